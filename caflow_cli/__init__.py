@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from .errors import CaflowError as CaflowError
     from .evaluation import evaluate as evaluate
     from .hub.resolve import load as load
-    from .inference import Candidates as Candidates
-    from .inference import Score as Score
-    from .inference import restore as restore
-    from .inference import score as score
+    from .inference import (
+        Candidates as Candidates,
+        Score as Score,
+        restore as restore,
+        score as score,
+    )
     from .model import CAFlow as CAFlow
-    from .training import OptimConfig as OptimConfig
-    from .training import RunConfig as RunConfig
-    from .training import train as train
+    from .training import OptimConfig as OptimConfig, RunConfig as RunConfig, train as train
 
 _HOMES = {
     "CAFlow": ".model",

@@ -180,7 +180,6 @@ class FlowConfig:
         self._check_size()
 
     def _check_size(self) -> None:
-        """Bound the layers of all flows and nets together, and the channels of the widest one."""
         n, per_scale = self.scales, self.r_steps + self.t_steps
         functions = {"caflow": n * (n + 1) // 2, "shared": 2 * n - 1, "dual-glow": n}
         of_f = self.f_steps + (self.trunk_blocks if any(self.trunks) else 0)

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .errors import check_usage, usage_error
+from .errors import check_usage
 
 NAMES = "auto, cpu, cuda, cuda:N or mps"
 
@@ -58,8 +58,8 @@ def select_device(name: str = "auto") -> torch.device:
     Raises:
         CaflowError: The name is unknown, or this machine lacks the device (exit code 2).
     """
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
-        raise usage_error(f"unknown device {name!r}", f"--device {NAMES}")
+    known = re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name) is not None
+    check_usage(known, f"unknown device {name!r}", f"--device {NAMES}")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "cpu" or (name == "auto" and not count):
         return torch.device("cpu")

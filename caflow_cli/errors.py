@@ -38,9 +38,13 @@ def usage_error(message: str, hint: str) -> CaflowError:
     return CaflowError(message, hint, EXIT_USAGE)
 
 
-def check_usage(condition: bool, message: str, hint: str) -> None:
+def ensure(condition: bool, message: str, hint: str, exit_code: int = EXIT_FAILED) -> None:
     if not condition:
-        raise usage_error(message, hint)
+        raise CaflowError(message, hint, exit_code)
+
+
+def check_usage(condition: bool, message: str, hint: str) -> None:
+    ensure(condition, message, hint, EXIT_USAGE)
 
 
 # PyTorch's allocators raise a plain RuntimeError, the loader of libraries an ImportError, and

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from .devices import Uninitialised
-from .errors import EXIT_WEIGHTS, CaflowError
+from .errors import EXIT_WEIGHTS, CaflowError, ensure
 
 LEAST_SIDE = 16  # of an image, which VGG16 halves four times
 
@@ -74,8 +74,9 @@ def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> A
         try:
             tensors = load_file(weights)
         except (OSError, SafetensorError) as error:
-            message = f"cannot read LPIPS trunk {str(weights)!r}"
-            raise CaflowError(message, hint, EXIT_WEIGHTS) from error
+            raise CaflowError(
+                f"cannot read LPIPS trunk {str(weights)!r}", hint, EXIT_WEIGHTS
+            ) from error
     else:
         weights, url = kind.cached, f"https://download.pytorch.org/models/{kind.file}"
         try:
@@ -92,17 +93,20 @@ def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> A
                 EXIT_WEIGHTS,
             ) from error
         except Exception as error:  # whatever torch raises at a broken file
-            message = f"{str(kind.cached)!r} is not {kind.name}'s trunk as published"
-            raise CaflowError(message, "remove it, and try again", EXIT_WEIGHTS) from error
+            raise CaflowError(
+                f"{str(kind.cached)!r} is not {kind.name}'s trunk as published",
+                "remove it, and try again",
+                EXIT_WEIGHTS,
+            ) from error
         # `net.slice1.0.weight` is `features.0.weight` in torchvision.
         names = {key: f"features.{key.split('.', 2)[2]}" for key in wanted}
         tensors = {key: published[name] for key, name in names.items() if name in published}
-    if tensors.keys() != wanted:
-        raise CaflowError(
-            f"{str(weights)!r} is not {kind.name}'s trunk: {len(tensors.keys() & wanted)} of "
-            f"{len(wanted)} tensors match",
-            hint,
-            EXIT_WEIGHTS,
-        )
+    ensure(
+        tensors.keys() == wanted,
+        f"{str(weights)!r} is not {kind.name}'s trunk: {len(tensors.keys() & wanted)} of "
+        f"{len(wanted)} tensors match",
+        hint,
+        EXIT_WEIGHTS,
+    )
     network.load_state_dict(tensors, strict=False)
     return network.eval().requires_grad_(False)

@@ -87,9 +87,8 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
         CaflowError: (exit 2) a key is unknown (the hint names the nearest one) or missing, or a
             value is of another type, out of range, none of the choices, or not finite.
     """
-    if not isinstance(values, dict):
-        message = f"{where or 'the config'} is {short(values)}, not a table"
-        raise usage_error(message, "write it as a table of keys")
+    found = f"{where or 'the config'} is {short(values)}, not a table"
+    check_usage(isinstance(values, dict), found, "write it as a table of keys")
     prefix = f"{where}." if where else ""
     own: Any = cls
     kinds, given = _kinds(own), {}

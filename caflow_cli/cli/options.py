@@ -213,8 +213,7 @@ def load_model(
     Raises:
         CaflowError: Device (2), weights (3), or a model for another task than `task` (2).
     """
-    from ..hub.client import hide_progress
-    from ..hub.resolve import default_model, load, resolve
+    from ..hub.resolve import default_model, hide_progress, load, resolve
 
     if console.quiet:
         hide_progress()

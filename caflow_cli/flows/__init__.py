@@ -1,15 +1,21 @@
 """Flows made of layers: steps, scales, the unconditional R and T, the conditional F_i."""
 
-from ..layers.terms import standard_normal_log_prob
+from ..layers import standard_normal_log_prob
 from .anchor import Anchor, AnchorCondition
-from .conditional import Autoregressive, ConditionalFlow, FlowCondition, Latents
+from .conditional import (
+    Autoregressive,
+    ConditionalFlow,
+    ConditionalGaussian,
+    DualGlow,
+    FlowCondition,
+    Latents,
+    SharedAutoregressive,
+)
 from .dequantize import NOISE_LEVELS, VariationalNoise, noise_draws, to_uint8
-from .dual_glow import ConditionalGaussian, DualGlow
 from .known import FilledPixels, KnownImage, KnownLuminance, KnownPixels
 from .logit import Logit
 from .multiscale import MultiScaleFlow
 from .scale import ConditionalScale, Scale, ScaleCondition
-from .shared import SharedAutoregressive
 from .step import ConditionalStep, Step, StepCondition
 
 __all__ = [

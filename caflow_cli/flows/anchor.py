@@ -5,8 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..layers.guides import GuideNet, Spread, mean_of_views
-from ..layers.terms import affine, affine_inverse, per_candidate
+from ..layers import GuideNet, Spread, affine, affine_inverse, mean_of_views, per_candidate
 from .known import FilledPixels, KnownImage, KnownLuminance, KnownPixels
 from .logit import Logit
 

@@ -1,4 +1,8 @@
-"""The conditional multi-scale flows F_i (paper section 4.2, equation 8)."""
+"""F, the conditional flow of the latents of T: three kinds with one contract.
+
+`Autoregressive` is the paper's (section 4.2, equation 8), `SharedAutoregressive` shares weights
+(appendix D), and `DualGlow` is the baseline, independent Gaussians (section 3.1, equation 6).
+"""
 
 from collections.abc import Sequence
 
@@ -7,7 +11,7 @@ from torch import Tensor, nn
 
 from ..config import FlowConfig
 from ..devices import zeros_float64
-from ..layers import Modules
+from ..layers import ConvNet, Modules, affine, affine_inverse
 from .multiscale import latent_channels
 from .scale import ConditionalScale, ScaleCondition
 
@@ -131,3 +135,128 @@ def _with_latents(cond: Sequence[ScaleCondition], l: Sequence[Tensor]) -> list[S
     """The conditions of F_i: the parts read of D_0 ... D_{i-1}, with L_0 ... L_{i-1} added."""
     own = cond[len(l)]
     return [*(c.with_latent(l_j) for c, l_j in zip(cond, l, strict=False)), own]
+
+
+class SharedAutoregressive(nn.Module):
+    """f_k^{k+1}, ..., f_k^{n-1} are one function f_k, which makes 2n - 1 functions in all.
+
+    These functions have the same conditions, D_k and L_k, and the same shapes. `forward` goes down
+    the levels and runs the uses of f_k as one batch, in which the uses for one image are
+    neighbours. So its nets read the condition once for all uses, and its actnorms are initialised
+    on all of them together.
+
+    Contract and arguments are those of `Autoregressive`.
+    """
+
+    def __init__(self, flow: FlowConfig) -> None:
+        super().__init__()
+        n = flow.scales
+        self.own = Modules[ConditionalScale](function(i, i, flow) for i in range(n))
+        self.shared = Modules[ConditionalScale](function(k + 1, k, flow) for k in range(n - 1))
+        self.layout = latent_layout(flow.target_channels, n)
+
+    def read(self, d: Sequence[Tensor]) -> FlowCondition:
+        return [[f.read(d[j]) for j, f in enumerate(group)] for group in (self.own, self.shared)]
+
+    def forward(self, x: Sequence[Tensor], cond: FlowCondition) -> tuple[Latents, Tensor]:
+        n, batch = len(x), x[0].shape[0]
+        for_own, for_shared = cond
+        z: Latents = [[] for _ in range(n)]
+        z_prime: dict[int, Tensor] = {}  # Z' of each F_i, at the level reached
+        logdet = zeros_float64(batch, x[0])
+        for j in reversed(range(n)):
+            outputs: dict[int, Tensor] = {}
+            outputs[j], term = self.own[j](x[j], for_own[j])
+            logdet = logdet + term
+            users = range(j + 1, n)
+            if users:
+                uses = torch.stack([z_prime[i] for i in users], dim=1).flatten(0, 1)
+                y, term = self.shared[j](uses, for_shared[j].with_latent(x[j]))
+                logdet = logdet + term.view(batch, len(users)).sum(1)
+                outputs.update(zip(users, y.unflatten(0, (batch, -1)).unbind(1), strict=True))  # type: ignore[no-untyped-call]
+            for i, output in outputs.items():
+                if j == 0:
+                    z[i].insert(0, output)
+                else:
+                    z_prime[i], latent = output.chunk(2, dim=1)
+                    z[i].insert(0, latent)
+        return z, logdet
+
+    def inverse(self, y: Latents, cond: FlowCondition) -> tuple[list[Tensor], Tensor]:
+        for_own, for_shared = cond
+        l: list[Tensor] = []
+        logdet = zeros_float64(y[0][0].shape[0], y[0][0])
+        for i, z in enumerate(y):
+            x = z[0]
+            for j in range(i + 1):
+                if j > 0:
+                    x = torch.cat([x, z[j]], dim=1)
+                if j == i:
+                    x, term = self.own[i].inverse(x, for_own[i])
+                else:
+                    x, term = self.shared[j].inverse(x, for_shared[j].with_latent(l[j]))
+                logdet = logdet + term
+            l.append(x)
+        return l, logdet
+
+
+class ConditionalGaussian(nn.Module):
+    """p(L_i | D_i) = N(μ(D_i), diag(exp(2 s(D_i)))), as the map `z = exp(-s) (L_i - μ)`.
+
+    Shapes: x (B, channels, H, W); cond is the result of `read` for D_i, which has the shape (B or B
+    / M, d_channels, H, W).
+    """
+
+    def __init__(self, channels: int, d_channels: int, hidden: int, bound: float) -> None:
+        super().__init__()
+        self.bound = bound
+        self.net = ConvNet(d_channels, hidden, 2 * channels)
+
+    def read(self, d: Tensor) -> ScaleCondition:
+        return ScaleCondition(self.net(d))
+
+    def forward(self, x: Tensor, cond: ScaleCondition) -> tuple[Tensor, Tensor]:
+        return affine_inverse(x, cond.embedded, self.bound)
+
+    def inverse(self, y: Tensor, cond: ScaleCondition) -> tuple[Tensor, Tensor]:
+        return affine(y, cond.embedded, self.bound)
+
+
+class DualGlow(nn.Module):
+    """p(L | D) = Π_i p(L_i | D_i), with independent scales. z[i] holds one latent, of L_i.
+
+    Contract and arguments are those of `Autoregressive`, but a Gaussian has no steps and no trunk.
+    """
+
+    def __init__(self, flow: FlowConfig) -> None:
+        super().__init__()
+        n = flow.scales
+        channels = [latent_channels(flow.target_channels, i, n) for i in range(n)]
+        self.gaussians = Modules[ConditionalGaussian](
+            ConditionalGaussian(
+                c, latent_channels(flow.r_channels, i, n), flow.f_hidden, flow.scale_bound
+            )
+            for i, c in enumerate(channels)
+        )
+        self.layout = [[(c, n - i)] for i, c in enumerate(channels)]
+
+    def read(self, d: Sequence[Tensor]) -> FlowCondition:
+        return [[gaussian.read(d_i)] for gaussian, d_i in zip(self.gaussians, d, strict=True)]
+
+    def forward(self, x: Sequence[Tensor], cond: FlowCondition) -> tuple[Latents, Tensor]:
+        z: Latents = []
+        logdet = zeros_float64(x[0].shape[0], x[0])
+        for l_i, (read,), gaussian in zip(x, cond, self.gaussians, strict=True):
+            z_i, term = gaussian(l_i, read)
+            z.append([z_i])
+            logdet = logdet + term
+        return z, logdet
+
+    def inverse(self, y: Latents, cond: FlowCondition) -> tuple[list[Tensor], Tensor]:
+        l: list[Tensor] = []
+        logdet = zeros_float64(y[0][0].shape[0], y[0][0])
+        for z_i, (read,), gaussian in zip(y, cond, self.gaussians, strict=True):
+            l_i, term = gaussian.inverse(z_i[0], read)
+            l.append(l_i)
+            logdet = logdet + term
+        return l, logdet

@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import NOISE_STEPS
-from ..layers import Conv, Modules, Squeeze
-from ..layers.terms import scaling, sum_per_image
+from ..layers import Conv, Modules, Squeeze, scaling, sum_per_image
 from .step import ConditionalStep, Link, forward_through, inverse_through
 
 # Noise is a multiple of 2^-16, so that w + u is exact in float32 and never rounds up to w + 1.

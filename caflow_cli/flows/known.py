@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ..config import HOLE
-from ..layers.terms import per_candidate, scaling, sum_per_image
+from ..layers import per_candidate, scaling, sum_per_image
 from .fill import harmonic_fill
 from .logit import Logit
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers.terms import scaling, sum_per_image
+from ..layers import scaling, sum_per_image
 
 
 class Logit(nn.Module):

@@ -19,9 +19,9 @@ from ..layers import (
     Trunk,
     compose,
     fold_children,
+    per_candidate,
     product,
 )
-from ..layers.terms import per_candidate
 from .step import ConditionalStep, Link, Step, StepCondition, forward_through, inverse_through
 
 _S = TypeVar("_S", bound="_Scale")

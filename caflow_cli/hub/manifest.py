@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal
 
 from ..assets import WEIGHTS_DIR, manifest_path
 from ..config import Config, TaskName, require
-from ..errors import EXIT_WEIGHTS, CaflowError
+from ..errors import EXIT_WEIGHTS, CaflowError, ensure
 from ..model import strict_json, upgrade
 from ..records import Count, Rule, check, parse
 from ..tasks import get_task
 
-_REINSTALL = "pip install --force-reinstall caflow-cli"
+REINSTALL = "pip install --force-reinstall caflow-cli"
 _MAX_BYTES = 4_000_000  # of a manifest
 
 # It cannot move a terminal's cursor.
@@ -96,7 +96,7 @@ def load_manifest(path: Path | None = None) -> dict[str, Entry]:
         if isinstance(error, CaflowError):
             reason = f"{where}{error.message}; {error.hint}"
         raise CaflowError(
-            f"unusable manifest {str(path)!r}: {reason}", _REINSTALL, EXIT_WEIGHTS
+            f"unusable manifest {str(path)!r}: {reason}", REINSTALL, EXIT_WEIGHTS
         ) from error
     return entries
 
@@ -119,8 +119,6 @@ def bundled_path(entry: Entry) -> Path | None:
     path = None if entry.file is None else WEIGHTS_DIR / entry.file
     if path is not None and path.is_file():
         return path
-    if entry.repo_id is None:
-        raise CaflowError(
-            f"the bundled weights of {entry.id!r} are missing", _REINSTALL, EXIT_WEIGHTS
-        )
+    missing = f"the bundled weights of {entry.id!r} are missing"
+    ensure(entry.repo_id is not None, missing, REINSTALL, EXIT_WEIGHTS)
     return None

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..assets import WEIGHTS_DIR, manifest_path
-from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure
 from ..images import atomic_write, locked_folder, make_folder
-from ..model import CAFlow, Card, config_json, read_info
-from ..model.pretrained import BITS, checkpoint_bytes
+from ..model import BITS, CAFlow, Card, checkpoint_bytes, config_json, read_info
 from ..paths import exists, is_folder
-from .client import hub_errors
 from .manifest import Entry, load_manifest, manifest_json
-from .resolve import WEIGHTS, entry_of, resolve
+from .resolve import WEIGHTS, entry_of, hub_errors, resolve
 
 MAX_BYTES = 12_000_000  # of a bundled file, as a wheel compresses it
 _CARD = "README.md"
@@ -51,12 +49,11 @@ def pack(
     """
     path, bundle = output / f"{model_id}.safetensors", output == WEIGHTS_DIR
     manifest = manifest_path() if bundle else output / manifest_path().name
-    if not bundle and manifest.resolve() == manifest_path().resolve():
-        raise CaflowError(
-            f"{str(manifest)!r} is this installation's own manifest",
-            "-o DIR, or --bundle to add a bundled model",
-            EXIT_USAGE,
-        )
+    check_usage(
+        bundle or manifest.resolve() != manifest_path().resolve(),
+        f"{str(manifest)!r} is this installation's own manifest",
+        "-o DIR, or --bundle to add a bundled model",
+    )
     source = run / "best.safetensors" if is_folder(run) else run
     model, info = CAFlow.load(source), read_info(source)
     for bits in (BITS, BITS - 1):
@@ -85,12 +82,11 @@ def pack(
     make_folder(output)
     with locked_folder(manifest.parent):
         entries = load_manifest(manifest) if exists(manifest) else {}
-        if not overwrite and (exists(path) or model_id in entries):
-            raise CaflowError(
-                f"there is already a model {model_id!r} in {str(path.parent)!r}",
-                "--overwrite",
-                EXIT_USAGE,
-            )
+        check_usage(
+            overwrite or not (exists(path) or model_id in entries),
+            f"there is already a model {model_id!r} in {str(path.parent)!r}",
+            "--overwrite",
+        )
         for other in entries.values():
             if default and other.task == entry.task:
                 entries[other.id] = replace(other, default=False)
@@ -110,15 +106,16 @@ def prepare(
     Raises:
         CaflowError: (exit 2) the name is not that of a repository; (exit 3) there is no model.
     """
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-        raise CaflowError(
-            f"{repo!r} is not the name of a Hub repository", "--repo user/name", EXIT_USAGE
-        )
+    named = re.fullmatch(r"[\w.-]+/[\w.-]+", repo) is not None
+    check_usage(named, f"{repo!r} is not the name of a Hub repository", "--repo user/name")
     found = resolve(run, local=True)
     info, entry, content = read_info(found.path), entry_of(found), found.path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != found.sha256:
-        message = f"{run!r} was written anew while it was read"
-        raise CaflowError(message, "push it when training has ended", EXIT_WEIGHTS)
+    ensure(
+        hashlib.sha256(content).hexdigest() == found.sha256,
+        f"{run!r} was written anew while it was read",
+        "push it when training has ended",
+        EXIT_WEIGHTS,
+    )
     card = Card(
         info.config,
         repo,
@@ -167,12 +164,12 @@ def push(
     api = HfApi()
     with hub_errors(card.repo, "push to"):
         api.create_repo(card.repo, private=private or None, exist_ok=True)
-        if private and not api.model_info(card.repo).private:
-            raise CaflowError(
-                f"the Hub repository {card.repo!r} exists and is public",
-                "use another --repo, or leave --private out",
-                EXIT_WEIGHTS,
-            )
+        ensure(
+            not private or bool(api.model_info(card.repo).private),
+            f"the Hub repository {card.repo!r} exists and is public",
+            "use another --repo, or leave --private out",
+            EXIT_WEIGHTS,
+        )
         if revision is not None:
             api.create_branch(card.repo, branch=revision, exist_ok=True)
         if not replace_card and api.file_exists(card.repo, _CARD, revision=revision):

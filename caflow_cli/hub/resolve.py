@@ -1,20 +1,23 @@
-"""Finding the file of a model: an id of the manifest, a file, a folder, a Hub repository."""
+"""Finding the file of a model: an id of the manifest, a file, a folder, a Hub repository.
+
+`huggingface_hub` takes a second to import, so it is imported only where it is used.
+"""
 
 from __future__ import annotations
 
 import difflib
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..assets import manifest_path
-from ..errors import EXIT_WEIGHTS, CaflowError
+from ..errors import EXIT_WEIGHTS, CaflowError, ensure
 from ..model import CheckpointInfo, read_info
 from ..paths import exists, is_file, sha256_of
-from .client import hub_errors
-from .manifest import Entry, bundled_path, load_manifest
+from .manifest import REINSTALL, Entry, bundled_path, load_manifest
 
 if TYPE_CHECKING:
     from ..model import CAFlow
@@ -63,9 +66,7 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
         if file is None:
             return _from_hub(name, str(entry.repo_id), entry.revision, local, entry)
         found = Resolved(name, file, sha256_of(file))
-        if found.sha256 != entry.sha256:
-            reinstall = "pip install --force-reinstall caflow-cli"
-            raise _differs(name, found.sha256, entry.sha256, reinstall)
+        _check_digest(name, found.sha256, entry.sha256, REINSTALL)
         return found
     try:
         if path.is_dir():
@@ -92,12 +93,9 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
     raise CaflowError(f"no model {name!r}", hint, EXIT_WEIGHTS)
 
 
-def _differs(name: str, digest: str, wanted: str, hint: str) -> CaflowError:
-    return CaflowError(
-        f"the weights of {name!r} have sha256 {digest[:12]}…, expected {wanted[:12]}…",
-        hint,
-        EXIT_WEIGHTS,
-    )
+def _check_digest(name: str, digest: str, wanted: str, hint: str) -> None:
+    message = f"the weights of {name!r} have sha256 {digest[:12]}…, expected {wanted[:12]}…"
+    ensure(digest == wanted, message, hint, EXIT_WEIGHTS)
 
 
 def _from_hub(
@@ -126,14 +124,14 @@ def _from_hub(
         cached = try_to_load_from_cache(repo, filename, revision=revision)
     path = Path(cached) if isinstance(cached, str) else None
     digest = entry.sha256 if entry else None
-    if path is None and local:
-        pull = f"caflow models pull {name}"
-        raise CaflowError(f"the model {name!r} is not in the cache", pull, EXIT_WEIGHTS)
     if path is None:
+        absent, pull = f"the model {name!r} is not in the cache", f"caflow models pull {name}"
+        ensure(not local, absent, pull, EXIT_WEIGHTS)
         with hub_errors(name):  # at once: a download tries for half a minute
             stated = get_hf_file_metadata(hf_hub_url(repo, filename, revision=revision))
-        if entry and (stated.etag, stated.size) != (entry.sha256, entry.bytes):
-            raise CaflowError(
+        if entry:
+            ensure(
+                (stated.etag, stated.size) == (entry.sha256, entry.bytes),
                 f"the Hub's weights of {name!r} have {stated.size} bytes and sha256 "
                 f"{str(stated.etag)[:12]}…, expected {entry.bytes} and {entry.sha256[:12]}…",
                 "pip install --upgrade caflow-cli",
@@ -142,23 +140,17 @@ def _from_hub(
         digest = stated.etag if _SHA256.fullmatch(stated.etag or "") else digest
     if path is None or not (local or entry or _COMMIT.fullmatch(revision or "")):
         path = download()
-    digest, actual = digest or _stated(path), sha256_of(path)
+    # The Hub's cache links to files that are named by their sha256, where there are links.
+    linked = path.resolve().name
+    digest = digest or (linked if _SHA256.fullmatch(linked) else None)
+    actual = sha256_of(path)
     if digest not in (None, actual) and not local:
         with suppress(CaflowError):
             path = download(force_download=True)
             actual = sha256_of(path)
-    if digest is not None and digest != actual:
-        raise _differs(name, actual, digest, f"caflow models pull {name}, or tell its owner")
+    again = f"caflow models pull {name}, or tell its owner"
+    _check_digest(name, actual, digest or actual, again)
     return Resolved(name, path, actual, path.parent.name)  # snapshots/COMMIT/FILE
-
-
-def _stated(path: Path) -> str | None:
-    """The sha256 that the Hub's cache has for a file: the name of the file that it links to.
-
-    None where the file system has no links, and for small files, which are no weights.
-    """
-    name = path.resolve().name
-    return name if _SHA256.fullmatch(name) else None
 
 
 def load(name: str | Path | Resolved) -> CAFlow:
@@ -206,9 +198,69 @@ def verify(name: str) -> Resolved:
     Raises:
         CaflowError: (exit 3) as for `resolve`, or its tensors are not those of its config.
     """
-    from ..model import CAFlow
-    from ..model.pretrained import without_values
+    from ..model import CAFlow, without_values
 
     found = resolve(name, local=True)
     without_values(CAFlow, read_info(found.path), found.path)
     return found
+
+
+# --- the Hub's client library ---------------------------------------------------------------------
+
+
+def hide_progress() -> None:
+    """Show no progress bars. By default, transfers show one if stderr is a terminal."""
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
+
+    disable_progress_bars()
+
+
+@contextmanager
+def hub_errors(name: str, action: str = "download") -> Iterator[None]:
+    """Turn failures of the client, its HTTP library and the disk into a CaflowError (exit 3).
+
+    Args:
+        name: Of the model or repository, for the message.
+        action: The verb for the message "cannot `action` NAME: ...".
+    """
+    from huggingface_hub import errors, logging
+
+    logging.set_verbosity_error()  # its retries are no news to a user who gets the error
+    try:
+        yield
+    except CaflowError:
+        raise
+    except Exception as error:  # the client's HTTP library depends on its version
+        cause: BaseException = error
+        while cause.__cause__ and (
+            isinstance(cause, errors.LocalEntryNotFoundError)
+            or not isinstance(cause, errors.HfHubHTTPError)
+        ):
+            cause = cause.__cause__
+        message, hint = _explained(cause, name, f"cannot {action} {name!r}")
+        raise CaflowError(message, hint, EXIT_WEIGHTS) from cause
+
+
+def _explained(error: BaseException, name: str, cannot: str) -> tuple[str, str]:
+    from huggingface_hub import errors
+
+    repo, login = name.partition("@")[0], "hf auth login (or set HF_TOKEN)"
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        return cannot, "check the network, and run the command again"
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return f"{cannot}: HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"
+    if isinstance(error, errors.GatedRepoError):
+        message = f"the Hub gives {repo!r} to those only who have agreed to its terms"
+        return message, f"agree on its page on the Hub, then: {login}"
+    no_repo = errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError
+    if isinstance(error, (*no_repo, errors.EntryNotFoundError)):
+        message = f"the Hub has no caflow model {name!r} for you: it is private, or there is none"
+        return message, f"correct the name, or {login}"
+    text = " ".join(str(error).split())[:200] or type(error).__name__
+    if isinstance(error, errors.HfHubHTTPError) and error.response is not None:
+        if error.response.status_code in (401, 403):
+            return f"{cannot}: the Hub refuses your token", login
+        return f"{cannot}: {text}", "run the command again later"
+    if isinstance(error, OSError) and error.errno is not None and error.strerror:
+        return f"{cannot}: {text}", "free some space, or set HF_HOME to another folder"
+    return f"{cannot}: {text}", "check the network (and HF_ENDPOINT), and run the command again"

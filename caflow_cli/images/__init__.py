@@ -1,7 +1,7 @@
 """Image files in and out: reading, transparency, writing. `docs/images.md` states the policy."""
 
-from .alpha import Pixels, fill_transparent
 from .atomic import atomic_write, locked_folder, make_folder, remove_leftovers
+from .colour import Pixels, fill_transparent
 from .read import (
     MAX_BYTES,
     SUFFIXES,

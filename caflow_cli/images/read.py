@@ -18,9 +18,8 @@ import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from ..config import HOLE
-from ..errors import CaflowError
-from .alpha import Pixels, fill_transparent
-from .colour import to_srgb
+from ..errors import CaflowError, ensure
+from .colour import Pixels, fill_transparent, to_srgb
 from .write import DESCRIPTION, PROVENANCE_KEY
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
@@ -193,7 +192,6 @@ def _damaged(label: str) -> CaflowError:
 
 
 def _read_source(source: str | Path | BinaryIO, name: str | None) -> tuple[bytes, str]:
-    """All bytes of a source, and its name. CaflowError (exit 1) if it cannot be read."""
     path = source if isinstance(source, str | Path) else None
     known = getattr(source, "name", None) if path is None else str(path)
     label = name or (known if isinstance(known, str) else "<stream>")
@@ -211,10 +209,8 @@ def _read_source(source: str | Path | BinaryIO, name: str | None) -> tuple[bytes
         reason = getattr(error, "strerror", None) or error
         hint = "check the path and its permissions"
         raise CaflowError(f"cannot read {label!r}: {reason}", hint) from error
-    if not data:
-        raise CaflowError(f"{label!r} is empty (0 bytes)", _COMPLETE)
-    if len(data) > MAX_BYTES:
-        raise CaflowError(f"{label!r} has more than {MAX_BYTES >> 20} MiB", _SMALLER)
+    ensure(bool(data), f"{label!r} is empty (0 bytes)", _COMPLETE)
+    ensure(len(data) <= MAX_BYTES, f"{label!r} has more than {MAX_BYTES >> 20} MiB", _SMALLER)
     return data, label
 
 
@@ -251,22 +247,20 @@ def _open(data: bytes, label: str) -> tuple[Image.Image, int]:
     except Exception as error:  # plugins raise whatever a broken file leads them to
         raise _damaged(label) from error
     decoded = _decoded_bytes(image)
-    if decoded > _MAX_DECODED:
-        raise CaflowError(
-            f"{label!r} takes {decoded / 1e6:.0f} MB in memory, more than {_MAX_DECODED / 1e6:.0f}",
-            _SMALLER,
-        )
+    ensure(
+        decoded <= _MAX_DECODED,
+        f"{label!r} takes {decoded / 1e6:.0f} MB in memory, more than {_MAX_DECODED / 1e6:.0f}",
+        _SMALLER,
+    )
     # Pillow takes uncompressed 16-bit planes for 8-bit ones, and decodes them to noise.
-    if (
-        isinstance(image, TiffImagePlugin.TiffImageFile)
-        and image.tag_v2.get(_PLANAR) == 2
-        and max(image.tag_v2.get(_BITS_PER_SAMPLE, (8,))) > 8
-        and not image.use_load_libtiff
-    ):
-        raise CaflowError(
-            f"{label!r} stores 16-bit colours plane by plane, uncompressed",
-            "save it with interleaved pixels, or compressed",
-        )
+    ensure(
+        not isinstance(image, TiffImagePlugin.TiffImageFile)
+        or image.tag_v2.get(_PLANAR) != 2
+        or max(image.tag_v2.get(_BITS_PER_SAMPLE, (8,))) <= 8
+        or image.use_load_libtiff,
+        f"{label!r} stores 16-bit colours plane by plane, uncompressed",
+        "save it with interleaved pixels, or compressed",
+    )
     # MPO is a camera's JPEG with previews behind the image.
     return image, 1 if image.format == "MPO" else frames
 
@@ -291,16 +285,15 @@ def _check_range(image: Image.Image, label: str) -> None:
     """
     least, largest = cast(tuple[float, float], image.getextrema())
     small = image.mode == "I" and image.format != "PPM" and 0 < largest <= 255
-    if image.mode == "F" or least < 0 or largest > 65535 or small:
-        kind = "floats" if image.mode == "F" else "32-bit integers"
-        raise CaflowError(
-            f"{label!r} holds {kind}, whose range is not known",
-            "save it with 8 or 16 bits a channel",
-        )
+    kind = "floats" if image.mode == "F" else "32-bit integers"
+    ensure(
+        image.mode != "F" and least >= 0 and largest <= 65535 and not small,
+        f"{label!r} holds {kind}, whose range is not known",
+        "save it with 8 or 16 bits a channel",
+    )
 
 
 def _load(image: Image.Image, label: str) -> None:
-    """Decode the pixels. CaflowError if they are damaged."""
     try:
         image.load()
     except Exception as error:  # plugins raise whatever a broken file leads them to

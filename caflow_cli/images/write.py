@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from ..errors import EXIT_USAGE, CaflowError
-from .alpha import Pixels
+from ..errors import check_usage, ensure
 from .atomic import atomic_write
+from .colour import Pixels
 
 # Name on the command line -> suffixes; files are named with the first one.
 FORMATS: Mapping[str, tuple[str, ...]] = {
@@ -64,16 +64,17 @@ class Encoder:
     provenance: bool = True
 
     def __post_init__(self) -> None:
-        problem = None
-        if self.format not in FORMATS:
-            problem = f"unknown format {self.format!r}", f"--format {', '.join(FORMATS)}"
-        elif self.quality is not None and self.format not in _MAX_SIDE:
-            hint = f"--format jpg --quality {self.quality}"
-            problem = f"{self.format} is lossless and has no quality", hint
-        elif self.quality is not None and not 1 <= self.quality <= 100:
-            problem = f"quality {self.quality} is out of range", "--quality 1 to 100"
-        if problem is not None:
-            raise CaflowError(*problem, EXIT_USAGE)
+        known, q = ", ".join(FORMATS), self.quality
+        for fits, message, hint in (
+            (self.format in FORMATS, f"unknown format {self.format!r}", f"--format {known}"),
+            (
+                q is None or self.format in _MAX_SIDE,
+                f"{self.format} is lossless and has no quality",
+                f"--format jpg --quality {q}",
+            ),
+            (q is None or 1 <= q <= 100, f"quality {q} is out of range", "--quality 1 to 100"),
+        ):
+            check_usage(fits, message, hint)
 
     @property
     def suffix(self) -> str:
@@ -105,19 +106,18 @@ class Encoder:
             CaflowError: (exit 1) a side is longer than the format allows.
         """
         height, width = image.shape[:2]
-        limit = _MAX_SIDE.get(self.format)
-        if limit is not None and max(height, width) > limit:
-            raise CaflowError(
-                f"{width}x{height} is more than {self.format} can hold ({limit} a side)",
-                "--format png",
-            )
+        limit = _MAX_SIDE.get(self.format, max(height, width))
+        ensure(
+            max(height, width) <= limit,
+            f"{width}x{height} is more than {self.format} can hold ({limit} a side)",
+            "--format png",
+        )
         if alpha is not None and self.has_alpha:
             image = np.dstack([image, alpha])
         elif alpha is not None:
             a = alpha[..., None].astype(np.uint16)
             image = ((a * image + (255 - a) * 255 + 127) // 255).astype(np.uint8)
-        if not self.provenance:
-            provenance = None
+        provenance = provenance if self.provenance else None
         if self.format == "png":
             return encode_png(image, provenance)
         options: dict[str, Any] = {"format": "WEBP", "exif": (exif := Image.Exif())}
@@ -144,14 +144,9 @@ def encode_png(image: Pixels, provenance: str | None = None) -> bytes:
 
     Args:
         provenance: ASCII JSON for the text chunk `caflow`; XMP is written beside it.
-
-    Raises:
-        ValueError: The dtype or the shape is another.
     """
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
-    if image.dtype != np.uint8 or not (image.ndim == 2 or image.shape[2:] in ((3,), (4,))):
-        raise ValueError(f"a PNG is uint8 (H, W) or (H, W, 1, 3 or 4), not {image.shape}")
     chunks = PngImagePlugin.PngInfo()
     if provenance:
         chunks.add_text(PROVENANCE_KEY, provenance)

@@ -9,11 +9,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image
 
-from ..errors import CaflowError, usage_error
+from ..errors import check_usage, usage_error
 from ..images import Decoded, read_image
 from ..model import CAFlow
-from ..tasks import Pixels
-from ..tasks.base import grey
+from ..tasks import Pixels, grey
 
 ImageLike: TypeAlias = "str | Path | Image.Image | np.ndarray[Any, Any]"
 
@@ -21,6 +20,7 @@ ImageLike: TypeAlias = "str | Path | Image.Image | np.ndarray[Any, Any]"
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 _TIFF_MODES = ("I", "F", "CMYK", "LAB")
 _STRAIGHT = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
+_WANTED = "give a path, a PIL image, or an array, uint8 (H, W, 3)"
 
 
 def as_image(image: ImageLike) -> Pixels:
@@ -40,13 +40,12 @@ def as_image(image: ImageLike) -> Pixels:
     if isinstance(image, Image.Image):
         return _from_pil(image)
     if not isinstance(image, np.ndarray):
-        raise _refusal(f"an image is a {type(image).__name__}")
-    if image.dtype != np.uint8:
-        raise _refusal(f"an image is an array of {image.dtype}")
+        raise usage_error(f"an image is a {type(image).__name__}", _WANTED)
+    check_usage(image.dtype == np.uint8, f"an image is an array of {image.dtype}", _WANTED)
     shape = image.shape
     image = image[..., None] if image.ndim == 2 else image
-    if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
-        raise _refusal(f"an image is an array of shape {shape}")
+    fits = image.ndim == 3 and image.shape[2] in (1, 3) and image.size > 0
+    check_usage(fits, f"an image is an array of shape {shape}", _WANTED)
     return np.repeat(image, 3, 2) if image.shape[2] == 1 else image
 
 
@@ -78,8 +77,7 @@ def seen_by(model: CAFlow, image: Decoded) -> Pixels:
 
 def _from_pil(image: Image.Image) -> Pixels:
     # By way of a file, so that there is one policy for turns, profiles, depths and palettes.
-    if not all(image.size):
-        raise _refusal(f"an image has {image.width}×{image.height} pixels")
+    check_usage(all(image.size), f"an image has {image.width}×{image.height} pixels", _WANTED)
     # The values of a PGM are of 16 bits, though its mode has 32.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         plain = Image.fromarray(np.asarray(image).astype(np.uint16))
@@ -92,7 +90,3 @@ def _from_pil(image: Image.Image) -> Pixels:
     plain.save(file, format, exif=image.getexif(), icc_profile=profile, compress_level=1)
     file.seek(0)
     return read_image(file, name="an image")
-
-
-def _refusal(message: str) -> CaflowError:
-    return usage_error(message, "give a path, a PIL image, or an array, uint8 (H, W, 3)")

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from ..config import Temperature
-from ..errors import CaflowError
+from ..errors import ensure
 from ..tasks import Pixels
 from .maps import Attribution
 from .sample import Candidate
@@ -62,8 +62,7 @@ def spread(candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
     Raises:
         CaflowError: There is only one candidate.
     """
-    if len(candidates) < 2:
-        raise CaflowError("one candidate has no spread", "-m 10")
+    ensure(len(candidates) > 1, "one candidate has no spread", "-m 10")
     # Welford: one image at a time, and nothing large is subtracted from anything large.
     mean = candidates[0].image.astype(np.float32)
     squares = np.zeros_like(mean)

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..devices import float64_device, to_float64
-from ..errors import CaflowError
-from ..layers.terms import observed
+from ..errors import ensure
+from ..layers import observed
 from ..model import CAFlow, Condition
 from ..tasks import HoleWindow, Pixels
 from .sample import CustomPart, Request, Sampler
@@ -53,11 +53,11 @@ def attribution(
     """
     task = task_of(model)
     height, width = size = task.model_size(condition, mask)
-    if len(plan_tiles(size, model.config.flow.multiple)) > 1:
-        raise CaflowError(
-            f"{width}×{height} pixels are scored in tiles, which have no map",
-            "crop both images",
-        )
+    ensure(
+        len(plan_tiles(size, model.config.flow.multiple)) == 1,
+        f"{width}×{height} pixels are scored in tiles, which have no map",
+        "crop both images",
+    )
     parts = Request.of(task, condition, mask).parts
     reduced, scored = parts[0].reduce(condition, target)
     # Not strict: of some conditions most samples at tau 1 diverge, and still have a map.

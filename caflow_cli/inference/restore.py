@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..config import Tau
 from ..devices import check_bf16
-from ..errors import CaflowError
+from ..errors import ensure
 from ..model import CAFlow
 from ..sampling import Sampling, check_noise_samples
 from ..tasks import Pixels, SuperRes
@@ -184,11 +184,11 @@ class Drawing:
             self._drawn = min(ks.stop, self._drawn + self._sampler.at_a_time)
             if all(self._found):
                 yield self._drawn
-        if not all(self._found):
-            raise CaflowError(
-                f"{RESAMPLES + 1} samples in a row diverged at tau {sampling.temperature}",
-                "a lower --tau, or an image more like those of the training",
-            )
+        ensure(
+            all(self._found),
+            f"{RESAMPLES + 1} samples in a row diverged at tau {sampling.temperature}",
+            "a lower --tau, or an image more like those of the training",
+        )
 
     def result(self, row: int = 0) -> Candidates:
         sampling, found, apart = self.sampling, self._found[row], None

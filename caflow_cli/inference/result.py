@@ -14,8 +14,7 @@ from ..errors import check_usage, usage_error
 from ..images import FORMATS, Encoder, atomic_write, encode_png, format_of
 from ..paths import exists, numbered
 from ..sampling import Sampling
-from ..tasks import Pixels, get_task
-from ..tasks.base import as_read
+from ..tasks import Pixels, as_read, get_task
 from ..version import SCHEMA, __version__
 from .domain import Statistics
 from .figures import grid_row

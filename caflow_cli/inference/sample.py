@@ -18,7 +18,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..config import Tau
-from ..errors import CaflowError
+from ..errors import ensure
 from ..model import CAFlow
 from ..sampling import SEEDS
 from ..tasks import Part, Pixels, Place, Task
@@ -223,12 +223,12 @@ class Sampler:
             conditions, targets = self.reduce(some)
             found = conditions.log_prob(targets, noise_samples)
             for (row, _, _), one in zip(some, found, strict=True):
-                if self._strict and not math.isfinite(one.value):
-                    raise CaflowError(
-                        "a log-likelihood is not finite: the image is too far from what the model "
-                        "knows",
-                        "try another image, or another --model",
-                    )
+                ensure(
+                    not self._strict or math.isfinite(one.value),
+                    "a log-likelihood is not finite: the image is too far from what the model "
+                    "knows",
+                    "try another image, or another --model",
+                )
                 nats[row].append(one)
         return [
             score_of(own, request.parts, size, image.shape)

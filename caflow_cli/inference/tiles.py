@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..devices import to_layout
-from ..errors import CaflowError
+from ..errors import ensure
 
 # Pixels of the model's image. One piece takes 0.9 kilobytes a pixel with the bundled models; of
 # more, only conditions, candidates and their noise are held (docs/inference.md).
@@ -85,12 +85,12 @@ class Tiles:
 def check_size(size: tuple[int, int]) -> None:
     """Refuse images with so many pixels that drawing would take too long: CaflowError."""
     height, width = size
-    if height * width > _MOST:
-        raise CaflowError(
-            f"the model would draw {width}×{height}, {height * width / 1e6:.0f} megapixels: more "
-            f"than {_MOST / 1e6:.0f}",
-            "crop the image, or shrink it before: --scale changes only the size of what is written",
-        )
+    ensure(
+        height * width <= _MOST,
+        f"the model would draw {width}×{height}, {height * width / 1e6:.0f} megapixels: more "
+        f"than {_MOST / 1e6:.0f}",
+        "crop the image, or shrink it before: --scale changes only the size of what is written",
+    )
 
 
 def plan_tiles(size: tuple[int, int], multiple: int, side: int | None = None) -> Tiles:

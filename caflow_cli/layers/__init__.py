@@ -10,10 +10,28 @@ from .channel_affine import ChannelAffine, Composed, FoldedAffine, compose, prod
 from .conv import FixedConv
 from .coupling import Coupling, Injector
 from .fold import fold, fold_children, nets_in_bf16
-from .guides import Enlarge, Guide, GuideNet, Spread, UNet, build_guide, build_spread
+from .guides import (
+    Enlarge,
+    Guide,
+    GuideNet,
+    Spread,
+    UNet,
+    build_guide,
+    build_spread,
+    mean_of_views,
+)
 from .invconv import InvConv1x1
 from .nets import Conv, ConvNet, Modules, Trunk
 from .squeeze import Squeeze
+from .terms import (
+    affine,
+    affine_inverse,
+    observed,
+    per_candidate,
+    scaling,
+    standard_normal_log_prob,
+    sum_per_image,
+)
 
 __all__ = [
     "ActNorm",
@@ -34,11 +52,19 @@ __all__ = [
     "Squeeze",
     "Trunk",
     "UNet",
+    "affine",
+    "affine_inverse",
     "build_guide",
     "build_spread",
     "compose",
     "fold",
     "fold_children",
+    "mean_of_views",
     "nets_in_bf16",
+    "observed",
+    "per_candidate",
     "product",
+    "scaling",
+    "standard_normal_log_prob",
+    "sum_per_image",
 ]

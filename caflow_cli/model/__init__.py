@@ -10,24 +10,33 @@ from typing import TYPE_CHECKING
 from ..lazy import on_demand
 
 if TYPE_CHECKING:
-    from .caflow import CAFlow as CAFlow
-    from .caflow import LossTerms as LossTerms
-    from .caflow import bits_per_dim as bits_per_dim
-    from .caflow import standard_error as standard_error
+    from .caflow import (
+        CAFlow as CAFlow,
+        LossTerms as LossTerms,
+        bits_per_dim as bits_per_dim,
+        standard_error as standard_error,
+    )
     from .card import Card as Card
-    from .density import Condition as Condition
-    from .density import Density as Density
-    from .files import CheckpointInfo as CheckpointInfo
-    from .files import config_json as config_json
-    from .files import read_info as read_info
-    from .files import strict_json as strict_json
-    from .files import upgrade as upgrade
+    from .density import Condition as Condition, Density as Density
+    from .files import (
+        CheckpointInfo as CheckpointInfo,
+        config_json as config_json,
+        read_info as read_info,
+        strict_json as strict_json,
+        upgrade as upgrade,
+    )
+    from .pretrained import (
+        BITS as BITS,
+        checkpoint_bytes as checkpoint_bytes,
+        without_values as without_values,
+    )
 
 _HOMES = {
     **dict.fromkeys(("CAFlow", "LossTerms", "bits_per_dim", "standard_error"), ".caflow"),
     **dict.fromkeys(("Condition", "Density"), ".density"),
     **dict.fromkeys(("CheckpointInfo", "config_json", "read_info"), ".files"),
     **dict.fromkeys(("strict_json", "upgrade"), ".files"),
+    **dict.fromkeys(("BITS", "checkpoint_bytes", "without_values"), ".pretrained"),
     "Card": ".card",
 }
 __all__ = [*_HOMES]

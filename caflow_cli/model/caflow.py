@@ -17,7 +17,7 @@ from ..devices import (
     to_layout,
     zeros_float64,
 )
-from ..errors import CaflowError
+from ..errors import ensure
 from ..flows import VariationalNoise, noise_draws, standard_normal_log_prob
 from .density import Condition, Density
 from .inference_form import InferenceForms
@@ -123,9 +123,8 @@ class CAFlow(Pretrained):
         """
         if isinstance(cond, Condition):
             return cond
-        return self._forms.of(self.density).condition(self._pixels(cond, "condition", None, True))[
-            0
-        ]
+        pixels = self._pixels(cond, "condition", only_uint8=True)
+        return self._forms.of(self.density).condition(pixels)[0]
 
     @exact()
     def encode(self, target: Tensor, cond: Tensor | Condition) -> tuple[list[Tensor], Tensor]:
@@ -149,11 +148,11 @@ class CAFlow(Pretrained):
         condition = self.encode_condition(cond)
         v = self._pixels(target, "target", self._point_type())
         condition.check(v.shape[0], v)
-        if not self.density.A.supports(v, condition.anchor):
-            raise CaflowError(
-                f"target values reach from {float(v.min()):.6g} to {float(v.max()):.6g}",
-                "pass floats in [0, 256), on the scale of 8-bit pixels",
-            )
+        ensure(
+            self.density.A.supports(v, condition.anchor),
+            f"target values reach from {float(v.min()):.6g} to {float(v.max()):.6g}",
+            "pass floats in [0, 256), on the scale of 8-bit pixels",
+        )
         latents, log_prob = self._forms.of(self.density)(v, condition)
         return latents, log_prob
 
@@ -178,11 +177,11 @@ class CAFlow(Pretrained):
         """
         condition = self.encode_condition(cond)
         found, shapes = [tuple(z.shape[1:]) for z in latents], self.latent_shapes(condition.size)
-        if found != shapes:
-            raise CaflowError(
-                f"{len(found)} latents of shapes {found}",
-                f"pass those of encode, in its order: {shapes}",
-            )
+        ensure(
+            found == shapes,
+            f"{len(found)} latents of shapes {found}",
+            f"pass those of encode, in its order: {shapes}",
+        )
         condition.check(latents[0].shape[0])
         wide = all(z.dtype == torch.float64 for z in latents)
         dtype = self._point_type() if wide else self.dtype
@@ -225,8 +224,7 @@ class CAFlow(Pretrained):
         self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1
     ) -> Tensor:
         """The K terms of `log_prob`, `log p(w + u_k | y) - log q(u_k | w)`: (K, B)."""
-        if noise_samples < 1:
-            raise CaflowError(f"noise_samples is {noise_samples}", "pass 1 or more")
+        ensure(noise_samples >= 1, f"noise_samples is {noise_samples}", "pass 1 or more")
         condition = self.encode_condition(cond)
         self._pixels(target, "target", only_uint8=True)
         condition.check(target.shape[0], target)
@@ -261,11 +259,11 @@ class CAFlow(Pretrained):
         condition = self.encode_condition(cond)
         batch = condition.batch
         seeds = [int(s) for s in seed] if isinstance(seed, Iterable) else [int(seed)] * batch
-        if candidates < 1 or len(seeds) != batch:
-            raise CaflowError(
-                f"{candidates} candidates and {len(seeds)} seeds for {batch} images",
-                "pass candidates of 1 or more, and one seed, or one per image",
-            )
+        ensure(
+            candidates >= 1 and len(seeds) == batch,
+            f"{candidates} candidates and {len(seeds)} seeds for {batch} images",
+            "pass candidates of 1 or more, and one seed, or one per image",
+        )
         noise = [self.latent_noise(s + k, condition.size) for s in seeds for k in range(candidates)]
         v, _ = self.decode(self.latents(noise, tau), condition)
         draws: Tensor = v.unflatten(0, (batch, candidates))  # type: ignore[no-untyped-call]
@@ -331,16 +329,20 @@ class CAFlow(Pretrained):
         """
         flow, shape, multiple = self.config.flow, tuple(image.shape), self.config.flow.multiple
         channels = flow.target_channels if what == "target" else flow.cond_channels
-        problem, hint = "", ""
-        if only_uint8 and image.dtype != torch.uint8:
-            problem = f"is {image.dtype}, not uint8"
-            hint = "pass 8-bit images; encode takes a target at a float point"
-        elif image.ndim != 4 or shape[1] != channels or not image.numel():
-            problem, hint = f"has shape {shape}", f"pass (B, {channels}, H, W)"
-        elif shape[2] % multiple or shape[3] % multiple:
-            problem = f"is {shape[3]}×{shape[2]} pixels"
-            hint = f"pad its sides to multiples of {multiple}"
-        if problem:
-            raise CaflowError(f"the {what} {problem}", hint)
+        ensure(
+            not only_uint8 or image.dtype == torch.uint8,
+            f"the {what} is {image.dtype}, not uint8",
+            "pass 8-bit images; encode takes a target at a float point",
+        )
+        ensure(
+            image.ndim == 4 and shape[1] == channels and image.numel() > 0,
+            f"the {what} has shape {shape}",
+            f"pass (B, {channels}, H, W)",
+        )
+        ensure(
+            shape[2] % multiple == 0 and shape[3] % multiple == 0,
+            f"the {what} is {shape[3]}×{shape[2]} pixels",
+            f"pad its sides to multiples of {multiple}",
+        )
         pixels = image.to(self.device, dtype or self.dtype)
         return to_layout(pixels + 0.5 if image.dtype == torch.uint8 else pixels)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import FlowConfig
-from ..errors import CaflowError
+from ..errors import ensure
 from ..flows import (
     Anchor,
     AnchorCondition,
@@ -49,16 +49,17 @@ class Condition(NamedTuple):
 
     def check(self, batch: int, target: Tensor | None = None) -> None:
         """Refuse a target of another size, and unequal numbers of targets: CaflowError."""
-        if target is not None and tuple(target.shape[-2:]) != self.size:
-            raise CaflowError(
-                f"targets have {tuple(target.shape[-2:])} pixels, conditions {self.size}",
-                "pass a condition of the target's size",
-            )
-        if batch % self.batch:
-            raise CaflowError(
-                f"{batch} targets for {self.batch} conditions",
-                "pass one condition per image, with equally many neighbouring targets each",
-            )
+        size = self.size if target is None else tuple(target.shape[-2:])
+        ensure(
+            size == self.size,
+            f"targets have {size} pixels, conditions {self.size}",
+            "pass a condition of the target's size",
+        )
+        ensure(
+            batch % self.batch == 0,
+            f"{batch} targets for {self.batch} conditions",
+            "pass one condition per image, with equally many neighbouring targets each",
+        )
 
 
 class Density(nn.Module):
@@ -130,6 +131,5 @@ class Density(nn.Module):
         return v, log_prob - logdet
 
     def _by_scale(self, latents: Sequence[Tensor]) -> Latents:
-        """Arrange a list of latents as z[i][j] = z_j^i."""
-        queue = list(latents)
+        queue = list(latents)  # arranged as z[i][j] = z_j^i
         return [[queue.pop() for _ in z_i] for z_i in self.F.layout]

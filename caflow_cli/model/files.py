@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config import Config
-from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
+from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure
 from ..records import parse, short
 
 MAX_HEADER = 4 << 20  # bytes; a model of 4,000 tensors has half a MB
@@ -127,16 +127,9 @@ def config_json(config: Config) -> str:
 
 def metadata_of(config: Config, training: dict[str, Any]) -> dict[str, str]:
     """The metadata that `read_info` reads back. Numbers that are not finite become null."""
-    values = {"schema": SCHEMA, "config": config.to_dict(), "training": _finite(training)}
-    return {_KEY: json.dumps(values, allow_nan=False)}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    record = json.loads(json.dumps(training), parse_constant=lambda _: None)
+    values = {"schema": SCHEMA, "config": config.to_dict(), "training": record}
+    return {_KEY: json.dumps(values)}
 
 
 def read_info(path: Path) -> CheckpointInfo:
@@ -150,19 +143,18 @@ def read_info(path: Path) -> CheckpointInfo:
     """
     tensors, metadata = read_header(path)
     where, hint = repr(str(path)), "caflow train --out RUN, then caflow models pack RUN, makes one"
-    if _KEY not in metadata:
-        raise CaflowError(f"{where} is not a caflow model", hint, EXIT_WEIGHTS)
+    ensure(_KEY in metadata, f"{where} is not a caflow model", hint, EXIT_WEIGHTS)
     try:
         record = strict_json(metadata[_KEY])
         schema, training = record["schema"], {**(record.get("training") or {})}
     except (ValueError, KeyError, TypeError) as error:
         raise CaflowError(f"{where} has a broken caflow header", hint, EXIT_WEIGHTS) from error
-    if schema != SCHEMA:
-        raise CaflowError(
-            f"{where} has checkpoint schema {short(schema)}; this version reads {SCHEMA}",
-            "pip install --upgrade caflow-cli, or pack the model again",
-            EXIT_WEIGHTS,
-        )
+    ensure(
+        schema == SCHEMA,
+        f"{where} has checkpoint schema {short(schema)}; this version reads {SCHEMA}",
+        "pip install --upgrade caflow-cli, or pack the model again",
+        EXIT_WEIGHTS,
+    )
     try:
         config = record.get("config")
         config = parse(Config, upgrade(config) if isinstance(config, dict) else config)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..config import Config
 from ..devices import Uninitialised, memory_format
-from ..errors import EXIT_WEIGHTS, CaflowError
+from ..errors import EXIT_WEIGHTS, CaflowError, ensure
 from ..images import atomic_write
 from ..paths import is_folder, sha256_of
 from .card import Card
@@ -95,12 +95,12 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
         known = {name: options[name] for name in names if name in options}
         weights = Path(hf_hub_download(model_id, _WEIGHTS, **known))
         stated = weights.resolve().name  # the Hub's cache names large files by their sha256
-        if len(stated) == 64 and sha256_of(weights) != stated:
-            raise CaflowError(
-                f"the cached weights of {model_id!r} have another sha256 than {stated[:12]}…",
-                f"caflow models pull {model_id}, or force_download=True",
-                EXIT_WEIGHTS,
-            )
+        ensure(
+            len(stated) != 64 or sha256_of(weights) == stated,
+            f"the cached weights of {model_id!r} have another sha256 than {stated[:12]}…",
+            f"caflow models pull {model_id}, or force_download=True",
+            EXIT_WEIGHTS,
+        )
         return cls.load(weights)
 
 
@@ -186,12 +186,12 @@ def _read_tensors(path: Path, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
         permutes = not name.endswith(".permutation") or torch.equal(
             tensor.sort().values, torch.arange(len(tensor))
         )
-        if not (finite and permutes):
-            raise CaflowError(
-                f"{str(path)!r} holds {what} in {name!r}",
-                "download or copy the file again, or pack an earlier state of the run",
-                EXIT_WEIGHTS,
-            )
+        ensure(
+            finite and permutes,
+            f"{str(path)!r} holds {what} in {name!r}",
+            "download or copy the file again, or pack an earlier state of the run",
+            EXIT_WEIGHTS,
+        )
     return tensors
 
 

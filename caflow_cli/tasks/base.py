@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..errors import CaflowError, check_usage
+from ..errors import check_usage, ensure
 from ..images import Pixels as Pixels
 
 if TYPE_CHECKING:
@@ -168,8 +168,8 @@ def as_read(task: Task, image: Pixels) -> Pixels:
 def check_target(image: Pixels, target: Pixels, wanted: tuple[int, ...], because: str) -> None:
     """Refuse a target of another height and width than `wanted`: CaflowError (exit 1)."""
     (height, width), (h, w) = image.shape[:2], target.shape[:2]
-    if (h, w) != wanted:
-        raise CaflowError(
-            f"the target is {w}x{h}, the condition {width}x{height}",
-            f"give a target of {wanted[1]}x{wanted[0]}, {because}",
-        )
+    ensure(
+        (h, w) == wanted,
+        f"the target is {w}x{h}, the condition {width}x{height}",
+        f"give a target of {wanted[1]}x{wanted[0]}, {because}",
+    )

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..config import HOLE
-from ..errors import CaflowError
+from ..config import HOLE, Config
+from ..errors import ensure
 from .base import Pixels, Place, Task, check_target, pad, resize
 from .holes import HoleSource, central_hole, draw_hole
 from .windows import Mask, Window, edge_of, plan_windows
 
 if TYPE_CHECKING:
     import torch
-
-    from ..config import Config
 
 _FILL = 128  # of the hole, with a mask channel beside it
 _DEPTH = 16  # pixels: what lies deeper in a hole is a guess, as seen on results
@@ -113,20 +111,20 @@ class Inpaint(Task):
         self.check_mask(mask is not None)
         assert mask is not None
         height, width = image.shape[:2]
-        if mask.shape[:2] != (height, width):
-            raise CaflowError(
-                f"the mask is {mask.shape[1]}x{mask.shape[0]}, the image {width}x{height}",
-                f"give a mask of {width}x{height}, white where the image is to be filled",
-            )
+        ensure(
+            mask.shape[:2] == (height, width),
+            f"the mask is {mask.shape[1]}x{mask.shape[0]}, the image {width}x{height}",
+            f"give a mask of {width}x{height}, white where the image is to be filled",
+        )
         values = mask.reshape(height, width, -1)[..., 0]
         hole: Mask = values >= HOLE
-        if not hole.any():
-            most = int(values.max())
-            lit = f", its brightest value is {most}, and white is {HOLE} and up" if most else ""
-            raise CaflowError(
-                f"the mask is empty: nothing in it is white{lit}",
-                "paint what is to be filled white, all else black",
-            )
+        most = int(values.max())
+        lit = f", its brightest value is {most}, and white is {HOLE} and up" if most else ""
+        ensure(
+            most >= HOLE,
+            f"the mask is empty: nothing in it is white{lit}",
+            "paint what is to be filled white, all else black",
+        )
         return hole
 
     def _window_side(self, shape: tuple[int, ...]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ..errors import CaflowError
+from ..errors import ensure
 from .base import Pixels, WholeImage, check_target, grey, pad, padded_size, resize
 
 if TYPE_CHECKING:
@@ -46,11 +46,11 @@ class SuperRes(WholeImage):
     def degrade(self, target: Pixels) -> Pixels:
         """Shrink an image to a user's input: uint8 (H, W, 3) to (H / factor, W / factor, 3)."""
         (height, width), s = target.shape[:2], self.factor
-        if height % s or width % s or not target.size:
-            raise CaflowError(
-                f"an image of {width}x{height} cannot be shrunk {s} times to whole pixels",
-                f"crop it to {max(width // s, 1) * s}x{max(height // s, 1) * s}",
-            )
+        ensure(
+            height % s == 0 and width % s == 0 and target.size > 0,
+            f"an image of {width}x{height} cannot be shrunk {s} times to whole pixels",
+            f"crop it to {max(width // s, 1) * s}x{max(height // s, 1) * s}",
+        )
         return resize(target, height // s, width // s)
 
     def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:

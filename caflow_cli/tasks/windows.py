@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import CaflowError
+from ..errors import ensure
 
 Mask = npt.NDArray[np.bool_]  # (H, W), true = fill
 Box = tuple[slice, slice]  # rows and columns
@@ -120,11 +120,11 @@ def _in_order(windows: list[Window], left: Mask) -> list[Window]:
 
 
 def _check_count(windows: list[Window], size: int) -> None:
-    if len(windows) * size**2 > _MOST:
-        raise CaflowError(
-            f"the hole takes more than {_MOST // size**2} windows of {size}x{size} pixels",
-            "paint less of the mask white, or shrink the image and the mask",
-        )
+    ensure(
+        len(windows) * size**2 <= _MOST,
+        f"the hole takes more than {_MOST // size**2} windows of {size}x{size} pixels",
+        "paint less of the mask white, or shrink the image and the mask",
+    )
 
 
 def _length(span: slice) -> int:

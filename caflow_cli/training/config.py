@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from ..config import Config, FlowConfig, TaskConfig, require
-from ..config import preset as preset_flow
+from ..config import Config, FlowConfig, TaskConfig, preset as preset_flow, require
 from ..data.examples import condition_channels
 from ..errors import check_usage, usage_error
 from ..records import Count, NonNegative, Positive, Share, Size, check, number, parse

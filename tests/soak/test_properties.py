@@ -7,8 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 
 from caflow_cli.flows import standard_normal_log_prob, to_uint8
 from caflow_cli.inference import restore, score, task_of

@@ -3,8 +3,7 @@
 import drawn_masks
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.tasks import HoleWindow, Inpaint

@@ -5,8 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from drawn_masks import box, empty, line, masks
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 from caflow_cli.tasks.windows import Window, edge_of, plan_windows, window_around
 

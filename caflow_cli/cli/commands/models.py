@@ -179,8 +179,7 @@ def pull_command(
 
     Example: caflow models pull user/name@v1
     """
-    from ...hub.client import hide_progress
-    from ...hub.resolve import resolve
+    from ...hub.resolve import hide_progress, resolve
 
     console, failed = messages.console("models pull"), False
     if messages.quiet:
@@ -261,8 +260,8 @@ def push_command(
 
     Example: caflow models push run --repo user/my-faces --license cc-by-nc-4.0
     """
-    from ...hub.client import hide_progress
     from ...hub.publish import prepare, push
+    from ...hub.resolve import hide_progress
 
     console = messages.console("models push")
     if not console.live:
