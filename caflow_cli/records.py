@@ -97,7 +97,7 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
         if key not in kinds:
             near = difflib.get_close_matches(key, kinds, n=1, cutoff=0)[0]
             raise usage_error(f"unknown key {prefix + key!r}", f"did you mean {prefix + near!r}?")
-        given[key] = _read(kinds[key], value, prefix + key)
+        given[key] = _checked(kinds[key], value, prefix + key)
     for field in dataclasses.fields(own):
         optional = not field.default is field.default_factory is dataclasses.MISSING
         key = prefix + field.name
@@ -108,7 +108,7 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
 def check(record: Any, where: str = "") -> None:
     """Check every field of a dataclass. Raises CaflowError (exit 2) as `parse` does."""
     for name, kind in _kinds(record.__class__).items():
-        _read(kind, getattr(record, name), f"{where}.{name}" if where else name)
+        _checked(kind, getattr(record, name), f"{where}.{name}" if where else name)
 
 
 @functools.lru_cache
@@ -117,7 +117,7 @@ def _kinds(cls: Any) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
-def _read(kind: Any, value: Any, path: str) -> Any:
+def _checked(kind: Any, value: Any, path: str) -> Any:
     try:
         return _convert(kind, value, path)
     except (ValueError, OverflowError):

@@ -18,7 +18,7 @@ from ..inference import (
     Drawing,
     far_note,
     seen_by,
-    spread_map,
+    uncertainty_map,
     task_of,
     thumbnail,
 )
@@ -153,7 +153,7 @@ class Job:
         spread: Update = {"value": None, "visible": False}
         if len(self.ranked) > 1:
             path = self.folder / f"spread_{len(self.ranked)}.png"
-            chart, lines = spread_map(self.ranked, self.sampling.temperature)
+            chart, lines = uncertainty_map(self.ranked, self.sampling.temperature)
             write_png(path, chart)
             spread = {
                 "value": str(path),

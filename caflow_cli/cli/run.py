@@ -228,7 +228,7 @@ class _Run:
         import numpy as np
         from PIL import Image
 
-        from ..inference.figures import grid_row, spread_chart
+        from ..inference.figures import grid_row, uncertainty_chart
         from .plan import scaled, write_output
         from .records import restored_fields
 
@@ -264,7 +264,7 @@ class _Run:
             else:  # it may hold another candidate than this one
                 self.console.note(f"{job.name}: {path} exists, and is kept")
         self.plan.grid.add(lambda: grid_row(label, result.tau, result.seen, result.ranked))
-        self.plan.uncertainty.add(lambda: spread_chart(label, result.ranked, result.tau))
+        self.plan.uncertainty.add(lambda: uncertainty_chart(label, result.ranked, result.tau))
         self._say(job.name, result, item.elapsed)
         exact = encoder.lossless and image.alpha is None and not resized
         fields = restored_fields(result, paths, resized, exact)

@@ -9,7 +9,7 @@ import torch
 
 from ..config import Temperature
 from ..errors import CaflowError
-from ..inference import Candidate, Request, Sampler, distances, order, task_of, to_batch
+from ..inference import Candidate, Request, Sampler, rmse_between, order, task_of, to_batch
 from ..model import CAFlow
 from ..sampling import SEEDS
 from ..tasks import Pixels
@@ -123,7 +123,7 @@ class Measurer:
         ms = sorted({cell.m for cell in cells})
         if rules := set(run.rank) - {"likelihood", "none"}:
             scores = [candidate.score.rank_score for candidate in drawn]
-            apart = distances(images)
+            apart = rmse_between(images)
             draws["orders"] = {
                 rule: {str(m): [k for k, _ in order(rule, scores[:m], apart[:m, :m])] for m in ms}
                 for rule in rules

@@ -17,7 +17,7 @@ from ..layers import (
     Modules,
     Squeeze,
     Trunk,
-    compose,
+    affine_maps,
     fold_children,
     per_candidate,
     product,
@@ -49,7 +49,7 @@ class _Scale(nn.Module):
         A product of matrices costs less than a convolution of all pixels, forward and backward. The
         inverse of the training form goes through each layer by itself.
         """
-        maps = compose([*self.transitions, *(step.affine for step in self.steps)])
+        maps = affine_maps([*self.transitions, *(step.affine for step in self.steps)])
         count = len(self.transitions)
         links = [Link(self.squeeze)]
         first = [own for own in maps[: count + 1] if own is not None]

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..devices import zeros_float64
-from ..layers import ChannelAffine, Composed, Coupling, FoldedAffine, Injector
+from ..layers import AffineMap, ChannelAffine, Coupling, FoldedAffine, Injector
 
 
 class Step(nn.Module):
     """Step of R and T: actnorm, 1×1, affine coupling. Shapes: x (B, C, H, W).
 
-    `composed` may hold actnorm and 1×1 as one map, as in `ChannelAffine`.
+    `affine_map` may hold actnorm and 1×1 as one map, as in `ChannelAffine`.
     """
 
     affine: ChannelAffine | FoldedAffine
@@ -25,9 +25,9 @@ class Step(nn.Module):
         self.coupling = Coupling(channels, hidden, bound)
 
     def forward(
-        self, x: Tensor, cond: None = None, composed: Composed | None = None
+        self, x: Tensor, cond: None = None, affine_map: AffineMap | None = None
     ) -> tuple[Tensor, Tensor]:
-        x, logdet_affine = self.affine(x, None, composed)
+        x, logdet_affine = self.affine(x, None, affine_map)
         x, logdet_coupling = self.coupling(x)
         return x, logdet_affine + logdet_coupling
 
@@ -67,9 +67,9 @@ class ConditionalStep(nn.Module):
         return StepCondition(self.injector.read(for_injector), for_coupling)
 
     def forward(
-        self, x: Tensor, cond: StepCondition, composed: Composed | None = None
+        self, x: Tensor, cond: StepCondition, affine_map: AffineMap | None = None
     ) -> tuple[Tensor, Tensor]:
-        x, logdet_affine = self.affine(x, None, composed)
+        x, logdet_affine = self.affine(x, None, affine_map)
         x, logdet_injector = self.injector(x, cond.injection)
         x, logdet_coupling = self.coupling(x, cond.features)
         return x, logdet_affine + logdet_injector + logdet_coupling
@@ -87,7 +87,7 @@ class Link(NamedTuple):
     layer: Any
     cond: object = None  # of the layer's own kind
     # Of a layer that begins with a `ChannelAffine`: its map, for the way forward alone.
-    composed: Composed | None = None
+    affine_map: AffineMap | None = None
 
 
 def forward_through(
@@ -99,8 +99,8 @@ def forward_through(
     each layer again.
     """
     logdet = zeros_float64(x.shape[0], x)
-    for layer, cond, composed in links:
-        arguments = (x, cond) if composed is None else (x, cond, composed)
+    for layer, cond, affine_map in links:
+        arguments = (x, cond) if affine_map is None else (x, cond, affine_map)
         if recompute and torch.is_grad_enabled():
             x, term = checkpoint(layer, *arguments, use_reentrant=False, preserve_rng_state=False)
         else:

@@ -5,7 +5,7 @@ from .domain import describe_domain, far_note
 from .draw import to_batch
 from .figures import spread, spread_map, thumbnail
 from .maps import Attribution, attribution, log_prob_map
-from .restore import Drawing, distances, order, restore, restore_images, score
+from .restore import Drawing, order, restore, restore_images, rmse_between, score
 from .result import Candidates
 from .sample import Candidate, Request, Sampler, requests_at_a_time
 from .score import Score, estimator_of, task_of
@@ -20,7 +20,6 @@ __all__ = [
     "Score",
     "attribution",
     "describe_domain",
-    "distances",
     "estimator_of",
     "far_note",
     "log_prob_map",
@@ -28,6 +27,7 @@ __all__ = [
     "requests_at_a_time",
     "restore",
     "restore_images",
+    "rmse_between",
     "score",
     "seen_by",
     "spread",

@@ -139,7 +139,7 @@ class Conditions:
         sums = [0.0] * len(targets)
         for row in range(len(self.cond)):
             for corner in self.tiles:
-                condition = self._read(row, corner)
+                condition = self._condition(row, corner)
                 for place in range(row * each, (row + 1) * each):
                     tile = self.tiles.cut(targets[place, None], corner)
                     sums[place] += float(self._model.log_prob(tile, condition, noise_samples))
@@ -147,7 +147,7 @@ class Conditions:
                 del condition  # 0.4 kilobytes a pixel, before that of the next tile is computed
         return [Nats(value, None) for value in sums]
 
-    def _read(self, row: int, corner: Corner) -> Condition:
+    def _condition(self, row: int, corner: Corner) -> Condition:
         """Compute the condition of a tile.
 
         A guide that normalises reads it by moments of places spread over the image: each tile's own
@@ -235,7 +235,7 @@ class Conditions:
                     own.append(
                         z[:, top // s : (top + rows) // s, left // s : (left + columns) // s]
                     )
-                point, cells = self._decode(self._read(row, (top, left)), [own], tau)
+                point, cells = self._decode(self._condition(row, (top, left)), [own], tau)
                 away[top // cell :, left // cell :][: rows // cell, : columns // cell] |= cells[0]
                 weight = (vertical[:, None] * horizontal)[:, :, None]
                 band[:, left : left + columns] += weight * point[0].permute(1, 2, 0).cpu().numpy()

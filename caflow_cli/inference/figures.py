@@ -75,7 +75,7 @@ def spread(candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
     return np.sqrt(variance / (len(candidates) - 1))
 
 
-def spread_map(candidates: Sequence[Candidate], tau: Temperature) -> tuple[Pixels, list[str]]:
+def uncertainty_map(candidates: Sequence[Candidate], tau: Temperature) -> tuple[Pixels, list[str]]:
     """Draw the map of `spread` with its colour bar, and say in lines what it shows."""
     values = spread(candidates)
     # A few failures, all of them far off, would leave everything else in one colour.
@@ -90,8 +90,8 @@ def spread_map(candidates: Sequence[Candidate], tau: Temperature) -> tuple[Pixel
     return _colour_chart(values, 0.0, top, lambda unit: _colours(unit, _SEQUENTIAL)), lines
 
 
-def spread_chart(name: str, candidates: Sequence[Candidate], tau: Temperature) -> Pixels:
-    chart, lines = spread_map(candidates, tau)
+def uncertainty_chart(name: str, candidates: Sequence[Candidate], tau: Temperature) -> Pixels:
+    chart, lines = uncertainty_map(candidates, tau)
     return _with_image(candidates[0].image, chart, [f"{name}: {lines[0]}", *lines[1:]])
 
 

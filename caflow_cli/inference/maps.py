@@ -78,7 +78,7 @@ def attribution(
         total = np.zeros((*condition.shape[:2], len(images)))
         for part, values in zip(parts, maps, strict=True):
             assert isinstance(part, HoleWindow)
-            part.window.of(total)[:] += part.spread(values.cpu().numpy()).transpose(1, 2, 0)
+            part.window.of(total)[:] += part.onto_pixels(values.cpu().numpy()).transpose(1, 2, 0)
         return torch.from_numpy(total).permute(2, 0, 1)
 
     nats = map_of([target])
@@ -122,6 +122,6 @@ def log_prob_map(model: CAFlow, target: Tensor, cond: Tensor | Condition) -> Ten
     )
     for (rows, columns), values in cells.items():
         down, right = height // rows, width // columns
-        spread = values.repeat_interleave(down, -2).repeat_interleave(right, -1)
-        total += spread / (down * right)
+        per_pixel = values.repeat_interleave(down, -2).repeat_interleave(right, -1)
+        total += per_pixel / (down * right)
     return total

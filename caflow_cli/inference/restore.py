@@ -193,7 +193,7 @@ class Drawing:
     def result(self, row: int = 0) -> Candidates:
         sampling, found, apart = self.sampling, self._found[row], None
         if sampling.rank == "consensus":
-            apart = distances([one.image for one in found])
+            apart = rmse_between([one.image for one in found])
         places = order(sampling.rank, [one.score.rank_score for one in found], apart)
         for rank, (index, value) in enumerate(places, 1):
             found[index].rank, found[index].rank_value = rank, value
@@ -226,7 +226,7 @@ def order(
     Args:
         rule: One of `RANKS`.
         scores: log p of each, in nats.
-        apart: `distances`, which "consensus" needs.
+        apart: `rmse_between`, which "consensus" needs.
 
     Examples:
         >>> from caflow_cli.inference import order
@@ -245,7 +245,7 @@ def order(
     return [(k, means[k]) for k in sorted(likelier, key=lambda k: means[k])]
 
 
-def distances(images: Sequence[Pixels]) -> npt.NDArray[np.float64]:
+def rmse_between(images: Sequence[Pixels]) -> npt.NDArray[np.float64]:
     """RMSE between M images, in levels, over pixels and channels: (M, M) float64, symmetric."""
     apart = np.zeros((len(images), len(images)))
     for i, j in combinations(range(len(images)), 2):

@@ -29,8 +29,6 @@ from .tiles import check_size
 _BATCH = 2**18  # pixels that the model works on at a time
 _HELD = 2**26  # pixels of the images of a batch together, which are composed and then scored
 
-Job = tuple[int, int, Pixels]  # the index of a request, that of a part of it, and a composed image
-
 
 def requests_at_a_time(
     size: tuple[int, int], candidates: int, batch_size: int | None = None
@@ -190,8 +188,8 @@ class Sampler:
                     one.redraws += redraws
                     one.diverged = redraws > RESAMPLES
                 if noise_samples is not None:
-                    jobs = [(one.row, part, one.image) for one in some]
-                    known, targets = self.reduce(jobs, conditions)
+                    composed = [(one.row, part, one.image) for one in some]
+                    known, targets = self.reduce(composed, conditions)
                     found = known.log_prob(targets, noise_samples, steps)
                     for one, value in zip(some, found, strict=True):
                         nats[one].append(value)
@@ -209,7 +207,7 @@ class Sampler:
         Raises:
             CaflowError: An image does not fit its request, or a score is not finite.
         """
-        jobs = [
+        composed = [
             (row, part, images[row])
             for part in range(self._parts)
             for row, request in enumerate(self._requests)
@@ -218,8 +216,8 @@ class Sampler:
         nats: list[list[Nats]] = [[] for _ in self._requests]
         size = self.conditions.size
         step = max(1, _BATCH // math.prod(size))
-        for first in range(0, len(jobs), step):
-            some = jobs[first : first + step]
+        for first in range(0, len(composed), step):
+            some = composed[first : first + step]
             conditions, targets = self.reduce(some)
             found = conditions.log_prob(targets, noise_samples)
             for (row, _, _), one in zip(some, found, strict=True):
@@ -236,17 +234,22 @@ class Sampler:
         ]
 
     def reduce(
-        self, jobs: Sequence[Job], known: Conditions | None = None
+        self, composed: Sequence[tuple[int, int, Pixels]], known: Conditions | None = None
     ) -> tuple[Conditions, Tensor]:
         """Reduce composed images, those of one request as neighbours, to the pairs that are scored.
 
+        Args:
+            composed: The index of the request, that of its part, and the image in which that part
+                and all before it are done.
+            known: Conditions that the result may be equal to; default: those of the first parts.
+
         Returns:
-            The conditions, and the targets, uint8 (B, C, H, W). The conditions are the known ones,
-            by default those of the first parts, if they are equal: these are computed already.
+            The conditions, and the targets, uint8 (B, C, H, W). Equal conditions are the known
+            ones, which are computed already.
         """
         pairs = [
             self._requests[row].parts[part].reduce(self._requests[row].image, image)
-            for row, part, image in jobs
+            for row, part, image in composed
         ]
         cond, targets = (to_batch(side) for side in zip(*pairs, strict=True))
         known = known or self.conditions

@@ -111,7 +111,7 @@ def plan_tiles(size: tuple[int, int], multiple: int, side: int | None = None) ->
     # Trunks read every other block at half of the coarsest resolution.
     cell = 2 * multiple
 
-    def spread(length: int) -> tuple[int, tuple[int, ...]]:
+    def starts_of(length: int) -> tuple[int, tuple[int, ...]]:
         if length <= side:
             return length, (0,)
         steps = math.ceil((length - side) / (side - overlap))
@@ -123,5 +123,5 @@ def plan_tiles(size: tuple[int, int], multiple: int, side: int | None = None) ->
         rest = length - own
         return own, tuple(step * rest // (steps * cell) * cell for step in range(steps + 1))
 
-    (height, tops), (width, lefts) = map(spread, size)
+    (height, tops), (width, lefts) = map(starts_of, size)
     return Tiles(size, (height, width), tops, lefts, _RAMP * multiple)

@@ -6,7 +6,7 @@ logdet)`; `logdet` is the log-determinant of *that* direction, (B,) float64, in 
 """
 
 from .actnorm import ActNorm
-from .channel_affine import ChannelAffine, Composed, FoldedAffine, compose, product
+from .channel_affine import AffineMap, ChannelAffine, FoldedAffine, affine_maps, product
 from .conv import FixedConv
 from .coupling import Coupling, Injector
 from .fold import fold, fold_children, nets_in_bf16
@@ -35,8 +35,8 @@ from .terms import (
 
 __all__ = [
     "ActNorm",
+    "AffineMap",
     "ChannelAffine",
-    "Composed",
     "Conv",
     "ConvNet",
     "Coupling",
@@ -54,9 +54,9 @@ __all__ = [
     "UNet",
     "affine",
     "affine_inverse",
+    "affine_maps",
     "build_guide",
     "build_spread",
-    "compose",
     "fold",
     "fold_children",
     "mean_of_views",

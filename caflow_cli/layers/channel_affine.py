@@ -16,7 +16,7 @@ from .invconv import InvConv1x1
 from .terms import volume
 
 
-class Composed(NamedTuple):
+class AffineMap(NamedTuple):
     """A `ChannelAffine` as `y = weight x + bias`, and the log-scales whose sum is log|det|."""
 
     weight: Tensor  # (C, C)
@@ -28,7 +28,7 @@ class ChannelAffine(nn.Module):
     """`y = W (exp(log_scale) (x + bias))` at every pixel, applied as one convolution.
 
     This is a transition step (paper appendix A.1), and the first half of every flow step.
-    `composed` may hold the result of `compose`, which composes many layers at once.
+    `affine_map` may hold the result of `affine_maps`, which composes many layers at once.
 
     Shapes: x (B, C, H, W).
     """
@@ -39,15 +39,15 @@ class ChannelAffine(nn.Module):
         self.invconv = InvConv1x1(channels)
 
     def forward(
-        self, x: Tensor, cond: None = None, composed: Composed | None = None
+        self, x: Tensor, cond: None = None, affine_map: AffineMap | None = None
     ) -> tuple[Tensor, Tensor]:
-        if composed is None:
+        if affine_map is None:
             self.actnorm.initialize(x)
             # A rounding error in the composed weight is the same at every pixel and adds up:
             # outside training it is composed in float64 and rounded once.
-            [composed] = _compose([self], x.dtype if self.training else torch.float64)
-        weight, bias = to_like(composed.weight, x)[:, :, None, None], to_like(composed.bias, x)
-        return convolution(x, weight, bias), volume(composed.log_scale, x)
+            [affine_map] = _affine_maps([self], x.dtype if self.training else torch.float64)
+        weight, bias = to_like(affine_map.weight, x)[:, :, None, None], to_like(affine_map.bias, x)
+        return convolution(x, weight, bias), volume(affine_map.log_scale, x)
 
     def _inverse_weight(self) -> Tensor:
         scale = to_float64(self.actnorm.log_scale).neg().exp()
@@ -90,7 +90,9 @@ class FoldedAffine(nn.Module):
             self._wide = _both_ways(self._layers, x)[:2]
         return self._wide
 
-    def forward(self, x: Tensor, cond: None = None, composed: None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, cond: None = None, affine_map: None = None
+    ) -> tuple[Tensor, Tensor]:
         return self._maps(x)[0](x), volume(self.log_scale, x)
 
     def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
@@ -102,7 +104,7 @@ def _both_ways(
     layers: Sequence[ChannelAffine], like: Tensor
 ) -> tuple[FixedConv, FixedConv, Tensor]:
     """Successive layers as one map and its inverse, in the type of `like`; the log-scales (C,)."""
-    weight, bias, log_scale = product(_compose(layers, torch.float64))
+    weight, bias, log_scale = product(_affine_maps(layers, torch.float64))
     # From the last layer to the first: x = V (... (V_m y - a_m) ...) - a_1.
     inverse, shift = torch.eye(len(bias)).to(weight), torch.zeros_like(bias)
     for layer in reversed(layers):
@@ -115,16 +117,16 @@ def _both_ways(
     return forth, back, log_scale
 
 
-def product(maps: Sequence[Composed]) -> Composed:
+def product(maps: Sequence[AffineMap]) -> AffineMap:
     """Successive maps as one, which applies the first of them first."""
     (weight, bias, log_scale), *later = maps
     for one in later:
         weight, bias = one.weight @ weight, one.weight @ bias + one.bias
         log_scale = log_scale + one.log_scale
-    return Composed(weight, bias, log_scale)
+    return AffineMap(weight, bias, log_scale)
 
 
-def compose(layers: Sequence[ChannelAffine | FoldedAffine]) -> Sequence[Composed | None]:
+def affine_maps(layers: Sequence[ChannelAffine | FoldedAffine]) -> Sequence[AffineMap | None]:
     """Compose the maps of layers of one width, for `ChannelAffine.forward`.
 
     All matrices are composed as one batch, because in training of a small model composing one layer
@@ -133,11 +135,11 @@ def compose(layers: Sequence[ChannelAffine | FoldedAffine]) -> Sequence[Composed
     """
     own = [layer for layer in layers if isinstance(layer, ChannelAffine) and layer.training]
     if len(own) == len(layers) and all(layer.actnorm.is_initialized for layer in own):
-        return _compose(own, own[0].invconv.lu.dtype)
+        return _affine_maps(own, own[0].invconv.lu.dtype)
     return [None] * len(layers)
 
 
-def _compose(layers: Sequence[ChannelAffine], dtype: torch.dtype) -> list[Composed]:
+def _affine_maps(layers: Sequence[ChannelAffine], dtype: torch.dtype) -> list[AffineMap]:
     log_scale = torch.stack([layer.actnorm.log_scale for layer in layers])
     log_diag = torch.stack([layer.invconv.log_diag for layer in layers])
     bias = to_dtype(torch.stack([layer.actnorm.bias for layer in layers]), dtype)
@@ -145,4 +147,4 @@ def _compose(layers: Sequence[ChannelAffine], dtype: torch.dtype) -> list[Compos
     weight = weight * to_dtype(log_scale, dtype).exp()[:, None, :]
     shift = (weight @ bias[:, :, None])[:, :, 0]
     parts = zip(weight, shift, to_float64(log_scale) + to_float64(log_diag), strict=True)
-    return list(map(Composed._make, parts))
+    return list(map(AffineMap._make, parts))

@@ -30,11 +30,11 @@ class _Form:
         self.trained = trained
         self.children = [(m._modules, list(m._modules.values())) for m in modules if m._modules]
         self.tensors = [tensor for table in self.tables for tensor in table.values()]
-        self.state = self.read()
+        self.state = self.versions()
         self.module = fold(trained)
         self.rough: nn.Module | None = None  # in bfloat16, made when it is needed
 
-    def read(self) -> list[tuple[int, int, int]]:
+    def versions(self) -> list[tuple[int, int, int]]:
         # In-place changes count versions up; `to` brings other memory, assignment other tensors.
         try:
             return [
@@ -51,7 +51,7 @@ class _Form:
         return (
             trained is self.trained
             and all(list(table.values()) == children for table, children in self.children)
-            and self.read() == self.state
+            and self.versions() == self.state
         )
 
 

@@ -178,7 +178,7 @@ class HoleWindow:
         before = np.where(self.earlier[..., None], part, self.window.of(image))
         return self._condition(before), pad(np.where(cells[..., None], whole, known), self.side)
 
-    def spread(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def onto_pixels(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Put a map at model scale on the window's pixels: (..., side, side) to (..., H, W).
 
         What lies over padding goes to the pixels that it repeats. A shrunk pixel's value is divided

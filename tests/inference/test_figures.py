@@ -11,7 +11,7 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.inference import restore, spread
 from caflow_cli.inference.figures import (
     grid_row,
-    spread_map,
+    uncertainty_map,
 )
 
 
@@ -29,10 +29,10 @@ def candidates(*levels: int) -> list:
 
 
 def test_a_map_of_spread_has_the_colours_of_its_bar():
-    chart, lines = spread_map(candidates(50, 60), Temperature.of(0.8))
+    chart, lines = uncertainty_map(candidates(50, 60), Temperature.of(0.8))
     assert lines[0].startswith("standard deviation over 2 candidates")
     assert lines[1:] == ["mean 3.54, largest 7.1; tau 0.8", "understates spread at tau < 1"]
-    assert len(spread_map(candidates(50, 60), Temperature.of(1))[1]) == 2
+    assert len(uncertainty_map(candidates(50, 60), Temperature.of(1))[1]) == 2
     bar = chart[:, 384 + 12 + 5]
     assert (chart[100, 40] == bar[8 + 255]).all()  # no spread: the lower end
     share = 10 * 0.5**0.5 / 10  # of the bar, which ends at 10

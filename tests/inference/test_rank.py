@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from caflow_cli.inference import distances, order, restore
+from caflow_cli.inference import order, restore, rmse_between
 
 RULES = ("likelihood", "consensus")
 SCORES = [-5.0, -1.0, -4.0, -2.0, -3.0]
@@ -45,7 +45,7 @@ def test_consensus_is_the_least_mean_rmse_to_the_others():
 def test_distances_are_rmse():
     images = [noise(k) for k in range(3)]
     expected = [[np.sqrt(np.mean((a.astype(float) - b) ** 2)) for b in images] for a in images]
-    np.testing.assert_allclose(distances(images), expected)
+    np.testing.assert_allclose(rmse_between(images), expected)
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -11,7 +11,7 @@ from caflow_cli.layers import (
     FixedConv,
     FoldedAffine,
     InvConv1x1,
-    compose,
+    affine_maps,
     fold,
     fold_children,
     nets_in_bf16,
@@ -84,12 +84,14 @@ def test_composing_many_at_once_is_composing_each():
         return y, logdet, torch.autograd.grad(loss, list(stack.parameters()))
 
     expected = through([None] * 3)
-    maps = compose(layers)
+    maps = affine_maps(layers)
     assert None not in maps
-    assert compose([layers[0], ChannelAffine(6)]) == [None] * 2  # one has not seen its first batch
+    assert (
+        affine_maps([layers[0], ChannelAffine(6)]) == [None] * 2
+    )  # one has not seen its first batch
     torch.testing.assert_close(through(maps), expected, rtol=1e-12, atol=1e-12)
     stack.eval()
-    assert compose(layers) == [None] * 3
+    assert affine_maps(layers) == [None] * 3
 
 
 @torch.no_grad()

@@ -300,7 +300,7 @@ CASES = {
 NOT_INVERTIBLE = {
     "ActNorm",  # a part of `ChannelAffine`, as is
     "AnchorCondition",
-    "Composed",
+    "AffineMap",
     "Conv",
     "ConvNet",
     "Enlarge",

@@ -216,7 +216,7 @@ def test_a_map_is_spread_without_loss(size):
     hole = drawn_masks.box(*size, 1, 1, size[0] - 2, size[1] - 2)
     for part in Inpaint().parts(noise(*size), as_mask(hole)):
         values = np.random.default_rng(0).normal(size=(2, 64, 64))
-        found = part.spread(values)
+        found = part.onto_pixels(values)
         assert found.shape == (2, *part.hole.shape)
         np.testing.assert_allclose(found.sum((1, 2)), values.sum((1, 2)))
         if part.hole.shape == (64, 64):
