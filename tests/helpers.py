@@ -92,6 +92,10 @@ def task_config(name, size=32, **flow):
     return Config(config.flow, TaskConfig(name, size=size))
 
 
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
 def smooth_image(batch, channels, size, seed):
     """uint8 images that look like blurred photographs: few edges, a little noise."""
     height, width = (size, size) if isinstance(size, int) else size

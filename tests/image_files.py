@@ -29,12 +29,18 @@ def png_of_16_bits(
     rows = values.astype(">u2").reshape(height, -1)
     data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
     header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
-    chunks = b""
     hidden = [(b"tRNS", struct.pack(f">{len(transparent)}H", *transparent))] if transparent else []
-    for kind, body in ((b"IHDR", header), *hidden, (b"IDAT", data), (b"IEND", b"")):
-        crc = struct.pack(">I", zlib.crc32(kind + body))
-        chunks += struct.pack(">I", len(body)) + kind + body + crc
-    return b"\x89PNG\r\n\x1a\n" + chunks
+    return png([(b"IHDR", header), *hidden, (b"IDAT", data)])
+
+
+def png(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    """A PNG of chunks, each a kind and a body."""
+    data = b"\x89PNG\r\n\x1a\n"
+    for kind, body in (*chunks, (b"IEND", b"")):
+        data += (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+    return data
 
 
 def linear_profile() -> bytes:

@@ -14,10 +14,6 @@ from caflow_cli.images import encode_png
 kinds = pytest.mark.parametrize("kind", ["folder", "zip"])
 
 
-def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
 def flat(value: int, height: int = 8, width: int | None = None) -> bytes:
     """A PNG of one grey, square unless it has a width of its own."""
     return encode_png(np.full((height, width or height, 3), value, np.uint8))

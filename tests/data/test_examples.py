@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import noise
 from PIL import Image
 
 from caflow_cli.data.examples import DamagedError, condition_channels, open_split
 from caflow_cli.images import encode_png
 
-from .stored import flat, kinds, load, noise, pairs, refusal, store, values
+from .stored import flat, kinds, load, pairs, refusal, store, values
 
 
 def one(tmp_path: Path, image: np.ndarray, size: int, **options) -> np.ndarray:

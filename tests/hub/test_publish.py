@@ -217,10 +217,8 @@ def test_what_is_not_pushed(hub, run, model_file, tmp_path):
 IN_PYTHON = """
 import sys, torch, caflow_cli as caflow
 from pathlib import Path
-from caflow_cli.model import read_info
-from caflow_cli.model import CAFlow
 
-model = CAFlow.load(Path(sys.argv[1]))
+model = caflow.CAFlow.load(Path(sys.argv[1]))
 url = model.push_to_hub("user/python", private=True, model_card_kwargs={"license": "mit"})
 again = caflow.CAFlow.from_pretrained("user/python", revision=url.rpartition("/")[2])
 assert again.config == model.config and not again.training

@@ -14,6 +14,7 @@ from image_files import (
     decoded,
     encoded,
     linear_profile,
+    png,
     png_of_16_bits,
     refusal,
     tiff_of_16_bits,
@@ -163,15 +164,10 @@ def test_the_transparent_grey_of_few_bits_is_that_level_alone(bits, step):
     levels = np.arange(4, dtype=np.uint8)
     packed = sum(int(v) << (bits * (3 - k)) for k, v in enumerate(levels))
     row = packed.to_bytes(4 * bits // 8, "big")
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
-
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 1, bits, 0, 0, 0, 0))
-    data += chunk(b"tRNS", struct.pack(">H", 2)) + chunk(b"IDAT", zlib.compress(b"\0" + row))
-    found = decode(io.BytesIO(data + chunk(b"IEND", b"")))
+    header = struct.pack(">IIBBBBB", 4, 1, bits, 0, 0, 0, 0)
+    hidden, pixels = struct.pack(">H", 2), zlib.compress(b"\0" + row)
+    data = png([(b"IHDR", header), (b"tRNS", hidden), (b"IDAT", pixels)])
+    found = decode(io.BytesIO(data))
     assert found.rgb[0, :, 0].tolist() == (levels * step).tolist()
     assert found.alpha.tolist() == [[255, 255, 0, 255]]
 

@@ -25,12 +25,6 @@ SIZE = 32
 HEIGHT, WIDTH = 70, 100
 
 
-@pytest.fixture(autouse=True)
-def _no_gradients():
-    with torch.no_grad():
-        yield
-
-
 @pytest.fixture(scope="module")
 def model(models_32) -> CAFlow:
     return models_32["inpaint"]

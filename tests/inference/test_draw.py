@@ -21,12 +21,6 @@ SIZE = (32, 32)
 BURST = 262.7368  # of α = 0.05, whose values end at 262.7368421
 
 
-@pytest.fixture(autouse=True)
-def _no_gradients():
-    with torch.no_grad():
-        yield
-
-
 def burst(points, log_prob):
     points[:, 0, 2:6, 3:7] = BURST
     return points, log_prob

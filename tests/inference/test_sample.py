@@ -17,12 +17,6 @@ from caflow_cli.inference import Request, Sampler, restore, score, task_of, to_b
 TASKS = ["superres", "colorize", "inpaint", "paired"]
 
 
-@pytest.fixture(autouse=True)
-def _no_gradients():
-    with torch.no_grad():
-        yield
-
-
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(60, 190, (height, width, 3), np.uint8)
 

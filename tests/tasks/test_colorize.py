@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import noise
 from PIL import Image
 
 from caflow_cli.tasks import Colorize
@@ -10,10 +11,6 @@ from caflow_cli.tasks.colorize import upsample_chroma
 
 BICUBIC = Image.Resampling.BICUBIC
 TASK = Colorize()
-
-
-def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def grey(image: np.ndarray) -> np.ndarray:

@@ -3,14 +3,11 @@
 import drawn_masks
 import numpy as np
 import pytest
+from helpers import noise
 from hypothesis import given, settings, strategies as st
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.tasks import HoleWindow, Inpaint
-
-
-def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def smooth(height: int, width: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import generator, smooth_image
+from helpers import generator, noise, smooth_image
 from PIL import Image
 
 from caflow_cli import load
@@ -17,10 +17,6 @@ from caflow_cli.tasks.superres import shrink_as_photo
 
 BICUBIC = Image.Resampling.BICUBIC
 TASK = SuperRes()
-
-
-def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize(("factor", "height", "width"), [(4, 64, 64), (4, 8, 20), (2, 6, 4)])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from drawn_masks import box
+from helpers import noise
 from PIL import Image
 
 from caflow_cli.config import Config, FlowConfig, TaskConfig
@@ -22,10 +23,6 @@ from caflow_cli.tasks.base import grey, padded_size, resize, scaled_size
 
 ALL = [SuperRes(), Colorize(), Inpaint(), Inpaint(3), Paired(), Paired(1)]
 LABELS = ["superres", "colorize", "inpaint", "inpaint3", "paired", "paired1"]
-
-
-def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def mask_for(task, image: np.ndarray) -> np.ndarray | None:

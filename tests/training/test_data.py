@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 import numpy as np
 import pytest
 import torch
-from helpers import smooth_image
+from helpers import noise, smooth_image
 from PIL import Image
 
 from caflow_cli.data.examples import Examples
@@ -126,10 +126,6 @@ def test_a_hole_is_where_its_mask_says_and_new_at_each_visit():
             assert torch.equal(y[:3, ~hole], w[:, ~hole])
             holes.add(hole.numpy().tobytes())
     assert len(holes) == 18
-
-
-def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def test_a_crop_at_native_scale_is_pixels_of_the_image_and_reaches_every_position():
