@@ -1,5 +1,8 @@
 """The model on 8-bit images: scores, draws, and the points between (paper sections 4.3, 4.4)."""
 
+# As texts: the Hub's mixin would make a `Config` of dicts from a type.
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
 from itertools import islice
