@@ -18,9 +18,9 @@ from ..inference import (
     Drawing,
     far_note,
     seen_by,
-    uncertainty_map,
     task_of,
     thumbnail,
+    uncertainty_map,
 )
 from ..model import CAFlow
 from ..sampling import Sampling

@@ -9,7 +9,7 @@ import torch
 
 from ..config import Temperature
 from ..errors import CaflowError
-from ..inference import Candidate, Request, Sampler, rmse_between, order, task_of, to_batch
+from ..inference import Candidate, Request, Sampler, order, rmse_between, task_of, to_batch
 from ..model import CAFlow
 from ..sampling import SEEDS
 from ..tasks import Pixels

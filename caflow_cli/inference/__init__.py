@@ -3,7 +3,7 @@
 from .arguments import seen_by
 from .domain import describe_domain, far_note
 from .draw import to_batch
-from .figures import spread, spread_map, thumbnail
+from .figures import spread, thumbnail, uncertainty_map
 from .maps import Attribution, attribution, log_prob_map
 from .restore import Drawing, order, restore, restore_images, rmse_between, score
 from .result import Candidates
@@ -31,8 +31,8 @@ __all__ = [
     "score",
     "seen_by",
     "spread",
-    "spread_map",
     "task_of",
     "thumbnail",
     "to_batch",
+    "uncertainty_map",
 ]
