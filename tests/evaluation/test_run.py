@@ -74,6 +74,16 @@ def test_the_figures_are_those_of_restore_one_by_one(models_32, true_pictures, t
     assert_mean(by_what(found, "truth")[0].values["bpd"], bits, abs=1e-5)
 
 
+def test_in_a_sweep_consensus_is_that_of_the_first_m(models_32, true_pictures):
+    shared = {"metrics": "rmse", "rank": "consensus", "tau": 1, "limit": 3}
+    sweep, alone = (
+        evaluate(models_32["superres"], true_pictures, candidates=m, **shared) for m in ((3, 6), 3)
+    )
+    found, expected = (by_what(one)[0] for one in (sweep, alone))
+    assert found.cell == expected.cell
+    assert found.values["rmse"].mean == pytest.approx(expected.values["rmse"].mean, abs=0.02)
+
+
 @pytest.mark.parametrize("task", ["colorize", "inpaint", "paired"])
 def test_every_task_has_its_metrics_and_baseline(models_32, true_pictures, tmp_path, task):
     data = true_pictures

@@ -13,7 +13,6 @@ from caflow_cli.flows import (
     SharedAutoregressive,
     standard_normal_log_prob,
 )
-from caflow_cli.flows.conditional import latent_layout
 from caflow_cli.flows.multiscale import latent_channels
 from caflow_cli.flows.step import Link, forward_through
 from caflow_cli.layers import ActNorm, ChannelAffine, ConvNet, Coupling, Injector, Squeeze
@@ -122,16 +121,6 @@ def test_in_training_transitions_are_a_part_of_the_first_step(steps):
         layer.register_forward_hook(lambda layer, *_: ran.append(layer))
     scale(x)
     assert ran == (list(scale.steps) if steps else one_by_one)
-
-
-@pytest.mark.parametrize("scales", [1, 3, 4])
-def test_latents_hold_as_many_values_as_the_image(scales):
-    layout = latent_layout(3, scales)
-    assert [len(row) for row in layout] == list(range(1, scales + 1))
-    side = 2 ** (scales + 1)
-    assert sum(c * (side >> h) ** 2 for row in layout for c, h in row) == 3 * side**2
-    if scales == 3:
-        assert layout == [[(192, 4)], [(96, 4), (24, 3)], [(96, 4), (24, 3), (12, 2)]]
 
 
 BATCH = 2

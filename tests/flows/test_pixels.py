@@ -194,9 +194,22 @@ def test_a_mean_shifts_and_a_spread_scales_what_it_leaves():
     torch.testing.assert_close(logdet_s, logdet + s.sum(), rtol=1e-12, atol=1e-9)
 
 
-@pytest.mark.parametrize(
+kinds = pytest.mark.parametrize(
     ("kind", "channels"), [("pixels", 4), ("fill", 4), ("luminance", 1), ("enlarged", 3)]
 )
+
+
+@kinds
+@torch.no_grad()
+def test_candidates_of_an_image_share_its_condition(kind, channels):
+    guide = helpers.randomise(Guide(channels, (4, 4), 3), 1).double()
+    anchor, y, v = Anchor(kind, 3, guide), points(2, channels, 8, 8, seed=2), points(4, 3, 8, 8)
+    shared, own = anchor.read(y), anchor.read(y.repeat_interleave(2, dim=0))
+    torch.testing.assert_close(anchor(v, shared), anchor(v, own))
+    torch.testing.assert_close(anchor.inverse(v / 64, shared), anchor.inverse(v / 64, own))
+
+
+@kinds
 @torch.no_grad()
 def test_a_mean_is_0_where_the_condition_determines_a_value(kind, channels):
     """Known pixels keep the noise of their bins, and the luminance its rounding."""

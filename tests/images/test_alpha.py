@@ -78,3 +78,11 @@ def test_alpha_is_put_back_at_the_size_of_the_result():
     expected = Image.fromarray(alpha).resize((36, 48), Image.Resampling.BICUBIC)
     _, found = image.put_back(np.zeros((48, 36, 3), np.uint8), None)
     np.testing.assert_array_equal(found, np.asarray(expected))
+
+
+def test_outside_of_a_mask_hidden_colours_come_back():
+    rgb, alpha = np.full((2, 2, 3), 7, np.uint8), np.array([[0, 0], [255, 255]], np.uint8)
+    mask = np.array([[0, 255], [127, 255]], np.uint8)
+    found, opacity = Decoded(rgb, alpha, "PNG").put_back(np.full_like(rgb, 90), mask)
+    assert found[..., 0].tolist() == [[7, 90], [90, 90]]
+    assert opacity is alpha

@@ -127,8 +127,9 @@ def test_saved_images_score_as_they_were_ranked_and_none_is_overwritten(
     first, second = found.save(out)
     assert [first.name, second.name] == ["out_01.png", "out_02.png"]
     assert np.array_equal(read_image(second), found.kept[1].image)
-    record = read_provenance(first)
-    assert record["log_likelihood"] == found.kept[0].score.log_likelihood
+    record, other = map(read_provenance, (first, second))
+    likelihoods = [one.score.log_likelihood for one in found.kept]
+    assert [record["log_likelihood"], other["log_likelihood"]] == likelihoods
     assert (record["rank"], record["seed"], record["task"]) == (1, found.kept[0].seed, "superres")
     assert record["model"] == {"id": "unnamed", "sha256": None}
     assert str(tmp_path) not in str(record)

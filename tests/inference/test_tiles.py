@@ -44,6 +44,10 @@ def test_tiles_cover_with_even_overlaps(length, side):
         assert weight.min() >= 0
         if top > 0:
             assert not weight[:80].any()  # where the tile's own border shows
+            assert np.abs(np.diff(weight)).max() < 0.032  # no seam
+    if len(tops) == 2:  # the ramp is in the middle
+        first, second = plan.weights(0)
+        np.testing.assert_allclose(first, second[::-1], atol=1e-6)
     np.testing.assert_allclose(total, 1, atol=1e-6)
     np.testing.assert_array_equal(plan.weights(1), [np.ones(48)])
 
@@ -70,6 +74,19 @@ def test_a_score_is_the_sum_over_tiles(small_model):
     (found,) = Conditions(small_model, cond, tiles=plan).log_prob(target, 2)
     assert found.value == pytest.approx(expected, abs=1e-2)
     assert found.deviations is None
+
+
+def test_rows_and_columns_of_tiles_give_each_pixel_once(small_model):
+    def even(_, own, latents, cond, **more):
+        points = torch.full((1, 3, *cond.size), 100.7)
+        return points, torch.zeros(1, dtype=torch.float64)
+
+    plan = plan_tiles((256, 256), 16, 224)
+    assert plan.shape[0] == plan.shape[1]
+    assert len(plan) == 4
+    model = helpers.double_of(small_model, decode=even)
+    conditions = Conditions(model, smooth(1, (256, 256), 1), tiles=plan)
+    assert (images(helpers.draw(conditions, 1, [0], 0, 1, strict=False)) == 100).all()
 
 
 def test_every_tile_is_told_as_it_is_drawn_and_as_it_is_scored(small_model):

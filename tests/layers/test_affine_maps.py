@@ -22,11 +22,6 @@ def invconv(channels, seed=1):
     return helpers.seeded(lambda: InvConv1x1(channels), seed)
 
 
-def affine(channels, seed=7):
-    layer = helpers.seeded(lambda: ChannelAffine(channels), seed)
-    return helpers.randomise(layer, seed=seed + 1)
-
-
 @pytest.mark.parametrize("channels", [1, 2, 24, 192])
 @torch.no_grad()
 def test_a_weight_starts_as_a_random_rotation_and_is_always_inverted(channels):
@@ -52,21 +47,6 @@ def test_only_the_lower_and_the_upper_triangle_train():
     assert not layer.lu.grad.diagonal().any()
     assert layer.log_diag.grad.all()
     assert set(dict(layer.named_parameters())) == {"lu", "log_diag"}
-
-
-@pytest.mark.parametrize("mode", ["train", "eval"])
-@torch.no_grad()
-def test_channel_affine_is_actnorm_and_then_the_convolution_at_every_pixel(mode):
-    """One convolution, the same map: in `eval` composed in float64, in `train` in float32."""
-    layer = affine(6).train(mode == "train")
-    x = helpers.normal((2, 6, 4, 3), 9, torch.float32)
-    norm = layer.actnorm
-    middle = (x + norm.bias[:, None, None]) * norm.log_scale.exp()[:, None, None]
-    expected = torch.einsum("ij,bjhw->bihw", layer.invconv.weight().float(), middle)
-    y, logdet = layer(x)
-    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
-    stated = 12 * (norm.log_scale.sum() + layer.invconv.log_diag.sum())
-    torch.testing.assert_close(logdet.float(), stated.expand(2), rtol=0, atol=1e-5)
 
 
 def test_composing_many_at_once_is_composing_each():

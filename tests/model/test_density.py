@@ -20,17 +20,6 @@ def test_8_bit_images_come_back_exactly(fixture, request):
     assert torch.equal(to_uint8(v), target)
 
 
-def test_uint8_is_taken_at_the_centre_of_its_bin(small_model64):
-    target, cond = helpers.image_pair(small_model64, 2, SIZE)
-    _, log_prob = small_model64.encode(target, cond)
-    _, at_centre = small_model64.encode(target.double() + 0.5, cond)
-    assert torch.equal(log_prob, at_centre)
-    d = small_model64.encode_condition(cond).d
-    expected, _ = small_model64.density.R(small_model64.density.logit(cond.double() + 0.5)[0])
-    for actual, d_i in zip(d, expected, strict=True):
-        torch.testing.assert_close(actual, d_i, rtol=0, atol=1e-12)
-
-
 @torch.no_grad()
 def test_log_p_of_the_condition_counts_the_predicted_image_that_r_reads():
     config = helpers.small_config(scales=2, guide=4)

@@ -108,6 +108,8 @@ def test_the_flows_learn_from_samples_and_from_the_likelihood_of_all(holes):
     assert loss.image.item() == pytest.approx(float(expected), rel=1e-5)
     assert loss.loss.item() == pytest.approx(plain.loss.item() + 3 * float(expected), rel=1e-6)
     assert loss.bits_per_dim.item() == pytest.approx(plain.bits_per_dim.item(), rel=1e-9)
+    parts = [likelihood(0.25, losses, 3.0)(model, part).loss.item() for part in batch.split(4)]
+    assert loss.loss.item() == pytest.approx(sum(parts) / 4, rel=1e-5)  # two of which have none
     assert plain.image == 0
     loss.image.backward()
     learned = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}

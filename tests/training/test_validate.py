@@ -27,8 +27,8 @@ def test_images_and_holes_of_validation_stay_the_same():
 
 def test_samples_are_measured_where_they_have_a_loss(holes):
     model, _ = holes
-    data = dataset(Inpaint(4, 16, 8), helpers.smooth_image(6, 3, 16, seed=3))
-    validation = Validation(data, data, 4, seed=0)
+    train, val = (dataset(Inpaint(4, 16, 8), helpers.smooth_image(6, 3, 16, k)) for k in (3, 4))
+    validation = Validation(train, val, 4, seed=0)
     samples = SamplesConfig(share=0.5, weight=3.0, perceptual=0.0, tau=0.0)
     *_, before, last = phases_of(OptimConfig(images=1), model.config.flow, samples)
     accelerator = Accelerator(cpu=True)
