@@ -12,12 +12,7 @@ from ..version import __version__
 from .commands.app import app_command
 from .commands.evaluate import METRIC_HELP, evaluate_command
 from .commands.models import models_app
-from .commands.restoring import (
-    colorize_command,
-    inpaint_command,
-    sample_command,
-    superres_command,
-)
+from .commands.restoring import colorize_command, inpaint_command, sample_command, superres_command
 from .commands.score import score_command
 from .commands.train import train_command
 from .config import config_command, defaults, origin
@@ -32,11 +27,19 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CAFLOW"},
     pretty_exceptions_enable=False,
 )
-for command in (superres_command, colorize_command, inpaint_command, sample_command, score_command):
-    app.command(command.__name__.removesuffix("_command"))(command)
-app.command("evaluate", epilog=METRIC_HELP)(evaluate_command)
-for command in (train_command, app_command, config_command):
-    app.command(command.__name__.removesuffix("_command"))(command)
+for command in (
+    superres_command,
+    colorize_command,
+    inpaint_command,
+    sample_command,
+    score_command,
+    evaluate_command,
+    train_command,
+    app_command,
+    config_command,
+):
+    epilog = METRIC_HELP if command is evaluate_command else None
+    app.command(command.__name__.removesuffix("_command"), epilog=epilog)(command)
 app.add_typer(models_app, name="models")
 
 
@@ -103,14 +106,13 @@ def main() -> None:
 
 
 def _as_caflow_error(error: Exception) -> CaflowError:
-    """The error as it is shown: one line that says what is wrong, one that says what to type."""
     if isinstance(error, CaflowError):
         return error
     if isinstance(error, typer.TyperException):  # usage: an unknown option, a missing argument
         message = " ".join(error.format_message().split()).rstrip(".")
         context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
         if context is not None and parameter is not None:
-            message += origin(context, parameter.name)
+            message += origin(context, parameter)
         command = "caflow" if context is None else context.command_path
         return CaflowError(message, f"{command} --help", error.exit_code)
     if is_out_of_memory(error):

@@ -39,51 +39,50 @@ def defaults(group: Any) -> _Table:
     return _defaults(group, read_toml(path) if is_file(path) else {}, {}, "")
 
 
-def _defaults(command: Any, table: _Table, outer: _Table, prefix: str) -> _Table:
-    """The values of one command, or of all commands of a group; `outer` are those of its groups."""
-    commands, options, values = getattr(command, "commands", {}), _options(command), dict(outer)
-    for key, value in table.items():
-        option, is_table = key.replace("_", "-"), isinstance(value, dict)
-        if key not in commands if is_table else option not in options:
+def _defaults(command: Any, table: _Table, values: _Table, prefix: str) -> _Table:
+    """Of one command, or of all commands of a group; `values` are those of the groups around it."""
+    commands, options = getattr(command, "commands", {}), _options(command)
+    tables = {key: value for key, value in table.items() if isinstance(value, dict)}
+    for key in table:
+        if key not in commands if key in tables else key.replace("-", "_") not in options:
             near = difflib.get_close_matches(key, [*options, *commands], n=1)
             raise usage_error(
                 f"{str(config_path())!r} sets {prefix}{key}, which is no "
-                + ("command" if is_table else "option"),
+                + ("command" if key in tables else "option"),
                 f"{prefix}{near[0]}" if near else "caflow COMMAND --help lists the options",
             )
-        if not is_table:  # as text, which Typer converts and checks as if it had been typed
-            several = isinstance(value, list)
-            values[option] = [str(one) for one in value] if several else str(value)
+    values = values | {  # as text, which Typer converts and checks as if it had been typed
+        key.replace("-", "_"): list(map(str, value)) if isinstance(value, list) else str(value)
+        for key, value in table.items()
+        if key not in tables
+    }
     if not commands:
-        return {options[key]: value for key, value in values.items() if key in options}
-    tables = {key: value for key, value in table.items() if isinstance(value, dict)}
+        return {name: value for name, value in values.items() if name in options}
     return {
         name: _defaults(child, tables.get(name, {}), values, f"{prefix}{name}.")
         for name, child in commands.items()
     }
 
 
-def _options(command: Any) -> dict[str, str]:
-    """Parameters by long option, of a command or of all commands of a group."""
+def _options(command: Any) -> set[str]:
     if hasattr(command, "commands"):
-        return {k: v for child in command.commands.values() for k, v in _options(child).items()}
-    return {
-        name[2:]: one.name for one in command.params for name in one.opts if name.startswith("--")
-    }
+        return set().union(*map(_options, command.commands.values()))
+    return {one.name for one in command.params if one.param_type_name == "option"}
 
 
-def origin(context: typer.Context, name: str) -> str:
+def source(context: typer.Context, name: str) -> str:
+    """COMMANDLINE, ENVIRONMENT, DEFAULT_MAP or DEFAULT; empty before a parameter is read."""
+    return getattr(context.get_parameter_source(name), "name", "")
+
+
+def origin(context: typer.Context, parameter: Any) -> str:
     """Where a parameter's value comes from: ` (VARIABLE)`, ` (KEY in FILE)`, or nothing."""
-    source = context.get_parameter_source(name)
-    parameter = next((one for one in context.command.params if one.name == name), None)
-    if source is None or parameter is None:
-        return ""
-    if source.name == "ENVIRONMENT":
+    if source(context, parameter.name) == "ENVIRONMENT":
         shared = str(parameter.envvar)
-        own = f"{context.auto_envvar_prefix}_{name.upper()}"
+        own = f"{context.auto_envvar_prefix}_{parameter.name.upper()}"
         return f" ({shared if os.environ.get(shared) else own})"
-    if source.name == "DEFAULT_MAP":
-        return f" ({max(parameter.opts, key=len).lstrip('-')} in {str(config_path())!r})"
+    if source(context, parameter.name) == "DEFAULT_MAP":
+        return f" ({parameter.name.replace('_', '-')} in {str(config_path())!r})"
     return ""
 
 
@@ -92,7 +91,7 @@ def name_origins(error: CaflowError, context: typer.Context) -> None:
     words = set(f"{error.message} {error.hint}".replace(",", " ").split())
     for parameter in context.command.params:
         if words & {*parameter.opts, parameter.name}:
-            error.message += origin(context, parameter.name)
+            error.message += origin(context, parameter)
 
 
 def config_command(context: typer.Context) -> None:

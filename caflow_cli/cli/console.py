@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -27,21 +27,6 @@ def say(text: str) -> None:
         sys.stderr.flush()
 
 
-def measuring(display: Progress) -> Callable[[int, int], None]:
-    """Add a bar of images, and return what sets it: how many are done, of how many (0: unknown)."""
-    bar = display.add_task("measuring", total=None)
-    return lambda done, total: display.update(
-        bar, completed=done, total=total or None, description=f"{done} images"
-    )
-
-
-def duration(seconds: float) -> str:
-    """A text for people: `35 s`, `4 min`, `1.5 h`."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 120 * 60 else f"{seconds / 3600:.1f} h"
-
-
 @dataclass
 class Console:
     """The streams of one command."""
@@ -50,6 +35,7 @@ class Console:
     verbose: bool = False  # write details, too
     command: str = ""  # as JSON states it: "superres", "models list"
     json: bool = False  # write results as JSON lines, else as text
+    failed: bool = field(default=False, init=False)  # an error was written: exit code 1
     _display: Progress | None = field(default=None, init=False)  # that is shown
 
     def result(self, fields: Mapping[str, object], lines: Iterable[str] = ()) -> None:
@@ -95,6 +81,7 @@ class Console:
 
     def error(self, error: CaflowError) -> None:
         """Write two lines to stderr: what is wrong, and what to type instead."""
+        self.failed = True
         say(f"error: {error.message}\nhint: {error.hint}")
 
     def failure(self, names: Mapping[str, str], error: CaflowError) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
-import shutil
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -19,10 +16,7 @@ _STYLES = {"model": "bold", "difference": "dim", "other": None}
 
 
 def table_lines(evaluation: Evaluation) -> Iterator[str]:
-    """The table where stdout is a terminal, else tab-separated lines.
-
-    These are a header, then a line a row: what, tau, m, n, rank, then each metric and its error.
-    """
+    """The table where stdout is a terminal, else tab-separated lines under a header."""
     if sys.stdout is not None and sys.stdout.isatty():
         yield _table(evaluation)
         return
@@ -43,7 +37,6 @@ def table_lines(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _table(evaluation: Evaluation) -> str:
-    """The table as text, as wide as the terminal."""
     from rich.console import Console
     from rich.table import Table
 
@@ -54,20 +47,16 @@ def _table(evaluation: Evaluation) -> str:
         for gap in evaluation.gaps
     ]
     task = f"{evaluation.settings['task']}, " if "task" in evaluation.settings else ""
-    table = Table(
-        title=f"{task}{evaluation.images} images, ± standard error",
-        caption="\n".join(caption),
-        title_justify="left",
-        caption_justify="left",
-    )
+    title = f"{task}{evaluation.images} images, ± standard error"
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    table.caption = "\n".join(caption)
     table.add_column("")
     for label in evaluation.metrics:
         arrow = _ARROWS[METRICS[label.partition(":")[0]].better]
         table.add_column(f"{label}{arrow}", justify="right", no_wrap=True)
     for kind, label, texts in evaluation.table:
         table.add_row(label, *texts, style=_STYLES[kind])
-    text = io.StringIO()
-    color = "NO_COLOR" not in os.environ
-    width = shutil.get_terminal_size().columns
-    Console(file=text, width=width, force_terminal=color).print(table)
-    return text.getvalue().rstrip("\n")
+    console = Console()  # stdout is a terminal
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get().rstrip("\n")

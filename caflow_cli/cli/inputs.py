@@ -7,10 +7,10 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ..assets import example_path
 from ..errors import CaflowError, check_usage, usage_error
@@ -20,7 +20,8 @@ from ..paths import exists, is_file, is_folder
 if TYPE_CHECKING:
     from .console import Console
 
-_T = TypeVar("_T")
+Note = Callable[[str], object]  # is told what a user should know
+
 _EXAMPLE = "example:"
 # Files that are taken from a folder; a file that is named is taken whatever its suffix.
 _TAKEN = SUFFIXES | {".gif", ".apng", ".jfif", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2"}
@@ -38,15 +39,17 @@ class InputImage:
     found: bool = False  # in a folder, not named
     problem: CaflowError | None = None  # why it cannot be read or written, if already known
 
-    def read(self) -> Decoded:
+    def read(self, note: Note = lambda _: None) -> Decoded:
         """Read the image. CaflowError (exit 1) if that fails."""
         if self.problem is not None:
             raise self.problem
-        if self.path is not None:
-            return decode(self.path, name=self.name)
-        if sys.stdin is None:
+        if self.path is None and sys.stdin is None:
             raise CaflowError("stdin is closed", "cat FILE | caflow … -")
-        return decode(sys.stdin.buffer, name="stdin")
+        name = "stdin" if self.path is None else self.name
+        image = decode(self.path or sys.stdin.buffer, name=name)
+        if image.frames > 1:
+            note(f"{self.name}: the first of {image.frames} frames is used")
+        return image
 
 
 def find_inputs(
@@ -54,12 +57,9 @@ def find_inputs(
     *,
     recursive: bool = False,
     aside: Collection[Path] = (),
-    note: Callable[[str], object] = lambda _: None,
+    note: Note = lambda _: None,
 ) -> list[InputImage]:
-    """The images that arguments name, each once, in the order of the arguments.
-
-    In a folder, and among the matches of a glob that the shell did not expand, the order is
-    natural: `img2` before `img10`.
+    """The images that arguments name, each once, in their order; `img2` before `img10`.
 
     Args:
         arguments: As typed.
@@ -68,21 +68,28 @@ def find_inputs(
         note: Is told what was left out of a folder.
 
     Raises:
-        CaflowError: (exit 2) there is no such example, a glob has no match, or all arguments are
-            folders without images.
+        CaflowError: (exit 2) an argument names no example or matches no file, or all are folders
+            without images.
     """
     sources: list[InputImage] = []
     hidden = {os.path.realpath(path) for path in aside}
     for argument in arguments:
         names = [argument]
         if _is_glob(argument):  # `Path.glob` refuses absolute patterns
-            names = sorted(glob.glob(argument, recursive=True), key=natural_key)  # noqa: PTH207
+            names = sorted(glob.glob(argument, recursive=True), key=_natural_key)  # noqa: PTH207
         check_usage(bool(names), f"no file matches {argument!r}", "check the pattern")
         for name in names:
+            path = Path(name)
             if is_folder(name):
-                sources += _search(Path(name), recursive, hidden, note)
+                sources += _search(path, recursive, hidden, note)
+            elif name == "-":
+                sources.append(InputImage(name, None, "stdin"))
+            elif name.startswith(_EXAMPLE):
+                path = example_path(name.removeprefix(_EXAMPLE))
+                sources.append(InputImage(name, path, path.stem))
             else:
-                sources.append(_named(name))
+                check_usage(bool(path.name), f"{name!r} is not an image", "name image files")
+                sources.append(InputImage(name, path, path.stem, path.parent))
     first = sources[0].problem
     if first is not None and all(one.problem is not None and not one.found for one in sources):
         raise usage_error(first.message, first.hint)  # all of them are folders without images
@@ -97,10 +104,9 @@ def names_one(arguments: Sequence[str]) -> bool:
     return len(arguments) == 1 and not is_folder(arguments[0]) and not _is_glob(arguments[0])
 
 
-def natural_key(text: str) -> tuple[list[str | int], str]:
-    """A sort key that orders numbers in names by value, and ignores the case of letters."""
+def _natural_key(text: str) -> tuple[list[str | int], str]:
     parts: list[str | int] = list(re.split(r"(\d+)", text.casefold()))
-    parts[1::2] = [int(digits) for digits in parts[1::2]]
+    parts[1::2] = map(int, parts[1::2])
     return parts, text
 
 
@@ -108,35 +114,21 @@ def _is_glob(argument: str) -> bool:
     return glob.has_magic(argument) and not os.path.lexists(argument)
 
 
-def _named(name: str) -> InputImage:
-    if name == "-":
-        return InputImage(name, None, "stdin")
-    if name.startswith(_EXAMPLE):
-        path = example_path(name.removeprefix(_EXAMPLE))
-        return InputImage(name, path, path.stem)
-    path = Path(name)
-    check_usage(bool(path.name), f"{name!r} is not an image", "name image files")
-    return InputImage(name, path, path.stem, path.parent)
-
-
-def _search(
-    root: Path, recursive: bool, hidden: Collection[str], note: Callable[[str], object]
-) -> list[InputImage]:
+def _search(root: Path, recursive: bool, hidden: Collection[str], note: Note) -> list[InputImage]:
     """The images in a folder, then those of its folders; no link to a folder is followed."""
     found: list[InputImage] = []
     left_out, top = Counter[str](), Path(os.path.realpath(root))
 
     def take(path: Path, problem: CaflowError | None = None) -> None:
-        inside = path.parent.relative_to(root)
-        one = InputImage(str(path), path, path.stem, path.parent, inside, True, problem)
-        found.append(one)
+        where = path.parent, path.parent.relative_to(root)
+        found.append(InputImage(str(path), path, path.stem, *where, True, problem))
 
     def fail(error: OSError) -> None:
         message = f"cannot search {str(error.filename)!r}: {error.strerror}"
         take(Path(error.filename, "*"), CaflowError(message, "check its permissions"))
 
     def seen(folder: str, names: list[str]) -> list[Path]:
-        paths = [Path(folder, name) for name in sorted(names, key=natural_key) if name[0] != "."]
+        paths = [Path(folder, name) for name in sorted(names, key=_natural_key) if name[0] != "."]
         return [path for path in paths if str(top / path.relative_to(root)) not in hidden]
 
     for folder, folders, files in os.walk(root, onerror=fail):
@@ -158,25 +150,12 @@ def _search(
     return found
 
 
-@dataclass(frozen=True)
-class Shard:
-    """Every `count`-th input, from number `number` on, which counts from 1."""
+def find_shard(typed: str | None, console: Console, together: Mapping[str, bool]) -> slice:
+    """The share of all inputs that `--shard K/N` names, else the one of a launcher.
 
-    number: int = 1
-    count: int = 1
-
-    def of(self, inputs: Sequence[_T]) -> list[_T]:
-        """The inputs of this share."""
-        return list(inputs[self.number - 1 :: self.count])
-
-    def refuse(self, what: str, wanted: bool) -> None:
-        """Refuse what needs all inputs in one process: CaflowError (exit 2)."""
-        message = f"{what} needs all inputs in one process, not shard {self.number}/{self.count}"
-        check_usage(not (wanted and self.count > 1), message, f"--shard 1/1, or no {what}")
-
-
-def find_shard(typed: str | None, console: Console) -> Shard:
-    """The share that `--shard K/N` names, else the one of a launcher. CaflowError (exit 2)."""
+    CaflowError (exit 2) if there is no such share, or if something wanted of `together` needs all
+    inputs in one process.
+    """
     rank, world = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
     if typed is None and rank.isdecimal() and world.isdecimal() and world != "1":
         typed = f"{int(rank) + 1}/{world}"
@@ -185,4 +164,7 @@ def find_shard(typed: str | None, console: Console) -> Shard:
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         hint = "--shard 1/4 to --shard 4/4, for four processes"
         raise usage_error(f"--shard is {typed!r}", hint)
-    return Shard(int(match[1]), int(match[2]))
+    for what, wanted in together.items():
+        message = f"{what} needs all inputs in one process, not shard {match[0]}"
+        check_usage(int(match[2]) == 1 or not wanted, message, f"--shard 1/1, or no {what}")
+    return slice(int(match[1]) - 1, None, int(match[2]))

@@ -35,17 +35,10 @@ class Masking:
     mask_as_is: bool = option("--mask-as-is", "Accept a mostly white mask.", OUTPUT)
 
     def read(self, mask: InputImage | None, image: Decoded, name: str) -> Pixels:
-        """The mask of an image: uint8 (H, W), white where it is to be filled.
+        """The mask of an image of that name: uint8 (H, W), white where it is to be filled.
 
-        Args:
-            mask: As `find_masks` found it; its transparent parts are black. None: what is
-                transparent in the image is white.
-            image: The image.
-            name: Of the image.
-
-        Raises:
-            CaflowError: The mask cannot be read (exit 1); there is none, or it is mostly white
-                (exit 2).
+        What is transparent in `mask` is black; without one, what is transparent in the image is
+        white. CaflowError if it cannot be read (exit 1), is lacking or mostly white (exit 2).
         """
         import numpy as np
 
@@ -74,11 +67,8 @@ class Masking:
 def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImage | None]:
     """The mask of each image: one file for all, or a folder with a mask of each image's stem.
 
-    Images found in subfolders have their masks in subfolders of the same names.
-
-    Raises:
-        CaflowError: (exit 2) there is no such mask, the folder lacks one or has two for an image,
-            or stdin is named twice.
+    Images found in subfolders have their masks in subfolders of the same names. CaflowError (exit
+    2) if there is no such mask, or not one for each image, or stdin is named twice.
     """
     from .inputs import find_inputs
 
@@ -95,8 +85,7 @@ def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImag
     known = by_stem(found)
     missing = [one for one in images if (one.inside, one.stem) not in known]
     names = ", ".join(repr(one.name) for one in missing[:5])
-    hint = "give each image a mask of its stem"
-    check_usage(not missing, f"no mask in {mask!r} for {names}", hint)
+    check_usage(not missing, f"no mask in {mask!r} for {names}", "give each a mask of its stem")
     return [known[one.inside, one.stem] for one in images]
 
 

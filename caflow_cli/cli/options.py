@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 import typing
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import CaflowError, check_usage
+from ..errors import EXIT_FAILED, CaflowError, check_usage
 from .config import name_origins
 from .console import Console
 
@@ -42,12 +44,15 @@ def option(
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
     """Replace every parameter of a dataclass type by one option for each field.
 
-    This writes the signature from which Typer reads options, so commands share them. It also joins
-    the lines of paragraphs of the help, and errors say where a value that nobody typed comes from.
+    This writes the signature from which Typer reads options, so commands share them. A parameter
+    `console` has the fields of `Messages`; if it shows an error, the exit code is 1. Errors say
+    where a value that nobody typed comes from. Lines of the help are joined to paragraphs.
     """
     hints = typing.get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {  # dataclasses
-        name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)
+        name: Messages if kind is Console else kind
+        for name, kind in hints.items()
+        if dataclasses.is_dataclass(kind)
     }
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter("context", keyword, annotation=typer.Context)]
@@ -65,6 +70,11 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
         for name, kind in groups.items():
             fields = [field.name for field in dataclasses.fields(kind)]
             values[name] = kind(**{field: values.pop(field) for field in fields})
+        if "console" in groups:
+            name = context.command_path.partition(" ")[2]
+            values["console"] = console = Console(command=name, **vars(values["console"]))
+            if not console.live:  # the Hub's bars, too; by default it shows them on a terminal
+                os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
         if "context" in hints:
             values["context"] = context
         try:
@@ -72,6 +82,8 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
         except CaflowError as error:
             name_origins(error, context)
             raise
+        if "console" in groups and values["console"].failed:
+            raise typer.Exit(EXIT_FAILED)
 
     for parameter in parameters:
         for argument in getattr(parameter.annotation, "__metadata__", ()):
@@ -89,9 +101,7 @@ MODEL_NAME = "An id of `caflow models list`, a file, a folder, or a Hub reposito
 Images = Annotated[
     list[str],
     typer.Argument(
-        metavar="IMAGE",
-        help="Images, folders, or globs in quotes; `-` for stdin; `example:NAME`, such as "
-        "`example:face`.",
+        metavar="IMAGE", help="Images, folders, globs in quotes, `-` for stdin, or `example:face`."
     ),
 ]
 MODEL_OPTION = option(
@@ -99,43 +109,29 @@ MODEL_OPTION = option(
     f"Model: {MODEL_NAME[0].lower()}{MODEL_NAME[1:]} Default: the bundled one of the task.",
     MODEL,
 )
-DEVICE, DEVICE_OF_CONFIG = (  # the second is for `train`, whose config may name one
-    option(
-        "--device NAME",
-        "auto, cpu, cuda, cuda:N or mps; auto never takes mps. Also CAFLOW_DEVICE.",
-        MODEL,
-        default=default,
-        envvar="CAFLOW_DEVICE",
-    )
-    for default in ("auto", None)
-)
+_DEVICES = "auto, cpu, cuda, cuda:N or mps; auto never takes mps. Also CAFLOW_DEVICE."
+device_option = partial(option, "--device NAME", _DEVICES, MODEL, envvar="CAFLOW_DEVICE")
+DEVICE = device_option(default="auto")
 SHARD = option(
     "--shard K/N",
-    "Take every N-th input, from the K-th on. Default: RANK + 1 of WORLD_SIZE, if a launcher sets "
-    "these.",
+    "Take every N-th input, from the K-th on. Default: RANK + 1 of WORLD_SIZE, if set.",
     MODEL,
 )
-SEED = option("--seed S", "Candidate k uses seed S + k.", SAMPLING, default=0)
 NOISE_SAMPLES = option(
     "--noise-samples K", "Fixed noise samples; K > 1 gives a standard error.", SAMPLING, default=1
 )
 RECURSIVE = option("--recursive -r", "Also search the folders in folders.", OUTPUT)
 OVERWRITE = option("--overwrite", "Replace outputs that exist.", OUTPUT)
 QUIET = option("--quiet -q", "Print only results and errors.", MESSAGES)
-VERBOSE = option("--verbose -v", "Say more on stderr.", MESSAGES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Messages:
-    """How results and messages are written."""
+    """The options of a command's `Console`."""
 
     json: bool = option("--json", "Write JSON lines to stdout, each when done.", OUTPUT)
     quiet: bool = QUIET
-    verbose: bool = VERBOSE
-
-    def console(self, command: str) -> Console:
-        """The streams of a command."""
-        return Console(self.quiet, self.verbose, command, self.json)
+    verbose: bool = option("--verbose -v", "Say more on stderr.", MESSAGES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,25 +150,21 @@ class Restoration:
     keep: int = option("--keep -n N", "How many of the best to write.", SAMPLING, default=1)
     rank: str = option(
         "--rank BY",
-        "likelihood; consensus: the nearest to all others; or none: in the order of their seeds.",
+        "likelihood; consensus: the nearest to all others; or none: by seed.",
         SAMPLING,
         default="likelihood",
     )
-    seed: int = SEED
+    seed: int = option("--seed S", "Candidate k uses seed S + k.", SAMPLING, default=0)
     model: str | None = MODEL_OPTION
     device: str = DEVICE
     precision: str = option(
         "--precision P",
-        "float32, or bf16: faster samples on CUDA and on CPUs with AVX-512 bf16 or AMX, which "
-        "differ slightly. Scores stay float32.",
+        "float32, or bf16: faster samples on GPUs and some CPUs. Scores stay float32.",
         MODEL,
         default="float32",
     )
     compile: bool = option(
-        "--compile",
-        "Compile the sampler, which takes minutes: for many images of one size. Scores are not "
-        "compiled.",
-        MODEL,
+        "--compile", "Compile the sampler, which takes minutes: for many images of one size.", MODEL
     )
     shard: str | None = SHARD
     output: str | None = option(
@@ -202,21 +194,14 @@ class Restoration:
 
 
 def load_model(
-    name: str | None,
-    device: str,
-    console: Console,
-    task: str | None = None,
-    default: str | None = None,
+    name: str | None, device: str, task: str | None = None, default: str | None = None
 ) -> CAFlow:
     """Load the model of a name, else `default`, else that of the task.
 
-    Raises:
-        CaflowError: Device (2), weights (3), or a model for another task than `task` (2).
+    CaflowError (exit 2) if the device is missing or the model is for another task; (3) of weights.
     """
-    from ..hub.resolve import default_model, hide_progress, load, resolve
+    from ..hub.resolve import default_model, load, resolve
 
-    if console.quiet:
-        hide_progress()
     resolved = resolve(name or default or default_model(task or "superres").id)
 
     from ..devices import keep_memory, select_device

@@ -62,19 +62,14 @@ class Plan:
 def make_plan(
     console: Console, inputs: Sequence[str], given: Restoration, mask: str | None = None
 ) -> Plan:
-    """Find all inputs, name all outputs, and refuse what cannot work.
+    """Find all inputs, name all outputs, and refuse what cannot work: CaflowError (exit 2).
 
     `face.png` becomes `face_COMMAND.png` in its folder, or in the folder `-o`, where folders are
     mirrored; with one input, `-o` may name the file, or be `-`. In folders that are searched,
     earlier results are left out (`face_COMMAND.png` beside `face.png`), and so are the mask and the
     folder of results. Of several processes, each names all outputs, and has the jobs of its share.
-
-    Raises:
-        CaflowError: (exit 2) as `find_inputs`, `find_masks` and `Claims.claim`; nothing can be
-            written, or options contradict each other.
     """
-    output, shard = given.output, find_shard(given.shard, console)
-    existing = given.overwrite, given.skip_existing
+    output, existing = given.output, (given.overwrite, given.skip_existing)
     message = "--overwrite and --skip-existing contradict each other"
     check_usage(not all(existing), message, "use one of them")
     folder, file = None, None if output is None or output == "-" else Path(output)
@@ -90,10 +85,9 @@ def make_plan(
         console.note(f"{len(found) - len(sources)} earlier results left out")
     masks = find_masks(mask, sources)
     read = [one.path for one in (*sources, *masks) if one is not None]
-    shard.refuse("stdin", None in read)
-    shard.refuse("-o -", output == "-")
-    shard.refuse("--grid", given.grid is not None)
-    shard.refuse("--uncertainty", given.uncertainty is not None)
+    together = {"stdin": None in read, "-o -": output == "-"}
+    together |= {"--grid": given.grid is not None, "--uncertainty": given.uncertainty is not None}
+    share = find_shard(given.shard, console, together)
     encoder, count = _encoder(file, given), len(sources)
     if output == "-":
         terminal = sys.stdout is None or sys.stdout.isatty()
@@ -108,10 +102,10 @@ def make_plan(
     else:
         names = _names(sources, console.command, encoder.suffix, folder, given.keep)
     claims = Claims(path for path in read if path is not None)
-    grid = Sheet("--grid", given.grid, count, claims, *existing)
-    uncertainty = Sheet("--uncertainty", given.uncertainty, count, claims, *existing)
+    grid = Sheet("--grid", given.grid, count, claims, existing)
+    uncertainty = Sheet("--uncertainty", given.uncertainty, count, claims, existing)
     may_skip = given.skip_existing and grid.path is uncertainty.path is None  # else all are drawn
-    share, jobs, refused = shard.of(range(count)), list[Job](), list[CaflowError]()
+    jobs, refused, own = list[Job](), list[CaflowError](), range(count)[share]
     for place, (source, paths) in enumerate(zip(sources, names, strict=True)):
         skipped, problem = False, source.problem
         try:
@@ -122,24 +116,38 @@ def make_plan(
             problem = problem or CaflowError(error.message, error.hint)
         if problem is None:
             for path in paths:
-                claims.claim(path, source.name, any(existing) or place not in share)
+                claims.claim(path, source.name, any(existing) or place not in own)
             skipped = may_skip and bool(paths) and all(map(os.path.lexists, paths))
             if not skipped and source.path is not None and not os.path.lexists(source.path):
                 problem = no_file(source.name)
         jobs.append(Job(replace(source, problem=problem), paths, skipped, masks[place]))
     if len(refused) == count:  # one read-only folder for all, say
         raise refused[0]
-    return Plan(shard.of(jobs), encoder, grid, uncertainty)
+    return Plan(jobs[share], encoder, grid, uncertainty)
+
+
+def report_undone(job: Job, console: Console) -> None:
+    """Report a job that is not done: planned, skipped, or known to fail."""
+    if job.source.problem is not None:
+        console.failure(job.names, job.source.problem)
+        return
+    paths = [str(path) for path in job.outputs]
+    if job.skipped and not console.json:
+        console.note(f"{job.name}: skipped, {paths[0]} exists")
+    fields = {
+        **job.names,
+        "status": "skipped" if job.skipped else "planned",
+        "outputs": [{"rank": rank, "path": path} for rank, path in enumerate(paths, 1)],
+    }
+    console.result(fields, [] if job.skipped else paths)
 
 
 def write_output(path: Path, data: bytes, given: Restoration) -> bool:
     """Write one output, whole or not at all. False: the file exists and is kept, as asked for."""
-    if given.skip_existing and os.path.lexists(path):
-        return False
     make_folder(path.parent)
     try:
         atomic_write(path, data, replace=given.overwrite)
-    except CaflowError as error:  # another process may write the same outputs
+    except CaflowError as error:
         if given.skip_existing and isinstance(error.__cause__, FileExistsError):
             return False
         raise
@@ -173,20 +181,16 @@ def scaled(scale: Scale, height: int, width: int) -> tuple[int, int]:
 
 def _without_results(sources: list[InputImage], label: str) -> list[InputImage]:
     """The sources that were not found in a folder beside the image that they were made from."""
-    made = set()
-    for one in sources:
-        suffix = "" if one.path is None else one.path.suffix[1:]
-        made |= {(one.folder, f"{stem}_{label}") for stem in (one.stem, f"{one.stem}_{suffix}")}
-
-    def is_result(one: InputImage) -> bool:
-        stems = one.stem, re.sub(r"_\d+$", "", one.stem)
-        return one.found and any((one.folder, stem) in made for stem in stems)
-
-    return [one for one in sources if not is_result(one)]
+    inputs = {(one.folder, stem) for one in sources for stem in (one.stem, _full(one))}
+    made = [re.fullmatch(rf"(.+)_{label}(_\d+)?", one.stem) for one in sources]
+    return [
+        one
+        for one, match in zip(sources, made, strict=True)
+        if not (one.found and match and (one.folder, match[1]) in inputs)
+    ]
 
 
 def _encoder(file: Path | None, given: Restoration) -> Encoder:
-    """The format: from `--format`, else from the suffix of the output file, else PNG."""
     named = None if file is None else format_of(file)
     encoder = Encoder(given.format or named or "png", given.quality, not given.no_provenance)
     if file is not None and named != encoder.format and (named or given.format is None):
@@ -209,11 +213,14 @@ def _names(
     places = [(base, one.stem.casefold()) for base, one in zip(bases, sources, strict=True)]
     shared, result = Counter(places), []
     for place, source in zip(places, sources, strict=True):
-        stem = source.stem
-        if shared[place] > 1 and source.path is not None:
-            stem = "_".join([stem, *source.path.suffix.split(".")[1:]])
+        stem = _full(source) if shared[place] > 1 else source.stem
         result.append(numbered(place[0] / f"{stem}_{label}{suffix}", keep))
     return result
+
+
+def _full(source: InputImage) -> str:
+    suffix = "" if source.path is None else source.path.suffix
+    return "_".join([source.stem, *suffix.split(".")[1:]])
 
 
 def _key(path: Path) -> str:
@@ -266,15 +273,9 @@ class Sheet:
     """
 
     def __init__(
-        self,
-        option: str,
-        file: str | None,
-        rows: int,
-        claims: Claims,
-        overwrite: bool,
-        skip: bool = False,
+        self, option: str, file: str | None, rows: int, claims: Claims, existing: tuple[bool, bool]
     ) -> None:
-        self.path, self._overwrite = None if file is None else Path(file), overwrite
+        self.path, (self._overwrite, skip) = None if file is None else Path(file), existing
         self._rows: list[Pixels] = []
         if self.path is None:
             return
@@ -283,7 +284,7 @@ class Sheet:
         message = f"{option} shows at most {_MOST} images, not {rows}"
         check_usage(rows <= _MOST, message, f"leave {option} out, or name fewer images")
         _check_writable(self.path, option)
-        claims.claim(self.path, option, overwrite or skip, option)
+        claims.claim(self.path, option, any(existing), option)
         if skip and os.path.lexists(self.path):
             self.path = None
 
@@ -292,12 +293,11 @@ class Sheet:
         if self.path is not None:
             self._rows.append(draw())
 
-    def write(self) -> Path | None:
-        """Write the rows. Returns the path, or None if there is nothing to show."""
-        if self.path is None or not self._rows:
-            return None
-        from ..inference.figures import sheet
+    def write(self, console: Console) -> None:
+        """Write the rows, if there are any."""
+        if self.path is not None and self._rows:
+            from ..inference.figures import sheet
 
-        make_folder(self.path.parent)
-        atomic_write(self.path, encode_png(sheet(self._rows)), replace=self._overwrite)
-        return self.path
+            make_folder(self.path.parent)
+            atomic_write(self.path, encode_png(sheet(self._rows)), replace=self._overwrite)
+            console.note(f"wrote {self.path}")

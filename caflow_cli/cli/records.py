@@ -20,7 +20,7 @@ def restored_fields(
 
     `paths` of written files are by rank. `exact`: they hold the scored pixels and nothing else.
     """
-    sampling = result.sampling
+    sampling, parts = result.sampling, [asdict(place) for place in result.ranked[0].score.parts]
     candidates = {
         one.rank: {
             "rank": one.rank,
@@ -50,7 +50,7 @@ def restored_fields(
         "outputs": [{"path": path, **candidates[rank]} for rank, path in paths.items()],
         "candidates": [{"k": one.k, **candidates[one.rank]} for one in result.ranked],
         **({"diverged": result.diverged} if result.diverged else {}),
-        **_part_fields(result.ranked[0].score),
+        **({"parts": parts} if parts else {}),
     }
 
 
@@ -66,18 +66,11 @@ def scored_fields(
         "model": model.identity,
         "estimator": estimator_of(model, noise_samples),
         **_score_fields(score, exact),
-        **_part_fields(score),
+        **({"parts": [asdict(place) for place in score.parts]} if score.parts else {}),
     }
 
 
 def _score_fields(score: Score, exact: bool) -> dict[str, Any]:
-    fields = asdict(score)
-    del fields["parts"]  # stated once, by `_part_fields`
-    if score.standard_error is None:
-        del fields["standard_error"]
+    left_out = {"parts"} | ({"standard_error"} if score.standard_error is None else set())
+    fields = {key: value for key, value in asdict(score).items() if key not in left_out}
     return {**fields, "score_exact": exact}
-
-
-def _part_fields(score: Score) -> Fields:
-    """The windows onto a hole, if there is one."""
-    return {"parts": [asdict(place) for place in score.parts]} if score.parts else {}

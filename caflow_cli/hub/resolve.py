@@ -208,13 +208,6 @@ def verify(name: str) -> Resolved:
 # --- the Hub's client library ---------------------------------------------------------------------
 
 
-def hide_progress() -> None:
-    """Show no progress bars. By default, transfers show one if stderr is a terminal."""
-    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
-
-    disable_progress_bars()
-
-
 @contextmanager
 def hub_errors(name: str, action: str = "download") -> Iterator[None]:
     """Turn failures of the client, its HTTP library and the disk into a CaflowError (exit 3).

@@ -3,7 +3,14 @@
 from .arguments import seen_by
 from .domain import describe_domain, far_note
 from .draw import to_batch
-from .figures import spread, thumbnail, uncertainty_map
+from .figures import (
+    attribution_chart,
+    grid_row,
+    spread,
+    thumbnail,
+    uncertainty_chart,
+    uncertainty_map,
+)
 from .maps import Attribution, attribution, log_prob_map
 from .restore import Drawing, order, restore, restore_images, rmse_between, score
 from .result import Candidates
@@ -19,9 +26,11 @@ __all__ = [
     "Sampler",
     "Score",
     "attribution",
+    "attribution_chart",
     "describe_domain",
     "estimator_of",
     "far_note",
+    "grid_row",
     "log_prob_map",
     "order",
     "requests_at_a_time",
@@ -34,5 +43,6 @@ __all__ = [
     "task_of",
     "thumbnail",
     "to_batch",
+    "uncertainty_chart",
     "uncertainty_map",
 ]

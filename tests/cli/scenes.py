@@ -34,3 +34,10 @@ def save_mask(path: Path, height: int, width: int) -> Path:
 def pixels(path: str | Path) -> np.ndarray:
     """uint8 (H, W, 3)."""
     return np.asarray(Image.open(path).convert("RGB"))
+
+
+def touch(*names: str, data: bytes = b"") -> None:
+    """Write files, and the folders that they are in."""
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(data)

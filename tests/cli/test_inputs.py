@@ -12,17 +12,13 @@ from image_files import COLOURS, encoded
 from caflow_cli.cli.inputs import find_inputs
 from caflow_cli.errors import CaflowError
 
+from .scenes import touch
+
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def touch(*names: str) -> None:
-    for name in names:
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).touch()
 
 
 def names(*arguments: str, **options) -> list[str]:
@@ -44,16 +40,6 @@ def test_a_folder_gives_its_images_in_natural_order():
     assert [s.name for s in found] == ["d/img1.gif", "d/img2.PNG", "d/img10.png"]
     assert all(s.found and s.folder == Path("d") and s.inside == Path() for s in found)
     assert [note.rpartition(": ")[2] for note in notes] == ["1 (see -r)", "2"]
-
-
-def test_folders_are_mirrored():
-    touch("d/x.png", "d/a/b/y.png", "d/a.png/z.png")
-    found = find_inputs(["d/"], recursive=True)
-    assert [(Path(s.name).as_posix(), s.inside.as_posix(), s.stem) for s in found] == [
-        ("d/x.png", ".", "x"),
-        ("d/a/b/y.png", "a/b", "y"),
-        ("d/a.png/z.png", "a.png", "z"),
-    ]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
@@ -105,6 +91,8 @@ def test_folders_without_images():
     assert refusal("empty").message == "no images in the folder 'empty'"
     assert "-r" in refusal("e").hint
     assert "'d'" in refusal("d", "empty").message
+    for argument in ("", "/", "example:dog"):
+        refusal(argument)
     found = find_inputs(["x.png", "empty"])
     assert [bool(s.problem) for s in found] == [False, True]
     assert found[1].problem.exit_code == 1
@@ -120,11 +108,6 @@ def test_a_folder_that_cannot_be_searched():
         assert "cannot search 'd/s'" in found[1].problem.message
     finally:
         Path("d/s").chmod(0o700)
-
-
-@pytest.mark.parametrize("argument", ["", "/", "example:dog"])
-def test_what_names_no_image(argument):
-    refusal(argument)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names have no * and no line breaks")

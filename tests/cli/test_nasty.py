@@ -16,15 +16,12 @@ from image_files import encoded, png_of_16_bits
 from PIL import Image
 
 from .inprocess import captured
+from .scenes import ALPHA, PHOTO
 
 if sys.platform != "linux":
     pytest.skip("pipes, links and names that others do not have", allow_module_level=True)
 
-# An image without symmetry, 8 wide and 6 high, so that a turn shows.
-PHOTO = (
-    np.add.outer(np.arange(6) * 20, np.arange(8) * 12)[..., None] + np.array([10, 40, 0])
-).astype(np.uint8)
-ALPHA = np.tile(np.array([0, 0, 60, 200, 255, 255, 255, 255], np.uint8), (6, 1))
+PHOTO, ALPHA = PHOTO[:6], ALPHA[:6]  # 8 wide and 6 high, so that a turn shows
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,13 @@ from caflow_cli.cli.plan import Claims, Plan, Sheet, make_plan, parse_scale, sca
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import Encoder
 
+from .scenes import touch
+
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def touch(*names: str, data: bytes = b"") -> None:
-    for name in names:
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).write_bytes(data)
 
 
 DEFAULTS = {field.name: field.default.default for field in fields(Restoration)}  # Typer's
@@ -182,10 +178,10 @@ def test_a_sheet_claims_its_file():
         ("m.jpg", "writes a PNG"),
     ):
         with pytest.raises(CaflowError, match=message) as caught:
-            Sheet("--map", name, 1, claims, False)
+            Sheet("--map", name, 1, claims, (False, False))
         assert (caught.value.exit_code, "another -o" in caught.value.hint) == (2, False)
     with pytest.raises(CaflowError, match="at most 100 images, not 101"):
-        Sheet("--map", "m.png", 101, claims, False)
+        Sheet("--map", "m.png", 101, claims, (False, False))
 
 
 def test_writing_keeps_or_replaces_what_another_program_wrote():

@@ -10,7 +10,8 @@ import typer
 
 from ...errors import EXIT_WEIGHTS, CaflowError
 from .. import options
-from ..options import Messages, expanded, option
+from ..console import Console
+from ..options import expanded, option
 
 models_app = typer.Typer(
     help="List, describe, check and pack models; use the Hub.", no_args_is_help=True
@@ -23,7 +24,7 @@ LICENSE = "Terms of the weights: an identifier of the Hub, or a text."
 
 @models_app.command("list")
 @expanded
-def list_command(messages: Messages) -> None:
+def list_command(console: Console) -> None:
     """List the models of the manifest: id, task, size, place, terms, and the default of each task.
 
     On a terminal the list is a table. In a pipe it is tab-separated lines with a header.
@@ -32,7 +33,6 @@ def list_command(messages: Messages) -> None:
     """
     from ...hub.manifest import load_manifest
 
-    console = messages.console("models list")
     entries = list(load_manifest().values())
     rows = [["id", "task", "size", "place", "license", "default"]]
     for entry in entries:
@@ -41,17 +41,15 @@ def list_command(messages: Messages) -> None:
         rows.append([entry.id, entry.task, size, place, entry.license, default])
     if sys.stdout is not None and sys.stdout.isatty():
         widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
-        lines = ["".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    else:
-        lines = ["\t".join(row).rstrip() for row in rows]
-    console.text(lines[:1])
-    for entry, line in zip(entries, lines[1:], strict=True):
-        console.result(asdict(entry), [line])
+        rows = [["".join(map(str.ljust, row, widths))] for row in rows]
+    console.text(["\t".join(rows[0]).rstrip()])
+    for entry, row in zip(entries, rows[1:], strict=True):
+        console.result(asdict(entry), ["\t".join(row).rstrip()])
 
 
 @models_app.command("info")
 @expanded
-def info_command(name: Name, messages: Messages) -> None:
+def info_command(name: Name, console: Console) -> None:
     """Show everything known about a model: task, size, config, terms, metrics, training.
 
     This command downloads nothing; `caflow models pull` downloads models.
@@ -86,17 +84,16 @@ def info_command(name: Name, messages: Messages) -> None:
         "training": {k: v for k, v in info.training.items() if k != "domain"},
         "card": str(card) if card else None,
     }
-    messages.console("models info").result(facts, _lines(facts))
+    console.result(facts, _lines(facts))
 
 
 def _lines(facts: dict[str, Any]) -> Iterator[str]:
     """A line for every fact that is known, in which nothing can move a terminal's cursor."""
-    for label, value in facts.items():
+    training = {k: v for k, v in facts["training"].items() if not isinstance(v, dict | list)}
+    for label, value in {**facts, "training": training}.items():  # of which JSON has the rest
         parts = {label: value}
         if label in ("config", "metrics", "defaults"):
             parts = {f"{label}.{part}": inner for part, inner in value.items()}
-        elif label == "training":  # of which JSON has the rest
-            parts = {label: {k: v for k, v in value.items() if not isinstance(v, dict | list)}}
         for name, inner in parts.items():
             if inner not in (None, {}, False):
                 text = f"{name:<18} {_text(inner)}"
@@ -113,7 +110,7 @@ def _text(value: Any) -> str:
 
 @models_app.command("path")
 @expanded
-def path_command(name: Name, messages: Messages) -> None:
+def path_command(name: Name, console: Console) -> None:
     """Print the path of a model's file, after a check of its sha256.
 
     This command downloads nothing; `caflow models pull` downloads models.
@@ -124,7 +121,7 @@ def path_command(name: Name, messages: Messages) -> None:
 
     model = resolve(name, local=True)
     fields = {"input": name, "id": model.id, "path": str(model.path), "sha256": model.sha256}
-    messages.console("models path").result(fields, [str(model.path)])
+    console.result(fields, [str(model.path)])
 
 
 @models_app.command("verify")
@@ -132,13 +129,10 @@ def path_command(name: Name, messages: Messages) -> None:
 def verify_command(
     names: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="ID",
-            help=f"{options.MODEL_NAME} Default: all bundled models.",
-        ),
+        typer.Argument(metavar="ID", help=f"{options.MODEL_NAME} Default: all bundled models."),
     ] = None,
     *,
-    messages: Messages,
+    console: Console,
 ) -> None:
     """Hash models again and check headers, shapes and configs. Prints `ok` or `failed` for each.
 
@@ -149,18 +143,16 @@ def verify_command(
     from ...hub.manifest import load_manifest
     from ...hub.resolve import verify
 
-    console, failed = messages.console("models verify"), False
     for name in names or [entry.id for entry in load_manifest().values() if entry.file]:
         try:
             found = verify(name)
         except CaflowError as error:
             console.failure({"input": name}, error)
             console.text([f"failed\t{name}"])
-            failed = True
-            continue
-        identity = {"path": str(found.path), "sha256": found.sha256}
-        console.result({"input": name, "status": "ok", **identity}, [f"ok\t{name}"])
-    if failed:
+        else:
+            identity = {"path": str(found.path), "sha256": found.sha256}
+            console.result({"input": name, "status": "ok", **identity}, [f"ok\t{name}"])
+    if console.failed:
         raise typer.Exit(EXIT_WEIGHTS)
 
 
@@ -171,7 +163,7 @@ def pull_command(
         list[str],
         typer.Argument(metavar="ID|REPO[@REV]", help="Ids of the manifest, or Hub repositories."),
     ],
-    messages: Messages,
+    console: Console,
 ) -> None:
     """Download models into the cache, check their sha256, and print their paths.
 
@@ -179,21 +171,17 @@ def pull_command(
 
     Example: caflow models pull user/name@v1
     """
-    from ...hub.resolve import hide_progress, resolve
+    from ...hub.resolve import resolve
 
-    console, failed = messages.console("models pull"), False
-    if messages.quiet:
-        hide_progress()
     for name in names:
         try:
             model = resolve(name)
         except CaflowError as error:
             console.failure({"input": name}, error)
-            failed = True
-            continue
-        identity = {"path": str(model.path), "sha256": model.sha256, "commit": model.commit}
-        console.result({"input": name, "status": "ok", **identity}, [str(model.path)])
-    if failed:
+        else:
+            identity = {"path": str(model.path), "sha256": model.sha256, "commit": model.commit}
+            console.result({"input": name, "status": "ok", **identity}, [str(model.path)])
+    if console.failed:
         raise typer.Exit(EXIT_WEIGHTS)
 
 
@@ -209,7 +197,7 @@ def pack_command(
     data_terms: str = DATA_TERMS,
     license: str = option("--license TEXT", LICENSE, default="see the training data's terms"),
     *,
-    messages: Messages,
+    console: Console,
 ) -> None:
     """Pack a run's best averaged weights into one small file, with a manifest entry.
 
@@ -231,7 +219,6 @@ def pack_command(
         data_terms=data_terms,
         license_terms=license,
     )
-    console = messages.console("models pack")
     console.result(asdict(entry), [str(folder / f"{entry.id}.safetensors")])
     console.note(f"{entry.bytes / 1e6:.2f} MB, sha256 {entry.sha256}")
 
@@ -251,7 +238,7 @@ def push_command(
     overwrite: bool = option("--overwrite", "Replace the repository's README.md."),
     dry_run: bool = option("--dry-run", "Print the model card, and push nothing."),
     *,
-    messages: Messages,
+    console: Console,
 ) -> None:
     """Push a model to the Hub: its file as it is, its config, and a model card, in one commit.
 
@@ -261,24 +248,15 @@ def push_command(
     Example: caflow models push run --repo user/my-faces --license cc-by-nc-4.0
     """
     from ...hub.publish import prepare, push
-    from ...hub.resolve import hide_progress
 
-    console = messages.console("models push")
-    if not console.live:
-        hide_progress()
     content, card = prepare(run, repo, license, data_terms)
     if dry_run:
-        fields = {"repo_id": repo, "sha256": card.sha256, "bytes": len(content)}
-        planned = {"input": run, "status": "planned", **fields, "card": card.text}
+        about = {"sha256": card.sha256, "bytes": len(content), "card": card.text}
+        planned = {"input": run, "status": "planned", "repo_id": repo, **about}
         console.result(planned, [card.text.rstrip("\n")])
         return
     pushed = push(
-        content,
-        card,
-        revision=revision,
-        private=private,
-        message=message,
-        replace_card=overwrite,
+        content, card, revision=revision, private=private, message=message, replace_card=overwrite
     )
     if "README.md" not in pushed["files"]:
         console.note("the repository's README.md is kept; --overwrite replaces it")

@@ -1,17 +1,21 @@
 """`caflow superres`, `colorize`, `inpaint` and `sample`, which restore or sample images."""
 
+from collections.abc import Sequence
+from dataclasses import fields
+
 from ...errors import check_usage
+from ...sampling import Sampling
 from .. import options
+from ..console import Console
 from ..masking import Masking
-from ..options import OUTPUT, SAMPLING, Restoration, expanded, option
-from ..run import restore_all
+from ..options import OUTPUT, SAMPLING, Restoration, expanded, load_model, option
 
 
 @expanded
 def superres_command(
     images: options.Images,
     given: Restoration,
-    messages: options.Messages,
+    console: Console,
     consistent: bool = option(
         "--consistent",
         "Project each candidate, before it is scored, to an image near it that shrinks to the "
@@ -33,14 +37,11 @@ def superres_command(
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """
-    console = messages.console("superres")
-    restore_all(console, images, given, consistent=consistent, scale=scale)
+    _restore(console, images, given, consistent=consistent, scale=scale)
 
 
 @expanded
-def colorize_command(
-    images: options.Images, given: Restoration, messages: options.Messages
-) -> None:
+def colorize_command(images: options.Images, given: Restoration, console: Console) -> None:
     """Colorize grey images: draw M candidates, rank them by log-likelihood, write the best N.
 
     `old.png` becomes `old_colorize.png`, with N > 1 `old_colorize_01.png` and so on, best first.
@@ -49,12 +50,12 @@ def colorize_command(
 
     Example: caflow colorize old.png -m 10 -n 3
     """
-    restore_all(messages.console("colorize"), images, given)
+    _restore(console, images, given)
 
 
 @expanded
 def inpaint_command(
-    images: options.Images, given: Restoration, masking: Masking, messages: options.Messages
+    images: options.Images, given: Restoration, masking: Masking, console: Console
 ) -> None:
     """Fill holes in images: draw M candidates, rank them by log-likelihood, write the best N.
 
@@ -66,14 +67,14 @@ def inpaint_command(
 
     Example: caflow inpaint photo.png --mask hole.png
     """
-    restore_all(messages.console("inpaint"), images, given, masking)
+    _restore(console, images, given, masking)
 
 
 @expanded
 def sample_command(
     given: Restoration,
     masking: Masking,
-    messages: options.Messages,
+    console: Console,
     cond: list[str] = option(
         "--cond PATH",
         "Image to sample from, such as a sketch, or a folder, or a glob in quotes; `-` for stdin. "
@@ -92,4 +93,36 @@ def sample_command(
     Example: caflow sample --cond sketch.png --model maps-aerial -m 10 -n 3
     """
     check_usage(given.model is not None, "sample needs a model", "--model maps-aerial, or a file")
-    restore_all(messages.console("sample"), cond, given, masking)
+    _restore(console, cond, given, masking)
+
+
+def _restore(
+    console: Console,
+    inputs: Sequence[str],
+    given: Restoration,
+    masking: Masking | None = None,
+    *,
+    consistent: bool = False,
+    scale: str | None = None,
+) -> None:
+    """Restore every input; PyTorch is imported when it is clear what is to be done."""
+    names = [field.name for field in fields(Sampling) if field.name != "consistent"]
+    sampling = Sampling(consistent=consistent, **{name: getattr(given, name) for name in names})
+    sampling.check()
+    both = given.output == "-" and console.json
+    check_usage(not both, "-o - and --json both want stdout", "use one of them")
+
+    from ..plan import make_plan, parse_scale, report_undone
+
+    size = None if scale is None else parse_scale(scale)
+    plan = make_plan(console, inputs, given, None if masking is None else masking.mask)
+    if given.dry_run or all(job.skipped or job.source.problem for job in plan.jobs):
+        for job in plan.jobs:
+            report_undone(job, console)
+        return
+    task = None if console.command == "sample" else console.command
+    model = load_model(given.model, given.device, task)
+
+    from ..run import Run
+
+    Run(plan, model, sampling, given, masking, size, console).all()

@@ -14,12 +14,12 @@ import typer
 from ...errors import EXIT_FAILED, CaflowError, memory_errors, usage_error
 from ...paths import is_folder, without_ending
 from .. import options
+from ..config import source
+from ..console import Console
 from ..masking import Masking, by_stem, find_masks
 from ..options import OUTPUT, expanded, load_model, option
 
 if TYPE_CHECKING:
-    from ...images import Decoded
-    from ...model import CAFlow
     from ..inputs import InputImage
 
     _Pair = dict[str, InputImage]  # cond, target, and mask if there is one: as JSON names them
@@ -41,8 +41,7 @@ class Scoring:
     )
     map: str | None = option(
         "--map FILE",
-        "Write a PNG that shows which places of each target its score comes from, compared "
-        "with 32 samples of the model.",
+        "Write a PNG that shows where each target's score comes from, beside 32 samples.",
         OUTPUT,
     )
     overwrite: bool = options.OVERWRITE
@@ -56,9 +55,9 @@ class Scoring:
 def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = False) -> list[_Pair]:
     """The pairs to be scored, in the order of the targets.
 
-    With a file and a folder of targets, every target is scored under that file. With two folders, a
-    target belongs to the condition with its stem, or with its stem without the ending that our
-    commands add (`face_superres_01` belongs to `face`), in a subfolder of the same name.
+    A file is the condition of every target. In two folders, a target belongs to the condition with
+    its stem, or with its stem without the ending that our commands add (`face_superres_01` belongs
+    to `face`), in a subfolder of the same name.
     """
     from ..inputs import find_inputs
 
@@ -93,7 +92,7 @@ def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = Fa
 
 @expanded
 def score_command(
-    context: typer.Context, given: Scoring, masking: Masking, messages: options.Messages
+    context: typer.Context, given: Scoring, masking: Masking, console: Console
 ) -> None:
     """Score an image given its condition: log p(B | A), exact and repeatable.
 
@@ -104,42 +103,33 @@ def score_command(
 
     Example: caflow score --cond face.png --target face_superres.png
     """
-    from ...images import no_file
+    from ...images import no_file, read_provenance
     from ...sampling import check_noise_samples
-    from ..inputs import find_shard
+    from ..inputs import InputImage, find_shard
     from ..plan import Claims, Sheet
 
-    console = messages.console("score")
     check_noise_samples(given.noise_samples)
     pairs = plan_pairs(given.cond, given.target, masking.mask, recursive=given.recursive)
-    read = [image.path for pair in pairs for image in pair.values()]
+    paths = [image.path for pair in pairs for image in pair.values()]
     for image in pairs[0].values() if len(pairs) == 1 else ():
         if image.path is not None and not os.path.lexists(image.path):  # before PyTorch is imported
             console.failure(_names(pairs[0]), no_file(image.name))
-            raise typer.Exit(EXIT_FAILED)
-    share = find_shard(given.shard, console)
-    share.refuse("--map", given.map is not None)
-    share.refuse("stdin", None in read)
-    claims = Claims([path for path in read if path is not None])
-    maps = Sheet("--map", given.map, len(pairs), claims, given.overwrite)
-    own = share.of(pairs)
+            return
+    together = {"--map": given.map is not None, "stdin": None in paths}
+    share = find_shard(given.shard, console, together)
+    claims = Claims(path for path in paths if path is not None)
+    maps = Sheet("--map", given.map, len(pairs), claims, (given.overwrite, False))
+    own = pairs[share]
     if not own:
         return
 
     from ...devices import select_device
-    from ...images import read_provenance
-    from ...inference import attribution, score, task_of
-    from ...inference.arguments import seen_by
-    from ...inference.figures import attribution_chart
+    from ...inference import attribution, attribution_chart, score, seen_by, task_of
     from ..records import scored_fields
 
-    @functools.cache
-    def load(name: str | None) -> CAFlow:
-        return load_model(name, given.device, console)
-
-    @functools.lru_cache(1)  # targets may share a condition, which stdin gives only once
-    def read_condition(source: InputImage) -> Decoded:
-        return source.read()
+    load = functools.cache(functools.partial(load_model, device=given.device))
+    # Targets may share a condition, which stdin gives only once.
+    read = functools.lru_cache(1)(InputImage.read)
 
     def score_pair(pair: _Pair) -> None:
         start, name, path = time.perf_counter(), pair["target"].name, pair["target"].path
@@ -149,13 +139,9 @@ def score_command(
                 f"{name!r} was resized after it was drawn and scored (--scale)",
                 "score what caflow superres writes without --scale",
             )
-        condition, target = read_condition(pair["cond"]), pair["target"].read()
-        for source, image in ((pair["cond"], condition), (pair["target"], target)):
-            if image.frames > 1:
-                console.note(f"{source.name}: the first of {image.frames} frames is used")
+        condition, target = read(pair["cond"], console.note), pair["target"].read(console.note)
         model, mask = load(given.model if typed else _model_for(name, record, given.model)), None
-        has_hole = condition.alpha is not None and task_of(model).needs_mask
-        if "mask" in pair or has_hole:
+        if "mask" in pair or (condition.alpha is not None and task_of(model).needs_mask):
             mask = masking.read(pair.get("mask"), condition, pair["cond"].name)
         seen, samples = seen_by(model, condition), given.noise_samples
         found = score(model, seen, target.rgb, mask, noise_samples=samples)
@@ -167,19 +153,17 @@ def score_command(
         fields = scored_fields(_names(pair), model, found, samples, target.alpha is None)
         fields["elapsed_s"] = round(time.perf_counter() - start, 3)
         bits = "-" if found.bits_per_dim is None else f"{found.bits_per_dim:.6f}"
+        console.result(fields, [f"{found.rank_score:.4f}\t{bits}\t{name}"])
         if found.bits_per_dim is None and not console.json:
             what = "tiles" if found.score_domain == "tiles" else "parts, some of them shrunk"
             console.note(f"{name}: scored in {what}, which have a rank score but no likelihood")
-        console.result(fields, [f"{found.rank_score:.4f}\t{bits}\t{name}"])
         if found.standard_error is not None and not console.json:
             console.note(f"standard error {found.standard_error:.4f} nats")
 
-    origin = context.get_parameter_source("model")
-    typed = origin is not None and origin.name == "COMMANDLINE"
+    typed = source(context, "model") == "COMMANDLINE"
     select_device(given.device)
     if typed:  # found wanting before images are read
         load(given.model)
-    failed = False
     for pair in own:
         try:
             with memory_errors("crop both images"):
@@ -188,11 +172,7 @@ def score_command(
             if len(pairs) == 1 and error.exit_code != EXIT_FAILED:
                 raise
             console.failure(_names(pair), error)
-            failed = True
-    if path := maps.write():
-        console.note(f"wrote {path}")
-    if failed:
-        raise typer.Exit(EXIT_FAILED)
+    maps.write(console)
 
 
 def _names(pair: _Pair) -> dict[str, str]:
@@ -211,10 +191,9 @@ def _model_for(target: str, record: dict[str, Any], default: str | None) -> str 
     entry = load_manifest().get(name)
     if entry is not None and entry.sha256 == sha256:
         return name
-    if default is not None and resolve(default).sha256 == sha256:
-        return default
-    if entry is None and "/" in name and resolve(name).sha256 == sha256:
-        return name
+    for one in (default, name if entry is None and "/" in name else None):
+        if one is not None and resolve(one).sha256 == sha256:
+            return one
     raise usage_error(
         f"{target!r} was made with model {name!r} ({sha256[:12]}…), which is not found",
         "--model PATH of that model",

@@ -14,11 +14,12 @@ import typer
 
 from ...config import PRESETS, TASK_NAMES
 from ...data.split import check_there, of_masks
-from ...errors import memory_errors, usage_error
+from ...errors import check_usage, memory_errors
 from ...paths import is_file
 from ...records import read_toml
 from .. import options
-from ..console import Console, duration
+from ..config import source
+from ..console import Console
 from ..options import expanded, option
 
 if TYPE_CHECKING:
@@ -46,14 +47,10 @@ class Run:
         "--crop HOW",
         "random: train on random crops of images of any size. Default: whole images, shrunk.",
     )
-    task: str | None = option(
-        "--task TASK",
-        f"{', '.join(TASK_NAMES)}. Default: superres.",
-    )
+    task: str | None = option("--task TASK", f"{', '.join(TASK_NAMES)}. Default: superres.")
     preset: str | None = option(
         "--preset P",
-        f"Architecture: {', '.join(PRESETS)}. Default: compact, for a CPU; the others have the "
-        "paper's size.",
+        f"Architecture: {', '.join(PRESETS)}. Default: compact; others have the paper's size.",
     )
     config: str | None = option("--config FILE", "A TOML file like RUN/config.toml.")
     set: list[str] | None = option(
@@ -65,8 +62,7 @@ class Run:
     )
     perceptual_weights: str | None = option(
         "--perceptual-weights FILE",
-        "VGG16's trunk, for a guide that learns by LPIPS. Default: CAFLOW_LPIPS_VGG_WEIGHTS, "
-        "torch's cache, a download.",
+        "VGG16's trunk for LPIPS. Default: CAFLOW_LPIPS_VGG_WEIGHTS, torch's cache, a download.",
     )
     resume: bool = option("--resume", "Go on with the run in RUN, with its config.")
     minutes: float | None = option("--minutes M", "Budget in minutes.")
@@ -74,7 +70,7 @@ class Run:
     batch_size: int | None = option("--batch-size B", "Images in a step.")
     lr: float | None = option("--lr X", "Peak learning rate.")
     seed: int | None = option("--seed S", "Seed of order, noise and first weights. Default: 0.")
-    device: str | None = options.DEVICE_OF_CONFIG
+    device: str | None = options.device_option()  # the config may name one
     compile: bool = option("--compile", "Compile the flow steps first, which takes minutes.")
     checkpoint_activations: bool = option(
         "--checkpoint-activations", "Use less memory, and a quarter to a half as much time again."
@@ -83,13 +79,11 @@ class Run:
     @property
     def settings(self) -> list[str]:
         """`KEY=VALUE` of the options that set one field of the config each, then those of --set."""
-        names = ("data", "crop", "seed", "device", "perceptual_weights")
+        of_run = ("data", "crop", "seed", "device", "perceptual_weights")
         of_optim = ("batch_size", "lr", "compile", "checkpoint_activations")
-        values = {name: getattr(self, name) for name in names}
-        values |= {f"optim.{name}": getattr(self, name) for name in of_optim}
-        given = {
-            key: value for key, value in values.items() if value is not None and value is not False
-        }
+        keys = {name: name for name in of_run} | {name: f"optim.{name}" for name in of_optim}
+        values = {key: getattr(self, name) for name, key in keys.items()}
+        given = {key: one for key, one in values.items() if one is not None and one is not False}
         if self.minutes is not None or self.images is not None:  # one takes the other's place
             given |= {"optim.minutes": self.minutes, "optim.images": self.images}
         return [*(f"{key}={json.dumps(value)}" for key, value in given.items()), *(self.set or [])]
@@ -101,7 +95,7 @@ def train_command(
     run: Run,
     dry_run: bool = option("--dry-run", "Count the data and the parameters, and stop."),
     *,
-    messages: options.Messages,
+    console: Console,
 ) -> None:
     """Train a model on a folder or zip of images.
 
@@ -113,34 +107,22 @@ def train_command(
 
     Example: caflow train --task superres --data photos/ --out run --minutes 120
     """
-    console = messages.console("train")
     if run.resume or run.config is not None:  # which has a config: the user's file is not for it
-        defaults: dict[str, Any] = {}
-        for parameter in context.command.params:
-            source = context.get_parameter_source(parameter.name)
-            if source is not None and source.name == "DEFAULT_MAP" and parameter.name in vars(run):
-                defaults[parameter.name] = parameter.default
-        run = replace(run, **defaults)
-    config = _config(run)
-    if dry_run:
-        _preview(config, run.resume, console)
-    else:
-        _train(config, run.resume, console)
+        defaults: dict[Any, Any] = {one.name: one.default for one in context.command.params}
+        filed = [name for name in vars(run) if source(context, name) == "DEFAULT_MAP"]
+        run = replace(run, **{name: defaults[name] for name in filed})
+    (_preview if dry_run else _train)(_config(run), run.resume, console)
 
 
 def _config(given: Run) -> RunConfig:
-    """The config that the options describe: values of a file, which options override."""
     own = Path(given.out, "config.toml")
     if given.resume:
         for name in ("task", "preset", "init_from", "seed", "crop"):
-            if getattr(given, name) is not None:
-                raise usage_error(
-                    f"--{name.replace('_', '-')} cannot change a run that goes on",
-                    f"caflow train --out {given.out} --resume",
-                )
-        if given.config is None and not is_file(own):
-            message = f"no run to resume in {given.out!r}"
-            raise usage_error(message, "leave --resume out to start one")
+            message = f"--{name.replace('_', '-')} cannot change a run that goes on"
+            hint = f"caflow train --out {given.out} --resume"
+            check_usage(getattr(given, name) is None, message, hint)
+        there, message = is_file(given.config or own), f"no run to resume in {given.out!r}"
+        check_usage(there, message, "leave --resume out to start one")
     file = given.config or (own if given.resume else None)
     values = {} if file is None else read_toml(file)
 
@@ -149,8 +131,7 @@ def _config(given: Run) -> RunConfig:
 
     values = {**upgrade(values), "out": given.out}
     known = merged(values, given.settings)
-    if "data" not in known:
-        raise usage_error("no data named", "--data FOLDER or --data FILE.zip")
+    check_usage("data" in known, "no data named", "--data FOLDER or --data FILE.zip")
     if isinstance(known["data"], str):
         check_there(known["data"])
     if isinstance(known.get("masks"), str):
@@ -167,7 +148,6 @@ def _config(given: Run) -> RunConfig:
 
 
 def _preview(config: RunConfig, resume: bool, console: Console) -> None:
-    """Print the sizes of a run's data and model. CaflowError for what the run would refuse."""
     from ...training.data import open_dataset
     from ...training.loop import check_new, check_unchanged, starting_model
     from ...training.optim import named_parameters
@@ -215,13 +195,15 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
         fields |= {"baseline": choice.baseline, "baseline_val_rmse": choice.baseline_rmse}
     console.result({"status": "ok", **asdict(summary), **fields}, [str(best)])
     console.note(
-        f"{summary.images} images in {duration(60 * summary.minutes)}; bits/dim: validation "
+        f"{summary.images} images in {summary.minutes:.1f} min; bits/dim: validation "
         f"{summary.val_bits_per_dim:.4f} (best {summary.best_val_bits_per_dim:.4f}), training "
         f"images {summary.train_bits_per_dim:.4f}; {summary.skipped_steps} steps skipped"
     )
     if choice.rmse is None:
-        found = f"samples diverge at τ {choice.tau}: the model needs more training"
-        console.note(f"{found} (--resume --minutes M)")
+        console.note(
+            f"samples diverge at τ {choice.tau}: the model needs more training (--resume "
+            "--minutes M)"
+        )
     elif choice.baseline_rmse is not None:
         more = ": not better than without a model yet; --resume --minutes M trains on"
         console.note(
@@ -249,48 +231,45 @@ def _choose_temperature(best: Path, run: RunConfig) -> Choice:
 
 
 def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
-    """Shows the events of a run: a progress bar on a terminal, lines elsewhere."""
     bar = progress.add_task("reading images", total=1.0, figures="")
     last = 0.0  # when the last line of a step was written
 
-    def say(text: str) -> None:
-        if console.live:  # above the bar
-            progress.console.print(text, markup=False, highlight=False)
-        else:
-            console.note(text)
-
     def show(event: Event) -> None:
         nonlocal last
-        kind, step = event["event"], f"step {event.get('step')}"
+        kind, step, say = event["event"], f"step {event.get('step')}", console.note
         if kind == "data":
             progress.update(bar, description="training")
             if skipped := event["skipped"]:
-                names = ", ".join(event["skipped_names"])
-                more = ", ..." if skipped > len(event["skipped_names"]) else ""
-                say(f"skipped damaged images ({skipped}): {names}{more}")
+                names = event["skipped_names"] + ["..."] * (skipped > len(event["skipped_names"]))
+                say(f"skipped damaged images ({skipped}): {', '.join(names)}")
             say(f"{event['train']} training images, {event['val']} validation images")
             if event["val"] < _FEW:
-                way = f"put at least {_FEW} into a folder val/"
-                say(f"few validation images, whose figures vary by chance: {way}")
+                say(
+                    "few validation images, whose figures vary by chance: put at least "
+                    f"{_FEW} into a folder val/"
+                )
         elif kind == "step":
-            if "running_loss" in event:
-                running = f"loss {_number(event['running_loss'])}"
-            else:
-                running = f"{_number(event['running_bits_per_dim'])} bits/dim"
-            figures = f"{event['images_per_second']:.1f} images/s  {running}"
+            figures = f"{event['images_per_second']:.1f} images/s  " + (
+                f"loss {_number(event['running_loss'])}"
+                if "running_loss" in event
+                else f"{_number(event['running_bits_per_dim'])} bits/dim"
+            )
             progress.update(bar, completed=event["progress"], figures=figures)
             if not console.live and time.monotonic() - last >= _PAUSE:
                 last = time.monotonic()
                 say(f"{step}  {event['progress']:.1%}  {figures}")
         elif kind == "validation":
-            text = f"{step}  validation {_number(event['val_bits_per_dim'])} bits/dim"
-            text += f"  training images {_number(event['train_bits_per_dim'])}"
-            if "val_picture_loss" in event:
-                text += f"  samples {_number(event['val_picture_loss'])}"
-            say(text)
+            samples = event.get("val_picture_loss")
+            say(
+                f"{step}  validation {_number(event['val_bits_per_dim'])} bits/dim  "
+                f"training images {_number(event['train_bits_per_dim'])}"
+                + ("" if samples is None else f"  samples {_number(samples)}")
+            )
         elif kind == "rollback":
-            rate = f"{event['lr_scale']:g} times the learning rate"
-            say(f"{step}: unstable; back to the last good state with {rate}")
+            say(
+                f"{step}: unstable; back to the last good state with {event['lr_scale']:g} times "
+                "the learning rate"
+            )
         elif kind == "note":
             say(event["text"])
 

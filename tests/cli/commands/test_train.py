@@ -3,17 +3,13 @@
 import json
 import re
 import signal
-import sys
 
 import forked
 import numpy as np
 import pytest
 from PIL import Image
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from caflow_cli.records import read_toml
 
 from ..process import ENTRY, assert_refused
 
@@ -93,11 +89,6 @@ def test_wrong_usage_exits_2_and_writes_nothing(run, tmp_path, arguments, messag
     assert not list(tmp_path.iterdir())
 
 
-def config_of(folder):
-    """The config of a run of no steps, as its folder keeps it."""
-    return tomllib.loads((folder / "config.toml").read_text())
-
-
 def test_options_go_before_the_config_and_a_budget_takes_the_place_of_a_budget(
     run, tmp_path, photos
 ):
@@ -108,7 +99,7 @@ def test_options_go_before_the_config_and_a_budget_takes_the_place_of_a_budget(
     given = ["train", "--config", "own.toml", "--images", 2, *SMALL]
     done = run(*given, "--out", "a", "--seed", 7, "--lr", 0.25)
     assert done.returncode == 0, done.stderr
-    config = config_of(tmp_path / "a")
+    config = read_toml(tmp_path / "a/config.toml")
     assert (config["seed"], config["crop"], config["data"]) == (7, "whole", "photos")
     optim = config["optim"]
     assert (optim["lr"], optim["batch_size"], optim["images"]) == (0.25, 2, 2)
@@ -118,12 +109,12 @@ def test_options_go_before_the_config_and_a_budget_takes_the_place_of_a_budget(
     mine = {"CAFLOW_CONFIG": "mine.toml"}
     done = run("train", "--out", "a", "--resume", "--images", 4, **mine)
     assert done.returncode == 0, done.stderr
-    assert config_of(tmp_path / "a")["optim"]["lr"] == 0.25
+    assert read_toml(tmp_path / "a/config.toml")["optim"]["lr"] == 0.25
     assert run(*given, "--out", "b", **mine).returncode == 0
-    assert config_of(tmp_path / "b")["optim"]["lr"] == 0.5
+    assert read_toml(tmp_path / "b/config.toml")["optim"]["lr"] == 0.5
     new = ["train", "--data", "photos", "--images", 4, *SMALL, "--out", "c"]
     assert run(*new, **mine, CAFLOW_TRAIN_LR="0.02").returncode == 0
-    config = config_of(tmp_path / "c")
+    config = read_toml(tmp_path / "c/config.toml")
     assert (config["optim"]["lr"], config["optim"]["batch_size"]) == (0.02, 4)
     assert config["task"]["name"] == "colorize"
 
