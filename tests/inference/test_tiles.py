@@ -63,17 +63,17 @@ def test_one_tile_draws_and_scores_as_the_model_does(small_model):
     assert [one.deviations.shape for one in nats] == [(2,)] * 4
 
 
-def test_a_score_is_the_sum_over_tiles(small_model):
-    cond, target = smooth(1, (160, 288), 1), smooth(1, (160, 288), 2)
+def test_a_score_is_the_sum_over_tiles_of_its_own_condition(small_model):
+    cond, targets = smooth(2, (160, 288), 1), smooth(2, (160, 288), 2)
     plan = plan_tiles((160, 288), 16, 256)
     assert plan.lefts == (0, 32)
-    expected = 0.0
+    expected = torch.zeros(2)
     for left in plan.lefts:
-        pair = (side[..., left : left + 256].contiguous() for side in (target, cond))
-        expected += float(small_model.log_prob(*pair, noise_samples=2))
-    (found,) = Conditions(small_model, cond, tiles=plan).log_prob(target, 2)
-    assert found.value == pytest.approx(expected, abs=1e-2)
-    assert found.deviations is None
+        pair = (side[..., left : left + 256].contiguous() for side in (targets, cond))
+        expected = expected + small_model.log_prob(*pair, noise_samples=2)
+    found = Conditions(small_model, cond, tiles=plan).log_prob(targets, 2)
+    assert [one.value for one in found] == pytest.approx(expected.tolist(), abs=1e-2)
+    assert [one.deviations for one in found] == [None, None]
 
 
 def test_rows_and_columns_of_tiles_give_each_pixel_once(small_model):
