@@ -148,7 +148,8 @@ class FlowConfig:
     # Widths of a net over the whole condition that predicts the mean of every value of the target,
     # at a half of its side, a quarter, ... 2^-(n+1); 0: none. R reads the predicted image, too.
     guide: Size | tuple[Count, ...] = 0
-    guide_net: Literal["sums", "unet", "enlarge"] = "sums"  # `Guide`, `UNet`; `Enlarge`, one width
+    # `Guide`, `UNet`; or `Enlarge`: one width, or three, the others at 1/2 and 1/4 of that scale
+    guide_net: Literal["sums", "unet", "enlarge"] = "sums"
     guide_blocks: Count = 12  # of "enlarge": its depth,
     guide_factor: Count = 4  # and how many times the condition was enlarged
     # The guide predicts the mean of its net's predictions for so many orientations of the
@@ -164,14 +165,15 @@ class FlowConfig:
         channels = self.cond_channels, self.target_channels
         given, asked = _ANCHORS.get(self.anchor, channels)
         for_anchor = f"none, or cond_channels to {given} and target_channels to {asked}"
-        levels = 1 if self.guide_net == "enlarge" else self.scales + 1
         guided, unused = bool(self.guides), self.guide_net != "enlarge"
-        powers = [2**k for k in range(1, self.scales + 2)]
+        levels = (0, self.scales + 1) if unused else (0, 1, 3)
+        # With three widths the small image is halved twice.
+        powers = [2**k for k in range(1, self.scales + (0 if len(self.guides) == 3 else 2))]
         for fits, name, wanted in (
             (len(self.widths) == self.scales, "hidden", per_scale),
             (len(self.trunks) == self.scales, "trunk", per_scale),
             (channels == (given, asked), "anchor", for_anchor),
-            (len(self.guides) in (0, levels), "guide", f"one value, or {levels}"),
+            (len(self.guides) in levels, "guide", f"one value, or {levels[-1]}"),
             (guided or self.guide_views == 1, "guide_views", "1, or give the model a guide"),
             (guided or self.spread == 0, "spread", "0, or give the model a guide"),
             (unused or self.guide_factor in powers, "guide_factor", f"one of {powers}"),

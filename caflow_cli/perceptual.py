@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from .devices import Uninitialised
 from .errors import EXIT_WEIGHTS, CaflowError, ensure
@@ -110,3 +112,26 @@ def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> A
     )
     network.load_state_dict(tensors, strict=False)
     return network.eval().requires_grad_(False)
+
+
+def checkerboard_energy(x: Tensor, period: int = 4) -> tuple[Tensor, Tensor]:
+    """The energy of checkerboard artifacts, and that of all fine detail, (B,) each.
+
+        h = x - its mean over 5×5 pixels
+        m_p = mean_k h[p + period k] over blocks of 7×7 cells, less its mean over the phases p
+
+    They are the means of m_p² over phases, blocks and channels, and of h². A network that enlarges
+    computes its pixels in cells of `period`, and LPIPS takes what repeats there for texture. In
+    photographs fine detail is nearly independent of the phase, so only chance is left: 1/49.
+
+    Args:
+        x: Images (B, C, H, W), whose sides hold at least one block: 32 pixels for a period of 4.
+        period: In pixels.
+    """
+    fine = x[..., 2:-2, 2:-2] - F.avg_pool2d(x, 5, stride=1)
+    height, width = (side // period * period for side in fine.shape[-2:])
+    fine = fine[..., :height, :width]
+    of_phases = F.avg_pool2d(F.pixel_unshuffle(fine, period), 7, stride=4)
+    of_phases = of_phases.unflatten(1, (x.shape[1], period**2))
+    apart = of_phases - of_phases.mean(dim=2, keepdim=True)
+    return apart.square().flatten(1).mean(1), fine.square().flatten(1).mean(1)

@@ -61,6 +61,8 @@ def test_a_task_is_of_one_piece(task, named):
         {"guide_views": 8},
         {"spread": 8},
         {"guide_factor": 3, "guide": 8, "guide_net": "enlarge"},
+        {"guide_factor": 8, "guide": (8, 8, 8), "guide_net": "enlarge"},
+        {"guide": (8, 8), "guide_net": "enlarge"},
     ],
 )
 def test_values_without_a_meaning_are_refused(values):

@@ -84,7 +84,8 @@ def choose_temperature(
     A sample is farther from the truth than a mean is: by a factor of √2 for exact samples. The
     bound says how much of that may be spent on sharpness. A temperature at which samples of some
     images diverged does not count. Without LPIPS's network, and for images that are too small for
-    it, the temperature stays the model's own, and only RMSE is measured.
+    it, the temperature stays the model's own, and only RMSE is measured. The inputs of a model that
+    learned degraded ones (`task.degrade`) are shrunk as web images are.
 
     Args:
         model: Any model.
@@ -110,7 +111,13 @@ def choose_temperature(
                 progress(place * total + done, len(tried) * total)
 
         settings = Settings(
-            metrics=metrics, split="val", limit=limit, tau=(tau,), candidates=(1,), weights=weights
+            metrics=metrics,
+            split="val",
+            limit=limit,
+            tau=(tau,),
+            candidates=(1,),
+            web=model.config.task.degrade == "photo",
+            weights=weights,
         )
         try:
             measured = evaluate(model, data, settings, progress=part)

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..config import HOLE
 from ..data.examples import Examples, check_one_size
 from ..errors import EXIT_WEIGHTS, CaflowError
 from ..inference import to_batch
+from ..perceptual import checkerboard_energy
 from ..tasks import (
     Colorize,
     Inpaint,
@@ -22,6 +24,7 @@ from ..tasks import (
     SuperRes,
     Task,
     central_hole,
+    compress,
     grey,
     resize,
 )
@@ -49,13 +52,19 @@ class Example:
 
 
 def make_example(
-    task: Task, reader: Examples, index: int, masks: Examples | None = None, seed: int = 0
+    task: Task,
+    reader: Examples,
+    index: int,
+    masks: Examples | None = None,
+    seed: int = 0,
+    web: bool = False,
 ) -> Example:
     """Derive the example of an image of a set, whatever others of it are measured.
 
-    For superres, the input is shrunk by Pillow BICUBIC; a side that is no multiple of the factor is
-    cut first. For colorize, the input is Pillow's grey. For inpaint, the central 25 % is masked, or
-    what `damage` cuts out of a mask. For paired, the set holds the input.
+    For superres, the input is shrunk by Pillow BICUBIC, or by `shrink_as_web`; a side that is no
+    multiple of the factor is cut first. For colorize, the input is Pillow's grey. For inpaint, the
+    central 25 % is masked, or what `damage` cuts out of a mask. For paired, the set holds the
+    input.
 
     Raises:
         CaflowError: It cannot be read, is too small, or is a pair of two sizes that is taken as it
@@ -71,7 +80,8 @@ def make_example(
                 f"{name!r} is smaller than {task.factor}x{task.factor}", "leave it out of --data"
             )
         truth = np.ascontiguousarray(truth[: task.factor * height, : task.factor * width])
-        return Example(index, name, resize(truth, height, width), truth)
+        shrink = partial(shrink_as_web, index=index) if web else resize
+        return Example(index, name, shrink(truth, height, width), truth)
     if isinstance(task, Colorize):
         return Example(index, name, np.repeat(grey(truth)[..., None], 3, axis=2), truth)
     if isinstance(task, Inpaint):
@@ -90,6 +100,17 @@ def make_example(
         with contextlib.suppress(CaflowError):  # a failure of the next pair, not of this one
             other = reader.read((index + 1) % count)[-1]
     return Example(index, name, images[0], truth, other=other)
+
+
+def shrink_as_web(truth: Pixels, height: int, width: int, index: int) -> Pixels:
+    """Shrink an image as web images are: Gaussian blur of σ 1.6 pixels, Pillow BICUBIC, Gaussian
+    noise of σ 4 levels from the seed `index`, JPEG of quality 60 with halved chroma."""
+    from scipy import ndimage
+
+    blurred = ndimage.gaussian_filter(truth.astype(np.float32), (1.6, 1.6, 0))
+    small = resize(np.rint(blurred).astype(np.uint8), height, width)
+    noisy = small + 4 * np.random.default_rng(index).standard_normal(small.shape)
+    return compress(np.rint(noisy).clip(0, 255).astype(np.uint8), 60, halved=True)
 
 
 def _white(hole: npt.NDArray[np.bool_]) -> Pixels:
@@ -225,9 +246,17 @@ def colourfulness(task: Task, example: Example, candidate: Pixels) -> list[float
     return found
 
 
+def checkerboard(task: Task, example: Example, candidate: Pixels) -> list[float] | None:
+    """The energy of checkerboard artifacts, and that of all fine detail."""
+    if min(candidate.shape[:2]) < 32:
+        return None
+    return [float(energy) for energy in checkerboard_energy(to_batch([candidate]).float())]
+
+
 OF_EXAMPLES: dict[str, Callable[[Task, Example, Pixels], float | list[float] | None]] = {
     "consistency": inconsistency,
     "seam": seam,
     "psnr_hole": psnr_hole,
     "colourfulness": colourfulness,
+    "checkerboard": checkerboard,
 }

@@ -35,6 +35,7 @@ class Protocol:
     whole: bool = False  # images keep their size, and the best candidate alone is measured
     baselines: Sequence[str] = ()  # default: the task's
     masks: bool = False  # of damage are needed
+    web: bool = False  # inputs are shrunk as web images are
     factor: int | None = None  # of superres: what the model must have
     # Settings of a paper's table. None: the model's, or everything.
     model: str | None = None  # bundled, made for the table

@@ -47,6 +47,7 @@ class Settings:
     limit: int | None = None  # the first so many images; None: the protocol's, else all
     protocol: Protocol | None = None
     masks: str | Path | None = None  # for a protocol that needs them: folder or zip
+    web: bool = False  # superres: inputs are shrunk as web images are; some protocols set it
     weights: Weights = field(default_factory=Weights)
     save_images: str | Path | None = None  # folder for the kept candidates
     report: str | Path | None = None  # folder for the gallery, `index.html`
@@ -72,6 +73,7 @@ class Settings:
             "keep": _several(self.keep, "-n", int) or tuple(paper.keep),
             "rank": _several(self.rank, "--rank", str),
             "limit": paper.images if self.limit is None else self.limit,
+            "web": self.web or paper.web,
         }.items():
             object.__setattr__(self, name, value)
         for rule in self.rank:
@@ -187,6 +189,7 @@ class Settings:
             "seed": self.seed,
             "noise_samples": self.noise_samples,
             "ranks": list(self.rank),
+            **({"web": True} if self.web else {}),
         }
 
 

@@ -31,6 +31,50 @@ class Block(nn.Module):
         return h + self.second(self.first(h, relu=True))  # type: ignore[no-any-return]
 
 
+class Around(nn.Module):
+    """A branch of `Enlarge`: residual blocks at 1/2 and 1/4 of the resolution of h.
+
+    Noise and JPEG show only in many pixels together: blocks are 8×8 pixels, 16×16 in the chroma.
+    Down, each 2×2 cell becomes channels. Up is bilinear, which leaves no lattice. The last
+    convolution, `head`, is zero-initialised.
+
+    Args:
+        width: Channels of h.
+        half, quarter: Channels at 1/2 and 1/4.
+
+    Shapes: (B, width, H, W) -> the same, H and W multiples of 4.
+    """
+
+    def __init__(self, width: int, half: int, quarter: int) -> None:
+        super().__init__()
+        self.down = Conv(4 * width, half, 1)
+        self.before = Modules[Block]([Block(half)])
+        self.downer = Conv(4 * half, quarter, 1)
+        self.coarse = Modules[Block](Block(quarter) for _ in range(2))
+        self.upper = Conv(quarter, half, 1)
+        self.after = Modules[Block](Block(half) for _ in range(2))
+        self.head = Conv(half, width, 1)
+        for conv in (self.down, self.downer, self.upper):
+            init_normal(conv, 1.0)
+        init_normal(self.head, 0.0)
+
+    def forward(self, h: Tensor) -> Tensor:
+        h = self.down(F.pixel_unshuffle(h, 2))
+        for block in self.before:
+            h = block(h)
+        far = self.downer(F.pixel_unshuffle(h, 2))
+        for block in self.coarse:
+            far = block(far)
+        h = h + _doubled(self.upper(far))
+        for block in self.after:
+            h = block(h)
+        return _doubled(self.head(h))
+
+
+def _doubled(h: Tensor) -> Tensor:
+    return F.interpolate(h, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
 class Enlarge(nn.Module):
     """Residual blocks at 1 / factor of the condition's resolution, then doubled until at full.
 
@@ -44,15 +88,25 @@ class Enlarge(nn.Module):
         blocks: How many.
         factor: How many times the image was enlarged, a power of 2.
         out_channels: Of the output, at full resolution.
+        coarser: Channels at 1/2 and 1/4 of the low resolution, of a branch `Around` that reads h
+            after two blocks, or before the last; none: no branch.
 
-    Shapes: (B, in, H, W) -> (B, out, H, W), H and W multiples of the factor.
+    Shapes: (B, in, H, W) -> (B, out, H, W), H and W multiples of the factor, with `Around` of 4
+    times the factor.
     """
 
     def __init__(
-        self, in_channels: int, width: int, blocks: int, factor: int, out_channels: int
+        self,
+        in_channels: int,
+        width: int,
+        blocks: int,
+        factor: int,
+        out_channels: int,
+        coarser: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.factor = factor
+        self.around = Around(width, *coarser) if coarser else None
         widths = [width] * round(math.log2(factor)) + [max(1, width // 2)]
         self.embed = Conv(factor**2 * in_channels, width, 3)
         self.blocks = Modules[Block](Block(width) for _ in range(blocks))
@@ -65,7 +119,9 @@ class Enlarge(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = near = self.embed(F.pixel_unshuffle(x, self.factor))
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks):
+            if self.around is not None and number == min(2, len(self.blocks) - 1):
+                h = h + self.around(h)
             h = block(h)
         h = near + self.tail(h)
         for up in self.up:
@@ -217,7 +273,8 @@ def build_guide(flow: FlowConfig) -> GuideNet | None:
         return None
     channels, out = flow.cond_channels, flow.target_channels
     if flow.guide_net == "enlarge":
-        return Enlarge(channels, flow.guides[0], flow.guide_blocks, flow.guide_factor, out)
+        width, *coarser = flow.guides
+        return Enlarge(channels, width, flow.guide_blocks, flow.guide_factor, out, coarser)
     return (UNet if flow.guide_net == "unet" else Guide)(channels, flow.guides, out)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import check_usage, usage_error
 from .base import Part, Pixels, Place, Task, as_read, grey, pad, resize
 from .colorize import Colorize
+from .degradation import compress
 from .holes import MaskHoles, central_hole
 from .inpaint import HoleWindow, Inpaint
 from .paired import Paired
@@ -32,6 +33,7 @@ __all__ = [
     "Task",
     "as_read",
     "central_hole",
+    "compress",
     "get_task",
     "grey",
     "held_out_conditions",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from PIL import Image, ImageFilter
 
 from ..errors import ensure
 from .base import Pixels, WholeImage, check_target, grey, pad, padded_size, resize
+from .degradation import shrink_as_photo
 
 if TYPE_CHECKING:
     import torch
@@ -78,8 +77,19 @@ class SuperRes(WholeImage):
     ) -> Pixels:
         """Degrade the target, without a generator by BICUBIC, and enlarge it again."""
         if self.inputs == "photo" and generator is not None:
-            return self._enlarge(shrink_as_photo(target, self.factor, generator))
+            import torch  # here, so that the tasks' defaults are had without it
+
+            seed = int(torch.randint(2**62, (), generator=generator))
+            small = shrink_as_photo(target, self.factor, np.random.default_rng(seed))
+            return self._enlarge(small)
         return self._enlarge(self.degrade(target))
+
+    def held_out_condition(self, target: Pixels, index: int) -> Pixels:
+        if self.inputs == "photo":
+            import torch
+
+            return self.training_condition(target, torch.Generator().manual_seed(index))
+        return self.training_condition(target)
 
     def back_project(self, image: Pixels, sample: Pixels) -> Pixels:
         """Find an image near `sample` whose reduction is within one level of `image` everywhere.
@@ -105,54 +115,3 @@ class SuperRes(WholeImage):
 
     def _enlarge(self, image: Pixels) -> Pixels:
         return resize(image, self.factor * image.shape[0], self.factor * image.shape[1])
-
-
-# --- inputs as they come: blurred, noisy, compressed, and shrunk by one kernel or another ---------
-
-_BLOCK = 16  # pixels of a block of JPEG, chroma included
-_KERNELS = (
-    *[Image.Resampling.BICUBIC] * 4,  # half of all
-    Image.Resampling.NEAREST,
-    Image.Resampling.BILINEAR,
-    Image.Resampling.BOX,
-    Image.Resampling.LANCZOS,
-)
-
-
-def shrink_as_photo(target: Pixels, factor: int, generator: torch.Generator) -> Pixels:
-    """Shrink an image to an input as users have it: uint8 (H, W, 3) to (H/factor, W/factor, 3).
-
-    Half of the images are shrunk by BICUBIC, as in validation. The others are, in this order:
-
-        blurred, half of them: Gaussian, sigma 0.05 to 0.5 pixels of the small image
-        shrunk: by BICUBIC (half of them), NEAREST, BILINEAR, BOX or LANCZOS
-        noisy, a third: Gaussian, sigma 1 to 10 levels, in half of these the same in all colours
-        compressed, half: JPEG of quality 40 to 95, in half of these with halved chroma
-
-    All ranges are uniform. Blocks of JPEG begin anywhere, as in an image that this is a part of.
-    """
-    import torch  # here, so that the tasks' defaults are had without it
-
-    u = torch.rand(12, generator=generator, dtype=torch.float64).tolist()
-    size = (target.shape[1] // factor, target.shape[0] // factor)
-    image = Image.fromarray(target)
-    if u[0] < 0.5:
-        return np.array(image.resize(size, Image.Resampling.BICUBIC))
-    if u[1] < 0.5:
-        image = image.filter(ImageFilter.GaussianBlur(factor * (0.05 + 0.45 * u[2])))
-    small = np.array(image.resize(size, _KERNELS[int(u[3] * len(_KERNELS))]))
-    if u[4] < 1 / 3:
-        shape = (*small.shape[:2], 1 if u[6] < 0.5 else 3)
-        noise = torch.randn(shape, generator=generator).numpy()
-        small = np.rint(small + (1 + 9 * u[5]) * noise).clip(0, 255).astype(np.uint8)
-    if u[7] < 0.5:
-        # The first pixel lies anywhere in a block.
-        top, left = int(_BLOCK * u[10]), int(_BLOCK * u[11])
-        height, width = small.shape[:2]
-        around = ((top, -(top + height) % _BLOCK), (left, -(left + width) % _BLOCK), (0, 0))
-        whole, stream = np.pad(small, around, mode="symmetric"), io.BytesIO()
-        quality, subsampling = round(40 + 55 * u[8]), 2 if u[9] < 0.5 else 0
-        Image.fromarray(whole).save(stream, "JPEG", quality=quality, subsampling=subsampling)
-        with Image.open(stream) as decoded:
-            small = np.array(decoded)[top : top + height, left : left + width]
-    return small

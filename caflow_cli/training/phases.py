@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import FlowConfig
 from ..devices import memory_format, to_float64, to_layout
 from ..errors import check_usage
 from ..model import CAFlow, bits_per_dim
-from ..perceptual import LEAST_SIDE, VGG, load_perceptual
+from ..perceptual import LEAST_SIDE, VGG, checkerboard_energy, load_perceptual
 from ..tasks import get_task
 from .config import OptimConfig, SamplesConfig
 from .data import SAMPLED, Batch
@@ -170,27 +169,9 @@ def perceptual_distance(
     return distance
 
 
-def checkerboard(x: Tensor, period: int = 4) -> Tensor:
-    """Checkerboard artifacts: the RMS of the fine detail that repeats every `period` pixels, (B,).
-
-        h = x - its mean over 5×5 pixels
-        m_p = mean_k h[p + period k] over blocks of 7×7 cells, less its mean over the phases p
-        checkerboard = √(mean of m_p² over phases, blocks and channels)
-
-    A network that enlarges computes its pixels in cells of `period`, and LPIPS takes what repeats
-    there for texture. In photographs fine detail is nearly independent of the phase, so only chance
-    is left: a seventh of its standard deviation.
-
-    Args:
-        x: Images (B, C, H, W), whose sides hold at least one block: 32 pixels for a period of 4.
-        period: In pixels.
-    """
-    fine = x[..., 2:-2, 2:-2] - F.avg_pool2d(x, 5, stride=1)
-    height, width = (side // period * period for side in fine.shape[-2:])
-    cells = F.pixel_unshuffle(fine[..., :height, :width], period)
-    of_phases = F.avg_pool2d(cells, 7, stride=4).unflatten(1, (x.shape[1], period**2))
-    apart = of_phases - of_phases.mean(dim=2, keepdim=True)
-    found: Tensor = (apart.square().flatten(1).mean(1) + 1e-8).sqrt()  # at 0 it has no gradient
+def checkerboard(x: Tensor) -> Tensor:
+    """Checkerboard artifacts of images (B, C, H, W): the root of `checkerboard_energy`, (B,)."""
+    found: Tensor = (checkerboard_energy(x)[0] + 1e-8).sqrt()  # at 0 it has no gradient
     return found
 
 

@@ -11,7 +11,13 @@ from helpers import smooth_image
 from caflow_cli.data.examples import open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import evaluate
-from caflow_cli.evaluation.examples import colourfulness, make_example, psnr_hole, restore_simply
+from caflow_cli.evaluation.examples import (
+    colourfulness,
+    make_example,
+    psnr_hole,
+    restore_simply,
+    shrink_as_web,
+)
 from caflow_cli.evaluation.metrics.pairs import FORMULAS
 from caflow_cli.evaluation.protocols import get_protocol
 from caflow_cli.images import read_image, write_png
@@ -57,6 +63,7 @@ def rows(evaluation):
     ("protocol", "metric", "baselines"),
     [
         ("sr4", "psnr_y", ["bicubic"]),
+        ("sr4-web", "psnr_y", ["bicubic"]),
         ("repair", "psnr_hole", ["telea", "navier-stokes"]),
         ("colour", "rmse", ["grey copy"]),
     ],
@@ -73,7 +80,8 @@ def test_whole_images_are_restored_as_commands_do(
     row, ours, theirs, colours = table["model", "0.7"], [], [], []
     with open_split(photos) as reader, open_split(masks) as holes:
         for index in range(3):
-            example = make_example(task, reader, index, holes if given else None, seed=9)
+            web = protocol == "sr4-web"
+            example = make_example(task, reader, index, holes if given else None, seed=9, web=web)
             seed, mask = 9 + 1_000_003 * index, example.mask
             image = restore(model, example.input, 0.7, 3, seed=seed, mask=mask).kept[0].image
             colours.append(colourfulness(task, example, image))
@@ -91,6 +99,8 @@ def test_whole_images_are_restored_as_commands_do(
     assert list(row.differences) == baselines
     assert row.values["seconds"].mean > 0
     json.dumps(found.as_json(), allow_nan=False)
+    if web:
+        assert 0 < row.values["checkerboard"].mean < 0.2
     if protocol == "colour":  # a ratio of means, of which there are no differences
         made, true = np.sum(colours, 0)
         assert row.values["colourfulness"].mean == pytest.approx(made / true)
@@ -135,3 +145,17 @@ def test_a_model_of_another_task_or_factor_is_refused(models_32, photos):
     object.__setattr__(model.config, "task", task)
     with pytest.raises(CaflowError, match="sr4 enlarges 4 times, the model 2"):
         evaluate(model, photos, protocol="sr4")
+
+
+def test_web_inputs_are_blurred_noisy_and_compressed_alike_each_time():
+    grey = np.full((64, 64, 3), 128, np.uint8)
+    found, again, other = (shrink_as_web(grey, 16, 16, index).astype(float) for index in (3, 3, 4))
+    assert np.array_equal(found, again)
+    assert not np.array_equal(found, other)
+    assert 0.2 < found.std() < 4  # JPEG leaves less than σ 4
+    edge = grey.copy()
+    edge[:, :32], edge[:, 32:] = 0, 255
+    columns = np.mean([shrink_as_web(edge, 16, 16, k) for k in range(20)], axis=(0, 1, 3))
+    assert columns[:6].max() < 12
+    assert columns[10:].min() > 243
+    assert 5 < columns[7] < 50  # a step of BICUBIC alone undershoots
