@@ -130,7 +130,7 @@ def evaluate_command(
     A model is measured on data (--data), two folders are compared, or the JSON lines of a restoring
     command are read from a pipe (--reference). A model is compared with a baseline (bicubic, grey
     copy, mean fill) and with the mean of all M candidates, with paired standard errors. --protocol
-    sr4, repair and colour measure whole images at their own size.
+    sr4, sr4-web, repair and colour measure whole images at their own size.
 
     On a terminal the results are a table. In a pipe they are tab-separated lines with a header.
 
