@@ -9,7 +9,7 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -65,12 +65,14 @@ class Decoded:
         alpha: uint8 (H, W), 0 transparent to 255 opaque; None where every pixel is opaque.
         format: Format of the file's content: PNG, JPEG, WEBP, …
         frames: Frames or pages of the file, of which this is the first.
+        quality: Of a JPEG, 1 to 100, as its first quantization table shows it.
     """
 
     rgb: Pixels
     alpha: Pixels | None
     format: str
     frames: int = 1
+    quality: float | None = None
 
     def seen(self, *, faint: bool = False) -> Pixels:
         """`rgb` with transparent pixels filled by `fill_transparent`."""
@@ -134,7 +136,9 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
     if turn is not None:
         rgb = np.array(Image.fromarray(rgb).transpose(turn))
         alpha = None if alpha is None else np.array(Image.fromarray(alpha).transpose(turn))
-    return Decoded(rgb, alpha, image.format or "", frames)
+    tables = [*getattr(image, "quantization", {}).values()]
+    quality = _quality(tables[0]) if tables else None
+    return Decoded(rgb, alpha, image.format or "", frames, quality)
 
 
 def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels:
@@ -185,6 +189,12 @@ def no_file(label: str) -> CaflowError:
 
 
 # --- files ----------------------------------------------------------------------------------------
+
+
+def _quality(table: Sequence[int]) -> float:
+    """The quality at which libjpeg scales its own table of the luminance to one like this."""
+    scale = sum(table) / 36.88  # percent
+    return 100 - scale / 2 if scale <= 100 else 5000 / scale
 
 
 def _damaged(label: str) -> CaflowError:

@@ -270,6 +270,15 @@ def test_what_is_no_image(data):
     assert "<stream>" in refusal(io.BytesIO(data)).message
 
 
+@pytest.mark.parametrize("quality", [30, 60, 89, 90, 98])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_the_quality_of_a_jpeg_is_that_of_its_tables(quality, mode):
+    image = Image.fromarray(COLOURS).convert(mode)
+    data = encoded(np.asarray(image), "JPEG", quality=quality)
+    assert decode(io.BytesIO(data)).quality == pytest.approx(quality, abs=0.5)
+    assert decode(io.BytesIO(encoded(COLOURS, "PNG"))).quality is None
+
+
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"])
 def test_truncated_at_any_length(format):
     data = encoded(np.random.default_rng(4).integers(0, 256, (40, 40, 3), dtype=np.uint8), format)
