@@ -42,12 +42,14 @@ def measure(
     images: int,
     taus: Sequence[float] = TAUS,
     high: int = HIGH_DRAWS,
+    web: bool = False,
 ) -> dict[str, Any]:
     """Measure a model file on the first images of `test/`; the record of it.
 
     Figures are `{"mean", "standard_error", "count"}` by metric. Candidate k of image r has the seed
     1,000,003 r + k. `taus` are of the curve; `high` samples of as many images are taken at high
-    temperatures. CaflowError if the file is no model, or data or LPIPS's network cannot be had.
+    temperatures. With `web`, inputs are shrunk as web images are. CaflowError if the file is no
+    model, or data or LPIPS's network cannot be had.
     """
     begun = time.process_time()
     info, model = read_info(path), caflow.load(str(path))
@@ -57,7 +59,8 @@ def measure(
 
     def evaluate(what: str, metrics: tuple[str, ...], **settings: Any) -> Evaluation:
         shared = {"split": "test", "limit": images, "weights": Weights(extractor="alexnet")}
-        return caflow.evaluate(model, data, metrics, progress=_progress(what), **shared, **settings)
+        settings |= {"web": web, **shared}
+        return caflow.evaluate(model, data, metrics, progress=_progress(what), **settings)
 
     sets = ("kid", "coverage", "diversity", "calibration")
     main = evaluate(f"tau {tau}", (*PAIRS, *sets), tau=tau, candidates=(1, m), keep=(1, m))
@@ -74,7 +77,7 @@ def measure(
             point["values"] = _figures(_row(found, CURVE_DRAWS, CURVE_DRAWS))
             point["failed"] = len(found.failed)
         curve.append(point)
-    examples = _examples(model, data, main.images)
+    examples = _examples(model, data, main.images, web)
     baseline = BASELINES[task_of(model).name]
     return {
         "schema": SCHEMA,
@@ -125,7 +128,7 @@ def measure_whole(
     """Measure a model file on a set of whole images at τ 0 and at its default.
 
     `known` is the record of other sets, which need not exist; of another file or protocol it is
-    dropped. `settings` are masks and limit.
+    dropped, but `sr4-web` stands beside `sr4`. `settings` are masks and limit.
     """
     model, digest = caflow.load(str(path)), sha256_of(path)
     taus = (0.0, Sampling().of(model.config).temperature)
@@ -134,8 +137,9 @@ def measure_whole(
     )
     rows = [{"what": row.label.strip(), "values": _figures(row)} for row in found.results]
     failed = [f"{name}: {error.message}" for name, error in found.failed.items()]
-    one = {"name": data.stem, "pictures": found.images, "rows": rows, "failed": failed}
-    head = {"schema": SCHEMA, "sha256": digest, "protocol": protocol}
+    name, inputs, _ = protocol.partition("-web")
+    one = {"name": f"{data.stem}{inputs}", "pictures": found.images, "rows": rows, "failed": failed}
+    head = {"schema": SCHEMA, "sha256": digest, "protocol": name}
     sets = json.loads(known.read_text("utf-8")) if known.exists() else {}
     others = sets.get("sets", []) if head.items() <= sets.items() else []
     others = [other for other in others if other["name"] != one["name"]]
@@ -157,11 +161,11 @@ def _of_images(result: Result) -> dict[str, Any]:
     return {n: value for n, value in figures.items() if n not in ("diversity", "calibration")}
 
 
-def _examples(model: caflow.CAFlow, data: Path, count: int) -> list[Example]:
+def _examples(model: caflow.CAFlow, data: Path, count: int, web: bool) -> list[Example]:
     task, own = task_of(model), model.config.task
     side, role = None if own.native else own.size, "images" if task.derives_condition else "pairs"
     with open_split(data, "test", side, role=role) as reader:
-        return [make_example(task, reader, index) for index in range(count)]
+        return [make_example(task, reader, index, web=web) for index in range(count)]
 
 
 @torch.no_grad()

@@ -34,6 +34,7 @@ NAMES = {
     "ssim_y": ("SSIM of Y", 3),
     "psnr_hole": ("PSNR in the holes, dB", 2),
     "colourfulness": ("colourfulness of the truth's", 2),
+    "checkerboard": ("checkerboard share", 3),
     "seconds": ("seconds a megapixel", 1),
 }
 TABLES = {
