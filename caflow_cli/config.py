@@ -255,8 +255,9 @@ class TaskConfig:
     # Or a shape: one value per scale, finest first, or per latent; None: the task's default.
     tau: NonNegative | tuple[NonNegative, ...] | None = None
     candidates: Annotated[int, number(ge=1, le=10_000)] | None = None  # M; None: likewise
-    # superres, in training: inputs are shrunk by BICUBIC; or "photo": they are blurred, noisy,
-    # compressed and shrunk by several kernels, too.
+    # In training: superres shrinks inputs by BICUBIC, or "photo": they are blurred, noisy,
+    # compressed and shrunk by several kernels, too. colorize keeps images as they are, or "photo":
+    # gives them the luminance of old prints.
     degrade: Literal["clean", "photo"] = "clean"
 
     def __post_init__(self) -> None:
@@ -265,8 +266,9 @@ class TaskConfig:
         require(self.rim <= size, "task.rim", self.rim, f"0 to size, {size}")
         fits = window == 0 or size <= window <= 1024
         require(fits, "task.window", window, f"0, or size, {size}, to 1024")
-        clean = name == "superres" or self.degrade == "clean"
-        require(clean, "task.degrade", self.degrade, "clean, or task.name to superres")
+        clean = name in ("superres", "colorize") or self.degrade == "clean"
+        hint = "clean, or task.name to superres or colorize"
+        require(clean, "task.degrade", self.degrade, hint)
         scaled = name == "paired" or not self.native
         require(scaled, "task.native", self.native, "false, or task.name to paired")
 

@@ -98,6 +98,10 @@ class Task:
         """The same of points in [0, 256), (B, C, H, W), with gradients of the sample."""
         return sample
 
+    def training_target(self, target: Pixels, generator: torch.Generator) -> Pixels:
+        """Change a training target at random, before its condition is computed, or keep it."""
+        return target
+
     def training_condition(
         self, target: Pixels, generator: torch.Generator | None = None
     ) -> Pixels:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageFilter
 
 from .base import Pixels, WholeImage, check_target, grey, pad, padded_size, resize, scaled_size
 
@@ -38,6 +39,7 @@ class Colorize(WholeImage):
 
     size: int = 64  # the shorter side at model scale
     multiple: int = 16  # of the flow's sides
+    inputs: str = "clean"  # of training: as targets are; or "photo": changed by `as_print`
 
     name: ClassVar[str] = "colorize"
     channels: ClassVar[tuple[int, ...]] = (1,)
@@ -45,7 +47,7 @@ class Colorize(WholeImage):
 
     @classmethod
     def of(cls, config: Config) -> Colorize:
-        return cls(config.task.size, config.flow.multiple)
+        return cls(config.task.size, config.flow.multiple, config.task.degrade)
 
     def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
         return padded_size(*scaled_size(image, self.size), self.multiple)
@@ -91,6 +93,9 @@ class Colorize(WholeImage):
         )
         return condition + chroma * room.amin(1, keepdim=True).clamp(max=1)
 
+    def training_target(self, target: Pixels, generator: torch.Generator) -> Pixels:
+        return as_print(target, generator) if self.inputs == "photo" else target
+
     def training_condition(
         self, target: Pixels, generator: torch.Generator | None = None
     ) -> Pixels:
@@ -99,6 +104,47 @@ class Colorize(WholeImage):
     def note(self, image: Pixels, mask: Pixels | None) -> str | None:
         coloured = float((np.ptp(image, axis=-1) > _COLOUR).mean())
         return "its own colours are dropped, and others drawn" if coloured > _COLOURED else None
+
+
+def saturate(image: Pixels, saturation: float) -> Pixels:
+    """Multiply the chroma of an image, in gamut and with its luminance kept: uint8 (H, W, 3)."""
+    parts = [image[part] for part in _strips(*image.shape[:2])]
+    return np.concatenate([_tint(grey(x), [saturation * c for c in _chroma(x)]) for x in parts])
+
+
+def as_print(image: Pixels, generator: torch.Generator) -> Pixels:
+    """Give an image the luminance of an old print, and keep its chroma: uint8 (H, W, 3).
+
+    A quarter of the images stay as they are. Of the others the luma L in [0, 1] becomes, in this
+    order, with all ranges uniform:
+
+        blurred, a third: Gaussian, sigma 0.3 to 1 pixel
+        L^γ, γ from 0.6 to 1.6, uniform in log γ
+        faded, two thirds: b + (w - b) L, b from 0 to 0.25 and w from 0.7 to 1
+        darker towards the corners, a third: L (1 - v r²), v from 0 to 0.5, r = 1 there
+        grainy, a third: Gaussian noise, sigma 1 to 5 levels
+
+    Colours that do not fit are shrunk towards grey until they are in gamut.
+    """
+    import torch  # here, so that the tasks' defaults are had without it
+
+    u = torch.rand(11, generator=generator, dtype=torch.float64).tolist()
+    if u[0] < 1 / 4:
+        return image
+    plane = Image.fromarray(grey(image))
+    if u[1] < 1 / 3:
+        plane = plane.filter(ImageFilter.GaussianBlur(0.3 + 0.7 * u[2]))
+    luma = (np.asarray(plane, np.float32) / 255) ** (0.6 * (1.6 / 0.6) ** u[3])
+    if u[4] < 2 / 3:
+        black, white = 0.25 * u[5], 1 - 0.3 * u[6]
+        luma = black + (white - black) * luma
+    if u[7] < 1 / 3:
+        y, x = (np.linspace(-1, 1, side, dtype=np.float32) for side in luma.shape)
+        luma = luma * (1 - 0.5 * u[8] * (y[:, None] ** 2 + x**2) / 2)
+    levels = 255 * luma
+    if u[9] < 1 / 3:
+        levels = levels + (1 + 4 * u[10]) * torch.randn(luma.shape, generator=generator).numpy()
+    return _tint(np.rint(levels).clip(0, 255).astype(np.uint8), _chroma(image))
 
 
 def _chroma(sample: Pixels) -> list[Plane]:

@@ -54,7 +54,8 @@ class Dataset:
         images = self.examples.read(index)
         *stored, target = [crop(x, self.size, *where) for x in images] if where else images
         if not stored:
-            return target, self.task.training_condition(np.ascontiguousarray(target), generator)
+            target = self.task.training_target(np.ascontiguousarray(target), generator)
+            return target, self.task.training_condition(target, generator)
         return target, self._read(stored[0])
 
     def held_out(self, indices: Tensor) -> tuple[Tensor, Tensor]:

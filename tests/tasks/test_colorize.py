@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from helpers import noise
 from PIL import Image
 
 from caflow_cli.tasks import Colorize
 from caflow_cli.tasks.base import resize
-from caflow_cli.tasks.colorize import upsample_chroma
+from caflow_cli.tasks.colorize import saturate, upsample_chroma
 
 BICUBIC = Image.Resampling.BICUBIC
 TASK = Colorize()
@@ -124,3 +125,31 @@ def test_large_images_are_composed_as_their_parts_are():
     result = TASK.compose(image, sample)
     np.testing.assert_array_equal(result[4000:4200], result[12000:12200])
     np.testing.assert_array_equal(grey(result), grey(image))
+
+
+def test_saturation_scales_chroma_and_keeps_the_luminance():
+    image = np.asarray(Image.fromarray(noise(8, 12)).resize((120, 80), BICUBIC))
+    np.testing.assert_array_equal(saturate(image, 0.0), grey(image)[..., None].repeat(3, axis=2))
+    np.testing.assert_allclose(saturate(image, 1.0).astype(int), image, atol=3)
+    for factor in (0.5, 3.0):  # with 3, most pixels are at the gamut's border
+        np.testing.assert_array_equal(grey(saturate(image, factor)), grey(image))
+    chroma, half = (np.ptp(x.astype(int), axis=-1) for x in (image, saturate(image, 0.5)))
+    np.testing.assert_allclose(half, chroma / 2, atol=2)
+
+
+def test_prints_have_another_luminance_and_the_colours_of_the_image():
+    """The hue of every pixel stays, as far as it is in gamut; the condition is exactly its grey."""
+    image = np.asarray(Image.fromarray(noise(4, 4, 3) // 2 + 64).resize((64, 64), BICUBIC))
+    task, changed = Colorize(inputs="photo"), 0
+    for seed in range(12):
+        generator = torch.Generator().manual_seed(seed)
+        target = task.training_target(image, generator)
+        condition = task.training_condition(target, generator)
+        np.testing.assert_array_equal(condition[..., 0], grey(target))
+        changed += (grey(target) != grey(image)).mean() > 0.5
+        tone = [x.astype(int) - grey(x)[..., None] for x in (image, target)]
+        shrunk = np.abs(tone[1]) <= np.abs(tone[0]) + 2  # towards grey, never beyond
+        assert shrunk.all()
+        assert (np.sign(tone[0]) * tone[1] >= -2).all()
+    assert 6 <= changed < 12
+    np.testing.assert_array_equal(Colorize().training_target(image, generator), image)
