@@ -14,7 +14,7 @@ Fields = Mapping[str, object]  # of a JSON line, in their order, after schema an
 
 
 def restored_fields(
-    result: Candidates, paths: Mapping[int, str], resized: Fields, exact: bool
+    result: Candidates, paths: Mapping[int, str], changed: Fields, exact: bool
 ) -> dict[str, Any]:
     """The JSON line of a restored image, without names and `elapsed_s`.
 
@@ -45,7 +45,7 @@ def restored_fields(
             **({"consistent": True} if sampling.consistent else {}),
             **({"precision": sampling.precision} if sampling.precision != "float32" else {}),
         },
-        **resized,
+        **changed,
         "estimator": result.estimator,
         "outputs": [{"path": path, **candidates[rank]} for rank, path in paths.items()],
         "candidates": [{"k": one.k, **candidates[one.rank]} for one in result.ranked],

@@ -28,7 +28,7 @@ from ..inference import (
 )
 from ..model import CAFlow
 from ..sampling import Sampling
-from ..tasks import Pixels
+from ..tasks import Pixels, saturate
 from .console import Console
 from .masking import Masking
 from .options import Restoration
@@ -65,6 +65,7 @@ class Run:
     masking: Masking | None
     scale: Scale | None  # of what is written; None: as drawn
     console: Console
+    saturation: float = 1.0  # of what is written
     done: int = 0  # jobs
     show: Callable[..., object] = field(init=False)  # updates the progress bar
 
@@ -182,16 +183,20 @@ class Run:
         drawn, size = (width, height), result.condition.shape[:2]
         written = drawn if self.scale is None else scaled(self.scale, *size)
         sizes = {"drawn": drawn, "written": written, "filter": "lanczos"}
-        resized = {} if written == drawn else {"resized": sizes}
+        changed: dict[str, object] = {} if written == drawn else {"resized": sizes}
+        if self.saturation != 1:
+            changed["saturation"] = self.saturation
         encoder, paths = self.plan.encoder, dict[int, str]()
         if image.alpha is not None and not encoder.has_alpha:
             console.note(f"{job.name}: laid on white, because {encoder.format} has no alpha")
         for candidate in result.kept:
             pixels = candidate.image
-            if resized:  # to a smaller size, too, every pixel is read
+            if self.saturation != 1:
+                pixels = saturate(pixels, self.saturation)
+            if written != drawn:  # to a smaller size, too, every pixel is read
                 large = Image.fromarray(pixels)
                 pixels = np.array(large.resize(written, Image.Resampling.LANCZOS))
-            record = json.dumps({**result.provenance(candidate), **resized})
+            record = json.dumps({**result.provenance(candidate), **changed})
             data = encoder.encode(*image.put_back(pixels, item.mask), record)
             path = job.outputs[candidate.rank - 1] if job.outputs else None
             if path is None:
@@ -217,6 +222,6 @@ class Run:
         console.detail(
             f"{job.name}: best of {len(result.ranked)} has {score}, {item.elapsed:.2f} s"
         )
-        exact = encoder.lossless and image.alpha is None and not resized
-        fields = restored_fields(result, paths, resized, exact)
+        exact = encoder.lossless and image.alpha is None and not changed
+        fields = restored_fields(result, paths, changed, exact)
         console.result({**job.names, **fields, "elapsed_s": round(item.elapsed, 3)})

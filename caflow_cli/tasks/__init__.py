@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import check_usage, usage_error
 from .base import Part, Pixels, Place, Task, as_read, grey, pad, resize
-from .colorize import Colorize
+from .colorize import Colorize, saturate
 from .degradation import compress
 from .holes import MaskHoles, central_hole
 from .inpaint import HoleWindow, Inpaint
@@ -39,6 +39,7 @@ __all__ = [
     "held_out_conditions",
     "pad",
     "resize",
+    "saturate",
     "task_named",
 ]
 

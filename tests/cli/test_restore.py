@@ -245,6 +245,25 @@ def test_an_image_unlike_the_training_is_warned_of(run, tmp_path, model_file):
     assert b"warning" not in run(*shared, "--model", model_file).stderr  # a file that does not say
 
 
+def test_saturation_scales_what_is_written_and_not_what_is_scored(run, tmp_path, model_files):
+    Image.new("L", (20, 24), 90).save(tmp_path / "x.png")
+    given = ["colorize", "x.png", "--model", model_files["colorize"], "-m", 2, "--json"]
+    lines = [
+        only_record(run(*given, *more, "-o", name))
+        for name, more in (("a.png", []), ("b.png", ["--saturation", 0]))
+    ]
+    assert "saturation" not in lines[0]
+    assert lines[1]["saturation"] == read_provenance(tmp_path / "b.png")["saturation"] == 0
+    (own,), (grey,) = (line["outputs"] for line in lines)
+    assert own["log_likelihood"] == grey["log_likelihood"]
+    assert (own["score_exact"], grey["score_exact"]) == (True, False)
+    assert np.ptp(pixels(tmp_path / "a.png").astype(int), axis=-1).any()
+    assert (pixels(tmp_path / "b.png") == 90).all()
+    refused = run("score", "--cond", "x.png", "--target", "b.png", *given[2:4])
+    assert_refused(refused, 1, "(--saturation)")
+    assert_refused(run(*given, "--saturation", -1), 2, "--saturation")
+
+
 def test_a_resized_image_says_so_and_is_not_scored(run, tmp_path, given):
     Image.new("RGBA", (8, 8), (90, 90, 90, 120)).save(tmp_path / "alpha.png")
     whole = only_record(run(*given, "--json", "-o", "whole.png"))
@@ -258,7 +277,7 @@ def test_a_resized_image_says_so_and_is_not_scored(run, tmp_path, given):
     drawn = Image.open(tmp_path / "whole.png").resize((24, 16), Image.Resampling.LANCZOS)
     assert np.array_equal(pixels(tmp_path / "half.png"), np.asarray(drawn))
     refused = run("score", "--cond", "x.png", "--target", "half.png", *given[-2:])
-    assert_refused(refused, 1, "'half.png' was resized after it was drawn and scored")
+    assert_refused(refused, 1, "'half.png' was changed after it was drawn and scored (--scale)")
     done = run("superres", "alpha.png", "whole.png", *given[2:], "--scale", "20x30", "-o", "out/")
     assert done.returncode == 1
     assert b"whole.png: the image is 48x32, and does not grow in 20x30" in done.stderr

@@ -41,7 +41,19 @@ def superres_command(
 
 
 @expanded
-def colorize_command(images: options.Images, given: Restoration, console: Console) -> None:
+def colorize_command(
+    images: options.Images,
+    given: Restoration,
+    console: Console,
+    saturation: float = option(
+        "--saturation S",
+        "Multiply the chroma of what is written: 0 is grey, below 1 paler. Scores are of the "
+        "sample as drawn; JSON says score_exact false.",
+        OUTPUT,
+        default=1.0,
+        min=0.0,
+    ),
+) -> None:
     """Colorize grey images: draw M candidates, rank them by log-likelihood, write the best N.
 
     `old.png` becomes `old_colorize.png`, with N > 1 `old_colorize_01.png` and so on, best first.
@@ -50,7 +62,7 @@ def colorize_command(images: options.Images, given: Restoration, console: Consol
 
     Example: caflow colorize old.png -m 10 -n 3
     """
-    _restore(console, images, given)
+    _restore(console, images, given, saturation=saturation)
 
 
 @expanded
@@ -104,6 +116,7 @@ def _restore(
     *,
     consistent: bool = False,
     scale: str | None = None,
+    saturation: float = 1.0,
 ) -> None:
     """Restore every input; PyTorch is imported when it is clear what is to be done."""
     names = [field.name for field in fields(Sampling) if field.name != "consistent"]
@@ -125,4 +138,4 @@ def _restore(
 
     from ..run import Run
 
-    Run(plan, model, sampling, given, masking, size, console).all()
+    Run(plan, model, sampling, given, masking, size, console, saturation).all()

@@ -134,11 +134,12 @@ def score_command(
     def score_pair(pair: _Pair) -> None:
         start, name, path = time.perf_counter(), pair["target"].name, pair["target"].path
         record = {} if path is None else read_provenance(path) or {}
-        if isinstance(record.get("resized"), dict):
-            raise CaflowError(
-                f"{name!r} was resized after it was drawn and scored (--scale)",
-                "score what caflow superres writes without --scale",
-            )
+        for key, what in (("resized", "scale"), ("saturation", "saturation")):
+            if key in record:
+                raise CaflowError(
+                    f"{name!r} was changed after it was drawn and scored (--{what})",
+                    f"score what is written without --{what}",
+                )
         condition, target = read(pair["cond"], console.note), pair["target"].read(console.note)
         model, mask = load(given.model if typed else _model_for(name, record, given.model)), None
         if "mask" in pair or (condition.alpha is not None and task_of(model).needs_mask):
