@@ -29,7 +29,9 @@ class Inpaint(Task):
 
     `parts` are the windows through which it is filled, one after the other: at native scale where
     the hole is thin and as deep as `rim`, shrunk where it is thick. They depend on the mask alone
-    (`tasks.windows` has the rule). A single window around the whole hole looks as in training.
+    (`tasks.windows` has the rule). A single window around the whole hole looks as in training. A
+    model without `rim` and `window` learned whole images, such as faces: an image of at least twice
+    its side is shrunk to it as a whole.
 
     With 4 channels the condition is RGB, 128 in the hole, and the mask (0 or 255); with 3, as the
     paper has it, RGB with a black hole.
@@ -67,7 +69,8 @@ class Inpaint(Task):
         """
         hole = self.hole(image, mask)
         left, found, (side, _) = hole.copy(), [], self.model_size(image)
-        for window in plan_windows(hole, self._window_side(hole.shape), self.rim):
+        whole = self.rim == self.window == 0 and min(hole.shape) >= 2 * self.size
+        for window in plan_windows(hole, self._window_side(hole.shape), self.rim, whole):
             own = window.of(left).copy()
             earlier = window.of(hole) & ~own
             found.append(HoleWindow(window, own, earlier, self.cond_channels, side))

@@ -48,20 +48,25 @@ def window_around(hole: Mask, size: int) -> Window:
     return _around(_box(hole), hole.shape, size)
 
 
-def plan_windows(hole: Mask, size: int, rim: int = 0) -> list[Window]:
+def plan_windows(hole: Mask, size: int, rim: int = 0, whole: bool = False) -> list[Window]:
     """The windows of a hole, in the order in which they are filled.
 
     Args:
         hole: (H, W), not empty.
         size: The model's side.
         rim: What lies within this many pixels of a known one is filled at native scale.
+        whole: One window as wide as the image, shrunk, for models of whole images.
 
     Raises:
         CaflowError: There are more windows than 2^24 pixels of the model.
     """
-    whole = window_around(hole, size)
-    if not whole.shrunk:
-        return [whole]
+    if whole:
+        box, (short, long) = _box(hole), sorted(hole.shape)
+        side = max(short, min(2 * max(map(_length, box)), long))
+        return [_square(box, side, hole.shape, size)]
+    around = window_around(hole, size)
+    if not around.shrunk:
+        return [around]
     left = hole.copy()
     first = _at_native_scale(edge_of(hole, rim), np.zeros_like(hole), size) if rim else []
     kept = _in_order(first, left)

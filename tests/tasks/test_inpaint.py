@@ -26,7 +26,7 @@ def box(*place: int) -> np.ndarray:
 
 def only(image: np.ndarray, mask: np.ndarray, channels: int = 4) -> HoleWindow:
     """The one window of a hole."""
-    (part,) = Inpaint(channels).parts(image, mask)
+    (part,) = Inpaint(channels, window=64).parts(image, mask)
     return part
 
 
@@ -130,6 +130,21 @@ def test_windows_are_larger_in_larger_images(shape, side):
     assert not part.place.shrunk
 
 
+@pytest.mark.parametrize(
+    ("shape", "hole", "seen"),
+    [
+        ((128, 128), (50, 60, 9, 20), (0, 0, 128, 128)),
+        ((127, 127), (50, 60, 9, 20), (38, 22, 64, 64)),  # below twice the model's side
+        ((300, 200), (200, 60, 9, 20), (0, 100, 200, 200)),
+        ((300, 200), (10, 60, 140, 20), (0, 0, 200, 280)),
+    ],
+)
+def test_models_of_whole_images_read_them_shrunk_as_a_whole(shape, hole, seen):
+    (part,) = Inpaint().parts(np.zeros((*shape, 3), np.uint8), box(*shape, *hole))
+    assert part.place.window == seen
+    assert part.place.shrunk == (min(shape) >= 128)
+
+
 def walk(task: Inpaint, image: np.ndarray, mask: np.ndarray, seed: int = 9):
     """Fill the hole with noise: the parts, the condition of each, and the image after it."""
     found = []
@@ -144,11 +159,11 @@ SCRATCH = drawn_masks.line(200, 300, [(0, 30), (299, 170)], 5)
 BLOTCH = SCRATCH | drawn_masks.box(200, 300, 90, 180, 80, 100)
 
 
-@given(drawn_masks.masks(), st.sampled_from([4, 3]))
+@given(drawn_masks.masks(), st.sampled_from([4, 3]), st.sampled_from([0, 64]))
 @settings(max_examples=40, deadline=None)
-def test_all_parts_fill_the_hole_and_keep_every_other_pixel(hole, channels):
+def test_all_parts_fill_the_hole_and_keep_every_other_pixel(hole, channels, window):
     image = noise(*hole.shape)
-    found = walk(Inpaint(channels), image, as_mask(hole))
+    found = walk(Inpaint(channels, window=window), image, as_mask(hole))
     result = found[-1][2]
     np.testing.assert_array_equal(result[~hole], image[~hole])
     filled = np.zeros_like(hole, np.int32)
@@ -178,7 +193,7 @@ def test_a_shrunk_part_takes_known_pixels_from_the_image_before_it_is_enlarged()
 def test_the_condition_of_each_part_is_had_again_from_the_final_image(hole):
     """And none of them reads what the user's image has in the hole."""
     image, mask = noise(200, 300), as_mask(hole)
-    found = walk(Inpaint(), image, mask)
+    found = walk(Inpaint(window=64), image, mask)
     assert len(found) > 3
     assert any(part.place.shrunk for part, _, _ in found) == (hole is BLOTCH)
     result = found[-1][2]
@@ -194,7 +209,7 @@ def test_the_condition_of_each_part_is_had_again_from_the_final_image(hole):
 
 def test_a_part_reads_what_the_last_one_filled_and_scores_what_the_target_has_there():
     image, mask, other = noise(200, 300), as_mask(SCRATCH), noise(200, 300, 1)
-    found, seen = walk(Inpaint(), image, mask), 0
+    found, seen = walk(Inpaint(window=64), image, mask), 0
     for (part, condition, _), (_, _, before) in zip(found[1:], found, strict=False):
         hole = part.hole[..., None]
         wanted = np.concatenate([np.where(hole, 128, part.window.of(before)), 255 * hole], 2)
