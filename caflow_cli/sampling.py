@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from .config import Config, Tau, Temperature
@@ -9,6 +10,7 @@ from .errors import check_usage
 
 RANKS = ("likelihood", "consensus", "none")
 SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
+_FIT = 750_000  # pixels of all candidates of an enlarged image together, where M is open
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Sampling:
     """
 
     tau: Tau | None = None  # temperature; None: the model's, else the task's
-    candidates: int | None = None  # M; None: likewise
+    candidates: int | None = None  # M; None: likewise, but of large enlarged images fewer
     keep: int = 1  # N, how many of the M
     seed: int = 0  # candidate k draws from generator seed + k
     rank: str = "likelihood"  # what orders candidates, one of RANKS; "none": the order of k
@@ -59,14 +61,22 @@ class Sampling:
             check_usage(fits, message, hint)
         check_rank(self.rank)
 
-    def of(self, config: Config) -> Sampling:
-        """Fill in tau and M from the model's config, else its task; check it all."""
+    def of(self, config: Config, size: tuple[int, int] | None = None) -> Sampling:
+        """Fill in tau and M from the model's config, else its task; check it all.
+
+        Where superres is to choose M, `fitting` does, for the height and width that the model draws
+        (`Task.model_size`); without them, and by consensus, M is the task's.
+        """
         from .tasks import get_task  # here, so that ranges are checked without NumPy
 
-        task, own, m = get_task(config), config.task, self.candidates
+        task, own = get_task(config), config.task
         first = next(tau for tau in (self.tau, own.tau, task.tau) if tau is not None)
-        m = (own.candidates or task.candidates) if m is None else m
-        filled = replace(self, tau=Temperature.of(first), candidates=m)
+        m = own.candidates if self.candidates is None else self.candidates
+        if m is None and size is not None and task.name == "superres" and self.rank != "consensus":
+            m = fitting(size, task.candidates, self.keep)
+        filled = replace(
+            self, tau=Temperature.of(first), candidates=task.candidates if m is None else m
+        )
         filled.check()
         filled.temperature.of_latents(config.flow.latent_scales)
         check_usage(
@@ -75,6 +85,11 @@ class Sampling:
             "leave --consistent out",
         )
         return filled
+
+
+def fitting(size: tuple[int, int], most: int, keep: int) -> int:
+    """M: as many images of that height and width as fit 0.75 megapixels, from N to `most`."""
+    return min(most, max(keep, _FIT // math.prod(size)))
 
 
 def check_rank(rank: str) -> None:

@@ -62,6 +62,26 @@ def test_what_is_out_of_range_is_refused(asked, message):
         Sampling(**asked).of(helpers.task_config("superres"))
 
 
+@pytest.mark.parametrize(
+    ("size", "asked", "candidates"),
+    [
+        ((64, 64), {}, 10),
+        ((272, 272), {}, 10),
+        ((512, 768), {}, 1),
+        ((4000, 3000), {}, 1),
+        ((512, 768), {"keep": 3}, 3),
+        ((512, 768), {"candidates": 7}, 7),
+        ((512, 768), {"rank": "consensus"}, 10),
+    ],
+)
+def test_large_results_of_superres_get_as_many_candidates_as_fit(size, asked, candidates):
+    config = helpers.task_config("superres")
+    assert Sampling(**asked).of(config, size).candidates == candidates
+    own = replace(config, task=replace(config.task, candidates=4))
+    assert Sampling().of(own, size).candidates == 4
+    assert Sampling().of(helpers.task_config("colorize"), size).candidates == 10
+
+
 def test_options_that_depend_on_the_task():
     asked, config = Sampling(consistent=True), helpers.task_config("superres")
     assert asked.of(config).consistent

@@ -145,7 +145,9 @@ class Restoration:
         SAMPLING,
     )
     candidates: int | None = option(
-        "--candidates -m M", "How many. Default: the model's, else 10 (inpaint 30).", SAMPLING
+        "--candidates -m M",
+        "How many. Default: the model's, else 10 (inpaint 30; large results of superres fewer).",
+        SAMPLING,
     )
     keep: int = option("--keep -n N", "How many of the best to write.", SAMPLING, default=1)
     rank: str = option(

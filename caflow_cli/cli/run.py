@@ -77,12 +77,14 @@ class Run:
             task.check_mask(masked)
         if given.compile:
             self.model.compile_inference()
-        self.sampling = self.sampling.of(self.model.config)
+        filled = self.sampling.of(self.model.config)
+        if self.plan.grid.path or self.plan.uncertainty.path:  # which compare candidates
+            self.sampling = filled
         factor = self.model.config.task.factor
         if isinstance(self.scale, float) and self.scale > factor:
             message = f"--scale {self.scale:g} is more than the model's {factor}"
             raise usage_error(message, f"--scale {factor}, or --scale WIDTHxHEIGHT")
-        spread = given.uncertainty is None or self.sampling.candidates != 1
+        spread = given.uncertainty is None or filled.candidates != 1
         check_usage(spread, "--uncertainty needs more than one candidate", "-m 10")
         with self.console.progress() as display:
             bar = display.add_task(self.console.command, total=len(self.plan.jobs))
@@ -103,15 +105,19 @@ class Run:
 
     def _drawn(self) -> Iterator[_Item]:
         """Read and draw jobs; small neighbours that the model draws at one size share a batch."""
-        m = self.sampling.candidates or 1
+        most, told = self.sampling.of(self.model.config).candidates or 1, False
         for size, items in groupby(map(self._read, self.plan.jobs), lambda item: item.size):
-            most = 1 if size is None or self.given.compile else requests_at_a_time(size, m)
+            m = self.sampling.of(self.model.config, size).candidates or 1
+            if size is not None and m < most and not told:
+                told, large = True, f"{size[1]}x{size[0]}"
+                self.console.note(f"{large} gets {m} of {most} candidates; -m {most} draws all")
+            together = 1 if size is None or self.given.compile else requests_at_a_time(size, m)
             batch, held = list[_Item](), 0
             for item in items:
                 batch.append(item)
                 if item.seen is not None and size is not None:
                     held += m * max(math.prod(item.seen.shape[:2]), math.prod(size))
-                if len(batch) >= min(_MOST, most) or held >= _HELD:
+                if len(batch) >= min(_MOST, together) or held >= _HELD:
                     self._draw(batch)
                     yield from batch
                     batch, held = [], 0
@@ -212,8 +218,8 @@ class Run:
             console.note(f"warning: {job.name}: {note}")
         if result.diverged:
             console.note(
-                f"{job.name}: {result.diverged} of {self.sampling.candidates} candidates diverged "
-                f"at tau {result.tau}, and are left out"
+                f"{job.name}: {result.diverged} of {result.sampling.candidates} candidates "
+                f"diverged at tau {result.tau}, and are left out"
             )
         if len(result.kept) < self.sampling.keep:
             message = f"{job.name}: only {len(result.kept)} of {self.sampling.keep} images to keep"

@@ -11,7 +11,7 @@ from ..config import Temperature
 from ..errors import CaflowError
 from ..inference import Candidate, Request, Sampler, order, rmse_between, task_of, to_batch
 from ..model import CAFlow
-from ..sampling import SEEDS
+from ..sampling import SEEDS, fitting
 from ..tasks import Pixels
 from .examples import OF_EXAMPLES, Example, restore_simply
 from .metrics.pairs import PairMetrics, diversity, rank_histogram
@@ -79,7 +79,9 @@ class Measurer:
                 figures = {name: getattr(score, name) for name in _OF_TRUTH}
                 one.row["truth"] = {k: v for k, v in figures.items() if v is not None}
         seeds = [(run.seed + SEED_STEP * one.index) % SEEDS for one in examples]
-        for tau, m in run.draws:
+        size = task.model_size(examples[0].input, examples[0].mask)
+        for tau, most in run.draws:
+            m = fitting(size, most, max(run.keep)) if run.fit else most
             begun = time.perf_counter()
             drawn: list[list[Candidate]] = [[] for _ in examples]
             for batch in sampler.batches(tau, range(m), seeds, run.noise_samples):
@@ -93,7 +95,7 @@ class Measurer:
             seconds = encoding + time.perf_counter() - begun
             for one, some in zip(found, drawn, strict=True):
                 one.drawn.append([candidate.image for candidate in some])
-                one.row["draws"].append(self._draws(one, tau, some, seconds))
+                one.row["draws"].append(self._draws(one, (tau, most), some, seconds))
         return found
 
     def _with_baselines(self, example: Example) -> Measured:
@@ -109,9 +111,13 @@ class Measurer:
         return found
 
     def _draws(
-        self, one: Measured, tau: Temperature, drawn: list[Candidate], seconds: float
+        self,
+        one: Measured,
+        setting: tuple[Temperature, int],
+        drawn: list[Candidate],
+        seconds: float,
     ) -> Row:
-        run, images = self.run, one.drawn[-1]
+        run, images, (tau, most) = self.run, one.drawn[-1], setting
         candidates: list[Row] = [
             {"k": one.k, "seed": one.seed, "log_likelihood": one.score.log_likelihood}
             | ({"rank_score": one.score.rank_score} if one.score.log_likelihood is None else {})
@@ -119,7 +125,9 @@ class Measurer:
         ]
         draws: Row = {"tau": tau.as_json(), "candidates": candidates}
         draws |= self._seconds(one.example, seconds)
-        cells = [cell for cell in run.cells if cell.tau == tau and cell.m <= len(drawn)]
+        if len(drawn) < most:
+            draws["most"] = most
+        cells = [cell for cell in run.cells if cell.tau == tau and cell.m <= most]
         ms = sorted({cell.m for cell in cells})
         if rules := set(run.rank) - {"likelihood", "none"}:
             scores = [candidate.score.rank_score for candidate in drawn]

@@ -180,8 +180,12 @@ def describe(label: str) -> dict[str, str]:
 def draws_of(row: Row, cell: Cell) -> Row:
     """The draws at a temperature: as many as M, else the first that are more."""
     tau = cell.tau.as_json()
-    found = (d for d in row["draws"] if d["tau"] == tau and len(d["candidates"]) >= cell.m)
-    return min(found, key=lambda draws: len(draws["candidates"]))
+    found: dict[int, Row] = {
+        draws.get("most", len(draws["candidates"])): draws
+        for draws in row["draws"]
+        if draws["tau"] == tau
+    }
+    return found[min(m for m in found if m >= cell.m)]
 
 
 def ranked(draws: Row, cell: Cell) -> list[Row]:

@@ -134,6 +134,8 @@ def evaluate(
         error = next(iter(failures.values()), CaflowError("there is none", "--data"))
         raise CaflowError(f"no image could be measured: {error.message}", error.hint)
     ordered = [rows[index] for index in sorted(rows)]
+    if any("most" in draws for row in ordered for draws in row["draws"]):
+        notes.append(f"at most {max(run.candidates)} candidates, as many as fit 0.75 megapixels")
     results, gaps = summarise(ordered, run.cells, run.metrics)
     labels = [name for name in run.metrics if name not in run.sets]
     if features is not None:

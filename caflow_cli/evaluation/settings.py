@@ -13,6 +13,8 @@ from ..sampling import Sampling, check_noise_samples, check_rank
 from .metrics import METRICS, Weights, choose_metrics
 from .protocols import BASELINES, Protocol, get_protocol
 
+_OF_ALL = {"diversity", "calibration", "likelihood"}  # metrics of all M candidates
+
 
 class Cell(NamedTuple):
     """One setting of a sweep: the N best of M candidates at temperature tau, by a rule of rank."""
@@ -52,6 +54,7 @@ class Settings:
     save_images: str | Path | None = None  # folder for the kept candidates
     report: str | Path | None = None  # folder for the gallery, `index.html`
     skip_existing: bool = False  # go on with what an interrupted run left in either
+    fit: bool = False  # M is at most that many, as many as `sampling.fitting`; `of` decides
 
     def __post_init__(self) -> None:
         given: Any = self.protocol
@@ -108,13 +111,16 @@ class Settings:
             metrics=self.metrics or ("lpips", "rmse"),
             tau=self.tau or (defaults.temperature,),
             candidates=self.candidates or (defaults.candidates,),
+            fit=not (self.candidates or config.task.candidates or "consensus" in self.rank)
+            and config.task.name == "superres"
+            and _OF_ALL.isdisjoint(self.metrics),
         )
         for tau in found.tau:
             tau.of_latents(config.flow.latent_scales)
         least, most = min(found.keep), max(found.candidates)
         check_usage(least <= most, f"cannot keep {least} of {most} candidates", f"-m {least}")
         check_usage(
-            most > 1 or not {"diversity", "calibration"} & set(found.metrics),
+            most > 1 or not _OF_ALL - {"likelihood"} & set(found.metrics),
             "one candidate has no diversity or calibration",
             "-m 10",
         )
@@ -190,6 +196,7 @@ class Settings:
             "noise_samples": self.noise_samples,
             "ranks": list(self.rank),
             **({"web": True} if self.web else {}),
+            **({"fit": True} if self.fit else {}),
         }
 
 

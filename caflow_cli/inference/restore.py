@@ -45,7 +45,8 @@ def restore(
         image: A path, a PIL image, or an array, uint8 (H, W, 3); see `as_image`.
         tau: Temperature: a number, or a shape such as (0.9, 0.7, 0.5) or "0.9/0.7/0.5": one value
             per scale, finest first, or per latent. Default: the model's, else the task's.
-        candidates: M; default likewise.
+        candidates: M; default likewise, but for superres only as many as fit 0.75 megapixels of
+            result, and at least 1 or `keep`. By consensus it is the model's or the task's.
         keep: N, how many of them `kept` holds.
         seed: Candidate k draws from generator `seed + k`.
         mask: For inpaint: a path, a PIL image, or an array, uint8 (H, W), 128 and up where the
@@ -148,15 +149,16 @@ class Drawing:
         batch_size: int | None = None,
     ) -> None:
         task = task_of(model)
-        self.sampling = sampling.of(model.config)  # with all defaults filled in
         self._model, self._images, self._masks = model, images, masks
-        bf16 = self.sampling.precision == "bf16"
+        bf16 = sampling.precision == "bf16"
         if bf16:
             check_bf16(model.device)
-        if self.sampling.consistent and isinstance(task, SuperRes):
+        if sampling.consistent and isinstance(task, SuperRes):
             task = replace(task, consistent=True)
         self._task = task
         requests = [Request.of(task, *one) for one in zip(images, masks, strict=True)]
+        size = task.model_size(images[0], masks[0])
+        self.sampling = sampling.of(model.config, size)  # with all defaults filled in
         self._sampler = Sampler(model, requests, True, progress, bf16, batch_size)
         self._found: list[list[Candidate]] = [[] for _ in images]
         self._drawn = 0

@@ -124,6 +124,21 @@ def test_what_diverged_is_left_out_and_too_few_are_exit_1(run, tmp_path):
     assert f"{6 - count} of 6 candidates diverged at tau 1.25".encode() in done.stderr
 
 
+def test_large_images_get_fewer_candidates_unless_it_is_typed(run, tmp_path, given):
+    for name in "ab":
+        save(tmp_path / f"{name}.png", 112, 120)  # 4 results of that size are 0.86 megapixels
+    command = ["superres", "x.png", "a.png", "b.png", "--json", *given[4:]]
+    done = run(*command, "-o", "open/")
+    assert [line["params"]["candidates"] for line in lines_of(done)] == [10, 3, 3]
+    assert done.stderr == b"480x448 gets 3 of 10 candidates; -m 10 draws all\n"
+    environment = {"CAFLOW_SUPERRES_CANDIDATES": "2"}
+    done = run(*command, "-o", "configured/", **environment)
+    assert [line["params"]["candidates"] for line in lines_of(done)] == [2, 2, 2]
+    assert done.stderr == b""
+    (line,) = lines_of(run("superres", "a.png", *command[4:], "-o", "g/", "--grid", "g.png"))
+    assert len(line["candidates"]) == 10
+
+
 def test_images_flow_through_pipes(run, tmp_path, given, model_file):
     data = (tmp_path / "x.png").read_bytes()
     shared = ("-m", 2, "--model", model_file)
