@@ -1,8 +1,8 @@
 """The page, in Gradio. What it does is in `sessions`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 import numpy as np
@@ -27,18 +27,23 @@ _TASKS = {
     "inpaint": "fill a hole",
     "paired": "translate",
 }
-_RED = "#ff2d55"
+_RED, _BRUSH = "#ff2d55", 10  # of what is to be filled; pixels
 _INKS = ["#000000", "#ffffff", "#e03131", "#2f9e44", "#1971c2"]
+_HEIGHT = 520  # pixels of the stage: of what is uploaded, painted and compared, in one place
 _SHOWN: Any = {"interactive": False, "show_label": False, "format": "png", "visible": False}
 _HIDDEN: Any = {"interactive": False, "visible": False}
 # Whether fields have changed since Draw was pressed is known to the page alone: style.css shows it.
 _PRESSED = "() => document.body.classList.remove('caflow-edited')"
 _EDITED = "() => document.body.classList.add('caflow-edited')"
-# After a mistake the candidates stay as they were. Below the fields on a narrow screen are results
-# that nobody would see.
-_DRAWN = """() => document.querySelector("#caflow-status .error")
-    ? document.body.classList.add("caflow-edited")
-    : document.getElementById("caflow-title").scrollIntoView({behavior: "smooth"})"""
+# On a narrow screen the stage is above the fields.
+_SHOW = (
+    'document.getElementById("caflow-stage").scrollIntoView({behavior: "smooth", block: "nearest"})'
+)
+# After a mistake the candidates stay as they were.
+_DRAWN = f"""() => document.querySelector("#caflow-status .error")
+    ? document.body.classList.add("caflow-edited") : {_SHOW}"""
+_VIEWED = f"""view => document.body.classList.toggle("caflow-compared", view === "Comparison")
+    && {_SHOW}"""
 
 
 THEME = gr.themes.Default(
@@ -61,10 +66,12 @@ class Page:
                 elem_id="caflow-head",
             )
             gr.Markdown(_INVENTED, elem_id="caflow-invented")
-            with gr.Row(equal_height=False):
-                with gr.Column(scale=4, min_width=320):
+            with gr.Row(equal_height=False, elem_id="caflow-page"):
+                with gr.Column(elem_id="caflow-controls"):
                     self._controls()
-                with gr.Column(scale=5, min_width=320, elem_id="caflow-results"):
+                with gr.Column(elem_id="caflow-stage"):
+                    self._stage()
+                with gr.Column(elem_id="caflow-results"):
                     self._results()
             self._connect()
 
@@ -72,40 +79,18 @@ class Page:
         tasks = self.sessions.models.tasks
         titles = [(f"{id} ({_TASKS[task.name]})", id) for id, task in tasks.items()]
         self.model = gr.Dropdown(titles, value=titles[0][1], label="Model", filterable=False)
-        self.image = gr.Image(
-            label="Image", sources=["upload", "clipboard"], height=260, buttons=[]
-        )
-        # The file is handed on as it is, and `sessions` says what is wrong with it: Gradio would
-        # open it first, and say no more than "Error" of what it cannot read.
-        self.image.preprocess = lambda payload: None if payload is None else payload.path
-        self.example = gr.Button("Take the example", size="sm")
-        self.size = gr.HTML(elem_id="caflow-size")
-        self.canvas = gr.ImageEditor(
-            sources=(),
-            transforms=(),
-            layers=False,
-            type="pil",
-            buttons=[],
-            height=560,
-            visible=False,
-            format="png",
-            elem_id="caflow-editor",
-        )
+        self.tau = gr.Textbox(label="Temperature", info="or 0.9/0.7/0.5, from the finest scale")
         with gr.Row():
-            self.tau = gr.Textbox(label="Temperature", info="or 0.9/0.7/0.5", min_width=140)
-            self.candidates = gr.Number(
-                label="Candidates", info="to draw", precision=0, min_width=140
-            )
+            whole: Any = {"precision": 0, "min_width": 80}
+            self.candidates = gr.Number(label="Candidates", info="to draw", **whole)
+            self.keep = gr.Number(1, label="Keep", info="as files", **whole)
+            self.seed = gr.Number(0, label="Seed", info="of the first", **whole)
         with gr.Row():
-            self.keep = gr.Number(1, label="Keep", info="as files", precision=0, min_width=140)
-            self.seed = gr.Number(0, label="Seed", info="of the first", precision=0, min_width=140)
-        with gr.Column(elem_id="caflow-act"):  # in sight wherever the fields are scrolled to
-            with gr.Row():
-                size: Any = {"size": "md", "min_width": 90}
-                self.go = gr.Button("Draw", variant="primary", elem_id="caflow-draw", **size)
-                self.again = gr.Button("Draw more", elem_id="caflow-more", **size)
-                self.end = gr.Button("Stop", interactive=False, elem_id="caflow-stop", **size)
-            self.status = gr.HTML("<p>Give an image, and draw.</p>", elem_id="caflow-status")
+            size: Any = {"size": "md", "min_width": 90}
+            self.go = gr.Button("Draw", variant="primary", elem_id="caflow-draw", **size)
+            self.again = gr.Button("Draw more", elem_id="caflow-more", **size)
+            self.end = gr.Button("Stop", interactive=False, elem_id="caflow-stop", **size)
+        self.status = gr.HTML("<p>Give an image, and draw.</p>", elem_id="caflow-status")
         limits = self.sessions.limits
         gr.Markdown(
             f"Results up to {limits.megapixels:g} megapixels, files up to {limits.megabytes} MB, "
@@ -113,12 +98,55 @@ class Page:
             elem_id="caflow-limits",
         )
 
-    def _results(self) -> None:
-        self.title = gr.HTML("<p>Candidates appear here.</p>", elem_id="caflow-title")
+    def _stage(self) -> None:
+        self.image = gr.Image(
+            label="Image",
+            sources=["upload", "clipboard"],
+            height=_HEIGHT,
+            buttons=[],
+            elem_id="caflow-image",
+        )
+        # The file is handed on as it is, and `sessions` says what is wrong with it: Gradio would
+        # open it first, and say no more than "Error" of what it cannot read.
+        self.image.preprocess = lambda payload: None if payload is None else payload.path
+        self.canvas = gr.ImageEditor(
+            sources=(),
+            transforms=(),
+            layers=False,
+            type="pil",
+            buttons=[],
+            height=_HEIGHT,
+            visible=False,
+            format="png",
+            elem_id="caflow-editor",
+        )
         self.slider = gr.ImageSlider(
-            buttons=["fullscreen"], max_height=460, elem_id="caflow-slider", **_SHOWN
+            buttons=["fullscreen"], max_height=_HEIGHT, elem_id="caflow-slider", **_SHOWN
+        )
+        self.view = gr.Radio(
+            ["Input", "Comparison"],
+            value="Input",
+            show_label=False,
+            container=False,
+            elem_id="caflow-view",
         )
         self.text = gr.HTML(elem_id="caflow-text")
+        self.brush = gr.Slider(
+            1,
+            100,
+            _BRUSH,
+            step=1,
+            label="Brush, in pixels of the image",
+            buttons=[],
+            visible=False,
+            elem_id="caflow-brush",
+        )
+        self.pixel = gr.State(1.0)  # of the image, in pixels of the canvas
+        with gr.Row(elem_id="caflow-inputs"):
+            self.other = gr.UploadButton("Another image", size="sm", visible=False)
+            self.example = gr.Button("Take the example", size="sm")
+        self.size = gr.HTML(elem_id="caflow-size")
+        self.title = gr.HTML(elem_id="caflow-title")
         self.file = gr.DownloadButton(
             "Download this candidate", visible=False, elem_id="caflow-download"
         )
@@ -131,6 +159,8 @@ class Page:
             elem_id="caflow-candidates",
             **_SHOWN,
         )
+
+    def _results(self) -> None:
         self.files = gr.File(
             label="The best, with provenance, and what was painted",
             file_count="multiple",
@@ -149,9 +179,10 @@ class Page:
     def _connect(self) -> None:
         numbers = [self.tau, self.candidates, self.keep, self.seed]
         fields = [self.model, self.image, self.canvas, *numbers]
-        results = [self.title, self.gallery, self.slider, self.text, self.file, self.files]
-        shown = [self.status, self.end, *results, self.spread, self.command]
-        about = [self.size, self.canvas]
+        chosen = [self.view, self.slider, self.text, self.file]
+        results = [self.title, self.gallery, *chosen, self.files, self.spread, self.command]
+        shown = [self.status, self.end, *results]
+        about = [self.size, self.canvas, self.other, self.brush, self.pixel]
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
         # One job at a time on the models; the others wait in the queue.
         alone: Any = {"concurrency_limit": 1, "concurrency_id": "models", **quiet}
@@ -162,16 +193,30 @@ class Page:
         drawn.then(None, None, None, js=_DRAWN, **quiet)
         self.again.click(self._more, fields, shown, **alone)
         self.end.click(self._stop, None, None, **quiet)
-        self.gallery.select(self._choose, None, [self.slider, self.text, self.file], **quiet)
+        self.gallery.select(self._choose, None, chosen, **quiet)
+        self.view.change(None, self.view, None, js=_VIEWED, **quiet)
+        self.brush.release(
+            lambda *size: gr.update(brush=_brush(*size)),
+            [self.brush, self.pixel],
+            self.canvas,
+            **quiet,
+        )
         self.example.click(self._example, self.model, [self.image, *about], **quiet)
-        for change in (self.image.upload, self.image.clear):
+        self.other.upload(self._give, [self.model, self.other], [self.image, *about], **quiet)
+        given = [self.image.upload, self.image.clear]
+        for change in given:
             change(self._describe, [self.model, self.image], about, **quiet)
-        chosen = [*about, self.tau, self.candidates]
         for change in (self.model.change, self.blocks.load):
-            change(self._choose_model, [self.model, self.image], chosen, **quiet)
-        edits = [field.change for field in (self.model, self.tau, self.seed)]
-        edits += [self.image.upload, self.image.clear, self.example.click, self.canvas.input]
-        for change in edits:
+            change(
+                self._choose_model,
+                [self.model, self.image],
+                [*about, self.tau, self.candidates],
+                **quiet,
+            )
+        given += [self.model.change, self.example.click, self.other.upload]
+        for change in given:
+            change(None, None, self.view, js="() => 'Input'", **quiet)
+        for change in [*given, self.tau.change, self.seed.change, self.canvas.input]:
             change(None, None, None, js=_EDITED, **quiet)
         self.blocks.unload(self._leave)
 
@@ -199,18 +244,26 @@ class Page:
     def _describe(self, model: str, image: str | None) -> dict[Any, Any]:
         found = self.sessions.describe(Fields(model, image))
         if found["canvas"] is None:
-            return {self.size: found["size"], self.canvas: gr.update(visible=False, value=None)}
-        # In maps, lines of little more than a pixel of the model, as drawings have them; in holes,
-        # of ten pixels. Sizes are radii.
+            return {
+                self.size: found["size"],
+                self.canvas: gr.update(visible=False, value=None),
+                self.other: gr.update(visible=False),
+                self.brush: gr.update(visible=False),
+            }
+        # In maps, lines of little more than a pixel of the model, as drawings have them.
         maps, pixel = self.sessions.models.tasks[model].name == "paired", found["pixel"]
-        brush = gr.Brush(max(1, round(5 * pixel)), colors=[_RED], color_mode="fixed")
-        if maps:
-            brush = gr.Brush(max(1, round(0.6 * pixel)), colors=_INKS)
-        label = "Draw the map" if maps else "Paint the hole"
-        canvas = Image.fromarray(found["canvas"])
+        canvas = gr.update(
+            visible=True,
+            value=Image.fromarray(found["canvas"]),
+            label="Draw the map" if maps else "Paint the hole",
+            brush=_brush(1.2, pixel, _INKS, "defaults") if maps else _brush(_BRUSH, pixel),
+        )
         return {
             self.size: found["size"],
-            self.canvas: gr.update(visible=True, value=canvas, label=label, brush=brush),
+            self.canvas: canvas,
+            self.other: gr.update(visible=True),
+            self.brush: gr.update(visible=not maps, value=_BRUSH),
+            self.pixel: pixel,
         }
 
     def _choose_model(self, model: str, image: str | None) -> dict[Any, Any]:
@@ -218,9 +271,21 @@ class Page:
         numbers = {self.tau: str(sampling.temperature), self.candidates: sampling.candidates}
         return {**self._describe(model, image), **numbers}
 
-    def _example(self, model: str) -> dict[Any, Any]:
-        path = self.sessions.example(model)
+    def _give(self, model: str, path: str) -> dict[Any, Any]:
         return {self.image: path, **self._describe(model, path)}
+
+    def _example(self, model: str) -> dict[Any, Any]:
+        return self._give(model, self.sessions.example(model))
+
+
+def _brush(
+    width: float,
+    pixel: float,
+    colors: Sequence[str] = (_RED,),
+    color_mode: Literal["fixed", "defaults"] = "fixed",
+) -> gr.Brush:
+    """A brush as wide as so many pixels; Gradio takes a radius."""
+    return gr.Brush(max(1, round(width * pixel / 2)), colors=[*colors], color_mode=color_mode)
 
 
 def _name(request: gr.Request) -> str:

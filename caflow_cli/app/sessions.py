@@ -125,7 +125,7 @@ class Sessions:
         if job is None or not 0 <= index < len(job.ranked):
             return {}
         job.chosen = job.ranked[index]
-        return job.choice()
+        return {"view": "Comparison", **job.choice()}
 
     def describe(self, fields: Fields) -> Update:
         """State the size of an image, and make the canvas if the task takes what is painted.
@@ -174,7 +174,7 @@ class Sessions:
 
     def _run(self, session: str, job: Job, count: int, keep: int) -> Iterator[Update]:
         first, start, shown = len(job.ranked), time.monotonic(), 0.0
-        total, prefix, failed = first + count, "", None
+        total, prefix, failed, compared = first + count, "", None, {"view": "Comparison"}
         try:
             self.limits.check_candidates(total)
             with memory_errors(_SMALLER):
@@ -187,7 +187,8 @@ class Sessions:
                     else:
                         left = (now - start) / (drawn - first) * (total - drawn)
                         text, shown = f"{drawn} of {total}, {left:.1f} s left", now
-                    yield {"status": _line(text), "end": {"interactive": True}, **job.shown()}
+                    busy = {"status": _line(text), "end": {"interactive": True}}
+                    yield {**busy, **job.shown(), **(compared if drawn == first + 1 else {})}
         except Stopped:
             prefix = "stopped: "
         except Exception as error:
@@ -198,7 +199,8 @@ class Sessions:
         text = f"{prefix}{drawn} candidate{'s' * (drawn != 1)}, "
         text += f"{drawn - first} of them new in " if first else ""
         status = failed or _line(f"{text}{time.monotonic() - start:.1f} s")
-        yield {"status": status, "end": {"interactive": False}, **job.shown(), **job.files()}
+        done = {"status": status, "end": {"interactive": False}, **job.shown(), **job.files()}
+        yield {**done, **(compared if drawn == first + 1 else {})}
 
 
 def _line(text: str) -> str:

@@ -122,13 +122,14 @@ class Visitor:
         canvas.scroll_into_view_if_needed()
         self.page.wait_for_timeout(1000)
         box = canvas.bounding_box()
-        x, y = box["x"] + _AROUND + 1, box["y"] + box["height"] / 2
-        width = box["width"] / 2 + 30
+        width, height = box["width"], box["height"]
+        side = min(width, height) - 2 * _AROUND  # of the sheet, in the middle
+        x, y = box["x"] + (width - side) / 2 + 1, box["y"] + height / 2
         mouse = self.page.mouse
         mouse.move(x, y)
         mouse.down()
         for step in range(13):
-            mouse.move(x + width * step / 12, y)
+            mouse.move(x + (side / 2 + 30) * step / 12, y)
             self.page.wait_for_timeout(20)
         mouse.up()
         self.page.wait_for_timeout(4000)  # until the editor has handed it on
@@ -198,13 +199,22 @@ def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
     visitor.choose("inpaint")
     visitor.give(photo)
     tools = visitor.page.locator("#caflow-editor .toolbar-wrap").bounding_box()
-    sheet = visitor.page.locator("#caflow-editor canvas").first.bounding_box()["x"] + _AROUND
-    assert tools["x"] + tools["width"] < sheet
-    for place in (0, 400):
-        visitor.page.evaluate(f"window.scrollTo(0, {place})")
+    place = visitor.page.locator("#caflow-editor").bounding_box()
+    sheet = visitor.page.locator("#caflow-editor canvas").first.bounding_box()
+    assert tools["x"] + tools["width"] < sheet["x"] + _AROUND
+    for down in (0, 400):
+        visitor.page.evaluate(f"window.scrollTo(0, {down})")
         for name in ("#caflow-draw", "#caflow-status"):
             box = visitor.page.locator(name).bounding_box()
             assert 0 <= box["y"] <= 900 - box["height"]
+    visitor.page.evaluate("window.scrollTo(0, 0)")
+    for x, y in ((0.5, 0.03), (0.5, 0.5), (0.5, 0.97), (0.97, 0.5)):  # nothing covers the canvas
+        point = [sheet["x"] + x * sheet["width"], sheet["y"] + y * sheet["height"]]
+        assert point[1] < 900
+        assert (
+            visitor.page.evaluate("([x, y]) => document.elementFromPoint(x, y).tagName", point)
+            == "CANVAS"
+        )
     visitor.stroke()
     visitor.draw(2)
     visitor.wait_for("2 candidates")
@@ -215,10 +225,27 @@ def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
     assert not hole[:8].any()
     np.testing.assert_array_equal(result[~hole], given[~hole])
     assert (result[hole] != given[hole]).any()
-    visitor.page.locator("#caflow-editor canvas").first.click()
+    # The comparison took the canvas's place; what was painted is still there, and a thin brush.
+    assert not visitor.page.locator("#caflow-editor").is_visible()
+    assert abs(visitor.page.locator("#caflow-slider").bounding_box()["x"] - place["x"]) < 2
+    visitor.page.get_by_label("Input", exact=True).check()
+    assert not visitor.page.locator("#caflow-slider").is_visible()
+    assert visitor.page.locator("#caflow-editor").bounding_box()["height"] == place["height"]
+    width = visitor.page.locator("#caflow-brush input[type=number]")
+    width.fill("2")
+    width.blur()
+    visitor.page.wait_for_timeout(1000)
+    box = visitor.page.locator("#caflow-editor canvas").first.bounding_box()
+    dot = {"x": box["width"] / 2, "y": 0.8 * box["height"]}
+    visitor.page.locator("#caflow-editor canvas").first.click(position=dot)
     visitor.wait(lambda: "Fields have changed" in visitor.title)
-    visitor.draw(2)
-    visitor.wait(lambda: "Fields have changed" not in visitor.title)
+    visitor.page.wait_for_timeout(4000)
+    visitor.draw(3)
+    visitor.wait_for("3 candidates")
+    assert "Fields have changed" not in visitor.title
+    again = decode(visitor.files(tmp_path)[-1]).rgb[..., 0] == 255
+    assert again[hole].all()
+    assert 1 <= again[~hole].sum() <= 12
 
 
 def test_a_change_of_fields_shows(visitor, small_photo):
@@ -283,6 +310,8 @@ def test_it_fits_a_telephone(browser, url):
     one.wait_for("4 candidates")
     one.wait(lambda: len(one.captions()) == 4)
     assert one.page.evaluate("document.documentElement.scrollWidth") <= 400
+    box = one.page.locator("#caflow-slider").bounding_box()
+    assert 0 <= box["y"] <= 844 - box["height"]  # scrolled to
     fits = "box => box.scrollHeight <= box.clientHeight + 1"
     assert one.page.locator("#caflow-command textarea").evaluate(fits)
     assert one.page.locator("#caflow-spread button:visible").count() <= 1  # the picture itself

@@ -51,6 +51,7 @@ def every_update(monkeypatch):
 def test_candidates_appear_by_rank_as_they_are_drawn(sessions, small_photo, every_update):
     updates = draw(sessions, "superres", small_photo, 4, tau="0.9", keep=2)
     assert [len(one["gallery"]["value"] or []) for one in updates[1:]] == [0, 1, 2, 3, 4]
+    assert [one.get("view") for one in updates[1:4]] == [None, "Comparison", None]  # at the first
     assert re.search(r"2 of 4, [\d.]+ s left", updates[3]["status"])
     assert [one["end"]["interactive"] for one in updates[1:]] == [True] * 4 + [False]
     last = updates[-1]
