@@ -12,10 +12,11 @@ from .read import (
     read_provenance,
     stored_size,
 )
-from .write import FORMATS, Encoder, encode_png, format_of, write_png
+from .write import FORMATS, LARGE, Encoder, encode_png, format_of, write_png
 
 __all__ = [
     "FORMATS",
+    "LARGE",
     "MAX_BYTES",
     "SUFFIXES",
     "Decoded",

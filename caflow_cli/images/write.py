@@ -1,6 +1,8 @@
 """Encoding: the formats that are written, their limits, and what a file says about itself."""
 
 import io
+import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin
+from PIL.PngImagePlugin import putchunk
 
 from ..errors import check_usage, ensure
 from .atomic import atomic_write
@@ -23,6 +26,8 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
 # Of PNG's text chunk; elsewhere the only key of a JSON object in ImageDescription.
 PROVENANCE_KEY = "caflow"
 
+LARGE = 64_000_000  # pixels: of more, only 8-bit values are held at full size
+_STRIP = 2**20  # pixels
 _MAX_SIDE = {"webp": 16383, "jpg": 65500}
 _JPEG_QUALITY = 95
 DESCRIPTION, _TIFF_XMP = 0x010E, 700  # EXIF and TIFF tags
@@ -112,12 +117,14 @@ class Encoder:
             f"{width}x{height} is more than {self.format} can hold ({limit} a side)",
             "--format png",
         )
+        provenance = provenance if self.provenance else None
+        if self.format == "png" and height * width > LARGE:
+            return _png_in_strips(image, alpha, provenance)
         if alpha is not None and self.has_alpha:
             image = np.dstack([image, alpha])
         elif alpha is not None:
             a = alpha[..., None].astype(np.uint16)
             image = ((a * image + (255 - a) * 255 + 127) // 255).astype(np.uint8)
-        provenance = provenance if self.provenance else None
         if self.format == "png":
             return encode_png(image, provenance)
         options: dict[str, Any] = {"format": "WEBP", "exif": (exif := Image.Exif())}
@@ -147,11 +154,41 @@ def encode_png(image: Pixels, provenance: str | None = None) -> bytes:
     """
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
+    return _saved(image, format="PNG", pnginfo=_png_texts(provenance))
+
+
+def _png_texts(provenance: str | None) -> PngImagePlugin.PngInfo:
     chunks = PngImagePlugin.PngInfo()
     if provenance:
         chunks.add_text(PROVENANCE_KEY, provenance)
         chunks.add_itxt(_PNG_XMP, _XMP)
-    return _saved(image, format="PNG", pnginfo=chunks)
+    return chunks
+
+
+def _png_in_strips(image: Pixels, alpha: Pixels | None, provenance: str | None) -> bytes:
+    """A PNG file of (H, W, 3), with alpha (H, W) if any, of which Pillow would make a copy.
+
+    Every row is stored as its difference to the one above.
+    """
+    (height, width), buffer, packer = image.shape[:2], io.BytesIO(), zlib.compressobj()
+    kind, channels = (2, 3) if alpha is None else (6, 4)
+    rows, above = max(1, _STRIP // width), np.zeros((1, width * channels), np.uint8)
+    buffer.write(b"\x89PNG\r\n\x1a\n")
+    putchunk(buffer, b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0))
+    for name, data, *_ in _png_texts(provenance).chunks:
+        putchunk(buffer, name, data)
+    for top in range(0, height, rows):
+        part = image[top : top + rows]
+        if alpha is not None:
+            part = np.dstack([part, alpha[top : top + rows]])
+        flat = part.reshape(len(part), -1)
+        up = flat - np.vstack([above, flat[:-1]])
+        above = flat[-1:]
+        filters = np.full((len(flat), 1), 2, np.uint8)
+        putchunk(buffer, b"IDAT", packer.compress(np.hstack([filters, up]).tobytes()))
+    putchunk(buffer, b"IDAT", packer.flush())
+    putchunk(buffer, b"IEND")
+    return buffer.getvalue()
 
 
 def _saved(image: Pixels, **options: Any) -> bytes:

@@ -7,23 +7,27 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ..config import Tau
 from ..flows import standard_normal_log_prob, to_uint8
+from ..images import LARGE
 from ..layers.norms import Moments
 from ..model import CAFlow, Condition
+from ..sampling import SEEDS
 from ..tasks import Pixels
 from .domain import Statistics, statistics
 from .score import Nats
-from .tiles import Corner, Tiles, plan_tiles
+from .tiles import Corner, Tiles, Unheld, plan_tiles
 
 RESAMPLES = 10  # of a sample that diverged, at most
 _BLOCK = 64  # pixels: the side of what is judged together, at least
 _MOST = 12  # values of a block that may lie near an end: one in 1024
 _NATS = 10.0  # a value: of the log-determinants, on average
+_ROWS = 256  # pixels: the height of a block of noise, in large images
 
 Progress: TypeAlias = Callable[[int, int], None]  # is given done and total, of passes of the model
 
@@ -47,6 +51,56 @@ def to_batch(images: Sequence[Pixels]) -> Tensor:
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
+class Noise:
+    """The standard normal latents of one image, of which blocks of rows are held while they serve.
+
+    Up to 64 megapixels there is one block, drawn by the given generator. Each block of a larger
+    image has a generator of its own, whose seed the given one draws.
+    """
+
+    def __init__(self, model: CAFlow, generator: Generator, size: tuple[int, int]) -> None:
+        self._model, (self._height, self._width) = model, size
+        self._cell = model.config.flow.multiple
+        self._rows, self._generators = self._height, [generator]
+        if self._height * self._width > LARGE:
+            self._rows = math.ceil(_ROWS / self._cell) * self._cell
+            count = math.ceil(self._height / self._rows)
+            seeds = torch.randint(SEEDS, (count,), generator=generator).tolist()
+            self._generators = [Generator().manual_seed(seed) for seed in seeds]
+        self._held: dict[int, list[Tensor]] = {}
+
+    def _draw(self, block: int) -> list[Tensor]:
+        rows = min(self._rows, self._height - block * self._rows)
+        return self._model.latent_noise(self._generators[block], (rows, self._width))
+
+    def cut(self, corner: Corner, shape: tuple[int, int]) -> list[Tensor]:
+        """The latents of a tile. Blocks above it are dropped."""
+        (top, left), (rows, columns) = corner, shape
+        first, last = top // self._rows, (top + rows - 1) // self._rows
+        self._held = {
+            k: self._held[k] if k in self._held else self._draw(k) for k in range(first, last + 1)
+        }
+        own = []
+        for parts in zip(*self._held.values(), strict=True):
+            s = self._width // parts[0].shape[2]  # pixels of the side of a latent's cell
+            whole = torch.cat([z[:, :, left // s : (left + columns) // s] for z in parts], 1)
+            start = (top - first * self._rows) // s
+            own.append(whole[:, start : start + rows // s])
+        return own
+
+    def renew(self, cells: Tensor, top: int) -> None:
+        """Take the next latents in cells, bool (h, w), of the rows below `top`."""
+        left = F.pad(cells, (0, 0, (top - min(self._held) * self._rows) // self._cell, 0))
+        for k, block in self._held.items():
+            rows = self._rows // self._cell
+            own, left = left[:rows], left[rows:]
+            for z, fresh in zip(block, self._draw(k), strict=True):
+                times = z.shape[2] // own.shape[1]
+                where = own.repeat_interleave(times, 0).repeat_interleave(times, 1)
+                part, new = z[:, : len(where)], fresh[:, : len(where)]
+                torch.where(where, new, part, out=part)
+
+
 class Conditions:
     """Conditions of one size, under which images are drawn and scored.
 
@@ -56,18 +110,25 @@ class Conditions:
 
     Args:
         model: Any model.
-        cond: uint8 (B, C, H, W).
+        cond: uint8 (B, C, H, W), or a large image.
         bf16: Draw with networks in bfloat16; scores stay float32.
         tiles: A plan; None: by size.
     """
 
     def __init__(
-        self, model: CAFlow, cond: Tensor, bf16: bool = False, tiles: Tiles | None = None
+        self,
+        model: CAFlow,
+        cond: Tensor | Unheld,
+        bf16: bool = False,
+        tiles: Tiles | None = None,
     ) -> None:
         self._model, self.cond, self._bf16 = model, cond, bf16
         self.size = (cond.shape[-2], cond.shape[-1])
         self.tiles = tiles or plan_tiles(self.size, model.config.flow.multiple)
-        self.kept = model.encode_condition(cond) if len(self.tiles) == 1 else None
+        self.kept = None
+        if len(self.tiles) == 1:
+            assert not isinstance(cond, Unheld)
+            self.kept = model.encode_condition(cond)
         self._statistics: dict[tuple[int, Corner], Statistics] = {}
         self._moments: dict[int, Moments] = {}
 
@@ -103,25 +164,24 @@ class Conditions:
             diverged; above `RESAMPLES`, the image did, too.
         """
         steps, each = steps or Steps(), len(generators) // len(self.cond)
+        noise = [Noise(self._model, generator, self.size) for generator in generators]
         if self.kept is None:
             return [
-                self._draw_alone(place // each, tau, generator, None, strict, steps)
-                for place, generator in enumerate(generators)
+                self._draw_alone(place // each, tau, own, strict, steps)
+                for place, own in enumerate(noise)
             ]
-        noise = [self._model.latent_noise(generator, self.size) for generator in generators]
-        points, cells = self._decode(self.kept, noise, tau)
+        latents = [own.cut((0, 0), self.size) for own in noise]
+        points, cells = self._decode(self.kept, latents, tau)
         steps.step()
         pixels = to_uint8(points).permute(0, 2, 3, 1).contiguous().cpu()
         found = [(image, 0) for image in pixels.numpy()]
         for place in cells.flatten(1).any(1).nonzero().flatten().tolist() if strict else ():
             steps.total += 1
-            found[place] = self._draw_alone(
-                place // each, tau, generators[place], noise[place], strict, steps
-            )
+            found[place] = self._draw_alone(place // each, tau, noise[place], strict, steps)
         return found
 
     def log_prob(
-        self, targets: Tensor, noise_samples: int = 1, steps: Steps | None = None
+        self, targets: Tensor | Unheld, noise_samples: int = 1, steps: Steps | None = None
     ) -> list[Nats]:
         """Score images, uint8 (B M, C, H, W), those of one condition as neighbours.
 
@@ -130,6 +190,7 @@ class Conditions:
         """
         steps = steps or Steps()
         if self.kept is not None:
+            assert not isinstance(targets, Unheld)
             values, deviations = self._model.log_prob_with_deviations(
                 targets, self.kept, noise_samples
             )
@@ -141,7 +202,7 @@ class Conditions:
             for corner in self.tiles:
                 condition = self._condition(row, corner)
                 for place in range(row * each, (row + 1) * each):
-                    tile = self.tiles.cut(targets[place, None], corner)
+                    tile = self.tiles.cut(targets, place, corner)
                     sums[place] += float(self._model.log_prob(tile, condition, noise_samples))
                     steps.step()
                 del condition  # 0.4 kilobytes a pixel, before that of the next tile is computed
@@ -155,16 +216,15 @@ class Conditions:
         """
         if self.kept is not None and len(self.cond) == 1:
             return self.kept
-        image = self.cond[row, None]
         reading: AbstractContextManager[None] = nullcontext()
         if len(self.tiles) > 1 and self._model.config.flow.guide_net == "unet":
             if row not in self._moments:
                 self._moments[row] = Moments()
                 with self._moments[row].of_pass():
-                    self._model.encode_condition(self.tiles.places(image))
+                    self._model.encode_condition(self.tiles.places(self.cond, row))
             reading = self._moments[row].of_pass()
         with reading:
-            condition = self._model.encode_condition(self.tiles.cut(image, corner))
+            condition = self._model.encode_condition(self.tiles.cut(self.cond, row, corner))
         self._statistics[row, corner] = statistics(condition)
         return condition
 
@@ -179,71 +239,59 @@ class Conditions:
         return points, diverged_cells(self._model, condition, points, logdet).cpu()
 
     def _draw_alone(
-        self,
-        row: int,
-        tau: Tau,
-        generator: Generator,
-        noise: list[Tensor] | None,
-        strict: bool,
-        steps: Steps,
+        self, row: int, tau: Tau, noise: Noise, strict: bool, steps: Steps
     ) -> tuple[Pixels, int]:
         """Draw an image by itself, from the first; batches change the bits.
 
-        Cells that diverged, and only these, take the generator's next latents.
-        """
-        noise = noise or self._model.latent_noise(generator, self.size)
-        image = np.empty((*self.size, self._model.config.flow.target_channels), np.uint8)
-        for redraws in range(RESAMPLES + 1):
-            steps.total += len(self.tiles) if redraws else 0
-            away = self._draw_into(image, row, tau, noise, steps)
-            if not strict or not away.any():
-                return image, redraws
-            for z in noise:
-                fresh = torch.randn(z.shape, generator=generator)
-                times = z.shape[2] // len(away[0])
-                cells = away.repeat_interleave(times, 0).repeat_interleave(times, 1)
-                torch.where(cells, fresh, z, out=z)
-        return image, RESAMPLES + 1
-
-    def _draw_into(
-        self,
-        image: Pixels,
-        row: int,
-        tau: Tau,
-        noise: Sequence[Tensor],
-        steps: Steps,
-    ) -> Tensor:
-        """Draw the tiles of an image into it, and find the cells in which they diverged.
-
         Overlapping tiles have the same latents and conditions, so they draw the same image except
         near their borders. Each pixel is taken from the nearest tile. Between two tiles a ramp
-        blends them.
+        blends them. In a row of tiles, cells that diverged, and only these, take the next latents.
         """
-        tiles, cell = self.tiles, self._model.config.flow.multiple
-        (height, width), (rows, columns) = tiles.size, tiles.shape
-        away = torch.zeros(height // cell, width // cell, dtype=torch.bool)
+        tiles, channels = self.tiles, self._model.config.flow.target_channels
+        (height, width), (rows, _) = tiles.size, tiles.shape
+        image = np.empty((height, width, channels), np.uint8)
         # What is not yet complete of the tiles above: sums of weighted pixels.
-        rest = np.zeros((0, width, image.shape[2]), np.float32)
-        ends, across = (*tiles.tops[1:], height), tiles.weights(1)
+        rest = np.zeros((0, width, channels), np.float32)
+        ends, most = (*tiles.tops[1:], height), 0
         for top, vertical, end in zip(tiles.tops, tiles.weights(0), ends, strict=True):
-            band = np.zeros((rows, width, image.shape[2]), np.float32)
-            band[: len(rest)] = rest
-            for left, horizontal in zip(tiles.lefts, across, strict=True):
-                own = []
-                for z in noise:
-                    s = width // z.shape[2]  # pixels of the side of a latent's cell
-                    own.append(
-                        z[:, top // s : (top + rows) // s, left // s : (left + columns) // s]
-                    )
-                point, cells = self._decode(self._condition(row, (top, left)), [own], tau)
-                away[top // cell :, left // cell :][: rows // cell, : columns // cell] |= cells[0]
-                weight = (vertical[:, None] * horizontal)[:, :, None]
-                band[:, left : left + columns] += weight * point[0].permute(1, 2, 0).cpu().numpy()
-                steps.step()
+            for redraws in range(RESAMPLES + 1):
+                steps.total += len(tiles.lefts) if redraws else 0
+                band = np.zeros((rows, width, channels), np.float32)
+                band[: len(rest)] = rest
+                away = self._draw_row(band, row, top, vertical, tau, noise, steps)
+                most = max(most, redraws)
+                if not strict or not away.any():
+                    break
+                noise.renew(away, top)
+            else:
+                return image, RESAMPLES + 1
             done = band[: end - top]
             with np.errstate(invalid="ignore"):  # where a value is not finite it has diverged
                 image[top:end] = np.floor(done, out=done).clip(0, 255, out=done)
-            rest = band[end - top :]
+            rest = band[end - top :].copy()
+        return image, most
+
+    def _draw_row(
+        self,
+        band: npt.NDArray[np.float32],
+        row: int,
+        top: int,
+        vertical: npt.NDArray[np.float32],
+        tau: Tau,
+        noise: Noise,
+        steps: Steps,
+    ) -> Tensor:
+        """Add a row of tiles to its band, and find the cells in which they diverged."""
+        tiles, cell = self.tiles, self._model.config.flow.multiple
+        rows, columns = tiles.shape
+        away = torch.zeros(rows // cell, tiles.size[1] // cell, dtype=torch.bool)
+        for left, horizontal in zip(tiles.lefts, tiles.weights(1), strict=True):
+            latents = noise.cut((top, left), tiles.shape)
+            point, cells = self._decode(self._condition(row, (top, left)), [latents], tau)
+            away[:, left // cell :][:, : columns // cell] |= cells[0]
+            weight = (vertical[:, None] * horizontal)[:, :, None]
+            band[:, left : left + columns] += weight * point[0].permute(1, 2, 0).cpu().numpy()
+            steps.step()
         return away
 
 

@@ -72,6 +72,7 @@ def attribution(
         for number in range(len(parts)):
             conditions, targets = sampler.reduce([(0, number, image) for image in images])
             assert conditions.kept is not None
+            assert isinstance(targets, Tensor)
             maps.append(log_prob_map(model, targets, conditions.kept))
         if len(parts) == 1:
             return maps[0]

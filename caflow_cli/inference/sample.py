@@ -13,18 +13,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
 
 from ..config import Tau
 from ..errors import ensure
+from ..images import LARGE
 from ..model import CAFlow
 from ..sampling import SEEDS
-from ..tasks import Part, Pixels, Place, Task
+from ..tasks import Part, Pixels, Place, SuperRes, Task
 from .draw import RESAMPLES, Conditions, Progress, Steps, to_batch
 from .score import Nats, Score, score_of
-from .tiles import check_size
+from .tiles import Unheld, check_size
 
 _BATCH = 2**18  # pixels that the model works on at a time
 _HELD = 2**26  # pixels of the images of a batch together, which are composed and then scored
@@ -62,7 +64,8 @@ class Request:
             CaflowError: The mask is missing, not wanted or does not fit; the image is too large.
         """
         task.check_mask(mask is not None)
-        check_size(task.model_size(image, mask))
+        large = isinstance(task, SuperRes) and not task.consistent
+        check_size(task.model_size(image, mask), large)
         return cls(image, task.parts(image, mask))
 
     @classmethod
@@ -110,6 +113,17 @@ class Candidate:
             self._samples = []
 
 
+def _unheld(request: Request, target: Pixels | None = None) -> Unheld | None:
+    """The condition of a large image, or a target for it; None if the image is not large."""
+    task, image = request.parts[0], request.image
+    if not isinstance(task, SuperRes) or math.prod(task.model_size(image)) <= LARGE:
+        return None
+    part = partial(task.part_of_condition, image)
+    if target is not None:
+        part = partial(task.part_of_target, image, target)
+    return Unheld((1, 3, *task.model_size(image)), part)
+
+
 class Sampler:
     """A model with requests; the conditions of their first parts are computed once.
 
@@ -139,8 +153,12 @@ class Sampler:
     ) -> None:
         self._model, self._requests, self._bf16 = model, requests, bf16
         self._strict, self._progress = strict, progress
-        cond = to_batch([one.parts[0].condition(one.image) for one in requests])
-        self.conditions = Conditions(model, cond, bf16)
+        large = _unheld(requests[0]) if len(requests) == 1 else None
+        self.conditions = Conditions(
+            model,
+            large or to_batch([one.parts[0].condition(one.image) for one in requests]),
+            bf16,
+        )
         self._parts = max(len(request.parts) for request in requests)
         # Each candidate of a batch has its image, which may be far larger than what is drawn.
         room = max(1, _HELD // max(math.prod(one.image.shape[:2]) for one in requests))
@@ -235,7 +253,7 @@ class Sampler:
 
     def reduce(
         self, composed: Sequence[tuple[int, int, Pixels]], known: Conditions | None = None
-    ) -> tuple[Conditions, Tensor]:
+    ) -> tuple[Conditions, Tensor | Unheld]:
         """Reduce composed images, those of one request as neighbours, to the pairs that are scored.
 
         Args:
@@ -247,12 +265,17 @@ class Sampler:
             The conditions, and the targets, uint8 (B, C, H, W). Equal conditions are the known
             ones, which are computed already.
         """
+        known = known or self.conditions
+        if isinstance(known.cond, Unheld):
+            [(row, _, image)] = composed
+            target = _unheld(self._requests[row], image)
+            assert target is not None
+            return known, target
         pairs = [
             self._requests[row].parts[part].reduce(self._requests[row].image, image)
             for row, part, image in composed
         ]
         cond, targets = (to_batch(side) for side in zip(*pairs, strict=True))
-        known = known or self.conditions
         each = len(cond) // len(known.cond)
         if torch.equal(cond, known.cond.repeat_interleave(each, 0)):
             return known, targets

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ..config import Config
 
 
+_STRIP = 2**20  # pixels at a time
+
+
 @dataclass(frozen=True)
 class Place:
     """A part of the filling of a hole, as JSON states it."""
@@ -134,8 +137,13 @@ def pad(image: npt.NDArray[Any], multiple: int) -> npt.NDArray[Any]:
 
     A side of one pixel has nothing to reflect, so the pixel is repeated.
     """
+    return extend(image, padded_size(image.shape[0], image.shape[1], multiple))
+
+
+def extend(image: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
+    """Extend (H, W, ...) by reflection at the right and bottom to a height and width."""
     for axis in (0, 1):
-        if missing := -image.shape[axis] % multiple:
+        if missing := size[axis] - image.shape[axis]:
             widths = [(0, missing if axis == a else 0) for a in range(image.ndim)]
             image = np.pad(image, widths, "reflect" if image.shape[axis] > 1 else "edge")
     return image
@@ -146,10 +154,24 @@ def padded_size(height: int, width: int, multiple: int) -> tuple[int, int]:
     return height + -height % multiple, width + -width % multiple
 
 
-def resize(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
-    """Resize by Pillow BICUBIC: uint8 (H, W, 3) or (H, W), or float32 (H, W), to the same type."""
+def resize(
+    image: npt.NDArray[Any],
+    height: int,
+    width: int,
+    box: tuple[float, float, float, float] | None = None,
+) -> npt.NDArray[Any]:
+    """Resize by Pillow BICUBIC: uint8 (H, W, 3) or (H, W), or float32 (H, W), to the same type.
+
+    `box`, (left, top, right, bottom), is what is resized; None: all of the image.
+    """
     # `asarray` would be read-only, which torch warns of
-    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC, box))
+
+
+def strips(height: int, width: int) -> list[slice]:
+    """Rows of an image, some million pixels at a time, for what takes memory."""
+    rows = max(1, _STRIP // width)
+    return [slice(top, top + rows) for top in range(0, height, rows)]
 
 
 def scaled_size(image: Pixels, size: int) -> tuple[int, int]:

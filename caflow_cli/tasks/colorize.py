@@ -9,7 +9,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from .base import Pixels, WholeImage, check_target, grey, pad, padded_size, resize, scaled_size
+from .base import (
+    Pixels,
+    WholeImage,
+    check_target,
+    grey,
+    pad,
+    padded_size,
+    resize,
+    scaled_size,
+    strips,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +30,6 @@ Plane = npt.NDArray[np.float32]
 
 _R, _G, _B = 19595, 38470, 7471  # Rec. 601 in 65536ths, as Pillow has them
 _ONE = _R + _G + _B
-_STRIP = 2**20  # pixels at a time
 _HALF_AT = 24.0  # levels of luminance between two pixels at which a colour counts half
 _CORRECTIONS = 2
 _COLOUR = 24  # levels between the channels of a pixel, above which it is coloured, not toned
@@ -65,7 +74,7 @@ class Colorize(WholeImage):
         h, w = scaled_size(image, self.size)
         level = grey(image)
         chroma = upsample_chroma(_chroma(sample[:h, :w]), resize(level, h, w), level)
-        parts = _strips(height, width)
+        parts = strips(height, width)
         return np.concatenate([_tint(level[part], [c[part] for c in chroma]) for part in parts])
 
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
@@ -154,11 +163,6 @@ def _chroma(sample: Pixels) -> list[Plane]:
     return [np.asarray(values[..., c] - luma, np.float32) for c in range(3)]
 
 
-def _strips(height: int, width: int) -> list[slice]:
-    rows = max(1, _STRIP // width)
-    return [slice(top, top + rows) for top in range(0, height, rows)]
-
-
 def _tint(level: Pixels, chroma: list[Plane]) -> Pixels:
     """Colour the grey `level` with chroma, all (H, W), shrunk into gamut: uint8 (H, W, 3)."""
     luma = level.astype(np.float32)
@@ -197,7 +201,7 @@ def upsample_chroma(planes: list[Plane], small: Pixels, level: Pixels) -> list[P
     columns, right = _neighbours(width, w)
     near = small.astype(np.float32) / _HALF_AT
     result = [np.empty((height, width), np.float32) for _ in planes]
-    for strip in _strips(height, width):
+    for strip in strips(height, width):
         own = level[strip].astype(np.float32) / _HALF_AT
         total = np.zeros_like(own)
         sums = [np.zeros_like(own) for _ in planes]

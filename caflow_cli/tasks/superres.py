@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..errors import ensure
-from .base import Pixels, WholeImage, check_target, grey, pad, padded_size, resize
+from .base import (
+    Pixels,
+    WholeImage,
+    check_target,
+    extend,
+    grey,
+    pad,
+    padded_size,
+    resize,
+    strips,
+)
 from .degradation import shrink_as_photo
 
 if TYPE_CHECKING:
@@ -64,13 +74,30 @@ class SuperRes(WholeImage):
         height, width = image.shape[:2]
         result = sample[: self.factor * height, : self.factor * width]
         if not np.ptp(image, axis=-1).any():
-            result = np.repeat(grey(np.ascontiguousarray(result))[..., None], 3, 2)
+            coloured, result = result, np.empty_like(result)
+            for part in strips(*result.shape[:2]):
+                result[part] = grey(np.ascontiguousarray(coloured[part]))[..., None]
         return self.back_project(image, result) if self.consistent else result
 
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
+        rows, columns = (slice(0, side) for side in self.model_size(image))
+        scored = self.part_of_target(image, target, rows, columns)
+        return self.condition(image), scored
+
+    def part_of_condition(self, image: Pixels, rows: slice, columns: slice) -> Pixels:
+        """Rows and columns of `condition(image)`, computed alone, for large images."""
+        s, (height, width) = self.factor, image.shape[:2]
+        bottom, right = min(rows.stop, s * height), min(columns.stop, s * width)
+        box = columns.start / s, rows.start / s, right / s, bottom / s
+        part = resize(image, bottom - rows.start, right - columns.start, box)
+        return extend(part, (rows.stop - rows.start, columns.stop - columns.start))
+
+    def part_of_target(self, image: Pixels, target: Pixels, rows: slice, columns: slice) -> Pixels:
+        """Rows and columns of the target that is scored, computed alone."""
         wanted = (self.factor * image.shape[0], self.factor * image.shape[1])
         check_target(image, target, wanted, f"{self.factor} times the condition")
-        return self.condition(image), pad(target, self.multiple)
+        size = rows.stop - rows.start, columns.stop - columns.start
+        return extend(target[rows, columns], size)
 
     def training_condition(
         self, target: Pixels, generator: torch.Generator | None = None

@@ -118,7 +118,7 @@ def test_tiles_of_a_guide_that_normalises_agree_where_they_overlap():
     double = helpers.double_of(model, encode_condition=noted)
     Conditions(double, cond, tiles=plan).log_prob(cond)
     _, left, right = (one.anchor for one in seen)  # places spread over the image come first
-    own = [model.encode_condition(plan.cut(cond, corner)).anchor for corner in plan]
+    own = [model.encode_condition(plan.cut(cond, 0, corner)).anchor for corner in plan]
 
     def apart(one, other):
         return float((one.mean[..., 240:272] - other.mean[..., 80:112]).abs().max())

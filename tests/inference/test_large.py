@@ -1,0 +1,92 @@
+"""Large images: no more than 8-bit values is held at full size, and results are the same."""
+
+import io
+from functools import partial
+
+import helpers
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.images import LARGE, Encoder
+from caflow_cli.inference import Request, task_of, to_batch
+from caflow_cli.inference.draw import Conditions, Noise
+from caflow_cli.inference.tiles import Unheld, plan_tiles
+from caflow_cli.tasks import Paired, SuperRes
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_a_part_of_a_pair_is_that_of_the_whole_pair(factor):
+    task, image = SuperRes(factor, 16), helpers.noise(51, 62)
+    target = helpers.noise(factor * 51, factor * 62, 1)
+    (height, width, _), whole = task.condition(image).shape, task.reduce(image, target)
+    for rows, columns in (
+        (slice(0, 64), slice(16, 80)),
+        (slice(height - 48, height), slice(width - 64, width)),
+    ):
+        parts = (
+            task.part_of_condition(image, rows, columns),
+            task.part_of_target(image, target, rows, columns),
+        )
+        for part, side in zip(parts, whole, strict=True):
+            np.testing.assert_array_equal(part, side[rows, columns])
+
+
+def test_what_is_computed_tile_by_tile_is_drawn_and_scored_like_what_is_held(small_model):
+    task, image, target = task_of(small_model), helpers.noise(40, 100), helpers.noise(160, 400, 1)
+    plan = plan_tiles((160, 400), 16, 256)
+    assert len(plan) > 1
+    cond = Unheld((1, 3, 160, 400), partial(task.part_of_condition, image))
+    held = Conditions(small_model, to_batch([task.condition(image)]), tiles=plan)
+    unheld = Conditions(small_model, cond, tiles=plan)
+    ((one, _),), ((other, _),) = (helpers.draw(each, 0.8, [4], 0, 1) for each in (held, unheld))
+    np.testing.assert_array_equal(one, other)
+    scored = Unheld((1, 3, 160, 400), partial(task.part_of_target, image, target))
+    assert held.log_prob(to_batch([target])) == unheld.log_prob(scored)
+
+
+def test_noise_of_large_images_is_the_same_in_all_tiles_and_renewed_where_it_is_asked(small_model):
+    size, tile = (8032, 8000), (640, 640)
+    assert size[0] * size[1] > LARGE
+    noise = Noise(small_model, helpers.generator(3), size)
+    upper, lower = noise.cut((0, 32), tile), noise.cut((448, 32), tile)
+    cells = torch.zeros(40, 500, dtype=torch.bool)
+    cells[3:30, 5] = True  # of several blocks
+    noise.renew(cells, 448)
+    for above, z, new in zip(upper, lower, noise.cut((448, 32), tile), strict=True):
+        times = z.shape[1] // 40
+        assert torch.equal(above[:, 28 * times :], z[:, : 12 * times])
+        where = cells[:, 2:42].repeat_interleave(times, 0).repeat_interleave(times, 1)
+        assert torch.equal((new != z).all(0), where)
+        assert abs(float(z.std()) - 1) < 0.2
+
+
+def test_sizes_beyond_a_limit_are_refused_before_anything_is_computed():
+    large = np.zeros((4000, 4000, 3), np.uint8)
+    assert Request.of(SuperRes(), large)
+    for task, image, message in (
+        (SuperRes(), np.zeros((4001, 4000, 3), np.uint8), "more than 256"),
+        (SuperRes(consistent=True), large, "more than 64"),
+        (Paired(native=True), np.zeros((8001, 8000, 3), np.uint8), "more than 64"),
+    ):
+        with pytest.raises(CaflowError, match=message) as caught:
+            Request.of(task, image)
+        assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("with_alpha", [False, True])
+def test_a_large_png_is_written_in_strips(monkeypatch, with_alpha):
+    """Of which Pillow reads what was given."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    image = np.zeros((8001, 8000, 3), np.uint8)
+    image[4000:4600:7, 100:7900:3] = 200, 30, 90
+    alpha = image[..., 0] if with_alpha else None
+    data = Encoder().encode(image, alpha, '{"seed": 1}')
+    with Image.open(io.BytesIO(data)) as found:
+        assert found.info["caflow"] == '{"seed": 1}'
+        assert "compositeWithTrained" in found.info["XML:com.adobe.xmp"]
+        part = found.crop((0, 3900, 8000, 4700))
+    whole = image if alpha is None else np.dstack([image, alpha])
+    np.testing.assert_array_equal(np.asarray(part), whole[3900:4700])
