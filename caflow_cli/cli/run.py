@@ -18,6 +18,7 @@ from ..errors import EXIT_FAILED, CaflowError, check_usage, memory_errors, usage
 from ..images import Decoded
 from ..inference import (
     Candidates,
+    check_size,
     far_note,
     grid_row,
     requests_at_a_time,
@@ -140,6 +141,9 @@ class Run:
                 if self.scale is not None:
                     scaled(self.scale, height, width)
                 size = task.model_size(item.seen, item.mask)
+                if task.name == "superres" and self.scale is None:
+                    typed = f"--scale {self.model.config.task.factor}"
+                    check_size(size, False, f"{typed}, for up to 256; or shrink the image before")
                 notes = [task.note(item.seen, item.mask)]
                 is_small = task.name == "superres" and 16 <= height == width <= 20
                 if is_small and self.given.model is None:

@@ -16,6 +16,7 @@ from .restore import Drawing, order, restore, restore_images, rmse_between, scor
 from .result import Candidates
 from .sample import Candidate, Request, Sampler, requests_at_a_time
 from .score import Score, estimator_of, task_of
+from .tiles import check_size
 
 __all__ = [
     "Attribution",
@@ -27,6 +28,7 @@ __all__ = [
     "Score",
     "attribution",
     "attribution_chart",
+    "check_size",
     "describe_domain",
     "estimator_of",
     "far_note",
