@@ -1,4 +1,4 @@
-"""caflow: conditional autoregressive flows for images, with the exact log-likelihood.
+"""caflow: conditional autoregressive flows for images, with their log-densities.
 
 Importing this package imports no torch; the names below are loaded at first use.
 """

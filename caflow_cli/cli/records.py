@@ -71,6 +71,9 @@ def scored_fields(
 
 
 def _score_fields(score: Score, exact: bool) -> dict[str, Any]:
-    left_out = {"parts"} | ({"standard_error"} if score.standard_error is None else set())
-    fields = {key: value for key, value in asdict(score).items() if key not in left_out}
-    return {**fields, "score_exact": exact}
+    optional = ("standard_error", "known_values", "unknown_values")
+    values = {key: value for key, value in asdict(score).items() if key != "parts"}
+    return {
+        **{key: one for key, one in values.items() if one is not None or key not in optional},
+        "score_exact": exact,
+    }

@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 
 from ..errors import check_usage, usage_error
-from ..images import Decoded, read_image
+from ..images import Decoded, decode, read_image
 from ..model import CAFlow
 from ..tasks import Pixels, grey
 
-ImageLike: TypeAlias = "str | Path | Image.Image | np.ndarray[Any, Any]"
+ImageLike: TypeAlias = "str | Path | Image.Image | Decoded | np.ndarray[Any, Any]"
 
 # What PNG and TIFF hold as they are, and what others become so that they keep their alpha.
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
@@ -30,7 +30,8 @@ def as_image(image: ImageLike) -> Pixels:
     profile are applied. Transparency is dropped.
 
     Args:
-        image: A path, a PIL image, or an array: uint8 (H, W, 3), or grey, (H, W) or (H, W, 1).
+        image: A path, a PIL image, a `Decoded`, or an array: uint8 (H, W, 3), or grey, (H, W) or
+            (H, W, 1).
 
     Raises:
         CaflowError: (exit 2) the array has another shape or type. (exit 1) the file is no image.
@@ -39,6 +40,8 @@ def as_image(image: ImageLike) -> Pixels:
         return read_image(image)
     if isinstance(image, Image.Image):
         return _from_pil(image)
+    if isinstance(image, Decoded):
+        return image.rgb
     if not isinstance(image, np.ndarray):
         raise usage_error(f"an image is a {type(image).__name__}", _WANTED)
     check_usage(image.dtype == np.uint8, f"an image is an array of {image.dtype}", _WANTED)
@@ -65,6 +68,13 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
     if isinstance(mask, np.ndarray) and mask.dtype == np.uint8 and mask.ndim == 2:
         return mask
     return grey(as_image(mask))
+
+
+def is_exact(image: ImageLike) -> bool:
+    """Whether an image has the very values that it was written with: no JPEG, say, no alpha."""
+    image = decode(image) if isinstance(image, str | Path) else image
+    format, alpha = (getattr(image, name, None) for name in ("format", "alpha"))
+    return alpha is None and (not format or format in ("PNG", "TIFF", "BMP", "PPM"))
 
 
 def seen_by(model: CAFlow, image: Decoded) -> Pixels:

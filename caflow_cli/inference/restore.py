@@ -15,8 +15,8 @@ from ..devices import check_bf16
 from ..errors import ensure
 from ..model import CAFlow
 from ..sampling import Sampling, check_noise_samples
-from ..tasks import Pixels, SuperRes
-from .arguments import ImageLike, as_image, as_mask
+from ..tasks import Inpaint, Pixels, SuperRes
+from .arguments import ImageLike, as_image, as_mask, is_exact
 from .draw import RESAMPLES, Progress
 from .result import Candidates
 from .sample import Candidate, Request, Sampler
@@ -96,11 +96,16 @@ def score(
         '-30500 nats, 3.581 bits/dim'
 
     Raises:
-        CaflowError: The target or the mask does not fit the condition.
+        CaflowError: The target or the mask does not fit the condition; or known pixels of a target
+            in a lossless format, or of an array, are not those of the condition.
     """
     check_noise_samples(noise_samples)
-    request = Request.of(task_of(model), as_image(condition), as_mask(mask))
-    return Sampler(model, [request]).score([as_image(target)], noise_samples)[0]
+    task, white = task_of(model), as_mask(mask)
+    image, scored = as_image(condition), as_image(target)
+    request = Request.of(task, image, white)
+    if isinstance(task, Inpaint) and is_exact(target):
+        task.check_known(image, scored, white)
+    return Sampler(model, [request]).score([scored], noise_samples)[0]
 
 
 def restore_images(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import usage_error
 from ..model import CAFlow, bits_per_dim, standard_error
-from ..tasks import Part, Place, Task, get_task
+from ..tasks import HoleWindow, Part, Place, Task, get_task
 
 _BOUNDS = {
     "uniform": "mean over draws of log p(w + u | y)",
@@ -43,6 +43,8 @@ class Score:
     # "tiles": in overlapping tiles; "parts": the windows onto a hole
     scored_size: tuple[int, int]  # width, height; of a part
     parts: tuple[Place, ...] = ()  # the windows onto a hole, in the order of filling
+    known_values: int | None = None  # of inpainting: scored ones that the condition holds, whose
+    unknown_values: int | None = None  # nats are those of dequantization noise; and the others
 
     @property
     def summary(self) -> str:
@@ -60,13 +62,15 @@ def score_of(
     `size` is the height and width at which each is scored.
     """
     (height, width), count = size, len(parts)
+    values = [part.values for part in parts if isinstance(part, HoleWindow)]
+    known, unknown = map(sum, zip(*values, strict=True)) if values else (None, None)
     places = tuple(part.place for part in parts if part.place is not None)
     total = sum(one.value for one in nats)
     deviations = [one.deviations for one in nats if one.deviations is not None]
     if len(deviations) < count:
         return Score(total, None, None, None, "tiles", (width, height), places)
     if count > 1 and any(place.shrunk for place in places):
-        return Score(total, None, None, None, "parts", (width, height), places)
+        return Score(total, None, None, None, "parts", (width, height), places, known, unknown)
     # The parts have the noise in common, so their errors do not add up like independent ones.
     together = torch.stack(deviations).sum(0)
     return Score(
@@ -77,6 +81,8 @@ def score_of(
         score_domain="parts" if count > 1 else "image" if shape[:2] == size else "reduced",
         scored_size=(width, height),
         parts=places,
+        known_values=known,
+        unknown_values=unknown,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -130,6 +130,17 @@ class Inpaint(Task):
         )
         return hole
 
+    def check_known(self, image: Pixels, target: Pixels, mask: Pixels | None) -> None:
+        """Refuse a target whose known pixels are not those of the image: CaflowError (exit 1)."""
+        check_target(image, target, image.shape[:2], "the size of the condition")
+        differ = int(((image != target).any(-1) & ~self.hole(image, mask)).sum())
+        ensure(
+            differ == 0,
+            f"{differ} known {'pixel differs' if differ == 1 else 'pixels differ'} between image "
+            "and target",
+            "score an image that caflow inpaint wrote, or copy the image's known pixels into it",
+        )
+
     def _window_side(self, shape: tuple[int, ...]) -> int:
         """S, the side of the windows of an image of that shape: no larger than it has to be."""
         return max(self.size, min(self.window, max(shape[:2])))
@@ -155,6 +166,20 @@ class HoleWindow:
         (top, left), (height, width) = self.window.corner, self.hole.shape
         return Place((left, top, width, height), int(self.hole.sum()), self.window.shrunk)
 
+    @cached_property
+    def cells(self) -> Mask:
+        """The model's pixels that touch the hole: (h, w), without padding."""
+        size = self.window.height, self.window.width
+        if self.hole.shape == size:
+            return self.hole
+        return _touched(_touched(self.hole, size[0]).T, size[1]).T
+
+    @property
+    def values(self) -> tuple[int, int]:
+        """How many values that are scored are known, and how many are not."""
+        unknown = 3 * int(pad(self.cells, self.side).sum())
+        return 3 * self.side**2 - unknown, unknown
+
     def condition(self, image: Pixels) -> Pixels:
         """The window's known pixels, shrunk and padded, of an image in which earlier parts are
         filled: uint8 (side, side, channels)."""
@@ -163,7 +188,7 @@ class HoleWindow:
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
         """Fill the hole in the image itself: a large one with many windows is never copied."""
         window = self.window
-        known, cells = self._shrink(window.of(image))
+        known, cells = self._shrink(window.of(image)), self.cells
         # Outside the hole the sample is only nearly the image, and would show at its edge.
         patch = np.where(cells[..., None], sample[: window.height, : window.width], known)
         window.of(image)[self.hole] = resize(patch, *self.hole.shape)[self.hole]
@@ -176,7 +201,7 @@ class HoleWindow:
         """
         check_target(image, target, image.shape[:2], "the size of the condition")
         part = self.window.of(target)
-        known, cells = self._shrink(part)
+        known, cells = self._shrink(part), self.cells
         whole = resize(np.ascontiguousarray(part), *cells.shape)
         before = np.where(self.earlier[..., None], part, self.window.of(image))
         return self._condition(before), pad(np.where(cells[..., None], whole, known), self.side)
@@ -198,27 +223,25 @@ class HoleWindow:
         return values
 
     def _condition(self, part: Pixels) -> Pixels:
-        known, cells = self._shrink(part)
-        return pad(_marked(known, cells, self.channels), self.side)
+        return pad(_marked(self._shrink(part), self.cells, self.channels), self.side)
 
-    def _shrink(self, part: Pixels) -> tuple[Pixels, Mask]:
-        """Shrink the window's known pixels to model scale, and mark cells that touch the hole.
+    def _shrink(self, part: Pixels) -> Pixels:
+        """Shrink the window's known pixels to model scale.
 
         The result is BICUBIC of the known pixels divided by BICUBIC of their weight, which is 1 for
         known pixels: (h, w, 3).
         """
-        inside = self.hole
-        size = (self.window.height, self.window.width)
+        inside, size = self.hole, self.cells.shape
         if inside.shape == size:
-            return part, inside
-        cells = _touched(_touched(inside, size[0]).T, size[1]).T
+            return part
         weight = resize((~inside).astype(np.float32), *size)
-        weight[cells] = 1  # unused, and may be 0
+        weight[self.cells] = 1  # unused, and may be 0
         known = [
             resize(np.where(inside, 0, part[..., c]).astype(np.float32), *size) / weight
             for c in range(3)
         ]
-        return np.rint(np.stack(known, -1)).clip(0, 255).astype(np.uint8), cells
+        shrunk: Pixels = np.rint(np.stack(known, -1)).clip(0, 255).astype(np.uint8)
+        return shrunk
 
 
 def _marked(image: Pixels, hole: Mask, channels: int) -> Pixels:

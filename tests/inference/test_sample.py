@@ -8,6 +8,7 @@ import helpers
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from caflow_cli.data.examples import Examples
 from caflow_cli.errors import CaflowError
@@ -83,7 +84,23 @@ def test_a_condition_alone_is_enough_at_model_scale(models_32, task):
     ours, theirs = (flat(way.batches(0.8, range(2), [3])) for way in ways)
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(one.image, other.image)
-        assert replace(one.score, parts=()) == other.score
+        numbers = {"known_values": None, "unknown_values": None}
+        assert replace(one.score, parts=(), **numbers) == other.score
+
+
+def test_known_pixels_of_a_lossless_target_are_those_of_the_image(models_32, tmp_path):
+    model, path = models_32["inpaint"], tmp_path / "a.jpg"
+    [(image, mask)] = asked(model, 1)
+    known = mask < 128
+    found = score(model, image, image, mask)
+    assert (found.known_values, found.unknown_values) == (3 * known.sum(), 3 * (~known).sum())
+    assert score(models_32["paired"], image, image).known_values is None
+    other = image.copy()
+    other[tuple(np.argwhere(known)[[0, -1]].T)] ^= 1
+    with pytest.raises(CaflowError, match="2 known pixels differ between image and target"):
+        score(model, image, other, mask)
+    Image.fromarray(other).save(path)  # of a JPEG that is no news
+    assert score(model, image, path, mask).log_likelihood < found.log_likelihood
 
 
 def test_what_is_not_finite_is_left_out_unless_all_is_to_be_seen(models_32):

@@ -94,7 +94,10 @@ def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = Fa
 def score_command(
     context: typer.Context, given: Scoring, masking: Masking, console: Console
 ) -> None:
-    """Score an image given its condition: log p(B | A), exact and repeatable.
+    """Score an image given its condition: log p(B | A), the same each time.
+
+    It is the exact density at fixed dequantization noise, which estimates a lower bound on the
+    discrete log-probability. For images above two megapixels it is a sum over tiles.
 
     Prints nats, bits/dim and the target, with tabs between. The model is --model, else the one that
     made the target according to its metadata, else that of CAFLOW_SCORE_MODEL or of your own
@@ -145,7 +148,7 @@ def score_command(
         if "mask" in pair or (condition.alpha is not None and task_of(model).needs_mask):
             mask = masking.read(pair.get("mask"), condition, pair["cond"].name)
         seen, samples = seen_by(model, condition), given.noise_samples
-        found = score(model, seen, target.rgb, mask, noise_samples=samples)
+        found = score(model, seen, target, mask, noise_samples=samples)
         maps.add(
             lambda: attribution_chart(
                 Path(name).name, attribution(model, seen, target.rgb, mask), found
