@@ -13,6 +13,8 @@ EXIT_INTERRUPTED = 130  # Ctrl-C
 class CaflowError(Exception):
     """A user's mistake or a broken input. It says what is wrong, and what to type instead.
 
+    In Python, `str(error)` has both, `error.message` and `error.hint` one each.
+
     Args:
         message: One line, without a full stop, that names the offending value.
         hint: One line with the command, option or value that would work.
@@ -28,10 +30,13 @@ class CaflowError(Exception):
     """
 
     def __init__(self, message: str, hint: str, exit_code: int = EXIT_FAILED) -> None:
-        super().__init__(message)
+        super().__init__(message, hint, exit_code)
         self.message = message
         self.hint = hint
         self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return f"{self.message}; hint: {self.hint}"
 
 
 def usage_error(message: str, hint: str) -> CaflowError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,9 @@ PROGRAM = "import sys; sys.argv[0] = 'caflow'; from caflow_cli.cli import main; 
 
 def test_an_error_is_a_message_a_hint_and_a_code_that_scripts_rely_on():
     error = CaflowError("no file 'x.png'", "check the path", errors.EXIT_USAGE)
-    assert (str(error), error.hint, error.exit_code) == ("no file 'x.png'", "check the path", 2)
+    assert (error.message, error.hint, error.exit_code) == ("no file 'x.png'", "check the path", 2)
+    for one in (error, pickle.loads(pickle.dumps(error))):
+        assert str(one) == "no file 'x.png'; hint: check the path"
     codes = (errors.EXIT_FAILED, errors.EXIT_USAGE, errors.EXIT_WEIGHTS, errors.EXIT_INTERRUPTED)
     assert codes == (1, 2, 3, 130)
 

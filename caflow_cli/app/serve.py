@@ -70,7 +70,7 @@ def serving(
     if importlib.util.find_spec("gradio") is None:
         raise CaflowError(
             "the page needs Gradio, which is not installed",
-            'pip install "caflow-cli[app]"',
+            "pip install gradio",
             EXIT_WEIGHTS,
         )
     offered = Models(models, select_device(device))

@@ -148,7 +148,7 @@ def load_opencv() -> Any:
     except ImportError as error:
         raise CaflowError(
             f"{' and '.join(_FILLS)} are OpenCV's, which is not installed",
-            "pip install 'caflow-cli[classical]'",
+            "pip install opencv-python-headless",
             EXIT_WEIGHTS,
         ) from error
     return cv2

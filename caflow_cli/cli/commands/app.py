@@ -38,7 +38,7 @@ def app_command(
 
     Drop an image, paint a hole or draw a map, and candidates appear by rank as they are drawn. The
     page is served to this machine alone, loads nothing from elsewhere, and sends nothing away. It
-    needs the extra `app`: pip install "caflow-cli\[app]". Ctrl-C ends it.
+    needs Gradio: pip install gradio. Ctrl-C ends it.
 
     Example: caflow app --port 8000 --no-open
     """

@@ -21,7 +21,7 @@ def test_without_the_extra_it_says_what_to_install(run, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     done = run("app", "--no-open")
     assert done.returncode == 3
-    assert b'hint: pip install "caflow-cli[app]"' in done.stderr
+    assert b"hint: pip install gradio" in done.stderr
     assert done.stdout == b""
 
 
