@@ -166,7 +166,10 @@ def _named(kind: Any) -> str:
 
 def short(value: object) -> str:
     """A value as Python writes it, on one line of at most 80 characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__}, nested too deeply"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

@@ -83,8 +83,12 @@ def test_a_record_that_code_builds_is_checked_alike():
     assert Outer("a", rate=2).rate == 2
 
 
-def test_long_values_are_cut_and_messages_are_one_line():
-    with pytest.raises(CaflowError) as caught:
-        parse(Outer, {"name": "A\n" * 100_000})
-    assert len(caught.value.message) < 100
-    assert len(caught.value.message.splitlines()) == 1
+def test_long_and_deep_values_are_cut_and_messages_are_one_line():
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in ("A\n" * 100_000, deep):
+        with pytest.raises(CaflowError) as caught:
+            parse(Outer, {"name": value})
+        assert len(caught.value.message) < 100
+        assert len(caught.value.message.splitlines()) == 1

@@ -198,6 +198,13 @@ def _split_of(name: str) -> Split | None:
     return next((_SPLITS[w] for w in (first, *reversed(folders)) if w in _SPLITS), None)
 
 
+def _checked(row: dict[str, str]) -> dict[str, str]:
+    """A row whose paths a file system can have; else ValueError, for lone surrogates too."""
+    if b"\0" in "".join(row.values()).encode():
+        raise ValueError("a NUL character is in no path")
+    return row
+
+
 def _read(path: Path) -> list[dict[str, str]]:
     rows, line = list[dict[str, str]](), 0
     try:
@@ -210,13 +217,13 @@ def _read(path: Path) -> list[dict[str, str]]:
                     line = reader.line_num
                     if None in row or None in row.values():
                         raise ValueError("it has not as many fields as the first line")
-                    rows.append(row)
+                    rows.append(_checked(row))
             else:
                 for text in file:
                     line += 1
                     if text.strip():
                         fields = dict(json.loads(text)).items()
-                        rows.append({k: v for k, v in fields if isinstance(v, str)})
+                        rows.append(_checked({k: v for k, v in fields if isinstance(v, str)}))
     except (OSError, ValueError, TypeError, RecursionError, csv.Error) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
         raise usage_error(
