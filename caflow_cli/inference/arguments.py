@@ -3,66 +3,101 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from ..errors import check_usage, usage_error
-from ..images import Decoded, decode, read_image
+from ..images import Decoded, decode
 from ..model import CAFlow
 from ..tasks import Pixels, grey
 
-ImageLike: TypeAlias = "str | Path | Image.Image | Decoded | np.ndarray[Any, Any]"
+ImageLike: TypeAlias = "str | Path | Image.Image | Decoded | np.ndarray[Any, Any] | Tensor"
 
 # What PNG and TIFF hold as they are, and what others become so that they keep their alpha.
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 _TIFF_MODES = ("I", "F", "CMYK", "LAB")
 _STRAIGHT = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
-_WANTED = "give a path, a PIL image, or an array, uint8 (H, W, 3)"
+_WANTED = "give a path, a PIL image, an array, uint8 (H, W, 3), or a tensor, (3, H, W)"
 
 
-def as_image(image: ImageLike) -> Pixels:
+def as_image(image: ImageLike, value_range: tuple[float, float] | None = None) -> Pixels:
     """Bring an image to uint8 (H, W, 3).
 
     A file and a PIL image are read as the command line reads files: EXIF orientation and colour
     profile are applied. Transparency is dropped.
 
     Args:
-        image: A path, a PIL image, a `Decoded`, or an array: uint8 (H, W, 3), or grey, (H, W) or
-            (H, W, 1).
+        image: A path, a PIL image, an array (H, W, C) or (H, W), or a tensor (C, H, W) or (H, W),
+            of 1 channel, 3, or 4 with alpha: uint8, or floats with a range.
+        value_range: What black and white are of floats, such as (0, 1) or (-1, 1).
 
     Raises:
-        CaflowError: (exit 2) the array has another shape or type. (exit 1) the file is no image.
+        CaflowError: (exit 2) the array has another shape or type, or values beyond the range.
+            (exit 1) the file is no image.
     """
-    if isinstance(image, str | Path):
-        return read_image(image)
-    if isinstance(image, Image.Image):
-        return _from_pil(image)
+    return as_decoded(image, value_range).rgb
+
+
+def as_decoded(image: ImageLike, value_range: tuple[float, float] | None = None) -> Decoded:
+    """Bring an image to uint8 with alpha apart, as `as_image` does."""
     if isinstance(image, Decoded):
-        return image.rgb
+        return image
+    if isinstance(image, str | Path):
+        return decode(image)
+    if isinstance(image, Image.Image):
+        return replace(_from_pil(image), format=image.format or "")
+    if isinstance(image, Tensor):
+        values = image.detach().cpu()
+        values = values.float() if values.is_floating_point() else values
+        image = (values.permute(1, 2, 0) if values.ndim == 3 else values).numpy()
     if not isinstance(image, np.ndarray):
         raise usage_error(f"an image is a {type(image).__name__}", _WANTED)
-    check_usage(image.dtype == np.uint8, f"an image is an array of {image.dtype}", _WANTED)
     shape = image.shape
     image = image[..., None] if image.ndim == 2 else image
-    fits = image.ndim == 3 and image.shape[2] in (1, 3) and image.size > 0
+    fits = image.ndim == 3 and image.shape[2] in (1, 3, 4) and image.size > 0
     check_usage(fits, f"an image is an array of shape {shape}", _WANTED)
-    return np.repeat(image, 3, 2) if image.shape[2] == 1 else image
+    if np.issubdtype(image.dtype, np.floating):
+        image = _to_levels(image, value_range)
+    check_usage(image.dtype == np.uint8, f"an image is an array of {image.dtype}", _WANTED)
+    rgb = np.repeat(image, 3, 2) if image.shape[2] == 1 else np.ascontiguousarray(image[..., :3])
+    alpha = image[..., 3] if image.shape[2] == 4 and image[..., 3].min() < 255 else None
+    return Decoded(rgb, alpha, "")
+
+
+def _to_levels(image: np.ndarray[Any, Any], value_range: tuple[float, float] | None) -> Pixels:
+    check_usage(
+        value_range is not None,
+        f"an image is an array of {image.dtype}, whose range is not stated",
+        "value_range=(0, 1), or another",
+    )
+    low, high = value_range or (0, 1)
+    levels = (image - low) * (255 / (high - low))
+    check_usage(
+        bool((abs(levels - 127.5) <= 128).all()),
+        f"values reach from {image.min():g} to {image.max():g}, beyond {low:g} to {high:g}",
+        "another value_range, or clip them",
+    )
+    return np.rint(levels).clip(0, 255).astype(np.uint8)
 
 
 def as_mask(mask: ImageLike | None) -> Pixels | None:
     """Bring a mask to grey, uint8 (H, W), white where it is to be filled; None stays None.
 
     Args:
-        mask: A path, a PIL image, or an array: uint8 or bool (H, W), or uint8 (H, W, 3).
+        mask: A path, a PIL image, or an array or tensor: uint8 or bool (H, W), or uint8 (H, W, 3).
 
     Raises:
         CaflowError: As for `as_image`.
     """
     if mask is None:
         return None
+    if isinstance(mask, Tensor):
+        mask = mask.cpu().numpy().squeeze()
     if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
         mask = np.where(mask, np.uint8(255), np.uint8(0))
     if isinstance(mask, np.ndarray) and mask.dtype == np.uint8 and mask.ndim == 2:
@@ -70,11 +105,9 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
     return grey(as_image(mask))
 
 
-def is_exact(image: ImageLike) -> bool:
+def is_exact(image: Decoded) -> bool:
     """Whether an image has the very values that it was written with: no JPEG, say, no alpha."""
-    image = decode(image) if isinstance(image, str | Path) else image
-    format, alpha = (getattr(image, name, None) for name in ("format", "alpha"))
-    return alpha is None and (not format or format in ("PNG", "TIFF", "BMP", "PPM"))
+    return image.alpha is None and image.format in ("", "PNG", "TIFF", "BMP", "PPM")
 
 
 def seen_by(model: CAFlow, image: Decoded) -> Pixels:
@@ -85,7 +118,7 @@ def seen_by(model: CAFlow, image: Decoded) -> Pixels:
     return image.seen(faint=model.config.task.name == "superres")
 
 
-def _from_pil(image: Image.Image) -> Pixels:
+def _from_pil(image: Image.Image) -> Decoded:
     # By way of a file, so that there is one policy for turns, profiles, depths and palettes.
     check_usage(all(image.size), f"an image has {image.width}×{image.height} pixels", _WANTED)
     # The values of a PGM are of 16 bits, though its mode has 32.
@@ -99,4 +132,4 @@ def _from_pil(image: Image.Image) -> Pixels:
     format = "TIFF" if plain.mode in _TIFF_MODES else "PNG"
     plain.save(file, format, exif=image.getexif(), icc_profile=profile, compress_level=1)
     file.seek(0)
-    return read_image(file, name="an image")
+    return decode(file, name="an image")

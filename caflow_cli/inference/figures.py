@@ -46,7 +46,7 @@ def grid_row(name: str, tau: Temperature, seen: Pixels, ranked: Sequence[Candida
         return _captioned(thumbnail(image, _CELL), lines, _CELL)
 
     cells = [
-        cell(one.image, f"#{one.rank}   k {one.k}", *one.score.summary.split(", "))
+        cell(one.pixels, f"#{one.rank}   k {one.k}", *one.score.summary.split(", "))
         for one in ranked
     ]
     lines = [_joined(cells[k : k + _LONGEST], 1) for k in range(0, len(cells), _LONGEST)]
@@ -64,10 +64,10 @@ def spread(candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
     """
     ensure(len(candidates) > 1, "one candidate has no spread", "-m 10")
     # Welford: one image at a time, and nothing large is subtracted from anything large.
-    mean = candidates[0].image.astype(np.float32)
+    mean = candidates[0].pixels.astype(np.float32)
     squares = np.zeros_like(mean)
     for count, candidate in enumerate(candidates[1:], 2):
-        image = candidate.image.astype(np.float32)
+        image = candidate.pixels.astype(np.float32)
         change = image - mean
         mean += change / count
         squares += change * (image - mean)
@@ -92,7 +92,7 @@ def uncertainty_map(candidates: Sequence[Candidate], tau: Temperature) -> tuple[
 
 def uncertainty_chart(name: str, candidates: Sequence[Candidate], tau: Temperature) -> Pixels:
     chart, lines = uncertainty_map(candidates, tau)
-    return _with_image(candidates[0].image, chart, [f"{name}: {lines[0]}", *lines[1:]])
+    return _with_image(candidates[0].pixels, chart, [f"{name}: {lines[0]}", *lines[1:]])
 
 
 def attribution_chart(name: str, found: Attribution, score: Score) -> Pixels:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -16,23 +17,29 @@ from ..errors import ensure
 from ..model import CAFlow
 from ..sampling import Sampling, check_noise_samples
 from ..tasks import Inpaint, Pixels, SuperRes
-from .arguments import ImageLike, as_image, as_mask, is_exact
+from .arguments import ImageLike, as_decoded, as_mask, is_exact, seen_by
 from .draw import RESAMPLES, Progress
 from .result import Candidates
 from .sample import Candidate, Request, Sampler
 from .score import Score, estimator_of, task_of
 
 
+@overload
+def restore(model: CAFlow, image: ImageLike, *args: Any, **options: Any) -> Candidates: ...
+@overload
+def restore(
+    model: CAFlow, image: list[ImageLike], *args: Any, **options: Any
+) -> list[Candidates]: ...
 def restore(
     model: CAFlow,
-    image: ImageLike,
+    image: ImageLike | list[ImageLike],
     tau: Tau | None = None,
     candidates: int | None = None,
     keep: int = 1,
     seed: int = 0,
-    mask: ImageLike | None = None,
+    mask: ImageLike | list[ImageLike] | None = None,
     **options: Any,
-) -> Candidates:
+) -> Candidates | list[Candidates]:
     """Draw candidates of p(w|y), each one sample, and rank them.
 
     Each sample is composed with the input and rounded to 8 bits before it is scored. So `score` on
@@ -42,7 +49,8 @@ def restore(
     Args:
         model: Any model, as `caflow_cli.load` loads it by name; its task turns `image` into a
             condition.
-        image: A path, a PIL image, or an array, uint8 (H, W, 3); see `as_image`.
+        image: A path, a PIL image, an array (H, W, 3) or a tensor (3, H, W), see `as_image`; or a
+            list of these, which gives a list of results. Alpha is kept.
         tau: Temperature: a number, or a shape such as (0.9, 0.7, 0.5) or "0.9/0.7/0.5": one value
             per scale, finest first, or per latent. Default: the model's, else the task's.
         candidates: M; default likewise, but for superres only as many as fit 0.75 megapixels of
@@ -50,8 +58,8 @@ def restore(
         keep: N, how many of them `kept` holds.
         seed: Candidate k draws from generator `seed + k`.
         mask: For inpaint: a path, a PIL image, or an array, uint8 (H, W), 128 and up where the
-            image is to be filled, or bool.
-        options: `rank`, `consistent` and `precision` of `Sampling`.
+            image is to be filled, or bool; a list of masks for a list of images.
+        options: `rank`, `consistent` and `precision` of `Sampling`; `value_range` of `as_image`.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -65,8 +73,21 @@ def restore(
         CaflowError: An argument is out of range, the image is too large, the mask does not fit, all
             candidates diverged, or bfloat16 is not fast here.
     """
+    value_range = options.pop("value_range", None)
     sampling = Sampling(tau=tau, candidates=candidates, keep=keep, seed=seed, **options)
-    return restore_images(model, [as_image(image)], sampling, [as_mask(mask)])[0]
+
+    def restored(image: ImageLike, mask: ImageLike | None) -> Candidates:
+        given, white = as_decoded(image, value_range), as_mask(mask)
+        result = restore_images(model, [seen_by(model, given)], sampling, [white])[0]
+        for one in result.ranked:
+            one.put_back = partial(given.put_back, mask=white)
+        return result
+
+    if isinstance(image, list):
+        masks = mask if isinstance(mask, list) else [mask] * len(image)
+        return list(map(restored, image, masks))
+    assert not isinstance(mask, list)
+    return restored(image, mask)
 
 
 def score(
@@ -76,6 +97,7 @@ def score(
     mask: ImageLike | None = None,
     *,
     noise_samples: int = 1,
+    value_range: tuple[float, float] | None = None,
 ) -> Score:
     """Score a target against the image that it was made from.
 
@@ -86,6 +108,7 @@ def score(
         target: Likewise, uint8 (H', W', 3).
         mask: For inpaint: likewise, uint8 (H, W), 128 and up where the image was filled.
         noise_samples: K.
+        value_range: Of floats, see `as_image`.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -101,11 +124,12 @@ def score(
     """
     check_noise_samples(noise_samples)
     task, white = task_of(model), as_mask(mask)
-    image, scored = as_image(condition), as_image(target)
+    image = seen_by(model, as_decoded(condition, value_range))
+    scored = as_decoded(target, value_range)
     request = Request.of(task, image, white)
-    if isinstance(task, Inpaint) and is_exact(target):
-        task.check_known(image, scored, white)
-    return Sampler(model, [request]).score([scored], noise_samples)[0]
+    if isinstance(task, Inpaint) and is_exact(scored):
+        task.check_known(image, scored.rgb, white)
+    return Sampler(model, [request]).score([scored.rgb], noise_samples)[0]
 
 
 def restore_images(

@@ -121,9 +121,9 @@ class Candidates:
         for one in () if overwrite else paths:
             check_usage(not exists(one), f"{str(one)!r} exists", "save(path, overwrite=True)")
         for one, candidate in zip(paths, self.kept, strict=True):
-            data = Encoder(name).encode(
-                candidate.image, None, json.dumps(self.provenance(candidate))
-            )
+            alpha = candidate.image[..., 3] if candidate.image.shape[2] == 4 else None
+            record = json.dumps(self.provenance(candidate))
+            data = Encoder(name).encode(candidate.image[..., :3], alpha, record)
             atomic_write(one, data, replace=overwrite)
         return paths
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -88,12 +89,21 @@ class Candidate:
     rank: int = 0  # from 1
     rank_value: float | None = None  # what the rule of rank says of it (`order`)
     consistency_max: int | None = None  # levels between the reduced image and the input
+    put_back: Callable[[Pixels], tuple[Pixels, Pixels | None]] | None = None  # an input's alpha
     _samples: list[Pixels] = field(default_factory=list)  # uint8, of the model's size, one a part
     _image: Pixels | None = None
 
     @property
     def image(self) -> Pixels:
-        """The composed image, uint8 (H, W, 3); a large one is composed at each access."""
+        """The restored image, uint8 (H, W, 3), or (H, W, 4) if `restore` was given alpha."""
+        colours, alpha = self.pixels, None
+        if self.put_back is not None:
+            colours, alpha = self.put_back(colours)
+        return colours if alpha is None else np.dstack([colours, alpha])
+
+    @property
+    def pixels(self) -> Pixels:
+        """The scored image, uint8 (H, W, 3); a large one is composed at each access."""
         if self._image is not None:
             return self._image
         image = self.request.image.copy()  # a hole's windows are filled in it
@@ -102,12 +112,12 @@ class Candidate:
         return image
 
     def take(self, sample: Pixels) -> None:
-        self._image = self.request.parts[len(self._samples)].compose(self.image, sample)
+        self._image = self.request.parts[len(self._samples)].compose(self.pixels, sample)
         self._samples.append(sample)
 
     def release(self) -> None:
         """Hold the image or the samples it is composed of, whichever takes less memory."""
-        if self.image.nbytes > sum(sample.nbytes for sample in self._samples):
+        if self.pixels.nbytes > sum(sample.nbytes for sample in self._samples):
             self._image = None
         else:
             self._samples = []
@@ -198,7 +208,7 @@ class Sampler:
                     break
                 conditions = self.conditions
                 if part > 0:  # which is another for each candidate
-                    conds = [one.request.parts[part].condition(one.image) for one in some]
+                    conds = [one.request.parts[part].condition(one.pixels) for one in some]
                     conditions = Conditions(self._model, to_batch(conds), self._bf16)
                 drawn = conditions.draw(tau, [generators[one] for one in some], self._strict, steps)
                 for one, (sample, redraws) in zip(some, drawn, strict=True):
@@ -206,7 +216,7 @@ class Sampler:
                     one.redraws += redraws
                     one.diverged = redraws > RESAMPLES
                 if noise_samples is not None:
-                    composed = [(one.row, part, one.image) for one in some]
+                    composed = [(one.row, part, one.pixels) for one in some]
                     known, targets = self.reduce(composed, conditions)
                     found = known.log_prob(targets, noise_samples, steps)
                     for one, value in zip(some, found, strict=True):
@@ -215,7 +225,7 @@ class Sampler:
                 batch = [one for one in batch if not one.diverged]
             for one in batch:
                 if noise_samples is not None:
-                    one.score = score_of(nats[one], one.request.parts, size, one.image.shape)
+                    one.score = score_of(nats[one], one.request.parts, size, one.pixels.shape)
                 one.release()
             yield batch
 

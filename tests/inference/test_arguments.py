@@ -2,6 +2,7 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from image_files import linear_profile
 from PIL import Image, ImageCms
 
@@ -12,17 +13,35 @@ from caflow_cli.inference.arguments import as_image, as_mask
 IMAGE = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 
 
-def test_a_path_a_pil_image_and_an_array_are_one_image(tmp_path):
+def test_a_path_a_pil_image_an_array_and_a_tensor_are_one_image(tmp_path):
     write_png(tmp_path / "a.png", IMAGE)
-    for given in (IMAGE, Image.fromarray(IMAGE), tmp_path / "a.png", str(tmp_path / "a.png")):
+    tensor = torch.from_numpy(IMAGE).permute(2, 0, 1)
+    files = tmp_path / "a.png", str(tmp_path / "a.png")
+    for given in (IMAGE, Image.fromarray(IMAGE), *files, tensor, np.dstack([IMAGE, IMAGE[..., 0]])):
         assert np.array_equal(as_image(given), IMAGE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 1), (0, 255)])
+def test_floats_have_a_range_that_is_stated(low, high, dtype):
+    tensor = (torch.from_numpy(IMAGE).permute(2, 0, 1) / 255 * (high - low) + low).to(dtype)
+    for given in (tensor, tensor.permute(1, 2, 0).numpy()):
+        assert np.array_equal(as_image(given, (low, high)), IMAGE)
+    for given, value_range, message in (
+        (tensor, None, "range is not stated"),
+        (tensor * 2 + 9, (low, high), "values reach from"),
+        (tensor * np.nan, (low, high), "values reach from"),
+    ):
+        with pytest.raises(CaflowError, match=message):
+            as_image(given, value_range)
 
 
 def test_masks_of_all_kinds(tmp_path):
     hole = IMAGE[..., 0] > 100
     white = np.where(hole, np.uint8(255), np.uint8(0))
     write_png(tmp_path / "m.png", np.repeat(white[..., None], 3, 2))
-    for given in (hole, white, Image.fromarray(white), tmp_path / "m.png"):
+    one = torch.from_numpy(hole)[None]
+    for given in (hole, white, one, Image.fromarray(white), tmp_path / "m.png"):
         assert np.array_equal(as_mask(given), white)
     assert as_mask(None) is None
 
@@ -30,8 +49,8 @@ def test_masks_of_all_kinds(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (np.zeros((4, 4, 3)), "float64"),
-        (np.zeros((4, 4, 4), np.uint8), "(4, 4, 4)"),
+        (np.zeros((4, 4, 3), np.int64), "int64"),
+        (np.zeros((4, 4, 2), np.uint8), "(4, 4, 2)"),
         (np.zeros(4, np.uint8), "(4,)"),
         ([[1]], "list"),
         (np.zeros((0, 5), np.uint8), "(0, 5"),

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import caflow_cli as caflow
@@ -157,3 +158,26 @@ def test_an_input_whose_colours_are_dropped_is_shown_grey_with_a_note(found, tas
     assert np.array_equal(shown.seen, grey(INPUT)[..., None].repeat(3, 2))
     cell = np.asarray(shown.grid())[:192, :192]
     assert np.array_equal(cell[::24, ::24], shown.seen)
+
+
+def test_lists_give_lists_and_alpha_is_kept(small_model, tmp_path):
+    alpha = np.full((8, 8), 200, np.uint8)
+    given = [INPUT, torch.from_numpy(INPUT).permute(2, 0, 1) / 255, np.dstack([INPUT, alpha])]
+    found = restore(small_model, given, 0.8, 2, value_range=(0, 1))
+    first, second, third = (one.ranked[0].image for one in found)
+    assert np.array_equal(first, second)
+    assert third.shape == (32, 32, 4)
+    assert np.array_equal(third, np.dstack([first, np.full((32, 32), 200, np.uint8)]))
+    (path,) = found[2].save(tmp_path / "a.png")
+    assert np.array_equal(np.asarray(Image.open(path)), third)
+    again = score(small_model, given[2], third)
+    assert again.log_likelihood == pytest.approx(found[2].ranked[0].score.log_likelihood, abs=1e-2)
+
+
+def test_what_is_hidden_outside_a_hole_stays_as_it_is(task_models):
+    image = np.dstack([smooth(32, 32), np.zeros((32, 32), np.uint8)])
+    image[4:, :, 3] = 255
+    mask = np.zeros((32, 32), bool)
+    mask[10:20, 10:20] = True
+    found = restore(task_models["inpaint"], image, 0.5, 1, mask=mask).ranked[0].image
+    assert np.array_equal(found[~mask], image[~mask])

@@ -100,7 +100,7 @@ def test_known_pixels_of_a_lossless_target_are_those_of_the_image(models_32, tmp
     with pytest.raises(CaflowError, match="2 known pixels differ between image and target"):
         score(model, image, other, mask)
     Image.fromarray(other).save(path)  # of a JPEG that is no news
-    assert score(model, image, path, mask).log_likelihood < found.log_likelihood
+    assert score(model, image, path, mask).log_likelihood != found.log_likelihood
 
 
 def test_what_is_not_finite_is_left_out_unless_all_is_to_be_seen(models_32):
