@@ -79,9 +79,10 @@ class Anchor(nn.Module):
         read = torch.cat([h, self.map.of(self.map.nearest(image))], dim=1)
         return cond._replace(spread=self.spread(read), image=image)
 
-    def supports(self, v: Tensor, cond: AnchorCondition) -> bool:
-        """Whether every value has a density."""
-        return bool(v.isfinite().all()) and not self.map.near_ends(v, cond.y, share=1.0).any()
+    def supports(self, v: Tensor, cond: AnchorCondition) -> Tensor:
+        """Whether all values of an image have a density: bool (B,)."""
+        beyond = self.map.near_ends(v, cond.y, share=1.0).flatten(1).any(1)
+        return v.isfinite().flatten(1).all(1) & ~beyond
 
     def near_ends(self, v: Tensor, cond: AnchorCondition) -> Tensor:
         """How many values of each pixel lie near an end of what has a density: (B, H, W).

@@ -152,7 +152,7 @@ class CAFlow(Pretrained):
         v = self._pixels(target, "target", self._point_type())
         condition.check(v.shape[0], v)
         ensure(
-            self.density.A.supports(v, condition.anchor),
+            bool(self.density.A.supports(v, condition.anchor).all()),
             f"target values reach from {float(v.min()):.6g} to {float(v.max()):.6g}",
             "pass floats in [0, 256), on the scale of 8-bit pixels",
         )

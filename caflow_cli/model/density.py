@@ -1,5 +1,6 @@
 """Equation 9 of the paper: log p(w|y), and its inverse from latents to images."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -108,14 +109,15 @@ class Density(nn.Module):
         return Condition(d, anchor, self.F.read(d)), log_prob
 
     def forward(self, v: Tensor, cond: Condition) -> tuple[list[Tensor], Tensor]:
-        """Compute the latents of v, and log p(v|y)."""
+        """Compute the latents of v, and log p(v|y): -inf where a value of v has no density."""
         h, log_prob = self.A(v, cond.anchor)
         l, logdet = self.T(h)
         log_prob = log_prob + logdet
         z, logdet = self.F(l, cond.flow)
         latents = [z_j for z_i in reversed(z) for z_j in reversed(z_i)]
         log_prob = log_prob + logdet + sum(standard_normal_log_prob(z_j) for z_j in latents)
-        return latents, log_prob
+        supported = self.A.supports(v, cond.anchor).to(log_prob.device)
+        return latents, log_prob.where(supported, -math.inf)
 
     def inverse(self, latents: Sequence[Tensor], cond: Condition) -> tuple[Tensor, Tensor]:
         """Compute v from its latents, L_0 first and each L_i from those below, and log p(v|y).

@@ -1,5 +1,7 @@
 """The density of the whole model: two directions, a known base, an integral that is 1."""
 
+import math
+
 import helpers
 import pytest
 import torch
@@ -31,3 +33,15 @@ def test_log_p_of_the_condition_counts_the_predicted_image_that_r_reads():
     d, logdet = density.R(torch.cat([h, g], dim=1))
     normal = sum(standard_normal_log_prob(d_i) for d_i in d)
     torch.testing.assert_close(log_prob, first + second + logdet + normal)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("value", [-7.0, 263.0, 1e9, math.inf, math.nan])
+def test_a_value_without_a_density_makes_that_of_its_image_zero(small_model, value):
+    target, cond = helpers.image_pair(small_model, 3, SIZE)
+    condition, v = small_model.encode_condition(cond), target + 0.5
+    _, expected = small_model.density(v, condition)
+    v[1, 0, 3, 4] = value
+    _, found = small_model.density(v, condition)
+    assert found[1] == -math.inf
+    assert torch.equal(found[[0, 2]], expected[[0, 2]])
