@@ -117,7 +117,7 @@ class Colorize(WholeImage):
 
 def saturate(image: Pixels, saturation: float) -> Pixels:
     """Multiply the chroma of an image, in gamut and with its luminance kept: uint8 (H, W, 3)."""
-    parts = [image[part] for part in _strips(*image.shape[:2])]
+    parts = [image[part] for part in strips(*image.shape[:2])]
     return np.concatenate([_tint(grey(x), [saturation * c for c in _chroma(x)]) for x in parts])
 
 
