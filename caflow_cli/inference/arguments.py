@@ -15,6 +15,7 @@ from ..errors import check_usage, usage_error
 from ..images import Decoded, decode
 from ..model import CAFlow
 from ..tasks import Pixels, grey
+from .score import task_of
 
 ImageLike: TypeAlias = "str | Path | Image.Image | Decoded | np.ndarray[Any, Any] | Tensor"
 
@@ -115,7 +116,7 @@ def seen_by(model: CAFlow, image: Decoded) -> Pixels:
 
     If the image is to be enlarged, colours of nearly transparent edges are replaced.
     """
-    return image.seen(faint=model.config.task.name == "superres")
+    return image.seen(faint=task_of(model).name == "superres")
 
 
 def _from_pil(image: Image.Image) -> Decoded:

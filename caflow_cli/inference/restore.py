@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..config import Tau
 from ..devices import check_bf16
-from ..errors import ensure
+from ..errors import check_usage, ensure
 from ..model import CAFlow
 from ..sampling import Sampling, check_noise_samples
 from ..tasks import Inpaint, Pixels, SuperRes
@@ -83,11 +83,12 @@ def restore(
             one.put_back = partial(given.put_back, mask=white)
         return result
 
-    if isinstance(image, list):
-        masks = mask if isinstance(mask, list) else [mask] * len(image)
-        return list(map(restored, image, masks))
-    assert not isinstance(mask, list)
-    return restored(image, mask)
+    images = image if isinstance(image, list) else [image]
+    masks = mask if isinstance(mask, list) else [mask] * len(images)
+    wrong = f"there are {len(masks)} masks for {len(images)} images"
+    check_usage(len(masks) == len(images), wrong, "one mask for each image, or one for all")
+    found = [restored(*pair) for pair in zip(images, masks, strict=True)]
+    return found if isinstance(image, list) else found[0]
 
 
 def score(
