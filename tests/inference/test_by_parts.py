@@ -22,7 +22,7 @@ from caflow_cli.model import CAFlow
 from caflow_cli.sampling import Sampling
 
 SIZE = 32
-HEIGHT, WIDTH = 70, 100
+HEIGHT, WIDTH = 60, 100  # less than twice the size: in windows
 
 
 @pytest.fixture(scope="module")

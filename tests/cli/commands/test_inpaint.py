@@ -14,11 +14,11 @@ from ..scenes import pixels, save
 @pytest.mark.parametrize("blotch", [False, True])
 def test_a_scratch_across_a_photograph(run, tmp_path, model_files, blotch):
     """Every line, file and score says the same; a blotch is too thick to be seen across."""
-    image, mask = save(tmp_path / "x.png", 90, 150), Image.new("L", (150, 90))
+    image, mask = save(tmp_path / "x.png", 60, 150), Image.new("L", (150, 60))
     draw = ImageDraw.Draw(mask)
-    draw.line([(0, 0), (150, 90)], fill=255, width=4)
+    draw.line([(0, 0), (150, 60)], fill=255, width=4)
     if blotch:
-        draw.rectangle([75, 10, 135, 70], fill=255)
+        draw.rectangle([75, 10, 135, 50], fill=255)
     mask.save(tmp_path / "m.png")
     shared = ["--mask", "m.png", "--model", model_files["inpaint"], "--json"]
     given = ["inpaint", "x.png", *shared]
