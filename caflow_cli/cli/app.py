@@ -6,6 +6,7 @@ import sys
 import warnings
 
 import typer
+from typer import rich_utils
 
 from ..errors import EXIT_INTERRUPTED, CaflowError, is_out_of_memory
 from ..version import __version__
@@ -21,6 +22,7 @@ from .options import option
 
 _HELP = "Sample p(w|y) for images with conditional autoregressive flows, and score any pair."
 
+rich_utils.OPTIONS_PANEL_TITLE = "Common options"
 app = typer.Typer(
     help=_HELP,
     no_args_is_help=True,

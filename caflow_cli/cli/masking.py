@@ -29,7 +29,6 @@ class Masking:
         "--mask FILE|DIR",
         "Mask of the image's size, white where it is to be filled. One file for all images, or a "
         "folder with a mask of each image's stem. Without it, inpaint fills what is transparent.",
-        OUTPUT,
     )
     invert_mask: bool = option("--invert-mask", "Fill what is black in the mask.", OUTPUT)
     mask_as_is: bool = option("--mask-as-is", "Accept a mostly white mask.", OUTPUT)

@@ -19,7 +19,8 @@ from .console import Console
 if TYPE_CHECKING:
     from ..model import CAFlow
 
-SAMPLING, MODEL, OUTPUT, MESSAGES = "Sampling", "Model", "Input and output", "Messages"
+# Titles of groups in `--help`; the options of none are the common ones, and come first.
+SAMPLING, MODEL, OUTPUT = "Sampling", "Model", "Input and output"
 
 
 def option(
@@ -29,7 +30,7 @@ def option(
 
     Args:
         spec: Its names and the placeholder of its value: "--candidates -m M". A flag has none.
-        help, panel: For `--help`: the text, and the title of the group that it is in.
+        help, panel: For `--help`: the text, and the group; a common option is in none.
         default: `...` for an option that must be given. A flag is False.
         settings: More arguments of `typer.Option`.
     """
@@ -104,34 +105,30 @@ Images = Annotated[
         metavar="IMAGE", help="Images, folders, globs in quotes, `-` for stdin, or `example:face`."
     ),
 ]
-MODEL_OPTION = option(
-    "--model ID|PATH|REPO[@REV]",
-    f"Model: {MODEL_NAME[0].lower()}{MODEL_NAME[1:]} Default: the bundled one of the task.",
-    MODEL,
-)
+MODEL_OPTION = option("--model MODEL", f"{MODEL_NAME} Default: the bundled one of the task.")
 _DEVICES = "auto, cpu, cuda, cuda:N or mps; auto never takes mps. Also CAFLOW_DEVICE."
-device_option = partial(option, "--device NAME", _DEVICES, MODEL, envvar="CAFLOW_DEVICE")
-DEVICE = device_option(default="auto")
+device_option = partial(option, "--device NAME", _DEVICES, envvar="CAFLOW_DEVICE")
+DEVICE = device_option(MODEL, default="auto")
 SHARD = option(
     "--shard K/N",
     "Take every N-th input, from the K-th on. Default: RANK + 1 of WORLD_SIZE, if set.",
     MODEL,
 )
 NOISE_SAMPLES = option(
-    "--noise-samples K", "Fixed noise samples; K > 1 gives a standard error.", SAMPLING, default=1
+    "--noise-samples K", "Fixed noise samples; K > 1 gives a standard error.", default=1
 )
 RECURSIVE = option("--recursive -r", "Also search the folders in folders.", OUTPUT)
-OVERWRITE = option("--overwrite", "Replace outputs that exist.", OUTPUT)
-QUIET = option("--quiet -q", "Print only results and errors.", MESSAGES)
+OVERWRITE = option("--overwrite", "Replace outputs that exist.")
+QUIET = option("--quiet -q", "Print only results and errors.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Messages:
     """The options of a command's `Console`."""
 
-    json: bool = option("--json", "Write JSON lines to stdout, each when done.", OUTPUT)
+    json: bool = option("--json", "Write JSON lines to stdout, each when done.")
     quiet: bool = QUIET
-    verbose: bool = option("--verbose -v", "Say more on stderr.", MESSAGES)
+    verbose: bool = option("--verbose -v", "Say more on stderr.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -142,21 +139,19 @@ class Restoration:
         "--tau T",
         "Temperature: lower is smoother, 1 is the model's distribution. 0.9/0.7/0.5 is one value "
         "per scale, finest first. Default: the model's, else 0.5 (colorize 0.85, paired 0.8).",
-        SAMPLING,
     )
     candidates: int | None = option(
         "--candidates -m M",
         "How many. Default: the model's, else 10 (inpaint 30; large results of superres fewer).",
-        SAMPLING,
     )
-    keep: int = option("--keep -n N", "How many of the best to write.", SAMPLING, default=1)
+    keep: int = option("--keep -n N", "How many of the best to write.", default=1)
     rank: str = option(
         "--rank BY",
         "likelihood; consensus: the nearest to all others; or none: by seed.",
         SAMPLING,
         default="likelihood",
     )
-    seed: int = option("--seed S", "Candidate k uses seed S + k.", SAMPLING, default=0)
+    seed: int = option("--seed S", "Candidate k uses seed S + k.", default=0)
     model: str | None = MODEL_OPTION
     device: str = DEVICE
     precision: str = option(
@@ -172,7 +167,6 @@ class Restoration:
     output: str | None = option(
         "--output -o PATH|DIR/|-",
         "File, folder (which mirrors folders), or `-` for stdout. Default: the input's folder.",
-        OUTPUT,
     )
     recursive: bool = RECURSIVE
     overwrite: bool = OVERWRITE

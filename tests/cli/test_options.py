@@ -67,6 +67,17 @@ def test_help_has_an_example_and_loses_no_word_in_brackets(run, words):
         assert not names or one.name in names
 
 
+@pytest.mark.parametrize(("command", "most"), [("superres", 90), ("evaluate", 130)])
+def test_help_is_short_and_begins_with_the_common_options(run, command, most):
+    lines = run(command, "--help").stdout.decode().splitlines()
+    titles = [line.strip("╭╮─ ") for line in lines if line.startswith("╭")]
+    assert len(lines) <= most
+    assert titles[:2] == ["Arguments", "Common options"]
+    shown = "\n".join(lines).partition("Common options")[2].partition("╰")[0]
+    for name in ("--model", "--json", "--help"):
+        assert f" {name} " in shown
+
+
 def test_the_reference_has_every_command_option_and_field():
     command = [sys.executable, ".ci/reference.py"]
     root = Path(__file__).resolve().parents[2]

@@ -20,17 +20,15 @@ from .. import options
 from ..config import source
 from ..console import Console
 from ..evaluation_table import table_lines
-from ..options import OUTPUT, expanded, load_model, option
+from ..options import expanded, load_model, option
 
+_BETTER = {"lower": "lower is better", "higher": "higher is better", "nominal": "no direction"}
 METRIC_HELP = "\n\n".join(
-    f"{m.name}: {m.definition}. Range {m.range}; units {m.units}; "
-    f"{'no direction' if m.better == 'nominal' else f'{m.better} is better'}."
-    for m in METRICS.values()
+    f"{m.name} ({m.units}; {_BETTER[m.better]}): {m.definition}." for m in METRICS.values()
 )
 # Options in panels of the help.
 _model = partial(option, panel="A model on data")
 _network = partial(option, panel="Networks of metrics")
-_METRICS = ", ".join(METRICS)
 _PAPER = ", ".join(name for name, protocol in PROTOCOLS.items() if not protocol.whole)
 _WHOLE = ", ".join(name for name, protocol in PROTOCOLS.items() if protocol.whole)
 
@@ -39,22 +37,22 @@ _WHOLE = ", ".join(name for name, protocol in PROTOCOLS.items() if protocol.whol
 class ModelOnData:
     """A model that samples candidates for the images of a data set."""
 
-    task: str | None = _model("--task T", "Task. Default: the model's.")
-    model: str | None = options.MODEL_OPTION
-    data: str | None = _model(
+    data: str | None = option(
         "--data DATA", "True images, or pairs in A/ and B/: whatever `train --data` takes."
     )
+    task: str | None = option("--task T", "Task. Default: the model's.")
+    model: str | None = options.MODEL_OPTION
     split: str | None = _model(
         "--split NAME", "train, val or test. Default: test/ if there is one, else every image."
     )
     limit: int | None = _model("--limit COUNT", "Only the first COUNT images.")
-    protocol: str | None = _model(
+    protocol: str | None = option(
         "--protocol NAME",
-        f"{_PAPER}: the paper's settings, and its figures beside ours. {_WHOLE}: whole images at "
-        "their own size, beside what is used today (docs/evaluation.md).",
+        f"{_PAPER}: the paper's settings, beside its figures. {_WHOLE}: whole images at their own "
+        "size, beside what is used today (docs/evaluation.md).",
     )
     masks: str | None = _model(
-        "--masks FOLDER|ZIP", "For --protocol repair: masks of damage, white where a hole is."
+        "--masks DATA", "For --protocol repair: masks of damage, white where a hole is."
     )
     tau: str | None = _model(
         "--tau T,…", "Temperatures, or shapes (0.9/0.7/0.5). Default: the model's."
@@ -65,17 +63,19 @@ class ModelOnData:
     keep: str | None = _model(
         "--keep -n N,…", "How many of them, the best by --rank, are measured. Default: 1."
     )
-    rank: str = _model("--rank BY,…", "likelihood, consensus or none.", default="likelihood")
+    rank: str = _model(
+        "--rank BY,…", "likelihood, consensus or none: what chooses them.", default="likelihood"
+    )
     seed: int = _model(
         "--seed S", "Candidate k of image r has seed S + 1,000,003 r + k.", default=0
     )
     noise_samples: int = options.NOISE_SAMPLES
     batch_size: int | None = _model("--batch-size B", "Candidates at a time.")
-    device: str = options.DEVICE
-    save_images: str | None = option("--save-images DIR", "Write the kept candidates.", OUTPUT)
-    report: str | None = option("--report DIR", "Write a gallery, index.html.", OUTPUT)
-    skip_existing: bool = option(
-        "--skip-existing", "Continue an interrupted run in --save-images or --report.", OUTPUT
+    device: str = options.device_option("A model on data", default="auto")
+    save_images: str | None = _model("--save-images DIR", "Write the kept candidates.")
+    report: str | None = option("--report DIR", "Write a gallery, index.html.")
+    skip_existing: bool = _model(
+        "--skip-existing", "Continue an interrupted run in --save-images or --report."
     )
 
 
@@ -94,9 +94,9 @@ class Networks:
         envvar="CAFLOW_FID_WEIGHTS",
     )
     feature_extractor: str = _network(
-        "--feature-extractor NAME|module:factory",
+        "--feature-extractor NAME",
         "Features of fid, kid and coverage: inception, inception-768, inception-192, inception-64, "
-        "alexnet, or your own.",
+        "alexnet, or your own module:factory.",
         default="inception",
     )
 
@@ -115,7 +115,7 @@ def evaluate_command(
     ] = None,
     metric: list[str] | None = option(
         "--metric NAME,…",
-        f"{_METRICS}, or all; see below. Repeatable. Default: lpips,rmse, without lpips if its "
+        "Metrics of the list below, or all. Repeatable. Default: lpips,rmse, without lpips if its "
         "network cannot be had.",
     ),
     reference: str | None = option(

@@ -8,7 +8,7 @@ from ...sampling import Sampling
 from .. import options
 from ..console import Console
 from ..masking import Masking
-from ..options import OUTPUT, SAMPLING, Restoration, expanded, load_model, option
+from ..options import SAMPLING, Restoration, expanded, load_model, option
 
 
 @expanded
@@ -26,7 +26,6 @@ def superres_command(
         "--scale X|WxH",
         "Enlarge X times, such as 2 or 3, or as far as fits into W x H pixels: sampled at the "
         "model's scale, then resized (Lanczos). JSON says score_exact false.",
-        OUTPUT,
     ),
 ) -> None:
     """Enlarge images: draw M candidates, rank them by log-likelihood, write the best N.
@@ -91,7 +90,6 @@ def sample_command(
         "--cond PATH",
         "Image to sample from, such as a sketch, or a folder, or a glob in quotes; `-` for stdin. "
         "May be repeated.",
-        OUTPUT,
         default=...,
     ),
 ) -> None:

@@ -17,7 +17,7 @@ from .. import options
 from ..config import source
 from ..console import Console
 from ..masking import Masking, by_stem, find_masks
-from ..options import OUTPUT, expanded, load_model, option
+from ..options import expanded, load_model, option
 
 if TYPE_CHECKING:
     from ..inputs import InputImage
@@ -30,19 +30,17 @@ class Scoring:
     """The options."""
 
     cond: str = option(
-        "--cond A", "The input image, a folder of inputs, or `example:NAME`.", OUTPUT, default=...
+        "--cond A", "The input image, a folder of inputs, or `example:NAME`.", default=...
     )
     target: str = option(
         "--target B",
         "The image to score, or a folder: `face.png` and `face_superres_01.png` there belong "
         "to `face.jpg` in A.",
-        OUTPUT,
         default=...,
     )
     map: str | None = option(
         "--map FILE",
         "Write a PNG that shows where each target's score comes from, beside 32 samples.",
-        OUTPUT,
     )
     overwrite: bool = options.OVERWRITE
     recursive: bool = options.RECURSIVE

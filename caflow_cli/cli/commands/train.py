@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ...training import RunConfig
     from ...training.log import Event
 
+TRAINING = "Training"  # the title of a group in `--help`
 _PAUSE = 30.0  # seconds between lines, where there is no bar
 _FEW = 20  # validation images; on so many the temperature is chosen
 
@@ -46,34 +47,43 @@ class Run:
     crop: str | None = option(
         "--crop HOW",
         "random: train on random crops of images of any size. Default: whole images, shrunk.",
+        TRAINING,
     )
     task: str | None = option("--task TASK", f"{', '.join(TASK_NAMES)}. Default: superres.")
     preset: str | None = option(
         "--preset P",
         f"Architecture: {', '.join(PRESETS)}. Default: compact; others have the paper's size.",
     )
-    config: str | None = option("--config FILE", "A TOML file like RUN/config.toml.")
+    config: str | None = option("--config FILE", "A TOML file like RUN/config.toml.", TRAINING)
     set: list[str] | None = option(
-        "--set KEY=VALUE", "Set any field, such as optim.lr=0.001. May be repeated."
+        "--set KEY=VALUE", "Set any field, such as optim.lr=0.001. May be repeated.", TRAINING
     )
     init_from: str | None = option(
         "--init-from MODEL",
         "Start from this model's weights. Only the guide of its flow may differ.",
+        TRAINING,
     )
     perceptual_weights: str | None = option(
         "--perceptual-weights FILE",
         "VGG16's trunk for LPIPS. Default: CAFLOW_LPIPS_VGG_WEIGHTS, torch's cache, a download.",
+        TRAINING,
     )
     resume: bool = option("--resume", "Go on with the run in RUN, with its config.")
     minutes: float | None = option("--minutes M", "Budget in minutes.")
     images: int | None = option("--images N", "Budget in images seen.")
-    batch_size: int | None = option("--batch-size B", "Images in a step.")
-    lr: float | None = option("--lr X", "Peak learning rate.")
-    seed: int | None = option("--seed S", "Seed of order, noise and first weights. Default: 0.")
-    device: str | None = options.device_option()  # the config may name one
-    compile: bool = option("--compile", "Compile the flow steps first, which takes minutes.")
+    batch_size: int | None = option("--batch-size B", "Images in a step.", TRAINING)
+    lr: float | None = option("--lr X", "Peak learning rate.", TRAINING)
+    seed: int | None = option(
+        "--seed S", "Seed of order, noise and first weights. Default: 0.", TRAINING
+    )
+    device: str | None = options.device_option(TRAINING)  # the config may name one
+    compile: bool = option(
+        "--compile", "Compile the flow steps first, which takes minutes.", TRAINING
+    )
     checkpoint_activations: bool = option(
-        "--checkpoint-activations", "Use less memory, and a quarter to a half as much time again."
+        "--checkpoint-activations",
+        "Use less memory, and a quarter to a half as much time again.",
+        TRAINING,
     )
 
     @property
