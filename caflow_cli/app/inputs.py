@@ -58,7 +58,7 @@ def read_upload(path: Path, limits: Limits, task: Task) -> Decoded:
         raise CaflowError(
             f"{path.name!r} has more than {limits.megabytes} MB", f"{smaller} --max-megabytes"
         )
-    given = made = stored_size(path.read_bytes(), path.name)
+    given = made = stored_size(path, path.name)
     if not task.needs_mask:
         made = task.model_size(np.broadcast_to(np.uint8(0), (*given, 3)))
     if max(math.prod(given), math.prod(made)) > limits.megapixels * 1e6:

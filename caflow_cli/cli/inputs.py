@@ -6,7 +6,7 @@ import glob
 import os
 import re
 import sys
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..assets import example_path
 from ..errors import CaflowError, check_usage, usage_error
-from ..images import SUFFIXES, Decoded, decode
+from ..images import SUFFIXES, Decoded, decode, stored_size
 from ..paths import exists, is_file, is_folder
 
 if TYPE_CHECKING:
@@ -51,6 +51,13 @@ class InputImage:
             note(f"{self.name}: the first of {image.frames} frames is used")
         return image
 
+    def check(self) -> None:
+        """Open the header. CaflowError (exit 1) if that fails, or if a problem is known."""
+        if self.problem is not None:
+            raise self.problem
+        if self.path is not None:  # stdin can be read only once
+            stored_size(self.path, self.name)
+
 
 def find_inputs(
     arguments: Sequence[str],
@@ -58,6 +65,7 @@ def find_inputs(
     recursive: bool = False,
     aside: Collection[Path] = (),
     note: Note = lambda _: None,
+    detail: Note = lambda _: None,
 ) -> list[InputImage]:
     """The images that arguments name, each once, in their order; `img2` before `img10`.
 
@@ -65,7 +73,8 @@ def find_inputs(
         arguments: As typed.
         recursive: Search the folders in folders too.
         aside: Folders and files of results and masks, which are not taken from a folder.
-        note: Is told what was left out of a folder.
+        note: Is told how many files and folders were left out of a folder.
+        detail: Is told their names.
 
     Raises:
         CaflowError: (exit 2) an argument names no example or matches no file, or all are folders
@@ -81,7 +90,7 @@ def find_inputs(
         for name in names:
             path = Path(name)
             if is_folder(name):
-                sources += _search(path, recursive, hidden, note)
+                sources += _search(path, recursive, hidden, note, detail)
             elif name == "-":
                 sources.append(InputImage(name, None, "stdin"))
             elif name.startswith(_EXAMPLE):
@@ -114,10 +123,12 @@ def _is_glob(argument: str) -> bool:
     return glob.has_magic(argument) and not os.path.lexists(argument)
 
 
-def _search(root: Path, recursive: bool, hidden: Collection[str], note: Note) -> list[InputImage]:
+def _search(
+    root: Path, recursive: bool, hidden: Collection[str], note: Note, detail: Note
+) -> list[InputImage]:
     """The images in a folder, then those of its folders; no link to a folder is followed."""
     found: list[InputImage] = []
-    left_out, top = Counter[str](), Path(os.path.realpath(root))
+    left_out, top = defaultdict[str, list[Path]](list), Path(os.path.realpath(root))
 
     def take(path: Path, problem: CaflowError | None = None) -> None:
         where = path.parent, path.parent.relative_to(root)
@@ -134,19 +145,22 @@ def _search(root: Path, recursive: bool, hidden: Collection[str], note: Note) ->
     for folder, folders, files in os.walk(root, onerror=fail):
         inner = seen(folder, folders)
         folders[:] = [path.name for path in inner if recursive and not path.is_symlink()]
-        left_out["folders"] += len(inner) - len(folders)
+        left_out["folders"] += [path for path in inner if path.name not in folders]
         for path in seen(folder, files):
             # A broken link is reported; a pipe is left out, for it would wait for a writer.
             if path.suffix.lower() in _TAKEN and (is_file(path) or not exists(path)):
                 take(path)
             else:
-                left_out["files of other kinds"] += 1
+                left_out["files of other kinds"].append(path)
     if not found:
         hint = "-r searches its folders too" if left_out["folders"] else "name image files"
         problem = CaflowError(f"no images in the folder {str(root)!r}", hint)
         return [InputImage(str(root), root, root.name, problem=problem)]
-    for what, count in (+left_out).items():
-        note(f"{root}: {what} left out: {count}{' (see -r)' * (what == 'folders')}")
+    for what, paths in left_out.items():
+        if paths:
+            note(f"{root}: {what} left out: {len(paths)}{' (see -r)' * (what == 'folders')}")
+        for path in paths:
+            detail(f"{path}: left out")
     return found
 
 

@@ -172,10 +172,12 @@ class Restoration:
     overwrite: bool = OVERWRITE
     skip_existing: bool = option("--skip-existing", "Keep outputs that exist.", OUTPUT)
     format: str | None = option(
-        "--format F", "png, webp, jpg or tiff. Default: the suffix of -o, else png.", OUTPUT
+        "--format F", "png, webp, jpg, tiff or avif. Default: the suffix of -o, else png.", OUTPUT
     )
     quality: int | None = option(
-        "--quality Q", "Quality of jpg, 1 to 100 (default 95). With it, webp is lossy.", OUTPUT
+        "--quality Q",
+        "Quality of jpg (default 95) and avif (90), 1 to 100. With it, webp is lossy.",
+        OUTPUT,
     )
     no_provenance: bool = option(
         "--no-provenance", "Write no provenance (model, seed, score; XMP) into images.", OUTPUT

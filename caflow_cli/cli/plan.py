@@ -79,7 +79,8 @@ def make_plan(
         if is_dir or (not names_one(inputs) and format_of(file) is None):
             folder, file = file, None
     aside = [Path(path) for path in (folder, mask) if path is not None]
-    found = find_inputs(inputs, recursive=given.recursive, aside=aside, note=console.note)
+    notes = {"note": console.note, "detail": console.detail}
+    found = find_inputs(inputs, recursive=given.recursive, aside=aside, **notes)
     sources = _without_results(found, console.command)
     if len(sources) < len(found):
         console.note(f"{len(found) - len(sources)} earlier results left out")
@@ -127,9 +128,13 @@ def make_plan(
 
 
 def report_undone(job: Job, console: Console) -> None:
-    """Report a job that is not done: planned, skipped, or known to fail."""
-    if job.source.problem is not None:
-        console.failure(job.names, job.source.problem)
+    """Report a job that is not done: planned, skipped, or failing, as headers of files show."""
+    try:
+        for image in () if job.skipped else (job.source, job.mask):
+            if image is not None:
+                image.check()
+    except CaflowError as error:
+        console.failure(job.names, error)
         return
     paths = [str(path) for path in job.outputs]
     if job.skipped and not console.json:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import json
 import logging
+import re
 import sys
 import threading
 import warnings
@@ -22,11 +24,14 @@ from ..errors import CaflowError, ensure
 from .colour import Pixels, fill_transparent, to_srgb
 from .write import DESCRIPTION, PROVENANCE_KEY
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".bmp", ".tif", ".tiff"}
+)
 MAX_BYTES = 3 * 2**27  # of a file
 
 # Named, so that no plugin that starts other programs (EPS) ever reads a file.
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
+_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
+_HEIC = re.compile(rb"....ftyp.{0,48}(hei|hev)[cxms]", re.DOTALL)  # the first bytes, with brands
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
 _SMALLER = "crop or shrink the image first"
@@ -153,13 +158,13 @@ def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels
     return decode(source, name).rgb
 
 
-def stored_size(data: bytes, name: str) -> tuple[int, int]:
+def stored_size(source: str | Path | BinaryIO, name: str | None = None) -> tuple[int, int]:
     """Read height and width of an image from its header, before any turn. No pixel is decoded.
 
     Raises:
         CaflowError: As for `decode`, where the header shows it.
     """
-    image, _ = _open(data, name)
+    image, _ = _open(*_read_source(source, name))
     with image:
         return image.height, image.width
 
@@ -239,9 +244,16 @@ def _open(data: bytes, label: str) -> tuple[Image.Image, int]:
     Raises:
         CaflowError: (exit 1) it is not an image or is damaged, or has too many pixels.
     """
+    is_heic = _HEIC.match(data) is not None
+    if is_heic:
+        try:
+            importlib.import_module("pillow_heif").register_heif_opener()
+        except ImportError as error:
+            message = f"{label!r} is HEIC, which needs pillow-heif"
+            raise CaflowError(message, "pip install pillow-heif, or convert it to JPEG") from error
     try:
         with _quiet_warnings():
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            image = Image.open(io.BytesIO(data), formats=("HEIF",) if is_heic else _FORMATS)
         # Before the pixels: counting pages moves through a TIFF, which then decodes again.
         frames = getattr(image, "n_frames", 1)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -249,10 +261,10 @@ def _open(data: bytes, label: str) -> tuple[Image.Image, int]:
             f"{label!r} has more than {Image.MAX_IMAGE_PIXELS} pixels", _SMALLER
         ) from error
     except UnidentifiedImageError as error:
-        if data.startswith(_MAGIC):
+        if data.startswith(_MAGIC) or data[4:11] == b"ftypavi":
             raise _damaged(label) from error
         raise CaflowError(
-            f"{label!r} is not an image", "convert it to PNG, JPEG, WebP, BMP, TIFF or GIF"
+            f"{label!r} is not an image", "convert it to PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF"
         ) from error
     except Exception as error:  # plugins raise whatever a broken file leads them to
         raise _damaged(label) from error

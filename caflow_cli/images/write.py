@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, features
 from PIL.PngImagePlugin import putchunk
 
 from ..errors import check_usage, ensure
@@ -22,14 +22,15 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
     "webp": (".webp",),
     "jpg": (".jpg", ".jpeg"),
     "tiff": (".tif", ".tiff"),
+    "avif": (".avif",),
 }
 # Of PNG's text chunk; elsewhere the only key of a JSON object in ImageDescription.
 PROVENANCE_KEY = "caflow"
 
 LARGE = 64_000_000  # pixels: of more, only 8-bit values are held at full size
 _STRIP = 2**20  # pixels
-_MAX_SIDE = {"webp": 16383, "jpg": 65500}
-_JPEG_QUALITY = 95
+_MAX_SIDE = {"webp": 16383, "jpg": 65500, "avif": 65535}
+_QUALITY = {"jpg": 95, "avif": 90}  # by default
 DESCRIPTION, _TIFF_XMP = 0x010E, 700  # EXIF and TIFF tags
 _PNG_XMP = "XML:com.adobe.xmp"  # keyword of a text chunk
 # IPTC's digital source type, for other programs: https://cv.iptc.org/newscodes/digitalsourcetype/
@@ -56,12 +57,13 @@ class Encoder:
 
     Attributes:
         format: A key of `FORMATS`.
-        quality: 1 to 100. For JPEG, default 95, always with full colour resolution (4:4:4); a WebP
-            is lossless unless it has one.
+        quality: 1 to 100. For JPEG, default 95, and AVIF, default 90, always with full colour
+            resolution (4:4:4); a WebP is lossless unless it has one.
         provenance: Whether it is written, and XMP beside it.
 
     Raises:
-        CaflowError: (exit 2) unknown format, or the format does not take this quality.
+        CaflowError: (exit 2) unknown format, one that Pillow cannot write here, or one that does
+            not take this quality.
     """
 
     format: str = "png"
@@ -72,6 +74,11 @@ class Encoder:
         known, q = ", ".join(FORMATS), self.quality
         for fits, message, hint in (
             (self.format in FORMATS, f"unknown format {self.format!r}", f"--format {known}"),
+            (
+                self.format != "avif" or bool(features.check("avif")),
+                "this installation of Pillow cannot write AVIF",
+                "pip install -U pillow",
+            ),
             (
                 q is None or self.format in _MAX_SIDE,
                 f"{self.format} is lossless and has no quality",
@@ -89,7 +96,7 @@ class Encoder:
     @property
     def lossless(self) -> bool:
         """Whether decoding returns the same colours."""
-        return self.format != "jpg" and not (self.format == "webp" and self.quality is not None)
+        return self.format not in _QUALITY and (self.format != "webp" or self.quality is None)
 
     @property
     def has_alpha(self) -> bool:
@@ -130,9 +137,11 @@ class Encoder:
         options: dict[str, Any] = {"format": "WEBP", "exif": (exif := Image.Exif())}
         if self.format == "tiff":
             options |= {"format": "TIFF", "compression": "tiff_adobe_deflate"}
-        elif self.format == "jpg":
-            quality = self.quality or _JPEG_QUALITY
-            options |= {"format": "JPEG", "quality": quality, "subsampling": 0, "optimize": True}
+        elif self.format in _QUALITY:
+            options |= {"format": "AVIF", "quality": self.quality or _QUALITY[self.format]}
+            options |= {"subsampling": "4:4:4"}
+            if self.format == "jpg":
+                options |= {"format": "JPEG", "optimize": True}
         elif self.quality is None:
             options |= {"lossless": True, "exact": True}  # also colours of transparent pixels
         else:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..config import HOLE, Config
 from ..errors import ensure
-from .base import Pixels, Place, Task, check_target, pad, resize
+from .base import Pixels, Place, Task, check_target, grey, pad, resize
 from .holes import HoleSource, central_hole, draw_hole
 from .windows import Mask, Window, edge_of, plan_windows
 
@@ -69,11 +69,12 @@ class Inpaint(Task):
         """
         hole = self.hole(image, mask)
         left, found, (side, _) = hole.copy(), [], self.model_size(image)
+        is_grey = not np.ptp(image, axis=-1)[~hole].any()
         whole = self.rim == self.window == 0 and min(hole.shape) >= 2 * self.size
         for window in plan_windows(hole, self._window_side(hole.shape), self.rim, whole):
             own = window.of(left).copy()
             earlier = window.of(hole) & ~own
-            found.append(HoleWindow(window, own, earlier, self.cond_channels, side))
+            found.append(HoleWindow(window, own, earlier, self.cond_channels, side, is_grey))
             window.of(left)[:] = False
         return found
 
@@ -160,6 +161,7 @@ class HoleWindow:
     earlier: Mask  # of the window: what earlier parts have filled
     channels: int  # of the condition
     side: int  # of the model's image
+    is_grey: bool = False  # all known pixels of the image, so that the fill is made grey, too
 
     @property
     def place(self) -> Place:
@@ -191,7 +193,10 @@ class HoleWindow:
         known, cells = self._shrink(window.of(image)), self.cells
         # Outside the hole the sample is only nearly the image, and would show at its edge.
         patch = np.where(cells[..., None], sample[: window.height, : window.width], known)
-        window.of(image)[self.hole] = resize(patch, *self.hole.shape)[self.hole]
+        fill = resize(patch, *self.hole.shape)
+        if self.is_grey:
+            fill = np.repeat(grey(fill)[..., None], 3, 2)
+        window.of(image)[self.hole] = fill[self.hole]
         return image
 
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:

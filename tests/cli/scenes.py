@@ -36,7 +36,7 @@ def pixels(path: str | Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"))
 
 
-def touch(*names: str, data: bytes = b"") -> None:
+def touch(*names: str | Path, data: bytes = b"") -> None:
     """Write files, and the folders that they are in."""
     for name in names:
         Path(name).parent.mkdir(parents=True, exist_ok=True)

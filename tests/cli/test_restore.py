@@ -16,7 +16,7 @@ from caflow_cli.model.density import Density
 
 from .process import assert_refused, caflow
 from .results import lines_of, only_record
-from .scenes import ALPHA, PHOTO, pixels, save, save_mask
+from .scenes import ALPHA, PHOTO, pixels, save, save_mask, touch
 
 
 @pytest.fixture
@@ -175,6 +175,36 @@ def test_one_bad_image_does_not_stop_the_others(run, tmp_path, given):
     assert all((tmp_path / name).read_bytes() == data for name, data in contents.items())
 
 
+def test_a_dry_run_opens_headers_and_a_folder_names_what_it_leaves_out(run, tmp_path, model_file):
+    save(tmp_path / "in" / "1.png", 8, 8)
+    touch(tmp_path / "in" / "2.png", tmp_path / "in" / "notes.txt", data=b"no image")
+    save(tmp_path / "in" / "deep" / "3.png", 8, 8)
+    done = run("superres", "in", "--dry-run", "-v")
+    assert (done.returncode, done.stdout) == (1, b"in/1_superres.png\n")
+    assert done.stderr.decode().splitlines() == [
+        "in: folders left out: 1 (see -r)",
+        "in/deep: left out",
+        "in: files of other kinds left out: 1",
+        "in/notes.txt: left out",
+        "error: 'in/2.png' is not an image",
+        "hint: convert it to PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF",
+    ]
+    assert b"notes.txt" not in run("superres", "in", "--dry-run").stderr
+
+
+def test_a_grey_image_is_filled_with_grey_and_scored_so(run, tmp_path, model_files):
+    image = pixels(save(tmp_path / "x.png", 32, 40))[..., :1].repeat(3, 2)
+    Image.fromarray(image).save(tmp_path / "x.png")
+    mask = ["--mask", save_mask(tmp_path / "m.png", 32, 40), "--model", model_files["inpaint"]]
+    (output,) = only_record(run("inpaint", "x.png", "-m", 1, "--json", *mask))["outputs"]
+    filled = pixels(tmp_path / "x_inpaint.png")
+    assert not np.ptp(filled, axis=-1).any()
+    assert not np.array_equal(filled, image)
+    pair = ["score", "--cond", "x.png", "--target", "x_inpaint.png", "--json", *mask]
+    repeated = only_record(run(*pair))["rank_score"]
+    assert repeated == pytest.approx(output["rank_score"], abs=0.01)
+
+
 def test_sample_takes_any_model_and_asks_for_what_it_needs(run, tmp_path, model_files):
     save(tmp_path / "x.png", 32, 32)
     mask = save_mask(tmp_path / "m.png", 32, 32)
@@ -196,6 +226,7 @@ def test_every_format_is_written_and_scored(run, tmp_path, given, model_file):
         ("a.tiff", [], True),
         ("a.jpg", [], False),
         ("b.webp", ["--quality", 80], False),
+        ("a.avif", [], False),
     ):
         (output,) = only_record(run(*given, "--json", "-o", name, *options))["outputs"]
         assert output["score_exact"] is exact

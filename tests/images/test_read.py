@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import struct
+import sys
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -57,11 +59,16 @@ def test_lossless_formats_come_back(tmp_path, format, options):
             np.testing.assert_array_equal(found, image)
 
 
-def test_jpeg_is_close():
+@pytest.mark.parametrize("format", ["JPEG", "AVIF"])
+def test_lossy_formats_are_close(format):
     flat = np.full((16, 16, 3), (200, 100, 50), np.uint8)
-    assert np.abs(decoded(encoded(flat, "JPEG", quality=95)).astype(int) - flat).max() <= 3
+    assert np.abs(decoded(encoded(flat, format, quality=95)).astype(int) - flat).max() <= 3
+
+
+def test_a_preview_is_no_frame():
+    flat = np.full((16, 16, 3), (200, 100, 50), np.uint8)
     camera = encoded(flat, "MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))])
-    found = decode(io.BytesIO(camera))  # with a preview, which is no frame
+    found = decode(io.BytesIO(camera))
     assert (found.rgb.shape, found.frames) == ((16, 16, 3), 1)
 
 
@@ -279,7 +286,28 @@ def test_the_quality_of_a_jpeg_is_that_of_its_tables(quality, mode):
     assert decode(io.BytesIO(encoded(COLOURS, "PNG"))).quality is None
 
 
-@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"])
+def test_heic_is_read_by_pillow_heif_alone(monkeypatch):
+    """A stand-in for it opens whatever begins as HEIC does, as a PNG after that."""
+    head = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf"
+    data = io.BytesIO(head + encoded(COLOURS))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    error = refusal(data, "phone.heic")
+    assert error.message == "'phone.heic' is HEIC, which needs pillow-heif"
+    assert error.hint.startswith("pip install pillow-heif")
+
+    def register_heif_opener() -> None:
+        def opened(stream, name):
+            return Image.open(io.BytesIO(stream.read()[len(head) :]))
+
+        Image.register_open("HEIF", opened, lambda prefix: prefix[4:8] == b"ftyp")
+
+    module = SimpleNamespace(register_heif_opener=register_heif_opener)
+    monkeypatch.setitem(sys.modules, "pillow_heif", module)
+    data.seek(0)
+    np.testing.assert_array_equal(read_image(data), COLOURS)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF", "GIF"])
 def test_truncated_at_any_length(format):
     data = encoded(np.random.default_rng(4).integers(0, 256, (40, 40, 3), dtype=np.uint8), format)
     for length in range(20, len(data) * 3 // 4, max(1, len(data) // 25)):
