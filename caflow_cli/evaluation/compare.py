@@ -31,14 +31,15 @@ def compare(
     reference: str | Path,
     metrics: str | Sequence[str] = (),
     *,
+    recursive: bool = False,
     weights: Weights = _DEFAULT,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure a set of images against another.
 
-    A set is a folder (with its subfolders), a zip or one image. Images are paired by path without
-    suffix and without the ending that our commands add. Where several belong to one truth, its
-    value is their mean. Two single images are paired whatever their names.
+    A set is a folder, a zip or one image. Images are paired by path without suffix and without the
+    ending that our commands add. Where several belong to one truth, its value is their mean. Two
+    single images are paired whatever their names.
 
     JSON lines of a restoring command stand for the outputs that they name, which belong to the true
     image with the input's name, whatever its suffix and folder.
@@ -48,6 +49,7 @@ def compare(
         reference: A set.
         metrics: Those of `METRICS` that need pairs or sets. Default: rmse, and lpips, which is left
             out, with a note, if its network cannot be had.
+        recursive: Take the images in the folders of folders, too.
         weights: Of LPIPS, FID and KID.
         progress: Called for each image.
 
@@ -59,9 +61,10 @@ def compare(
     chosen, notes = choose_metrics(metrics, _COMPARED), list[str]()
     failed: dict[str, CaflowError] = {}
     with ExitStack() as stack:
-        true = _open(stack, Path(reference))
+        note = notes.append
+        true = _open(stack, Path(reference), recursive, note)
         if isinstance(generated, str | Path):
-            form, made = "sets", _open(stack, Path(generated))
+            form, made = "sets", _open(stack, Path(generated), recursive, note)
             count = len(made)
         else:
             form, lines = "lines", _outputs(generated, failed)
@@ -77,7 +80,8 @@ def compare(
                 else _matched(made, true, str(generated), str(reference))
             )
         if not metrics:
-            chosen, notes = measurable(chosen, weights)
+            chosen, more = measurable(chosen, weights)
+            notes += more
         labels = [name for name in chosen if METRICS[name].needs == "pairs"]
         sets = [name for name in chosen if name not in labels]
         measure = pair_metrics(chosen, weights)
@@ -140,13 +144,16 @@ def compare(
     )
 
 
-def _open(stack: ExitStack, path: Path) -> _Set:
+def _open(stack: ExitStack, path: Path, recursive: bool, note: Callable[[str], object]) -> _Set:
     """Open the images at a path; nothing is decoded yet."""
     if is_file(path) and path.suffix.lower() in SUFFIXES:
         return {path.stem: partial(read_image, path)}
     files = stack.enter_context(open_files(path))
+    members = [one for one in files.members if recursive or is_file(path) or "/" not in one]
+    if left_out := len(files.members) - len(members):
+        note(f"{path}: images in its folders left out: {left_out} (see -r)")
     images: _Set = {}
-    for member in sorted(files.members):
+    for member in sorted(members):
         name = str(PurePosixPath(member).with_suffix(""))
         images[member if name in images else name] = partial(
             lambda one: read_image(io.BytesIO(files.read(one)), name=one), member
@@ -154,7 +161,9 @@ def _open(stack: ExitStack, path: Path) -> _Set:
     check_usage(
         bool(images),
         f"no images in {str(path)!r}",
-        f"give a folder or zip with {', '.join(sorted(SUFFIXES))} files",
+        "-r searches its folders too"
+        if left_out
+        else f"give a folder or zip with {', '.join(sorted(SUFFIXES))} files",
     )
     return images
 

@@ -123,6 +123,7 @@ def evaluate_command(
     ),
     model: ModelOnData,
     networks: Networks,
+    recursive: bool = options.RECURSIVE,
     console: Console,
 ) -> None:
     """Measure a model on data, or images against images.
@@ -154,7 +155,8 @@ def evaluate_command(
 
             from ...evaluation import compare
 
-            evaluation = compare(pair[0], pair[1], metrics, weights=weights, progress=show)
+            shared: dict[str, Any] = {"weights": weights, "progress": show}
+            evaluation = compare(pair[0], pair[1], metrics, recursive=recursive, **shared)
         else:
             values = vars(model).copy()
             name, data, task, device = map(values.pop, ("model", "data", "task", "device"))

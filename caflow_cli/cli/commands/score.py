@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ...errors import EXIT_FAILED, CaflowError, memory_errors, usage_error
+from ...errors import EXIT_FAILED, CaflowError, check_usage, memory_errors, usage_error
 from ...paths import is_folder, without_ending
 from .. import options
 from ..config import source
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ..inputs import InputImage
 
     _Pair = dict[str, InputImage]  # cond, target, and mask if there is one: as JSON names them
+
+_ALIKE = "give both folders images of the same names, whatever their suffixes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +52,14 @@ class Scoring:
     noise_samples: int = options.NOISE_SAMPLES
 
 
-def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = False) -> list[_Pair]:
-    """The pairs to be scored, in the order of the targets.
+def plan_pairs(
+    cond: str, target: str, mask: str | None, *, recursive: bool = False
+) -> tuple[list[_Pair], list[dict[str, str]]]:
+    """The pairs to be scored, in the order of the targets, and the names of images without partner.
 
     A file is the condition of every target. In two folders, a target belongs to the condition with
     its stem, or with its stem without the ending that our commands add (`face_superres_01` belongs
-    to `face`), in a subfolder of the same name.
+    to `face`), in a subfolder of the same name. CaflowError (exit 2) if there is no pair.
     """
     from ..inputs import find_inputs
 
@@ -67,7 +71,7 @@ def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = Fa
     aside = [Path(name) for name in (target, mask) if name is not None]
     conditions = find_inputs([cond], recursive=recursive, aside=aside)
     targets = find_inputs([target], recursive=recursive)
-    matched = conditions * len(targets)
+    matched, alone = conditions * len(targets), list[dict[str, str]]()
     if is_folder(cond):
         known = by_stem(conditions)
         found = [
@@ -75,17 +79,19 @@ def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = Fa
             or known.get((one.inside, without_ending(one.stem) or ""))
             for one in targets
         ]
+        pairs = zip(targets, found, strict=True)
+        alone = [{"cond": cond, "target": one.name} for one, partner in pairs if partner is None]
+        targets = [one for one, partner in zip(targets, found, strict=True) if partner is not None]
         matched = [one for one in found if one is not None]
-        alone = [one for one, partner in zip(targets, found, strict=True) if partner is None]
-        if alone := alone + [one for one in conditions if one not in matched]:
-            names = ", ".join(repr(one.name) for one in alone[:5])
-            hint = "give both folders images of the same names, whatever their suffixes"
-            raise usage_error(f"no partner for {names}", hint)
-    pairs = zip(matched, targets, find_masks(mask, matched), strict=True)
+        alone += [{"cond": one.name, "target": target} for one in conditions if one not in matched]
+        check_usage(
+            bool(matched), f"no image in {target!r} has the name of one in {cond!r}", _ALIKE
+        )
+    masks = find_masks(mask, matched)
     return [
         {"cond": one, "target": other} | ({} if third is None else {"mask": third})
-        for one, other, third in pairs
-    ]
+        for one, other, third in zip(matched, targets, masks, strict=True)
+    ], alone
 
 
 @expanded
@@ -110,7 +116,7 @@ def score_command(
     from ..plan import Claims, Sheet
 
     check_noise_samples(given.noise_samples)
-    pairs = plan_pairs(given.cond, given.target, masking.mask, recursive=given.recursive)
+    pairs, alone = plan_pairs(given.cond, given.target, masking.mask, recursive=given.recursive)
     paths = [image.path for pair in pairs for image in pair.values()]
     for image in pairs[0].values() if len(pairs) == 1 else ():
         if image.path is not None and not os.path.lexists(image.path):  # before PyTorch is imported
@@ -120,6 +126,9 @@ def score_command(
     share = find_shard(given.shard, console, together)
     claims = Claims(path for path in paths if path is not None)
     maps = Sheet("--map", given.map, len(pairs), claims, (given.overwrite, False))
+    for names in () if share.start else alone:
+        name = names["target" if names["cond"] == given.cond else "cond"]
+        console.failure(names, CaflowError(f"no partner for {name!r}", _ALIKE))
     own = pairs[share]
     if not own:
         return
@@ -171,7 +180,7 @@ def score_command(
             with memory_errors("crop both images"):
                 score_pair(pair)
         except CaflowError as error:
-            if len(pairs) == 1 and error.exit_code != EXIT_FAILED:
+            if len(pairs) == 1 and not alone and error.exit_code != EXIT_FAILED:
                 raise
             console.failure(_names(pair), error)
     maps.write(console)

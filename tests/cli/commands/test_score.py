@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from ..process import assert_refused
-from ..results import only_record, records
+from ..results import lines_of, only_record, records
 from ..scenes import save, save_mask
 
 
@@ -68,11 +68,21 @@ def test_folders_are_matched_by_stem_and_results_to_their_inputs(run, tmp_path, 
     assert [line.split("\t")[2] for line in one.stdout.decode().splitlines()] == sorted(written)
 
 
-def test_images_without_a_partner_are_named(run, tmp_path):
+def test_images_without_a_partner_fail_alone(run, tmp_path, model_files):
     for path in ("in/a.png", "in/lonely.png", "out/a.png", "out/stray.png"):
         save(tmp_path / path, 8, 8)
-    result = run("score", "--cond", "in", "--target", "out", "--model", "nowhere")
-    assert_refused(result, 2, "'out/stray.png', 'in/lonely.png'")
+    pair = ["score", "--cond", "in", "--target", "out", "--json", "--model"]
+    done = run(*pair, model_files["colorize"])
+    assert done.returncode == 1
+    assert [(line["cond"], line["target"], line["status"]) for line in lines_of(done)] == [
+        ("in", "out/stray.png", "error"),
+        ("in/lonely.png", "out", "error"),
+        ("in/a.png", "out/a.png", "ok"),
+    ]
+    assert b"error: no partner for 'out/stray.png'\n" in done.stderr
+    (tmp_path / "out" / "a.png").unlink()
+    assert_refused(run(*pair, "nowhere"), 2, "no image in 'out' has the name of one in 'in'")
+    save(tmp_path / "out" / "a.png", 8, 8)
     assert_refused(run("score", "--cond", "in", "--target", "in/a.png"), 2, "is a folder")
     save(tmp_path / "in" / "a.jpg", 8, 8)
     result = run("score", "--cond", "in", "--target", "out")
