@@ -39,6 +39,7 @@ from .records import restored_fields
 _MOST = 32  # neighbouring images that may share a batch
 _HELD = 2**22  # pixels, of all candidates of images that wait for their batch
 _SMALLER = "crop the image"  # where memory does not suffice
+_FACE = 16  # pixels, the side of the inputs that faces-superres-x4 learned and was measured on
 
 
 @dataclass(eq=False)
@@ -144,11 +145,10 @@ class Run:
                 if task.name == "superres" and self.scale is None:
                     typed = f"--scale {self.model.config.task.factor}"
                     check_size(size, False, f"{typed}, for up to 256; or shrink the image before")
-                notes = [task.note(item.seen, item.mask)]
-                is_small = task.name == "superres" and 16 <= height == width <= 20
-                if is_small and self.given.model is None:
-                    notes.append("the size of faces that --model faces-superres-x4 enlarges")
-                for note in filter(None, notes):
+                note = task.note(item.seen, item.mask)
+                if task.name == "superres" and height == width == _FACE and not self.given.model:
+                    note = "if this is an aligned face, try --model faces-superres-x4"
+                if note:
                     self.console.note(f"{job.name}: {note}")
                 item.size = size
         except CaflowError as error:
@@ -223,7 +223,7 @@ class Run:
         if result.diverged:
             console.note(
                 f"{job.name}: {result.diverged} of {result.sampling.candidates} candidates "
-                f"diverged at tau {result.tau}, and are left out"
+                f"diverged at tau {result.tau}, and are left out; a lower --tau avoids that"
             )
         if len(result.kept) < self.sampling.keep:
             message = f"{job.name}: only {len(result.kept)} of {self.sampling.keep} images to keep"

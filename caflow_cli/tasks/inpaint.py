@@ -107,8 +107,8 @@ class Inpaint(Task):
         if not (hole & ~edge_of(hole, _DEPTH)).any():
             return None
         return (
-            f"the hole is more than {2 * _DEPTH} pixels wide, so expect a blur: "
-            "the model learned to fill scratches, dirt and small things"
+            f"the hole is more than {2 * _DEPTH} pixels wide, so expect a blur: the model learned "
+            "to fill scratches, dirt and small things; mask less, or use a tool such as LaMa"
         )
 
     def hole(self, image: Pixels, mask: Pixels | None) -> Mask:

@@ -310,6 +310,17 @@ def test_saturation_scales_what_is_written_and_not_what_is_scored(run, tmp_path,
     assert_refused(run(*given, "--saturation", -1), 2, "--saturation")
 
 
+def test_the_hint_at_a_model_of_faces_is_for_inputs_of_its_size(run, tmp_path):
+    for side in (15, 16, 17):
+        save(tmp_path / f"{side}.png", side, side)
+    inputs = ["15.png", "16.png", "17.png", "-m", 1, "-o", "out/", "--overwrite"]
+    said = run("superres", *inputs).stderr.decode().splitlines()
+    hints = [line for line in said if "face" in line]
+    assert hints == ["16.png: if this is an aligned face, try --model faces-superres-x4"]
+    named = run("superres", *inputs, "--model", "photos-superres-x4").stderr
+    assert b"aligned face" not in named
+
+
 def test_a_resized_image_says_so_and_is_not_scored(run, tmp_path, given):
     Image.new("RGBA", (8, 8), (90, 90, 90, 120)).save(tmp_path / "alpha.png")
     whole = only_record(run(*given, "--json", "-o", "whole.png"))

@@ -23,8 +23,10 @@ from ..evaluation_table import table_lines
 from ..options import expanded, load_model, option
 
 _BETTER = {"lower": "lower is better", "higher": "higher is better", "nominal": "no direction"}
+_MEAN = "; mean over images"  # as most are
 METRIC_HELP = "\n\n".join(
-    f"{m.name} ({m.units}; {_BETTER[m.better]}): {m.definition}." for m in METRICS.values()
+    f"{m.name} ({m.units}; {_BETTER[m.better]}): {m.definition.removesuffix(_MEAN)}."
+    for m in METRICS.values()
 )
 # Options in panels of the help.
 _model = partial(option, panel="A model on data")
@@ -133,7 +135,8 @@ def evaluate_command(
     copy, mean fill) and with the mean of all M candidates, with paired standard errors. --protocol
     sr4, sr4-web, repair and colour measure whole images at their own size.
 
-    On a terminal the results are a table. In a pipe they are tab-separated lines with a header.
+    Values are means over images. On a terminal they are a table, in a pipe tab-separated lines with
+    a header.
 
     Example: caflow evaluate --task superres --data faces.zip --protocol table1 --report out/
     """

@@ -8,7 +8,7 @@ from ...sampling import Sampling
 from .. import options
 from ..console import Console
 from ..masking import Masking
-from ..options import SAMPLING, Restoration, expanded, load_model, option
+from ..options import OUTPUT, SAMPLING, Restoration, expanded, load_model, option
 
 
 @expanded
