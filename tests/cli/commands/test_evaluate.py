@@ -67,7 +67,7 @@ def test_a_damaged_picture_gives_the_rest_and_exit_1(run, true_pictures, model_3
 
 
 def test_folders_against_folders(run, true_pictures):
-    done = run("evaluate", true_pictures, true_pictures, "--metric", "rmse,psnr")
+    done = run("evaluate", true_pictures, true_pictures, "-r", "--metric", "rmse,psnr")
     (row,) = table(done)
     assert row["what"] == "generated"
     assert (float(row["rmse"]), row["psnr"]) == (0.0, "inf")
@@ -103,7 +103,7 @@ def test_a_default_metric_without_its_network_is_left_out(run, true_pictures, mo
     offline = {"TORCH_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}
     test = true_pictures / "test"
     on_data = ("--data", true_pictures, "--model", model_32, "-m", "1", "--limit", "1")
-    for given in ((test, test), on_data):
+    for given in ((test, test, "-r"), on_data):
         done = run("evaluate", *given, "--json", CAFLOW_LPIPS_WEIGHTS="", **offline)
         assert done.returncode == 0, done.stderr
         record = json.loads(done.stdout)
