@@ -25,7 +25,8 @@ def superres_command(
     scale: str | None = option(
         "--scale X|WxH",
         "Enlarge X times, such as 2 or 3, or as far as fits into W x H pixels: sampled at the "
-        "model's scale, then resized (Lanczos). JSON says score_exact false.",
+        "model's scale, then resized (Lanczos). JSON says score_exact false. Has to be typed above "
+        "64 megapixels at the model's scale; there may be 256.",
     ),
 ) -> None:
     """Enlarge images: draw M candidates, rank them by log-likelihood, write the best N.
