@@ -132,14 +132,7 @@ class Page:
         )
         self.text = gr.HTML(elem_id="caflow-text")
         self.brush = gr.Slider(
-            1,
-            100,
-            _BRUSH,
-            step=1,
-            label="Brush, in pixels of the image",
-            buttons=[],
-            visible=False,
-            elem_id="caflow-brush",
+            1, 100, _BRUSH, step=1, label="Brush (pixels)", visible=False, elem_id="caflow-brush"
         )
         self.pixel = gr.State(1.0)  # of the image, in pixels of the canvas
         with gr.Row(elem_id="caflow-inputs"):
@@ -206,13 +199,9 @@ class Page:
         given = [self.image.upload, self.image.clear]
         for change in given:
             change(self._describe, [self.model, self.image], about, **quiet)
+        defaults = [*about, self.tau, self.candidates]
         for change in (self.model.change, self.blocks.load):
-            change(
-                self._choose_model,
-                [self.model, self.image],
-                [*about, self.tau, self.candidates],
-                **quiet,
-            )
+            change(self._choose_model, [self.model, self.image], defaults, **quiet)
         given += [self.model.change, self.example.click, self.other.upload]
         for change in given:
             change(None, None, self.view, js="() => 'Input'", **quiet)
