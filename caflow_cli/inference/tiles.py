@@ -22,7 +22,7 @@ _MOST = 256_000_000
 # apart from those of one piece; 5 leave them within a level (docs/inference.md).
 _MARGIN = 5  # what is dropped along the borders of a tile
 _RAMP = 2  # over which one tile goes over into the next
-_SIDE, _SIDE_OF_LARGE = 1024, 640  # pixels
+_SIDE, _SIDE_OF_LARGE = 1024, 512  # pixels
 _PLACE, _PLACES = 256, 4  # the side of a place in pixels, and how many there are along an axis
 
 Corner = tuple[int, int]  # top and left of a tile
