@@ -13,16 +13,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CaflowError, check_usage, usage_error
+from ..errors import EXIT_FAILED, CaflowError, check_usage, usage_error
 from ..images import Encoder, atomic_write, encode_png, format_of, make_folder, no_file
 from ..paths import exists, is_folder, numbered
 from .inputs import InputImage, find_inputs, find_shard, names_one
-from .masking import find_masks
+from .masking import AUTO, find_masks
+from .options import Files, Restoration
 
 if TYPE_CHECKING:
     from ..tasks import Pixels
     from .console import Console
-    from .options import Restoration
 
 _MOST = 100  # rows of a sheet: more would be too large to look at
 
@@ -57,10 +57,15 @@ class Plan:
     encoder: Encoder
     grid: Sheet
     uncertainty: Sheet
+    mask: Sheet  # its path alone: a mask is written as it is
 
 
 def make_plan(
-    console: Console, inputs: Sequence[str], given: Restoration, mask: str | None = None
+    console: Console,
+    inputs: Sequence[str],
+    given: Files,
+    mask: str | None = None,
+    save_mask: str | None = None,
 ) -> Plan:
     """Find all inputs, name all outputs, and refuse what cannot work: CaflowError (exit 2).
 
@@ -69,6 +74,12 @@ def make_plan(
     earlier results are left out (`face_COMMAND.png` beside `face.png`), and so are the mask and the
     folder of results. Of several processes, each names all outputs, and has the jobs of its share.
     """
+    both = given.output == "-" and console.json
+    check_usage(not both, "-o - and --json both want stdout", "use one of them")
+    keep, sheets = 1, {"--grid": None, "--uncertainty": None, "--save-mask": save_mask}
+    if isinstance(given, Restoration):
+        keep = given.keep
+        sheets |= {"--grid": given.grid, "--uncertainty": given.uncertainty}
     output, existing = given.output, (given.overwrite, given.skip_existing)
     message = "--overwrite and --skip-existing contradict each other"
     check_usage(not all(existing), message, "use one of them")
@@ -87,25 +98,26 @@ def make_plan(
     masks = find_masks(mask, sources)
     read = [one.path for one in (*sources, *masks) if one is not None]
     together = {"stdin": None in read, "-o -": output == "-"}
-    together |= {"--grid": given.grid is not None, "--uncertainty": given.uncertainty is not None}
+    together |= {name: sheet is not None for name, sheet in sheets.items()}
     share = find_shard(given.shard, console, together)
     encoder, count = _encoder(file, given), len(sources)
+    message = f"--save-mask writes one mask, not {count}"
+    check_usage(save_mask is None or count == 1, message, "caflow mask, then --mask DIR")
     if output == "-":
         terminal = sys.stdout is None or sys.stdout.isatty()
         check_usage(not terminal, "-o - would write image bytes to the terminal", "-o FILE")
-        message = f"-o - writes one image, not {count * given.keep}"
-        check_usage(count * given.keep == 1, message, "-n 1 -o -")
+        message = f"-o - writes one image, not {count * keep}"
+        check_usage(count * keep == 1, message, "-n 1 -o -")
         names: list[list[Path]] = [[]]
     elif file is not None:
         message = f"-o {file} is one file for {count} inputs"
         check_usage(count == 1, message, f"-o {file.with_suffix('')}/")
-        names = [numbered(file, given.keep)]
+        names = [numbered(file, keep)]
     else:
-        names = _names(sources, console.command, encoder.suffix, folder, given.keep)
+        names = _names(sources, console.command, encoder.suffix, folder, keep)
     claims = Claims(path for path in read if path is not None)
-    grid = Sheet("--grid", given.grid, count, claims, existing)
-    uncertainty = Sheet("--uncertainty", given.uncertainty, count, claims, existing)
-    may_skip = given.skip_existing and grid.path is uncertainty.path is None  # else all are drawn
+    made = [Sheet(name, sheet, count, claims, existing) for name, sheet in sheets.items()]
+    may_skip = given.skip_existing and all(sheet.path is None for sheet in made)  # else all drawn
     jobs, refused, own = list[Job](), list[CaflowError](), range(count)[share]
     for place, (source, paths) in enumerate(zip(sources, names, strict=True)):
         skipped, problem = False, source.problem
@@ -124,14 +136,23 @@ def make_plan(
         jobs.append(Job(replace(source, problem=problem), paths, skipped, masks[place]))
     if len(refused) == count:  # one read-only folder for all, say
         raise refused[0]
-    return Plan(jobs[share], encoder, grid, uncertainty)
+    return Plan(jobs[share], encoder, *made)
 
 
-def report_undone(job: Job, console: Console) -> None:
-    """Report a job that is not done: planned, skipped, or failing, as headers of files show."""
+def report_failure(job: Job, error: CaflowError, console: Console) -> None:
+    """Report an error of one job; one of another exit code ends all, and is raised."""
+    if error.exit_code != EXIT_FAILED:
+        raise error
+    if job.name not in error.message:
+        error.message = f"{job.name}: {error.message}"
+    console.failure(job.names, error)
+
+
+def report_undone(job: Job, console: Console, status: str = "planned") -> None:
+    """Report a job of which nothing was drawn: planned, skipped, unchanged, or known to fail."""
     try:
         for image in () if job.skipped else (job.source, job.mask):
-            if image is not None:
+            if image not in (None, AUTO):
                 image.check()
     except CaflowError as error:
         console.failure(job.names, error)
@@ -141,13 +162,13 @@ def report_undone(job: Job, console: Console) -> None:
         console.note(f"{job.name}: skipped, {paths[0]} exists")
     fields = {
         **job.names,
-        "status": "skipped" if job.skipped else "planned",
+        "status": "skipped" if job.skipped else status,
         "outputs": [{"rank": rank, "path": path} for rank, path in enumerate(paths, 1)],
     }
     console.result(fields, [] if job.skipped else paths)
 
 
-def write_output(path: Path, data: bytes, given: Restoration) -> bool:
+def write_output(path: Path, data: bytes, given: Files) -> bool:
     """Write one output, whole or not at all. False: the file exists and is kept, as asked for."""
     make_folder(path.parent)
     try:
@@ -195,9 +216,11 @@ def _without_results(sources: list[InputImage], label: str) -> list[InputImage]:
     ]
 
 
-def _encoder(file: Path | None, given: Restoration) -> Encoder:
+def _encoder(file: Path | None, given: Files) -> Encoder:
     named = None if file is None else format_of(file)
-    encoder = Encoder(given.format or named or "png", given.quality, not given.no_provenance)
+    encoder = Encoder(given.format or named or "png")
+    if isinstance(given, Restoration):
+        encoder = Encoder(encoder.format, given.quality, not given.no_provenance)
     if file is not None and named != encoder.format and (named or given.format is None):
         raise usage_error(
             f"the suffix of {str(file)!r} is not that of {given.format or 'an image'}",
