@@ -5,7 +5,7 @@ import time
 from ...errors import CaflowError, memory_errors
 from .. import options
 from ..console import Console
-from ..options import SAMPLING, Files, expanded, option
+from ..options import OUTPUT, Files, expanded, option
 
 
 @expanded
@@ -16,7 +16,7 @@ def mask_command(
     threshold: float = option(
         "--threshold P",
         "Mark what is damaged with more than this probability, between 0 and 1.",
-        SAMPLING,
+        OUTPUT,
         default=0.5,
     ),
 ) -> None:
