@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file
+from scipy import ndimage
 
 from ..assets import ASSETS
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
@@ -19,7 +19,7 @@ from .net import MULTIPLE, DamageNet
 
 __all__ = ["find_damage"]
 
-_GROW = 1  # pixels, around what is found: the soft edge of damage
+_REACH = 0.36  # of the threshold: as far as a region extends that passes the threshold somewhere
 _TILE, _MARGIN = 512, 96  # pixels: sides of what is kept of a tile, and what it sees beyond
 
 
@@ -29,8 +29,8 @@ def find_damage(image: ImageLike, threshold: float = 0.5) -> Pixels:
 
     Args:
         image: A path, a PIL image, or an array, uint8 (H, W, 3) or grey; see `as_image`.
-        threshold: On (0, 1): the probability above which a pixel is damaged. A lower one marks
-            more.
+        threshold: On (0, 1): a region is marked if the net's confidence is above it somewhere, and
+            as far as that is above 0.36 of it. A lower one marks more.
 
     Returns:
         The mask, uint8 (H, W): 255 where the image is damaged, else 0, as `restore` takes it. It is
@@ -47,15 +47,16 @@ def find_damage(image: ImageLike, threshold: float = 0.5) -> Pixels:
         CaflowError: (exit 2) the threshold is out of range. (exit 3) the package lacks the weights.
             Also as for `as_image`.
     """
-    hint = "--threshold 0.5, or another on (0, 1)"
+    hint = "a threshold between 0 and 1, such as 0.5"
     check_usage(0 < threshold < 1, f"the threshold {threshold} is out of range", hint)
-    found = torch.from_numpy(_probability(as_image(image)) > threshold)[None].float()
-    grown = F.max_pool2d(found, 2 * _GROW + 1, 1, _GROW)[0] > 0
-    return np.where(grown.numpy(), np.uint8(255), np.uint8(0))
+    found = _confidence(as_image(image))
+    regions, _ = ndimage.label(found > _REACH * threshold, np.ones((3, 3)))
+    sure = np.unique(regions[found > threshold])
+    return np.where(np.isin(regions, sure[sure > 0]), np.uint8(255), np.uint8(0))
 
 
-def _probability(image: Pixels) -> npt.NDArray[np.float32]:
-    """The probability of damage of each pixel: (H, W), tile by tile."""
+def _confidence(image: Pixels) -> npt.NDArray[np.float32]:
+    """How sure the net is that each pixel is damaged, on (0, 1): (H, W), tile by tile."""
     height, width = image.shape[:2]
     ends = (0, -height % MULTIPLE), (0, -width % MULTIPLE), (0, 0)
     whole = torch.from_numpy(np.pad(image, ends, mode="symmetric")).permute(2, 0, 1)[None]

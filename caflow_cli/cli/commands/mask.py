@@ -14,8 +14,8 @@ def mask_command(
     given: Files,
     console: Console,
     threshold: float = option(
-        "--threshold P",
-        "Mark what is damaged with more than this probability, between 0 and 1.",
+        "--threshold T",
+        "Between 0 and 1: a lower one marks more, and more that is no damage.",
         OUTPUT,
         default=0.5,
     ),
@@ -24,7 +24,7 @@ def mask_command(
 
     `old.jpg` becomes `old_mask.png`, of the same size: white where the image is damaged. Edit it in
     any program, then give it to `caflow inpaint --mask`, or let `--mask auto` find and fill at
-    once. Without damage the mask is black. A lower threshold marks more.
+    once. Without damage the mask is black.
 
     Example: caflow mask old.jpg -o mask.png
     """

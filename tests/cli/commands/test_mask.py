@@ -4,9 +4,8 @@ import io
 
 import numpy as np
 import pytest
+from cracked import cracked
 from PIL import Image
-
-from caflow_cli.assets import example_path
 
 from ..process import assert_refused
 from ..results import lines_of
@@ -15,17 +14,13 @@ from ..scenes import pixels
 
 @pytest.fixture
 def old(tmp_path):
-    """`old.png`, the cat with a light scratch, and where the scratch is."""
-    image = np.array(Image.open(example_path("cat_192")))
-    scratch = np.zeros(image.shape[:2], bool)
-    for x in range(20, 180):
-        scratch[100 + x // 6 : 103 + x // 6, x] = True
-    image[scratch] = 245
+    """`old.png`, with cracks, and where they are."""
+    image, cracks = cracked()
     Image.fromarray(image).save(tmp_path / "old.png")
-    return scratch
+    return cracks
 
 
-def test_a_mask_marks_the_scratch(run, tmp_path, old):
+def test_a_mask_marks_the_cracks(run, tmp_path, old):
     (line,) = lines_of(run("mask", "old.png", "--json"))
     mask = Image.open(tmp_path / "old_mask.png")
     assert mask.mode == "L"
