@@ -152,7 +152,7 @@ def report_undone(job: Job, console: Console, status: str = "planned") -> None:
     """Report a job of which nothing was drawn: planned, skipped, unchanged, or known to fail."""
     try:
         for image in () if job.skipped else (job.source, job.mask):
-            if image not in (None, AUTO):
+            if image is not None and image is not AUTO:
                 image.check()
     except CaflowError as error:
         console.failure(job.names, error)
