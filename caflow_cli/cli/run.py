@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import EXIT_FAILED, CaflowError, check_usage, memory_errors, usage_error
+from ..hub.manifest import load_manifest
 from ..images import Decoded, encode_png
 from ..inference import (
     Candidates,
@@ -32,7 +33,7 @@ from ..sampling import Sampling
 from ..tasks import Pixels, saturate
 from .console import Console
 from .masking import AUTO, Masking
-from .options import Restoration
+from .options import Restoration, load_model
 from .plan import Job, Plan, Scale, report_failure, report_undone, scaled, write_output
 from .records import restored_fields
 
@@ -40,6 +41,7 @@ _MOST = 32  # neighbouring images that may share a batch
 _HELD = 2**22  # pixels, of all candidates of images that wait for their batch
 _SMALLER = "crop the image"  # where memory does not suffice
 _FACE = 16  # pixels, the side of the inputs that faces-superres-x4 learned and was measured on
+_WEB, _GOOD = "web-superres-x4", 90  # enlarges JPEGs below this quality, unless a model is named
 
 
 @dataclass(eq=False)
@@ -47,6 +49,7 @@ class _Item:
     """A job while it is worked on."""
 
     job: Job
+    model: CAFlow
     image: Decoded | None = None
     mask: Pixels | None = None
     seen: Pixels | None = None  # the colours that the model reads
@@ -69,6 +72,7 @@ class Run:
     console: Console
     saturation: float = 1.0  # of what is written
     done: int = 0  # jobs
+    web: CAFlow | None = None  # loaded for the first JPEG that it enlarges
     show: Callable[..., object] = field(init=False)  # updates the progress bar
 
     def all(self) -> None:
@@ -81,7 +85,7 @@ class Run:
             self.model.compile_inference()
         filled = self.sampling.of(self.model.config)
         if self.plan.grid.path or self.plan.uncertainty.path:  # which compare candidates
-            self.sampling = filled
+            self.sampling = replace(self.sampling, candidates=filled.candidates)
         factor = self.model.config.task.factor
         if isinstance(self.scale, float) and self.scale > factor:
             message = f"--scale {self.scale:g} is more than the model's {factor}"
@@ -104,8 +108,10 @@ class Run:
     def _drawn(self) -> Iterator[_Item]:
         """Read and draw jobs; small neighbours that the model draws at one size share a batch."""
         most, told = self.sampling.of(self.model.config).candidates or 1, False
-        for size, items in groupby(map(self._read, self.plan.jobs), lambda item: item.size):
-            m = self.sampling.of(self.model.config, size).candidates or 1
+        for (size, model), items in groupby(
+            map(self._read, self.plan.jobs), lambda item: (item.size, item.model)
+        ):
+            m = self.sampling.of(model.config, size).candidates or 1
             if size is not None and m < most and not told:
                 told, large = True, f"{size[1]}x{size[0]}"
                 self.console.note(f"{large} gets {m} of {most} candidates; -m {most} draws all")
@@ -124,7 +130,7 @@ class Run:
 
     def _read(self, job: Job) -> _Item:
         """Read a job; an error waits for its turn."""
-        item, task = _Item(job), task_of(self.model)
+        item, task = _Item(job, self.model), task_of(self.model)
         try:
             with memory_errors(_SMALLER):
                 if job.skipped:
@@ -133,10 +139,10 @@ class Run:
                 if self.masking is not None and task.needs_mask:
                     item.mask = self.masking.read(job.mask, image, job.name)
                     image = image.opaque() if job.mask is None else image
-                item.image = image
+                item.image, item.model = image, self._model_for(image)
                 if job.mask is AUTO and item.mask is not None and not item.mask.any():
                     return item
-                item.seen = seen_by(self.model, image)
+                item.seen = seen_by(item.model, image)
                 height, width = item.seen.shape[:2]
                 if self.scale is not None:
                     scaled(self.scale, height, width)
@@ -156,6 +162,20 @@ class Run:
                 error.exit_code = EXIT_FAILED
         return item
 
+    def _model_for(self, image: Decoded) -> CAFlow:
+        by_quality = self.console.command == "superres" and not self.given.model
+        if not by_quality or image.quality is None or image.quality >= _GOOD:
+            return self.model
+        if _WEB not in load_manifest():
+            return self.model
+        if self.web is None:
+            self.web = load_model(_WEB, self.given.device)
+            if self.given.compile:
+                self.web.compile_inference()
+            other = f"--model {self.model.identity['id']} takes that one"
+            self.console.note(f"JPEGs of quality below {_GOOD} are enlarged by {_WEB}; {other}")
+        return self.web
+
     def _draw(self, batch: Sequence[_Item]) -> None:
         """Draw candidates for images of one size, together; one by one if one of them fails."""
         images = [item.seen for item in batch if item.seen is not None and item.size is not None]
@@ -169,7 +189,7 @@ class Run:
 
         try:
             with memory_errors(_SMALLER):
-                results = restore_images(self.model, images, self.sampling, masks, step)
+                results = restore_images(batch[0].model, images, self.sampling, masks, step)
         except CaflowError as error:
             if len(batch) == 1:
                 batch[0].error = error
@@ -222,7 +242,7 @@ class Run:
                 console.note(f"{job.name}: {path} exists, and is kept")
         self.plan.grid.add(lambda: grid_row(label, result.tau, result.seen, result.ranked))
         self.plan.uncertainty.add(lambda: uncertainty_chart(label, result.ranked, result.tau))
-        if note := far_note(self.model, result.statistics):
+        if note := far_note(item.model, result.statistics):
             console.note(f"warning: {job.name}: {note}")
         if result.diverged:
             console.note(
