@@ -68,5 +68,6 @@ def far_note(model: CAFlow, values: Statistics) -> str | None:
         return None
     return (
         f"this image is unlike those that {model.identity['id']} learned from: its distance is "
-        f"{distance:.1f}, that of the {images} validation images at most {farthest:.1f}"
+        f"{distance:.1f}, that of the {images} validation images at most {farthest:.1f}; "
+        "if the result is wrong, try another --model"
     )
