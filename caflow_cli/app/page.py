@@ -79,7 +79,9 @@ class Page:
         tasks = self.sessions.models.tasks
         titles = [(f"{id} ({_TASKS[task.name]})", id) for id, task in tasks.items()]
         self.model = gr.Dropdown(titles, value=titles[0][1], label="Model", filterable=False)
-        self.tau = gr.Textbox(label="Temperature", info="or 0.9/0.7/0.5, from the finest scale")
+        self.tau = gr.Textbox(
+            label="Temperature", info="one, or one per scale or latent: 0.9/0.7/0.5"
+        )
         with gr.Row():
             whole: Any = {"precision": 0, "min_width": 80}
             self.candidates = gr.Number(label="Candidates", info="to draw", **whole)

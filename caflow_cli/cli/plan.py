@@ -92,6 +92,7 @@ def make_plan(
     aside = [Path(path) for path in (folder, mask) if path is not None]
     notes = {"note": console.note, "detail": console.detail}
     found = find_inputs(inputs, recursive=given.recursive, aside=aside, **notes)
+    check_usage(sys.stdout is not None, "stdout is closed", "> /dev/null, or leave it open")
     sources = _without_results(found, console.command)
     if len(sources) < len(found):
         console.note(f"{len(found) - len(sources)} earlier results left out")
@@ -104,8 +105,9 @@ def make_plan(
     message = f"--save-mask writes one mask, not {count}"
     check_usage(save_mask is None or count == 1, message, "caflow mask, then --mask DIR")
     if output == "-":
-        terminal = sys.stdout is None or sys.stdout.isatty()
-        check_usage(not terminal, "-o - would write image bytes to the terminal", "-o FILE")
+        check_usage(
+            not sys.stdout.isatty(), "-o - would write image bytes to the terminal", "-o FILE"
+        )
         message = f"-o - writes one image, not {count * keep}"
         check_usage(count * keep == 1, message, "-n 1 -o -")
         names: list[list[Path]] = [[]]

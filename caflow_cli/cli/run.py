@@ -149,7 +149,9 @@ class Run:
                 size = task.model_size(item.seen, item.mask)
                 if task.name == "superres" and self.scale is None:
                     typed = f"--scale {self.model.config.task.factor}"
-                    check_size(size, False, f"{typed}, for up to 256; or shrink the image before")
+                    check_size(
+                        size, False, f"shrink the image, or {typed} if you want one of up to 256"
+                    )
                 note = task.note(item.seen, item.mask)
                 if task.name == "superres" and height == width == _FACE and not self.given.model:
                     note = "if this is an aligned face, try --model faces-superres-x4"

@@ -52,16 +52,16 @@ def as_decoded(image: ImageLike, value_range: tuple[float, float] | None = None)
         return decode(image)
     if isinstance(image, Image.Image):
         return replace(_from_pil(image), format=image.format or "")
+    shape = tuple(getattr(image, "shape", ()))
     if isinstance(image, Tensor):
         values = image.detach().cpu()
         values = values.float() if values.is_floating_point() else values
         image = (values.permute(1, 2, 0) if values.ndim == 3 else values).numpy()
     if not isinstance(image, np.ndarray):
         raise usage_error(f"an image is a {type(image).__name__}", _WANTED)
-    shape = image.shape
     image = image[..., None] if image.ndim == 2 else image
     fits = image.ndim == 3 and image.shape[2] in (1, 3, 4) and image.size > 0
-    check_usage(fits, f"an image is an array of shape {shape}", _WANTED)
+    check_usage(fits, f"an image is of shape {shape}", _WANTED)
     if np.issubdtype(image.dtype, np.floating):
         image = _to_levels(image, value_range)
     check_usage(image.dtype == np.uint8, f"an image is an array of {image.dtype}", _WANTED)

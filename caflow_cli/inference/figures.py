@@ -46,7 +46,7 @@ def grid_row(name: str, tau: Temperature, seen: Pixels, ranked: Sequence[Candida
         return _captioned(thumbnail(image, _CELL), lines, _CELL)
 
     cells = [
-        cell(one.pixels, f"#{one.rank}   k {one.k}", *one.score.summary.split(", "))
+        cell(one.pixels, f"#{one.rank}   seed {one.seed}", *one.score.summary.split(", "))
         for one in ranked
     ]
     lines = [_joined(cells[k : k + _LONGEST], 1) for k in range(0, len(cells), _LONGEST)]
