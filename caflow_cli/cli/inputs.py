@@ -59,6 +59,9 @@ class InputImage:
             stored_size(self.path, self.name)
 
 
+AUTO = InputImage("auto", Path(), "auto")  # in place of a mask: what is found to be damaged
+
+
 def find_inputs(
     arguments: Sequence[str],
     *,

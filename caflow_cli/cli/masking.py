@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from ..config import HOLE
 from ..errors import check_usage, usage_error
 from ..paths import is_folder
-from .inputs import InputImage, find_inputs
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
     from ..images import Decoded
     from ..tasks import Pixels
+    from .inputs import InputImage
 
-AUTO = InputImage("auto", Path(), "auto")  # in place of a mask: what is found to be damaged
 _MOST = 0.5  # share of an image that a hole takes, unless the mask is inverted
 
 
@@ -44,6 +43,7 @@ class Masking:
         import numpy as np
 
         from ..tasks.base import grey
+        from .inputs import AUTO
 
         if mask is AUTO:
             from ..damage import find_damage
@@ -76,6 +76,8 @@ def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImag
     same names. CaflowError (exit 2) if there is no such mask, or not one for each image, or stdin
     is named twice.
     """
+    from .inputs import AUTO, find_inputs  # here, because it imports NumPy
+
     if mask is None or mask == AUTO.name:
         return [AUTO if mask else None] * len(images)
     one = len(images) == 1 and images[0].name != "-"

@@ -156,8 +156,8 @@ class Drawing:
     tau: str | None = option(
         "--tau T",
         "Temperature: lower is smoother, 1 is the model's distribution. 0.9/0.7/0.5 is one value "
-        "per scale, finest first; more values are one per latent. Default: the model's, else 0.5 (colorize "
-        "0.85, paired 0.8).",
+        "per scale, finest first; more values are one per latent. Default: the model's, else 0.5 "
+        "(colorize 0.85, paired 0.8).",
     )
     candidates: int | None = option(
         "--candidates -m M",

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from ..errors import EXIT_FAILED, CaflowError, check_usage, usage_error
 from ..images import Encoder, atomic_write, encode_png, format_of, make_folder, no_file
 from ..paths import exists, is_folder, numbered
-from .inputs import InputImage, find_inputs, find_shard, names_one
-from .masking import AUTO, find_masks
+from .inputs import AUTO, InputImage, find_inputs, find_shard, names_one
+from .masking import find_masks
 from .options import Files, Restoration
 
 if TYPE_CHECKING:

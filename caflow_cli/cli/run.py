@@ -32,7 +32,8 @@ from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Pixels, saturate
 from .console import Console
-from .masking import AUTO, Masking
+from .inputs import AUTO
+from .masking import Masking
 from .options import Restoration, load_model
 from .plan import Job, Plan, Scale, report_failure, report_undone, scaled, write_output
 from .records import restored_fields
