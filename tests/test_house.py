@@ -23,7 +23,7 @@ FLOORS = [
     ["tasks"],
     ["sampling"],
     ["inference"],
-    ["training", "evaluation", "damage"],
+    ["training", "evaluation"],
     ["hub"],
     ["app"],
     ["cli"],

@@ -59,9 +59,6 @@ class InputImage:
             stored_size(self.path, self.name)
 
 
-AUTO = InputImage("auto", Path(), "auto")  # in place of a mask: what is found to be damaged
-
-
 def find_inputs(
     arguments: Sequence[str],
     *,

@@ -132,26 +132,8 @@ class Messages:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Files:
-    """The options of the commands that write images; each field is one, of its name."""
-
-    shard: str | None = SHARD
-    output: str | None = option(
-        "--output -o PATH|DIR/|-",
-        "File, folder (which mirrors folders), or `-` for stdout. Default: the input's folder.",
-    )
-    recursive: bool = RECURSIVE
-    overwrite: bool = OVERWRITE
-    skip_existing: bool = option("--skip-existing", "Keep outputs that exist.", OUTPUT)
-    format: str | None = option(
-        "--format F", "png, webp, jpg, tiff or avif. Default: the suffix of -o, else png.", OUTPUT
-    )
-    dry_run: bool = option("--dry-run", "List what would be written, and stop.", OUTPUT)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """The options of sampling, and of its model."""
+class Restoration:
+    """The options of the commands that restore or draw images; each field is one, of its name."""
 
     tau: str | None = option(
         "--tau T",
@@ -182,12 +164,17 @@ class Drawing:
     compile: bool = option(
         "--compile", "Compile the sampler, which takes minutes: for many images of one size.", MODEL
     )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Restoration(Files, Drawing):
-    """The options of the commands that restore or draw images: in `--help`, `Drawing`'s first."""
-
+    shard: str | None = SHARD
+    output: str | None = option(
+        "--output -o PATH|DIR/|-",
+        "File, folder (which mirrors folders), or `-` for stdout. Default: the input's folder.",
+    )
+    recursive: bool = RECURSIVE
+    overwrite: bool = OVERWRITE
+    skip_existing: bool = option("--skip-existing", "Keep outputs that exist.", OUTPUT)
+    format: str | None = option(
+        "--format F", "png, webp, jpg, tiff or avif. Default: the suffix of -o, else png.", OUTPUT
+    )
     quality: int | None = option(
         "--quality Q",
         "Quality of jpg (default 95) and avif (90), 1 to 100. With it, webp is lossy.",
@@ -202,6 +189,7 @@ class Restoration(Files, Drawing):
     uncertainty: str | None = option(
         "--uncertainty FILE", "Write a PNG of the candidates' standard deviation.", OUTPUT
     )
+    dry_run: bool = option("--dry-run", "List what would be written, and stop.", OUTPUT)
 
 
 def load_model(

@@ -13,16 +13,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import EXIT_FAILED, CaflowError, check_usage, usage_error
+from ..errors import CaflowError, check_usage, usage_error
 from ..images import Encoder, atomic_write, encode_png, format_of, make_folder, no_file
 from ..paths import exists, is_folder, numbered
-from .inputs import AUTO, InputImage, find_inputs, find_shard, names_one
+from .inputs import InputImage, find_inputs, find_shard, names_one
 from .masking import find_masks
-from .options import Files, Restoration
 
 if TYPE_CHECKING:
     from ..tasks import Pixels
     from .console import Console
+    from .options import Restoration
 
 _MOST = 100  # rows of a sheet: more would be too large to look at
 
@@ -57,15 +57,10 @@ class Plan:
     encoder: Encoder
     grid: Sheet
     uncertainty: Sheet
-    mask: Sheet  # its path alone: a mask is written as it is
 
 
 def make_plan(
-    console: Console,
-    inputs: Sequence[str],
-    given: Files,
-    mask: str | None = None,
-    save_mask: str | None = None,
+    console: Console, inputs: Sequence[str], given: Restoration, mask: str | None = None
 ) -> Plan:
     """Find all inputs, name all outputs, and refuse what cannot work: CaflowError (exit 2).
 
@@ -74,12 +69,6 @@ def make_plan(
     earlier results are left out (`face_COMMAND.png` beside `face.png`), and so are the mask and the
     folder of results. Of several processes, each names all outputs, and has the jobs of its share.
     """
-    both = given.output == "-" and console.json
-    check_usage(not both, "-o - and --json both want stdout", "use one of them")
-    keep, sheets = 1, {"--grid": None, "--uncertainty": None, "--save-mask": save_mask}
-    if isinstance(given, Restoration):
-        keep = given.keep
-        sheets |= {"--grid": given.grid, "--uncertainty": given.uncertainty}
     output, existing = given.output, (given.overwrite, given.skip_existing)
     message = "--overwrite and --skip-existing contradict each other"
     check_usage(not all(existing), message, "use one of them")
@@ -99,27 +88,26 @@ def make_plan(
     masks = find_masks(mask, sources)
     read = [one.path for one in (*sources, *masks) if one is not None]
     together = {"stdin": None in read, "-o -": output == "-"}
-    together |= {name: sheet is not None for name, sheet in sheets.items()}
+    together |= {"--grid": given.grid is not None, "--uncertainty": given.uncertainty is not None}
     share = find_shard(given.shard, console, together)
     encoder, count = _encoder(file, given), len(sources)
-    message = f"--save-mask writes one mask, not {count}"
-    check_usage(save_mask is None or count == 1, message, "caflow mask, then --mask DIR")
     if output == "-":
         check_usage(
             not sys.stdout.isatty(), "-o - would write image bytes to the terminal", "-o FILE"
         )
-        message = f"-o - writes one image, not {count * keep}"
-        check_usage(count * keep == 1, message, "-n 1 -o -")
+        message = f"-o - writes one image, not {count * given.keep}"
+        check_usage(count * given.keep == 1, message, "-n 1 -o -")
         names: list[list[Path]] = [[]]
     elif file is not None:
         message = f"-o {file} is one file for {count} inputs"
         check_usage(count == 1, message, f"-o {file.with_suffix('')}/")
-        names = [numbered(file, keep)]
+        names = [numbered(file, given.keep)]
     else:
-        names = _names(sources, console.command, encoder.suffix, folder, keep)
+        names = _names(sources, console.command, encoder.suffix, folder, given.keep)
     claims = Claims(path for path in read if path is not None)
-    made = [Sheet(name, sheet, count, claims, existing) for name, sheet in sheets.items()]
-    may_skip = given.skip_existing and all(sheet.path is None for sheet in made)  # else all drawn
+    grid = Sheet("--grid", given.grid, count, claims, existing)
+    uncertainty = Sheet("--uncertainty", given.uncertainty, count, claims, existing)
+    may_skip = given.skip_existing and grid.path is uncertainty.path is None  # else all are drawn
     jobs, refused, own = list[Job](), list[CaflowError](), range(count)[share]
     for place, (source, paths) in enumerate(zip(sources, names, strict=True)):
         skipped, problem = False, source.problem
@@ -138,23 +126,14 @@ def make_plan(
         jobs.append(Job(replace(source, problem=problem), paths, skipped, masks[place]))
     if len(refused) == count:  # one read-only folder for all, say
         raise refused[0]
-    return Plan(jobs[share], encoder, *made)
+    return Plan(jobs[share], encoder, grid, uncertainty)
 
 
-def report_failure(job: Job, error: CaflowError, console: Console) -> None:
-    """Report an error of one job; one of another exit code ends all, and is raised."""
-    if error.exit_code != EXIT_FAILED:
-        raise error
-    if job.name not in error.message:
-        error.message = f"{job.name}: {error.message}"
-    console.failure(job.names, error)
-
-
-def report_undone(job: Job, console: Console, status: str = "planned") -> None:
-    """Report a job of which nothing was drawn: planned, skipped, unchanged, or known to fail."""
+def report_undone(job: Job, console: Console) -> None:
+    """Report a job that is not done: planned, skipped, or failing, as headers of files show."""
     try:
         for image in () if job.skipped else (job.source, job.mask):
-            if image is not None and image is not AUTO:
+            if image is not None:
                 image.check()
     except CaflowError as error:
         console.failure(job.names, error)
@@ -164,13 +143,13 @@ def report_undone(job: Job, console: Console, status: str = "planned") -> None:
         console.note(f"{job.name}: skipped, {paths[0]} exists")
     fields = {
         **job.names,
-        "status": "skipped" if job.skipped else status,
+        "status": "skipped" if job.skipped else "planned",
         "outputs": [{"rank": rank, "path": path} for rank, path in enumerate(paths, 1)],
     }
     console.result(fields, [] if job.skipped else paths)
 
 
-def write_output(path: Path, data: bytes, given: Files) -> bool:
+def write_output(path: Path, data: bytes, given: Restoration) -> bool:
     """Write one output, whole or not at all. False: the file exists and is kept, as asked for."""
     make_folder(path.parent)
     try:
@@ -218,11 +197,9 @@ def _without_results(sources: list[InputImage], label: str) -> list[InputImage]:
     ]
 
 
-def _encoder(file: Path | None, given: Files) -> Encoder:
+def _encoder(file: Path | None, given: Restoration) -> Encoder:
     named = None if file is None else format_of(file)
-    encoder = Encoder(given.format or named or "png")
-    if isinstance(given, Restoration):
-        encoder = Encoder(encoder.format, given.quality, not given.no_provenance)
+    encoder = Encoder(given.format or named or "png", given.quality, not given.no_provenance)
     if file is not None and named != encoder.format and (named or given.format is None):
         raise usage_error(
             f"the suffix of {str(file)!r} is not that of {given.format or 'an image'}",

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..errors import EXIT_FAILED, CaflowError, check_usage, memory_errors, usage_error
 from ..hub.manifest import load_manifest
-from ..images import Decoded, encode_png
+from ..images import Decoded
 from ..inference import (
     Candidates,
     check_size,
@@ -32,10 +32,9 @@ from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Pixels, saturate
 from .console import Console
-from .inputs import AUTO
 from .masking import Masking
 from .options import Restoration, load_model
-from .plan import Job, Plan, Scale, report_failure, report_undone, scaled, write_output
+from .plan import Job, Plan, Scale, report_undone, scaled, write_output
 from .records import restored_fields
 
 _MOST = 32  # neighbouring images that may share a batch
@@ -101,7 +100,11 @@ class Run:
                     with memory_errors(_SMALLER):
                         self._write(item)
                 except CaflowError as error:
-                    report_failure(item.job, error, self.console)
+                    if error.exit_code != EXIT_FAILED:
+                        raise
+                    if item.job.name not in error.message:
+                        error.message = f"{item.job.name}: {error.message}"
+                    self.console.failure(item.job.names, error)
                 self.done += 1
         for sheet in (self.plan.grid, self.plan.uncertainty):
             sheet.write(self.console)
@@ -141,8 +144,6 @@ class Run:
                     item.mask = self.masking.read(job.mask, image, job.name)
                     image = image.opaque() if job.mask is None else image
                 item.image, item.model = image, self._model_for(image)
-                if job.mask is AUTO and item.mask is not None and not item.mask.any():
-                    return item
                 item.seen = seen_by(item.model, image)
                 height, width = item.seen.shape[:2]
                 if self.scale is not None:
@@ -208,13 +209,8 @@ class Run:
         job, result, image, console = item.job, item.result, item.image, self.console
         if item.error is not None:
             raise item.error
-        if image is None:
+        if result is None or image is None:
             report_undone(job, console)
-            return
-        if self.plan.mask.path is not None and item.mask is not None:
-            write_output(self.plan.mask.path, encode_png(item.mask), self.given)
-        if result is None:
-            self._copy(job, image)
             return
         label, (height, width) = Path(job.name).name, result.kept[0].image.shape[:2]
         drawn, size = (width, height), result.condition.shape[:2]
@@ -262,13 +258,3 @@ class Run:
         exact = encoder.lossless and image.alpha is None and not changed
         fields = restored_fields(result, paths, changed, exact)
         console.result({**job.names, **fields, "elapsed_s": round(item.elapsed, 3)})
-
-    def _copy(self, job: Job, image: Decoded) -> None:
-        """Write an image in which no damage is found as it is."""
-        data = self.plan.encoder.encode(image.rgb, image.alpha)
-        if not job.outputs:
-            self.console.binary(data)
-        for path in job.outputs:
-            write_output(path, data, self.given)
-        self.console.note(f"{job.name}: no damage found")
-        report_undone(job, self.console, "unchanged")
