@@ -15,7 +15,6 @@ import numpy as np
 from PIL import Image
 
 from ..errors import EXIT_FAILED, CaflowError, check_usage, memory_errors, usage_error
-from ..hub.manifest import load_manifest
 from ..images import Decoded
 from ..inference import (
     Candidates,
@@ -169,8 +168,6 @@ class Run:
     def _model_for(self, image: Decoded) -> CAFlow:
         by_quality = self.console.command == "superres" and not self.given.model
         if not by_quality or image.quality is None or image.quality >= _GOOD:
-            return self.model
-        if _WEB not in load_manifest():
             return self.model
         if self.web is None:
             self.web = load_model(_WEB, self.given.device)

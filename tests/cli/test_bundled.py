@@ -46,3 +46,21 @@ def test_every_task_works_offline_with_its_bundled_model(
     again = run("score", "--cond", source, "--target", best["path"], *mask, "--json")
     expected = pytest.approx(best["log_likelihood"], abs=1e-2)
     assert json.loads(again.stdout)["log_likelihood"] == expected
+
+
+def test_jpegs_of_low_quality_get_the_model_of_web_images_with_one_note(run, tmp_path):
+    face = Image.open(example_path("face"))
+    names = {"a.jpg": 60, "b.png": None, "c.jpg": 95, "d.jpg": 85}
+    for name, quality in names.items():
+        face.save(tmp_path / name, **({} if quality is None else {"quality": quality}))
+
+    def models(*options):
+        done = run("superres", *names, "-m", 1, "-o", "out/", "--overwrite", "--json", *options)
+        assert done.returncode == 0, done.stderr
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [one["input"] for one in found] == list(names)
+        return [one["model"]["id"] for one in found], done.stderr.count(b"web-superres-x4")
+
+    web, photos = "web-superres-x4", "photos-superres-x4"
+    assert models() == ([web, photos, photos, web], 1)
+    assert models("--model", photos) == ([photos] * 4, 0)
