@@ -42,13 +42,13 @@ def measure(
     images: int,
     taus: Sequence[float] = TAUS,
     high: int = HIGH_DRAWS,
-    web: bool = False,
+    inputs: str = "clean",
 ) -> dict[str, Any]:
     """Measure a model file on the first images of `test/`; the record of it.
 
     Figures are `{"mean", "standard_error", "count"}` by metric. Candidate k of image r has the seed
     1,000,003 r + k. `taus` are of the curve; `high` samples of as many images are taken at high
-    temperatures. With `web`, inputs are shrunk as web images are. CaflowError if the file is no
+    temperatures. `inputs` are those of `Settings`. CaflowError if the file is no
     model, or data or LPIPS's network cannot be had.
     """
     begun = time.process_time()
@@ -59,7 +59,7 @@ def measure(
 
     def evaluate(what: str, metrics: tuple[str, ...], **settings: Any) -> Evaluation:
         shared = {"split": "test", "limit": images, "weights": Weights(extractor="alexnet")}
-        settings |= {"web": web, **shared}
+        settings |= {"inputs": inputs, **shared}
         return caflow.evaluate(model, data, metrics, progress=_progress(what), **settings)
 
     sets = ("kid", "coverage", "diversity", "calibration")
@@ -77,7 +77,7 @@ def measure(
             point["values"] = _figures(_row(found, CURVE_DRAWS, CURVE_DRAWS))
             point["failed"] = len(found.failed)
         curve.append(point)
-    examples = _examples(model, data, main.images, web)
+    examples = _examples(model, data, main.images, inputs)
     baseline = BASELINES[task_of(model).name]
     return {
         "schema": SCHEMA,
@@ -161,11 +161,11 @@ def _of_images(result: Result) -> dict[str, Any]:
     return {n: value for n, value in figures.items() if n not in ("diversity", "calibration")}
 
 
-def _examples(model: caflow.CAFlow, data: Path, count: int, web: bool) -> list[Example]:
+def _examples(model: caflow.CAFlow, data: Path, count: int, inputs: str) -> list[Example]:
     task, own = task_of(model), model.config.task
     side, role = None if own.native else own.size, "images" if task.derives_condition else "pairs"
     with open_split(data, "test", side, role=role) as reader:
-        return [make_example(task, reader, index, web=web) for index in range(count)]
+        return [make_example(task, reader, index, inputs=inputs) for index in range(count)]
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CaflowError, check_usage, usage_error
+from ..errors import CaflowError, check_usage, ensure, usage_error
 from ..images import Encoder, atomic_write, encode_png, format_of, make_folder, no_file
 from ..paths import exists, is_folder, numbered
 from .inputs import InputImage, find_inputs, find_shard, names_one
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .console import Console
     from .options import Restoration
 
+_LARGEST = 2**28  # pixels of an image that is resized
 _MOST = 100  # rows of a sheet: more would be too large to look at
 
 Scale = float | tuple[int, int]  # a factor, or the width and height of a box to fit into
@@ -183,7 +184,10 @@ def scaled(scale: Scale, height: int, width: int) -> tuple[int, int]:
                 f"the image is {width}x{height}, and does not grow in {box[0]}x{box[1]}",
                 "a larger --scale, or leave it out",
             )
-    return round(scale * width), round(scale * height)
+    wide, high = round(scale * width), round(scale * height)
+    message = f"--scale makes {wide}x{high} of an image of {width}x{height}: too large to write"
+    ensure(wide * high <= _LARGEST, message, "a smaller --scale")
+    return wide, high
 
 
 def _without_results(sources: list[InputImage], label: str) -> list[InputImage]:

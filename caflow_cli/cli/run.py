@@ -148,6 +148,7 @@ class Run:
                 if self.scale is not None:
                     scaled(self.scale, height, width)
                 size = task.model_size(item.seen, item.mask)
+                check_size(size)
                 if task.name == "superres" and self.scale is None:
                     typed = f"--scale {self.model.config.task.factor}"
                     check_size(

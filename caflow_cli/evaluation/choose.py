@@ -85,7 +85,7 @@ def choose_temperature(
     bound says how much of that may be spent on sharpness. A temperature at which samples of some
     images diverged does not count. Without LPIPS's network, and for images that are too small for
     it, the temperature stays the model's own, and only RMSE is measured. The inputs of a model that
-    learned degraded ones (`task.degrade`) are shrunk as web images are.
+    learned degraded ones (`task.degrade`) are degraded as in training, each image always likewise.
 
     Args:
         model: Any model.
@@ -116,7 +116,7 @@ def choose_temperature(
             limit=limit,
             tau=(tau,),
             candidates=(1,),
-            web=model.config.task.degrade == "photo",
+            inputs=model.config.task.degrade,
             weights=weights,
         )
         try:

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from ..tasks import (
     compress,
     grey,
     resize,
+    shrink_as_photo,
 )
 from .metrics.pairs import psnr
 
@@ -57,14 +57,14 @@ def make_example(
     index: int,
     masks: Examples | None = None,
     seed: int = 0,
-    web: bool = False,
+    inputs: str = "clean",
 ) -> Example:
     """Derive the example of an image of a set, whatever others of it are measured.
 
-    For superres, the input is shrunk by Pillow BICUBIC, or by `shrink_as_web`; a side that is no
-    multiple of the factor is cut first. For colorize, the input is Pillow's grey. For inpaint, the
-    central 25 % is masked, or what `damage` cuts out of a mask. For paired, the set holds the
-    input.
+    For superres, the input is shrunk by Pillow BICUBIC, or by `shrink_as_web` or `shrink_as_photo`;
+    a side that is no multiple of the factor is cut first. For colorize, the input is Pillow's grey.
+    For inpaint, the central 25 % is masked, or what `damage` cuts out of a mask. For paired, the
+    set holds the input.
 
     Raises:
         CaflowError: It cannot be read, is too small, or is a pair of two sizes that is taken as it
@@ -80,8 +80,13 @@ def make_example(
                 f"{name!r} is smaller than {task.factor}x{task.factor}", "leave it out of --data"
             )
         truth = np.ascontiguousarray(truth[: task.factor * height, : task.factor * width])
-        shrink = partial(shrink_as_web, index=index) if web else resize
-        return Example(index, name, shrink(truth, height, width), truth)
+        if inputs == "web":
+            small = shrink_as_web(truth, height, width, index)
+        elif inputs == "photo":
+            small = shrink_as_photo(truth, task.factor, np.random.default_rng(index))
+        else:
+            small = resize(truth, height, width)
+        return Example(index, name, small, truth)
     if isinstance(task, Colorize):
         return Example(index, name, np.repeat(grey(truth)[..., None], 3, axis=2), truth)
     if isinstance(task, Inpaint):

@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import usage_error
 from .metrics import read_tables
@@ -35,7 +35,7 @@ class Protocol:
     whole: bool = False  # images keep their size, and the best candidate alone is measured
     baselines: Sequence[str] = ()  # default: the task's
     masks: bool = False  # of damage are needed
-    web: bool = False  # inputs are shrunk as web images are
+    inputs: Literal["clean", "web"] = "clean"  # of superres: how they are shrunk
     factor: int | None = None  # of superres: what the model must have
     # Settings of a paper's table. None: the model's, or everything.
     model: str | None = None  # bundled, made for the table

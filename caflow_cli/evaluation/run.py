@@ -55,7 +55,7 @@ def evaluate(
             first of which is left out, with a note, if its network cannot be had. Or all settings.
         progress: Called after each image.
         settings: Fields of `Settings`: tau, candidates, keep, rank, seed, noise_samples,
-            batch_size, split, limit, protocol, masks, web, weights, save_images, report,
+            batch_size, split, limit, protocol, masks, inputs, weights, save_images, report,
             skip_existing.
             A temperature is a number, or a shape as text or `Temperature`; a sequence
             of them is a sweep. A split that the set does not have is held out by the seed of the
@@ -113,7 +113,7 @@ def evaluate(
         rows = earlier_rows(run, origin, names)
         pairs = pair_metrics(run.metrics, run.weights, model.device)
         features = _Features(run, model.device) if run.sets else None
-        example = partial(make_example, task, reader, masks=masks, seed=run.seed, web=run.web)
+        example = partial(make_example, task, reader, masks=masks, seed=run.seed, inputs=run.inputs)
         measurer = Measurer(model, run, pairs, example)
         failed: dict[int, CaflowError] = {}
         left = [index for index in range(len(names)) if index not in rows]

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ..config import Config, Temperature
 from ..data.split import Split
@@ -49,7 +49,9 @@ class Settings:
     limit: int | None = None  # the first so many images; None: the protocol's, else all
     protocol: Protocol | None = None
     masks: str | Path | None = None  # for a protocol that needs them: folder or zip
-    web: bool = False  # superres: inputs are shrunk as web images are; some protocols set it
+    # superres: inputs are shrunk by BICUBIC, as web images are (protocol sr4-web), or as photos are
+    # in training.
+    inputs: Literal["clean", "web", "photo"] = "clean"
     weights: Weights = field(default_factory=Weights)
     save_images: str | Path | None = None  # folder for the kept candidates
     report: str | Path | None = None  # folder for the gallery, `index.html`
@@ -76,7 +78,7 @@ class Settings:
             "keep": _several(self.keep, "-n", int) or tuple(paper.keep),
             "rank": _several(self.rank, "--rank", str),
             "limit": paper.images if self.limit is None else self.limit,
-            "web": self.web or paper.web,
+            "inputs": paper.inputs if protocol else self.inputs,
         }.items():
             object.__setattr__(self, name, value)
         for rule in self.rank:
@@ -195,7 +197,7 @@ class Settings:
             "seed": self.seed,
             "noise_samples": self.noise_samples,
             "ranks": list(self.rank),
-            **({"web": True} if self.web else {}),
+            **({"inputs": self.inputs} if self.inputs != "clean" else {}),
             **({"fit": True} if self.fit else {}),
         }
 

@@ -77,6 +77,7 @@ def _to_levels(image: np.ndarray[Any, Any], value_range: tuple[float, float] | N
         "value_range=(0, 1), or another",
     )
     low, high = value_range or (0, 1)
+    check_usage(0 < high - low < np.inf, f"value_range is {value_range}", "value_range=(0, 1)")
     levels = (image - low) * (255 / (high - low))
     check_usage(
         bool((abs(levels - 127.5) <= 128).all()),

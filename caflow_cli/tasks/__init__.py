@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import check_usage, usage_error
 from .base import Part, Pixels, Place, Task, as_read, grey, pad, resize
 from .colorize import Colorize, saturate
-from .degradation import compress
+from .degradation import compress, shrink_as_photo
 from .holes import MaskHoles, central_hole
 from .inpaint import HoleWindow, Inpaint
 from .paired import Paired
@@ -40,6 +40,7 @@ __all__ = [
     "pad",
     "resize",
     "saturate",
+    "shrink_as_photo",
     "task_named",
 ]
 

@@ -69,7 +69,7 @@ class Inpaint(Task):
         """
         hole = self.hole(image, mask)
         left, found, (side, _) = hole.copy(), [], self.model_size(image)
-        is_grey = not np.ptp(image, axis=-1)[~hole].any()
+        is_grey = not hole.all() and not np.ptp(image, axis=-1)[~hole].any()
         whole = self.rim == self.window == 0 and min(hole.shape) >= 2 * self.size
         for window in plan_windows(hole, self._window_side(hole.shape), self.rim, whole):
             own = window.of(left).copy()

@@ -1,12 +1,15 @@
 """Protocols: published figures, and runs on whole images, every figure computed again by hand."""
 
 import copy
+import io
 import json
 import sys
 
 import numpy as np
 import pytest
 from helpers import smooth_image
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from caflow_cli.data.examples import open_split
 from caflow_cli.errors import CaflowError
@@ -81,7 +84,8 @@ def test_whole_images_are_restored_as_commands_do(
     with open_split(photos) as reader, open_split(masks) as holes:
         for index in range(3):
             web = protocol == "sr4-web"
-            example = make_example(task, reader, index, holes if given else None, seed=9, web=web)
+            inputs = "web" if web else "clean"
+            example = make_example(task, reader, index, holes if given else None, 9, inputs)
             seed, mask = 9 + 1_000_003 * index, example.mask
             image = restore(model, example.input, 0.7, 3, seed=seed, mask=mask).kept[0].image
             colours.append(colourfulness(task, example, image))
@@ -166,6 +170,15 @@ def test_a_model_of_another_task_or_factor_is_refused(models_32, photos):
 
 
 def test_web_inputs_are_blurred_noisy_and_compressed_alike_each_time():
+    """As the recipe has it: blur of σ 1.6, BICUBIC, noise of σ 4, JPEG 60 with halved chroma."""
+    truth = smooth_image(1, 3, 64, seed=1)[0].permute(1, 2, 0).numpy()
+    blurred = np.rint(gaussian_filter(truth.astype(np.float32), (1.6, 1.6, 0))).astype(np.uint8)
+    small = Image.fromarray(blurred).resize((16, 16), Image.Resampling.BICUBIC)
+    noisy = np.asarray(small) + 4 * np.random.default_rng(3).standard_normal((16, 16, 3))
+    file = io.BytesIO()
+    levels = np.rint(noisy).clip(0, 255).astype(np.uint8)
+    Image.fromarray(levels).save(file, "JPEG", quality=60, subsampling=2)
+    np.testing.assert_array_equal(shrink_as_web(truth, 16, 16, 3), np.asarray(Image.open(file)))
     grey = np.full((64, 64, 3), 128, np.uint8)
     found, again, other = (shrink_as_web(grey, 16, 16, index).astype(float) for index in (3, 3, 4))
     assert np.array_equal(found, again)

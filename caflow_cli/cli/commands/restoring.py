@@ -52,6 +52,7 @@ def colorize_command(
         OUTPUT,
         default=1.0,
         min=0.0,
+        max=10.0,
     ),
 ) -> None:
     """Colorize grey images: draw M candidates, rank them by log-likelihood, write the best N.
