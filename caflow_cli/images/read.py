@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import json
 import logging
@@ -247,7 +246,9 @@ def _open(data: bytes, label: str) -> tuple[Image.Image, int]:
     is_heic = _HEIC.match(data) is not None
     if is_heic:
         try:
-            importlib.import_module("pillow_heif").register_heif_opener()
+            from pillow_heif import register_heif_opener
+
+            register_heif_opener()
         except ImportError as error:
             message = f"{label!r} is HEIC, which needs pillow-heif"
             raise CaflowError(message, "pip install pillow-heif, or convert it to JPEG") from error

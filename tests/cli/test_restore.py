@@ -369,6 +369,6 @@ def test_above_64_megapixels_a_scale_has_to_be_typed(run, tmp_path, model_file):
     Image.new("RGB", (4100, 4000)).save(tmp_path / "b.png")
     refused = run("superres", "a.png", "-m", 1, "--model", model_file)
     assert_refused(refused, 1, "would draw 8400×8000, 67 megapixels: more than 64")
-    assert "hint: --scale 4, for up to 256" in refused.stderr.decode()
+    assert "--scale 4 if you want one of up to 256" in refused.stderr.decode()
     refused = run("superres", "b.png", "-m", 1, "--model", model_file, "--scale", 4)
     assert_refused(refused, 1, "would draw 16400×16000, 262 megapixels: more than 256")
