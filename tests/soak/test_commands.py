@@ -98,7 +98,7 @@ def check_stdout(arguments: list[str], out: bytes, folder: Path) -> None:
         assert all((folder / name).exists() for name in names) or "\n" in "".join(arguments)
 
 
-@examples(6, 3000)
+@examples(4, 3000)
 @given(arguments=command_lines(), stdin=st.sampled_from([b"", b"x", None]))
 def test_any_command_line(given_files, tmp_path, arguments, stdin):
     folder = tmp_path / "work"
