@@ -154,18 +154,10 @@ def padded_size(height: int, width: int, multiple: int) -> tuple[int, int]:
     return height + -height % multiple, width + -width % multiple
 
 
-def resize(
-    image: npt.NDArray[Any],
-    height: int,
-    width: int,
-    box: tuple[float, float, float, float] | None = None,
-) -> npt.NDArray[Any]:
-    """Resize by Pillow BICUBIC: uint8 (H, W, 3) or (H, W), or float32 (H, W), to the same type.
-
-    `box`, (left, top, right, bottom), is what is resized; None: all of the image.
-    """
+def resize(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
+    """Resize by Pillow BICUBIC: uint8 (H, W, 3) or (H, W), or float32 (H, W), to the same type."""
     # `asarray` would be read-only, which torch warns of
-    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC, box))
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def strips(height: int, width: int) -> list[slice]:
