@@ -59,7 +59,7 @@ def test_the_commands_run_one_after_the_other(tmp_path, model_files):
         (tmp_path / path).write_bytes(face)
     Image.open(io.BytesIO(face)).convert("RGB").save(tmp_path / "web.jpg", quality=95)
     for name, example in (("photo.png", "face_64"), ("hole.png", "hole")):
-        Image.open(example_path(example)).resize((32, 32), 0).save(tmp_path / name)
+        Image.open(example_path(example)).resize((16, 16), 0).save(tmp_path / name)
     tasks = {"SUPERRES": "superres", "SCORE": "superres", "INPAINT": "inpaint"}
     env = {f"CAFLOW_{name}_MODEL": str(model_files[task]) for name, task in tasks.items()}
     said = []
