@@ -104,6 +104,8 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         except AttributeError:  # no such stream
             pass
+    if code == EXIT_INTERRUPTED:
+        os._exit(code)  # nobody waits for threads to end, or for PyTorch to be taken to pieces
     sys.exit(code)
 
 
