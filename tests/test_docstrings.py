@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import functools
 import importlib
 import inspect
 from pathlib import Path
@@ -35,7 +36,16 @@ def workplace(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def loads_once():
+    """Several examples load one model, and change nothing of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(caflow_cli, "load", functools.cache(caflow_cli.load))
+        yield
+
+
 @pytest.mark.parametrize("name", sorted(OBJECTS.keys() - SHOWN_ELSEWHERE))
+@pytest.mark.usefixtures("loads_once")
 def test_the_example_runs(name, workplace, monkeypatch):
     monkeypatch.chdir(workplace)
     target = OBJECTS[name]

@@ -72,10 +72,11 @@ def step(model, target, cond):
 
 
 @torch.no_grad()
-def test_it_follows_the_weights_and_the_modules(small_model):
-    model, other = copy.deepcopy(small_model), helpers.data_like_model(small_model.config, 9, SIZE)
+def test_it_follows_the_weights_and_the_modules():
+    config = helpers.small_config(scales=2)
+    model, other = (helpers.data_like_model(config, seed, SMALL) for seed in (3, 9))
     names = list(model.state_dict())
-    target, cond = helpers.image_pair(model, 1, SIZE)
+    target, cond = helpers.image_pair(model, 1, SMALL)
     own, t = model.density, other.density.T
     actnorm = own.T.scales[0].steps[0].affine.actnorm
     seen = set()
@@ -147,8 +148,9 @@ def test_compiled_steps_are_folded_from_their_own_weights(small_model):
 
 def test_a_model_built_in_inference_mode_sees_its_own_weights():
     """Such tensors do not say when they change."""
-    one, other = (helpers.data_like_model(helpers.small_config(), seed, SIZE) for seed in (2, 3))
-    target, cond = helpers.image_pair(one, 1, SIZE)
+    config = helpers.small_config(scales=2)
+    one, other = (helpers.data_like_model(config, seed, SMALL) for seed in (2, 3))
+    target, cond = helpers.image_pair(one, 1, SMALL)
     with torch.inference_mode():
         model = CAFlow(one.config).eval()
         for source in (one, other):
