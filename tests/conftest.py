@@ -1,158 +1,19 @@
-"""Fixtures of all tests; `helpers.py` beside this file can be imported from every one."""
+"""The surroundings of all tests; modules beside this file can be imported from every one."""
 
-import copy
-import gc
 import os
-import sys
-from dataclasses import replace
-from pathlib import Path
 
-import helpers
 import pytest
-import torch
-from fake_opencv import fake_opencv
-from safetensors.torch import save_file
-
-from caflow_cli import devices
-from caflow_cli.config import TaskConfig
-from caflow_cli.images import write_png
-from caflow_cli.model import CAFlow
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One thread for each test process, and for the programs that it starts."""
-    torch.set_num_threads(1)
+    """One thread for each test process, and for the programs that it starts.
+
+    The process that hands out tests to others needs no fixtures: they import PyTorch.
+    """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["CAFLOW_CONFIG"] = os.devnull  # no defaults of whoever runs the tests,
     os.environ["XDG_STATE_HOME"] = os.devnull  # and nothing written for them
     if "soak" in config.option.markexpr.split():
         os.environ.setdefault("CAFLOW_SOAK", "1")  # all of it, not a sample (tests/soak/counts.py)
-
-
-def pytest_collection_finish() -> None:
-    """Look for garbage among what tests make alone, not among all that is imported."""
-    gc.collect()
-    gc.freeze()
-
-
-@pytest.fixture
-def bf16_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """bfloat16 in training also where the processor is slow in it."""
-    monkeypatch.setitem(devices.LACKING, "bf16", set())
-
-
-@pytest.fixture(scope="session")
-def small_model() -> CAFlow:
-    """Three scales and three-channel images, float32. Shared: deepcopy it to change it."""
-    return helpers.data_like_model(helpers.small_config(), seed=2, size=32)
-
-
-@pytest.fixture(scope="session")
-def small_model64(small_model: CAFlow) -> CAFlow:
-    """`small_model` in float64. Shared likewise."""
-    return copy.deepcopy(small_model).double()
-
-
-@pytest.fixture(scope="session")
-def task_models(small_model: CAFlow) -> dict[str, CAFlow]:
-    """A model like `small_model` for every task, 32x32. Shared likewise."""
-    others = ("colorize", "inpaint", "paired")
-    models = {
-        name: helpers.data_like_model(helpers.task_config(name), seed=seed, size=32)
-        for seed, name in enumerate(others, 3)
-    }
-    return {"superres": small_model, **models}
-
-
-@pytest.fixture(scope="session")
-def model_files(
-    task_models: dict[str, CAFlow], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path]:
-    """`task_models` as files, by task."""
-    folder = tmp_path_factory.mktemp("models")
-    for name, model in task_models.items():
-        model.save(folder / f"{name}.safetensors", {"images": 0})
-    return {name: folder / f"{name}.safetensors" for name in task_models}
-
-
-@pytest.fixture(scope="session")
-def model_file(small_model: CAFlow, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`small_model` as a file: superres x4, random weights."""
-    path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    small_model.save(path, {"images": 0})
-    return path
-
-
-@pytest.fixture(scope="session")
-def grey_model() -> CAFlow:
-    """Two scales, a grey condition, and values in its config that are no defaults. Shared."""
-    config = helpers.small_config(scales=2, cond_channels=1)
-    config = replace(config, task=TaskConfig("colorize", tau=0.85, candidates=10))
-    return helpers.data_like_model(config, seed=5, size=16)
-
-
-@pytest.fixture(scope="session")
-def _grey_bytes(grey_model: CAFlow, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("grey") / "model.safetensors"
-    grey_model.save(path, helpers.RECORD)
-    return path.read_bytes()
-
-
-@pytest.fixture
-def grey_file(_grey_bytes: bytes, tmp_path: Path) -> Path:
-    """`grey_model` as a file of this test's own, `model.safetensors`, with `helpers.RECORD`."""
-    path = tmp_path / "model.safetensors"
-    path.write_bytes(_grey_bytes)
-    return path
-
-
-@pytest.fixture(scope="session")
-def models_32(task_models: dict[str, CAFlow]) -> dict[str, CAFlow]:
-    """`task_models`, each of which says that its images are of 32x32."""
-    superres = copy.copy(task_models["superres"])
-    superres.config = helpers.task_config("superres")
-    return {**task_models, "superres": superres}
-
-
-@pytest.fixture(scope="session")
-def true_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five images of 32x32 in `test/`, and in `train/` one that no evaluation may read."""
-    folder = tmp_path_factory.mktemp("pictures")
-    images = helpers.smooth_image(5, 3, 32, seed=8).permute(0, 2, 3, 1).numpy()
-    for name, image in zip(("p0", "p1", "p2", "p3", "sub/p4"), images, strict=True):
-        (folder / "test" / name).parent.mkdir(parents=True, exist_ok=True)
-        write_png(folder / "test" / f"{name}.png", image)
-    (folder / "train").mkdir()
-    write_png(folder / "train" / "other.png", images[0])
-    return folder
-
-
-@pytest.fixture
-def opencv_in_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`fake_opencv` in OpenCV's place, installed or not."""
-    monkeypatch.setitem(sys.modules, "cv2", fake_opencv())
-
-
-@pytest.fixture(scope="session")
-def flat_trunk(tmp_path_factory):
-    """A trunk of AlexNet's shapes whose weights are small and random."""
-    import lpips
-
-    net = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    path = tmp_path_factory.mktemp("lpips") / "trunk.safetensors"
-    generator = torch.Generator().manual_seed(0)
-    save_file(
-        {
-            name: 0.01 * torch.randn(value.shape, generator=generator)
-            for name, value in net.state_dict().items()
-            if name.startswith("net.")
-        },
-        path,
-    )
-    return path
-
-
-@pytest.fixture
-def without_lpips(flat_trunk, monkeypatch):
-    """Where no trunk of LPIPS is at hand, and its values do not matter."""
-    monkeypatch.setenv("CAFLOW_LPIPS_WEIGHTS", str(flat_trunk))
+    if config.option.dist == "no":
+        config.pluginmanager.import_plugin("shared_fixtures")
