@@ -51,12 +51,14 @@ class InputImage:
             note(f"{self.name}: the first of {image.frames} frames is used")
         return image
 
-    def check(self) -> None:
-        """Open the header. CaflowError (exit 1) if that fails, or if a problem is known."""
+    def check(self) -> tuple[int, int] | None:
+        """Open the header: height and width; None of stdin, which can be read only once.
+
+        CaflowError (exit 1) if that fails, or if a problem is known.
+        """
         if self.problem is not None:
             raise self.problem
-        if self.path is not None:  # stdin can be read only once
-            stored_size(self.path, self.name)
+        return None if self.path is None else stored_size(self.path, self.name)
 
 
 def find_inputs(

@@ -133,9 +133,15 @@ def make_plan(
 def report_undone(job: Job, console: Console) -> None:
     """Report a job that is not done: planned, skipped, or failing, as headers of files show."""
     try:
-        for image in () if job.skipped else (job.source, job.mask):
-            if image is not None:
-                image.check()
+        read = () if job.skipped else (job.source, job.mask)
+        sizes = [image.check() for image in read if image is not None]
+        if len(known := [size for size in sizes if size is not None]) == 2:
+            (height, width), (h, w) = known  # before a turn by EXIF, which either may have
+            ensure(
+                {h, w} == {height, width},
+                f"the mask is {w}x{h}, the image {width}x{height}",
+                f"give a mask of {width}x{height}, white where the image is to be filled",
+            )
     except CaflowError as error:
         console.failure(job.names, error)
         return

@@ -193,6 +193,21 @@ def test_a_dry_run_opens_headers_and_a_folder_names_what_it_leaves_out(run, tmp_
     assert b"notes.txt" not in run("superres", "in", "--dry-run").stderr
 
 
+def test_a_dry_run_opens_the_headers_of_masks(run, tmp_path, model_file):
+    save(tmp_path / "in" / "1.png", 8, 12)
+    for name, data, message in (
+        ("good", save_mask(tmp_path / "m.png", 8, 12).read_bytes(), None),
+        ("turned", save_mask(tmp_path / "m.png", 12, 8).read_bytes(), None),  # by EXIF, perhaps
+        ("small", save_mask(tmp_path / "m.png", 8, 8).read_bytes(), "the mask is 8x8, the image"),
+        ("broken", b"no image", "is not an image"),
+    ):
+        touch(tmp_path / "masks" / "1.png", data=data)
+        done = run("inpaint", "in", "--mask", "masks", "--dry-run")
+        assert done.returncode == (message is not None), name
+        assert (message or "") in done.stderr.decode()
+    assert_refused(run("inpaint", "in/1.png", "--mask", "no.png", "--dry-run"), 2, "no mask")
+
+
 def test_a_grey_image_is_filled_with_grey_and_scored_so(run, tmp_path, model_files):
     image = pixels(save(tmp_path / "x.png", 32, 40))[..., :1].repeat(3, 2)
     Image.fromarray(image).save(tmp_path / "x.png")
