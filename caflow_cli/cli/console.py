@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import CaflowError
 from ..version import SCHEMA
@@ -31,12 +32,14 @@ def say(text: str) -> None:
 class Console:
     """The streams of one command."""
 
+    pause: ClassVar[float] = 30.0  # seconds between two lines of progress, where there is no bar
     quiet: bool = False  # drop notes and progress, never errors or results
     verbose: bool = False  # write details, too
     command: str = ""  # as JSON states it: "superres", "models list"
     json: bool = False  # write results as JSON lines, else as text
     failed: bool = field(default=False, init=False)  # an error was written: exit code 1
     _display: Progress | None = field(default=None, init=False)  # that is shown
+    _paced: float = field(default_factory=time.monotonic, init=False)  # when `pace` last wrote
 
     def result(self, fields: Mapping[str, object], lines: Iterable[str] = ()) -> None:
         """Write one result: `fields` as a JSON line, or else the text `lines`."""
@@ -73,6 +76,12 @@ class Console:
         """Write a line to stderr, unless `-q` is given."""
         if not self.quiet:
             say(text)
+
+    def pace(self, text: str) -> None:
+        """Write a note of progress every 30 seconds, where there is no bar."""
+        if not self.live and time.monotonic() - self._paced >= self.pause:
+            self._paced = time.monotonic()
+            self.note(text)
 
     def detail(self, text: str) -> None:
         """Write a line to stderr if `-v` is given."""

@@ -183,11 +183,13 @@ class Run:
         images = [item.seen for item in batch if item.seen is not None and item.size is not None]
         if not images:
             return
-        self.show(description=batch[0].job.name)
+        name, jobs = batch[0].job.name, len(self.plan.jobs)
+        self.show(description=name)
         masks, start = [item.mask for item in batch], time.perf_counter()
 
         def step(done: int, total: int) -> None:
             self.show(completed=self.done + len(batch) * done / total)
+            self.console.pace(f"{self.done} of {jobs} images done; {name}: {done / total:.0%}")
 
         try:
             with memory_errors(_SMALLER):

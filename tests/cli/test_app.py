@@ -15,6 +15,7 @@ from .inprocess import command_paths
 from .process import ENTRY
 
 TRAIN, MODEL = ["train", "--out", "run"], "faces-superres-x4"
+PACED = "from caflow_cli.cli.console import Console; Console.pause = 0; "
 
 
 def test_help_usage_errors_and_what_is_missing_come_without_torch(tmp_path):
@@ -139,6 +140,18 @@ def test_an_interrupt_exits_130_and_leaves_nothing_half_written(
     for path in (tmp_path / "out").iterdir():
         assert path.suffix == ".png"
         Image.open(path).load()
+
+
+@pytest.mark.parametrize(("before", "flags"), [("", []), (PACED, []), (PACED, ["--quiet"])])
+def test_a_long_draw_tells_its_progress_where_no_bar_is_shown(
+    tmp_path, small_picture, model_file, before, flags
+):
+    inputs = several(tmp_path, small_picture, 2)
+    arguments = ["superres", *inputs, "-m", "1", "--model", model_file, *flags]
+    done = forked.run(before + ENTRY, *arguments, cwd=tmp_path)
+    lines = done.stderr.decode().splitlines()
+    assert done.returncode == 0
+    assert lines[-1:] == (["0 of 2 images done; 0.png: 100%"] if before and not flags else [])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX pipes")

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ...training.log import Event
 
 TRAINING = "Training"  # the title of a group in `--help`
-_PAUSE = 30.0  # seconds between lines, where there is no bar
 _FEW = 20  # validation images; on so many the temperature is chosen
 
 
@@ -265,7 +264,7 @@ def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
                 else f"{_number(event['running_bits_per_dim'])} bits/dim"
             )
             progress.update(bar, completed=event["progress"], figures=figures)
-            if not console.live and time.monotonic() - last >= _PAUSE:
+            if not console.live and time.monotonic() - last >= console.pause:
                 last = time.monotonic()
                 say(f"{step}  {event['progress']:.1%}  {figures}")
         elif kind == "validation":
