@@ -53,7 +53,7 @@ def evaluate(
         data: Folder or zip; for paired models with `A/` and `B/`.
         metrics: Names of `METRICS`, or "all". Default: the protocol's, else "lpips" and "rmse", the
             first of which is left out, with a note, if its network cannot be had. Or all settings.
-        progress: Called after each image.
+        progress: Called before the first image, and after each.
         settings: Fields of `Settings`: tau, candidates, keep, rank, seed, noise_samples,
             batch_size, split, limit, protocol, masks, inputs, weights, save_images, report,
             skip_existing.
@@ -117,6 +117,8 @@ def evaluate(
         measurer = Measurer(model, run, pairs, example)
         failed: dict[int, CaflowError] = {}
         left = [index for index in range(len(names)) if index not in rows]
+        if progress is not None:
+            progress(len(rows), len(names))
         step = requests_at_a_time((side, side), max(run.candidates), run.batch_size) if side else 1
         for first in range(0, len(left), step):
             for index, one in measurer.attempt(left[first : first + step]):

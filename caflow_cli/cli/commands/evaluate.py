@@ -148,6 +148,9 @@ def evaluate_command(
 
         def show(done: int, total: int) -> None:  # total 0: unknown
             text = f"{done} images"
+            if model.data is not None and display.tasks[bar].total is None:
+                console.note(f"{total} images to measure" + f", {done} of them done" * (done > 0))
+            console.pace(f"{done} of {total} images" if total else text)
             display.update(bar, completed=done, total=total or None, description=text)
 
         if model.data is None:
