@@ -77,9 +77,10 @@ class Noise:
         """The latents of a tile. Blocks above it are dropped."""
         (top, left), (rows, columns) = corner, shape
         first, last = top // self._rows, (top + rows - 1) // self._rows
-        self._held = {
-            k: self._held[k] if k in self._held else self._draw(k) for k in range(first, last + 1)
-        }
+        self._held = {k: block for k, block in self._held.items() if k >= first}
+        for k in range(first, last + 1):
+            if k not in self._held:
+                self._held[k] = self._draw(k)
         own = []
         for parts in zip(*self._held.values(), strict=True):
             s = self._width // parts[0].shape[2]  # pixels of the side of a latent's cell
@@ -252,12 +253,12 @@ class Conditions:
         image = np.empty((height, width, channels), np.uint8)
         # What is not yet complete of the tiles above: sums of weighted pixels.
         rest = np.zeros((0, width, channels), np.float32)
+        band = np.empty((rows, width, channels), np.float32)
         ends, most = (*tiles.tops[1:], height), 0
         for top, vertical, end in zip(tiles.tops, tiles.weights(0), ends, strict=True):
             for redraws in range(RESAMPLES + 1):
                 steps.total += len(tiles.lefts) if redraws else 0
-                band = np.zeros((rows, width, channels), np.float32)
-                band[: len(rest)] = rest
+                band[: len(rest)], band[len(rest) :] = rest, 0
                 away = self._draw_row(band, row, top, vertical, tau, noise, steps)
                 most = max(most, redraws)
                 if not strict or not away.any():
