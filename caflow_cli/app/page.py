@@ -196,11 +196,12 @@ class Page:
             self.canvas,
             **quiet,
         )
-        self.example.click(self._example, self.model, [self.image, *about], **quiet)
-        self.other.upload(self._give, [self.model, self.other], [self.image, *about], **quiet)
+        taken = [self.image, self.model, *about]
+        self.example.click(self._example, self.model, taken, **quiet)
+        self.other.upload(self._give, [self.model, self.other], taken, **quiet)
         given = [self.image.upload, self.image.clear]
         for change in given:
-            change(self._describe, [self.model, self.image], about, **quiet)
+            change(self._take, [self.model, self.image], [self.model, *about], **quiet)
         defaults = [*about, self.tau, self.candidates]
         for change in (self.model.change, self.blocks.load):
             change(self._choose_model, [self.model, self.image], defaults, **quiet)
@@ -262,8 +263,12 @@ class Page:
         numbers = {self.tau: str(sampling.temperature), self.candidates: sampling.candidates}
         return {**self._describe(model, image), **numbers}
 
+    def _take(self, model: str, path: str | None) -> dict[Any, Any]:
+        chosen = self.sessions.describe(Fields(model, path))["model"]
+        return {self.model: chosen, **self._describe(model, path)}
+
     def _give(self, model: str, path: str) -> dict[Any, Any]:
-        return {self.image: path, **self._describe(model, path)}
+        return {self.image: path, **self._take(model, path)}
 
     def _example(self, model: str) -> dict[Any, Any]:
         return self._give(model, self.sessions.example(model))

@@ -17,7 +17,7 @@ import torch
 from ..assets import example_path
 from ..errors import CaflowError, is_out_of_memory, memory_errors
 from ..hub.manifest import bundled_path, load_manifest
-from ..hub.resolve import load, resolve
+from ..hub.resolve import GOOD, WEB, default_model, load, resolve
 from ..images import Decoded
 from ..inference import thumbnail
 from ..model import CAFlow, read_info
@@ -132,24 +132,31 @@ class Sessions:
 
         Returns:
             `size`, HTML; `canvas`, uint8 or None; `pixel`, the side of a pixel of the image, or of
-            what the model draws from it, in pixels of the canvas.
+            what the model draws from it, in pixels of the canvas; `model`, the id to choose for it.
         """
-        task, nothing = self.models.tasks[fields.model], {"canvas": None, "pixel": 1.0}
+        task, id = self.models.tasks[fields.model], fields.model
+        nothing: Update = {"canvas": None, "pixel": 1.0, "model": id}
         if fields.image is None and task.name != "paired":
             return {"size": "", **nothing}
         try:
-            image = self._below(fields)
+            decoded = self._below(fields)
         except Exception as error:
             return {"size": _error(error), **nothing}
+        image = decoded.rgb
         height, width = image.shape[:2]
         text, factor = f"{width}×{height} pixels", getattr(task, "factor", 1)
         if factor > 1:
             text += f", the result {factor * width}×{factor * height}"
+        if task.name == "superres" and id in (WEB, default_model("superres").id):
+            nothing["model"] = default_model("superres", decoded.quality).id
+            if nothing["model"] == WEB:
+                text += f"; {WEB} enlarges JPEGs of quality below {GOOD}, or choose another model"
         if task.name not in ("inpaint", "paired"):
             return {"size": _line(text), **nothing}
         canvas = thumbnail(image, _CANVAS)
         drawn = task.model_size(image) if task.name == "paired" else (height, width)
-        return {"size": _line(text), "canvas": canvas, "pixel": max(canvas.shape) / max(drawn)}
+        pixel = max(canvas.shape) / max(drawn)
+        return {"size": _line(text), "canvas": canvas, "pixel": pixel, "model": id}
 
     def example(self, model: str) -> str:
         """The path of a bundled image that fits a model."""
@@ -158,7 +165,7 @@ class Sessions:
     def _read(self, fields: Fields) -> tuple[str, Decoded, Pixels | None]:
         task = self.models.tasks[fields.model]
         if task.name == "paired" and any(layer[..., 3].any() for layer in fields.layers):
-            return "map.png", drawn_map(fields.layers, self._below(fields)), None
+            return "map.png", drawn_map(fields.layers, self._below(fields).rgb), None
         if fields.image is None:
             draw = "drop one, draw one" if task.name == "paired" else "drop one"
             raise CaflowError("there is no image", f"{draw}, or take the example")
@@ -166,11 +173,11 @@ class Sessions:
         mask = painted_hole(fields.layers, *image.rgb.shape[:2]) if task.needs_mask else None
         return Path(fields.image).name, image, mask
 
-    def _below(self, fields: Fields) -> Pixels:
+    def _below(self, fields: Fields) -> Decoded:
         """What is painted on: the image, else a white one."""
         if fields.image is None:
-            return self.models.blank(fields.model)
-        return read_upload(Path(fields.image), self.limits, self.models.tasks[fields.model]).rgb
+            return Decoded(self.models.blank(fields.model), None, "")
+        return read_upload(Path(fields.image), self.limits, self.models.tasks[fields.model])
 
     def _run(self, session: str, job: Job, count: int, keep: int) -> Iterator[Update]:
         first, start, shown = len(job.ranked), time.monotonic(), 0.0

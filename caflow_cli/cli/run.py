@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import EXIT_FAILED, CaflowError, check_usage, memory_errors, usage_error
+from ..hub.resolve import GOOD, WEB, default_model
 from ..images import Decoded
 from ..inference import (
     Candidates,
@@ -40,7 +41,6 @@ _MOST = 32  # neighbouring images that may share a batch
 _HELD = 2**22  # pixels, of all candidates of images that wait for their batch
 _SMALLER = "crop the image"  # where memory does not suffice
 _FACE = 16  # pixels, the side of the inputs that faces-superres-x4 learned and was measured on
-_WEB, _GOOD = "web-superres-x4", 90  # enlarges JPEGs below this quality, unless a model is named
 
 
 @dataclass(eq=False)
@@ -167,15 +167,15 @@ class Run:
         return item
 
     def _model_for(self, image: Decoded) -> CAFlow:
-        by_quality = self.console.command == "superres" and not self.given.model
-        if not by_quality or image.quality is None or image.quality >= _GOOD:
+        named = self.console.command != "superres" or self.given.model
+        if named or default_model("superres", image.quality).id != WEB:
             return self.model
         if self.web is None:
-            self.web = load_model(_WEB, self.given.device)
+            self.web = load_model(WEB, self.given.device)
             if self.given.compile:
                 self.web.compile_inference()
             other = f"--model {self.model.identity['id']} takes that one"
-            self.console.note(f"JPEGs of quality below {_GOOD} are enlarged by {_WEB}; {other}")
+            self.console.note(f"JPEGs of quality below {GOOD} are enlarged by {WEB}; {other}")
         return self.web
 
     def _draw(self, batch: Sequence[_Item]) -> None:

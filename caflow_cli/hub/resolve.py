@@ -22,6 +22,7 @@ from .manifest import REINSTALL, Entry, bundled_path, load_manifest
 if TYPE_CHECKING:
     from ..model import CAFlow
 
+WEB, GOOD = "web-superres-x4", 90  # which is for JPEGs below this quality
 WEIGHTS = "model.safetensors"  # as repositories and folders name it
 _REPO = re.compile(r"(?P<repo>\w[\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -38,9 +39,14 @@ class Resolved:
     commit: str | None = None  # of its Hub repository
 
 
-def default_model(task: str) -> Entry:
-    """The model that a task uses if none is named. CaflowError (exit 3) if there is none."""
-    for entry in load_manifest().values():
+def default_model(task: str, quality: float | None = None) -> Entry:
+    """The model that a task uses if none is named, for an image that is a JPEG of that quality, or
+    none: `web-superres-x4` enlarges those below 90. CaflowError (exit 3) if there is none.
+    """
+    entries = load_manifest()
+    if task == "superres" and quality is not None and quality < GOOD:
+        return entries[WEB]
+    for entry in entries.values():
         if entry.task == task and entry.default:
             return entry
     raise CaflowError(

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from caflow_cli.images import decode, read_provenance
 
@@ -348,3 +349,15 @@ def test_other_hosts_and_origins_are_refused(url, headers, status):
         assert answer.status == status, path
         assert (body == b"another host or origin") == (status == 403)
         connection.close()
+
+
+def test_a_jpeg_of_low_quality_chooses_its_model(visitor, small_photo, tmp_path):
+    photo = Image.open(small_photo).convert("RGB")
+    chosen = visitor.page.get_by_label("Model")
+    chosen.click()
+    visitor.page.get_by_role("option", name="photos-superres-x4").click()
+    for name, model in (("60.jpg", "web"), ("95.jpg", "photos"), ("60.jpg", "web")):
+        photo.save(tmp_path / name, quality=int(name[:2]))
+        visitor.page.locator("input[type=file]").first.set_input_files(str(tmp_path / name))
+        visitor.wait(lambda model=model: f"{model}-superres-x4" in chosen.input_value())
+        visitor.page.get_by_label("Remove Image").click()

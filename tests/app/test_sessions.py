@@ -188,7 +188,8 @@ def test_sizes_and_canvases(sessions, photo, small_photo, tmp_path):
     assert found["canvas"] is None
     assert "make 128x128" in sessions.describe(fields("superres", photo))["size"]
     assert sessions.describe(fields("inpaint", photo))["canvas"].shape == (1024, 1024, 3)
-    assert sessions.describe(fields("inpaint")) == {"size": "", "canvas": None, "pixel": 1.0}
+    nothing = sessions.describe(fields("inpaint"))
+    assert (nothing["size"], nothing["canvas"], nothing["pixel"]) == ("", None, 1.0)
     found = sessions.describe(fields("paired"))
     assert "32×32 pixels" in found["size"]
     assert (found["canvas"].min(), found["pixel"]) == (255, 1024 / 32)
@@ -204,6 +205,25 @@ def test_sizes_and_canvases(sessions, photo, small_photo, tmp_path):
     assert "has more than 1 MB" in found["size"]
     for task in ("superres", "colorize", "inpaint", "paired"):
         assert decode(sessions.example(f"{task}.safetensors")).rgb.size
+
+
+@pytest.mark.parametrize(
+    ("quality", "model", "chosen"),
+    [
+        (60, "photos-superres-x4", "web-superres-x4"),
+        (95, "photos-superres-x4", "photos-superres-x4"),
+        (95, "web-superres-x4", "photos-superres-x4"),
+        (60, "faces-superres-x4", "faces-superres-x4"),
+        (60, "photos-colorize", "photos-colorize"),
+    ],
+)
+def test_jpegs_of_low_quality_get_the_model_that_the_command_takes(
+    sessions, small_photo, tmp_path, quality, model, chosen
+):
+    Image.open(small_photo).convert("RGB").save(tmp_path / "x.jpg", quality=quality)
+    found = sessions.describe(Fields(model, str(tmp_path / "x.jpg")))
+    assert found["model"] == chosen
+    assert ("or choose another model" in found["size"]) == (chosen == "web-superres-x4")
 
 
 def test_a_hole_is_what_is_covered_by_half_in_any_layer():
