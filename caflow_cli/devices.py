@@ -22,7 +22,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +178,12 @@ def keep_memory() -> None:
         return
     mallopt(-1, -1)  # M_TRIM_THRESHOLD: hands nothing back
     mallopt(-4, 0)  # M_MMAP_MAX
+
+
+def trim_memory() -> None:
+    """Hand memory that is free, also between what is used, back to the system, if glibc can."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def check_compiler(device: torch.device) -> None:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ..config import Tau
+from ..devices import trim_memory
 from ..flows import standard_normal_log_prob, to_uint8
 from ..images import LARGE
 from ..layers.norms import Moments
@@ -270,6 +271,8 @@ class Conditions:
             with np.errstate(invalid="ignore"):  # where a value is not finite it has diverged
                 image[top:end] = np.floor(done, out=done).clip(0, 255, out=done)
             rest = band[end - top :].copy()
+            if isinstance(self.cond, Unheld):  # the rows of a large image take memory in turn
+                trim_memory()
         return image, most
 
     def _draw_row(

@@ -1,6 +1,7 @@
 """Large images: no more than 8-bit values is held at full size, and results are the same."""
 
 import io
+import tracemalloc
 from functools import partial
 
 import helpers
@@ -45,6 +46,23 @@ def test_what_is_computed_tile_by_tile_is_drawn_and_scored_like_what_is_held(sma
     np.testing.assert_array_equal(one, other)
     scored = Unheld((1, 3, 160, 400), partial(task.part_of_target, image, target))
     assert held.log_prob(to_batch([target])) == unheld.log_prob(scored)
+
+
+def test_beside_the_image_one_row_of_tiles_is_held(small_model):
+    def even(_, own, latents, cond, **more):
+        return torch.full((1, 3, *cond.size), 100.7), torch.zeros(1, dtype=torch.float64)
+
+    size, plan = (1536, 4096), plan_tiles((1536, 4096), 16, 768)
+    assert len(plan.tops) > 2
+    first = small_model.encode_condition(torch.zeros(1, 3, *plan.shape, dtype=torch.uint8))
+    model = helpers.double_of(small_model, decode=even, encode_condition=lambda *_: first)
+    conditions = Conditions(model, torch.zeros(1, 3, *size, dtype=torch.uint8), tiles=plan)
+    tracemalloc.start()  # which NumPy tells what it takes
+    helpers.draw(conditions, 1, [0], 0, 1, strict=False)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    image, row = 3 * size[0] * size[1], 4 * 3 * plan.shape[0] * size[1]
+    assert peak < image + 1.7 * row
 
 
 def test_noise_of_large_images_is_the_same_in_all_tiles_and_renewed_where_it_is_asked(small_model):
