@@ -172,12 +172,9 @@ def keep_memory() -> None:
     By default glibc maps every block above 32 MB anew, and the system zeroes its pages each time: a
     quarter of the time at 1024×1024 pixels. The peak stays. Without glibc this does nothing.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # of another libc, or of Windows
-        return
-    mallopt(-1, -1)  # M_TRIM_THRESHOLD: hands nothing back
-    mallopt(-4, 0)  # M_MMAP_MAX
+    with suppress(AttributeError, OSError, TypeError):  # of another libc, or of Windows
+        ctypes.CDLL(None).mallopt(-1, -1)  # M_TRIM_THRESHOLD: hands nothing back
+        ctypes.CDLL(None).mallopt(-4, 0)  # M_MMAP_MAX
 
 
 def trim_memory() -> None:

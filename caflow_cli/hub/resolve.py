@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..assets import manifest_path
-from ..errors import EXIT_WEIGHTS, CaflowError, ensure
+from ..errors import EXIT_WEIGHTS, CaflowError, ensure, usage_error
 from ..model import CheckpointInfo, read_info
 from ..paths import exists, is_file, sha256_of
 from .manifest import REINSTALL, Entry, bundled_path, load_manifest
@@ -97,6 +97,27 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
     near = difflib.get_close_matches(name, entries, n=1)
     hint = f"--model {near[0]}" if near else "caflow models list"
     raise CaflowError(f"no model {name!r}", hint, EXIT_WEIGHTS)
+
+
+def maker_of(target: str, record: dict[str, Any], default: str | None) -> str | None:
+    """The model that an image's provenance names, else `default`.
+
+    CaflowError (exit 2) if it is gone.
+    """
+    try:
+        name, sha256 = str(record["model"]["id"]), str(record["model"]["sha256"])
+    except (KeyError, TypeError):
+        return default
+    entry = load_manifest().get(name)
+    if entry is not None and entry.sha256 == sha256:
+        return name
+    for one in (default, name if entry is None and "/" in name else None):
+        if one is not None and resolve(one).sha256 == sha256:
+            return one
+    raise usage_error(
+        f"{target!r} was made with model {name!r} ({sha256[:12]}…), which is not found",
+        "--model PATH of that model",
+    )
 
 
 def _check_digest(name: str, digest: str, wanted: str, hint: str) -> None:

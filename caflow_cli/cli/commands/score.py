@@ -7,7 +7,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -134,6 +134,7 @@ def score_command(
         return
 
     from ...devices import select_device
+    from ...hub.resolve import maker_of
     from ...inference import attribution, attribution_chart, score, seen_by, task_of
     from ..records import scored_fields
 
@@ -151,7 +152,7 @@ def score_command(
                     f"score what is written without --{what}",
                 )
         condition, target = read(pair["cond"], console.note), pair["target"].read(console.note)
-        model, mask = load(given.model if typed else _model_for(name, record, given.model)), None
+        model, mask = load(given.model if typed else maker_of(name, record, given.model)), None
         if "mask" in pair or (condition.alpha is not None and task_of(model).needs_mask):
             mask = masking.read(pair.get("mask"), condition, pair["cond"].name)
         seen, samples = seen_by(model, condition), given.noise_samples
@@ -188,24 +189,3 @@ def score_command(
 
 def _names(pair: _Pair) -> dict[str, str]:
     return {key: image.name for key, image in pair.items()}
-
-
-def _model_for(target: str, record: dict[str, Any], default: str | None) -> str | None:
-    """The model that a target's provenance names, else `default`. CaflowError if it is gone."""
-    from ...hub.manifest import load_manifest
-    from ...hub.resolve import resolve
-
-    try:
-        name, sha256 = str(record["model"]["id"]), str(record["model"]["sha256"])
-    except (KeyError, TypeError):
-        return default
-    entry = load_manifest().get(name)
-    if entry is not None and entry.sha256 == sha256:
-        return name
-    for one in (default, name if entry is None and "/" in name else None):
-        if one is not None and resolve(one).sha256 == sha256:
-            return one
-    raise usage_error(
-        f"{target!r} was made with model {name!r} ({sha256[:12]}…), which is not found",
-        "--model PATH of that model",
-    )
