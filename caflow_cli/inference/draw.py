@@ -208,6 +208,8 @@ class Conditions:
                     sums[place] += float(self._model.log_prob(tile, condition, noise_samples))
                     steps.step()
                 del condition  # 0.4 kilobytes a pixel, before that of the next tile is computed
+        if isinstance(self.cond, Unheld):
+            trim_memory()
         return [Nats(value, None) for value in sums]
 
     def _condition(self, row: int, corner: Corner) -> Condition:
