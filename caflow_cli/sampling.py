@@ -49,7 +49,7 @@ class Sampling:
             Temperature.of(self.tau)
         for fits, message, hint in (
             (1 <= m <= SEEDS, f"cannot draw {m} candidates", "-m 10"),
-            (keep >= 1, f"{keep} pictures to keep are too few", "-n 1"),
+            (keep >= 1, f"cannot keep {keep} candidates", "-n 1"),
             (keep <= m, f"cannot keep {keep} of {m} candidates", f"-m {keep} -n {keep}"),
             (0 <= seed <= SEEDS - m, f"seed {seed} is out of range", f"--seed 0 to {SEEDS} - m"),
             (

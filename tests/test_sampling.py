@@ -44,7 +44,7 @@ def test_a_shape_must_fit_the_model_and_may_be_its_own():
         ({"candidates": 2, "keep": 3}, "cannot keep 3 of 2 candidates"),
         ({"candidates": 0}, "cannot draw 0 candidates"),
         ({"candidates": 2**32 + 1}, "cannot draw 4294967297 candidates"),
-        ({"keep": 0}, "0 pictures to keep are too few"),
+        ({"keep": 0}, "cannot keep 0 candidates"),
         ({"seed": -1}, "seed -1 is out of range"),
         ({"seed": 2**32}, "seed 4294967296 is out of range"),
         ({"seed": 2**32 - 4, "candidates": 5}, "seed 4294967292 is out of range"),

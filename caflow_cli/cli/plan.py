@@ -105,6 +105,8 @@ def make_plan(
         names = [numbered(file, given.keep)]
     else:
         names = _names(sources, console.command, encoder.suffix, folder, given.keep)
+        if None in read and not console.json and not sys.stdout.isatty():
+            console.note("stdout gets the names of files; -o - writes the image of stdin there")
     claims = Claims(path for path in read if path is not None)
     grid = Sheet("--grid", given.grid, count, claims, existing)
     uncertainty = Sheet("--uncertainty", given.uncertainty, count, claims, existing)

@@ -117,7 +117,9 @@ class Run:
             m = self.sampling.of(model.config, size).candidates or 1
             if size is not None and m < most and not told:
                 told, large = True, f"{size[1]}x{size[0]}"
-                self.console.note(f"{large} gets {m} of {most} candidates; -m {most} draws all")
+                self.console.note(
+                    f"{large}: {m} of {most} candidates, for its size; -m {most} draws {most}"
+                )
             together = 1 if size is None or self.given.compile else requests_at_a_time(size, m)
             batch, held = list[_Item](), 0
             for item in items:
@@ -174,7 +176,7 @@ class Run:
             self.web = load_model(WEB, self.given.device)
             if self.given.compile:
                 self.web.compile_inference()
-            other = f"--model {self.model.identity['id']} takes that one"
+            other = f"override with --model {self.model.identity['id']}"
             self.console.note(f"JPEGs of quality below {GOOD} are enlarged by {WEB}; {other}")
         return self.web
 

@@ -67,7 +67,7 @@ def far_note(model: CAFlow, values: Statistics) -> str | None:
     if not distance > _FAR * farthest:
         return None
     return (
-        f"this image is unlike those that {model.identity['id']} learned from: its distance is "
-        f"{distance:.1f}, that of the {images} validation images at most {farthest:.1f}; "
+        f"this image is unlike those that {model.identity['id']} learned from: the distance of its "
+        f"statistics is {distance:.1f}, of the {images} validation images at most {farthest:.1f}; "
         "if the result is wrong, try another --model"
     )

@@ -142,6 +142,12 @@ def test_formats():
     assert "lossless" in refusal("x.png", quality=90)
 
 
+def test_a_note_says_that_stdout_gets_names_of_files(capsys):
+    for options, noted in (({}, True), ({"output": "out.png"}, False)):
+        planned("-", **options)
+        assert ("-o - writes the image" in capsys.readouterr().err) == noted
+
+
 def test_one_file_or_stdout_takes_one_image(monkeypatch):
     (job,) = planned("x.png", output="-", format="jpg").jobs
     assert job.outputs == []

@@ -131,7 +131,7 @@ def test_large_images_get_fewer_candidates_unless_it_is_typed(run, tmp_path, giv
     command = ["superres", "x.png", "a.png", "b.png", "--json", *given[4:]]
     done = run(*command, "-o", "open/")
     assert [line["params"]["candidates"] for line in lines_of(done)] == [10, 9, 9]
-    assert done.stderr == b"288x272 gets 9 of 10 candidates; -m 10 draws all\n"
+    assert done.stderr == b"288x272: 9 of 10 candidates, for its size; -m 10 draws 10\n"
     environment = {"CAFLOW_SUPERRES_CANDIDATES": "1"}
     done = run(*command, "-o", "configured/", **environment)
     assert [line["params"]["candidates"] for line in lines_of(done)] == [1, 1, 1]

@@ -31,7 +31,9 @@ def test_the_reference_describes_itself(small_model):
     assert all(far_note(model, one) is None for one in values)
     far = domain["mean"] + 3 * np.array(domain["deviation"])
     note = far_note(model, far)
-    assert note.startswith("this image is unlike those that m learned from: its distance is 3.0,")
+    assert note.startswith(
+        "this image is unlike those that m learned from: the distance of its statistics is 3.0,"
+    )
     assert describe_domain(small_model, conditions[:1]) is None
 
 
