@@ -12,6 +12,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .config import Config as Config
+    from .damage import find_damage as find_damage
     from .errors import CaflowError as CaflowError
     from .evaluation import evaluate as evaluate
     from .hub.resolve import load as load
@@ -33,6 +34,7 @@ _HOMES = {
     "RunConfig": ".training",
     "Score": ".inference",
     "evaluate": ".evaluation",
+    "find_damage": ".damage",
     "load": ".hub.resolve",
     "restore": ".inference",
     "score": ".inference",

@@ -23,7 +23,7 @@ FLOORS = [
     ["tasks"],
     ["sampling"],
     ["inference"],
-    ["training", "evaluation"],
+    ["training", "evaluation", "damage"],
     ["hub"],
     ["app"],
     ["cli"],

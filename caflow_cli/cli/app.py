@@ -12,6 +12,7 @@ from ..errors import EXIT_INTERRUPTED, CaflowError, is_out_of_memory
 from ..version import __version__
 from .commands.app import app_command
 from .commands.evaluate import METRIC_HELP, evaluate_command
+from .commands.mask import mask_command
 from .commands.models import models_app
 from .commands.restoring import colorize_command, inpaint_command, sample_command, superres_command
 from .commands.score import score_command
@@ -33,6 +34,7 @@ for command in (
     superres_command,
     colorize_command,
     inpaint_command,
+    mask_command,
     sample_command,
     score_command,
     evaluate_command,

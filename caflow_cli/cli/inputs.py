@@ -39,6 +39,12 @@ class InputImage:
     found: bool = False  # in a folder, not named
     problem: CaflowError | None = None  # why it cannot be read or written, if already known
 
+    @property
+    def full_stem(self) -> str:
+        """The stem with the suffix, which tells `a.jpg` from `a.png`: `a_jpg`."""
+        suffix = "" if self.path is None else self.path.suffix
+        return "_".join([self.stem, *suffix.split(".")[1:]])
+
     def read(self, note: Note = lambda _: None) -> Decoded:
         """Read the image. CaflowError (exit 1) if that fails."""
         if self.problem is not None:
@@ -52,13 +58,18 @@ class InputImage:
         return image
 
     def check(self) -> tuple[int, int] | None:
-        """Open the header: height and width; None of stdin, which can be read only once.
+        """Open the header: height and width; None of AUTO, and of stdin, which is read only once.
 
         CaflowError (exit 1) if that fails, or if a problem is known.
         """
         if self.problem is not None:
             raise self.problem
-        return None if self.path is None else stored_size(self.path, self.name)
+        if self.path is None or self is AUTO:
+            return None
+        return stored_size(self.path, self.name)
+
+
+AUTO = InputImage("auto", Path(), "auto")  # in place of a mask: what is found to be damaged
 
 
 def find_inputs(
@@ -108,6 +119,20 @@ def find_inputs(
     for one in sources:
         unique.setdefault(str(one.path.absolute()) if one.path else one.name, one)
     return list(unique.values())
+
+
+def without_results(sources: Sequence[InputImage], command: str) -> list[InputImage]:
+    """The sources that were not found in a folder beside the image that they were made from.
+
+    These are masks and what the command itself writes: `face_mask` and `face_COMMAND_01`.
+    """
+    inputs = {(one.folder, stem) for one in sources for stem in (one.stem, one.full_stem)}
+    made = [re.fullmatch(rf"(.+)_(mask|{command}(_\d+)?)", one.stem) for one in sources]
+    return [
+        one
+        for one, match in zip(sources, made, strict=True)
+        if not (one.found and match and (one.folder, match[1]) in inputs)
+    ]
 
 
 def names_one(arguments: Sequence[str]) -> bool:

@@ -26,9 +26,10 @@ class Masking:
     """The options; each field is one, of the same name."""
 
     mask: str | None = option(
-        "--mask FILE|DIR",
-        "Mask of the image's size, white where it is to be filled. One file for all images, or a "
-        "folder with a mask of each image's stem. Without it, inpaint fills what is transparent.",
+        "--mask FILE|DIR|auto",
+        "Mask of the image's size, white where it is to be filled. One file for all images, a "
+        "folder with a mask of each image's stem, or auto: the damage that `caflow mask` finds. "
+        "Without it, inpaint fills what is transparent.",
     )
     invert_mask: bool = option("--invert-mask", "Fill what is black in the mask.", OUTPUT)
     mask_as_is: bool = option("--mask-as-is", "Accept a mostly white mask.", OUTPUT)
@@ -42,8 +43,13 @@ class Masking:
         import numpy as np
 
         from ..tasks.base import grey
+        from .inputs import AUTO
 
-        if mask is not None:
+        if mask is AUTO:
+            from ..damage import find_damage
+
+            level = find_damage(image)
+        elif mask is not None:
             found, name = mask.read(), mask.name
             level = grey(found.rgb)
             if found.alpha is not None:
@@ -64,15 +70,16 @@ class Masking:
 
 
 def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImage | None]:
-    """The mask of each image: one file for all, or a folder with a mask of each image's stem.
+    """The mask of each image: one file for all, AUTO, or of a folder, by the image's name.
 
-    Images found in subfolders have their masks in subfolders of the same names. CaflowError (exit
-    2) if there is no such mask, or not one for each image, or stdin is named twice.
+    `a.jpg` has `a_jpg_mask`, `a_mask` or `a`, and is itself no mask. Images found in subfolders
+    have their masks in subfolders of the same names. CaflowError (exit 2) if there is no such mask,
+    or not one for each image, or stdin is named twice.
     """
-    from .inputs import find_inputs  # here, because it imports NumPy
+    from .inputs import AUTO, find_inputs  # here, because it imports NumPy
 
-    if mask is None:
-        return [None] * len(images)
+    if mask is None or mask == AUTO.name:
+        return [AUTO if mask else None] * len(images)
     one = len(images) == 1 and images[0].name != "-"
     check_usage(one or mask != "-", "stdin holds one image", "name the mask's file")
     found = find_inputs([mask], recursive=True)
@@ -81,11 +88,18 @@ def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImag
         there = path is None or os.path.lexists(path)
         check_usage(there, f"no mask {mask!r}", "check the path for a typing error")
         return [found[0]] * len(images)
-    known = by_stem(found)
-    missing = [one for one in images if (one.inside, one.stem) not in known]
-    names = ", ".join(repr(one.name) for one in missing[:5])
-    check_usage(not missing, f"no mask in {mask!r} for {names}", "give each a mask of its stem")
-    return [known[one.inside, one.stem] for one in images]
+    own = {os.path.realpath(one.path) for one in images if one.path is not None}
+    known = by_stem([one for one in found if os.path.realpath(one.path or "") not in own])
+    masks = [
+        known.get((one.inside, f"{one.full_stem}_mask"))
+        or known.get((one.inside, f"{one.stem}_mask"))
+        or known.get((one.inside, one.stem))
+        for one in images
+    ]
+    missing = [one.name for one, its in zip(images, masks, strict=True) if its is None]
+    message = f"no mask in {mask!r} for {', '.join(map(repr, missing[:5]))}"
+    check_usage(not missing, message, "give each a mask of its stem")
+    return masks
 
 
 def by_stem(sources: Sequence[InputImage]) -> dict[tuple[Path, str], InputImage]:

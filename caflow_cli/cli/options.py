@@ -112,7 +112,7 @@ DEVICE = device_option(MODEL, default="auto")
 SHARD = option(
     "--shard K/N",
     "Take every N-th input, from the K-th on. Default: RANK + 1 of WORLD_SIZE, if set.",
-    MODEL,
+    OUTPUT,
 )
 NOISE_SAMPLES = option(
     "--noise-samples K", "Fixed noise samples; K > 1 gives a standard error.", default=1
@@ -132,8 +132,23 @@ class Messages:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Restoration:
-    """The options of the commands that restore or draw images; each field is one, of its name."""
+class Files:
+    """The options of the commands that write images; each field is one, of its name."""
+
+    output: str | None = option(
+        "--output -o PATH|DIR/|-",
+        "File, folder (which mirrors folders), or `-` for stdout. Default: the input's folder.",
+    )
+    overwrite: bool = OVERWRITE
+    recursive: bool = RECURSIVE
+    skip_existing: bool = option("--skip-existing", "Keep outputs that exist.", OUTPUT)
+    dry_run: bool = option("--dry-run", "List what would be written, and stop.", OUTPUT)
+    shard: str | None = SHARD
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Restoration(Files):
+    """The options of the commands that restore or draw images."""
 
     tau: str | None = option(
         "--tau T",
@@ -164,14 +179,6 @@ class Restoration:
     compile: bool = option(
         "--compile", "Compile the sampler, which takes minutes: for many images of one size.", MODEL
     )
-    shard: str | None = SHARD
-    output: str | None = option(
-        "--output -o PATH|DIR/|-",
-        "File, folder (which mirrors folders), or `-` for stdout. Default: the input's folder.",
-    )
-    recursive: bool = RECURSIVE
-    overwrite: bool = OVERWRITE
-    skip_existing: bool = option("--skip-existing", "Keep outputs that exist.", OUTPUT)
     format: str | None = option(
         "--format F", "png, webp, jpg, tiff or avif. Default: the suffix of -o, else png.", OUTPUT
     )
@@ -189,7 +196,6 @@ class Restoration:
     uncertainty: str | None = option(
         "--uncertainty FILE", "Write a PNG of the candidates' standard deviation.", OUTPUT
     )
-    dry_run: bool = option("--dry-run", "List what would be written, and stop.", OUTPUT)
 
 
 def load_model(

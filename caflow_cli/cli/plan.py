@@ -7,22 +7,22 @@ import re
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CaflowError, check_usage, ensure, usage_error
+from ..errors import EXIT_FAILED, CaflowError, check_usage, ensure, usage_error
 from ..images import Encoder, atomic_write, encode_png, format_of, make_folder, no_file
 from ..paths import exists, is_folder, numbered
-from .inputs import InputImage, find_inputs, find_shard, names_one
+from .inputs import AUTO, InputImage, find_inputs, find_shard, names_one, without_results
 from .masking import find_masks
+from .options import Files, Restoration
 
 if TYPE_CHECKING:
     from ..tasks import Pixels
     from .console import Console
-    from .options import Restoration
 
 _LARGEST = 2**28  # pixels of an image that is resized
 _MOST = 100  # rows of a sheet: more would be too large to look at
@@ -49,6 +49,11 @@ class Job:
         """The names of all files that are read, as JSON states them."""
         return {"input": self.name, **({} if self.mask is None else {"mask": self.mask.name})}
 
+    def fields(self, status: str, paths: Mapping[int, str], **more: object) -> dict[str, object]:
+        """A JSON line that states the paths of outputs, by rank."""
+        outputs = [{"rank": rank, "path": path} for rank, path in paths.items()]
+        return {**self.names, "status": status, **more, "outputs": outputs}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -58,18 +63,30 @@ class Plan:
     encoder: Encoder
     grid: Sheet
     uncertainty: Sheet
+    mask: Sheet
 
 
 def make_plan(
-    console: Console, inputs: Sequence[str], given: Restoration, mask: str | None = None
+    console: Console,
+    inputs: Sequence[str],
+    given: Files,
+    mask: str | None = None,
+    save_mask: str | None = None,
 ) -> Plan:
     """Find all inputs, name all outputs, and refuse what cannot work: CaflowError (exit 2).
 
     `face.png` becomes `face_COMMAND.png` in its folder, or in the folder `-o`, where folders are
     mirrored; with one input, `-o` may name the file, or be `-`. In folders that are searched,
-    earlier results are left out (`face_COMMAND.png` beside `face.png`), and so are the mask and the
-    folder of results. Of several processes, each names all outputs, and has the jobs of its share.
+    earlier results and masks are left out (`face_COMMAND.png` beside `face.png`), and so are `mask`
+    and the folder of results. Of several processes, each names all outputs, and has the jobs of its
+    share.
     """
+    both = given.output == "-" and console.json
+    check_usage(not both, "-o - and --json both want stdout", "use one of them")
+    keep, sheets = 1, {"--grid": None, "--uncertainty": None, "--save-mask": save_mask}
+    if isinstance(given, Restoration):
+        keep = given.keep
+        sheets |= {"--grid": given.grid, "--uncertainty": given.uncertainty}
     output, existing = given.output, (given.overwrite, given.skip_existing)
     message = "--overwrite and --skip-existing contradict each other"
     check_usage(not all(existing), message, "use one of them")
@@ -79,38 +96,39 @@ def make_plan(
         # With several inputs, a name without an image's suffix is a folder, perhaps a new one.
         if is_dir or (not names_one(inputs) and format_of(file) is None):
             folder, file = file, None
-    aside = [Path(path) for path in (folder, mask) if path is not None]
+    aside = [Path(path) for path in (folder, mask) if path not in (None, AUTO.name)]
     notes = {"note": console.note, "detail": console.detail}
     found = find_inputs(inputs, recursive=given.recursive, aside=aside, **notes)
     check_usage(sys.stdout is not None, "stdout is closed", "> /dev/null, or leave it open")
-    sources = _without_results(found, console.command)
+    sources = without_results(found, console.command)
     if len(sources) < len(found):
         console.note(f"{len(found) - len(sources)} earlier results left out")
     masks = find_masks(mask, sources)
     read = [one.path for one in (*sources, *masks) if one is not None]
     together = {"stdin": None in read, "-o -": output == "-"}
-    together |= {"--grid": given.grid is not None, "--uncertainty": given.uncertainty is not None}
+    together |= {name: sheet is not None for name, sheet in sheets.items()}
     share = find_shard(given.shard, console, together)
     encoder, count = _encoder(file, given), len(sources)
+    message = f"--save-mask writes one mask, not {count}"
+    check_usage(save_mask is None or count == 1, message, "caflow mask, then --mask DIR")
     if output == "-":
         check_usage(
             not sys.stdout.isatty(), "-o - would write image bytes to the terminal", "-o FILE"
         )
-        message = f"-o - writes one image, not {count * given.keep}"
-        check_usage(count * given.keep == 1, message, "-n 1 -o -")
+        message = f"-o - writes one image, not {count * keep}"
+        check_usage(count * keep == 1, message, "-n 1 -o -")
         names: list[list[Path]] = [[]]
     elif file is not None:
         message = f"-o {file} is one file for {count} inputs"
         check_usage(count == 1, message, f"-o {file.with_suffix('')}/")
-        names = [numbered(file, given.keep)]
+        names = [numbered(file, keep)]
     else:
-        names = _names(sources, console.command, encoder.suffix, folder, given.keep)
+        names = _names(sources, console.command, encoder.suffix, folder, keep)
         if None in read and not console.json and not sys.stdout.isatty():
             console.note("stdout gets the names of files; -o - writes the image of stdin there")
     claims = Claims(path for path in read if path is not None)
-    grid = Sheet("--grid", given.grid, count, claims, existing)
-    uncertainty = Sheet("--uncertainty", given.uncertainty, count, claims, existing)
-    may_skip = given.skip_existing and grid.path is uncertainty.path is None  # else all are drawn
+    made = [Sheet(name, sheet, count, claims, existing) for name, sheet in sheets.items()]
+    may_skip = given.skip_existing and all(sheet.path is None for sheet in made)  # else all drawn
     jobs, refused, own = list[Job](), list[CaflowError](), range(count)[share]
     for place, (source, paths) in enumerate(zip(sources, names, strict=True)):
         skipped, problem = False, source.problem
@@ -129,7 +147,16 @@ def make_plan(
         jobs.append(Job(replace(source, problem=problem), paths, skipped, masks[place]))
     if len(refused) == count:  # one read-only folder for all, say
         raise refused[0]
-    return Plan(jobs[share], encoder, grid, uncertainty)
+    return Plan(jobs[share], encoder, *made)
+
+
+def report_failure(job: Job, error: CaflowError, console: Console) -> None:
+    """Report an error of one job; one of another exit code ends all, and is raised."""
+    if error.exit_code != EXIT_FAILED:
+        raise error
+    if job.name not in error.message:
+        error.message = f"{job.name}: {error.message}"
+    console.failure(job.names, error)
 
 
 def report_undone(job: Job, console: Console) -> None:
@@ -147,27 +174,33 @@ def report_undone(job: Job, console: Console) -> None:
     except CaflowError as error:
         console.failure(job.names, error)
         return
-    paths = [str(path) for path in job.outputs]
+    paths = {rank: str(path) for rank, path in enumerate(job.outputs, 1)}
     if job.skipped and not console.json:
-        console.note(f"{job.name}: skipped, {paths[0]} exists")
-    fields = {
-        **job.names,
-        "status": "skipped" if job.skipped else "planned",
-        "outputs": [{"rank": rank, "path": path} for rank, path in enumerate(paths, 1)],
-    }
-    console.result(fields, [] if job.skipped else paths)
+        console.note(f"{job.name}: skipped, {paths[1]} exists")
+    status, lines = ("skipped", ()) if job.skipped else ("planned", paths.values())
+    console.result(job.fields(status, paths), lines)
 
 
-def write_output(path: Path, data: bytes, given: Restoration) -> bool:
-    """Write one output, whole or not at all. False: the file exists and is kept, as asked for."""
+def write_output(
+    job: Job, data: bytes, given: Files, console: Console, rank: int = 1
+) -> dict[int, str]:
+    """Write one output, whole or not at all; its path by rank, unless stdout gets it, or the file
+    exists and is kept, as asked for.
+    """
+    if not job.outputs:
+        console.binary(data)
+        return {}
+    path = job.outputs[rank - 1]
     make_folder(path.parent)
     try:
         atomic_write(path, data, replace=given.overwrite)
     except CaflowError as error:
-        if given.skip_existing and isinstance(error.__cause__, FileExistsError):
-            return False
-        raise
-    return True
+        if not (given.skip_existing and isinstance(error.__cause__, FileExistsError)):
+            raise
+        console.note(f"{job.name}: {path} exists, and is kept")
+        return {}
+    console.text([str(path)])
+    return {rank: str(path)}
 
 
 def parse_scale(typed: str) -> Scale:
@@ -198,23 +231,14 @@ def scaled(scale: Scale, height: int, width: int) -> tuple[int, int]:
     return wide, high
 
 
-def _without_results(sources: list[InputImage], label: str) -> list[InputImage]:
-    """The sources that were not found in a folder beside the image that they were made from."""
-    inputs = {(one.folder, stem) for one in sources for stem in (one.stem, _full(one))}
-    made = [re.fullmatch(rf"(.+)_{label}(_\d+)?", one.stem) for one in sources]
-    return [
-        one
-        for one, match in zip(sources, made, strict=True)
-        if not (one.found and match and (one.folder, match[1]) in inputs)
-    ]
-
-
-def _encoder(file: Path | None, given: Restoration) -> Encoder:
-    named = None if file is None else format_of(file)
-    encoder = Encoder(given.format or named or "png", given.quality, not given.no_provenance)
-    if file is not None and named != encoder.format and (named or given.format is None):
+def _encoder(file: Path | None, given: Files) -> Encoder:
+    named, wanted, encoder = None if file is None else format_of(file), None, Encoder()
+    if isinstance(given, Restoration):  # masks are PNG files
+        wanted = given.format
+        encoder = Encoder(wanted or named or "png", given.quality, not given.no_provenance)
+    if file is not None and named != encoder.format and (named or wanted is None):
         raise usage_error(
-            f"the suffix of {str(file)!r} is not that of {given.format or 'an image'}",
+            f"the suffix of {str(file)!r} is not that of {encoder.format if named else 'an image'}",
             f"-o {file.with_suffix(encoder.suffix)} for a file, -o {file}/ for a folder",
         )
     return encoder
@@ -232,14 +256,9 @@ def _names(
     places = [(base, one.stem.casefold()) for base, one in zip(bases, sources, strict=True)]
     shared, result = Counter(places), []
     for place, source in zip(places, sources, strict=True):
-        stem = _full(source) if shared[place] > 1 else source.stem
+        stem = source.full_stem if shared[place] > 1 else source.stem
         result.append(numbered(place[0] / f"{stem}_{label}{suffix}", keep))
     return result
-
-
-def _full(source: InputImage) -> str:
-    suffix = "" if source.path is None else source.path.suffix
-    return "_".join([source.stem, *suffix.split(".")[1:]])
 
 
 def _key(path: Path) -> str:
@@ -286,7 +305,8 @@ class Claims:
 
 
 class Sheet:
-    """A PNG with one row per input, written when all are done: `--grid`, `--uncertainty`, `--map`.
+    """A PNG with one row per input, written when all are done: `--grid`, `--uncertainty`, `--map`;
+    or the mask of one input: `--save-mask`.
 
     Nothing is drawn where the option is not given, or the file exists and is kept.
     """
@@ -313,10 +333,13 @@ class Sheet:
             self._rows.append(draw())
 
     def write(self, console: Console) -> None:
-        """Write the rows, if there are any."""
+        """Write the rows, if there are any; one of (H, W), a mask, as it is."""
         if self.path is not None and self._rows:
             from ..inference.figures import sheet
 
+            image = sheet(self._rows) if self._rows[0].ndim == 3 else self._rows[0]
             make_folder(self.path.parent)
-            atomic_write(self.path, encode_png(sheet(self._rows)), replace=self._overwrite)
+            atomic_write(self.path, encode_png(image), replace=self._overwrite)
             console.note(f"wrote {self.path}")
+        elif self.path is not None:
+            console.note(f"{self.path} is not written: there is nothing to show")

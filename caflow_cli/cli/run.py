@@ -34,7 +34,7 @@ from ..tasks import Pixels, saturate
 from .console import Console
 from .masking import Masking
 from .options import Restoration, load_model
-from .plan import Job, Plan, Scale, report_undone, scaled, write_output
+from .plan import Job, Plan, Scale, report_failure, report_undone, scaled, write_output
 from .records import restored_fields
 
 _MOST = 32  # neighbouring images that may share a batch
@@ -99,13 +99,9 @@ class Run:
                     with memory_errors(_SMALLER):
                         self._write(item)
                 except CaflowError as error:
-                    if error.exit_code != EXIT_FAILED:
-                        raise
-                    if item.job.name not in error.message:
-                        error.message = f"{item.job.name}: {error.message}"
-                    self.console.failure(item.job.names, error)
+                    report_failure(item.job, error, self.console)
                 self.done += 1
-        for sheet in (self.plan.grid, self.plan.uncertainty):
+        for sheet in (self.plan.grid, self.plan.uncertainty, self.plan.mask):
             sheet.write(self.console)
 
     def _drawn(self) -> Iterator[_Item]:
@@ -145,6 +141,8 @@ class Run:
                     item.mask = self.masking.read(job.mask, image, job.name)
                     image = image.opaque() if job.mask is None else image
                 item.image, item.model = image, self._model_for(image)
+                if item.mask is not None and not item.mask.any():  # nothing is to be filled
+                    return item
                 item.seen = seen_by(item.model, image)
                 height, width = item.seen.shape[:2]
                 if self.scale is not None:
@@ -209,10 +207,22 @@ class Run:
 
     def _write(self, item: _Item) -> None:
         job, result, image, console = item.job, item.result, item.image, self.console
+        mask, encoder, paths = item.mask, self.plan.encoder, dict[int, str]()
+        if mask is not None:
+            self.plan.mask.add(lambda: mask)
         if item.error is not None:
             raise item.error
-        if result is None or image is None:
+        if image is None:
             report_undone(job, console)
+            return
+        if image.alpha is not None and not encoder.has_alpha:
+            console.note(f"{job.name}: laid on white, because {encoder.format} has no alpha")
+        if result is None:
+            console.note(f"{job.name}: nothing to fill, so the image is copied")
+            data = encoder.encode(image.rgb, image.alpha)
+            for rank in range(1, self.given.keep + 1):
+                paths |= write_output(job, data, self.given, console, rank)
+            console.result(job.fields("unchanged", paths))
             return
         label, (height, width) = Path(job.name).name, result.kept[0].image.shape[:2]
         drawn, size = (width, height), result.condition.shape[:2]
@@ -221,9 +231,6 @@ class Run:
         changed: dict[str, object] = {} if written == drawn else {"resized": sizes}
         if self.saturation != 1:
             changed["saturation"] = self.saturation
-        encoder, paths = self.plan.encoder, dict[int, str]()
-        if image.alpha is not None and not encoder.has_alpha:
-            console.note(f"{job.name}: laid on white, because {encoder.format} has no alpha")
         for candidate in result.kept:
             pixels = candidate.image
             if self.saturation != 1:
@@ -232,15 +239,9 @@ class Run:
                 large = Image.fromarray(pixels)
                 pixels = np.array(large.resize(written, Image.Resampling.LANCZOS))
             record = json.dumps({**result.provenance(candidate), **changed})
-            data = encoder.encode(*image.put_back(pixels, item.mask), record)
-            path = job.outputs[candidate.rank - 1] if job.outputs else None
-            if path is None:
-                console.binary(data)
-            elif write_output(path, data, self.given):
-                paths[candidate.rank] = str(path)
-                console.text([str(path)])
-            else:  # it may hold another candidate than this one
-                console.note(f"{job.name}: {path} exists, and is kept")
+            data = encoder.encode(*image.put_back(pixels, mask), record)
+            # A file that is kept may hold another candidate than this one.
+            paths |= write_output(job, data, self.given, console, candidate.rank)
         self.plan.grid.add(lambda: grid_row(label, result.tau, result.seen, result.ranked))
         self.plan.uncertainty.add(lambda: uncertainty_chart(label, result.ranked, result.tau))
         if note := far_note(item.model, result.statistics):

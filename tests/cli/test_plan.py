@@ -191,14 +191,15 @@ def test_a_sheet_claims_its_file():
 
 
 def test_writing_keeps_or_replaces_what_another_program_wrote():
-    path = Path("a/b/x.png")
-    assert write_output(path, b"new", given())
+    (job,), console = planned("x.png", output="a/b/y.png").jobs, Console()
+    path, written = Path("a/b/y.png"), {1: str(Path("a/b/y.png"))}
+    assert write_output(job, b"new", given(), console) == written
     path.write_bytes(b"of another program")
     with pytest.raises(CaflowError, match="in the meantime"):
-        write_output(path, b"new", given())
-    assert not write_output(path, b"new", given(skip_existing=True))
+        write_output(job, b"new", given(), console)
+    assert write_output(job, b"new", given(skip_existing=True), console) == {}
     assert path.read_bytes() == b"of another program"
-    assert write_output(path, b"new", given(overwrite=True))
+    assert write_output(job, b"new", given(overwrite=True), console) == written
     assert path.read_bytes() == b"new"
 
 

@@ -68,7 +68,13 @@ def colorize_command(
 
 @expanded
 def inpaint_command(
-    images: options.Images, given: Restoration, masking: Masking, console: Console
+    images: options.Images,
+    given: Restoration,
+    masking: Masking,
+    console: Console,
+    save_mask: str | None = option(
+        "--save-mask FILE", "Write the mask of one image, as that of auto, as a PNG.", OUTPUT
+    ),
 ) -> None:
     """Fill holes in images: draw M candidates, rank them by log-likelihood, write the best N.
 
@@ -76,11 +82,12 @@ def inpaint_command(
     first. Images and holes may have any size. A hole is filled window by window: at native scale
     where it is thin, such as scratches; thicker parts are filled from the edges inwards, or
     shrunk, as the model states. Pixels that are not white in the mask are kept bit for bit.
-    Without --mask, the transparent part of the image is filled, and the result is opaque.
+    Without --mask, the transparent part of the image is filled, and the result is opaque. With
+    --mask auto, it is what `caflow mask` finds; an image without damage is copied.
 
     Example: caflow inpaint photo.png --mask hole.png
     """
-    _restore(console, images, given, masking)
+    _restore(console, images, given, masking, save_mask=save_mask)
 
 
 @expanded
@@ -117,18 +124,18 @@ def _restore(
     consistent: bool = False,
     scale: str | None = None,
     saturation: float = 1.0,
+    save_mask: str | None = None,
 ) -> None:
     """Restore every input; PyTorch is imported when it is clear what is to be done."""
     names = [field.name for field in fields(Sampling) if field.name != "consistent"]
     sampling = Sampling(consistent=consistent, **{name: getattr(given, name) for name in names})
     sampling.check()
-    both = given.output == "-" and console.json
-    check_usage(not both, "-o - and --json both want stdout", "use one of them")
 
     from ..plan import make_plan, parse_scale, report_undone
 
     size = None if scale is None else parse_scale(scale)
-    plan = make_plan(console, inputs, given, None if masking is None else masking.mask)
+    mask = None if masking is None else masking.mask
+    plan = make_plan(console, inputs, given, mask, save_mask)
     if given.dry_run or all(job.skipped or job.source.problem for job in plan.jobs):
         for job in plan.jobs:
             report_undone(job, console)

@@ -61,7 +61,7 @@ def plan_pairs(
     its stem, or with its stem without the ending that our commands add (`face_superres_01` belongs
     to `face`), in a subfolder of the same name. CaflowError (exit 2) if there is no pair.
     """
-    from ..inputs import find_inputs
+    from ..inputs import find_inputs, without_results
 
     if (cond, target, mask).count("-") > 1:
         raise usage_error("stdin cannot be two images", "name a file")
@@ -69,7 +69,7 @@ def plan_pairs(
         raise usage_error(f"{cond!r} is a folder, {target!r} is one image", "--cond FILE")
     # Targets, or masks, may lie in a folder within that of the conditions.
     aside = [Path(name) for name in (target, mask) if name is not None]
-    conditions = find_inputs([cond], recursive=recursive, aside=aside)
+    conditions = without_results(find_inputs([cond], recursive=recursive, aside=aside), "score")
     targets = find_inputs([target], recursive=recursive)
     matched, alone = conditions * len(targets), list[dict[str, str]]()
     if is_folder(cond):

@@ -1,0 +1,92 @@
+"""From a photograph to the mask of its damage."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file
+from scipy import ndimage
+
+from ..assets import ASSETS
+from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
+from ..images import Pixels
+from ..inference.arguments import ImageLike, as_decoded
+from .net import MULTIPLE, DamageNet
+
+__all__ = ["confidence", "find_damage"]
+
+_EXTENT = 0.36  # of the threshold: as far as a region extends that passes the threshold somewhere
+_TILE, _MARGIN = 1024, 128  # pixels: sides of what is kept of a tile, and what it reads beyond
+
+
+def find_damage(image: ImageLike, threshold: float = 0.5) -> Pixels:
+    """Find dust, scratches, hairs, spots, cracks and tears in a photograph.
+
+    Args:
+        image: A path, a PIL image, or an array, uint8 (H, W, 3) or grey; see `as_image`.
+        threshold: On [0, 1]: a region is marked if the net's confidence is above it somewhere, as
+            far as that is above 0.36 of it, and one pixel more. A lower one marks more.
+
+    Returns:
+        The mask, uint8 (H, W): 255 where the image is damaged, else 0, as `restore` takes it. It is
+        black if nothing is found, and `restore` refuses such a mask.
+
+    Examples:
+        >>> import caflow_cli as caflow
+        >>> from caflow_cli.assets import example_path
+        >>> mask = caflow.find_damage(example_path("cat_192"))
+        >>> mask.shape, int(mask.max())
+        ((192, 192), 0)
+
+    Raises:
+        CaflowError: (exit 2) the threshold is out of range. (exit 3) the package lacks the weights.
+            Also as for `as_image`.
+    """
+    hint = "a threshold from 0 to 1, such as 0.5"
+    check_usage(0 <= threshold <= 1, f"the threshold is {threshold}", hint)
+    found = confidence(as_decoded(image).seen())
+    regions, count = ndimage.label(found > _EXTENT * threshold, np.ones((3, 3)))
+    level = np.zeros(count + 1, np.uint8)
+    level[regions[found > threshold]] = 255
+    marked = np.stack([level[row] for row in regions])  # by rows, as indices become 64-bit
+    return np.asarray(ndimage.maximum_filter(marked, 3))
+
+
+@torch.inference_mode()
+def confidence(image: Pixels, tile: int = _TILE) -> npt.NDArray[np.float32]:
+    """How sure the net is that each pixel is damaged, on [0, 1].
+
+    Args:
+        image: uint8 (H, W, 3).
+        tile: Side of a tile in pixels, a multiple of 16, which bounds the memory. It changes the
+            values by rounding errors only, for every tile is read with all that they depend on.
+
+    Returns:
+        float32 (H, W).
+    """
+    (height, width), net = image.shape[:2], _net()
+    result = np.empty((height, width), np.float32)
+    for top, left in product(range(0, height, tile), range(0, width, tile)):
+        y, x = max(0, top - _MARGIN), max(0, left - _MARGIN)
+        window = image[y : top + tile + _MARGIN, x : left + tile + _MARGIN]
+        ends = [(0, -side % MULTIPLE) for side in window.shape[:2]]
+        whole = torch.from_numpy(np.pad(window, [*ends, (0, 0)], mode="symmetric"))
+        found = net(whole.permute(2, 0, 1)[None].float() / 127.5 - 1).sigmoid()
+        place = result[top : top + tile, left : left + tile]
+        place[:] = found[0, 0, top - y :, left - x :].numpy()[: place.shape[0], : place.shape[1]]
+    return result
+
+
+@cache
+def _net() -> DamageNet:
+    path = ASSETS / "damage.safetensors"
+    if not path.exists():
+        message = "this installation lacks the weights that find damage"
+        raise CaflowError(message, "install caflow from a wheel", EXIT_WEIGHTS)
+    net = DamageNet()
+    net.load_state_dict(load_file(path))
+    return net.eval()

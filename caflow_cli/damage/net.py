@@ -1,0 +1,103 @@
+"""The net that finds damage: a U-Net that works at half the resolution and below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+from torch import Tensor, nn
+
+from ..layers import Conv
+
+__all__ = ["MULTIPLE", "DamageNet"]
+
+MULTIPLE = 16  # of the sides of what the net reads
+_FINE, _BROAD = (1, 3), (3, 7)  # radii of top hats, at full and at half the resolution
+_READ = 4 * (3 + 2 * len(_FINE)) + 2 * len(_BROAD) + 3 + 3 + 2  # channels at half the resolution
+
+
+class Block(nn.Module):
+    """`ReLU(h + conv(ReLU(conv(h))))`, 3×3 each.
+
+    Shapes: (B, width, H, W) -> the same.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = Conv(width, width, 3)
+        self.second = Conv(width, width, 3)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return F.relu(h + self.second(self.first(h, relu=True)))
+
+
+class DamageNet(nn.Module):
+    """Logits of damage, one for each pixel of an image.
+
+    The net reads, beside the image, its top hats: what is lighter, or darker, than its surroundings
+    and thinner than 3 or 7 pixels (7 and 15 at half the resolution). Damage is among that, and so
+    are twigs, wires and eyelashes, which the net learns to tell from it.
+
+    Args:
+        widths: Channels at 1/2, 1/4, … of the resolution.
+
+    Shapes: (1, 3, H, W) in [-1, 1] -> (1, 1, H, W); H and W are multiples of 16.
+    """
+
+    def __init__(self, widths: Sequence[int] = (32, 64, 96, 96)) -> None:
+        super().__init__()
+        steps = list(pairwise(widths))
+        self.embed = Conv(_READ, widths[0], 3)
+        self.before = nn.ModuleList(Block(width) for width in widths)
+        self.down = nn.ModuleList(Conv(4 * fine, coarse, 1) for fine, coarse in steps)
+        self.up = nn.ModuleList(Conv(coarse, fine, 1) for fine, coarse in steps)
+        self.after = nn.ModuleList(Block(width) for width in widths[:-1])
+        self.head = Conv(widths[0], 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, finer = self.embed(_features(x)), []
+        for block, down in zip(self.before, self.down, strict=False):
+            finer.append(block(h))
+            h = down(F.pixel_unshuffle(finer[-1], 2))
+        h = self.before[-1](h)
+        for block, up in zip(reversed(self.after), reversed(self.up), strict=True):
+            h = block(finer.pop() + F.interpolate(up(h), scale_factor=2.0))
+        return F.pixel_shuffle(self.head(h), 2)
+
+
+def _features(x: Tensor) -> Tensor:
+    """What the net reads, of (1, 3, H, W): (1, _READ, H/2, W/2)."""
+    half = F.avg_pool2d(x, 2)
+    half_grey = half.mean(1, keepdim=True)
+    fine = F.pixel_unshuffle(_hats(x.mean(1, keepdim=True), _FINE), 2)
+    chroma = half - half_grey
+    parts = [
+        F.pixel_unshuffle(x, 2),
+        4 * fine,
+        4 * _hats(half_grey, _BROAD),
+        4 * (chroma - _around(chroma)),
+        2 * (half - _around(half)),
+        8 * _around(fine.mean(1, keepdim=True)),
+        torch.ones_like(half_grey),
+    ]
+    return torch.cat(parts, 1)
+
+
+def _hats(grey: Tensor, radii: Sequence[int]) -> Tensor:
+    """Top hats of (1, 1, H, W), in levels: white and black of each radius, (1, 2 n, H, W)."""
+    levels = ((grey[0, 0] + 1) * 127.5).round().byte().numpy()
+    hats = [
+        hat(levels, 2 * radius + 1)
+        for radius in radii
+        for hat in (ndimage.white_tophat, ndimage.black_tophat)
+    ]
+    return torch.from_numpy(np.stack(hats))[None] / 127.5
+
+
+def _around(x: Tensor) -> Tensor:
+    """The mean of some 8 pixels around each, smooth."""
+    return F.interpolate(F.avg_pool2d(x, 8), scale_factor=8.0, mode="bilinear")

@@ -1,0 +1,134 @@
+"""`caflow mask`, and `inpaint --mask auto`."""
+
+import io
+
+import numpy as np
+import pytest
+from cracked import cracked
+from PIL import Image
+
+from caflow_cli.images import encode_png
+
+from ..process import assert_refused
+from ..results import lines_of
+from ..scenes import pixels, save, save_mask
+
+
+@pytest.fixture
+def old(tmp_path):
+    """`old.png`, with cracks, and where they are."""
+    image, cracks = cracked()
+    Image.fromarray(image).save(tmp_path / "old.png")
+    return cracks
+
+
+@pytest.fixture
+def fill(model_files) -> list:
+    return ["inpaint", "-m", 1, "--model", model_files["inpaint"], "--json"]
+
+
+def test_a_mask_marks_the_cracks(run, tmp_path, old):
+    (line,) = lines_of(run("mask", "old.png", "--json"))
+    mask = Image.open(tmp_path / "old_mask.png")
+    assert mask.mode == "L"
+    marked = np.asarray(mask) == 255
+    assert marked[old].mean() > 0.6
+    assert line["share"] == pytest.approx(marked.mean(), abs=1e-6)
+    assert line["outputs"] == [{"rank": 1, "path": "old_mask.png"}]
+    assert run("mask", "old.png", "--threshold", "0.2", "-o", "more.png").returncode == 0
+    assert (pixels(tmp_path / "more.png")[..., 0] >= marked * 255).all()
+
+
+def test_files_folders_and_streams(run, tmp_path, old):
+    assert run("mask", "old.png", "-o", "m.png").stdout == b"m.png\n"
+    first = (tmp_path / "m.png").read_bytes()
+    assert_refused(run("mask", "old.png", "-o", "m.png"), 2, "'m.png' exists")
+    assert_refused(run("mask", "old.png", "-o", "m.jpg"), 2, "'m.jpg' is not that of png")
+    assert run("mask", "old.png", "-o", "m.png", "--skip-existing").returncode == 0
+    assert run("mask", "old.png", "-o", "m.png", "--overwrite").returncode == 0
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes((tmp_path / "old.png").read_bytes())
+    (tmp_path / "in" / "b.png").write_bytes(b"no image")
+    some = run("mask", "in", "--json", "-o", "masks")
+    assert some.returncode == 1
+    assert [line["status"] for line in lines_of(some)] == ["ok", "error"]
+    assert (tmp_path / "masks" / "a_mask.png").read_bytes() == first
+    piped = run("mask", "-", "-o", "-", stdin=(tmp_path / "old.png").read_bytes())
+    assert np.array_equal(pixels(io.BytesIO(piped.stdout)), pixels(tmp_path / "m.png"))
+
+
+@pytest.mark.parametrize("threshold", ["-0.1", "1.5"])
+def test_a_threshold_out_of_range_is_refused_before_files_are_sought(run, threshold):
+    assert_refused(run("mask", "none.png", "--threshold", threshold), 2, "--threshold")
+
+
+def test_a_mask_of_more_than_64_megapixels_is_written():
+    mask = np.zeros((8001, 8000), np.uint8)
+    mask[5, 7] = 255
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode_png(mask)))), mask)
+
+
+def test_inpaint_fills_what_is_found(run, tmp_path, old, fill):
+    (line,) = lines_of(run(*fill, "old.png", "--mask", "auto", "--save-mask", "m.png"))
+    assert line["mask"] == "auto"
+    marked = np.asarray(Image.open(tmp_path / "m.png")) == 255
+    changed = (pixels(tmp_path / "old_inpaint.png") != pixels(tmp_path / "old.png")).any(-1)
+    assert (changed & old).sum() > 0.5 * old.sum()
+    assert not (changed & ~marked).any()
+    assert run("mask", "old.png").returncode == 0
+    assert run(*fill, "old.png", "--mask", "old_mask.png", "-o", "b.png").returncode == 0
+    assert np.array_equal(pixels(tmp_path / "b.png"), pixels(tmp_path / "old_inpaint.png"))
+    pair = ["--cond", "old.png", "--target", "b.png", "--model", fill[4], "--json"]
+    (again,) = lines_of(run("score", *pair, "--mask", "auto"))
+    assert again["rank_score"] == pytest.approx(line["outputs"][0]["rank_score"], abs=1e-2)
+    two = run(*fill, "old.png", "b.png", "--mask", "auto", "--save-mask", "n.png", "-o", "o/")
+    assert two.returncode == 2
+    assert b"--save-mask writes one mask, not 2" in two.stderr
+
+
+def test_an_image_without_damage_is_copied_with_what_is_to_be_said(run, tmp_path, fill):
+    image = np.full((40, 50, 4), 90, np.uint8)
+    image[:20, :, 3] = 255
+    Image.fromarray(image, "RGBA").save(tmp_path / "x.png")
+    given = [*fill, "x.png", "--mask", "auto", "--save-mask", "m.png", "--grid", "g.png"]
+    done = run(*given[:2], 2, *given[3:], "-n", 2, "-o", "out.png")
+    assert done.returncode == 0, done.stderr
+    (line,) = lines_of(done)
+    assert line["status"] == "unchanged"
+    assert [one["path"] for one in line["outputs"]] == ["out_01.png", "out_02.png"]
+    for name in ("out_01.png", "out_02.png"):
+        assert np.array_equal(np.asarray(Image.open(tmp_path / name)), image)
+    assert not pixels(tmp_path / "m.png").any()
+    assert b"x.png: nothing to fill, so the image is copied" in done.stderr
+    assert b"g.png is not written: there is nothing to show" in done.stderr
+    jpg = run(*fill[:-1], "x.png", "--mask", "auto", "-o", "x.jpg")
+    assert jpg.stdout == b"x.jpg\n"
+    assert b"laid on white, because jpg has no alpha" in jpg.stderr
+
+
+def test_masks_beside_their_images(run, tmp_path, fill):
+    """Each image has its own, the black one of `b.png` too; and masks are no images."""
+    folder = tmp_path / "in"
+    for name, seed in (("a.png", 1), ("b.png", 2), ("b.bmp", 3)):
+        save(folder / name, 32, 40, seed=seed)
+    save_mask(folder / "a_mask.png", 32, 40)
+    save_mask(folder / "b_bmp_mask.png", 32, 40)
+    Image.new("L", (40, 32)).save(folder / "b_png_mask.png")
+    done = run(*fill, "in", "--mask", "in", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    lines = [(one["input"], one["mask"], one["status"]) for one in lines_of(done)]
+    assert lines == [
+        ("in/a.png", "in/a_mask.png", "ok"),
+        ("in/b.bmp", "in/b_bmp_mask.png", "ok"),
+        ("in/b.png", "in/b_png_mask.png", "unchanged"),
+    ]
+    assert np.array_equal(pixels(tmp_path / "out/b_png_inpaint.png"), pixels(folder / "b.png"))
+    for command in ("superres", "colorize", "mask"):
+        assert b"3 earlier results left out" in run(command, "in", "--dry-run", "-o", "o/").stderr
+    for path in {*tmp_path.glob("in/b*.bmp"), *tmp_path.glob("*/b_bmp*"), *tmp_path.glob("out/b*")}:
+        path.unlink()
+    pair = ["score", "--cond", "in", "--target", "out", "--mask", "in", "--json", *fill[3:5]]
+    assert [(one["cond"], one["status"]) for one in lines_of(run(*pair))] == [
+        ("in/b.png", "error"),
+        ("in/a.png", "ok"),
+    ]

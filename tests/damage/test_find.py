@@ -1,0 +1,54 @@
+"""Damage is found in images of any size, and nothing where there is none."""
+
+import numpy as np
+import pytest
+from cracked import cracked, faded
+
+import caflow_cli as caflow
+from caflow_cli.damage.find import confidence
+
+
+def test_cracks_are_found_and_little_else():
+    image, damage = cracked()
+    mask = caflow.find_damage(image)
+    assert mask.shape == (192, 192)
+    assert set(np.unique(mask)) == {0, 255}
+    assert (mask[damage] == 255).mean() > 0.6
+    assert (mask[~damage] == 255).mean() < 0.08
+    assert (caflow.find_damage(image, 0.2) >= mask).all()
+
+
+def test_regions_are_grown_by_a_pixel():
+    image, _ = cracked()
+    sure = confidence(image) > 0.5
+    mask = caflow.find_damage(image) > 0
+    for shift in ((0, 0), (1, 1), (-1, 0)):
+        assert mask[np.roll(sure, shift, (0, 1))].mean() > 0.99  # all but what leaves the image
+
+
+def test_an_image_without_damage_is_left_alone():
+    assert (caflow.find_damage(faded()) > 0).mean() < 0.003
+
+
+def test_grey_is_read_as_three_equal_channels():
+    grey = cracked()[0][..., 1]
+    colour = np.repeat(grey[..., None], 3, 2)
+    assert np.array_equal(caflow.find_damage(grey), caflow.find_damage(colour))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 300), (17, 33)])
+def test_any_size(shape):
+    mask = caflow.find_damage(np.full((*shape, 3), 90, np.uint8))
+    assert mask.shape == shape
+    assert not mask.any()
+
+
+def test_tiles_have_no_seams():
+    image = np.tile(cracked()[0], (1, 2, 1))[:, 7:]
+    np.testing.assert_allclose(confidence(image, 112), confidence(image), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan")])
+def test_a_threshold_is_from_0_to_1(threshold):
+    with pytest.raises(caflow.CaflowError, match="the threshold"):
+        caflow.find_damage(faded(), threshold)
