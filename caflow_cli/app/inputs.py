@@ -13,6 +13,8 @@ from ..images import Decoded, decode, stored_size
 from ..sampling import Sampling
 from ..tasks import Pixels, Task
 
+RED = "#ff2d55"  # of what is to be filled
+
 
 @dataclass(frozen=True, eq=False)
 class Fields:

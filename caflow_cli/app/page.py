@@ -8,7 +8,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from .inputs import Fields
+from .inputs import RED, Fields
 from .job import Update
 from .sessions import Sessions
 
@@ -27,7 +27,7 @@ _TASKS = {
     "inpaint": "fill a hole",
     "paired": "translate",
 }
-_RED, _BRUSH = "#ff2d55", 10  # of what is to be filled; pixels
+_BRUSH = 10  # pixels
 _INKS = ["#000000", "#ffffff", "#e03131", "#2f9e44", "#1971c2"]
 _HEIGHT = 520  # pixels of the stage: of what is uploaded, painted and compared, in one place
 _SHOWN: Any = {"interactive": False, "show_label": False, "format": "png", "visible": False}
@@ -138,6 +138,7 @@ class Page:
         )
         self.pixel = gr.State(1.0)  # of the image, in pixels of the canvas
         with gr.Row(elem_id="caflow-inputs"):
+            self.find = gr.Button("Find damage", size="sm", visible=False, elem_id="caflow-find")
             self.other = gr.UploadButton("Another image", size="sm", visible=False)
             self.example = gr.Button("Take the example", size="sm")
         self.size = gr.HTML(elem_id="caflow-size")
@@ -177,7 +178,7 @@ class Page:
         chosen = [self.view, self.slider, self.text, self.file]
         results = [self.title, self.gallery, *chosen, self.files, self.spread, self.command]
         shown = [self.status, self.end, *results]
-        about = [self.size, self.canvas, self.other, self.brush, self.pixel]
+        about = [self.size, self.canvas, self.other, self.brush, self.find, self.pixel]
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
         # One job at a time on the models; the others wait in the queue.
         alone: Any = {"concurrency_limit": 1, "concurrency_id": "models", **quiet}
@@ -196,6 +197,7 @@ class Page:
             self.canvas,
             **quiet,
         )
+        self.find.click(self._find, fields, [self.status, self.canvas], **alone)
         taken = [self.image, self.model, *about]
         self.example.click(self._example, self.model, taken, **quiet)
         self.other.upload(self._give, [self.model, self.other], taken, **quiet)
@@ -208,7 +210,8 @@ class Page:
         given += [self.model.change, self.example.click, self.other.upload]
         for change in given:
             change(None, None, self.view, js="() => 'Input'", **quiet)
-        for change in [*given, self.tau.change, self.seed.change, self.canvas.input]:
+        edits = [self.tau.change, self.seed.change, self.canvas.input, self.find.click]
+        for change in [*given, *edits]:
             change(None, None, None, js=_EDITED, **quiet)
         self.blocks.unload(self._leave)
 
@@ -223,6 +226,9 @@ class Page:
 
     def _more(self, request: gr.Request, *fields: Any) -> Iterator[dict[Any, Any]]:
         yield from map(self._update, self.sessions.more(_name(request), _fields(*fields)))
+
+    def _find(self, *fields: Any) -> dict[Any, Any]:
+        return self._update(self.sessions.damage(_fields(*fields)))
 
     def _stop(self, request: gr.Request) -> None:
         self.sessions.stop(_name(request))
@@ -239,8 +245,7 @@ class Page:
             return {
                 self.size: found["size"],
                 self.canvas: gr.update(visible=False, value=None),
-                self.other: gr.update(visible=False),
-                self.brush: gr.update(visible=False),
+                **dict.fromkeys((self.other, self.brush, self.find), gr.update(visible=False)),
             }
         # In maps, lines of little more than a pixel of the model, as drawings have them.
         maps, pixel = self.sessions.models.tasks[model].name == "paired", found["pixel"]
@@ -255,6 +260,7 @@ class Page:
             self.canvas: canvas,
             self.other: gr.update(visible=True),
             self.brush: gr.update(visible=not maps, value=_BRUSH),
+            self.find: gr.update(visible=not maps),
             self.pixel: pixel,
         }
 
@@ -277,7 +283,7 @@ class Page:
 def _brush(
     width: float,
     pixel: float,
-    colors: Sequence[str] = (_RED,),
+    colors: Sequence[str] = (RED,),
     color_mode: Literal["fixed", "defaults"] = "fixed",
 ) -> gr.Brush:
     """A brush as wide as so many pixels; Gradio takes a radius."""

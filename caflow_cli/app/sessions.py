@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import ImageColor
 
 from ..assets import example_path
+from ..damage import find_damage
 from ..errors import CaflowError, is_out_of_memory, memory_errors
 from ..hub.manifest import bundled_path, load_manifest
 from ..hub.resolve import GOOD, WEB, default_model, load, resolve
@@ -23,7 +25,7 @@ from ..inference import thumbnail
 from ..model import CAFlow, read_info
 from ..sampling import Sampling
 from ..tasks import Pixels, get_task
-from .inputs import Fields, Limits, drawn_map, painted_hole, read_upload
+from .inputs import RED, Fields, Limits, drawn_map, painted_hole, read_upload
 from .job import Job, Stopped, Update
 
 # A bundled image for each task.
@@ -157,6 +159,25 @@ class Sessions:
         drawn = task.model_size(image) if task.name == "paired" else (height, width)
         pixel = max(canvas.shape) / max(drawn)
         return {"size": _line(text), "canvas": canvas, "pixel": pixel, "model": id}
+
+    def damage(self, fields: Fields) -> Update:
+        """Paint what is found to be damaged, for the visitor to correct before it is filled."""
+        try:
+            with memory_errors(_SMALLER):
+                image = self._below(fields).rgb
+                hole = find_damage(image)
+        except Exception as error:
+            return {"status": _error(error)}
+        if not hole.any():
+            return {"status": _line("No damage was found. What you paint is filled.")}
+        covered = thumbnail(hole, _CANVAS) > 0
+        for layer in fields.layers:  # what is painted stays
+            covered |= layer[..., 3] >= 128
+        painted = covered[..., None] * np.array(ImageColor.getcolor(RED, "RGBA"), np.uint8)
+        below = thumbnail(image, _CANVAS)
+        value = {"background": below, "layers": [painted], "composite": None}
+        text = f"{(hole > 0).mean():.1%} of the image is painted. Correct it, and draw."
+        return {"status": _line(text), "canvas": {"value": value}}
 
     def example(self, model: str) -> str:
         """The path of a bundled image that fits a model."""

@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from cracked import cracked
 from PIL import Image
 
-from caflow_cli.images import decode, read_provenance
+from caflow_cli.damage import find_damage
+from caflow_cli.images import decode, read_provenance, write_png
 
 pytestmark = pytest.mark.page
 
@@ -247,6 +249,23 @@ def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
     again = decode(visitor.files(tmp_path)[-1]).rgb[..., 0] == 255
     assert again[hole].all()
     assert 1 <= again[~hole].sum() <= 12
+
+
+def test_found_damage_is_shown_and_filled(visitor, tmp_path):
+    image, _ = cracked()
+    write_png(tmp_path / "cracked.png", image)
+    visitor.choose("inpaint")
+    visitor.give(tmp_path / "cracked.png")
+    visitor.page.locator("#caflow-find").click()
+    visitor.wait_for("of the image is painted")
+    visitor.page.wait_for_timeout(4000)
+    visitor.draw(1)
+    visitor.wait_for("1 candidate, ")
+    result, mask = (decode(path).rgb for path in visitor.files(tmp_path))
+    found = find_damage(image) > 0
+    np.testing.assert_array_equal(mask[..., 0] > 0, found)
+    np.testing.assert_array_equal(result[~found], image[~found])
+    assert (result[found] != image[found]).any(-1).mean() > 0.9
 
 
 def test_a_change_of_fields_shows(visitor, small_photo):

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cracked import cracked, faded
 from PIL import Image
 
 from caflow_cli.app.inputs import Fields, drawn_map, painted_hole
 from caflow_cli.app.sessions import Models
+from caflow_cli.damage import find_damage
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.images import decode
@@ -224,6 +226,25 @@ def test_jpegs_of_low_quality_get_the_model_that_the_command_takes(
     found = sessions.describe(Fields(model, str(tmp_path / "x.jpg")))
     assert found["model"] == chosen
     assert ("or choose another model" in found["size"]) == (chosen == "web-superres-x4")
+
+
+def test_found_damage_is_painted_for_correction(sessions, tmp_path):
+    part = np.s_[40:136, 60:150]
+    Image.fromarray(faded()[part]).save(tmp_path / "whole.png")
+    assert "No damage" in sessions.damage(fields("inpaint", tmp_path / "whole.png"))["status"]
+    image = cracked()[0][part]
+    Image.fromarray(image).save(tmp_path / "cracked.png")
+    found = sessions.damage(fields("inpaint", tmp_path / "cracked.png"))
+    assert "of the image is painted" in found["status"]
+    value = found["canvas"]["value"]
+    hole = painted_hole(value["layers"], 96, 90) == 255
+    np.testing.assert_array_equal(hole, find_damage(image) == 255)
+    height, width = value["background"].shape[:2]
+    mine = stroke(height, width, rows=slice(0, height // 6), columns=slice(0, width))
+    found = sessions.damage(fields("inpaint", tmp_path / "cracked.png", layers=[mine]))
+    both = painted_hole(found["canvas"]["value"]["layers"], 96, 90) == 255
+    assert both[:16].all()
+    np.testing.assert_array_equal(both[16:], hole[16:])
 
 
 def test_a_hole_is_what_is_covered_by_half_in_any_layer():
