@@ -57,7 +57,8 @@ def test_the_commands_run_one_after_the_other(tmp_path, model_files):
     (tmp_path / "photos").mkdir()
     for path in ("photos/a.png", "photos/b b.png"):
         (tmp_path / path).write_bytes(face)
-    Image.open(io.BytesIO(face)).convert("RGB").save(tmp_path / "web.jpg", quality=95)
+    for name in ("web.jpg", "old.jpg"):
+        Image.open(io.BytesIO(face)).convert("RGB").save(tmp_path / name, quality=95)
     for name, example in (("photo.png", "face_64"), ("hole.png", "hole")):
         Image.open(example_path(example)).resize((16, 16), 0).save(tmp_path / name)
     tasks = {"SUPERRES": "superres", "SCORE": "superres", "INPAINT": "inpaint"}
