@@ -60,7 +60,7 @@ def test_the_wheel_is_the_package_and_the_manifest_with_version_and_terms(dist):
             weights = f"caflow_cli/assets/weights/{entry.file}"
             assert {weights, weights.replace(".safetensors", ".md")} <= names
         # PyPI takes 100 MB; builders compress at level 6, to less than by Huffman's codes alone
-        assert sum(coded_bytes(wheel.read(name)) for name in names) < 96_500_000
+        assert sum(coded_bytes(wheel.read(name)) for name in names) < 98_000_000
         values = email.message_from_bytes(wheel.read(f"{INFO}/METADATA"))
         terms = wheel.read(f"{INFO}/licenses/caflow_cli/assets/weights/TERMS.md").decode()
         commands = wheel.read(f"{INFO}/entry_points.txt").decode()
