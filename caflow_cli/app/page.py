@@ -136,6 +136,7 @@ class Page:
         self.brush = gr.Slider(
             1, 100, _BRUSH, step=1, label="Brush (pixels)", visible=False, elem_id="caflow-brush"
         )
+        self.automatic = gr.State(True)  # until the visitor chooses a model
         self.pixel = gr.State(1.0)  # of the image, in pixels of the canvas
         with gr.Row(elem_id="caflow-inputs"):
             self.find = gr.Button("Find damage", size="sm", visible=False, elem_id="caflow-find")
@@ -199,19 +200,22 @@ class Page:
         )
         self.find.click(self._find, fields, [self.status, self.canvas], **alone)
         taken = [self.image, self.model, *about]
-        self.example.click(self._example, self.model, taken, **quiet)
-        self.other.upload(self._give, [self.model, self.other], taken, **quiet)
+        self.example.click(self._example, [self.model, self.automatic], taken, **quiet)
+        self.other.upload(self._give, [self.model, self.automatic, self.other], taken, **quiet)
         given = [self.image.upload, self.image.clear]
         for change in given:
-            change(self._take, [self.model, self.image], [self.model, *about], **quiet)
+            change(
+                self._take, [self.model, self.automatic, self.image], [self.model, *about], **quiet
+            )
         defaults = [*about, self.tau, self.candidates]
         for change in (self.model.change, self.blocks.load):
             change(self._choose_model, [self.model, self.image], defaults, **quiet)
+        self.model.input(lambda: False, None, self.automatic, **quiet)
         given += [self.model.change, self.example.click, self.other.upload]
         for change in given:
             change(None, None, self.view, js="() => 'Input'", **quiet)
-        edits = [self.tau.change, self.seed.change, self.canvas.input, self.find.click]
-        for change in [*given, *edits]:
+        given += [self.tau.change, self.seed.change, self.canvas.input, self.find.click]
+        for change in given:
             change(None, None, None, js=_EDITED, **quiet)
         self.blocks.unload(self._leave)
 
@@ -269,15 +273,16 @@ class Page:
         numbers = {self.tau: str(sampling.temperature), self.candidates: sampling.candidates}
         return {**self._describe(model, image), **numbers}
 
-    def _take(self, model: str, path: str | None) -> dict[Any, Any]:
-        chosen = self.sessions.describe(Fields(model, path))["model"]
-        return {self.model: chosen, **self._describe(model, path)}
+    def _take(self, model: str, automatic: bool, path: str | None) -> dict[Any, Any]:
+        if automatic:
+            model = self.sessions.describe(Fields(model, path))["model"]
+        return {self.model: model, **self._describe(model, path)}
 
-    def _give(self, model: str, path: str) -> dict[Any, Any]:
-        return {self.image: path, **self._take(model, path)}
+    def _give(self, model: str, automatic: bool, path: str) -> dict[Any, Any]:
+        return {self.image: path, **self._take(model, automatic, path)}
 
-    def _example(self, model: str) -> dict[Any, Any]:
-        return self._give(model, self.sessions.example(model))
+    def _example(self, model: str, automatic: bool) -> dict[Any, Any]:
+        return self._give(model, automatic, self.sessions.example(model))
 
 
 def _brush(

@@ -151,7 +151,7 @@ class Sessions:
             text += f", the result {factor * width}×{factor * height}"
         if task.name == "superres" and id in (WEB, default_model("superres").id):
             nothing["model"] = default_model("superres", decoded.quality).id
-            if nothing["model"] == WEB:
+            if id == nothing["model"] == WEB:
                 text += f"; {WEB} enlarges JPEGs of quality below {GOOD}, or choose another model"
         if task.name not in ("inpaint", "paired"):
             return {"size": _line(text), **nothing}
@@ -173,10 +173,11 @@ class Sessions:
         covered = thumbnail(hole, _CANVAS) > 0
         for layer in fields.layers:  # what is painted stays
             covered |= layer[..., 3] >= 128
-        painted = covered[..., None] * np.array(ImageColor.getcolor(RED, "RGBA"), np.uint8)
-        below = thumbnail(image, _CANVAS)
-        value = {"background": below, "layers": [painted], "composite": None}
-        text = f"{(hole > 0).mean():.1%} of the image is painted. Correct it, and draw."
+        red = np.array(ImageColor.getcolor(RED, "RGBA"), np.uint8)
+        painted = covered.astype(np.uint8)[..., None] * red
+        value = {"background": thumbnail(image, _CANVAS), "layers": [painted], "composite": None}
+        share = (painted_hole([painted], *hole.shape) > 0).mean()
+        text = f"{share:.1%} of the image is painted. Correct it, and draw."
         return {"status": _line(text), "canvas": {"value": value}}
 
     def example(self, model: str) -> str:

@@ -34,15 +34,23 @@ class Masking:
     invert_mask: bool = option("--invert-mask", "Fill what is black in the mask.", OUTPUT)
     mask_as_is: bool = option("--mask-as-is", "Accept a mostly white mask.", OUTPUT)
 
+    def __post_init__(self) -> None:
+        check_usage(
+            not (self.invert_mask and self.mask == "auto"),
+            "--mask auto finds what is to be filled",
+            "no --invert-mask",
+        )
+
     def read(self, mask: InputImage | None, image: Decoded, name: str) -> Pixels:
         """The mask of an image of that name: uint8 (H, W), white where it is to be filled.
 
         What is transparent in `mask` is black; without one, what is transparent in the image is
-        white. CaflowError if it cannot be read (exit 1), is lacking or mostly white (exit 2).
+        white. CaflowError if it cannot be read or has another size (exit 1), is lacking or mostly
+        white (exit 2).
         """
         import numpy as np
 
-        from ..tasks.base import grey
+        from ..tasks.base import check_mask_size, grey
         from .inputs import AUTO
 
         if mask is AUTO:
@@ -66,15 +74,17 @@ class Masking:
         message = f"{name!r} marks {share:.0%} of the image to be filled"
         other = "no --invert-mask" if self.invert_mask else "--invert-mask"
         check_usage(share <= _MOST or self.mask_as_is, message, f"{other}, or --mask-as-is")
+        check_mask_size(level.shape, image.rgb.shape)
         return level
 
 
 def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImage | None]:
     """The mask of each image: one file for all, AUTO, or of a folder, by the image's name.
 
-    `a.jpg` has `a_jpg_mask`, `a_mask` or `a`, and is itself no mask. Images found in subfolders
-    have their masks in subfolders of the same names. CaflowError (exit 2) if there is no such mask,
-    or not one for each image, or stdin is named twice.
+    `a.jpg` has `a_jpg_mask`, `a_mask` or, in another folder than its own, `a`; an image is itself
+    no mask. Images found in subfolders have their masks in subfolders of the same names.
+    CaflowError (exit 2) if there is no such mask, or not one for each image, or stdin is named
+    twice.
     """
     from .inputs import AUTO, find_inputs  # here, because it imports NumPy
 
@@ -89,16 +99,29 @@ def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImag
         check_usage(there, f"no mask {mask!r}", "check the path for a typing error")
         return [found[0]] * len(images)
     own = {os.path.realpath(one.path) for one in images if one.path is not None}
-    known = by_stem([one for one in found if os.path.realpath(one.path or "") not in own])
-    masks = [
-        known.get((one.inside, f"{one.full_stem}_mask"))
-        or known.get((one.inside, f"{one.stem}_mask"))
-        or known.get((one.inside, one.stem))
-        for one in images
+    keys = [  # of each image, the best first
+        [
+            (image.inside, stem)
+            for stem in (f"{image.full_stem}_mask", f"{image.stem}_mask", image.stem)
+            # Beside the image, its own stem names another image.
+            if stem != image.stem
+            or os.path.realpath(Path(mask, image.inside)) != os.path.realpath(image.folder)
+        ]
+        for image in images
     ]
+    wanted = {key for its in keys for key in its}
+    known = by_stem(
+        [
+            source
+            for source in found
+            if (source.inside, source.stem) in wanted
+            and os.path.realpath(source.path or "") not in own
+        ]
+    )
+    masks = [next((known[key] for key in its if key in known), None) for its in keys]
     missing = [one.name for one, its in zip(images, masks, strict=True) if its is None]
     message = f"no mask in {mask!r} for {', '.join(map(repr, missing[:5]))}"
-    check_usage(not missing, message, "give each a mask of its stem")
+    check_usage(not missing, message, "name that of a.jpg a_mask.png")
     return masks
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ..errors import EXIT_FAILED, CaflowError, check_usage, ensure, usage_error
 from ..images import Encoder, atomic_write, encode_png, format_of, make_folder, no_file
 from ..paths import exists, is_folder, numbered
+from ..tasks.base import check_mask_size
 from .inputs import AUTO, InputImage, find_inputs, find_shard, names_one, without_results
 from .masking import find_masks
 from .options import Files, Restoration
@@ -164,13 +165,9 @@ def report_undone(job: Job, console: Console) -> None:
     try:
         read = () if job.skipped else (job.source, job.mask)
         sizes = [image.check() for image in read if image is not None]
-        if len(known := [size for size in sizes if size is not None]) == 2:
-            (height, width), (h, w) = known  # before a turn by EXIF, which either may have
-            ensure(
-                {h, w} == {height, width},
-                f"the mask is {w}x{h}, the image {width}x{height}",
-                f"give a mask of {width}x{height}, white where the image is to be filled",
-            )
+        known = [size for size in sizes if size is not None]
+        if len({tuple(sorted(size)) for size in known}) == 2:  # whatever the turns by EXIF
+            check_mask_size(known[1], known[0])
     except CaflowError as error:
         console.failure(job.names, error)
         return

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..config import HOLE
 from ..errors import EXIT_FAILED, CaflowError, check_usage, memory_errors, usage_error
 from ..hub.resolve import GOOD, WEB, default_model
 from ..images import Decoded
@@ -141,7 +142,9 @@ class Run:
                     item.mask = self.masking.read(job.mask, image, job.name)
                     image = image.opaque() if job.mask is None else image
                 item.image, item.model = image, self._model_for(image)
-                if item.mask is not None and not item.mask.any():  # nothing is to be filled
+                if (
+                    item.mask is not None and not (item.mask >= HOLE).any()
+                ):  # nothing is to be filled
                     return item
                 item.seen = seen_by(item.model, image)
                 height, width = item.seen.shape[:2]

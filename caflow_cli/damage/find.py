@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from itertools import product
 
@@ -23,13 +24,18 @@ _EXTENT = 0.36  # of the threshold: as far as a region extends that passes the t
 _TILE, _MARGIN = 1024, 128  # pixels: sides of what is kept of a tile, and what it reads beyond
 
 
-def find_damage(image: ImageLike, threshold: float = 0.5) -> Pixels:
+def find_damage(
+    image: ImageLike,
+    threshold: float = 0.5,
+    step: Callable[[int, int], object] = lambda done, total: None,
+) -> Pixels:
     """Find dust, scratches, hairs, spots, cracks and tears in a photograph.
 
     Args:
         image: A path, a PIL image, or an array, uint8 (H, W, 3) or grey; see `as_image`.
-        threshold: On [0, 1]: a region is marked if the net's confidence is above it somewhere, as
+        threshold: On (0, 1): a region is marked if the net's confidence is above it somewhere, as
             far as that is above 0.36 of it, and one pixel more. A lower one marks more.
+        step: Is told how many tiles of how many are done, after each.
 
     Returns:
         The mask, uint8 (H, W): 255 where the image is damaged, else 0, as `restore` takes it. It is
@@ -46,9 +52,8 @@ def find_damage(image: ImageLike, threshold: float = 0.5) -> Pixels:
         CaflowError: (exit 2) the threshold is out of range. (exit 3) the package lacks the weights.
             Also as for `as_image`.
     """
-    hint = "a threshold from 0 to 1, such as 0.5"
-    check_usage(0 <= threshold <= 1, f"the threshold is {threshold}", hint)
-    found = confidence(as_decoded(image).seen())
+    check_usage(0 < threshold < 1, f"the threshold is {threshold}", "between 0 and 1, such as 0.5")
+    found = confidence(as_decoded(image).seen(), step=step)
     regions, count = ndimage.label(found > _EXTENT * threshold, np.ones((3, 3)))
     level = np.zeros(count + 1, np.uint8)
     level[regions[found > threshold]] = 255
@@ -57,20 +62,26 @@ def find_damage(image: ImageLike, threshold: float = 0.5) -> Pixels:
 
 
 @torch.inference_mode()
-def confidence(image: Pixels, tile: int = _TILE) -> npt.NDArray[np.float32]:
+def confidence(
+    image: Pixels,
+    tile: int = _TILE,
+    step: Callable[[int, int], object] = lambda done, total: None,
+) -> npt.NDArray[np.float32]:
     """How sure the net is that each pixel is damaged, on [0, 1].
 
     Args:
         image: uint8 (H, W, 3).
         tile: Side of a tile in pixels, a multiple of 16, which bounds the memory. It changes the
             values by rounding errors only, for every tile is read with all that they depend on.
+        step: As for `find_damage`.
 
     Returns:
         float32 (H, W).
     """
     (height, width), net = image.shape[:2], _net()
     result = np.empty((height, width), np.float32)
-    for top, left in product(range(0, height, tile), range(0, width, tile)):
+    tiles = list(product(range(0, height, tile), range(0, width, tile)))
+    for done, (top, left) in enumerate(tiles, 1):
         y, x = max(0, top - _MARGIN), max(0, left - _MARGIN)
         window = image[y : top + tile + _MARGIN, x : left + tile + _MARGIN]
         ends = [(0, -side % MULTIPLE) for side in window.shape[:2]]
@@ -78,6 +89,7 @@ def confidence(image: Pixels, tile: int = _TILE) -> npt.NDArray[np.float32]:
         found = net(whole.permute(2, 0, 1)[None].float() / 127.5 - 1).sigmoid()
         place = result[top : top + tile, left : left + tile]
         place[:] = found[0, 0, top - y :, left - x :].numpy()[: place.shape[0], : place.shape[1]]
+        step(done, len(tiles))
     return result
 
 

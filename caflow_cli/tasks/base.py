@@ -132,6 +132,16 @@ class WholeImage(Task, Part):
         return (self,)
 
 
+def check_mask_size(mask: Sequence[int], image: Sequence[int]) -> None:
+    """Refuse a mask that has not the image's height and width: CaflowError (exit 1)."""
+    (h, w), (height, width) = mask[:2], image[:2]
+    ensure(
+        (h, w) == (height, width),
+        f"the mask is {w}x{h}, the image {width}x{height}",
+        f"give a mask of {width}x{height}, white where the image is to be filled",
+    )
+
+
 def pad(image: npt.NDArray[Any], multiple: int) -> npt.NDArray[Any]:
     """Pad (H, W, ...) by reflection at the right and bottom until both sides are multiples.
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..config import HOLE, Config
 from ..errors import ensure
-from .base import Pixels, Place, Task, check_target, grey, pad, resize
+from .base import Pixels, Place, Task, check_mask_size, check_target, grey, pad, resize
 from .holes import HoleSource, central_hole, draw_hole
 from .windows import Mask, Window, edge_of, plan_windows
 
@@ -115,11 +115,7 @@ class Inpaint(Task):
         self.check_mask(mask is not None)
         assert mask is not None
         height, width = image.shape[:2]
-        ensure(
-            mask.shape[:2] == (height, width),
-            f"the mask is {mask.shape[1]}x{mask.shape[0]}, the image {width}x{height}",
-            f"give a mask of {width}x{height}, white where the image is to be filled",
-        )
+        check_mask_size(mask.shape, image.shape)
         values = mask.reshape(height, width, -1)[..., 0]
         hole: Mask = values >= HOLE
         most = int(values.max())

@@ -215,6 +215,7 @@ def test_sizes_and_canvases(sessions, photo, small_photo, tmp_path):
         (60, "photos-superres-x4", "web-superres-x4"),
         (95, "photos-superres-x4", "photos-superres-x4"),
         (95, "web-superres-x4", "photos-superres-x4"),
+        (60, "web-superres-x4", "web-superres-x4"),
         (60, "faces-superres-x4", "faces-superres-x4"),
         (60, "photos-colorize", "photos-colorize"),
     ],
@@ -225,7 +226,7 @@ def test_jpegs_of_low_quality_get_the_model_that_the_command_takes(
     Image.open(small_photo).convert("RGB").save(tmp_path / "x.jpg", quality=quality)
     found = sessions.describe(Fields(model, str(tmp_path / "x.jpg")))
     assert found["model"] == chosen
-    assert ("or choose another model" in found["size"]) == (chosen == "web-superres-x4")
+    assert ("or choose another model" in found["size"]) == (model == chosen == "web-superres-x4")
 
 
 def test_found_damage_is_painted_for_correction(sessions, tmp_path):
@@ -244,6 +245,7 @@ def test_found_damage_is_painted_for_correction(sessions, tmp_path):
     found = sessions.damage(fields("inpaint", tmp_path / "cracked.png", layers=[mine]))
     both = painted_hole(found["canvas"]["value"]["layers"], 96, 90) == 255
     assert both[:16].all()
+    assert f"<p>{both.mean():.1%} of" in found["status"]
     np.testing.assert_array_equal(both[16:], hole[16:])
 
 

@@ -2,7 +2,7 @@
 
 import time
 
-from ...errors import CaflowError, memory_errors
+from ...errors import CaflowError, check_usage, memory_errors
 from .. import options
 from ..console import Console
 from ..options import Files, expanded, option
@@ -15,10 +15,8 @@ def mask_command(
     console: Console,
     threshold: float = option(
         "--threshold T",
-        "From 0 to 1: a lower one marks more, and more that is no damage.",
+        "Between 0 and 1: a lower one marks more, and more that is no damage.",
         default=0.5,
-        min=0.0,
-        max=1.0,
     ),
 ) -> None:
     """Find damage in photographs: dust, scratches, hairs, spots, cracks and tears.
@@ -29,25 +27,35 @@ def mask_command(
 
     Example: caflow mask old.jpg -o mask.png
     """
+    check_usage(0 < threshold < 1, f"--threshold is {threshold:g}", "between 0 and 1, such as 0.5")
+
     from ..plan import make_plan, report_failure, report_undone, write_output
 
-    for job in make_plan(console, images, given).jobs:
-        if given.dry_run or job.skipped or job.source.problem:
-            report_undone(job, console)
-            continue
+    jobs = make_plan(console, images, given).jobs
+    with console.progress() as display:
+        bar = display.add_task(console.command, total=len(jobs))
+        for place, job in enumerate(jobs):
+            if given.dry_run or job.skipped or job.source.problem:
+                report_undone(job, console)
+                continue
 
-        from ...damage import find_damage
-        from ...images import encode_png
+            from ...damage import find_damage
+            from ...images import encode_png
 
-        start = time.perf_counter()
-        try:
-            with memory_errors("crop the image"):
-                mask = find_damage(job.source.read(console.note), threshold)
-                paths = write_output(job, encode_png(mask), given, console)
-        except CaflowError as error:
-            report_failure(job, error, console)
-            continue
-        share, elapsed = float((mask > 0).mean()), time.perf_counter() - start
-        console.detail(f"{job.name}: {share:.2%} marked, {elapsed:.2f} s")
-        figures = {"share": round(share, 6), "elapsed_s": round(elapsed, 3)}
-        console.result(job.fields("ok", paths, **figures))
+            def step(done: int, total: int, place: int = place, name: str = job.name) -> None:
+                display.update(bar, description=name, completed=place + done / total)
+                console.pace(f"{place} of {len(jobs)} images done; {name}: {done / total:.0%}")
+
+            start = time.perf_counter()
+            try:
+                with memory_errors("crop the image"):
+                    mask = find_damage(job.source.read(console.note), threshold, step)
+                    paths = write_output(job, encode_png(mask), given, console)
+            except CaflowError as error:
+                report_failure(job, error, console)
+            else:
+                share, elapsed = float((mask > 0).mean()), time.perf_counter() - start
+                console.detail(f"{job.name}: {share:.2%} marked, {elapsed:.2f} s")
+                console.result(
+                    job.fields("ok", paths, share=round(share, 6), elapsed_s=round(elapsed, 3))
+                )

@@ -106,7 +106,8 @@ def score_command(
     Prints nats, bits/dim and the target, with tabs between. The model is --model, else the one that
     made the target according to its metadata, else that of CAFLOW_SCORE_MODEL or of your own
     defaults, else the bundled one. Nothing else is taken from the metadata. For a written
-    candidate, the score repeats the number that ranked it.
+    candidate, the score repeats the number that ranked it. With a mask in which nothing is white,
+    or --mask auto where no damage is found, there is nothing to score, which is an error.
 
     Example: caflow score --cond face.png --target face_superres.png
     """

@@ -57,9 +57,9 @@ def test_files_folders_and_streams(run, tmp_path, old):
     assert np.array_equal(pixels(io.BytesIO(piped.stdout)), pixels(tmp_path / "m.png"))
 
 
-@pytest.mark.parametrize("threshold", ["-0.1", "1.5"])
+@pytest.mark.parametrize("threshold", ["0", "1", "-0.1", "nan"])
 def test_a_threshold_out_of_range_is_refused_before_files_are_sought(run, threshold):
-    assert_refused(run("mask", "none.png", "--threshold", threshold), 2, "--threshold")
+    assert_refused(run("mask", "none.png", "--threshold", threshold), 2, "--threshold is")
 
 
 def test_a_mask_of_more_than_64_megapixels_is_written():
@@ -104,6 +104,35 @@ def test_an_image_without_damage_is_copied_with_what_is_to_be_said(run, tmp_path
     jpg = run(*fill[:-1], "x.png", "--mask", "auto", "-o", "x.jpg")
     assert jpg.stdout == b"x.jpg\n"
     assert b"laid on white, because jpg has no alpha" in jpg.stderr
+
+
+def test_what_auto_finds_is_not_inverted(run, tmp_path, old, fill):
+    refused = run(*fill, "old.png", "--mask", "auto", "--invert-mask", "--dry-run")
+    assert_refused(refused, 2, "--mask auto finds what is to be filled")
+
+
+@pytest.mark.parametrize("level", [0, 5])
+def test_a_black_mask_fits_its_image(run, tmp_path, fill, level):
+    save(tmp_path / "x.png", 32, 40)
+    for name, size in (("m.png", (40, 32)), ("small.png", (20, 16))):
+        Image.new("L", size, level).save(tmp_path / name)
+    (line,) = lines_of(run(*fill, "x.png", "--mask", "m.png"))
+    assert line["status"] == "unchanged"
+    wrong = run(*fill, "x.png", "--mask", "small.png", "-o", "y.png")
+    assert wrong.returncode == 1
+    assert b"the mask is 20x16, the image 40x32" in wrong.stderr
+    pair = ["--cond", "x.png", "--target", "x_inpaint.png", "--model", fill[4]]
+    assert b"the mask is empty" in run("score", *pair, "--mask", "m.png").stderr
+
+
+def test_beside_an_image_another_image_is_no_mask(run, tmp_path, fill):
+    for name in ("in/a.jpg", "in/a.png", "in/a_inpaint.png", "in/a_inpaint.webp"):
+        save(tmp_path / name, 32, 40)
+    refused = run(*fill, "in/a.jpg", "--mask", "in", "--dry-run")
+    assert_refused(refused, 2, "no mask in 'in' for 'in/a.jpg'")
+    save_mask(tmp_path / "in/a_mask.png", 32, 40)
+    planned = lines_of(run(*fill, "in", "--mask", "in", "--overwrite", "--dry-run"))
+    assert [one["mask"] for one in planned] == ["in/a_mask.png"] * 2
 
 
 def test_masks_beside_their_images(run, tmp_path, fill):
