@@ -96,7 +96,7 @@ def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImag
     if not is_folder(mask):
         path = found[0].path
         there = path is None or os.path.lexists(path)
-        check_usage(there, f"no mask {mask!r}", "check the path for a typing error")
+        check_usage(there, f"no mask {mask!r}", "check the path, or --mask auto")
         return [found[0]] * len(images)
     own = {os.path.realpath(one.path) for one in images if one.path is not None}
     keys = [  # of each image, the best first

@@ -142,7 +142,9 @@ class Files:
     overwrite: bool = OVERWRITE
     recursive: bool = RECURSIVE
     skip_existing: bool = option("--skip-existing", "Keep outputs that exist.", OUTPUT)
-    dry_run: bool = option("--dry-run", "List what would be written, and stop.", OUTPUT)
+    dry_run: bool = option(
+        "--dry-run", "Read headers, list what would be written, and stop.", OUTPUT
+    )
     shard: str | None = SHARD
 
 

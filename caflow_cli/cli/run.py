@@ -33,6 +33,7 @@ from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Pixels, saturate
 from .console import Console
+from .inputs import AUTO
 from .masking import Masking
 from .options import Restoration, load_model
 from .plan import Job, Plan, Scale, report_failure, report_undone, scaled, write_output
@@ -142,10 +143,8 @@ class Run:
                     item.mask = self.masking.read(job.mask, image, job.name)
                     image = image.opaque() if job.mask is None else image
                 item.image, item.model = image, self._model_for(image)
-                if (
-                    item.mask is not None and not (item.mask >= HOLE).any()
-                ):  # nothing is to be filled
-                    return item
+                if item.mask is not None and not (item.mask >= HOLE).any():
+                    return item  # nothing is to be filled
                 item.seen = seen_by(item.model, image)
                 height, width = item.seen.shape[:2]
                 if self.scale is not None:
@@ -221,7 +220,8 @@ class Run:
         if image.alpha is not None and not encoder.has_alpha:
             console.note(f"{job.name}: laid on white, because {encoder.format} has no alpha")
         if result is None:
-            console.note(f"{job.name}: nothing to fill, so the image is copied")
+            more = "; `caflow mask --threshold 0.2` finds more" if job.mask is AUTO else ""
+            console.note(f"{job.name}: nothing to fill, so the image is copied{more}")
             data = encoder.encode(image.rgb, image.alpha)
             for rank in range(1, self.given.keep + 1):
                 paths |= write_output(job, data, self.given, console, rank)

@@ -219,7 +219,7 @@ class Drawing:
         ensure(
             all(self._found),
             f"{RESAMPLES + 1} samples in a row diverged at tau {sampling.temperature}",
-            "a lower --tau, or an image more like those of the training",
+            "a lower --tau, such as 0.3, or an image more like those of the training",
         )
 
     def result(self, row: int = 0) -> Candidates:

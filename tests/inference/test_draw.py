@@ -106,7 +106,10 @@ def test_a_candidate_that_always_diverges_is_left_out_and_others_stay(models_32)
     with pytest.raises(CaflowError, match=r"11 samples in a row diverged at tau 0\.8") as caught:
         restore(model, image, TAU, 1, seed=8)
     assert caught.value.exit_code == 1
-    assert caught.value.hint == "a lower --tau, or an image more like those of the training"
+    assert (
+        caught.value.hint
+        == "a lower --tau, such as 0.3, or an image more like those of the training"
+    )
 
 
 def test_a_burst_in_a_tile_is_drawn_again_there(small_model):

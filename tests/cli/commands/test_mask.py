@@ -99,7 +99,7 @@ def test_an_image_without_damage_is_copied_with_what_is_to_be_said(run, tmp_path
     for name in ("out_01.png", "out_02.png"):
         assert np.array_equal(np.asarray(Image.open(tmp_path / name)), image)
     assert not pixels(tmp_path / "m.png").any()
-    assert b"x.png: nothing to fill, so the image is copied" in done.stderr
+    assert b"x.png: nothing to fill, so the image is copied; `caflow mask --thr" in done.stderr
     assert b"g.png is not written: there is nothing to show" in done.stderr
     jpg = run(*fill[:-1], "x.png", "--mask", "auto", "-o", "x.jpg")
     assert jpg.stdout == b"x.jpg\n"
