@@ -42,7 +42,7 @@ from .records import restored_fields
 _MOST = 32  # neighbouring images that may share a batch
 _HELD = 2**22  # pixels, of all candidates of images that wait for their batch
 _SMALLER = "crop the image"  # where memory does not suffice
-_FACE = 16  # pixels, the side of the inputs that faces-superres-x4 learned and was measured on
+_FACES = range(12, 33)  # pixels: sides of the inputs that faces-superres-x4 is better for
 
 
 @dataclass(eq=False)
@@ -157,7 +157,7 @@ class Run:
                         size, False, f"shrink the image, or {typed} if you want one of up to 256"
                     )
                 note = task.note(item.seen, item.mask)
-                if task.name == "superres" and height == width == _FACE and not self.given.model:
+                if task.name == "superres" and height == width in _FACES and not self.given.model:
                     note = "if this is an aligned face, try --model faces-superres-x4"
                 if note:
                     self.console.note(f"{job.name}: {note}")

@@ -117,7 +117,7 @@ def score(
         >>> face, small = example_path("face_64"), example_path("face")
         >>> score = caflow.score(caflow.load("faces-superres-x4"), small, face)
         >>> f"{score.log_likelihood:.0f} nats, {score.bits_per_dim:.3f} bits/dim"
-        '-30500 nats, 3.581 bits/dim'
+        '-30881 nats, 3.626 bits/dim'
 
     Raises:
         CaflowError: The target or the mask does not fit the condition; or known pixels of a target

@@ -48,7 +48,7 @@ class Score:
 
     @property
     def summary(self) -> str:
-        """A text for people: `-30500.1 nats, 3.581 bits/dim`."""
+        """A text for people: `-30881.2 nats, 3.626 bits/dim`."""
         if self.log_likelihood is None or self.bits_per_dim is None:
             return f"rank score {self.rank_score:.1f} nats, in {self.score_domain}"
         return f"{self.log_likelihood:.1f} nats, {self.bits_per_dim:.3f} bits/dim"

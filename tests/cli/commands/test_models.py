@@ -27,7 +27,7 @@ def test_list(run):
     rows = [line.split("\t") for line in text_of(run("models", "list")).splitlines()]
     assert rows.pop(0) == ["id", "task", "size", "place", "license", "default"]
     assert [row[0] for row in rows] == list(entries)
-    assert [ID, "superres", "18.6 MB", "bundled", ENTRY.license] in rows
+    assert [ID, "superres", "20.9 MB", "bundled", ENTRY.license] in rows
     defaults = [entry.id for entry in entries.values() if entry.default]
     assert [row[0] for row in rows if row[5:] == ["default"]] == defaults
     lines = lines_of(run("models", "list", "--json"))
@@ -37,8 +37,8 @@ def test_list(run):
 
 def test_info_of_a_bundled_model(run):
     (record,) = lines_of(run("models", "info", ID, "--json"))
-    counts = {"A": 1_231_087, "R": 683_440, "T": 1_444_504, "F": 5_172_816}
-    assert record["parameters"] == {"total": 8_531_847, **counts}
+    counts = {"A": 2_412_207, "R": 683_440, "T": 1_444_504, "F": 5_172_816}
+    assert record["parameters"] == {"total": 9_712_967, **counts}
     assert record["config"] == json.loads(json.dumps(read_info(FILE).config.to_dict()))
     for field in ("task", "sha256", "bytes", "license", "data", "metrics", "default"):
         assert record[field] == getattr(ENTRY, field)
