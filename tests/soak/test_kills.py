@@ -102,7 +102,8 @@ def content(out: Path) -> dict[str, object]:
     for path in sorted(out.rglob("*")):
         name = str(path.relative_to(out))
         older = "state" in path.parts and last not in path.parents  # which stay depends on the kill
-        if not path.is_file() or older or path.name in (".lock", "curve.png", "state.json"):
+        skipped = path.name.startswith(".") or path.name in ("curve.png", "state.json")
+        if not path.is_file() or older or skipped:
             continue
         if path.suffix == ".safetensors":
             found[name] = {k: repr(v.double().tolist()) for k, v in load_file(path).items()}
