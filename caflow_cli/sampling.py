@@ -1,4 +1,4 @@
-"""The settings by which candidates are drawn and chosen: one record, with defaults and checks."""
+"""The settings for drawing and choosing candidates: one record, with defaults and checks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .errors import check_usage
 
 RANKS = ("likelihood", "consensus", "none")
 SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
-_FIT = 750_000  # pixels of all candidates of an enlarged image together, where M is open
+_FIT = 750_000  # pixels of all candidates of an enlarged image together, if M is not given
 
 
 @dataclass(frozen=True)
@@ -28,21 +28,21 @@ class Sampling:
     """
 
     tau: Tau | None = None  # temperature; None: the model's, else the task's
-    candidates: int | None = None  # M; None: likewise, but of large enlarged images fewer
-    keep: int = 1  # N, how many of the M
-    seed: int = 0  # candidate k draws from generator seed + k
-    rank: str = "likelihood"  # what orders candidates, one of RANKS; "none": the order of k
-    consistent: bool = False  # superres: project each candidate to what shrinks to the input
-    precision: str = "float32"  # or "bf16": of nets while drawing; scores are float32
+    candidates: int | None = None  # M; None: the model's, else the task's, or what `fitting` says
+    keep: int = 1  # N, how many of the M are kept
+    seed: int = 0  # candidate k is drawn with seed + k
+    rank: str = "likelihood"  # ranking rule, one of RANKS; "none": the order of k
+    consistent: bool = False  # superres: project each candidate to an image that shrinks to input
+    precision: str = "float32"  # of the nets while drawing, or "bf16"; scores are float32
 
     @property
     def temperature(self) -> Temperature:
-        """tau, where it is known: given, or filled in by `of`."""
+        """tau as a `Temperature`; it must have been given, or filled in by `of`."""
         assert self.tau is not None
         return Temperature.of(self.tau)
 
     def check(self) -> None:
-        """Refuse values that no model can use, before any is loaded: CaflowError (exit 2)."""
+        """Raise CaflowError (exit 2) for values that no model accepts, before one is loaded."""
         keep, seed = self.keep, self.seed
         m = max(1, keep) if self.candidates is None else self.candidates
         if self.tau is not None:
@@ -62,12 +62,12 @@ class Sampling:
         check_rank(self.rank)
 
     def of(self, config: Config, size: tuple[int, int] | None = None) -> Sampling:
-        """Fill in tau and M from the model's config, else its task; check it all.
+        """Fill in tau and M from the model's config, else from its task, and check all settings.
 
-        Where superres is to choose M, `fitting` does, for the height and width that the model draws
-        (`Task.model_size`); without them, and by consensus, M is the task's.
+        If neither states M, superres takes it from `fitting`, with `size` the height and width that
+        the model draws (`Task.model_size`). Without `size`, or by consensus, M is the task's.
         """
-        from .tasks import get_task  # here, so that ranges are checked without NumPy
+        from .tasks import get_task  # imported here, so that checking ranges needs no NumPy
 
         task, own = get_task(config), config.task
         first = next(tau for tau in (self.tau, own.tau, task.tau) if tau is not None)
@@ -88,7 +88,7 @@ class Sampling:
 
 
 def fitting(size: tuple[int, int], most: int, keep: int) -> int:
-    """M: as many images of that height and width as fit 0.75 megapixels, from N to `most`."""
+    """M: how many images of that height and width fit into 0.75 megapixels, from N to `most`."""
     return min(most, max(keep, _FIT // math.prod(size)))
 
 

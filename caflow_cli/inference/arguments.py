@@ -1,4 +1,4 @@
-"""Images and masks as users of Python have them: paths, PIL images and arrays."""
+"""Convert images and masks from Python callers: paths, PIL images, arrays and tensors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .score import task_of
 
 ImageLike: TypeAlias = "str | Path | Image.Image | Decoded | np.ndarray[Any, Any] | Tensor"
 
-# What PNG and TIFF hold as they are, and what others become so that they keep their alpha.
+# Modes that PNG and TIFF can store, and the mode that preserves the alpha of each other one.
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 _TIFF_MODES = ("I", "F", "CMYK", "LAB")
 _STRAIGHT = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
@@ -27,25 +27,25 @@ _WANTED = "give a path, a PIL image, an array, uint8 (H, W, 3), or a tensor, (3,
 
 
 def as_image(image: ImageLike, value_range: tuple[float, float] | None = None) -> Pixels:
-    """Bring an image to uint8 (H, W, 3).
+    """Convert an image to uint8 (H, W, 3).
 
-    A file and a PIL image are read as the command line reads files: EXIF orientation and colour
-    profile are applied. Transparency is dropped.
+    Files and PIL images are read as the command line reads files: EXIF orientation and colour
+    profile are applied. Alpha is dropped.
 
     Args:
         image: A path, a PIL image, an array (H, W, C) or (H, W), or a tensor (C, H, W) or (H, W),
-            of 1 channel, 3, or 4 with alpha: uint8, or floats with a range.
-        value_range: What black and white are of floats, such as (0, 1) or (-1, 1).
+            with 1, 3 or 4 (RGBA) channels: uint8, or floats with `value_range`.
+        value_range: The float values of black and white, such as (0, 1) or (-1, 1).
 
     Raises:
-        CaflowError: (exit 2) the array has another shape or type, or values beyond the range.
-            (exit 1) the file is no image.
+        CaflowError: (exit 2) the array has another shape or type, or values outside the range.
+            (exit 1) the file is not an image.
     """
     return as_decoded(image, value_range).rgb
 
 
 def as_decoded(image: ImageLike, value_range: tuple[float, float] | None = None) -> Decoded:
-    """Bring an image to uint8 with alpha apart, as `as_image` does."""
+    """Convert an image to uint8 like `as_image`, but keep its alpha, in a separate array."""
     if isinstance(image, Decoded):
         return image
     if isinstance(image, str | Path):
@@ -88,7 +88,7 @@ def _to_levels(image: np.ndarray[Any, Any], value_range: tuple[float, float] | N
 
 
 def as_mask(mask: ImageLike | None) -> Pixels | None:
-    """Bring a mask to grey, uint8 (H, W), white where it is to be filled; None stays None.
+    """Convert a mask to grey, uint8 (H, W), white where the image is to be filled; None stays None.
 
     Args:
         mask: A path, a PIL image, or an array or tensor: uint8 or bool (H, W), or uint8 (H, W, 3).
@@ -108,22 +108,22 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
 
 
 def is_exact(image: Decoded) -> bool:
-    """Whether an image has the very values that it was written with: no JPEG, say, no alpha."""
+    """Whether an image has exactly the values that were written: lossless, and without alpha."""
     return image.alpha is None and image.format in ("", "PNG", "TIFF", "BMP", "PPM")
 
 
 def seen_by(model: CAFlow, image: Decoded) -> Pixels:
-    """The colours of an image that go into a model's condition: uint8 (H, W, 3).
+    """The colours of an image as a model's condition reads them: uint8 (H, W, 3).
 
-    If the image is to be enlarged, colours of nearly transparent edges are replaced.
+    For super-resolution, the colours of nearly transparent edges are replaced, too.
     """
     return image.seen(faint=task_of(model).name == "superres")
 
 
 def _from_pil(image: Image.Image) -> Decoded:
-    # By way of a file, so that there is one policy for turns, profiles, depths and palettes.
+    # Via a file, so that one policy decides on orientation, profiles, bit depths and palettes.
     check_usage(all(image.size), f"an image has {image.width}×{image.height} pixels", _WANTED)
-    # The values of a PGM are of 16 bits, though its mode has 32.
+    # A PGM has 16-bit values, although its mode has 32 bits.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         plain = Image.fromarray(np.asarray(image).astype(np.uint16))
     elif image.mode in _PNG_MODES or image.mode in _TIFF_MODES:

@@ -1,4 +1,4 @@
-"""Whether an image is unlike those that a model was trained on, by statistics of its condition."""
+"""Detect images unlike the training data, by statistics of their condition."""
 
 from typing import Any, TypeAlias
 
@@ -11,13 +11,13 @@ from ..devices import to_float64
 from ..model import CAFlow, Condition
 
 Statistics: TypeAlias = npt.NDArray[np.float64]  # (S,) of a condition, (B, S) of several
-_FAR = 1.15  # of the farthest reference image
+_FAR = 1.15  # times the distance of the farthest reference image
 
 
 def statistics(condition: Condition) -> Statistics:
     """The mean and the log standard deviation, over space, of each channel of R(y): (B, S).
 
-    They cost next to nothing, because sampling and scoring compute R(y) anyway.
+    They cost almost nothing, because sampling and scoring compute R(y) anyway.
     """
     values: list[Tensor] = []
     for d in map(to_float64, condition.d):
@@ -26,11 +26,11 @@ def statistics(condition: Condition) -> Statistics:
 
 
 def describe_domain(model: CAFlow, conditions: Tensor) -> dict[str, Any] | None:
-    """The statistics of reference conditions, uint8 (B, C, H, W), for a model's file.
+    """Summarise the statistics of reference conditions, uint8 (B, C, H, W), for a model's file.
 
     Returns:
-        Mean and deviation of each, and the largest distance of a condition: the root mean square of
-        `(statistic - mean) / deviation`. None for fewer than two conditions.
+        The mean and standard deviation of each statistic, and the largest distance of a condition:
+        the RMS of `(statistic - mean) / deviation`. None for fewer than two conditions.
     """
     if len(conditions) < 2:
         return None
@@ -48,11 +48,11 @@ def describe_domain(model: CAFlow, conditions: Tensor) -> dict[str, Any] | None:
 
 
 def far_note(model: CAFlow, values: Statistics) -> str | None:
-    """The note about an image farther from the training data than 1.15 times the farthest
-    validation image; None for others.
+    """The note on an image that is more than 1.15 times as far from the training data as the
+    farthest validation image; None for any other image.
 
     Args:
-        model: Any model; its file's record of `domain` may lack anything.
+        model: Any model; `domain` in its record may be missing or incomplete.
         values: `statistics` of the image's condition.
     """
     domain: Any = model.record.get("domain")

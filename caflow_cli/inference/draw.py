@@ -1,4 +1,4 @@
-"""Samples and scores under conditions of one size: latents, tiles, divergence, resampling."""
+"""Sample and score under conditions of one size: latents, tiles, divergence, resampling."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,21 +24,21 @@ from .domain import Statistics, statistics
 from .score import Nats
 from .tiles import Corner, Tiles, Unheld, plan_tiles
 
-RESAMPLES = 10  # of a sample that diverged, at most
-_BLOCK = 64  # pixels: the side of what is judged together, at least
-_MOST = 12  # values of a block that may lie near an end: one in 1024
-_NATS = 10.0  # a value: of the log-determinants, on average
+RESAMPLES = 10  # how often a diverged sample is drawn again, at most
+_BLOCK = 64  # minimum side, in pixels, of the blocks in which divergence is detected
+_MOST = 12  # values per block that may lie near the end of the support: one in 1024
+_NATS = 10.0  # largest mean |log-determinant| per value, in nats
 _ROWS = 256  # pixels: the height of a block of noise, in large images
 
-Progress: TypeAlias = Callable[[int, int], None]  # is given done and total, of passes of the model
+Progress: TypeAlias = Callable[[int, int], None]  # called with (done, total) passes of the model
 
 
 @dataclass
 class Steps:
-    """Counts passes of the model, each of a batch or of one tile, and reports each."""
+    """Counts passes of the model, each over a batch or over one tile, and reports every one."""
 
     report: Progress | None = None
-    total: int = 0  # as far as is known: what is resampled is added
+    total: int = 0  # expected passes; each resampling adds to it
     done: int = 0
 
     def step(self) -> None:
@@ -48,15 +48,15 @@ class Steps:
 
 
 def to_batch(images: Sequence[Pixels]) -> Tensor:
-    """Stack uint8 (H, W, C) arrays of one size to a (B, C, H, W) tensor."""
+    """Stack uint8 (H, W, C) arrays of one size into a (B, C, H, W) tensor."""
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
 class Noise:
-    """The standard normal latents of one image, of which blocks of rows are held while they serve.
+    """The standard normal latents of one image, in blocks of rows that are kept only while needed.
 
-    Up to 64 megapixels there is one block, drawn by the given generator. Each block of a larger
-    image has a generator of its own, whose seed the given one draws.
+    Up to 64 megapixels there is one block, drawn from the given generator. Each block of a larger
+    image has its own generator, whose seed is drawn from the given one.
     """
 
     def __init__(self, model: CAFlow, generator: Generator, size: tuple[int, int]) -> None:
@@ -75,7 +75,7 @@ class Noise:
         return self._model.latent_noise(self._generators[block], (rows, self._width))
 
     def cut(self, corner: Corner, shape: tuple[int, int]) -> list[Tensor]:
-        """The latents of a tile. Blocks above it are dropped."""
+        """The latents of a tile. Blocks above the tile are freed."""
         (top, left), (rows, columns) = corner, shape
         first, last = top // self._rows, (top + rows - 1) // self._rows
         self._held = {k: block for k, block in self._held.items() if k >= first}
@@ -84,14 +84,14 @@ class Noise:
                 self._held[k] = self._draw(k)
         own = []
         for parts in zip(*self._held.values(), strict=True):
-            s = self._width // parts[0].shape[2]  # pixels of the side of a latent's cell
+            s = self._width // parts[0].shape[2]  # side of a latent's cell, in pixels
             whole = torch.cat([z[:, :, left // s : (left + columns) // s] for z in parts], 1)
             start = (top - first * self._rows) // s
             own.append(whole[:, start : start + rows // s])
         return own
 
     def renew(self, cells: Tensor, top: int) -> None:
-        """Take the next latents in cells, bool (h, w), of the rows below `top`."""
+        """Replace the latents in the given cells, bool (h, w), from row `top` down, by new ones."""
         left = F.pad(cells, (0, 0, (top - min(self._held) * self._rows) // self._cell, 0))
         for k, block in self._held.items():
             rows = self._rows // self._cell
@@ -106,15 +106,15 @@ class Noise:
 class Conditions:
     """Conditions of one size, under which images are drawn and scored.
 
-    If they fit into memory, they are one tile, computed once as a batch and kept: 0.4 kilobytes a
-    pixel. Of larger ones a tile is computed when it is drawn or scored, and then dropped, because
-    all tiles at once would take gigabytes.
+    Conditions that fit into memory are one tile, computed once as a batch and kept, at 0.4 kB per
+    pixel. Larger ones are computed tile by tile, whenever a tile is drawn or scored, and then
+    freed, because all tiles at once would take gigabytes.
 
     Args:
         model: Any model.
         cond: uint8 (B, C, H, W), or a large image.
         bf16: Draw with networks in bfloat16; scores stay float32.
-        tiles: A plan; None: by size.
+        tiles: The tiling. Default: planned from the size.
     """
 
     def __init__(
@@ -136,8 +136,8 @@ class Conditions:
 
     @property
     def statistics(self) -> Statistics:
-        """`domain.statistics` of each condition, (B, S), in tiles as the mean over those that were
-        drawn or scored, which are all of them after a sample."""
+        """`domain.statistics` of each condition, (B, S). For tiles this is the mean over all tiles,
+        each of which must have been drawn or scored."""
         if self.kept is not None:
             return statistics(self.kept)
         rows = range(len(self.cond))
@@ -153,17 +153,17 @@ class Conditions:
     ) -> list[tuple[Pixels, int]]:
         """Draw one image from the next latents of each generator.
 
-        What diverged is resampled alone, so other samples stay as they are.
+        Diverged samples are resampled one by one, so the other samples do not change.
 
         Args:
             tau: Temperature.
-            generators: On the CPU, equally many for each condition, as neighbours.
-            strict: Resample what diverged; else take every first sample.
-            steps: Counts.
+            generators: CPU generators, the same number for each condition, grouped by condition.
+            strict: Resample diverged samples. If false, every first sample is accepted.
+            steps: Counts the passes of the model.
 
         Returns:
-            In the order of the generators: the image, uint8 (H, W, C), and how many samples
-            diverged; above `RESAMPLES`, the image did, too.
+            For each generator, in order: the image, uint8 (H, W, C), and how many samples
+            diverged. If these are more than `RESAMPLES`, the image itself diverged.
         """
         steps, each = steps or Steps(), len(generators) // len(self.cond)
         noise = [Noise(self._model, generator, self.size) for generator in generators]
@@ -185,10 +185,10 @@ class Conditions:
     def log_prob(
         self, targets: Tensor | Unheld, noise_samples: int = 1, steps: Steps | None = None
     ) -> list[Nats]:
-        """Score images, uint8 (B M, C, H, W), those of one condition as neighbours.
+        """Score images, uint8 (B M, C, H, W), grouped by condition.
 
-        In tiles it is the sum of `log p(tile | its condition)`, for ranking. Overlaps count twice,
-        so it is not a log-density, and noise draws say nothing of it.
+        A tiled image gets the sum of `log p(tile | its condition)`, for ranking only: overlaps
+        count twice, so the sum is not a log-density and has no deviations over noise draws.
         """
         steps = steps or Steps()
         if self.kept is not None:
@@ -207,7 +207,7 @@ class Conditions:
                     tile = self.tiles.cut(targets, place, corner)
                     sums[place] += float(self._model.log_prob(tile, condition, noise_samples))
                     steps.step()
-                del condition  # 0.4 kilobytes a pixel, before that of the next tile is computed
+                del condition  # frees 0.4 kB per pixel before the next tile's is computed
         if isinstance(self.cond, Unheld):
             trim_memory()
         return [Nats(value, None) for value in sums]
@@ -215,8 +215,8 @@ class Conditions:
     def _condition(self, row: int, corner: Corner) -> Condition:
         """Compute the condition of a tile.
 
-        A guide that normalises reads it by moments of places spread over the image: each tile's own
-        ones would make neighbours differ.
+        A guide with normalisation layers uses moments of patches spread over the whole image: with
+        the moments of each tile, neighbouring tiles would differ.
         """
         if self.kept is not None and len(self.cond) == 1:
             return self.kept
@@ -235,7 +235,7 @@ class Conditions:
     def _decode(
         self, condition: Condition, noise: Sequence[list[Tensor]], tau: Tau
     ) -> tuple[Tensor, Tensor]:
-        """The points of noise, floats (B, C, H, W), and their `diverged_cells`, on the CPU."""
+        """Decode noise to points, floats (B, C, H, W), and find `diverged_cells`, on the CPU."""
         latents = self._model.latents(noise, tau)
         points, log_prob = self._model.decode(latents, condition, bf16=self._bf16)
         gaussian = torch.stack([standard_normal_log_prob(z) for z in latents]).sum(0)
@@ -245,16 +245,16 @@ class Conditions:
     def _draw_alone(
         self, row: int, tau: Tau, noise: Noise, strict: bool, steps: Steps
     ) -> tuple[Pixels, int]:
-        """Draw an image by itself, from the first; batches change the bits.
+        """Draw one image alone, starting with its first latents: batching could change the bits.
 
-        Overlapping tiles have the same latents and conditions, so they draw the same image except
-        near their borders. Each pixel is taken from the nearest tile. Between two tiles a ramp
-        blends them. In a row of tiles, cells that diverged, and only these, take the next latents.
+        Overlapping tiles share latents and conditions, so they draw the same image except near
+        their borders. Each pixel is taken from the nearest tile; a ramp blends neighbouring tiles.
+        Within a row of tiles, only cells that diverged get new latents.
         """
         tiles, channels = self.tiles, self._model.config.flow.target_channels
         (height, width), (rows, _) = tiles.size, tiles.shape
         image = np.empty((height, width, channels), np.uint8)
-        # What is not yet complete of the tiles above: sums of weighted pixels.
+        # Rows that the tiles above have only partly covered: sums of weighted pixels.
         rest = np.zeros((0, width, channels), np.float32)
         band = np.empty((rows, width, channels), np.float32)
         ends, most = (*tiles.tops[1:], height), 0
@@ -270,10 +270,10 @@ class Conditions:
             else:
                 return image, RESAMPLES + 1
             done = band[: end - top]
-            with np.errstate(invalid="ignore"):  # where a value is not finite it has diverged
+            with np.errstate(invalid="ignore"):  # a value that is not finite has diverged
                 image[top:end] = np.floor(done, out=done).clip(0, 255, out=done)
             rest = band[end - top :].copy()
-            if isinstance(self.cond, Unheld):  # the rows of a large image take memory in turn
+            if isinstance(self.cond, Unheld):  # each row of a large image allocates anew
                 trim_memory()
         return image, most
 
@@ -287,7 +287,7 @@ class Conditions:
         noise: Noise,
         steps: Steps,
     ) -> Tensor:
-        """Add a row of tiles to its band, and find the cells in which they diverged."""
+        """Add a row of tiles to its band, and return the cells in which they diverged."""
         tiles, cell = self.tiles, self._model.config.flow.multiple
         rows, columns = tiles.shape
         away = torch.zeros(rows // cell, tiles.size[1] // cell, dtype=torch.bool)
@@ -302,28 +302,28 @@ class Conditions:
 
 
 def diverged_cells(model: CAFlow, condition: Condition, points: Tensor, logdet: Tensor) -> Tensor:
-    """Where samples diverged: cells of 2^(n+1) pixels, bool (B, H / 2^(n+1), W / 2^(n+1)).
+    """Find where samples diverged, in cells of 2^(n+1) pixels: bool (B, H/2^(n+1), W/2^(n+1)).
 
-        a block of 64×64 diverged, and the cells around it, if a value is not finite,
-        or more than 12 values are near an end of what has a density
-        all did, if no block did and |log-determinants| > 10 nats a value
+        A 64×64 block and the cells next to it diverged if a value in it is not finite,
+        or if more than 12 of its values lie near an end of the support.
+        All cells diverged if no block did, but |logdet| > 10 nats per value.
 
-    Pixels lie within [0, 256), and what has a density goes on for a margin on either side. A value
-    whose logit h diverged lies at its end, and the logit's own term `log |dh/dv|`, which grows as
-    |h|, decides the log-density. `near_ends` counts values with |h| > 11.8, where pixels have 3.7
-    at most. Each sample is judged alone, by the condition and itself, so replays agree.
+    Pixels lie within [0, 256); the support of the density adds a margin on either side. A value
+    whose logit h diverged lies at an end of the support, and the logit's own term `log |dh/dv|`,
+    which grows as |h|, dominates the log-density. `near_ends` counts values with |h| > 11.8; pixels
+    have |h| <= 3.7. The test uses only the sample and its condition, so replays agree.
 
     `logdet` is `log p(v|y) - Σ log N(z; 0, I)` of each point, nats (B,).
     """
     multiple = model.config.flow.multiple
-    cells = math.ceil(_BLOCK / multiple)  # of a block's side
+    cells = math.ceil(_BLOCK / multiple)  # per side of a block
     rows, columns = (side // multiple for side in points.shape[-2:])
     near = model.density.A.near_ends(points, condition.anchor).to(torch.float32)
     counts = near.where(points.isfinite().all(1), _MOST + 1.0)
     side = cells * multiple
     in_blocks = F.avg_pool2d(counts[:, None], side, ceil_mode=True, divisor_override=1)[:, 0]
     away = in_blocks > _MOST
-    # Written so that NaN diverges.
+    # Negated, so that NaN counts as diverged.
     off = ~(logdet.abs() <= _NATS * points[0].numel()).to(away.device)
     away |= (off & ~away.flatten(1).any(1))[:, None, None]
     away = away.repeat_interleave(cells, 1).repeat_interleave(cells, 2)[:, :rows, :columns]

@@ -1,4 +1,4 @@
-"""Figures: sheets of candidates, and maps in colours beside their images."""
+"""Figures: sheets of candidates, and colour maps beside their images."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,18 +15,18 @@ from .sample import Candidate
 from .score import Score
 
 _GAP = 12  # pixels between the parts of a figure
-_SIZE = 13  # of letters
-_LINE = 17  # from one line of text to the next
+_SIZE = 13  # font size
+_LINE = 17  # line height
 _INK = (34, 34, 34)
 _BAR = 14  # width of a colour bar
 _CELL = 192  # pixels of a thumbnail's longer side
-_LONGEST = 10  # candidates side by side; more go on in a new line
+_LONGEST = 10  # candidates per line of a sheet
 _SIDE = 384  # pixels of a chart's longer side
-_RANGE = 3.0  # standard deviations that colours of a score map reach at least
+_RANGE = 3.0  # standard deviations that a score map's colour scale covers at least
 
 _Values = npt.NDArray[np.float64]
 
-# From dark to light in even steps of lightness, so that more looks like more in grey, too.
+# From dark to light in even steps of lightness, so that it reads correctly in grey, too.
 _SEQUENTIAL = "0e082c 4c0c6b 90226b d0424c f38029 fac43e fefcc8"
 # Two hues of equal lightness that meet in a light grey.
 _DIVERGING = "214894 6492c7 bacee2 f2f2f0 ecc0a8 d3765c 92222e"
@@ -37,9 +37,9 @@ def sheet(rows: Sequence[Pixels]) -> Pixels:
 
 
 def grid_row(name: str, tau: Temperature, seen: Pixels, ranked: Sequence[Candidate]) -> Pixels:
-    """Draw an input, in the colours that the model reads, and its candidates by rank with scores.
+    """Draw the input, in the colours that the model reads, and the scored candidates by rank.
 
-    `name` and `tau` are for the caption.
+    `name` and `tau` go into the caption.
     """
 
     def cell(image: Pixels, *lines: str) -> Pixels:
@@ -55,15 +55,15 @@ def grid_row(name: str, tau: Temperature, seen: Pixels, ranked: Sequence[Candida
 
 
 def spread(candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
-    """The spread of all M composed candidates at each pixel, in levels: (H, W).
+    """The spread of all M composed candidates at each pixel, in levels of 0-255: (H, W).
 
-    It is the standard deviation over candidates (with divisor M - 1), RMS over channels.
+    It is the standard deviation over candidates (divisor M - 1), RMS over channels.
 
     Raises:
         CaflowError: There is only one candidate.
     """
     ensure(len(candidates) > 1, "one candidate has no spread", "-m 10")
-    # Welford: one image at a time, and nothing large is subtracted from anything large.
+    # Welford's algorithm: one image at a time, without cancellation between large numbers.
     mean = candidates[0].pixels.astype(np.float32)
     squares = np.zeros_like(mean)
     for count, candidate in enumerate(candidates[1:], 2):
@@ -76,9 +76,9 @@ def spread(candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
 
 
 def uncertainty_map(candidates: Sequence[Candidate], tau: Temperature) -> tuple[Pixels, list[str]]:
-    """Draw the map of `spread` with its colour bar, and say in lines what it shows."""
+    """Draw `spread` as a map with a colour bar, and return lines of text that explain it."""
     values = spread(candidates)
-    # A few failures, all of them far off, would leave everything else in one colour.
+    # A percentile: a few extreme outliers would leave everything else in one colour.
     top = _nice_above(float(np.percentile(values, 99.5)))
     lines = [
         f"standard deviation over {len(candidates)} candidates, in levels of 0-255, "
@@ -111,7 +111,7 @@ def attribution_chart(name: str, found: Attribution, score: Score) -> Pixels:
 
 
 def _with_image(image: Pixels, chart: Pixels, lines: Sequence[str]) -> Pixels:
-    """Put an image beside its chart, lowered by half a letter's height to align with the field."""
+    """Put an image beside its chart, lowered by half a line of text to align with the map."""
     small = np.pad(thumbnail(image, _SIDE), ((8, 0), (0, 0), (0, 0)), constant_values=255)
     return _captioned(_joined([small, chart], 1), lines)
 
@@ -125,8 +125,8 @@ def _colours(values: _Values, table: str) -> Pixels:
 def thumbnail(image: Pixels, side: int) -> Pixels:
     """Resize an image so that its longer side is at most `side`.
 
-    A small image is enlarged by a whole number, so that its pixels are visible. A large one is
-    averaged.
+    A small image is enlarged by an integer factor, so that its pixels are visible. A large one is
+    downsampled by averaging.
     """
     height, width = image.shape[:2]
     longest = max(height, width)
@@ -154,9 +154,9 @@ def _on_white(image: Pixels, height: int, width: int) -> Pixels:
 
 
 def _captioned(image: Pixels, lines: Sequence[str], width: int = 0) -> Pixels:
-    """Add lines of text below an image; a line longer than `width` is broken.
+    """Add lines of text below an image; lines longer than `width` are wrapped.
 
-    Pillow's own font has only ASCII letters; others become `?`.
+    Pillow's built-in font has only ASCII characters; others become `?`.
     """
     font = ImageFont.load_default(_SIZE)
     height, room = image.shape[0], max(image.shape[1], width)
@@ -182,9 +182,9 @@ def _broken(line: str, width: int, length: Callable[[str], float]) -> list[str]:
 def _colour_chart(
     values: _Values, low: float, high: float, colours: Callable[[_Values], Pixels]
 ) -> Pixels:
-    """Draw a field as an image, and a colour bar at its right.
+    """Draw an array of values as an image, with a colour bar to its right.
 
-    Values beyond `low` and `high` get the colours of the ends.
+    Values outside [`low`, `high`] get the colour of the nearer end.
     """
     field = thumbnail(colours(((values - low) / (high - low)).clip(0, 1)), _SIDE)
     height = max(field.shape[0], 4 * _LINE)
@@ -201,7 +201,7 @@ def _colour_chart(
 
 
 def _nice_above(value: float) -> float:
-    """The smallest of 1, 2, 5, 10, 20, ... that is not below the value."""
+    """The smallest of 1, 2, 5, 10, 20, ... that is at least `value`."""
     if value <= 1:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))

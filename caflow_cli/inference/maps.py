@@ -1,4 +1,4 @@
-"""Score maps: the places of an image that its log-likelihood comes from."""
+"""Score maps: which regions of an image contribute how much to its log-likelihood."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ from .score import task_of
 from .tiles import plan_tiles
 
 _CELL = 4  # pixels: the cell of the finest latent
-_SEED = 2**31  # of the samples that a target is compared with: far from those of candidates
-_AT_ONCE = 2**24  # pixels of maps over whole images
+_SEED = 2**31  # first seed of the reference samples, far from those of candidates
+_AT_ONCE = 2**24  # pixels of whole-image maps that are held at a time
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """The places that a pair's score comes from, compared with samples for the same condition."""
+    """A pair's score by region, compared with samples for the same condition."""
 
-    target: Pixels  # as it was scored, of the model's size; of a hole in parts, the whole image
-    nats: npt.NDArray[np.float64]  # (H, W), sums to the log-likelihood, of parts to the rank score
+    target: Pixels  # as scored, at the model's size; for a hole filled in parts, the whole image
+    nats: npt.NDArray[np.float64]  # (H, W), sums to the log-likelihood; in parts, to the rank score
     # (H / cell, W / cell), rounded up: standard deviations above the samples' mean
     z: npt.NDArray[np.float64]
     cell: int  # pixels
@@ -42,11 +42,11 @@ def attribution(
     mask: Pixels | None = None,
     samples: int = 32,
 ) -> Attribution:
-    """Compare `log_prob_map` of a pair, cell by cell, with the maps of samples at tau 1.
+    """Compare `log_prob_map` of a pair, cell by cell, with the maps of samples at temperature 1.
 
     Like a candidate, each sample is composed with the image, reduced again, and scored with the
-    same noise. A raw sample could contradict the condition. The maps of a hole's parts are added up
-    where they lie in the image.
+    same noise, because a raw sample could contradict the condition. If a hole is filled in parts,
+    the maps of the parts are summed at their places in the image.
 
     Raises:
         CaflowError: Condition and target do not fit each other, or are too large for one piece.
@@ -60,7 +60,7 @@ def attribution(
     )
     parts = Request.of(task, condition, mask).parts
     reduced, scored = parts[0].reduce(condition, target)
-    # Not strict: of some conditions most samples at tau 1 diverge, and still have a map.
+    # Not strict: for some conditions most samples at tau 1 diverge, but they still have a map.
     first = CustomPart(lambda _: reduced, parts[0].compose, parts[0].reduce)
     at_a_time = max(1, _AT_ONCE // (target.shape[0] * target.shape[1])) if len(parts) > 1 else None
     sampler = Sampler(
@@ -100,18 +100,18 @@ def _cells(nats: Tensor) -> Tensor:
 
 
 def log_prob_map(model: CAFlow, target: Tensor, cond: Tensor | Condition) -> Tensor:
-    """Spread `model.log_prob(target, cond)` over the image: (B, H, W) float64, nats a pixel.
+    """Spread `model.log_prob(target, cond)` over the image: (B, H, W) float64, nats per pixel.
 
     Each term of equation 9 has a resolution. It is summed over channels and spread evenly over the
     cell of pixels that it covers, so the map sums to the score. A latent depends on pixels far
-    beyond its cell. So the map is an attribution, not the likelihood of each pixel.
+    beyond its cell, so the map is an attribution, not a likelihood per pixel.
     """
     condition = model.encode_condition(cond)
     batch, (height, width) = target.shape[0], condition.size
-    cells: dict[tuple[int, int], Tensor] = {}  # sums of the terms of one resolution
+    cells: dict[tuple[int, int], Tensor] = {}  # the sum of terms, by resolution
 
     def add(term: Tensor) -> None:
-        # Functions that share weights run all their uses of an image side by side in the batch.
+        # A function with shared weights runs all its uses for an image as neighbours in the batch.
         values = to_float64(term).reshape(batch, -1, *term.shape[-2:]).sum(1)
         size = (values.shape[-2], values.shape[-1])
         cells[size] = cells[size] + values if size in cells else values

@@ -40,25 +40,25 @@ def restore(
     mask: ImageLike | list[ImageLike] | None = None,
     **options: Any,
 ) -> Candidates | list[Candidates]:
-    """Draw candidates of p(w|y), each one sample, and rank them.
+    """Draw M samples from p(w|y), the candidates, and rank them.
 
-    Each sample is composed with the input and rounded to 8 bits before it is scored. So `score` on
-    the written image repeats the number that ranked it. What is to be known of the input is in
+    Each sample is composed with the input and rounded to 8 bits before it is scored, so `score`
+    reproduces the score of a written candidate. Warnings about the input are in
     `Candidates.notes`.
 
     Args:
-        model: Any model, as `caflow_cli.load` loads it by name; its task turns `image` into a
-            condition.
+        model: Any model, such as `caflow_cli.load` returns; its task computes the condition from
+            `image`.
         image: A path, a PIL image, an array (H, W, 3) or a tensor (3, H, W), see `as_image`; or a
             list of these, which gives a list of results. Alpha is kept.
-        tau: Temperature: a number, or a shape such as (0.9, 0.7, 0.5) or "0.9/0.7/0.5": one value
-            per scale, finest first, or per latent. Default: the model's, else the task's.
-        candidates: M; default likewise, but for superres only as many as fit 0.75 megapixels of
-            result, and at least 1 or `keep`. By consensus it is the model's or the task's.
-        keep: N, how many of them `kept` holds.
-        seed: Candidate k draws from generator `seed + k`.
-        mask: For inpaint: a path, a PIL image, or an array, uint8 (H, W), 128 and up where the
-            image is to be filled, or bool; a list of masks for a list of images.
+        tau: Temperature: a number, or a shape such as (0.9, 0.7, 0.5) or "0.9/0.7/0.5" with one
+            value per scale, finest first, or per latent. Default: the model's, else the task's.
+        candidates: M. Default: the model's, else the task's; the latter is reduced for superres,
+            unless ranked by consensus, to what fits 0.75 megapixels, but not below `keep`.
+        keep: N, how many of the best candidates `kept` holds.
+        seed: Candidate k is drawn from a generator with seed `seed + k`.
+        mask: For inpaint: a path, a PIL image, or an array, either bool or uint8 (H, W) with 128
+            and above where the image is to be filled; for a list of images, a list of masks.
         options: `rank`, `consistent` and `precision` of `Sampling`; `value_range` of `as_image`.
 
     Examples:
@@ -71,7 +71,7 @@ def restore(
 
     Raises:
         CaflowError: An argument is out of range, the image is too large, the mask does not fit, all
-            candidates diverged, or bfloat16 is not fast here.
+            candidates diverged, or the device has no fast bfloat16.
     """
     value_range = options.pop("value_range", None)
     sampling = Sampling(tau=tau, candidates=candidates, keep=keep, seed=seed, **options)
@@ -100,16 +100,16 @@ def score(
     noise_samples: int = 1,
     value_range: tuple[float, float] | None = None,
 ) -> Score:
-    """Score a target against the image that it was made from.
+    """Compute log p(target | condition) of an image, given the input that it was made from.
 
     Args:
-        model: Any model, as `caflow_cli.load` loads it by name.
+        model: Any model, such as `caflow_cli.load` returns.
         condition: The task's input, such as the small image for superres: a path, a PIL image, or
             an array, uint8 (H, W, 3); see `as_image`.
-        target: Likewise, uint8 (H', W', 3).
-        mask: For inpaint: likewise, uint8 (H, W), 128 and up where the image was filled.
-        noise_samples: K.
-        value_range: Of floats, see `as_image`.
+        target: The image to score, in the same forms: uint8 (H', W', 3).
+        mask: For inpaint, in the same forms: uint8 (H, W), 128 and above where it was filled.
+        noise_samples: K, the number of dequantization noise draws.
+        value_range: The float values of black and white, see `as_image`.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -120,8 +120,8 @@ def score(
         '-30881 nats, 3.626 bits/dim'
 
     Raises:
-        CaflowError: The target or the mask does not fit the condition; or known pixels of a target
-            in a lossless format, or of an array, are not those of the condition.
+        CaflowError: The target or the mask does not fit the condition; or the target is an array or
+            losslessly stored, and its known pixels differ from those of the condition.
     """
     check_noise_samples(noise_samples)
     task, white = task_of(model), as_mask(mask)
@@ -140,10 +140,10 @@ def restore_images(
     masks: Sequence[Pixels | None],
     progress: Progress | None = None,
 ) -> list[Candidates]:
-    """Do as `restore` for several images, whose arguments `Drawing` describes.
+    """Restore several images of one size as a batch; see `Drawing` for the arguments.
 
     Raises:
-        CaflowError: As for `restore`, for one of the images: no other has a result then, either.
+        CaflowError: As for `restore`. If one image fails, none of them has a result.
     """
     drawing = Drawing(model, images, sampling, masks, progress)
     for _ in drawing.draw():
@@ -152,17 +152,17 @@ def restore_images(
 
 
 class Drawing:
-    """The candidates of images of one size while they are drawn. More can be drawn at any time.
+    """Draws candidates for images of one size, incrementally: more can be drawn at any time.
 
-    Candidate k is the same whether it is drawn at first or later, alone or beside other images, up
-    to the rounding of another batch size; with `batch_size` 1, bit for bit.
+    Candidate k does not depend on when it is drawn or on the other images, up to rounding that
+    differs with the batch size; with `batch_size` 1 it is the same bit for bit.
 
     Args:
         model: Any model.
-        images: uint8 (H, W, 3) each, with one `Task.model_size` for all.
+        images: uint8 (H, W, 3) each, all with the same `Task.model_size`.
         sampling: For every image. If tau or M is None, it is the model's, else the task's.
         masks: uint8 (H, W), one for each image, or None.
-        progress: Is told after each pass of the model.
+        progress: Called after each pass of the model.
         batch_size: Candidates at a time. Default: as many as fit well into memory.
 
     Raises:
@@ -194,13 +194,13 @@ class Drawing:
         self._drawn = 0
 
     def draw(self, count: int | None = None) -> Iterator[int]:
-        """Draw and score the next `count` candidates by k; None: M of `sampling`.
+        """Draw and score the next `count` candidates in the order of k; by default M.
 
-        Yields how many are drawn after each batch of them, as soon as every image has one. What is
-        drawn is kept where this is left early.
+        Yields the number drawn so far after each batch, once every image has a candidate. If the
+        iteration ends early, the candidates drawn so far are kept.
 
         Raises:
-            CaflowError: The seeds do not suffice, or all candidates of an image diverged.
+            CaflowError: The seeds run out, or all candidates of an image diverged.
         """
         sampling, first = self.sampling, self._drawn
         more = sampling.candidates if count is None else count
@@ -245,20 +245,20 @@ class Drawing:
 def order(
     rule: str, scores: Sequence[float], apart: npt.NDArray[np.float64] | None = None
 ) -> list[tuple[int, float | None]]:
-    """Order the M candidates, the best first: the index of each, and v_k. No rule sees the truth.
+    """Rank the M candidates, best first: the index and v_k of each. No rule uses the truth.
 
-        likelihood  v_k = log p(w_k | y), in tiles the rank score     falling
-        consensus   v_k = 1 / (M - 1)  Σ_{j ≠ k} RMSE(x_k, x_j)       rising
+        likelihood  v_k = log p(w_k | y), or the rank score           descending
+        consensus   v_k = 1 / (M - 1)  Σ_{j ≠ k} RMSE(x_k, x_j)       ascending
         none        the order of k
 
-    x_k is candidate k as it is written, w_k what is scored of it. Of equal values the likelier
-    comes first, then the smaller k. `consensus` has the least expected RMSE to a sample (minimum
-    Bayes risk). v_k is None where the rule has none: "none", or no other candidate to compare with.
+    x_k is candidate k as written, and w_k its reduced form that is scored. Ties are broken by
+    likelihood, then by k. `consensus` minimises the expected RMSE to a sample (minimum Bayes
+    risk). v_k is None under "none", and under "consensus" if there is only one candidate.
 
     Args:
         rule: One of `RANKS`.
-        scores: log p of each, in nats.
-        apart: `rmse_between`, which "consensus" needs.
+        scores: log p of each candidate, or its rank score, in nats.
+        apart: The result of `rmse_between`, required by "consensus".
 
     Examples:
         >>> from caflow_cli.inference import order
@@ -278,7 +278,7 @@ def order(
 
 
 def rmse_between(images: Sequence[Pixels]) -> npt.NDArray[np.float64]:
-    """RMSE between M images, in levels, over pixels and channels: (M, M) float64, symmetric."""
+    """Pairwise RMSE of M images over pixels and channels, in levels of 0-255: (M, M) float64."""
     apart = np.zeros((len(images), len(images)))
     for i, j in combinations(range(len(images)), 2):
         squares = np.square(np.subtract(images[i], images[j], dtype=np.int32))

@@ -1,4 +1,4 @@
-"""The candidates of an image, as `restore` gives them: kept, shown, and saved with provenance."""
+"""The candidates that `restore` returns for an image: kept, shown, and saved with provenance."""
 
 import json
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ from .sample import Candidate
 
 @dataclass(frozen=True, repr=False)
 class Candidates:
-    """All candidates of an image, best first, and the options they were drawn with.
+    """All candidates of an image, best first, and the settings they were drawn with.
 
-    A notebook shows their `grid`.
+    A notebook displays their `grid`.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -40,7 +40,7 @@ class Candidates:
     """
 
     ranked: list[Candidate]
-    diverged: int  # how many of M are missing, because they and their resamples diverged
+    diverged: int  # how many of M were dropped, because they and their resamples diverged
     sampling: Sampling  # with tau and M filled in
     estimator: Mapping[str, str | int]
     statistics: Statistics  # of the condition, for `domain.far_note`
@@ -60,7 +60,7 @@ class Candidates:
 
     @property
     def tau(self) -> Temperature:
-        """The temperature that they were drawn at."""
+        """The temperature at which they were drawn."""
         return self.sampling.temperature
 
     @property
@@ -70,7 +70,7 @@ class Candidates:
 
     @cached_property
     def notes(self) -> list[str]:
-        """The notes of the command line about the input before the work; mostly there are none."""
+        """Warnings about the input, the same as the command line prints; usually none."""
         note = get_task(self.config).note(self.condition, self.mask)
         return [note] if note else []
 
@@ -80,7 +80,7 @@ class Candidates:
         return self.ranked[: self.sampling.keep]
 
     def provenance(self, candidate: Candidate) -> dict[str, object]:
-        """The provenance in a written image. Pictures are passed on: there is no local path."""
+        """The provenance for a written image. It has no local path, because images are shared."""
         score, sampling = candidate.score, self.sampling
         return {
             "schema": SCHEMA,
@@ -106,12 +106,12 @@ class Candidates:
     def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
         """Write the kept images, with provenance, and return their paths by rank.
 
-        The suffix says the format: PNG, WebP and TIFF keep the scored pixels, JPEG does not. Of
-        several images each has its rank before the suffix: `x.png` becomes `x_01.png` and so on.
+        The suffix selects the format: PNG, WebP and TIFF keep the scored pixels, JPEG does not.
+        If several images are kept, their rank precedes the suffix: `x_01.png` for `x.png`.
 
         Raises:
-            CaflowError: (exit 2) the suffix is none of a format, or a file exists and `overwrite`
-                is false; none is written then. (exit 1) a file cannot be written.
+            CaflowError: (exit 2) the suffix is unknown, or a file exists and `overwrite` is false;
+                then nothing is written. (exit 1) a file cannot be written.
         """
         path = Path(path)
         name, paths = format_of(path), numbered(path, len(self.kept))
@@ -128,8 +128,8 @@ class Candidates:
         return paths
 
     def grid(self, name: str = "input") -> Image.Image:
-        """A sheet: the input as the model reads it, with a name for its caption, and all candidates
-        by rank with their scores."""
+        """Draw a sheet of the input as the model reads it, captioned `name`, and all candidates by
+        rank with their scores."""
         return Image.fromarray(grid_row(name, self.tau, self.seen, self.ranked))
 
     def _repr_png_(self) -> bytes:

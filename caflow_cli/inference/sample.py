@@ -1,11 +1,10 @@
 """The one path from conditions to scored candidates: draw, compose, round, reduce, score.
 
-Restoration, scores, evaluation, score maps and the sample grids of training all use it. So a
-candidate is the same wherever it is drawn, and `score` of the written image repeats its score.
+Restoration, scoring, evaluation, score maps and the sample grids of training all use it. So a
+candidate is the same wherever it is drawn, and `score` reproduces the score of a written image.
 
-An image has one part or, if it has a hole that takes several windows, several. They are drawn and
-composed one after the other, so the condition of every part but the first is another for each
-candidate.
+An image has one part, or several if its hole takes several windows. Parts are drawn and composed
+one after the other, so from the second part on, each candidate has its own condition.
 """
 
 from __future__ import annotations
@@ -29,20 +28,20 @@ from .draw import RESAMPLES, Conditions, Progress, Steps, to_batch
 from .score import Nats, Score, score_of
 from .tiles import Unheld, check_size
 
-_BATCH = 2**18  # pixels that the model works on at a time
-_HELD = 2**26  # pixels of the images of a batch together, which are composed and then scored
+_BATCH = 2**18  # pixels per batch, at the model's size
+_HELD = 2**26  # pixels of all full-size images of a batch together
 
 
 def requests_at_a_time(
     size: tuple[int, int], candidates: int, batch_size: int | None = None
 ) -> int:
-    """How many requests of that height and width, with M candidates each, make one batch."""
+    """How many requests of that height and width, with M candidates each, fit into one batch."""
     return max(1, (batch_size or _BATCH // math.prod(size)) // candidates)
 
 
 @dataclass(frozen=True, eq=False)
 class CustomPart:
-    """A `Part` whose functions are given one by one."""
+    """A `Part` made of individual functions."""
 
     condition: Callable[[Pixels], Pixels]
     compose: Callable[[Pixels, Pixels], Pixels]
@@ -54,7 +53,7 @@ class CustomPart:
 class Request:
     """An image to draw candidates for, part by part."""
 
-    image: Pixels  # which the first part completes, and the next one what that composes
+    image: Pixels  # the first part's input; each later part gets what the previous one composed
     parts: Sequence[Part]
 
     @classmethod
@@ -62,7 +61,7 @@ class Request:
         """Make the request for a user's image, uint8 (H, W, 3), and its mask, uint8 (H, W).
 
         Raises:
-            CaflowError: The mask is missing, not wanted or does not fit; the image is too large.
+            CaflowError: The mask is missing, unexpected or does not fit; the image is too large.
         """
         task.check_mask(mask is not None)
         large = isinstance(task, SuperRes) and not task.consistent
@@ -71,26 +70,26 @@ class Request:
 
     @classmethod
     def of_condition(cls, task: Task, cond: Pixels) -> Request:
-        """Make the request for a condition at model scale, whose image is not known."""
+        """Make the request for a condition at model scale, where the image is not available."""
         return cls(cond, [CustomPart(lambda y: y, task.keep_known, lambda *pair: pair)])
 
 
 @dataclass(eq=False)
 class Candidate:
-    """One sample, from the draw to the JSON line: drawn part by part, composed, scored, ranked."""
+    """One sample: drawn part by part, composed, scored, ranked."""
 
     request: Request
-    row: int  # the index of its request among those that are drawn together
+    row: int  # index of its request among those drawn together
     k: int
     seed: int  # replays it: `--seed SEED -m 1`
-    redraws: int = 0  # samples of its generator that diverged, of all parts
-    diverged: bool = False  # so often that it is dropped, or its score is not finite
+    redraws: int = 0  # how many samples diverged, over all parts
+    diverged: bool = False  # to be dropped: too many samples diverged, or its score is not finite
     score: Score = field(init=False)
     rank: int = 0  # from 1
-    rank_value: float | None = None  # what the rule of rank says of it (`order`)
-    consistency_max: int | None = None  # levels between the reduced image and the input
-    put_back: Callable[[Pixels], tuple[Pixels, Pixels | None]] | None = None  # an input's alpha
-    _samples: list[Pixels] = field(default_factory=list)  # uint8, of the model's size, one a part
+    rank_value: float | None = None  # v_k of the ranking rule (`order`)
+    consistency_max: int | None = None  # largest difference of reduced image and input, in levels
+    put_back: Callable[[Pixels], tuple[Pixels, Pixels | None]] | None = None  # adds input's alpha
+    _samples: list[Pixels] = field(default_factory=list)  # uint8, of the model's size, one per part
     _image: Pixels | None = None
 
     @property
@@ -103,10 +102,10 @@ class Candidate:
 
     @property
     def pixels(self) -> Pixels:
-        """The scored image, uint8 (H, W, 3); a large one is composed at each access."""
+        """The scored image, uint8 (H, W, 3); a large one is composed on each access."""
         if self._image is not None:
             return self._image
-        image = self.request.image.copy()  # a hole's windows are filled in it
+        image = self.request.image.copy()  # inpainting composes in place
         for part, sample in zip(self.request.parts, self._samples, strict=False):
             image = part.compose(image, sample)
         return image
@@ -116,7 +115,7 @@ class Candidate:
         self._samples.append(sample)
 
     def release(self) -> None:
-        """Hold the image or the samples it is composed of, whichever takes less memory."""
+        """Keep either the image or the samples it is composed of, whichever takes less memory."""
         if self.pixels.nbytes > sum(sample.nbytes for sample in self._samples):
             self._image = None
         else:
@@ -124,7 +123,7 @@ class Candidate:
 
 
 def _unheld(request: Request, target: Pixels | None = None) -> Unheld | None:
-    """The condition of a large image, or a target for it; None if the image is not large."""
+    """The condition of a large image, or its target if given; None if the image is not large."""
     task, image = request.parts[0], request.image
     if not isinstance(task, SuperRes) or math.prod(task.model_size(image)) <= LARGE:
         return None
@@ -135,20 +134,20 @@ def _unheld(request: Request, target: Pixels | None = None) -> Unheld | None:
 
 
 class Sampler:
-    """A model with requests; the conditions of their first parts are computed once.
+    """Draws and scores candidates for requests; computes the conditions of first parts only once.
 
     Args:
         model: Any model.
         requests: Their conditions must have one size.
-        strict: Resample what diverged, and drop a candidate that diverged eleven times or whose
-            score is not finite; else take every first sample.
-        progress: Is told after each pass of the model.
+        strict: Resample diverged samples, and drop a candidate that diverged eleven times or whose
+            score is not finite. If false, every first sample is accepted.
+        progress: Called after each pass of the model.
         bf16: Draw with networks in bfloat16. Conditions and scores stay float32.
-        batch_size: Candidates at a time, of all requests together; at least one for each. Default:
-            as many as fit well into memory.
+        batch_size: Candidates at a time, over all requests; at least one per request. Default: as
+            many as fit well into memory.
 
     Attributes:
-        conditions: Of the first parts.
+        conditions: The conditions of the first parts.
         at_a_time: How many candidates of each request make a batch.
     """
 
@@ -170,7 +169,7 @@ class Sampler:
             bf16,
         )
         self._parts = max(len(request.parts) for request in requests)
-        # Each candidate of a batch has its image, which may be far larger than what is drawn.
+        # Each candidate of a batch holds its image, which may be far larger than its samples.
         room = max(1, _HELD // max(math.prod(one.image.shape[:2]) for one in requests))
         most = batch_size or min(room, _BATCH // math.prod(self.conditions.size))
         self.at_a_time = max(1, most // len(requests))
@@ -180,13 +179,13 @@ class Sampler:
     ) -> Iterator[list[Candidate]]:
         """Draw, compose and score candidates of every request, in batches.
 
-        Each batch holds some candidates of every request. Those of one request are neighbours, in
-        the order of k. Where `strict`, what diverged is missing.
+        Each batch has some candidates of every request, grouped by request in the order of k. If
+        `strict`, diverged candidates are left out.
 
         Args:
             tau: Temperature.
             ks: Which candidates, such as `range(M)`.
-            seeds: One for each request. Candidate k draws from generator seed + k, modulo 2^32.
+            seeds: One per request. Candidate k is drawn with seed + k, modulo 2^32.
             noise_samples: K of the scores; None: do not score.
         """
         size, steps = self.conditions.size, Steps(self._progress)
@@ -207,7 +206,7 @@ class Sampler:
                 if not some:
                     break
                 conditions = self.conditions
-                if part > 0:  # which is another for each candidate
+                if part > 0:  # each candidate has its own condition
                     conds = [one.request.parts[part].condition(one.pixels) for one in some]
                     conditions = Conditions(self._model, to_batch(conds), self._bf16)
                 drawn = conditions.draw(tau, [generators[one] for one in some], self._strict, steps)
@@ -230,10 +229,10 @@ class Sampler:
             yield batch
 
     def score(self, images: Sequence[Pixels], noise_samples: int = 1) -> list[Score]:
-        """Score a composed image, uint8 (H, W, 3), for each request, with K noise samples.
+        """Score one composed image, uint8 (H, W, 3), per request, with K noise samples.
 
         Raises:
-            CaflowError: An image does not fit its request, or a score is not finite.
+            CaflowError: An image does not fit its request; or, if `strict`, a score is not finite.
         """
         composed = [
             (row, part, images[row])
@@ -264,16 +263,16 @@ class Sampler:
     def reduce(
         self, composed: Sequence[tuple[int, int, Pixels]], known: Conditions | None = None
     ) -> tuple[Conditions, Tensor | Unheld]:
-        """Reduce composed images, those of one request as neighbours, to the pairs that are scored.
+        """Reduce composed images, grouped by request, to the pairs that are scored.
 
         Args:
-            composed: The index of the request, that of its part, and the image in which that part
-                and all before it are done.
-            known: Conditions that the result may be equal to; default: those of the first parts.
+            composed: For each: the index of the request, the index of the part, and the image in
+                which this part and all previous ones are composed.
+            known: Conditions to reuse if the pairs have the same ones. Default: those of the first
+                parts.
 
         Returns:
-            The conditions, and the targets, uint8 (B, C, H, W). Equal conditions are the known
-            ones, which are computed already.
+            The conditions, and the targets, uint8 (B, C, H, W).
         """
         known = known or self.conditions
         if isinstance(known.cond, Unheld):

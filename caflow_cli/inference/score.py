@@ -1,4 +1,4 @@
-"""The likelihood of a pair of images, which `score` states and which ranks candidates."""
+"""The log-likelihood of a pair of images: the result of `score`, and what ranks candidates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _BOUNDS = {
 
 
 class Nats(NamedTuple):
-    """The log-likelihood of one part, and what each of the K noise draws says of it."""
+    """The log-likelihood of one part, and its deviations over the K noise draws."""
 
     value: float
     deviations: Tensor | None  # (K,), see `CAFlow.log_prob_with_deviations`; None in tiles
@@ -29,26 +29,26 @@ class Nats(NamedTuple):
 class Score:
     """log p(w|y) of the reduced pair, on the 8-bit scale.
 
-    A hole that is filled in parts has one pair a part. By the chain rule the sum of their scores is
-    the log-density of the whole fill, in the order of the parts. A part that is shrunk says only
-    what the model reads of it, so the sum has no likelihood then. Neither has a pair that is too
-    large for one piece: it is scored in tiles, which have no joint density.
+    A hole that is filled in parts has one pair per part. By the chain rule, the sum of their
+    scores is the log-density of the whole fill, in the order of the parts. If a part is shrunk, its
+    score covers only what the model reads, so the sum is not a log-likelihood. Nor is that of a
+    pair too large for one pass: it is scored in tiles, which have no joint density.
     """
 
     rank_score: float  # nats: log_likelihood, or the sum over tiles or parts
-    log_likelihood: float | None  # nats; None in tiles, and in parts some of which are shrunk
+    log_likelihood: float | None  # nats; None for tiles, and for several parts if one is shrunk
     bits_per_dim: float | None
     standard_error: float | None  # of log_likelihood over the K noise draws, nats; None for K = 1
     score_domain: str  # "image": the image itself; "reduced": padded or shrunk to model size;
     # "tiles": in overlapping tiles; "parts": the windows onto a hole
-    scored_size: tuple[int, int]  # width, height; of a part
+    scored_size: tuple[int, int]  # width and height of a scored part
     parts: tuple[Place, ...] = ()  # the windows onto a hole, in the order of filling
-    known_values: int | None = None  # of inpainting: scored ones that the condition holds, whose
-    unknown_values: int | None = None  # nats are those of dequantization noise; and the others
+    known_values: int | None = None  # inpainting: scored values that the condition determines (only
+    unknown_values: int | None = None  # their dequantization noise costs nats); and all others
 
     @property
     def summary(self) -> str:
-        """A text for people: `-30881.2 nats, 3.626 bits/dim`."""
+        """A human-readable summary: `-30881.2 nats, 3.626 bits/dim`."""
         if self.log_likelihood is None or self.bits_per_dim is None:
             return f"rank score {self.rank_score:.1f} nats, in {self.score_domain}"
         return f"{self.log_likelihood:.1f} nats, {self.bits_per_dim:.3f} bits/dim"
@@ -57,9 +57,9 @@ class Score:
 def score_of(
     nats: Sequence[Nats], parts: Sequence[Part], size: tuple[int, int], shape: tuple[int, ...]
 ) -> Score:
-    """The score of an image of that shape, (H, W, C), from those of all its parts.
+    """Combine the log-likelihoods of all parts into the score of an image of `shape`, (H, W, C).
 
-    `size` is the height and width at which each is scored.
+    `size` is the height and width at which each part is scored.
     """
     (height, width), count = size, len(parts)
     values = [part.values for part in parts if isinstance(part, HoleWindow)]
@@ -71,7 +71,7 @@ def score_of(
         return Score(total, None, None, None, "tiles", (width, height), places)
     if count > 1 and any(place.shrunk for place in places):
         return Score(total, None, None, None, "parts", (width, height), places, known, unknown)
-    # The parts have the noise in common, so their errors do not add up like independent ones.
+    # All parts use the same noise, so their errors are not independent: sum them draw by draw.
     together = torch.stack(deviations).sum(0)
     return Score(
         rank_score=total,
@@ -87,7 +87,7 @@ def score_of(
 
 
 def estimator_of(model: CAFlow, noise_samples: int) -> dict[str, str | int]:
-    """The method by which a model's log-likelihoods are estimated, as JSON states it."""
+    """How a model's log-likelihoods are estimated, as fields for JSON."""
     kind = model.config.flow.dequantization
     return {"dequantization": kind, "noise_samples": noise_samples, "bound": _BOUNDS[kind]}
 
@@ -96,7 +96,7 @@ def task_of(model: CAFlow) -> Task:
     """The task that the model was trained for.
 
     Raises:
-        CaflowError: (exit 2) `model` is the name of one, which was not loaded.
+        CaflowError: (exit 2) `model` is a name or path, not a loaded model.
     """
     if isinstance(model, str | Path):
         raise usage_error(

@@ -13,24 +13,24 @@ from ..devices import to_layout
 from ..errors import ensure
 from ..images import LARGE, Pixels
 
-# Pixels of the model's image. One piece takes 0.9 kilobytes a pixel with the bundled models; of
-# more, only conditions, candidates and their noise are held (docs/inference.md).
+# Pixels at the model's size that are drawn in one pass, at 0.9 kB per pixel for the bundled models.
+# Of larger images only conditions, candidates and their noise are held (docs/inference.md).
 _ONE_PIECE = 2**21
 _MOST = 256_000_000
-# In units of 2^(n+1) pixels, the cell of the coarsest latent. What a tile's border changes fades
-# with the distance. With the bundled model at temperature 0.9, 3 of them leave values 124 levels
-# apart from those of one piece; 5 leave them within a level (docs/inference.md).
-_MARGIN = 5  # what is dropped along the borders of a tile
-_RAMP = 2  # over which one tile goes over into the next
+# In units of 2^(n+1) pixels, the cell of the coarsest latent. The effect of a tile's border fades
+# with distance. With the bundled model at temperature 0.9, a margin of 3 leaves differences of up
+# to 124 levels from a single pass; a margin of 5, at most one level (docs/inference.md).
+_MARGIN = 5  # width that is discarded along the borders of a tile
+_RAMP = 2  # width over which neighbouring tiles are blended
 _SIDE, _SIDE_OF_LARGE = 1024, 512  # pixels
-_PLACE, _PLACES = 256, 4  # the side of a place in pixels, and how many there are along an axis
+_PLACE, _PLACES = 256, 4  # side of a patch for moments in pixels, and patches per axis
 
 Corner = tuple[int, int]  # top and left of a tile
 
 
 @dataclass(frozen=True)
 class Unheld:
-    """A large image, uint8 (1, C, H, W), whose parts are computed when they are cut."""
+    """A large image, uint8 (1, C, H, W), whose regions are computed on demand."""
 
     shape: tuple[int, int, int, int]
     part: Callable[[slice, slice], Pixels]  # rows and columns to (h, w, C)
@@ -41,13 +41,13 @@ class Unheld:
 
 @dataclass(frozen=True)
 class Tiles:
-    """Overlapping windows of one size that cover an image, in rows and columns."""
+    """A grid of overlapping windows of one size that covers an image."""
 
     size: tuple[int, int]  # height and width of the image
     shape: tuple[int, int]  # height and width of a tile
     tops: tuple[int, ...]
     lefts: tuple[int, ...]
-    ramp: int  # pixels over which two neighbours are blended, amid their overlap
+    ramp: int  # pixels over which neighbours are blended, in the middle of their overlap
 
     def __iter__(self) -> Iterator[Corner]:
         """Iterate over the corners of the tiles, row by row."""
@@ -62,7 +62,7 @@ class Tiles:
         return cut(images, k, slice(top, top + rows), slice(left, left + columns))
 
     def places(self, images: Tensor | Unheld, k: int) -> Tensor:
-        """Parts of image k, at most 4×4 of 256×256 pixels, spread evenly: (parts, C, h, w)."""
+        """At most 4×4 evenly spread patches of image k, 256×256 pixels each: (count, C, h, w)."""
 
         def starts(length: int) -> list[int]:
             side = min(length, _PLACE)
@@ -78,13 +78,13 @@ class Tiles:
         return to_layout(torch.cat(parts))
 
     def weights(self, axis: int) -> list[np.ndarray]:
-        """The blending weights of each row (axis 0) or column of tiles along the axis, float32.
+        """The blending weights of each row (axis 0) or column (axis 1) of tiles, float32.
 
-        They sum to 1 everywhere.
+        They sum to 1 at every pixel.
         """
         starts, side = (self.tops, self.lefts)[axis], self.shape[axis]
         places = np.arange(starts[-1] + side) + 0.5
-        # The share of all tiles from the k-th on: 1, then a ramp amid each overlap, then 0.
+        # shares[k] is the total weight of tiles k, k + 1, ...: 0, a ramp in the overlap, then 1.
         shares = [np.ones_like(places)]
         for before, after in pairwise(starts):
             middle = (before + side + after) / 2
@@ -97,7 +97,7 @@ class Tiles:
 
 
 def cut(images: Tensor | Unheld, k: int, rows: slice, columns: slice) -> Tensor:
-    """Rows and columns of image k of (B, C, H, W): (1, C, h, w)."""
+    """Cut rows and columns from image k of (B, C, H, W): (1, C, h, w)."""
     if isinstance(images, Unheld):
         return torch.from_numpy(images.part(rows, columns)).permute(2, 0, 1)[None]
     return images[k, None, :, rows, columns]
@@ -106,9 +106,9 @@ def cut(images: Tensor | Unheld, k: int, rows: slice, columns: slice) -> Tensor:
 def check_size(
     size: tuple[int, int], large: bool = True, hint: str = "crop the image, or shrink it before"
 ) -> None:
-    """Refuse images with so many pixels that drawing would take too long: CaflowError.
+    """Raise CaflowError for an image that is too large to be drawn in reasonable time.
 
-    The limit is 256 megapixels, or 64 where an image must not be `large`.
+    The limit is 256 megapixels, or 64 if `large` is false.
     """
     (height, width), most = size, _MOST if large else LARGE
     ensure(
@@ -120,20 +120,20 @@ def check_size(
 
 
 def plan_tiles(size: tuple[int, int], multiple: int, side: int | None = None) -> Tiles:
-    """Plan one tile if the image fits into memory, else as few and as small tiles as cover it.
+    """Plan one tile if the image fits into memory, else as few and as small tiles as possible.
 
-    All neighbours overlap about equally, by 12 multiples or slightly more. Tiles start at every
-    second multiple: so each sees the image as it is seen whole.
+    Neighbours overlap by 12 multiples or slightly more, all about equally. Tiles start at even
+    multiples, so that the cells of a tile coincide with those of the whole image.
 
     Args:
         size: Height and width, multiples of `multiple`.
         multiple: 2^(n+1).
-        side: About the largest side of a tile, at least 16 multiples. None: chosen by size.
+        side: The approximate maximum side of a tile, at least 16 multiples. None: chosen by size.
     """
     overlap = (2 * _MARGIN + _RAMP) * multiple
     if side is None:
         in_tiles = _SIDE if size[0] * size[1] <= LARGE else _SIDE_OF_LARGE
-        in_tiles = in_tiles if overlap < in_tiles else 2 * overlap  # from n = 6 on
+        in_tiles = in_tiles if overlap < in_tiles else 2 * overlap  # for large n
         side = max(size) if size[0] * size[1] <= _ONE_PIECE else in_tiles
     # Trunks read every other block at half of the coarsest resolution.
     cell = 2 * multiple

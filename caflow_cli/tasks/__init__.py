@@ -1,4 +1,4 @@
-"""Tasks: they connect a user's image with a condition, a sample and a score."""
+"""Tasks: how a user's image becomes a condition, a sample an image, and a result a score."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ TASKS: dict[str, type[Task]] = {one.name: one for one in (SuperRes, Colorize, In
 
 
 def task_named(name: str) -> type[Task]:
-    """The class with that name, which has the defaults; else CaflowError (exit 2)."""
+    """The task class with that name, which has the task's defaults; else CaflowError (exit 2)."""
     if name not in TASKS:
         near = difflib.get_close_matches(name, TASKS, n=1, cutoff=0)[0]
         raise usage_error(f"unknown task {name!r}", f"--task {near}")
@@ -59,7 +59,7 @@ def get_task(config: Config) -> Task:
     """The task of a model's config.
 
     Raises:
-        CaflowError: (exit 2) there is no such task, or it does not take these numbers of channels.
+        CaflowError: (exit 2) there is no such task, or it does not support these channel numbers.
     """
     name, flow = config.task.name, config.flow
     kind = task_named(name)

@@ -1,4 +1,4 @@
-"""Colorization: the condition is the image's grey, whose luminance is kept at full size."""
+"""Colorization: the condition is the grey image; its luminance is kept at full resolution."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
 
 Plane = npt.NDArray[np.float32]
 
-_R, _G, _B = 19595, 38470, 7471  # Rec. 601 in 65536ths, as Pillow has them
+_R, _G, _B = 19595, 38470, 7471  # Rec. 601 luma in 65536ths, as in Pillow
 _ONE = _R + _G + _B
-_HALF_AT = 24.0  # levels of luminance between two pixels at which a colour counts half
+_HALF_AT = 24.0  # luminance difference, in levels, at which a pixel's colour has half the weight
 _CORRECTIONS = 2
-_COLOUR = 24  # levels between the channels of a pixel, above which it is coloured, not toned
-_COLOURED = 0.02  # this share of coloured pixels makes a coloured image
-_LEAST = 1e-3  # levels: less chroma is none, and is divided by no less
+_COLOUR = 24  # difference of channels, in levels, above which a pixel is coloured, not toned
+_COLOURED = 0.02  # share of coloured pixels that makes an image coloured
+_LEAST = 1e-3  # lower bound of chroma in divisions, in levels
 
 
 @dataclass(frozen=True)
 class Colorize(WholeImage):
     """Adds colours to a grey image of any size.
 
-    Colour is made at model scale: the image is resized by Pillow BICUBIC until its shorter side
-    is `size`, with its aspect kept, and then padded. Only the chroma of the sample is used. It is
-    enlarged, added to the luminance of the image, and shrunk towards grey until it is in gamut.
+    Colours are sampled at model scale: the image is resized by Pillow BICUBIC so that its shorter
+    side is `size`, with its aspect kept, and then padded. Only the chroma of the sample is used: it
+    is upsampled, added to the luminance of the image, and reduced until it is in gamut.
     """
 
     size: int = 64  # the shorter side at model scale
-    multiple: int = 16  # of the flow's sides
-    inputs: str = "clean"  # of training: as targets are; or "photo": changed by `as_print`
+    multiple: int = 16  # what the flow's image sides must be multiples of
+    inputs: str = "clean"  # training targets: unchanged, or "photo": changed by `as_print`
 
     name: ClassVar[str] = "colorize"
     channels: ClassVar[tuple[int, ...]] = (1,)
@@ -65,10 +65,10 @@ class Colorize(WholeImage):
         return pad(resize(grey(image), *scaled_size(image, self.size)), self.multiple)[..., None]
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
-        """Add the sample's chroma to the image. `convert("L")` gives the same before and after.
+        """Add the sample's chroma to the image, which leaves its `convert("L")` unchanged.
 
-        Each pixel is `L + k (sample - Y)`, with the luma Y of the sample and the grey L of the
-        image. k <= 1 is as large as [0, 255] allows.
+        Each pixel is `L + k (sample - Y)`, with the luma Y of the sample, the grey L of the image,
+        and k <= 1 as large as the range [0, 255] allows.
         """
         height, width = image.shape[:2]
         h, w = scaled_size(image, self.size)
@@ -78,10 +78,10 @@ class Colorize(WholeImage):
         return np.concatenate([_tint(level[part], [c[part] for c in chroma]) for part in parts])
 
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
-        """The target at model scale and its grey there, both padded.
+        """The grey of the target at model scale, and the target at model scale, both padded.
 
-        To the grey the difference of the greys of image and target at model scale is added. So the
-        target is scored under the image's luminance.
+        The grey is corrected by the difference between the greys of image and target at model
+        scale, so that the target is scored under the image's luminance.
         """
         check_target(image, target, image.shape[:2], "the size of the condition")
         h, w = scaled_size(image, self.size)
@@ -94,7 +94,7 @@ class Colorize(WholeImage):
         return _tint(condition[..., 0], _chroma(sample))
 
     def keep_known_points(self, condition: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
-        """`L + k (sample - Y)`, as `compose` has it; k keeps to the middles of the 256 levels."""
+        """`L + k (sample - Y)` as in `compose`, with k such that values stay in [0.5, 255.5]."""
         luma = sample.new_tensor([_R, _G, _B]).div(_ONE)[:, None, None]
         chroma = sample - (sample * luma).sum(1, keepdim=True)
         room = ((255.5 - condition) / chroma.clamp_min(_LEAST)).minimum(
@@ -116,7 +116,7 @@ class Colorize(WholeImage):
 
 
 def saturate(image: Pixels, saturation: float) -> Pixels:
-    """Multiply the chroma of an image, in gamut and with its luminance kept: uint8 (H, W, 3)."""
+    """Scale the chroma of an image, keeping it in gamut and its luminance: uint8 (H, W, 3)."""
     parts = [image[part] for part in strips(*image.shape[:2])]
     return np.concatenate([_tint(grey(x), [saturation * c for c in _chroma(x)]) for x in parts])
 
@@ -124,18 +124,18 @@ def saturate(image: Pixels, saturation: float) -> Pixels:
 def as_print(image: Pixels, generator: torch.Generator) -> Pixels:
     """Give an image the luminance of an old print, and keep its chroma: uint8 (H, W, 3).
 
-    A quarter of the images stay as they are. Of the others the luma L in [0, 1] becomes, in this
-    order, with all ranges uniform:
+    A quarter of the images do not change. For the others, the luma L in [0, 1] is changed in this
+    order, each for a share of them, with parameters drawn uniformly:
 
-        blurred, a third: Gaussian, sigma 0.3 to 1 pixel
-        L^γ, γ from 0.6 to 1.6, uniform in log γ
-        faded, two thirds: b + (w - b) L, b from 0 to 0.25 and w from 0.7 to 1
-        darker towards the corners, a third: L (1 - v r²), v from 0 to 0.5, r = 1 there
-        grainy, a third: Gaussian noise, sigma 1 to 5 levels
+        blur       1/3  Gaussian, σ 0.3 to 1 pixel
+        gamma      all  L^γ, γ 0.6 to 1.6, uniform in log γ
+        fading     2/3  b + (w - b) L, b 0 to 0.25 and w 0.7 to 1
+        vignette   1/3  L (1 - v r²), v 0 to 0.5, r = 1 in the corners
+        grain      1/3  Gaussian noise, σ 1 to 5 levels
 
-    Colours that do not fit are shrunk towards grey until they are in gamut.
+    Colours that no longer fit are reduced until they are in gamut.
     """
-    import torch  # here, so that the tasks' defaults are had without it
+    import torch  # imported here, so that the tasks' defaults need no torch
 
     u = torch.rand(11, generator=generator, dtype=torch.float64).tolist()
     if u[0] < 1 / 4:
@@ -157,14 +157,14 @@ def as_print(image: Pixels, generator: torch.Generator) -> Pixels:
 
 
 def _chroma(sample: Pixels) -> list[Plane]:
-    """Red, green and blue, each minus the luma: (H, W) each."""
+    """Red, green and blue minus the luma: three arrays (H, W)."""
     values = sample.astype(np.float32)
     luma = (values @ np.array([_R, _G, _B], np.float32)) / _ONE
     return [np.asarray(values[..., c] - luma, np.float32) for c in range(3)]
 
 
 def _tint(level: Pixels, chroma: list[Plane]) -> Pixels:
-    """Colour the grey `level` with chroma, all (H, W), shrunk into gamut: uint8 (H, W, 3)."""
+    """Colour the grey `level` with chroma, all (H, W), reduced into gamut: uint8 (H, W, 3)."""
     luma = level.astype(np.float32)
     keep = np.ones_like(luma)
     for plane in chroma:
@@ -172,23 +172,23 @@ def _tint(level: Pixels, chroma: list[Plane]) -> Pixels:
         size = np.abs(plane)
         np.minimum(keep, np.divide(room, size, out=np.ones_like(luma), where=size > room), out=keep)
     r, b = (np.rint(luma + keep * plane).clip(0, 255) for plane in chroma[::2])
-    # Green last, with the largest weight: it takes up the rounding of the other two, so that the
-    # luminance comes out exact.
+    # Green last: having the largest weight, it absorbs the rounding of the other two, so that the
+    # luminance is exact.
     g = np.rint((float(_ONE) * luma - _R * r - _B * b) / _G).clip(0, 255)
     return np.stack([r, g, b], axis=-1).astype(np.uint8)
 
 
 def upsample_chroma(planes: list[Plane], small: Pixels, level: Pixels) -> list[Plane]:
-    """Enlarge planes of chroma so that colours end where the luminance has edges.
+    """Upsample planes of chroma so that colours end where the luminance has edges.
 
-    First every pixel p takes a mean over the four pixels q around it at model scale, in which those
-    count that have its own luminance (Kopf et al., Joint Bilateral Upsampling, 2007):
+    First, joint bilateral upsampling (Kopf et al. 2007) gives every pixel p a weighted mean of the
+    four pixels q around it at model scale, which favours those with a similar luminance:
 
         c(p) = Σ_q w(p, q) c(q) / Σ_q w(p, q),  w = bilinear(p, q) / (1 + ((L(p) - l(q)) / 24)²)
 
-    Then what this lacks of the chroma at model scale is enlarged by BICUBIC and added, twice:
-    `c += enlarge(chroma - shrink(c))`. So the result, shrunk, has the chroma that it was made from.
-    An image that is no larger than model scale needs no edges: its planes are resized.
+    Then the residual at model scale is upsampled by BICUBIC and added, twice:
+    `c += enlarge(chroma - shrink(c))`, so that the result, shrunk, is close to the given chroma.
+    For an image no larger than model scale, the planes are simply resized.
 
     Args:
         planes: Chroma at model scale, (h, w) each. The result is at full size.
@@ -221,7 +221,7 @@ def upsample_chroma(planes: list[Plane], small: Pixels, level: Pixels) -> list[P
 
 
 def _neighbours(full: int, small: int) -> tuple[list[npt.NDArray[np.intp]], list[Plane]]:
-    """Of each of `full` pixels the two nearest of `small`, and their bilinear weights."""
+    """For each of `full` pixels, the two nearest of `small` pixels, and their bilinear weights."""
     place = (np.arange(full) + 0.5) * small / full - 0.5
     first = np.floor(place)
     share = (place - first).astype(np.float32)

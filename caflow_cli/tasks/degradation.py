@@ -1,4 +1,4 @@
-"""Small images as the web has them: blurred, shrunk, noisy and compressed, once or twice.
+"""Degrade images like those on the web: blurred, shrunk, noisy and compressed, once or twice.
 
 Order and repetition follow Real-ESRGAN (Wang et al. 2021); the ranges are milder.
 """
@@ -16,8 +16,8 @@ from .base import Pixels, resize
 
 _Floats = npt.NDArray[np.float32]  # (H, W, 3), in levels
 
-_REACH = 12  # pixels of reflection around an image that is blurred
-_BLOCK = 16  # pixels of a block of JPEG, chroma included
+_REACH = 12  # pixels of reflection padding around a blurred image
+_BLOCK = 16  # side of a JPEG block with halved chroma, in pixels
 _KERNELS = (
     *[Image.Resampling.BICUBIC] * 3,
     *[Image.Resampling.BOX] * 2,
@@ -27,15 +27,15 @@ _KERNELS = (
 
 
 def shrink_as_photo(target: Pixels, factor: int, rng: np.random.Generator) -> Pixels:
-    """Shrink an image to an input as users have it: uint8 (H, W, 3) to (H/factor, W/factor, 3).
+    """Shrink an image to a realistic input: uint8 (H, W, 3) to (H/factor, W/factor, 3).
 
     12 % of the images are shrunk by BICUBIC alone. The others go through blur, resize, noise and
-    JPEG: half of all once, the rest twice, with a random size in between. Each operation is left
-    out at times. Sigmas are log-uniform:
+    JPEG: 50 % of all once, 38 % twice, with a random size in between. Each operation is skipped
+    with some probability. σ is log-uniform:
 
-        blur    σ 0.4 to 3 pixels, Gaussian, round or oblong; 8 % are a sharp cut, which rings
-        noise   σ 1 to 12 levels, in all colors or grey, constant or growing with the light
-        JPEG    quality 28 to 95, with halved chroma in two of three; blocks begin anywhere
+        blur    σ 0.4 to 3 pixels, Gaussian, isotropic or not; 8 % are a sharp cut-off, which rings
+        noise   σ 1 to 12 levels, per channel or grey, constant or growing with brightness
+        JPEG    quality 28 to 95, 2/3 with halved chroma; the block grid is shifted at random
     """
     small = target.shape[0] // factor, target.shape[1] // factor
     kind = rng.random()
@@ -58,7 +58,7 @@ def _degrade(
     jpeg: float,
     rng: np.random.Generator,
 ) -> Pixels:
-    """Blur, resize, noise and JPEG, each for a share of images; blur and noise of a random σ."""
+    """Blur, resize, noise and JPEG, each with some probability; blur and noise with a random σ."""
     x = image.astype(np.float32)
     if rng.random() < blur[0]:
         x = _blur(x, _log_uniform(rng, *blur[1:]), rng)
@@ -67,7 +67,7 @@ def _degrade(
         x = np.asarray(Image.fromarray(_rounded(x)).resize(size[::-1], kernel), np.float32)
     if rng.random() < noise[0]:
         grain = rng.standard_normal((*size, 1 if rng.random() < 0.4 else 3), np.float32)
-        if rng.random() < 1 / 3:  # as of photons
+        if rng.random() < 1 / 3:  # shot noise
             grain = grain * np.sqrt(x.clip(0, 255) / 128)
         x = x + _log_uniform(rng, 1, noise[1]) * grain
     if rng.random() >= jpeg:
@@ -78,9 +78,9 @@ def _degrade(
 
 
 def compress(x: Pixels, quality: int, *, halved: bool, corner: tuple[int, int] = (0, 0)) -> Pixels:
-    """Encode as JPEG, with halved chroma if asked, and decode.
+    """Encode as JPEG, optionally with halved chroma, and decode.
 
-    `corner` is the place of the first pixel in its block of 16×16.
+    `corner` is the position of the first pixel in its 16×16 block.
     """
     (top, left), (height, width) = corner, x.shape[:2]
     around = ((top, -(top + height) % _BLOCK), (left, -(left + width) % _BLOCK), (0, 0))
@@ -92,11 +92,11 @@ def compress(x: Pixels, quality: int, *, halved: bool, corner: tuple[int, int] =
 
 
 def _blur(x: _Floats, sigma: float, rng: np.random.Generator) -> _Floats:
-    """Multiply the spectrum by that of a Gaussian, or cut it off."""
+    """Multiply the spectrum by that of a Gaussian, or by an ideal low-pass."""
     reach = min(_REACH, min(x.shape[:2]) - 1)
     padded = np.pad(x, ((reach, reach), (reach, reach), (0, 0)), mode="reflect")
     height, width = padded.shape[:2]
-    v = np.fft.fftfreq(height).astype(np.float32)[:, None]  # cycles a pixel
+    v = np.fft.fftfreq(height).astype(np.float32)[:, None]  # cycles per pixel
     u = np.fft.rfftfreq(width).astype(np.float32)
     kind = rng.random()
     if kind < 0.08:

@@ -1,4 +1,4 @@
-"""Holes for the training of inpainting: central, rectangles, strokes, or parts of masks."""
+"""Holes for training inpainting: central, rectangles, strokes, or parts of masks."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     import torch
 
 _Mask = npt.NDArray[np.bool_]
-# Draws a hole for an image of that height and width.
+# Draws a hole for an image of the given height and width.
 HoleSource = Callable[[int, int, "torch.Generator"], _Mask]
 
 _RECTANGLES, _STROKES, _VERTICES = 3, 4, 6  # at most
-_SMALLEST, _LARGEST = 0.75, 2.0  # how many times a mask is enlarged
-_MOST = 0.4  # of an image, that a part of a mask may cover
+_SMALLEST, _LARGEST = 0.75, 2.0  # range of the factor by which a mask is enlarged
+_MOST = 0.4  # share of an image that a part of a mask may cover
 _TRIES = 8
 
 
 def central_hole(height: int, width: int) -> _Mask:
-    """The hole of the paper: half of each side, in the middle, which is 25 % of the image."""
+    """The paper's hole: the central 25 % of the image, half as high and half as wide."""
     hole = np.zeros((height, width), np.bool_)
     hole[height // 4 : height // 4 + height // 2, width // 4 : width // 4 + width // 2] = True
     return hole
@@ -35,11 +35,11 @@ def draw_hole(kind: str, height: int, width: int, generator: torch.Generator) ->
     """Draw a hole for a training image: (H, W), true = fill, never empty.
 
     Args:
-        kind: "central"; "random", which is rectangles or strokes, equally often; or "mixed", which
-            is central half of the time, and random otherwise.
-        generator: The same number of values is taken from it for every hole.
+        kind: "central"; "random": rectangles or strokes, with equal probability; or "mixed":
+            central or random, with equal probability.
+        generator: Every hole takes the same number of values from it.
     """
-    import torch  # here, so that the tasks' defaults are had without it
+    import torch  # imported here, so that the tasks' defaults need no torch
 
     count = 2 + max(4 * _RECTANGLES, _STROKES * (4 + 2 * _VERTICES))
     choice, many, *u = torch.rand(count, generator=generator).tolist()
@@ -51,17 +51,17 @@ def draw_hole(kind: str, height: int, width: int, generator: torch.Generator) ->
 
 @dataclass(frozen=True, eq=False)
 class MaskHoles:
-    """Draws parts of masks, for a share of the holes, and for the others `draw_hole`.
+    """Draws a share of the holes from masks, and the others by `draw_hole`.
 
-    A part is turned by any angle, mirrored half of the time, and enlarged 0.75 to 2 times, with all
-    logarithms equally likely. A white pixel of the mask lies at a random place of the image, so
-    the hole is never empty. One that would cover more than 40 % of the image is drawn again, and
-    after eight of them `draw_hole` takes over.
+    A part of a mask is rotated by a random angle, mirrored with probability 1/2, and enlarged by a
+    log-uniform factor of 0.75 to 2. A white pixel of the mask is placed at random in the image, so
+    the hole is never empty. A hole that would cover more than 40 % of the image is drawn again;
+    after eight attempts `draw_hole` takes over.
 
     Args:
         masks: A sequence of bool (H, W), true = fill, none of them empty.
-        share: Of the holes, in [0, 1].
-        kind: Of the others.
+        share: The share of holes from masks, in [0, 1].
+        kind: The kind of the others, as in `draw_hole`.
     """
 
     masks: Any
@@ -69,7 +69,7 @@ class MaskHoles:
     kind: str
 
     def __call__(self, height: int, width: int, generator: torch.Generator) -> _Mask:
-        import torch  # here, so that the tasks' defaults are had without it
+        import torch  # imported here, so that the tasks' defaults need no torch
 
         choice, *u = torch.rand(1 + 7 * _TRIES, generator=generator, dtype=torch.float64).tolist()
         if choice < self.share:
@@ -82,11 +82,11 @@ class MaskHoles:
 
 
 def _part(mask: _Mask, height: int, width: int, u: list[float]) -> _Mask:
-    """Cut out a part of a mask: (H, W), with a white pixel of the mask in it."""
+    """Cut a part out of a mask: (H, W), with at least one white pixel."""
     pixel, row, column, angle, scale, mirrored = u
     rows, columns = mask.nonzero()
     white = int(pixel * len(rows))
-    step = 1 / (_SMALLEST * (_LARGEST / _SMALLEST) ** scale)  # in the mask
+    step = 1 / (_SMALLEST * (_LARGEST / _SMALLEST) ** scale)  # pixels of the mask per pixel
     down = step * (np.arange(height) - int(row * height))[:, None]
     right = step * (np.arange(width) - int(column * width)) * (-1 if mirrored < 0.5 else 1)
     cos, sin = math.cos(2 * math.pi * angle), math.sin(2 * math.pi * angle)

@@ -1,4 +1,4 @@
-"""Inpainting: the condition is a window onto a hole, with what is known around it."""
+"""Inpainting: the condition is a window onto a hole, with the known pixels around it."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from .windows import Mask, Window, edge_of, plan_windows
 if TYPE_CHECKING:
     import torch
 
-_FILL = 128  # of the hole, with a mask channel beside it
-_DEPTH = 16  # pixels: what lies deeper in a hole is a guess, as seen on results
+_FILL = 128  # value in the hole, if there is a mask channel
+_DEPTH = 16  # depth in a hole, in pixels, beyond which results were seen to be guesses
 
 
 @dataclass(frozen=True)
 class Inpaint(Task):
     """Fills the hole of an image of any size, and keeps all other pixels bit for bit.
 
-    `parts` are the windows through which it is filled, one after the other: at native scale where
-    the hole is thin and as deep as `rim`, shrunk where it is thick. They depend on the mask alone
-    (`tasks.windows` has the rule). A single window around the whole hole looks as in training. A
-    model without `rim` and `window` learned whole images, such as faces: an image of at least twice
-    its side is shrunk to it as a whole.
+    `parts` are the windows through which the hole is filled, one after the other: at native scale
+    where it is thin, and up to `rim` pixels from its edge; shrunk where it is thick. They depend on
+    the mask alone (rules in `tasks.windows`). A hole that fits into one window is seen as in
+    training. A model without `rim` and `window` was trained on whole images, such as faces: an
+    image of at least twice its side is shrunk to it as a whole.
 
-    With 4 channels the condition is RGB, 128 in the hole, and the mask (0 or 255); with 3, as the
-    paper has it, RGB with a black hole.
+    With 4 channels the condition is RGB, 128 in the hole, and the mask (0 or 255); with 3, as in
+    the paper, RGB with a black hole.
     """
 
     cond_channels: int = 4
     size: int = 64
-    multiple: int = 16  # of the flow's sides
+    multiple: int = 16  # what the flow's image sides must be multiples of
     holes: str = "mixed"  # in training: "central" (25 %), "random" or "mixed"
-    rim: int = 0  # pixels from the edge of a thick hole that are filled at native scale
-    window: int = 0  # side of the windows, where images are larger than `size`; 0: `size`
-    source: HoleSource | None = field(default=None, compare=False)  # draws them in place of `holes`
+    rim: int = 0  # width, in pixels, of the rim of thick holes that is filled at native scale
+    window: int = 0  # side of the windows in images larger than `size`; 0: `size`
+    source: HoleSource | None = field(default=None, compare=False)  # replaces `holes`
 
     name: ClassVar[str] = "inpaint"
     channels: ClassVar[tuple[int, ...]] = (4, 3)
@@ -79,7 +79,7 @@ class Inpaint(Task):
         return found
 
     def keep_known(self, condition: Pixels, sample: Pixels) -> Pixels:
-        """Keep the sample in the hole, known pixels outside. Of 3 channels, black is the hole."""
+        """Keep the sample in the hole, and known pixels outside; with 3 channels, black is hole."""
         marked, black = condition[..., 3:] >= HOLE, (condition == 0).all(-1, keepdims=True)
         return np.where(marked if self.cond_channels == 4 else black, sample, condition[..., :3])
 
@@ -90,13 +90,13 @@ class Inpaint(Task):
     def training_condition(
         self, target: Pixels, generator: torch.Generator | None = None
     ) -> Pixels:
-        """Mark a hole in the target, drawn by `generator`; without one, the central hole."""
+        """Mark a hole in the target, drawn from `generator`; without one, the central hole."""
         (height, width), draw = target.shape[:2], self.source or partial(draw_hole, self.holes)
         hole = central_hole(height, width) if generator is None else draw(height, width, generator)
         return _marked(target, hole, self.cond_channels)
 
     def held_out_condition(self, target: Pixels, index: int) -> Pixels:
-        import torch  # here, so that the defaults above are had without it
+        import torch  # imported here, so that the defaults above need no torch
 
         return self.training_condition(target, torch.Generator().manual_seed(index))
 
@@ -128,7 +128,7 @@ class Inpaint(Task):
         return hole
 
     def check_known(self, image: Pixels, target: Pixels, mask: Pixels | None) -> None:
-        """Refuse a target whose known pixels are not those of the image: CaflowError (exit 1)."""
+        """Raise CaflowError (exit 1) if known pixels of the target differ from the image."""
         check_target(image, target, image.shape[:2], "the size of the condition")
         differ = int(((image != target).any(-1) & ~self.hole(image, mask)).sum())
         ensure(
@@ -139,25 +139,25 @@ class Inpaint(Task):
         )
 
     def _window_side(self, shape: tuple[int, ...]) -> int:
-        """S, the side of the windows of an image of that shape: no larger than it has to be."""
+        """S, the side of the windows for an image of that shape, no larger than necessary."""
         return max(self.size, min(self.window, max(shape[:2])))
 
 
 @dataclass(frozen=True, eq=False)
 class HoleWindow:
-    """One part of the filling of a hole.
+    """One part of filling a hole: what is filled through one window.
 
-    A window larger than the model's side is shrunk by Pillow BICUBIC, without the pixels in the
-    hole. A shrunk pixel that touches the hole belongs to it. A smaller image is padded by
-    reflection.
+    A window larger than the model's side is shrunk by Pillow BICUBIC, excluding the pixels in the
+    hole. A shrunk pixel that touches the hole belongs to it. A window smaller than the model's
+    image is padded by reflection.
     """
 
     window: Window
-    hole: Mask  # of the window: what is filled here
-    earlier: Mask  # of the window: what earlier parts have filled
+    hole: Mask  # within the window: filled in this part
+    earlier: Mask  # within the window: filled in earlier parts
     channels: int  # of the condition
     side: int  # of the model's image
-    is_grey: bool = False  # all known pixels of the image, so that the fill is made grey, too
+    is_grey: bool = False  # whether all known pixels are grey, so that the fill must be grey
 
     @property
     def place(self) -> Place:
@@ -166,7 +166,7 @@ class HoleWindow:
 
     @cached_property
     def cells(self) -> Mask:
-        """The model's pixels that touch the hole: (h, w), without padding."""
+        """Which of the model's pixels touch the hole: bool (h, w), without padding."""
         size = self.window.height, self.window.width
         if self.hole.shape == size:
             return self.hole
@@ -174,20 +174,20 @@ class HoleWindow:
 
     @property
     def values(self) -> tuple[int, int]:
-        """How many values that are scored are known, and how many are not."""
+        """The numbers of scored values that are known and unknown."""
         unknown = 3 * int(pad(self.cells, self.side).sum())
         return 3 * self.side**2 - unknown, unknown
 
     def condition(self, image: Pixels) -> Pixels:
-        """The window's known pixels, shrunk and padded, of an image in which earlier parts are
-        filled: uint8 (side, side, channels)."""
+        """The window's known pixels, shrunk and padded, in an image with all earlier parts filled:
+        uint8 (side, side, channels)."""
         return self._condition(self.window.of(image))
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
-        """Fill the hole in the image itself: a large one with many windows is never copied."""
+        """Fill the hole in place, so that a large image with many windows is not copied."""
         window = self.window
         known, cells = self._shrink(window.of(image)), self.cells
-        # Outside the hole the sample is only nearly the image, and would show at its edge.
+        # Outside the hole the sample only approximates the image, which would show at its edge.
         patch = np.where(cells[..., None], sample[: window.height, : window.width], known)
         fill = resize(patch, *self.hole.shape)
         if self.is_grey:
@@ -196,9 +196,9 @@ class HoleWindow:
         return image
 
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
-        """The windows of image and target at model scale, padded.
+        """The condition and target of this window at model scale, padded.
 
-        What earlier parts have filled is taken from the target.
+        Pixels that earlier parts have filled are taken from the target.
         """
         check_target(image, target, image.shape[:2], "the size of the condition")
         part = self.window.of(target)
@@ -208,10 +208,10 @@ class HoleWindow:
         return self._condition(before), pad(np.where(cells[..., None], whole, known), self.side)
 
     def onto_pixels(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Put a map at model scale on the window's pixels: (..., side, side) to (..., H, W).
+        """Spread a map at model scale over the window's pixels: (..., side, side) to (..., H, W).
 
-        What lies over padding goes to the pixels that it repeats. A shrunk pixel's value is divided
-        evenly among the pixels that it stands for. So the sum stays.
+        Values on padding are added to the pixels that it reflects. The value of a shrunk pixel is
+        divided evenly among the pixels that it covers. So the sum is preserved.
         """
         spans = (self.window.height, self.window.width)
         for axis, (cells, pixels) in enumerate(zip(spans, self.hole.shape, strict=True), -2):
@@ -227,16 +227,16 @@ class HoleWindow:
         return pad(_marked(self._shrink(part), self.cells, self.channels), self.side)
 
     def _shrink(self, part: Pixels) -> Pixels:
-        """Shrink the window's known pixels to model scale.
+        """Shrink the window's known pixels to model scale: (h, w, 3).
 
-        The result is BICUBIC of the known pixels divided by BICUBIC of their weight, which is 1 for
-        known pixels: (h, w, 3).
+        The result is BICUBIC of the image, with 0 in the hole, divided by BICUBIC of the weight,
+        which is 1 for known pixels and 0 in the hole.
         """
         inside, size = self.hole, self.cells.shape
         if inside.shape == size:
             return part
         weight = resize((~inside).astype(np.float32), *size)
-        weight[self.cells] = 1  # unused, and may be 0
+        weight[self.cells] = 1  # these results are unused, and the weight may be 0
         known = [
             resize(np.where(inside, 0, part[..., c]).astype(np.float32), *size) / weight
             for c in range(3)
@@ -254,7 +254,7 @@ def _marked(image: Pixels, hole: Mask, channels: int) -> Pixels:
 
 
 def _touched(hole: Mask, cells: int) -> Mask:
-    """Whether any row of each cell is true, (N, W) to (cells, W). Cells may share a row."""
+    """Reduce (N, W) to (cells, W): true where any row of the cell is. Cells may share a row."""
     edges = np.arange(cells + 1) * len(hole)
     first, last = edges[:-1] // cells, -(-edges[1:] // cells)
     counts = np.concatenate([np.zeros_like(hole[:1], np.int32), hole.cumsum(0, dtype=np.int32)])

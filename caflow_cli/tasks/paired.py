@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 class Paired(WholeImage):
     """Makes an image from a condition, such as a photo from a sketch, at model scale.
 
-    That is the condition's own scale where the model was trained on crops (`native`). Else a
-    condition of any size is resized by Pillow BICUBIC until its shorter side is `size`, with its
+    For a model trained on crops (`native`), this is the condition's own scale. Otherwise a
+    condition of any size is resized by Pillow BICUBIC so that its shorter side is `size`, with its
     aspect kept. The result has the size of the condition at model scale.
     """
 
     cond_channels: int = 3  # or 1: the grey of the image
     size: int = 64  # the shorter side at model scale
-    multiple: int = 16  # of the flow's sides
+    multiple: int = 16  # what the flow's image sides must be multiples of
     native: bool = False  # whether model scale is the condition's own
 
     name: ClassVar[str] = "paired"

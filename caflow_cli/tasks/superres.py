@@ -27,23 +27,23 @@ if TYPE_CHECKING:
     from ..config import Config
 
 
-_REACH = 3  # pixels of a small image, more than the kernel of BICUBIC reads on a side
-_PROJECTIONS = 100  # samples of 100 faces take 5 to 11 on average and 63 at most, by temperature
+_REACH = 3  # pixels of the small image, more than BICUBIC's support on either side
+_PROJECTIONS = 100  # samples of 100 faces need 5 to 11 on average, depending on tau, and at most 63
 
 
 @dataclass(frozen=True)
 class SuperRes(WholeImage):
     """Makes images that are `factor` times larger.
 
-    As in training, images are shrunk and enlarged by Pillow BICUBIC and rounded to 8 bits each
-    time. `F.interpolate` has another kernel, and would give the model unfamiliar conditions. An
-    image of any size is taken whole and padded.
+    As in training, images are shrunk and enlarged by Pillow BICUBIC, and rounded to 8 bits each
+    time. `F.interpolate` has another kernel, which would give the model unfamiliar conditions. An
+    image of any size is processed as a whole, padded.
     """
 
     factor: int = 4
-    multiple: int = 16  # of the flow's sides
-    inputs: str = "clean"  # of training: shrunk by BICUBIC; or "photo": by `shrink_as_photo`
-    consistent: bool = False  # whether `compose` also projects, by `back_project`
+    multiple: int = 16  # what the flow's image sides must be multiples of
+    inputs: str = "clean"  # training inputs: shrunk by BICUBIC, or "photo": by `shrink_as_photo`
+    consistent: bool = False  # whether `compose` also applies `back_project`
 
     name: ClassVar[str] = "superres"
     channels: ClassVar[tuple[int, ...]] = (3,)
@@ -54,7 +54,7 @@ class SuperRes(WholeImage):
         return cls(config.task.factor, config.flow.multiple, config.task.degrade)
 
     def degrade(self, target: Pixels) -> Pixels:
-        """Shrink an image to a user's input: uint8 (H, W, 3) to (H / factor, W / factor, 3)."""
+        """Shrink an image to an input: uint8 (H, W, 3) to (H / factor, W / factor, 3)."""
         (height, width), s = target.shape[:2], self.factor
         ensure(
             height % s == 0 and width % s == 0 and target.size > 0,
@@ -86,10 +86,10 @@ class SuperRes(WholeImage):
         return self.condition(image), scored
 
     def part_of_condition(self, image: Pixels, rows: slice, columns: slice) -> Pixels:
-        """Rows and columns of `condition(image)`, computed alone, for large images."""
+        """Compute only the given rows and columns of `condition(image)`, for large images."""
         s, (height, width) = self.factor, image.shape[:2]
         bottom, right = min(rows.stop, s * height), min(columns.stop, s * width)
-        # With what the kernel reads around it; Pillow's own `box` may round otherwise (13.0).
+        # Include the kernel's support; Pillow's own `box` may round differently (13.0).
         top, left = (max(0, span.start // s - _REACH) for span in (rows, columns))
         near = image[top : -(-bottom // s) + _REACH, left : -(-right // s) + _REACH]
         part = self._enlarge(np.ascontiguousarray(near))
@@ -98,7 +98,7 @@ class SuperRes(WholeImage):
         return extend(part, (rows.stop - rows.start, columns.stop - columns.start))
 
     def part_of_target(self, image: Pixels, target: Pixels, rows: slice, columns: slice) -> Pixels:
-        """Rows and columns of the target that is scored, computed alone."""
+        """Compute only the given rows and columns of the target that is scored."""
         wanted = (self.factor * image.shape[0], self.factor * image.shape[1])
         check_target(image, target, wanted, f"{self.factor} times the condition")
         size = rows.stop - rows.start, columns.stop - columns.start
@@ -107,9 +107,9 @@ class SuperRes(WholeImage):
     def training_condition(
         self, target: Pixels, generator: torch.Generator | None = None
     ) -> Pixels:
-        """Degrade the target, without a generator by BICUBIC, and enlarge it again."""
+        """Shrink the target (without a generator, always by BICUBIC), and enlarge it again."""
         if self.inputs == "photo" and generator is not None:
-            import torch  # here, so that the tasks' defaults are had without it
+            import torch  # imported here, so that the tasks' defaults need no torch
 
             seed = int(torch.randint(2**62, (), generator=generator))
             small = shrink_as_photo(target, self.factor, np.random.default_rng(seed))
@@ -124,12 +124,12 @@ class SuperRes(WholeImage):
         return self.training_condition(target)
 
     def back_project(self, image: Pixels, sample: Pixels) -> Pixels:
-        """Find an image near `sample` whose reduction is within one level of `image` everywhere.
+        """Find an image near `sample` that, shrunk, is within one level of `image` everywhere.
 
             x <- clip(x + up(image - down(round(x))), 0, 255)
 
-        `up` and `down` are Pillow BICUBIC. Where values beyond 0 or 255 are clipped, there may
-        be no such neighbour. Then the best of 100 iterations is returned.
+        `up` and `down` are Pillow BICUBIC. Because values are clipped to [0, 255], there may be no
+        such image nearby; then the best of 100 iterations is returned.
         """
         x = sample.astype(np.float32)
         best, least = sample, 256
@@ -139,7 +139,7 @@ class SuperRes(WholeImage):
             worst = int(np.abs(residual).max())
             if worst < least:
                 best, least = rounded, worst
-            if worst <= 1:  # what 8 bits an image can promise
+            if worst <= 1:  # the best that 8-bit images can guarantee
                 break
             up = [resize(residual[..., channel], *x.shape[:2]) for channel in range(3)]
             x = (x + np.stack(up, -1)).clip(0, 255)

@@ -1,6 +1,6 @@
-"""The windows through which a hole is filled, part by part.
+"""Plan the windows through which a hole is filled, part by part.
 
-`docs/tasks.md` has the rule, whose numbers are used below. S is the model's side.
+`docs/tasks.md` has the rules and their constants. S is the model's side.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _MOST = 2**24  # pixels of all windows together, as the model sees them
 
 
 class Window(NamedTuple):
-    """The part of an image that the model sees, and its size there (unpadded)."""
+    """A region of an image, and its size as the model sees it (unpadded)."""
 
     rows: slice
     columns: slice
@@ -43,7 +43,7 @@ class Window(NamedTuple):
 def window_around(hole: Mask, size: int) -> Window:
     """The square around a hole, twice as wide as its box and at least `size` wide.
 
-    It is moved and cut to lie in the image. One larger than `size` is shrunk to it.
+    It is shifted and cropped to lie in the image. If it is larger than `size`, it is shrunk to it.
     """
     return _around(_box(hole), hole.shape, size)
 
@@ -54,11 +54,11 @@ def plan_windows(hole: Mask, size: int, rim: int = 0, whole: bool = False) -> li
     Args:
         hole: (H, W), not empty.
         size: The model's side.
-        rim: What lies within this many pixels of a known one is filled at native scale.
-        whole: One window as wide as the image, shrunk, for models of whole images.
+        rim: Hole pixels within this distance of a known pixel are filled at native scale.
+        whole: Use one shrunk window, at least as wide as the image's shorter side.
 
     Raises:
-        CaflowError: There are more windows than 2^24 pixels of the model.
+        CaflowError: All windows together have more than 2^24 pixels at the model's size.
     """
     if whole:
         box, (short, long) = _box(hole), sorted(hole.shape)
@@ -77,12 +77,12 @@ def plan_windows(hole: Mask, size: int, rim: int = 0, whole: bool = False) -> li
 
 
 def _of_thick_and_thin(hole: Mask, size: int) -> list[Window]:
-    from scipy import ndimage  # here, because it takes 0.2 s and few holes need it
+    from scipy import ndimage  # imported here, because it takes 0.2 s and few holes need it
 
     thick = _thick(hole, size)
     thin = hole & ~thick
     windows: list[Window] = []
-    labels, _ = ndimage.label(thick, np.ones((3, 3)))  # corners touch, too
+    labels, _ = ndimage.label(thick, np.ones((3, 3)))  # diagonal neighbours are connected
     for box in ndimage.find_objects(labels):
         held = (
             w.rows.start <= box[0].start
@@ -101,8 +101,8 @@ def _of_thick_and_thin(hole: Mask, size: int) -> list[Window]:
 
 
 def _at_native_scale(thin: Mask, avoid: Mask, size: int) -> list[Window]:
-    """Windows that are not shrunk: row by row, or column by column if that takes fewer."""
-    room = _MOST // size**2 + 1  # one too many is enough to know
+    """Plan windows that are not shrunk, row by row, or column by column if that takes fewer."""
+    room = _MOST // size**2 + 1  # stop at one too many
     found = list(islice(_cover(thin.copy(), avoid, size), room))
     right = list(islice(_cover(thin.T.copy(), avoid.T, size), room))
     if len(right) < len(found):
@@ -112,9 +112,9 @@ def _at_native_scale(thin: Mask, avoid: Mask, size: int) -> list[Window]:
 
 
 def _in_order(windows: list[Window], left: Mask) -> list[Window]:
-    """Sort windows by their share of known pixels, and leave out those that find nothing.
+    """Sort windows by their share of known pixels, and drop those with nothing left to fill.
 
-    What they fill is taken from `left`.
+    The pixels that they fill are removed from `left`.
     """
     kept = []
     for window in sorted(windows, key=lambda w: (w.of(left).mean(), w.shrunk, w.corner)):
@@ -147,7 +147,7 @@ def _around(box: Box, shape: tuple[int, ...], size: int) -> Window:
 
 
 def _square(box: Box, side: int, shape: tuple[int, ...], size: int) -> Window:
-    """A square in the middle of which the box lies, moved and cut to lie in the image."""
+    """A square centred on the box, shifted and cropped to lie in the image."""
     spans, sizes = [], []
     for own, length in zip(box, shape, strict=True):
         span = min(side, length)
@@ -158,26 +158,26 @@ def _square(box: Box, side: int, shape: tuple[int, ...], size: int) -> Window:
 
 
 def edge_of(hole: Mask, depth: int) -> Mask:
-    """Mark what of a hole, bool (H, W), has a known pixel within `depth` pixels, also diagonally.
+    """Mark the pixels of a hole, bool (H, W), within `depth` pixels of a known one (Chebyshev).
 
-    What lies outside the image is not known.
+    Outside the image nothing is known.
     """
     inside = _over_squares(np.logical_and, np.pad(hole, depth, constant_values=True), 2 * depth + 1)
     return hole & ~inside
 
 
 def _thick(hole: Mask, size: int) -> Mask:
-    """What of the hole lies in thick places, or within S / 8 pixels of them."""
+    """The pixels of the hole in thick places, or within S / 8 pixels of them."""
     side = size // 4 + 1
     if min(hole.shape) < side:
         return np.zeros_like(hole)
-    inside = _over_squares(np.logical_and, hole, side)  # squares in the hole, by their first pixel
+    inside = _over_squares(np.logical_and, hole, side)  # first pixels of squares in the hole
     around = np.pad(inside, side - 1 + size // 8)
     return hole & _over_squares(np.logical_or, around, side + 2 * (size // 8))
 
 
 def _over_squares(join: np.ufunc, mask: Mask, side: int) -> Mask:
-    """The "and" or "or" over all squares that lie in a mask, by their first pixel."""
+    """The "and" or "or" over every square within the mask, indexed by the square's first pixel."""
     for _ in range(2):  # down, then to the right
         span = 1
         while span < side:
@@ -189,10 +189,10 @@ def _over_squares(join: np.ufunc, mask: Mask, side: int) -> Mask:
 
 
 def _cover(left: Mask, avoid: Mask, size: int) -> Iterator[Window]:
-    """Windows at native scale that see all that is left, which they empty.
+    """Yield windows at native scale that together cover `left`, which is cleared.
 
-    Each is the one of all that contain the first pixel left that sees most of what is left, less
-    the places to avoid that it sees. It is centred on what it sees, where that costs nothing.
+    Greedily, each is the one that covers most of what is left, minus the pixels to avoid, of all
+    windows that contain the first pixel left. It is centred on what it covers, if that is free.
     """
     shape = height, width = left.shape
     tall, wide = min(size, height), min(size, width)
@@ -200,7 +200,7 @@ def _cover(left: Mask, avoid: Mask, size: int) -> Iterator[Window]:
     for row in range(height):
         while left[row].any():
             column = int(left[row].argmax())
-            first, last = max(0, row - tall + 1), min(row, height - tall)  # where it may start
+            first, last = max(0, row - tall + 1), min(row, height - tall)  # range of its start
             near, far = max(0, column - wide + 1), min(column, width - wide)
             seen = worth[first : last + tall, near : far + wide]
             sums = np.pad(seen.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
