@@ -21,31 +21,31 @@ _MAPS: dict[str, type[Logit]] = {
 class AnchorCondition(NamedTuple):
     """The parts of a condition that an `Anchor` uses, computed once for each image."""
 
-    y: Tensor  # (B, C, H, W), floats in [0, 256), completed by what the map needs beside it
+    y: Tensor  # (B, C, H, W), floats in [0, 256), as the map completes it
     mean: Tensor | None  # the guide's prediction m of every value, (B, C, H, W)
-    spread: Tensor | None = None  # raw log-scales of what m leaves, (B, C, H, W)
-    image: Tensor | None = None  # the predicted image, where a spread reads it
+    spread: Tensor | None = None  # raw log-scales of the residual, (B, C, H, W)
+    image: Tensor | None = None  # the predicted image, if a spread reads it
 
 
 class Anchor(nn.Module):
-    """`A`: pixels to the real line, by a logit, or so that pixels known from y land near 0.
+    """`A`: pixels to the real line, such that pixels which y determines land near 0.
 
         h = map(v; y)                            without a guide
         h = exp(s(y, m)) (map(v; y) - m(y))      with one; s = 0 without a spread
 
-    The condition y determines an image outside its hole, or a third of the values of an image
-    with known grey, to within a level. A flow of plain pixels spends most of its capacity on
-    copying these. The guide predicts m of every value from all of y. So distant parts of y have an
-    effect before T transforms the image. m is 0 for values that y determines.
+    The condition y determines an image outside its hole, or one of three values of each pixel if
+    its grey is known, to within a level. A flow on plain pixels would spend most of its capacity
+    on copying these. The guide predicts the mean m of every value from all of y, so distant parts
+    of y take effect before T transforms the image. m is 0 for values that y determines.
 
     Args:
         kind: "none" (`Logit`), "pixels" (`KnownPixels`), "fill" (`FilledPixels`), "luminance"
             (`KnownLuminance`) or "enlarged" (`KnownImage`).
-        channels: C, of the target.
-        guide: The net of m, or None.
-        spread: The net of s, or None.
-        bound: Of s.
-        views: Orientations of y that the guide's net reads; m is the mean of its predictions.
+        channels: C, the channels of the target.
+        guide: The net that predicts m, or None.
+        spread: The net that predicts s, or None.
+        bound: The bound of s.
+        views: How many orientations of y the guide reads; m is the mean of its predictions.
 
     Shapes: v, h (B, C, H, W); cond is the result of `read` for y.
     """
@@ -66,7 +66,7 @@ class Anchor(nn.Module):
         self.bound, self.views = bound, views
 
     def read(self, y: Tensor) -> AnchorCondition:
-        """Read the parts of y that are used. A guide reads y as the map completes it."""
+        """Compute everything that depends on y alone. A guide reads y as the map completes it."""
         y = self.map.complete(y)
         if self.guide is None:
             return AnchorCondition(y, None)
@@ -80,14 +80,14 @@ class Anchor(nn.Module):
         return cond._replace(spread=self.spread(read), image=image)
 
     def supports(self, v: Tensor, cond: AnchorCondition) -> Tensor:
-        """Whether all values of an image have a density: bool (B,)."""
+        """Whether all values of an image lie in the support of the density: bool (B,)."""
         beyond = self.map.near_ends(v, cond.y, share=1.0).flatten(1).any(1)
         return v.isfinite().flatten(1).all(1) & ~beyond
 
     def near_ends(self, v: Tensor, cond: AnchorCondition) -> Tensor:
-        """How many values of each pixel lie near an end of what has a density: (B, H, W).
+        """How many values of each pixel lie near an end of the support: (B, H, W).
 
-        There a logit's own term decides the log-density: `log |dh/dv|` grows as |h|.
+        There the logit's own term, `log |dh/dv|`, which grows as |h|, dominates the log-density.
         """
         return self.map.near_ends(v, cond.y).sum(1)
 
@@ -112,7 +112,7 @@ class Anchor(nn.Module):
         return v, logdet + term
 
     def predict(self, cond: AnchorCondition) -> Tensor:
-        """The predicted image, where h is 0: (B, C, H, W), floats."""
+        """The predicted image, which has h = 0: (B, C, H, W), floats."""
         if cond.image is not None:
             return cond.image
         batch, _, height, width = cond.y.shape

@@ -1,4 +1,4 @@
-"""F, the conditional flow of the latents of T: three kinds with one contract.
+"""F, the conditional flow of the latents of T, in three variants with the same interface.
 
 `Autoregressive` is the paper's (section 4.2, equation 8), `SharedAutoregressive` shares weights
 (appendix D), and `DualGlow` is the baseline, independent Gaussians (section 3.1, equation 6).
@@ -16,15 +16,15 @@ from .multiscale import latent_channels
 from .scale import ConditionalScale, ScaleCondition
 
 Latents = list[list[Tensor]]  # z[i][j] = z_j^i
-FlowCondition = Sequence[Sequence[ScaleCondition]]  # what was read of D, by the functions of F
+FlowCondition = Sequence[Sequence[ScaleCondition]]  # what each function of F computes from D
 
 
 def latent_layout(target_channels: int, scales: int) -> list[list[tuple[int, int]]]:
-    """The channels of z_j^i, and how often the image's sides are halved for it, as `[i][j]`."""
+    """For each z_j^i, as `[i][j]`: its channels, and how often the image's sides are halved."""
     layout = []
     for i in range(scales):
         own = 4 * latent_channels(target_channels, i, scales)
-        # f_j^i has 2^(i-j) times the channels, and passes half of its output on unless j = 0.
+        # f_j^i has 2^(i-j) times the channels of L_i, and passes on half of its output if j > 0.
         layout.append(
             [(own * 2 ** (i - j) // (2 if j else 1), scales - j + 1) for j in range(i + 1)]
         )
@@ -53,8 +53,8 @@ class ConditionalFlow(nn.Module):
         f_j^i : Z'_j | D_j, L_j  -> [Z'_{j-1}, z_j^i]      0 < j < i
         f_0^i : Z'_0 | D_0, L_0  -> z_0^i                  (f_0^0 : L_0 | D_0)
 
-    `cond` is the list that `read` returns for D, indexed by j, with L_j added for j < i. D may hold
-    one entry for each image where L_i holds one for each candidate. The output is indexed by j.
+    `cond` is the list that `read` returns for D, indexed by j, with L_j added for j < i. D may have
+    one entry per image while L_i has one per candidate. The output is indexed by j.
 
     Args:
         index: i.
@@ -68,7 +68,7 @@ class ConditionalFlow(nn.Module):
         )
 
     def read(self, d: Sequence[Tensor]) -> list[ScaleCondition]:
-        """Compute the parts of each f_j^i that depend on D_j alone."""
+        """Compute what depends on D_j alone, for each f_j^i."""
         return [function.read(d[j]) for j, function in enumerate(self.functions)]
 
     def forward(self, x: Tensor, cond: Sequence[ScaleCondition]) -> tuple[list[Tensor], Tensor]:
@@ -97,8 +97,8 @@ class Autoregressive(Modules[ConditionalFlow]):
     """[F_0, ..., F_{n-1}], the paper's model of p(L_{n-1}, ..., L_0 | D_{n-1}, ..., D_0).
 
     It has n (n + 1) / 2 functions f_j^i. `forward` maps the list L to `z[i][j]`, given the
-    condition that `read` computes from the list D. `inverse` computes L_0 first, and each L_i from
-    those below it.
+    condition that `read` computes from the list D. `inverse` computes L_0 first, then each L_i
+    given the coarser ones.
 
     Args:
         flow: Sizes of all functions.
@@ -109,7 +109,7 @@ class Autoregressive(Modules[ConditionalFlow]):
         self.layout = latent_layout(flow.target_channels, flow.scales)
 
     def read(self, d: Sequence[Tensor]) -> FlowCondition:
-        """Compute the parts of all functions that depend on D alone, `[i][j]`."""
+        """Compute what depends on D alone, for all functions: `[i][j]`."""
         return [flow.read(d) for flow in self]
 
     def forward(self, x: Sequence[Tensor], cond: FlowCondition) -> tuple[Latents, Tensor]:
@@ -132,20 +132,19 @@ class Autoregressive(Modules[ConditionalFlow]):
 
 
 def _with_latents(cond: Sequence[ScaleCondition], l: Sequence[Tensor]) -> list[ScaleCondition]:
-    """The conditions of F_i: the parts read of D_0 ... D_{i-1}, with L_0 ... L_{i-1} added."""
+    """The conditions of F_i: what was computed from D_0 ... D_{i-1}, with L_0 ... L_{i-1} added."""
     own = cond[len(l)]
     return [*(c.with_latent(l_j) for c, l_j in zip(cond, l, strict=False)), own]
 
 
 class SharedAutoregressive(nn.Module):
-    """f_k^{k+1}, ..., f_k^{n-1} are one function f_k, which makes 2n - 1 functions in all.
+    """f_k^{k+1}, ..., f_k^{n-1} share one function f_k, so there are 2n - 1 functions in all.
 
     These functions have the same conditions, D_k and L_k, and the same shapes. `forward` goes down
-    the levels and runs the uses of f_k as one batch, in which the uses for one image are
-    neighbours. So its nets read the condition once for all uses, and its actnorms are initialised
-    on all of them together.
+    the levels and runs all uses of f_k as one batch, grouped by image. So its nets read the
+    condition once for all uses, and its actnorms are initialised on all of them together.
 
-    Contract and arguments are those of `Autoregressive`.
+    Interface and arguments are those of `Autoregressive`.
     """
 
     def __init__(self, flow: FlowConfig) -> None:
@@ -162,7 +161,7 @@ class SharedAutoregressive(nn.Module):
         n, batch = len(x), x[0].shape[0]
         for_own, for_shared = cond
         z: Latents = [[] for _ in range(n)]
-        z_prime: dict[int, Tensor] = {}  # Z' of each F_i, at the level reached
+        z_prime: dict[int, Tensor] = {}  # Z' of each F_i at the current level
         logdet = zeros_float64(batch, x[0])
         for j in reversed(range(n)):
             outputs: dict[int, Tensor] = {}
@@ -203,8 +202,8 @@ class SharedAutoregressive(nn.Module):
 class ConditionalGaussian(nn.Module):
     """p(L_i | D_i) = N(μ(D_i), diag(exp(2 s(D_i)))), as the map `z = exp(-s) (L_i - μ)`.
 
-    Shapes: x (B, channels, H, W); cond is the result of `read` for D_i, which has the shape (B or B
-    / M, d_channels, H, W).
+    Shapes: x (B, channels, H, W); cond is the result of `read` for D_i, whose shape is
+    (B or B / M, d_channels, H, W).
     """
 
     def __init__(self, channels: int, d_channels: int, hidden: int, bound: float) -> None:
@@ -223,9 +222,9 @@ class ConditionalGaussian(nn.Module):
 
 
 class DualGlow(nn.Module):
-    """p(L | D) = Π_i p(L_i | D_i), with independent scales. z[i] holds one latent, of L_i.
+    """p(L | D) = Π_i p(L_i | D_i), with independent scales; z[i] has a single latent, that of L_i.
 
-    Contract and arguments are those of `Autoregressive`, but a Gaussian has no steps and no trunk.
+    Interface and arguments are those of `Autoregressive`, but Gaussians have no steps or trunk.
     """
 
     def __init__(self, flow: FlowConfig) -> None:

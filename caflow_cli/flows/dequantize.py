@@ -1,7 +1,7 @@
 """From 8-bit pixels to points and back (paper appendix A.1).
 
-Points are on [0, 256): `v = w + u`, with the 8-bit value w and noise u in [0, 1), which is uniform
-or drawn by a conditional flow. All densities are stated on this scale, where the bin of a pixel
+Points `v = w + u` lie in [0, 256), with the 8-bit value w and noise u in [0, 1), which is uniform
+or drawn from a conditional flow. All densities refer to this scale, on which the bin of a pixel
 value has unit width.
 """
 
@@ -19,12 +19,12 @@ from .step import ConditionalStep, Link, forward_through, inverse_through
 NOISE_LEVELS = 2**16
 # The noise of every score. Changing it changes every published log-likelihood.
 _SCORE_SEED = 20210604
-# sigmoid(1.7 ε) of a standard normal ε is uniform to within 0.02 bits: where a fresh q starts.
+# sigmoid(1.7 ε) with ε ~ N(0, 1) is uniform to within 0.02 bits: the initial q.
 _WIDTH = 1.7
 
 
 def uniform_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Uniform noise on {0, 1, ..., 65535} / 65536, float32, from a CPU generator."""
+    """Uniform noise on {0, 1, ..., 65535} / 65536, float32, drawn from a CPU generator."""
     return torch.randint(NOISE_LEVELS, shape, generator=generator).float() / NOISE_LEVELS
 
 
@@ -32,8 +32,8 @@ def noise_draws(shape: tuple[int, int, int], *, normal: bool = False) -> Iterato
     """The noise draws of a score, (C, H, W) float32 each, the same for all images of one size.
 
     Common noise makes scores deterministic and candidates comparable. The first K draws do not
-    depend on K. The noise is uniform, or standard normal for variational
-    dequantization, which transforms it.
+    depend on K. The noise is uniform; for variational dequantization it is standard normal, and
+    transformed later.
     """
     generator = torch.Generator().manual_seed(_SCORE_SEED)
     while True:

@@ -1,4 +1,4 @@
-"""A smooth fill of holes, from the pixels around them."""
+"""Fill holes smoothly from the pixels around them."""
 
 import torch
 import torch.nn.functional as F
@@ -6,34 +6,34 @@ from torch import Tensor
 
 from ..devices import to_float64, to_like
 
-_SWEEPS = 30  # at each resolution
-_OVER = 1.8  # the relaxation's factor: best for holes some 30 pixels wide
-_GREY = 128.0  # of an image without a known pixel
+_SWEEPS = 30  # per resolution
+_OVER = 1.8  # over-relaxation factor; optimal for holes about 30 pixels wide
+_GREY = 128.0  # fill of an image without any known pixel
 
 
 @torch.no_grad()
 def harmonic_fill(image: Tensor, hole: Tensor) -> Tensor:
-    """Fill holes so that each pixel in one is the mean of its four neighbours (nearly).
+    """Fill holes with the (approximate) solution of Laplace's equation.
 
-        Σ over neighbours q of p:  x_q - x_p = 0   in the hole;   x = image   outside
+        Σ over the 4 neighbours q of p:  x_q - x_p = 0   in the hole;   x = image   outside
 
-    This is a membrane spanned over the hole. It has no value beyond those at the hole's edge, and
-    continues a constant and, in a hole within the image, a ramp. At the image's border a pixel
-    is its own neighbour.
+    So each pixel in a hole is the mean of its four neighbours, like a membrane spanned over the
+    hole. No value lies beyond those at the hole's edge; a constant is continued, and so is a ramp
+    if the hole does not touch the image's border, where a pixel is its own neighbour.
 
-    The equation is solved from coarse to fine: pixels that are means of 2×2, or of those of them
-    that are known, are filled first; this begins the next resolution, enlarged. At each there are
-    30 sweeps of successive over-relaxation, all even pixels first and then all odd ones. The
-    largest distance to the solution is about 0.1 levels in a hole 30 pixels wide, and a level or
-    two in larger ones and at the image's border. All of it is sums and products of single pixels
-    in float64, in a fixed order: the result does not depend on the batch, nor on the machine.
+    The equation is solved from coarse to fine. A coarse pixel is the mean of the known ones among
+    2×2 finer pixels; the solution, upsampled, is the initial value at the next resolution. At each
+    resolution there are 30 sweeps of red-black successive over-relaxation. The largest error is
+    about 0.1 levels in a hole 30 pixels wide, and a level or two in larger ones and at the image's
+    border. All sums are in float64 and in a fixed order, so the result does not depend on the
+    batch, nor on the machine.
 
     Args:
-        image: (B, C, H, W); its values in the hole are not used.
+        image: (B, C, H, W); its values in the hole are ignored.
         hole: bool (B, 1, H, W).
 
     Returns:
-        A tensor like `image`. No gradient passes.
+        The filled image, with the shape and dtype of `image`, without gradients.
 
     Examples:
         >>> import torch
@@ -45,7 +45,7 @@ def harmonic_fill(image: Tensor, hole: Tensor) -> Tensor:
         tensor([0., 1., 2., 3., 4., 5., 6., 7.])
     """
     known = to_float64((~hole).to(torch.uint8))
-    levels = [(to_float64(image) * known, known)]  # sums of known pixels, and how many these are
+    levels = [(to_float64(image) * known, known)]  # sums of known pixels, and their counts
     while max(levels[-1][0].shape[-2:]) > 1:
         total, count = levels[-1]
         levels.append((_sum_of_4(total), _sum_of_4(count)))
@@ -60,14 +60,14 @@ def harmonic_fill(image: Tensor, hole: Tensor) -> Tensor:
 
 
 def _sum_of_4(x: Tensor) -> Tensor:
-    """Sums of 2×2 pixels; beyond an odd side there are zeros."""
+    """Sum over blocks of 2×2 pixels; odd sides are padded with zeros."""
     x = F.pad(x, (0, x.shape[-1] % 2, 0, x.shape[-2] % 2))
     left, right = x[..., 0::2], x[..., 1::2]
     return (left[..., 0::2, :] + left[..., 1::2, :]) + (right[..., 0::2, :] + right[..., 1::2, :])
 
 
 def _enlarged(x: Tensor) -> Tensor:
-    """Twice as large, bilinear: each new pixel is 3/4 of the nearest and 1/4 of the next one."""
+    """Upsample bilinearly by 2: each new pixel is 3/4 of the nearest and 1/4 of the next one."""
     for axis in (-1, -2):
         x = x.transpose(-1, axis)
         before = torch.cat([x[..., :1], x[..., :-1]], dim=-1)
@@ -78,7 +78,7 @@ def _enlarged(x: Tensor) -> Tensor:
 
 
 def _relaxed(values: Tensor, inside: Tensor) -> Tensor:
-    """Relax the pixels inside: x_p becomes (1 - ω) x_p + ω mean of its neighbours."""
+    """Relax the pixels inside: `x_p <- (1 - ω) x_p + ω mean of its neighbours`, even ones first."""
     batch, channels, height, width = values.shape
     pixels = values.permute(0, 2, 3, 1).reshape(-1, channels)
     image, row, column = inside[:, 0].nonzero(as_tuple=True)

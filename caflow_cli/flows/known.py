@@ -1,4 +1,4 @@
-"""Pixels to the real line, for conditions that determine part of the target."""
+"""Maps from pixels to the real line, for conditions that determine part of the target."""
 
 import torch
 from torch import Tensor
@@ -8,11 +8,11 @@ from ..layers import per_candidate, scaling, sum_per_image
 from .fill import harmonic_fill
 from .logit import Logit
 
-_RED, _GREEN, _BLUE = 0.299, 0.587, 0.114  # Rec. 601, as Pillow's `convert("L")` weighs them
+_RED, _GREEN, _BLUE = 0.299, 0.587, 0.114  # Rec. 601 luma, as in Pillow's `convert("L")`
 
 
 class KnownImage(Logit):
-    """`h = logit(v) - logit(w_y + 1/2)`: what the image has beyond its enlarged version w_y.
+    """`h = logit(v) - logit(w_y + 1/2)`: the residual of the image to its enlarged version w_y.
 
     Shapes: v, h (B, C, H, W); cond y in [0, 256), w_y its 8-bit part: (B or B / M, C, H, W).
     """
@@ -29,7 +29,7 @@ class KnownImage(Logit):
 
 
 class KnownPixels(Logit):
-    """`h = logit(v)` in the hole, `v - (w_y + 1/2)` outside of it, where v may be any number.
+    """`h = logit(v)` in the hole; `h = v - (w_y + 1/2)` outside, where v may be any real number.
 
     Shapes: v, h (B, 3, H, W); cond y, RGB and mask in [0, 256): (B or B / M, 4, H, W).
     """
@@ -58,16 +58,16 @@ class KnownPixels(Logit):
 
 
 class FilledPixels(KnownPixels):
-    """`h = logit(v) - logit(fill)` in the hole, `v - (w_y + 1/2)` outside of it.
+    """`h = logit(v) - logit(fill)` in the hole; `h = v - (w_y + 1/2)` outside.
 
-    The fill is `harmonic_fill` of the known pixels w_y + 1/2. So h is what the image has beyond a
-    smooth continuation of its surroundings.
+    The fill is `harmonic_fill` of the known pixels w_y + 1/2, so h is the residual of the image to
+    a smooth continuation of its surroundings.
 
     Shapes: v, h (B, 3, H, W); cond, the result of `complete` for y: (B or B / M, 4, H, W).
     """
 
     def complete(self, cond: Tensor) -> Tensor:
-        """Fill the hole: y, RGB and mask in [0, 256), with the fill in place of its RGB there."""
+        """Replace the RGB values of y by the fill, in the hole; y is RGB and mask in [0, 256)."""
         hole = cond[:, 3:] >= HOLE
         fill = self.nearest(harmonic_fill(cond[:, :3].floor() + 0.5, hole))
         return torch.cat([torch.where(hole, fill, cond[:, :3]), cond[:, 3:]], dim=1)
@@ -89,12 +89,12 @@ class FilledPixels(KnownPixels):
 class KnownLuminance(Logit):
     """`h = (r + (0.114 / 0.299) b, luminance(v) - g, b)`, r, b = logit v_R, v_B - logit g.
 
-    g = w_y + 1/2 is the grey. luminance(v) = 0.299 v_R + 0.587 v_G + 0.114 v_B, which the grey
-    image determines to about a level. The first value of h is, up to sign, scale and second
-    order, the green that follows from v_R, v_B and the grey. Colours are mostly warm or cold, so
-    this value varies least. A guide scales each value separately, so it could not use this relation
-    with plain red and blue. A sampled v_G may leave [0, 256), and is clamped when the image is
-    rounded to 8 bits.
+    g = w_y + 1/2 is the grey, and luminance(v) = 0.299 v_R + 0.587 v_G + 0.114 v_B, which the grey
+    image determines to about a level. The first value of h is, up to sign, scale and second-order
+    terms, the green that follows from v_R, v_B and the grey. Colours are mostly warm or cold, so
+    this value varies least. The spread scales each value separately, so it could not exploit this
+    with plain red and blue. A sampled v_G may lie outside [0, 256); it is clamped when the image
+    is rounded to 8 bits.
 
     Shapes: v, h (B, 3, H, W); cond y, grey in [0, 256): (B or B / M, 1, H, W).
     """
@@ -103,7 +103,7 @@ class KnownLuminance(Logit):
         return cond.new_tensor([1.0, 0.0, 1.0]).view(1, 3, 1, 1)
 
     def near_ends(self, v: Tensor, cond: Tensor | None = None, share: float = 0.9997) -> Tensor:
-        """Which values of red and blue do, (B, 2, H, W): green may be any number."""
+        """The same for red and blue, bool (B, 2, H, W); green may be any real number."""
         return super().near_ends(v[:, ::2], share=share)
 
     def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:

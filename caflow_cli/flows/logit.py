@@ -1,4 +1,4 @@
-"""Pixels to the real line by a logit (paper appendix A.1)."""
+"""The logit map from pixels to the real line (paper appendix A.1)."""
 
 import math
 
@@ -10,10 +10,10 @@ from ..layers import scaling, sum_per_image
 
 
 class Logit(nn.Module):
-    """`h = logit(p)`, `p = α/2 + (1 - α) v / levels`: pixels (0, levels) to the real line.
+    """`h = logit(p)`, `p = α/2 + (1 - α) v / levels`: pixels in (0, levels) to the real line.
 
-    The log-determinant is `Σ log((1 - α) / levels) - log p - log(1 - p)`. It turns a density of h
-    into one of v, for bins of unit width. v may lie outside [0, levels) as far as 0 < p < 1 allows,
+    The log-determinant is `Σ log((1 - α) / levels) - log p - log(1 - p)`. It converts a density of
+    h to one of v, for bins of unit width. v may lie outside [0, levels) as long as 0 < p < 1,
     because a flow puts a little of its mass there.
 
     Shapes: (B, C, H, W).
@@ -22,11 +22,11 @@ class Logit(nn.Module):
     def __init__(self, alpha: float = 0.05, levels: float = 256.0) -> None:
         super().__init__()
         self.alpha, self.levels = alpha, levels
-        # How far outside of [0, levels] the ends of what has a density are: there p is 0 or 1.
+        # How far the support of the density extends beyond [0, levels]; at its ends p is 0 or 1.
         self.margin = levels * alpha / (2 * (1 - alpha))
 
     def complete(self, cond: Tensor) -> Tensor:
-        """The condition, with what the map needs beside it."""
+        """Add to the condition what the map derives from it."""
         return cond
 
     def unknown(self, cond: Tensor) -> Tensor | float:
@@ -34,15 +34,15 @@ class Logit(nn.Module):
         return 1.0
 
     def near_ends(self, v: Tensor, cond: Tensor | None = None, share: float = 0.9997) -> Tensor:
-        """Which values lie beyond that share of the margin; beyond all of it, none has a density.
+        """Which values lie beyond a share of the margin; beyond share 1 the density is 0.
 
-        For α = 0.05 these have |h| > 11.8, where pixels have 3.7 at most. Float32 still tells them
-        from the end itself.
+        With the default share and α = 0.05 these values have |h| > 11.8, whereas pixels have at
+        most 3.7. Float32 still distinguishes them from the end of the support.
         """
         return (v <= -share * self.margin) | (v >= self.levels + share * self.margin)
 
     def nearest(self, v: Tensor) -> Tensor:
-        """The nearest value of a pixel, in [0, levels]: all of these have a logit."""
+        """Clamp to [0, levels], where every value has a logit."""
         return v.clamp(0.0, self.levels)
 
     def of(self, v: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ class Logit(nn.Module):
         return (torch.sigmoid(h) - self.alpha / 2) * (self.levels / (1 - self.alpha))
 
     def log_derivative(self, h: Tensor) -> Tensor:
-        """`log dh/dv` of each value, in h's type."""
+        """`log dh/dv` of each value, in h's dtype."""
         return _steepness(h) + math.log((1 - self.alpha) / self.levels)
 
     def _logdet(self, h: Tensor) -> Tensor:
@@ -71,5 +71,5 @@ class Logit(nn.Module):
 
 
 def _steepness(h: Tensor) -> Tensor:
-    """`-log p - log(1 - p)` by softplus, because p may round to 0 or 1 for sampled h."""
+    """`-log p - log(1 - p)`, via softplus because p may round to 0 or 1 for sampled h."""
     return F.softplus(h) + F.softplus(-h)

@@ -11,28 +11,27 @@ from .scale import Scale
 
 
 def latent_channels(image_channels: int, index: int, scales: int) -> int:
-    """The channels of L_i or D_i: C 2^(n-i), and twice that for i = 0, which is not split."""
+    """The channels of L_i or D_i: C 2^(n-i), or twice as many for i = 0, which is not split."""
     return int(image_channels * 2 ** (scales - index) * (2 if index == 0 else 1))
 
 
 class MultiScaleFlow(nn.Module):
     """T(w) = [L_0, ..., L_{n-1}], coarsest first.
 
-    Each scale's output is split in halves, and one half goes on. L_i has the shape
-    (B, `latent_channels(C, i, n)`, H / 2^(n-i), W / 2^(n-i)).
+    Each scale's output is split in halves, of which one goes on to the next scale. L_i has the
+    shape (B, `latent_channels(C, i, n)`, H / 2^(n-i), W / 2^(n-i)).
 
     Args:
         image_channels: C.
-        scales: n.
-        hidden: Kernels of the nets of each scale, finest first.
-        steps, bound: As in `Scale`, the same at every scale.
+        hidden: Hidden channels of the nets of each of the n scales, finest first.
+        steps, bound: As in `Scale`, the same for every scale.
     """
 
     def __init__(
         self, image_channels: int, steps: int, hidden: Sequence[int], bound: float
     ) -> None:
         super().__init__()
-        # Scale k works on the half that k splits have left: C 2^k channels before its squeeze.
+        # Scale k works on the half left by k splits: C 2^k channels before its squeeze.
         self.scales = Modules[Scale](
             Scale(4 * image_channels * 2**k, steps, width, bound) for k, width in enumerate(hidden)
         )

@@ -28,7 +28,7 @@ _S = TypeVar("_S", bound="_Scale")
 
 
 class _Scale(nn.Module):
-    """Squeeze, transitions and steps, whose conditions `_conditions` makes of that of the scale."""
+    """Squeeze, transitions and steps. `_conditions` computes the conditions of the steps."""
 
     recompute = False  # set on all by `training.optim.checkpoint_activations`
     steps: Modules[Any]
@@ -44,10 +44,10 @@ class _Scale(nn.Module):
         return [None] * len(self.steps)
 
     def forward(self, x: Tensor, cond: Any = None) -> tuple[Tensor, Tensor]:
-        """In training, as in the folded form, the transitions are part of the first step's map.
+        """In training, as in the folded form, the transitions are merged into the first step's map.
 
-        A product of matrices costs less than a convolution of all pixels, forward and backward. The
-        inverse of the training form goes through each layer by itself.
+        A matrix product costs less than a convolution over all pixels, forward and backward. The
+        inverse of the training form applies each layer separately.
         """
         maps = affine_maps([*self.transitions, *(step.affine for step in self.steps)])
         count = len(self.transitions)
@@ -77,12 +77,12 @@ class _Scale(nn.Module):
 
 
 class Scale(_Scale):
-    """One scale of R or T. (B, C, H, W) <-> (B, 4C, H/2, W/2); the flow does the split.
+    """One scale of R or T: (B, C, H, W) <-> (B, 4C, H/2, W/2). `MultiScaleFlow` does the split.
 
     Args:
         channels: 4C, the channels after the squeeze.
-        steps: K.
-        hidden: Kernels of the nets.
+        steps: K, the number of flow steps.
+        hidden: Hidden channels of the nets.
         bound: Bound of the log-scales.
     """
 
@@ -92,36 +92,36 @@ class Scale(_Scale):
 
 
 class ScaleCondition(NamedTuple):
-    """The condition of a `ConditionalScale`: values computed from D_j, and L_j.
+    """The condition of a `ConditionalScale`: features computed from D_j, and L_j.
 
-    The values from D_j are the same for all candidates of an image. Without an L_j they are the
-    conditions of the steps. With an L_j, the conditions depend on both, and the values are the part
-    that D_j adds to the first convolution.
+    The features of D_j are shared by all candidates of an image. Without an L_j, they determine the
+    conditions of the steps. With an L_j, the conditions of the steps depend on both, and the
+    features are D_j's contribution to the first convolution.
     """
 
-    embedded: Tensor  # of D_j, (B or B / M, width, H, W)
-    steps: Sequence[StepCondition] = ()  # known where there is no L_j
-    l: Tensor | None = None  # L_j, (B, l_channels, H, W), which `with_latent` adds
+    embedded: Tensor  # features of D_j, (B or B / M, width, H, W)
+    steps: Sequence[StepCondition] = ()  # conditions of the steps, if there is no L_j
+    l: Tensor | None = None  # L_j, (B, l_channels, H, W), added by `with_latent`
 
     def with_latent(self, l: Tensor | None) -> ScaleCondition:
-        """A copy with L_j."""
+        """Return a copy with L_j."""
         return self._replace(l=l)
 
 
 class ConditionalScale(_Scale):
     """f_j^i: one scale of a conditional flow (paper section 4.2, appendix A.2).
 
-    Conditions are squeezed like x. The first layers of the nets of all steps read the condition
-    through two convolutions, one over D_j and one over L_j, which are computed for all steps at
-    once. With a trunk, the two convolutions only feed the trunk, which computes the features for
-    the steps (`Trunk`). `read` computes the parts that depend on D_j alone, once for each image and
-    not for each candidate.
+    Conditions are squeezed like x. The nets of all steps read the condition through two
+    convolutions, one over D_j and one over L_j, which are computed for all steps at once. With a
+    trunk, the two convolutions feed the trunk instead, which computes the features of all steps
+    (`Trunk`). `read` computes everything that depends on D_j alone once per image, rather than once
+    per candidate.
 
     Args:
         channels: Channels of x after the squeeze, 4C.
-        d_channels, l_channels: Channels of D_j and of L_j (0: there is no L_j, because i = j).
+        d_channels, l_channels: Channels of D_j and of L_j (0 if i = j: there is no L_j).
         steps, hidden, bound: As in `Scale`.
-        trunk, trunk_blocks: Width and depth of the trunk; width 0: none.
+        trunk, trunk_blocks: Width and depth of the trunk; width 0: no trunk.
 
     Shapes: x (B, C, H, W) <-> (B, 4C, H/2, W/2); D_j (B or B / M, d_channels, H, W).
     """
@@ -154,7 +154,7 @@ class ConditionalScale(_Scale):
         )
 
     def read(self, d: Tensor) -> ScaleCondition:
-        """Compute the parts that depend on D_j alone."""
+        """Compute everything that depends on D_j alone."""
         embedded = self.embed_d(self.squeeze(d)[0])
         known = self._step_conditions(embedded) if self.embed_l is None else ()
         return ScaleCondition(embedded, known)

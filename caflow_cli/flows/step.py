@@ -12,9 +12,9 @@ from ..layers import AffineMap, ChannelAffine, Coupling, FoldedAffine, Injector
 
 
 class Step(nn.Module):
-    """Step of R and T: actnorm, 1×1, affine coupling. Shapes: x (B, C, H, W).
+    """A flow step of R or T: actnorm, 1×1 convolution, affine coupling. Shapes: x (B, C, H, W).
 
-    `affine_map` may hold actnorm and 1×1 as one map, as in `ChannelAffine`.
+    `affine_map` may be actnorm and 1×1 convolution as one map, as in `ChannelAffine`.
     """
 
     affine: ChannelAffine | FoldedAffine
@@ -38,18 +38,18 @@ class Step(nn.Module):
 
 
 class StepCondition(NamedTuple):
-    """The condition of a `ConditionalStep`, one entry for each image: batch B, or B / M."""
+    """The condition of a `ConditionalStep`, one entry per image: batch size B, or B / M."""
 
     injection: Tensor  # (raw, b) of the injector, (B, 2C, H, W)
-    features: Tensor  # the condition's part of the first layer of the coupling's net
+    features: Tensor  # the condition's contribution to the first layer of the coupling's net
 
 
 class ConditionalStep(nn.Module):
-    """Step of F: actnorm, 1×1, affine injector, conditional affine coupling.
+    """A flow step of F: actnorm, 1×1 convolution, affine injector, conditional affine coupling.
 
     Args:
         channels, hidden, bound: As in `Step`.
-        injector_net: Whether the injector has its own net; otherwise a trunk computes its values.
+        injector_net: Whether the injector has its own net; if not, a trunk computes its values.
 
     Shapes: x (B, C, H, W); cond is the result of `read` for the condition's features.
     """
@@ -63,7 +63,7 @@ class ConditionalStep(nn.Module):
         self.coupling = Coupling(channels, hidden, bound)
 
     def read(self, for_injector: Tensor, for_coupling: Tensor) -> StepCondition:
-        """Compute the condition of this step from the features that its two nets start with."""
+        """Compute the condition of this step from the first-layer features of its two nets."""
         return StepCondition(self.injector.read(for_injector), for_coupling)
 
     def forward(
@@ -82,11 +82,11 @@ class ConditionalStep(nn.Module):
 
 
 class Link(NamedTuple):
-    """A layer of a chain, and its arguments beside x."""
+    """A layer of a chain, with its arguments other than x."""
 
     layer: Any
-    cond: object = None  # of the layer's own kind
-    # Of a layer that begins with a `ChannelAffine`: its map, for the way forward alone.
+    cond: object = None  # in the form that the layer expects
+    # The map of the `ChannelAffine` that the layer begins with; only `forward` uses it.
     affine_map: AffineMap | None = None
 
 
@@ -95,8 +95,8 @@ def forward_through(
 ) -> tuple[Tensor, Tensor]:
     """`y = f_m(... f_1(x))` and `Σ_k log|det df_k|`, (B,) float64 (paper equation 2).
 
-    With `recompute`, only the values between layers are kept for the backward pass, which then runs
-    each layer again.
+    With `recompute`, only the values between layers are stored for the backward pass, which runs
+    each layer again (activation checkpointing).
     """
     logdet = zeros_float64(x.shape[0], x)
     for layer, cond, affine_map in links:

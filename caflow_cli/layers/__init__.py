@@ -1,8 +1,8 @@
 """Invertible layers, and the networks inside them.
 
-All have one contract: `forward(x, cond=None) -> (y, logdet)` and `inverse(y, cond=None) -> (x,
-logdet)`; `logdet` is the log-determinant of *that* direction, (B,) float64, in nats. `ActNorm` and
-`InvConv1x1` have none: they are the parameters of `ChannelAffine`, which applies both.
+All have the same interface: `forward(x, cond=None) -> (y, logdet)` and `inverse(y, cond=None) ->
+(x, logdet)`; `logdet` is the log-determinant of *that* direction, (B,) float64, in nats. Exceptions
+are `ActNorm` and `InvConv1x1`, which only hold the parameters that `ChannelAffine` applies.
 """
 
 from .actnorm import ActNorm

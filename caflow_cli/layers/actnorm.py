@@ -13,9 +13,9 @@ class ActNorm(nn.Module):
     """`y = exp(log_scale) (x + bias)`, with one scale and one bias for each channel.
 
     `initialize` sets both so that the output for the first training batch has mean 0 and variance
-    1. This happens only once: `initialized` is a buffer, so a loaded or resumed model does not
-    repeat it. A model in `eval()` does not do it. With several ranks the moments are all-reduced
-    first, so that every rank gets the same values. `ChannelAffine` applies both.
+    1. This happens only once, and only in `train()`: `initialized` is a buffer, so a loaded or
+    resumed model does not repeat it. With several ranks, the moments are all-reduced first, so that
+    all ranks get the same values. `ChannelAffine` applies the result.
     """
 
     initialized: Tensor
@@ -25,23 +25,23 @@ class ActNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         self.log_scale = nn.Parameter(torch.zeros(channels))
         self.register_buffer("initialized", torch.tensor(False))
-        # A mirror of the buffer, so that a step on a GPU need not wait to read it.
+        # A copy of the buffer, so that steps on a GPU need not synchronise to read it.
         self._known_initialized = False
 
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)  # type: ignore[no-untyped-call]
-        self._known_initialized = False  # what is loaded says it
+        self._known_initialized = False  # the loaded buffer decides
 
     @property
     def is_initialized(self) -> bool:
-        """Whether scale and bias have been set. Then `initialize` does nothing."""
+        """Whether scale and bias have been set, so that `initialize` does nothing."""
         if not self._known_initialized:
             self._known_initialized = bool(self.initialized)
         return self._known_initialized
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        """Set scale and bias by x, (B, C, H, W), unless they are set, or in `eval()`."""
+        """Set scale and bias from x, (B, C, H, W); does nothing if they are set, or in `eval()`."""
         if self.training and not self.is_initialized:
             values = to_float64(x)
             moments = torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])

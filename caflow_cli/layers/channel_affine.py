@@ -1,4 +1,4 @@
-"""Actnorm and the 1×1 convolution after it, which together are one affine map."""
+"""Actnorm and the 1×1 convolution after it, as one affine map."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .terms import volume
 
 
 class AffineMap(NamedTuple):
-    """A `ChannelAffine` as `y = weight x + bias`, and the log-scales whose sum is log|det|."""
+    """A `ChannelAffine` as `y = weight x + bias`, with log-scales that sum to log|det|."""
 
     weight: Tensor  # (C, C)
     bias: Tensor  # (C,)
@@ -28,7 +28,7 @@ class ChannelAffine(nn.Module):
     """`y = W (exp(log_scale) (x + bias))` at every pixel, applied as one convolution.
 
     This is a transition step (paper appendix A.1), and the first half of every flow step.
-    `affine_map` may hold the result of `affine_maps`, which composes many layers at once.
+    `affine_map` may be an element of the result of `affine_maps`, which composes many layers.
 
     Shapes: x (B, C, H, W).
     """
@@ -43,8 +43,8 @@ class ChannelAffine(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         if affine_map is None:
             self.actnorm.initialize(x)
-            # A rounding error in the composed weight is the same at every pixel and adds up:
-            # outside training it is composed in float64 and rounded once.
+            # A rounding error in the composed weight is the same at every pixel, so it adds up.
+            # Outside training the weight is therefore composed in float64 and rounded once.
             [affine_map] = _affine_maps([self], x.dtype if self.training else torch.float64)
         weight, bias = to_like(affine_map.weight, x)[:, :, None, None], to_like(affine_map.bias, x)
         return convolution(x, weight, bias), volume(affine_map.log_scale, x)
@@ -65,8 +65,8 @@ class ChannelAffine(nn.Module):
 class FoldedAffine(nn.Module):
     """Successive `ChannelAffine`s as one map `y = W x + b`, for inference.
 
-    W, b and the inverse are composed in float64 and rounded once to the type of the weights. For
-    float64 values they are not rounded.
+    W, b and the inverse are composed in float64 and rounded once, to the dtype of the weights. For
+    float64 inputs they are not rounded.
 
     Shapes: x (B, C, H, W).
     """
@@ -75,12 +75,12 @@ class FoldedAffine(nn.Module):
         super().__init__()
         self._layers = tuple(layers)
         self.forth, self.back, log_scale = _both_ways(layers, layers[0].actnorm.bias)
-        self.log_scale = log_scale.sum(0, keepdim=True)  # of all channels together
-        self._wide: tuple[FixedConv, FixedConv] | None = None  # made when it is needed
+        self.log_scale = log_scale.sum(0, keepdim=True)  # summed over channels
+        self._wide: tuple[FixedConv, FixedConv] | None = None  # float64 maps, made on demand
         self.eval()
 
     def in_bf16(self) -> FoldedAffine:
-        """Itself: what is inverted stays exact."""
+        """Return itself: invertible maps stay exact."""
         return self
 
     def _maps(self, x: Tensor) -> tuple[FixedConv, FixedConv]:
@@ -103,9 +103,9 @@ class FoldedAffine(nn.Module):
 def _both_ways(
     layers: Sequence[ChannelAffine], like: Tensor
 ) -> tuple[FixedConv, FixedConv, Tensor]:
-    """Successive layers as one map and its inverse, in the type of `like`; the log-scales (C,)."""
+    """Compose layers into one map and its inverse, in the dtype of `like`, and log-scales (C,)."""
     weight, bias, log_scale = product(_affine_maps(layers, torch.float64))
-    # From the last layer to the first: x = V (... (V_m y - a_m) ...) - a_1.
+    # From the last layer to the first: x = V_1 (... (V_m y - a_m) ...) - a_1.
     inverse, shift = torch.eye(len(bias)).to(weight), torch.zeros_like(bias)
     for layer in reversed(layers):
         own, a = layer._inverse_weight(), to_float64(layer.actnorm.bias)
@@ -118,7 +118,7 @@ def _both_ways(
 
 
 def product(maps: Sequence[AffineMap]) -> AffineMap:
-    """Successive maps as one, which applies the first of them first."""
+    """Compose maps into one, in their order of application."""
     (weight, bias, log_scale), *later = maps
     for one in later:
         weight, bias = one.weight @ weight, one.weight @ bias + one.bias
@@ -127,11 +127,11 @@ def product(maps: Sequence[AffineMap]) -> AffineMap:
 
 
 def affine_maps(layers: Sequence[ChannelAffine | FoldedAffine]) -> Sequence[AffineMap | None]:
-    """Compose the maps of layers of one width, for `ChannelAffine.forward`.
+    """Compute the maps of layers of one width, for `ChannelAffine.forward`.
 
-    All matrices are composed as one batch, because in training of a small model composing one layer
-    after the other is a sixth of all operations. The result is None for each layer while one waits
-    for its first batch, and outside training.
+    All matrices are composed as one batch, because composing layer by layer is a sixth of all
+    operations in training a small model. The result is None for each layer while any of them is not
+    initialised, and outside training.
     """
     own = [layer for layer in layers if isinstance(layer, ChannelAffine) and layer.training]
     if len(own) == len(layers) and all(layer.actnorm.is_initialized for layer in own):

@@ -1,4 +1,4 @@
-"""The convolution of all layers, whose rounding does not depend on the batch."""
+"""The convolution of all layers, whose rounding does not depend on the batch size."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..devices import to_layout
 
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
-    """`F.conv2d` of the same size, and ReLU of it if asked; an image is rounded as in a batch.
+    """Same-size `F.conv2d`, with an optional ReLU, that rounds one image like a batch.
 
-    On a CPU, PyTorch sends a single small image to another kernel, which rounds differently. A
-    flow's inverse can amplify that to whole grey levels. A draw must not depend on the batch, so a
-    single image runs as a batch of two.
+    On a CPU, PyTorch dispatches a single small image to another kernel, which rounds differently.
+    A flow's inverse can amplify that to whole grey levels. Samples must not depend on the batch
+    size, so a single image runs as a batch of two.
     """
     padding = weight.shape[-1] // 2
     if x.shape[0] == 1 and x.device.type == "cpu":
@@ -27,19 +27,19 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = F
 class FixedConv(nn.Module):
     """`conv2d` with constant weights, for inference only; it has no parameters.
 
-    On a CPU, float32 and bfloat16 weights are kept in oneDNN's layout for the last two input
-    shapes, because a batch and a single image often take turns. `F.conv2d` would rearrange them in
+    On a CPU, float32 and bfloat16 weights are cached in oneDNN's layout for the last two input
+    shapes, because a batch and a single image often alternate. `F.conv2d` would reorder them in
     every call. A single image is rounded as in a batch.
 
-    Shapes: x (B, in, H, W) -> (B, out, H, W), in the weights' type.
+    Shapes: x (B, in, H, W) -> (B, out, H, W), in the weights' dtype.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         self.weight = to_layout(weight.detach())
         self.bias = None if bias is None else bias.detach().clone()
-        # These operations are for code that `torch.compile` generates, and not public. Without
-        # them, `conv2d` does the same.
+        # These operations are internal, meant for code that `torch.compile` generates. If they are
+        # missing, `conv2d` does the same.
         self._packable = (
             weight.device.type == "cpu"
             and weight.dtype in (torch.float32, torch.bfloat16)
@@ -51,7 +51,7 @@ class FixedConv(nn.Module):
         self.eval()
 
     def in_bf16(self) -> FixedConv:
-        """Itself in bfloat16."""
+        """Return a copy in bfloat16."""
         bias = None if self.bias is None else self.bias.bfloat16()
         return FixedConv(self.weight.bfloat16(), bias)
 
@@ -62,7 +62,7 @@ class FixedConv(nn.Module):
         pad, one = [self.weight.shape[-1] // 2] * 2, [1, 1]
         weight = self._packed.get(x.shape)
         if weight is None:
-            # By the shape: with the layout for another one oneDNN can be ten times slower.
+            # Per shape: with the layout for another shape, oneDNN can be ten times slower.
             weight = torch.ops.mkldnn._reorder_convolution_weight(
                 self.weight, pad, one, one, 1, list(x.shape)
             )

@@ -1,9 +1,9 @@
-"""Convolutions with gradients that are written out.
+"""Convolutions with hand-written gradients.
 
-A training step has hundreds of convolutions of well under a millisecond each, and as much time goes
-into what lies around them. Autograd adds a node, and a pass over memory, for every conversion of a
-weight, every ReLU and every sum. And oneDNN computes gradients of weights several times slower than
-anything else where an image has few pixels; there a product of matrices takes its place.
+A training step has hundreds of convolutions of well under a millisecond each, and their overhead
+takes as much time again: autograd adds a node, and a pass over memory, for every conversion of a
+weight, every ReLU and every sum. Besides, oneDNN's weight gradients are several times slower than
+its other operations if an image has few pixels; there a matrix product takes their place.
 """
 
 from typing import Any
@@ -25,12 +25,12 @@ def convolution(
     dtype: torch.dtype | None = None,
     relu: bool = False,
 ) -> Tensor:
-    """`conv2d(x, weight, bias)` of the same size, and ReLU of it if asked.
+    """Same-size `conv2d(x, weight, bias)`, with an optional ReLU.
 
     Shapes: x (B, in, H, W), weight (out, in, k, k) with k odd -> (B, out, H, W).
 
     Args:
-        dtype: To compute in; x's by default.
+        dtype: The dtype to compute in. Default: that of x.
     """
     own = x.to(dtype or x.dtype)
     learns = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
@@ -49,7 +49,7 @@ class _Convolution(Function):
     ) -> Tensor:
         own, kernel = x.to(dtype), weight.to(dtype)
         y = conv2d(own, kernel, None if bias is None else bias.to(dtype), relu)
-        if len(y) == 1:  # a view, of one of two images (`conv2d`): it could not change in place
+        if len(y) == 1:  # a view of a batch of two (`conv2d`), which must not change in place
             y = y.clone()
         ctx.save_for_backward(own, kernel, y if relu else None)
         ctx.types = x.dtype, weight.dtype
@@ -70,14 +70,14 @@ class _Convolution(Function):
 
 
 def mask(grad: Tensor, y: Tensor) -> Tensor:
-    """Set `grad` to 0, in place, where `y`, a ReLU's result, is 0."""
+    """Set `grad` to 0, in place, where `y`, the output of a ReLU, is 0."""
     return torch.ops.aten.threshold_backward.grad_input(grad, y, 0, grad_input=grad)  # type: ignore[no-any-return]
 
 
 def data_gradient(grad: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    """The gradient of x of `conv2d(x, weight)`, given that of its result.
+    """The gradient of `conv2d(x, weight)` for x, given that of its output.
 
-    Shapes: grad (B, out, H, W), laid out as its device has it.
+    Shapes: grad (B, out, H, W), in its device's memory format.
     """
     if weight.shape[-1] == 1 and prefers_products(x, 1):
         return _images(_rows(grad) @ weight.flatten(1), x)
@@ -86,7 +86,7 @@ def data_gradient(grad: Tensor, x: Tensor, weight: Tensor) -> Tensor:
 
 
 def weight_gradients(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradients of weight and bias of `conv2d(x, weight, bias)`, given that of its result."""
+    """The gradients of `conv2d(x, weight, bias)` for weight and bias, given that of its output."""
     size = weight.shape[-1]
     if not prefers_products(x, size):
         return _convolution_backward(grad, x, weight, [False, True, True])[1:]
@@ -106,18 +106,18 @@ def _convolution_backward(
 
 
 def _rows(x: Tensor) -> Tensor:
-    """(B, C, H, W) to (B H W, C), a pixel a row: the same memory, as a CPU lays x out."""
+    """(B, C, H, W) to (B H W, C), one row per pixel; a view if x is channels-last."""
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
 def _images(rows: Tensor, like: Tensor) -> Tensor:
-    """The way back from `_rows`, for the shape of `like`."""
+    """The inverse of `_rows`, with the shape of `like`."""
     batch, channels, height, width = like.shape
     return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 def _windows(x: Tensor, size: int) -> Tensor:
-    """The values that a kernel sees at every pixel, (B H W, size size C)."""
+    """The values under the kernel at every pixel (im2col): (B H W, size size C)."""
     batch, channels, height, width = x.shape
     pad = size // 2
     padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, pad, pad, pad, pad))

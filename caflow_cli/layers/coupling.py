@@ -15,9 +15,9 @@ from .terms import affine, affine_backward, affine_forward, affine_inverse
 class Coupling(nn.Module):
     """`y1 = exp(s(x2, c)) x1 + b(x2, c)`, `y2 = x2` (`affine`).
 
-    x1 and x2 are the halves of the channels, and s is bounded: `s = bound tanh(raw / bound)`.
-    `cond`, if given, is the condition's part of the net's first layer, (B, hidden, H, W), or (B /
-    M, hidden, H, W) for M candidates of each image.
+    x1 and x2 are the two halves of the channels, and s is bounded: `s = bound tanh(raw / bound)`.
+    `cond`, if given, is the condition's contribution to the net's first layer: (B, hidden, H, W),
+    or (B / M, hidden, H, W) for M candidates of each image.
 
     Shapes: x (B, C, H, W), with C even.
     """
@@ -39,10 +39,10 @@ class Coupling(nn.Module):
 
 
 class _Coupling(Function):
-    """`Coupling.forward` as one operation of autograd.
+    """`Coupling.forward` as a single autograd operation.
 
-    It is most of a training step. Autograd would add a node for every convolution, ReLU and
-    conversion, and one that fills the gradient of x2 up with zeros.
+    It takes most of a training step. Autograd would add a node for every convolution, ReLU and
+    conversion, and one that pads the gradient of x2 with zeros.
     """
 
     @staticmethod
@@ -60,7 +60,7 @@ class _Coupling(Function):
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_y: Tensor, grad_logdet: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        saved = ctx.saved_tensors  # once: recomputed layers hand them out only once
+        saved = ctx.saved_tensors  # read once: with checkpointing they are available only once
         grad_x1, grad_read = affine_backward(saved[:3], grad_y, grad_logdet)
         grad_read = to_layout(grad_read.to(saved[3].dtype))
         by_net, grad_cond, grad_weights = net_backward(saved[3:], grad_read)
@@ -80,8 +80,8 @@ class Injector(nn.Module):
 
     Args:
         channels: C.
-        hidden: Kernels of the net; 0: there is no net, and a trunk computes (raw, b).
-        bound: Of s.
+        hidden: Hidden channels of the net; 0: no net, because a trunk computes (raw, b).
+        bound: The bound of s.
 
     Shapes: x (B, C, H, W).
     """
@@ -92,7 +92,7 @@ class Injector(nn.Module):
         self.net = ConvNet(0, hidden, 2 * channels) if hidden else None
 
     def read(self, features: Tensor) -> Tensor:
-        """Compute (raw, b) from the first layer, (B, hidden, H, W), or return it without a net."""
+        """Compute (raw, b) from first-layer features, (B, hidden, H, W); the identity if no net."""
         return features if self.net is None else self.net(None, features)  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The inference form of modules: everything that depends on weights alone is computed once."""
+"""The inference form of modules: everything that depends only on weights is precomputed."""
 
 import copy
 from collections.abc import Callable
@@ -10,20 +10,20 @@ _M = TypeVar("_M", bound=nn.Module)
 
 
 def fold(module: nn.Module) -> nn.Module:
-    """Return a faster equivalent of `module` in `eval()`, valid while no weight changes.
+    """Return a faster equivalent of `module` in `eval()`, valid as long as no weight changes.
 
-    A module with a method `fold` returns its own equivalent: convolutions are packed, and sequences
-    of actnorms and 1×1 convolutions become one affine map with its inverse. Every other module is
-    copied with folded children. So flows and nets are written only once.
+    A module with a method `fold` provides its own equivalent: convolutions are packed, and
+    successive actnorms and 1×1 convolutions become one affine map with its inverse. Any other
+    module is copied with folded children, so flows and nets need no second implementation.
     """
     own: Callable[[], nn.Module] | None = getattr(module, "fold", None)
     return fold_children(module) if own is None else own()
 
 
 def fold_children(module: _M) -> _M:
-    """Copy a module. The copy shares everything but its children, which are folded."""
+    """Copy a module shallowly, with folded children."""
     folded = copy.copy(module)
-    # A compiled `forward` is bound to the module that it was made of.
+    # A compiled `forward` is bound to the original module.
     folded.__dict__.pop("forward", None)
     folded._modules = {
         name: None if child is None else fold(child) for name, child in module._modules.items()
@@ -32,10 +32,10 @@ def fold_children(module: _M) -> _M:
 
 
 def nets_in_bf16(folded: _M) -> _M:
-    """Copy a folded module. The convolutions of its nets are in bfloat16, and all else is shared.
+    """Copy a folded module, with its nets' convolutions in bfloat16; everything else is shared.
 
-    So the flow is the inverse of another one, near its own: what is drawn by it is still scored by
-    its own.
+    The copy is the inverse of a slightly different flow. Use it only to draw samples, and score
+    them with the original.
     """
     copied = copy.copy(folded)
     copied._modules = {

@@ -1,4 +1,4 @@
-"""Guides: nets that predict the mean of every value from the whole condition."""
+"""Guides: nets that predict the mean of every value of the target from the whole condition."""
 
 import itertools
 import math
@@ -15,7 +15,7 @@ from .norms import group_norm
 
 
 class Block(nn.Module):
-    """`h + conv(ReLU(conv(h)))`, 3×3 both; the branch starts small beside h.
+    """`h + conv(ReLU(conv(h)))`, both 3×3; the branch is initialised to be small beside h.
 
     Shapes: (B, width, H, W) -> the same.
     """
@@ -34,9 +34,9 @@ class Block(nn.Module):
 class Around(nn.Module):
     """A branch of `Enlarge`: residual blocks at 1/2 and 1/4 of the resolution of h.
 
-    Noise and JPEG show only in many pixels together: blocks are 8×8 pixels, 16×16 in the chroma.
-    Down, each 2×2 cell becomes channels. Up is bilinear, which leaves no lattice. The last
-    convolution, `head`, is zero-initialised.
+    Noise and JPEG artifacts show only over many pixels: JPEG blocks are 8×8 pixels, or 16×16 for
+    chroma. Downsampling turns 2×2 cells into channels; upsampling is bilinear, which leaves no
+    checkerboard pattern. The last convolution, `head`, is zero-initialised.
 
     Args:
         width: Channels of h.
@@ -76,23 +76,23 @@ def _doubled(h: Tensor) -> Tensor:
 
 
 class Enlarge(nn.Module):
-    """Residual blocks at 1 / factor of the condition's resolution, then doubled until at full.
+    """Residual blocks at 1 / factor of the condition's resolution, then upsampling by doubling.
 
-    An enlarged image holds no more than the small one that it was made from. So each factor ×
-    factor cell becomes channels, and convolutions there reach factor times as far for the same
-    work. The last convolution, `head`, is zero-initialised.
+    An enlarged image has no more information than the small one it was made from. So each factor ×
+    factor cell becomes channels, where convolutions reach factor times as far at the same cost.
+    The last convolution, `head`, is zero-initialised.
 
     Args:
-        in_channels: Of the condition.
-        width: Channels at the low resolution; half as many at the full one.
-        blocks: How many.
+        in_channels: Channels of the condition.
+        width: Channels at the low resolution; half as many at full resolution.
+        blocks: Number of residual blocks.
         factor: How many times the image was enlarged, a power of 2.
-        out_channels: Of the output, at full resolution.
-        coarser: Channels at 1/2 and 1/4 of the low resolution, of a branch `Around` that reads h
-            after two blocks, or before the last; none: no branch.
+        out_channels: Channels of the output, at full resolution.
+        coarser: Channels at 1/2 and 1/4 of the low resolution, for a branch `Around` that reads h
+            after two blocks, or before the last one; empty: no branch.
 
-    Shapes: (B, in, H, W) -> (B, out, H, W), H and W multiples of the factor, with `Around` of 4
-    times the factor.
+    Shapes: (B, in, H, W) -> (B, out, H, W); H and W are multiples of the factor, or, with `Around`,
+    of 4 times the factor.
     """
 
     def __init__(
@@ -130,11 +130,11 @@ class Enlarge(nn.Module):
 
 
 class Guide(nn.Module):
-    """A net over a whole condition: down to a few pixels and up again, a sum at each width.
+    """A guide over the whole condition: down to a few pixels and up again, with additive skips.
 
-    There are two residual blocks at each width, one on the way down and one on the way up. `head`,
-    the last convolution, is zero-initialised. Blocks and head read `rms_norm` of the sums. If they
-    read a ReLU of them, sums that turned negative would have no gradient any more.
+    Each width has two residual blocks, one on the way down and one on the way up. The last
+    convolution, `head`, is zero-initialised. Blocks and head read `rms_norm` of the residual stream
+    rather than its ReLU, after which values that turned negative would no longer have a gradient.
 
     Args:
         in_channels: Channels of the condition.
@@ -175,7 +175,7 @@ class Guide(nn.Module):
 
 
 class Double(nn.Module):
-    """`ReLU(norm(conv(ReLU(norm(conv(h))))) + skip(h))`, 3×3; the skip is 1×1 where widths differ.
+    """`ReLU(norm(conv(ReLU(norm(conv(h))))) + skip(h))`, 3×3; the skip is 1×1 if widths differ.
 
     Shapes: (B, in_channels, H, W) -> (B, width, H, W).
     """
@@ -193,10 +193,10 @@ class Double(nn.Module):
 
 
 class UNet(nn.Module):
-    """A guide for colours: down to a few pixels and up again, with skip connections.
+    """A guide for colours: down to a few pixels and up again, with concatenated skips.
 
     It normalises over the image, so each pixel's value is relative to all other pixels. It learns
-    colours from several times fewer images than `Guide` (docs/experiments.md). Its last
+    colours from several times fewer images than `Guide` does (docs/experiments.md). The last
     convolution, `head`, is zero-initialised.
 
     Args:
@@ -236,15 +236,15 @@ class UNet(nn.Module):
 
 
 class Spread(nn.Module):
-    """Raw log-scales of every value, from the condition and the predicted image.
+    """Predicts raw log-scales of every value, from the condition and the predicted image.
 
-    An image differs from the prediction by little on even ground, and by much at edges and in hair.
-    Scaled by this net, the flow's inputs have about one size. Three 3×3 convolutions at half the
-    resolution, with ReLUs between them; the last one, `head`, is zero-initialised.
+    The residual of a prediction is small in flat regions, and large at edges and in hair. Scaled
+    by this net, the flow's inputs have a similar magnitude everywhere. It has three 3×3
+    convolutions at half the resolution, with ReLUs; the last, `head`, is zero-initialised.
 
     Args:
-        in_channels: Channels of its input, condition and predicted image together.
-        width: Channels of its layers.
+        in_channels: Channels of the input, condition and predicted image together.
+        width: Channels of the hidden layers.
         out_channels: Channels of the output, at full resolution.
 
     Shapes: (B, in, H, W) -> (B, out, H, W), H and W even.
@@ -268,7 +268,7 @@ GuideNet = Enlarge | Guide | UNet
 
 
 def build_guide(flow: FlowConfig) -> GuideNet | None:
-    """The guide of a config: it predicts the mean of every value of the target. None: none."""
+    """Build the guide of a config, which predicts the mean of every value; None if it has none."""
     if not flow.guides:
         return None
     channels, out = flow.cond_channels, flow.target_channels
@@ -279,7 +279,7 @@ def build_guide(flow: FlowConfig) -> GuideNet | None:
 
 
 def build_spread(flow: FlowConfig) -> Spread | None:
-    """The net of a config that predicts how far values lie from the mean. None: none."""
+    """Build the net of a config that predicts the scale of the residual; None if it has none."""
     channels = flow.cond_channels + flow.target_channels
     return Spread(channels, flow.spread, flow.target_channels) if flow.spread else None
 
@@ -287,19 +287,19 @@ def build_spread(flow: FlowConfig) -> Spread | None:
 def mean_of_views(net: Callable[[Tensor], Tensor], x: Tensor, views: int) -> Tensor:
     """`1/V Σ_v v⁻¹(net(v(x)))` over the first V of an image's eight orientations v.
 
-    They are the image, mirrored, upside down, both, and the transposes of these four. With V = 8
-    the result turns with x, whatever the net learned. The errors of the net differ between
-    orientations, so their mean has smaller ones (Timofte et al., "Seven ways to improve
-    example-based single image super resolution", 2016).
+    This is geometric self-ensembling (Timofte et al., "Seven ways to improve example-based single
+    image super resolution", 2016). The orientations are the image, flipped horizontally,
+    vertically, both, and the transposes of these four. Errors of the net differ between them, so
+    the mean has smaller ones. With V = 8 the result is equivariant, whatever the net learned.
 
     Args:
         net: (B, in, H, W) -> (B, out, H, W).
         x: (B, in, H, W).
-        views: V, 1, 2, 4 or 8. They are read one after the other: time grows, memory does not.
+        views: V, 1, 2, 4 or 8. They run one after the other, so only time grows, not memory.
     """
     total = net(x)
     for view in range(1, views):
-        axes = [axis for bit, axis in ((1, -1), (2, -2)) if view & bit]  # which it reverses
+        axes = [axis for bit, axis in ((1, -1), (2, -2)) if view & bit]  # axes to flip
         turned = (x.transpose(-2, -1) if view & 4 else x).flip(axes)
         back = net(to_layout(turned)).flip(axes)
         total = total + (back.transpose(-2, -1) if view & 4 else back)

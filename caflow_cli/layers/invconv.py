@@ -28,7 +28,7 @@ class InvConv1x1(nn.Module):
         self.register_buffer("sign", torch.empty(channels))
         # Row r of P L U is row permutation[r] of L U.
         self.register_buffer("permutation", torch.empty(channels, dtype=torch.long))
-        if self.lu.device.type != "meta":  # of shapes alone
+        if self.lu.device.type != "meta":  # has shapes only
             self.reset_parameters()
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The networks inside couplings and injectors, which need not be invertible; lists of modules."""
+"""The networks inside couplings and injectors, which need not be invertible; typed module lists."""
 
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
@@ -16,7 +16,7 @@ _M = TypeVar("_M", bound=nn.Module)
 
 
 class Modules(nn.ModuleList, Generic[_M]):
-    """An `nn.ModuleList` whose elements keep their type. Tensors have the same names."""
+    """A typed `nn.ModuleList`, with the same tensor names."""
 
     def __iter__(self) -> Iterator[_M]:
         return iter(self._modules.values())  # type: ignore[arg-type]
@@ -28,11 +28,11 @@ class Modules(nn.ModuleList, Generic[_M]):
 class Conv(nn.Conv2d):
     """A same-size convolution that runs in bfloat16 in training if `bf16` is set.
 
-    Only nets may use bfloat16, because they are never inverted. Outside `train()` the parameters'
-    own type is used, so scores and samples never use bfloat16.
+    Only nets may use bfloat16, because they are never inverted. Outside `train()` the dtype of the
+    parameters is used, so scores and samples never use bfloat16.
     """
 
-    bf16 = False  # set on all by `training.optim.use_bf16`
+    bf16 = False  # set by `training.optim.use_bf16`
 
     def __init__(
         self, in_channels: int, out_channels: int, size: int, *, bias: bool = True
@@ -40,7 +40,7 @@ class Conv(nn.Conv2d):
         super().__init__(in_channels, out_channels, size, padding=size // 2, bias=bias)
 
     def type_for(self, x: Tensor) -> torch.dtype:
-        """The type that x is convolved in."""
+        """The dtype in which x is convolved."""
         return net_type(self.weight.dtype, x.device, self.training, self.bf16)
 
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
@@ -53,12 +53,12 @@ class Conv(nn.Conv2d):
 class ConvNet(nn.Module):
     """3×3, ReLU, 1×1, ReLU, 3×3 (paper appendix A.1). The last layer is zero-initialised.
 
-    `forward(x, features)` adds `features`, (B, hidden, H, W), to the result of the first
-    convolution. This equals a first convolution over the concatenation of x and a condition. So the
-    owner can compute the condition's part for all steps at once, and only once for all candidates.
-    With `in_channels=0` there is no x, and the net reads only the condition.
+    `forward(x, features)` adds `features`, (B, hidden, H, W), to the output of the first
+    convolution, which is equivalent to a first convolution over x and a condition concatenated. So
+    the owner can compute the condition's part for all steps at once, and only once for all
+    candidates. With `in_channels=0` there is no x, and the net reads only the condition.
 
-    Shapes: x (B, in, H, W) or None -> (B, out, H, W), in the type that `Conv` computes in.
+    Shapes: x (B, in, H, W) or None -> (B, out, H, W), in the dtype that `Conv` computes in.
     """
 
     def __init__(self, in_channels: int, hidden: int, out_channels: int) -> None:
@@ -85,14 +85,14 @@ class ConvNet(nn.Module):
         return self.last(self.second(hidden, relu=True))  # type: ignore[no-any-return]
 
     def weights(self) -> list[Tensor]:
-        """Weight and bias of each layer of a net that reads an x."""
+        """Weight and bias of each layer, for a net that reads an x."""
         layers = self.first, self.second, self.last
         return [t for conv in layers if conv for t in (conv.weight, conv.bias) if t is not None]
 
     def forward_parts(
         self, x: Tensor, features: Tensor | None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """`forward`, and what `net_backward` needs: x, both ReLUs' results, and the weights."""
+        """`forward`, and what `net_backward` needs: x, the outputs of both ReLUs, the weights."""
         dtype = self.last.type_for(x)
         x = x.to(dtype)
         first, bias_1, second, bias_2, last, bias_3 = (t.to(dtype) for t in self.weights())
@@ -104,7 +104,7 @@ class ConvNet(nn.Module):
 
 
 def net_backward(parts: Sequence[Tensor], grad: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """The gradients of x, of features for each candidate, and of `ConvNet.weights()`."""
+    """The gradients for x, for the features of each candidate, and for `ConvNet.weights()`."""
     x, one, two, first, second, last = parts
     of_two = mask(data_gradient(grad, two, last), two)
     of_one = mask(data_gradient(of_two, one, second), one)
@@ -117,12 +117,12 @@ def net_backward(parts: Sequence[Tensor], grad: Tensor) -> tuple[Tensor, Tensor,
 
 
 class Residual(nn.Module):
-    """`h + conv(ReLU(conv(ReLU(h))))`, 3×3 and 1×1. The branch starts small compared with h.
+    """`h + conv(ReLU(conv(ReLU(h))))`, 3×3 and 1×1; the branch is initialised to be small.
 
     Args:
         width: Channels.
         coarse: Whether the branch works at half the resolution, with twice the receptive field.
-        normed: Whether the branch reads `rms_norm(h)` in place of ReLU(h).
+        normed: Whether the branch reads `rms_norm(h)` instead of ReLU(h).
 
     Shapes: (B, width, H, W) -> the same.
     """
@@ -137,7 +137,7 @@ class Residual(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         x = rms_norm(h) if self.normed else F.relu(h)
-        if self.coarse:  # an odd side's last pixels are averaged alone
+        if self.coarse:  # the last pixels of an odd side are averaged separately
             x = F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
         x = self.second(self.first(x, relu=True))
         if self.coarse:
@@ -146,19 +146,19 @@ class Residual(nn.Module):
 
 
 class Trunk(nn.Module):
-    """A net that reads a condition for all steps of a function, in place of each step's nets.
+    """A net that reads the condition for all steps of a function, instead of one net per step.
 
     It follows the convolution that embeds the condition. It has residual blocks, every other one at
-    half the resolution, and two 1×1 heads. One head computes the first layers of all couplings'
-    nets, the other one scale and bias of all injectors (zero-initialised). All steps share the
-    cost, so the trunk can have more layers and a larger receptive field than the nets of each step.
-    Whatever depends on the condition alone is computed once for each image, not for each candidate.
+    half the resolution, and two 1×1 heads: one for the condition's features in all couplings' nets,
+    the other (zero-initialised) for scale and bias of all injectors. All steps share its cost, so
+    the trunk can have more layers and a larger receptive field than one net per step. What depends
+    on the condition alone is computed once per image, not once per candidate.
 
     Args:
         width: Channels of h.
         blocks: Number of residual blocks.
-        features: Channels of the first layers, for all steps together.
-        injections: Channels of (raw, b), for all steps together.
+        features: Channels of the couplings' features, over all steps.
+        injections: Channels of (raw, b), over all steps.
 
     Shapes: h (B, width, H, W) -> (B, features, H, W), (B, injections, H, W).
     """
@@ -177,7 +177,7 @@ class Trunk(nn.Module):
 
 
 def rms_norm(h: Tensor) -> Tensor:
-    """`h / sqrt(mean_c h² + 10⁻⁶)`: every pixel is divided by the root mean square of its channels.
+    """RMS normalisation over channels, at every pixel: `h / sqrt(mean_c h² + 10⁻⁶)`.
 
     Shapes: (B, C, H, W) -> the same.
     """

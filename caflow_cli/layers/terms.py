@@ -17,10 +17,10 @@ _observer: Callable[[Tensor], None] | None = None
 
 @contextmanager
 def observed(observer: Callable[[Tensor], None]) -> Iterator[None]:
-    """Show `observer` every term of log p(w|y) before it is summed over space: (B, ..., H, W).
+    """Context that shows `observer` every term of log p(w|y), unreduced: (B, ..., H, W).
 
-    The terms of a forward pass have the sign that they have in log p; those of an inverse do not.
-    A term's memory may be overwritten once `observer` returns. Use it in one thread at a time.
+    Terms of a forward pass have their sign in log p; those of an inverse pass do not. The memory of
+    a term may be overwritten once `observer` returns. Not thread-safe.
     """
     global _observer
     before, _observer = _observer, observer
@@ -31,7 +31,7 @@ def observed(observer: Callable[[Tensor], None]) -> Iterator[None]:
 
 
 def observe(term: Callable[[], Tensor]) -> None:
-    """Show a term to the observer. Without an observer the term is not computed."""
+    """Show a term to the observer. If there is none, the term is not computed."""
     if _observer is not None:
         _observer(term())
 
@@ -39,7 +39,7 @@ def observe(term: Callable[[], Tensor]) -> None:
 def sum_per_image(x: Tensor, batch: int | None = None) -> Tensor:
     """Sum over all dimensions except the first, in float64: (B, ...) -> (B,).
 
-    An image's sum is repeated for its candidates, where there are `batch` of all images together.
+    If `batch` is given, each image's sum is repeated for its candidates, `batch` in all.
     """
     batch = batch or x.shape[0]
     observe(lambda: per_candidate(x, batch))
@@ -47,49 +47,49 @@ def sum_per_image(x: Tensor, batch: int | None = None) -> Tensor:
 
 
 def volume(log_scale: Tensor, x: Tensor) -> Tensor:
-    """The log-determinant of a map that scales each channel, with log-scales (C,), for x: (B,)."""
+    """The log-determinant of scaling each channel of x, with log-scales (C,): (B,)."""
     total = sum_float64(log_scale)
     observe(lambda: total.expand(x.shape[0], *x.shape[-2:]))
     return (x.shape[-2] * x.shape[-1] * total).expand(x.shape[0])
 
 
 def scaling(factor: float, channels: int, x: Tensor) -> Tensor:
-    """The log-determinant of a map that scales so many channels by one factor, for x: (B,)."""
+    """The log-determinant of scaling `channels` channels of x by one factor: (B,)."""
     return volume(zeros_float64(channels, x) + math.log(factor), x)
 
 
 def standard_normal_log_prob(z: Tensor, sign: int = 1) -> Tensor:
     """`sign log N(z; 0, I)` in nats: (B, ...) -> (B,), summed in float64.
 
-    The sign is -1 if a score divides by the density.
+    The sign is -1 if a score divides by this density.
     """
     constant = math.log(2 * math.pi)
     observe(lambda: -0.5 * sign * (to_float64(z).square() + constant))
-    # Over the dimensions as they lie: to flatten channels_last would copy.
+    # Sum over the original dimensions: flattening channels_last memory would copy.
     squares = sum_float64(z.square(), tuple(range(1, z.ndim)))
     return -0.5 * sign * (squares + z[0].numel() * constant)
 
 
 def bounded(raw: Tensor, bound: float) -> Tensor:
-    """`c tanh(raw / c)`, a log-scale in (-c, c). Near 0 it is the identity up to third order.
+    """`c tanh(raw / c)`, a log-scale in (-c, c) with c = `bound`; near 0 nearly the identity.
 
-    With unbounded log-scales a trained flow stretches by more than float32 can undo. The formula
-    uses the sigmoid, which a CPU computes several times faster.
+    With unbounded log-scales, a trained flow stretches by more than float32 can invert. The code
+    uses the sigmoid, which is several times faster on a CPU.
     """
     return _bounded(raw, bound)[1]
 
 
 def _bounded(raw: Tensor, bound: float) -> tuple[Tensor, Tensor]:
     """σ(2 raw / c), and `bounded(raw, c)`: tanh(r) = 2 σ(2 r) - 1."""
-    # A copy first: what is made of a strided half of channels costs several times that.
+    # Copy first: operations on a strided half of the channels cost several times as much.
     sigma = raw.clone().mul_(2 / bound).sigmoid_()
     return sigma, torch.add(-bound, sigma, alpha=2 * bound)
 
 
 def per_candidate(value: Tensor, batch: int) -> Tensor:
-    """Repeat the entry of each image for its candidates: (B, ...) to (B*M, ...).
+    """Repeat each image's entry for its candidates: (B, ...) to (B*M, ...).
 
-    Candidates of an image are neighbours in the batch. With one image nothing is copied.
+    The batch is grouped by image. For a single image nothing is copied.
     """
     if value.shape[0] == 1:
         return value.expand(batch, *value.shape[1:])
@@ -101,8 +101,8 @@ def affine(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor]:
     """`y1 = exp(s) x1 + b`, `y2 = x2`, and `Σ s` for each image, for couplings and injectors.
 
     The channels of `net` are (raw, b), with `s = bounded(raw, bound)`; x1 is the first channels of
-    x, as many as raw has, and x2 is the rest, if any. Forward and backward pass are written out,
-    because autograd would keep strided halves and compute with them.
+    x, as many as raw has, and x2 is the rest, if any. Forward and backward are hand-written,
+    because autograd would save strided halves and compute with them.
 
     Shapes: x (B, C, H, W); net (B, 2 C1, H, W), C1 <= C, or (B / M, ...) for M candidates of each
     image.
@@ -126,7 +126,7 @@ def affine_inverse(y: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor
 
 
 def _exp_(x: Tensor) -> Tensor:
-    """`exp(x)` in place of x, as a power of 2, which a CPU computes twice as fast."""
+    """In-place `exp(x)`, computed as a power of 2, which is twice as fast on a CPU."""
     return x.mul_(math.log2(math.e)).exp2_()
 
 
@@ -135,8 +135,8 @@ def affine_forward(
 ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
     """`affine`, and what `affine_backward` needs: x, σ of s = bound (2 σ - 1), and exp(s).
 
-    Halves of channels are strided in memory, which is slow. So results are computed in dense memory
-    and then copied into their place.
+    Halves of the channels are strided in memory, which is slow, so results are computed in dense
+    memory and then copied into place.
     """
     batch, half = x.shape[0], net.shape[1] // 2
     values = net.to(x.dtype)
@@ -154,13 +154,13 @@ def affine_forward(
 def affine_backward(
     parts: Sequence[Tensor], grad_y: Tensor, grad_logdet: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of x1 and of `net`; that of x2 is grad_y's second part."""
+    """The gradients for x1 and `net`; the gradient for x2 is the second part of `grad_y`."""
     x, sigma, scale = parts
     half = sigma.shape[1]
     grad_b = grad_y[:, :half]
     grad_x1 = grad_b * scale
     grad_s = (grad_x1 * x[:, :half]).add_(to_like(grad_logdet, x)[:, None, None, None])
-    if len(x) > len(sigma):  # an image's candidates share its net's output
+    if len(x) > len(sigma):  # the candidates of an image share the net's output
         grad_b, grad_s = (g.unflatten(0, (len(sigma), -1)).sum(1) for g in (grad_b, grad_s))
     # d s / d raw = 1 - (s / bound)^2 = 4 σ (1 - σ)
     grad_raw = torch.ops.aten.sigmoid_backward.grad_input(grad_s.mul_(4), sigma, grad_input=grad_s)
@@ -168,7 +168,7 @@ def affine_backward(
 
 
 class _Affine(Function):
-    """`affine` as one operation of autograd."""
+    """`affine` as a single autograd operation."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor]:

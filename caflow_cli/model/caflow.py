@@ -1,6 +1,6 @@
-"""The model on 8-bit images: scores, draws, and the points between (paper sections 4.3, 4.4)."""
+"""The model on 8-bit images: scores, samples, latents (paper sections 4.3, 4.4)."""
 
-# As texts: the Hub's mixin would make a `Config` of dicts from a type.
+# Keep annotations as strings: the Hub's mixin would build a `Config` of dicts from a type.
 from __future__ import annotations
 
 import math
@@ -40,7 +40,7 @@ def bits_per_dim(log_prob: Tensor | float, dims: int) -> Any:
 
 
 def standard_error(deviations: Tensor) -> Tensor:
-    """The standard error, nats (B,), of deviations (K, B) of K draws. NaN for K = 1."""
+    """The standard error in nats, (B,), from the deviations (K, B) of K draws; NaN for K = 1."""
     if len(deviations) == 1:
         return torch.full_like(deviations[0], math.nan)
     return deviations.std(0) / math.sqrt(len(deviations))
@@ -49,13 +49,13 @@ def standard_error(deviations: Tensor) -> Tensor:
 class CAFlow(Pretrained):
     """Conditional autoregressive flow of 8-bit images.
 
-    `density` is equation 9 for float points. This class adds 8 bits, dequantization noise, seeds,
-    checks, and the folded form for inference.
+    `density` is equation 9 for float points. This class adds 8-bit values, dequantization noise,
+    seeds, checks, and the folded form for inference.
 
     Images are (B, C, H, W), uint8 or floats on the 8-bit scale [0, 256); H and W are multiples of
-    2^(n+1). Log-likelihoods are float64, (B,), in nats, with densities on that scale. An argument
-    `cond` is the uint8 image at target size, or the result of `encode_condition`, with one entry
-    for each image or for its M neighbouring candidates. Latents are a list in the order
+    2^(n+1). Log-likelihoods are float64, (B,), in nats, with densities on that scale. `cond` is the
+    uint8 condition at target size, or the result of `encode_condition`, with one entry per image,
+    or per M consecutive candidates of an image. Latents are a list in the order
     z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0.
 
     Examples:
@@ -69,13 +69,13 @@ class CAFlow(Pretrained):
         torch.float64
 
     Args:
-        config: Sizes, variants and task; by default the fields' own defaults.
+        config: Sizes, variants and task. Default: `Config()`.
     """
 
     def __init__(self, config: Config | None = None) -> None:
         super().__init__()
         self.config = config or Config()
-        # Of its file, where one was found by name: what images say they were made by.
+        # The identity of the model's file, for the provenance in images; set by `hub.load`.
         self.identity: dict[str, str | None] = {"id": "unnamed", "sha256": None}
         flow = self.config.flow
         self.density = Density(flow)
@@ -90,17 +90,17 @@ class CAFlow(Pretrained):
         self._forms = InferenceForms()
 
     def forward(self, target: Tensor, cond: Tensor, noise: Tensor | None = None) -> LossTerms:
-        """Compute the loss terms of a batch.
+        """Compute the loss terms of a batch: `log p(w + u | y) - log q(u|w)`, and log p(y).
 
-        They are `log p(w + u | y) - log q(u|w)`, with q = 1 for uniform u, and log p(y).
+        For uniform dequantization, q = 1.
 
         Args:
             target: With `noise`, w as floats (B, C, H, W). Without, a point w + u, whose
                 log-density is returned.
-            cond: y + u', float in [0, 256). The same draw is used for log p(y) and for the
+            cond: y + u', floats in [0, 256). The same draw u' is used for log p(y) and for the
                 condition.
-            noise: (B, C, H, W): uniform u, or standard normal where `dequantization` is
-                "variational".
+            noise: (B, C, H, W). The uniform u; or, for variational dequantization, standard normal
+                noise.
         """
         condition, cond_log_prob = self.density.condition(self._pixels(cond, "condition"))
         v = self._pixels(target, "target")
@@ -112,7 +112,7 @@ class CAFlow(Pretrained):
         return LossTerms(log_prob + dequantized, cond_log_prob)
 
     def dequantize(self, w: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute w + u and -log q(u|w): 0 for uniform u; otherwise Q draws u from normal noise."""
+        """Compute w + u and -log q(u|w): 0 for uniform u; else Q transforms normal noise to u."""
         if self.Q is None:
             return w + noise, zeros_float64(w.shape[0], w)
         u, logdet = self._forms.of(self.Q)(noise, w)
@@ -120,9 +120,9 @@ class CAFlow(Pretrained):
 
     @exact()
     def encode_condition(self, cond: Tensor | Condition) -> Condition:
-        """Compute once what scores and draws need of y, uint8, at its bin centres (u = 1/2).
+        """Precompute what scores and samples need of y, uint8, at its bin centres (u = 1/2).
 
-        A `Condition` is returned unchanged. With the reference nets it takes 0.4 kB a pixel.
+        A `Condition` is returned unchanged. The bundled models take 0.4 kB per pixel for it.
         """
         if isinstance(cond, Condition):
             return cond
@@ -131,22 +131,23 @@ class CAFlow(Pretrained):
 
     @exact()
     def encode(self, target: Tensor, cond: Tensor | Condition) -> tuple[list[Tensor], Tensor]:
-        """Compute latents and log-density of a point, in float64: `decode` returns the point.
+        """Compute the latents and log-density of a point, in float64; the inverse of `decode`.
 
-        A model stretches some points, such as some samples at τ 1 and above, by more than float32
-        can undo. So the flows' values are float64 here. Their nets compute in float32, in the same
-        way in both directions. (In `train()`, and on Metal, everything is in the model's type.)
+        Around some points, such as some samples at τ >= 1, the model stretches by more than float32
+        can invert. So the values of the flows are float64 here, while their nets compute in
+        float32, identically in both directions. (In `train()`, and on Metal, everything has the
+        model's dtype.)
 
         Args:
-            target: A point as floats, or uint8, which is taken at the bin centres w + 1/2. Then
-                `to_uint8(decode(latents))` returns w. For a score of w, use `log_prob`.
+            target: A point as floats, or uint8, which stands for the bin centres w + 1/2. Then
+                `to_uint8(decode(latents)[0])` returns w. To score w, use `log_prob`.
             cond: uint8, or a `Condition`.
 
         Returns:
-            Latents of the shapes `latent_shapes`, and nats (B,).
+            Latents with the shapes of `latent_shapes`, and the log-density in nats, (B,).
 
         Raises:
-            CaflowError: The point has no density, or another size than its condition.
+            CaflowError: The point is outside the support, or its size differs from the condition's.
         """
         condition = self.encode_condition(cond)
         v = self._pixels(target, "target", self._point_type())
@@ -163,19 +164,19 @@ class CAFlow(Pretrained):
     def decode(
         self, latents: Sequence[Tensor], cond: Tensor | Condition, *, bf16: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Compute the float target with these latents, and the log-density of exact that point.
+        """Compute the point with these latents, as floats, and the log-density of exactly this one.
 
-        Float64 latents, as from `encode`, are decoded in float64. Others are decoded in the model's
-        type, as `sample` does.
+        Float64 latents, as returned by `encode`, are decoded in float64; any others in the model's
+        dtype, as in `sample`.
 
         Args:
-            latents: Of the shapes `latent_shapes`, each with a batch dimension in front.
+            latents: With the shapes of `latent_shapes`, each with a leading batch dimension.
             cond: uint8, or a `Condition`.
-            bf16: Compute the nets that read latents in bfloat16, for speed. The target is then near
-                the point of these latents, and the log-density is an estimate.
+            bf16: Compute the nets that read latents in bfloat16, for speed. The result is then only
+                close to the point with these latents, and the log-density is an estimate.
 
         Raises:
-            CaflowError: The latents have other shapes, or their number is not a multiple of the
+            CaflowError: The latents have other shapes, or their batch size is not a multiple of the
                 number of conditions.
         """
         condition = self.encode_condition(cond)
@@ -197,12 +198,12 @@ class CAFlow(Pretrained):
         The result estimates a lower bound on the discrete log-probability: with uniform
         dequantization `mean_k log p(w + u_k | y)` over K fixed noise draws, with variational
         `log mean_k p(w + u_k | y) / q(u_k | w)`. The draws are the same for all images of one size,
-        so a pair always has the same score.
+        so scores are deterministic.
 
         Args:
             target: uint8 (B, C, H, W).
             cond: uint8, or a `Condition`.
-            noise_samples: K.
+            noise_samples: K, the number of noise draws.
         """
         return self.log_prob_with_deviations(target, cond, noise_samples)[0]
 
@@ -211,15 +212,15 @@ class CAFlow(Pretrained):
     ) -> tuple[Tensor, Tensor]:
         """`log_prob`, and the deviations of the K draws, (K, B), for `standard_error`.
 
-        The deviations of several images, summed draw by draw, are those of the sum of their
-        log-likelihoods. With variational dequantization the weights p/q are heavy-tailed, so the
-        error of their mean is only a rough guide.
+        To get the deviations of a sum of log-likelihoods, sum those of its images draw by draw.
+        With variational dequantization the weights p/q are heavy-tailed, so the standard error of
+        their mean is only a rough guide.
         """
         terms = self.log_prob_samples(target, cond, noise_samples)
         if self.Q is None:
             return terms.mean(0), terms
         value = terms.logsumexp(0) - math.log(noise_samples)
-        # The delta method, for the logarithm of a mean.
+        # Delta method for the logarithm of a mean.
         return value, (terms - value).exp()
 
     @exact()
@@ -248,16 +249,16 @@ class CAFlow(Pretrained):
         candidates: int = 1,
         seed: int | Sequence[int] = 0,
     ) -> Tensor:
-        """Draw from p(w|y) at temperature tau: (B, M, C, H, W) float, unranked.
+        """Draw M samples from p(w|y) at temperature tau: (B, M, C, H, W) float, unranked.
 
-        Candidate k of every image uses the noise of generator `seed + k`, in any batch. Diverged
-        samples are returned as they are; `restore` resamples them.
+        Candidate k of an image is drawn with `seed + k`, whatever the batch. Diverged samples are
+        returned as they are; `restore` resamples them.
 
         Args:
             cond: uint8, or a `Condition`.
             tau: Standard deviation of the latents: a number, or a shape (`Temperature`).
             candidates: M.
-            seed: One for all images, or one for each image.
+            seed: One for all images, or one per image.
         """
         condition = self.encode_condition(cond)
         batch = condition.batch
@@ -278,8 +279,8 @@ class CAFlow(Pretrained):
         return [own * z for own, z in zip(taus, stacked, strict=True)]
 
     def latent_noise(self, seed: int | torch.Generator, size: tuple[int, int]) -> list[Tensor]:
-        """Standard normal latents of an image of that size, float32, from a seed, or the next ones
-        of a CPU generator."""
+        """Draw standard normal latents for an image of that size, float32, from a seed or a CPU
+        generator."""
         if not isinstance(seed, torch.Generator):
             seed = torch.Generator().manual_seed(seed)
         return [torch.randn(shape, generator=seed) for shape in self.latent_shapes(size)]
@@ -302,11 +303,11 @@ class CAFlow(Pretrained):
         return next(self.parameters()).dtype
 
     def compile_inference(self, backend: str = "inductor") -> None:
-        """Compile the inverse pass, with one graph for each size and number of candidates.
+        """Compile the inverse pass, with one graph per image size and number of candidates.
 
-        `sample` uses it, and `decode` for latents in the model's type; on CUDA as a CUDA graph.
-        Scores are never compiled. Samples differ by rounding, as they do between devices. Each new
-        size takes minutes, and at most eight are compiled. A copy of the model is not compiled.
+        `sample` uses it, and so does `decode` for latents in the model's dtype; on CUDA, as a CUDA
+        graph. Scores are never compiled. Samples differ by rounding, as between devices. Each new
+        size takes minutes, and at most eight are compiled. Copies of the model are not compiled.
 
         Raises:
             CaflowError: There is no compiler for the model's device (exit code 2).
@@ -328,7 +329,7 @@ class CAFlow(Pretrained):
     ) -> Tensor:
         """Check an image, and convert it to floats on the 8-bit scale; uint8 gets u = 1/2.
 
-        The result is on the model's device and, unless `dtype` is given, in its type.
+        The result is on the model's device, in `dtype` or by default the model's dtype.
         """
         flow, shape, multiple = self.config.flow, tuple(image.shape), self.config.flow.multiple
         channels = flow.target_channels if what == "target" else flow.cond_channels

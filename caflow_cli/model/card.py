@@ -1,4 +1,4 @@
-"""The model card: the README.md that a model's Hub repository shows, made from `card.md`."""
+"""The model card: the README.md of a model's Hub repository, made from the template `card.md`."""
 
 import json
 import re
@@ -28,12 +28,12 @@ _RECORD = {
 class Card:
     """The content of a model card.
 
-    `text` is Markdown. In the file it follows the metadata (YAML) that the Hub searches.
+    `text` is Markdown. In the file it follows the YAML metadata that the Hub indexes.
     """
 
     config: Config
     repo: str = "user/name"
-    license: str = ""  # of the weights: an identifier of the Hub's, as cc-by-nc-4.0, or words
+    license: str = ""  # of the weights: a Hub identifier such as cc-by-nc-4.0, or free text
     data: str = ""  # the training data, and its terms
     training: dict[str, Any] = field(default_factory=dict)  # the model file's record
     metrics: dict[str, Any] = field(default_factory=dict)  # measured on exactly this file

@@ -1,4 +1,4 @@
-"""Equation 9 of the paper: log p(w|y), and its inverse from latents to images."""
+"""Equation 9 of the paper, log p(w|y), and its inverse, from latents to images."""
 
 import math
 from collections.abc import Sequence
@@ -31,11 +31,11 @@ _CONDITIONALS: dict[str, type[Autoregressive] | type[SharedAutoregressive] | typ
 
 
 class Condition(NamedTuple):
-    """Everything that the density needs from y, computed once for each image."""
+    """Everything that the density needs from y, computed once per image."""
 
     d: list[Tensor]  # R(y) = [D_0, ..., D_{n-1}]
-    anchor: AnchorCondition  # what A reads
-    flow: FlowCondition  # what F made of D
+    anchor: AnchorCondition  # the input of A
+    flow: FlowCondition  # what F computed from D
 
     @property
     def batch(self) -> int:
@@ -49,7 +49,7 @@ class Condition(NamedTuple):
         return 2 * height, 2 * width
 
     def check(self, batch: int, target: Tensor | None = None) -> None:
-        """Refuse a target of another size, and unequal numbers of targets: CaflowError."""
+        """Raise CaflowError if the target's size, or the number of targets, does not fit."""
         size = self.size if target is None else tuple(target.shape[-2:])
         ensure(
             size == self.size,
@@ -71,9 +71,9 @@ class Density(nn.Module):
         log p(v|y) = log|det dA/dv| + log|det dT/dh|
                      + Σ_i Σ_{j<=i} [ log N(z_j^i; 0, I) + log|det df_j^i| ]
 
-    This is equation 9 (for `dual-glow` equation 6), which counts A, from pixels to the real line,
-    as a part of T. Images are floats on the 8-bit scale [0, 256), (B, C, H, W). H and W are
-    multiples of 2^(n+1). One y may serve M consecutive entries of v. Log-densities are (B,)
+    This is equation 9 (for `dual-glow`, equation 6), in which A, the map from pixels to the real
+    line, is part of T. Images are floats on the 8-bit scale [0, 256), (B, C, H, W), with H and W
+    multiples of 2^(n+1). Each y may belong to M consecutive entries of v. Log-densities are (B,)
     float64, in nats on that scale. Latents are a list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1},
     ..., z_0^0. Everything is differentiable.
 
@@ -86,7 +86,7 @@ class Density(nn.Module):
     def __init__(self, flow: FlowConfig) -> None:
         super().__init__()
         bound, channels = flow.scale_bound, flow.target_channels
-        self.reads_guide = bool(flow.guides)  # whether R reads its predicted image, too
+        self.reads_guide = bool(flow.guides)  # whether R also reads the predicted image
         self.logit = Logit()
         self.R = MultiScaleFlow(flow.r_channels, flow.r_steps, flow.widths, bound)
         guide, spread = build_guide(flow), build_spread(flow)
@@ -95,9 +95,9 @@ class Density(nn.Module):
         self.F = _CONDITIONALS[flow.conditional](flow)
 
     def condition(self, y: Tensor) -> tuple[Condition, Tensor]:
-        """Compute the condition from y, and log p(y) by R and a standard normal.
+        """Compute the condition from y, and log p(y) under R with a standard normal base.
 
-        With a guide, R also reads its predicted image, and it is log p of both.
+        With a guide, R also reads the predicted image, and the density is that of both.
         """
         h, log_prob = self.logit(y)
         anchor = self.A.read(y)
@@ -109,7 +109,7 @@ class Density(nn.Module):
         return Condition(d, anchor, self.F.read(d)), log_prob
 
     def forward(self, v: Tensor, cond: Condition) -> tuple[list[Tensor], Tensor]:
-        """Compute the latents of v, and log p(v|y): -inf where a value of v has no density."""
+        """Compute the latents of v, and log p(v|y), which is -inf outside the support."""
         h, log_prob = self.A(v, cond.anchor)
         l, logdet = self.T(h)
         log_prob = log_prob + logdet
@@ -120,10 +120,10 @@ class Density(nn.Module):
         return latents, log_prob.where(supported, -math.inf)
 
     def inverse(self, latents: Sequence[Tensor], cond: Condition) -> tuple[Tensor, Tensor]:
-        """Compute v from its latents, L_0 first and each L_i from those below, and log p(v|y).
+        """Compute v from its latents (L_0 first, then each L_i given the coarser ones), log p(v|y).
 
-        Latents at temperature τ are those of the model at temperature 1, so this is log p(v|y),
-        not that of the tempered distribution.
+        The log-density is that of the model at temperature 1, whatever the temperature at which the
+        latents were drawn.
         """
         l, logdet = self.F.inverse(self._by_scale(latents), cond.flow)
         log_prob = sum((standard_normal_log_prob(z_j) for z_j in latents), -logdet)

@@ -6,8 +6,8 @@ A file is safetensors: 8 bytes n (little-endian), n bytes of JSON, and the tenso
 
 Its metadata holds `caflow`: JSON of `{"schema": 1, "config": ..., "training": ...}`.
 
-The safetensors library checks shapes and offsets against the file's size. It would take 728 MB for
-a header of 67 MB, and accepts keys that occur twice; so size and JSON are checked here, first.
+The safetensors library checks shapes and offsets against the file's size. But it would take 728 MB
+for a header of 67 MB, and accepts duplicate keys, so size and JSON are checked here first.
 Source: https://huggingface.co/docs/safetensors
 """
 
@@ -27,7 +27,7 @@ from ..records import parse, short
 MAX_HEADER = 4 << 20  # bytes; a model of 4,000 tensors has half a MB
 SCHEMA = 1
 _KEY = "caflow"
-_BUFFERS = ("initialized", "permutation", "sign")  # all else is trained
+_BUFFERS = ("initialized", "permutation", "sign")  # everything else is trained
 
 
 class TensorInfo(NamedTuple):
@@ -38,14 +38,14 @@ class TensorInfo(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """A retired field. A file may state the values that this version still computes."""
+    """A retired field, which files may set only to values that this version still supports."""
 
-    values: tuple[Any, ...]  # none: any
-    when: str | None = None  # another field of the table: without it any value means the same
+    values: tuple[Any, ...]  # supported values; empty: any
+    when: str | None = None  # a field of the same table without which this one has no effect
 
 
-# The fields of earlier versions: a retired one, or the new name of a renamed one. A field that a
-# file lacks means its default.
+# Fields of earlier versions: `Gone`, or the new name of a renamed field. A field that a file lacks
+# has its default.
 OLD: dict[str, Gone | str] = {
     "crop_native": Gone((0.67,)),
     "crop_shrink": Gone((4.0,)),
@@ -55,7 +55,7 @@ OLD: dict[str, Gone | str] = {
     "flow.alpha": Gone((0.05,)),
     "flow.guide_says": Gone(("mean",), when="guide"),
     "flow.r_reads": Gone(("guide",), when="guide"),
-    "task.rank": Gone(()),  # which no command read
+    "task.rank": Gone(()),  # no command ever read it
     "optim.beta2": Gone((0.99,)),
     "optim.clip": Gone((1.0,)),
     "optim.guide_lattice": "checkerboard_weight",
@@ -71,10 +71,10 @@ OLD: dict[str, Gone | str] = {
 
 
 def upgrade(values: dict[str, Any]) -> dict[str, Any]:
-    """The config of a model file or a run, as an earlier version wrote it, in today's fields.
+    """Convert the config of a model file or run from an earlier version to the current fields.
 
     Args:
-        values: Nested plain values. What is no table is left to `parse`.
+        values: Nested plain values. Values that should be tables but are not are left to `parse`.
 
     Raises:
         CaflowError: (exit 2) a retired field has a value that this version does not compute.
@@ -107,7 +107,7 @@ class CheckpointInfo:
 
     @property
     def parameters(self) -> dict[str, int]:
-        """How many trained values each part has: A, R, T, F and, where there is one, Q."""
+        """The number of trained values in each part: A, R, T, F and, if there is one, Q."""
         counts: Counter[str] = Counter()
         for name, tensor in self.tensors.items():
             if name.rpartition(".")[2] not in _BUFFERS:
@@ -116,7 +116,7 @@ class CheckpointInfo:
 
     @property
     def split_seed(self) -> int:
-        """The seed by which the training held images out; 0 where the record has none."""
+        """The seed that determined the held-out images in training; 0 if the record has none."""
         seed = self.training.get("seed")
         return seed if type(seed) is int and 0 <= seed < 2**32 else 0
 
@@ -133,13 +133,13 @@ def metadata_of(config: Config, training: dict[str, Any]) -> dict[str, str]:
 
 
 def read_info(path: Path) -> CheckpointInfo:
-    """Read config and record of a model file. `CAFlow.load` also compares its tensors with these.
+    """Read the config and training record of a model file, without reading tensors.
 
-    No tensor is read, and no memory is taken for one.
+    `CAFlow.load` also compares the tensors with the config.
 
     Raises:
         CaflowError: (exit 3) there is no such file, it is not safetensors (see `read_header`) or
-            not a caflow model, it has another schema, or its config is that of no model.
+            not a caflow model, it has another schema, or its config is invalid.
     """
     tensors, metadata = read_header(path)
     where, hint = repr(str(path)), "caflow train --out RUN, then caflow models pack RUN, makes one"
@@ -164,20 +164,20 @@ def read_info(path: Path) -> CheckpointInfo:
 
 
 def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
-    """Read the tensors of a safetensors file, by name, and its metadata.
+    """Read the metadata of a safetensors file, and the description of each tensor, by name.
 
-    The content decides whether it is one, not the suffix.
+    The content identifies the format, not the suffix.
 
     Raises:
-        CaflowError: (exit 3) there is no such file; it is of another kind, which the message names
-            (a pickle is never opened); or it is damaged. A damaged file is cut short, is longer
-            than its tensors, has a header that is too large or not strict JSON, or has tensors that
-            overlap, leave gaps or do not fit their shapes.
+        CaflowError: (exit 3) there is no such file; it has another format, which the message names
+            (pickles are never opened); or it is damaged: truncated, longer than its tensors, with a
+            header that is too large or not strict JSON, or with tensors that overlap, leave gaps or
+            do not fit their shapes.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
             raise OSError(0, "it is a folder, a pipe or a device")
         with path.open("rb") as file:
             head = file.read(1024)
@@ -219,7 +219,7 @@ def strict_json(text: str | bytes) -> Any:
     """Parse a JSON text (bytes: UTF-8) more strictly than `json.loads`.
 
     Raises:
-        ValueError: It is not JSON, an object has a key twice, a number is not finite, or it is
+        ValueError: It is not JSON, an object has a duplicate key, a number is not finite, or it is
             nested too deeply for Python.
     """
     try:
@@ -257,10 +257,10 @@ _PICKLE = (
 _AGAIN = "download the .safetensors file itself"
 # How a file that is not safetensors begins -> (what it is, what to do).
 _KINDS: list[tuple[re.Pattern[bytes], tuple[str, str]]] = [
-    # The name of a zip's first member stands at byte 30.
+    # The name of a zip's first member begins at byte 30.
     (re.compile(rb"PK\x03\x04.{26}[^\0]*?\.pkl", re.DOTALL), _PICKLE),
     (re.compile(rb"PK\x03\x04|\x1f\x8b"), ("zip or gzip file", "unpack it")),
-    # Protocols 2 to 5, then the printable 0 and 1.
+    # Pickle protocols 2 to 5, then the text protocols 0 and 1.
     (re.compile(rb"\x80[\x02-\x05]"), _PICKLE),
     (re.compile(rb"\(?[dlt](p\d+)?\n|c[\w.]+\n[\w.]+\n|[\]}]q[\x00-\xff]|\(c[\w.]+\n"), _PICKLE),
     (re.compile(rb"version https://git-lfs"), ("Git LFS pointer", "git lfs pull")),
@@ -270,7 +270,7 @@ _KINDS: list[tuple[re.Pattern[bytes], tuple[str, str]]] = [
 
 
 def _damaged(path: Path, reason: str) -> CaflowError:
-    # Escaped: what could move a terminal's cursor.
+    # Escape characters that could move a terminal's cursor.
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in reason[:200])
     return CaflowError(
         f"{str(path)!r} is not a readable safetensors file: {text}",

@@ -1,4 +1,4 @@
-"""The forms of a model's parts that inference runs: folded, and compiled if asked."""
+"""The forms of a model's parts used for inference: folded, and compiled on request."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _unknown = itertools.count()
 class _Form:
     """The folded form of a module (`layers.fold`), with a check that it is up to date.
 
-    Folded modules also take float64 values. Then affine maps are float64, and nets do not change.
+    Folded modules also accept float64 values; affine maps then use float64, and nets float32.
     """
 
     def __init__(self, trained: nn.Module) -> None:
         modules = list(trained.modules())
-        # The tables that hold the tensors: to look all modules up by name takes longer than R(y).
+        # The dicts of tensors: looking all modules up by name takes longer than computing R(y).
         self.tables = [t for m in modules for t in (m._parameters, m._buffers) if t]
-        # All held, so that what replaces one cannot have its identity or its memory.
+        # Keep references to all, so that a replacement cannot get the same id or memory address.
         self.trained = trained
         self.children = [(m._modules, list(m._modules.values())) for m in modules if m._modules]
         self.tensors = [tensor for table in self.tables for tensor in table.values()]
         self.state = self.versions()
         self.module = fold(trained)
-        self.rough: nn.Module | None = None  # in bfloat16, made when it is needed
+        self.rough: nn.Module | None = None  # with nets in bfloat16, made on demand
 
     def versions(self) -> list[tuple[int, int, int]]:
-        # In-place changes count versions up; `to` brings other memory, assignment other tensors.
+        # In-place changes increment versions; `to` changes the memory, assignment the tensor.
         try:
             return [
                 (id(tensor), tensor._version, tensor.data_ptr())
@@ -43,11 +43,11 @@ class _Form:
                 for tensor in table.values()
                 if tensor is not None
             ]
-        except RuntimeError:  # tensors made in inference mode count no versions: never up to date
+        except RuntimeError:  # tensors made in inference mode have no version: never up to date
             return [(next(_unknown), 0, 0)]
 
     def is_of(self, trained: nn.Module) -> bool:
-        """Whether it is the form of `trained`, and no weight or module has changed since."""
+        """Whether this is the form of `trained`, and no weight or module has changed since."""
         return (
             trained is self.trained
             and all(list(table.values()) == children for table, children in self.children)
@@ -56,9 +56,9 @@ class _Form:
 
 
 class InferenceForms:
-    """The folded forms of a model's parts, made when they are first used and after changes.
+    """The folded forms of a model's parts, made on first use and again after changes.
 
-    A copy begins without any, and is not compiled.
+    A copy starts empty, and is not compiled.
     """
 
     def __init__(self) -> None:
@@ -69,9 +69,9 @@ class InferenceForms:
         return InferenceForms, ()
 
     def of(self, trained: _M, bf16: bool = False) -> _M:
-        """The module to run in place of one: itself while it trains or gradients are needed.
+        """The folded form of a module; in training, or if gradients are enabled, the module itself.
 
-        `bf16`, the nets in bfloat16, is for the folded form alone.
+        `bf16` selects nets in bfloat16, in the folded form only.
         """
         if trained.training or torch.is_grad_enabled():
             return trained
@@ -85,11 +85,11 @@ class InferenceForms:
     def inverse(
         self, trained: Density, latents: list[Tensor], cond: Condition, bf16: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """`trained.inverse` by its form; compiled for latents in the weights' type."""
+        """`trained.inverse` in its folded form; compiled if latents have the weights' dtype."""
         density = self.of(trained, bf16)
         wide = latents[0].dtype != next(trained.parameters()).dtype
         if self.compiled is None or density is trained or wide:
             return density.inverse(latents, cond)
         v, log_prob = self.compiled(density, latents, cond)
-        # The memory of a CUDA graph is its next run's.
+        # The next run of a CUDA graph overwrites its output.
         return v.clone(), log_prob.clone()

@@ -1,4 +1,4 @@
-"""Models as files, as folders in the form of the Hub, and on the Hub."""
+"""Save and load models: as files, as folders in the Hub's layout, and on the Hub."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +19,8 @@ from ..paths import is_folder, sha256_of
 from .card import Card
 from .files import CheckpointInfo, config_json, metadata_of, read_info
 
-BITS = 5  # significant ones of a packed convolution
-_DENSITY = "density."  # begins names of parameters, and is left out in those of files
+BITS = 5  # significant bits of a packed convolution
+_DENSITY = "density."  # prefix of parameter names, omitted in files
 _NOISE = "Q."
 _M = TypeVar("_M", bound="Pretrained")
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"  # as a Hub repository names them
@@ -30,19 +30,19 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
     """The methods of `CAFlow` that read and write models."""
 
     config: Config
-    split_seed: int = 0  # of the training that its file records: it says what that held out
-    record: Mapping[str, Any] = MappingProxyType({})  # that file's record of the training
+    split_seed: int = 0  # the seed that determined the held-out images in training
+    record: Mapping[str, Any] = MappingProxyType({})  # the training record in the model's file
 
     def save(
         self, path: Path, training: dict[str, Any] | None = None, *, bf16_convs: bool = False
     ) -> None:
-        """Write a model file, whole or not at all.
+        """Write a model file, atomically.
 
         Args:
             path: `*.safetensors`.
-            training: A record for the header.
-            bf16_convs: Store net convolutions in bfloat16. This halves the size and costs a few
-                nats for each image.
+            training: A training record for the header.
+            bf16_convs: Store net convolutions in bfloat16, which halves the size and changes scores
+                by a few nats per image.
         """
         tensors = self.state_dict()
         atomic_write(path, checkpoint_bytes(tensors, self.config, training, bf16_convs=bf16_convs))
@@ -52,11 +52,11 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
         """Load a model file: float32, in `eval()`, on the CPU. `read_info` reads its record.
 
         Raises:
-            CaflowError: (exit 3) as for `read_info` and `without_values`; a value is not finite, or
-                a permutation is none.
+            CaflowError: (exit 3) as for `read_info` and `without_values`; or a value is not finite,
+                or a permutation is invalid.
         """
         info = read_info(path)
-        with torch.inference_mode(False):  # such weights could never be differentiated by
+        with torch.inference_mode(False):  # inference tensors could never get gradients
             model = without_values(cls, info, path)
             model.load_state_dict(_read_tensors(path, model.state_dict()), assign=True)
             model.to(memory_format=memory_format(torch.device("cpu")))  # type: ignore[call-overload]
@@ -66,12 +66,12 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
     def push_to_hub(
         self, repo_id: str, *, model_card_kwargs: dict[str, Any] | None = None, **kwargs: Any
     ) -> str:
-        """Commit `config.json`, `model.safetensors` and, if there is none yet, a model card.
+        """Commit `config.json`, `model.safetensors` and, unless there is one, a model card.
 
         Args:
             repo_id: `user/name`; created if new.
             model_card_kwargs: `license`, `data` and `metrics` for the card.
-            kwargs: As for `PyTorchModelHubMixin`: `private`, `branch`, `token`, ...
+            kwargs: As in `PyTorchModelHubMixin`: `private`, `branch`, `token`, ...
 
         Returns:
             The URL of the commit.
@@ -80,7 +80,7 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
         return super().push_to_hub(repo_id, model_card_kwargs=card, **kwargs)
 
     def generate_model_card(self, **card: Any) -> ModelCard:
-        """Write the card of this model; `card` has fields of `Card`."""
+        """Make the card of this model, from fields of `Card`."""
         return ModelCard(Card(self.config, **card).text)
 
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -94,7 +94,7 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
         names = ("revision", "cache_dir", "force_download", "local_files_only", "token")
         known = {name: options[name] for name in names if name in options}
         weights = Path(hf_hub_download(model_id, _WEIGHTS, **known))
-        stated = weights.resolve().name  # the Hub's cache names large files by their sha256
+        stated = weights.resolve().name  # in the Hub's cache, the sha256 of a large file
         ensure(
             len(stated) != 64 or sha256_of(weights) == stated,
             f"the cached weights of {model_id!r} have another sha256 than {stated[:12]}…",
@@ -112,24 +112,24 @@ def checkpoint_bytes(
     bf16_convs: bool = False,
     bits: int = BITS,
 ) -> bytes:
-    """The bytes of a model file.
+    """Serialise a model to the bytes of a file.
 
     Args:
         tensors: By their names in files (`CAFlow.state_dict`).
-        config: Of the model.
-        training: A record for the header.
-        bf16_convs: Store net convolutions in bfloat16, but for those of T's finest scale.
-        bits: Significant ones of these tensors. 5 take a quarter off what a zip makes of them, and
-            cost some 0.002 bits/dim; 4 a third, and 0.005 to 0.012.
+        config: The config of the model.
+        training: A training record for the header.
+        bf16_convs: Store net convolutions in bfloat16, except for those of T's finest scale.
+        bits: Significant bits of these tensors. 5 bits reduce the zipped size by a quarter, at a
+            cost of about 0.002 bits/dim; 4 bits by a third, at a cost of 0.005 to 0.012.
     """
     stored = {}
     for name, tensor in tensors.items():
         value = tensor.detach().cpu()
-        # Net convolutions alone have four dimensions; LU factors have two. Every latent inherits
-        # the rounding of T's finest scale: with it, scores of a trained model moved by up to 8.6
-        # nats an image (at 8 significant bits), without by up to 3.4.
+        # Only net convolutions have four dimensions; LU factors have two. Rounding in T's finest
+        # scale affects every latent: with it, scores of a trained model changed by up to 8.6 nats
+        # per image (at 8 significant bits), without it by up to 3.4.
         if bf16_convs and value.ndim == 4 and not name.startswith("T.scales.0."):
-            # The nearest value of so many significant bits: the others would not compress.
+            # Round to this many significant bits, because further bits would not compress.
             mantissa, exponent = torch.frexp(value)
             value = torch.ldexp((mantissa * 2**bits).round() / 2**bits, exponent).bfloat16()
         stored[name] = value.contiguous()
@@ -137,10 +137,10 @@ def checkpoint_bytes(
 
 
 def without_values(cls: type[_M], info: CheckpointInfo, path: Path) -> _M:
-    """The model of a file on the device "meta": its tensors are compared, and take no memory.
+    """Build a file's model on the "meta" device, and compare its tensors with the file's.
 
     Raises:
-        CaflowError: (exit 3) names, shapes or types differ from what the config asks for.
+        CaflowError: (exit 3) names, shapes or dtypes differ from what the config requires.
     """
     with torch.device("meta"), Uninitialised():
         model = cls(info.config)
@@ -152,7 +152,7 @@ def without_values(cls: type[_M], info: CheckpointInfo, path: Path) -> _M:
             asked = "nothing" if own is None else tuple(own.shape)
         else:
             types = {torch.bool: ("BOOL",), torch.int64: ("I64",)}.get(own.dtype, ("F32", "F64"))
-            # Only convolutions of nets, of four dimensions, may be bfloat16.
+            # Only net convolutions, which have four dimensions, may be bfloat16.
             if found.dtype in types or (found.dtype == "BF16" and own.ndim == 4):
                 continue
             is_, asked = f"of type {found.dtype}", types[0]
@@ -166,13 +166,13 @@ def without_values(cls: type[_M], info: CheckpointInfo, path: Path) -> _M:
 
 
 def _read_tensors(path: Path, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a file whose header has been accepted, in the types of those of its model.
+    """Read the tensors of a file whose header has been checked, in the dtypes of the model.
 
-    A value that is not finite, and a permutation that is none, would fail far from here.
+    Values that are not finite and invalid permutations are rejected: they would fail much later.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            # Copies, because a tensor of `safe_open` is the file's memory.
+            # Copy, because a tensor of `safe_open` may be memory-mapped to the file.
             tensors = {n: file.get_tensor(n).to(t.dtype, copy=True) for n, t in wanted.items()}
     except (SafetensorError, OSError) as error:
         raise CaflowError(
@@ -198,7 +198,7 @@ def _read_tensors(path: Path, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
 def to_file_names(
     _module: nn.Module, state: dict[str, Any], prefix: str, _metadata: dict[str, Any]
 ) -> None:
-    """Remove the prefix `density`, which names in files and in states of runs do not have."""
+    """Remove the prefix `density`, which names in model files and saved states do not have."""
     for name in [n for n in state if n.startswith(prefix + _DENSITY)]:
         state[prefix + name.removeprefix(prefix + _DENSITY)] = state.pop(name)
 
