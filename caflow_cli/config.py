@@ -13,25 +13,25 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from .errors import check_usage, usage_error
 from .records import Count, NonNegative, Positive, Size, check, number, short
 
-# The keys of `tasks.TASKS`, for what must not import it: `--help` and completion are quick.
+# The keys of `tasks.TASKS`, which `--help` and completion must not import, to stay quick.
 TaskName = Literal["superres", "colorize", "inpaint", "paired"]
 TASK_NAMES: tuple[str, ...] = typing.get_args(TaskName)
-HOLE = 128  # a mask's values from here up are the hole
+HOLE = 128  # mask values from here up mark the hole
 
 
 def require(condition: bool, name: str, value: object, wanted: str) -> None:
-    """Refuse the value of a field: CaflowError (exit 2), whose hint says what is wanted."""
+    """Raise CaflowError (exit 2) for a field's value, with a hint at what is `wanted` instead."""
     check_usage(condition, f"{name} is {short(value)}", f"set {name} to {wanted}")
 
 
 @dataclass(frozen=True)
 class Temperature:
-    """The standard deviation that latents are drawn with.
+    """The standard deviation of the latents of a sample.
 
         z_j^i = tau_j^i ε,  ε ~ N(0, I)
 
-    One value is for all latents. A shape is several: one for each scale j, finest first, or one for
-    each z_j^i in the order of `CAFlow.latent_shapes`.
+    A single value applies to all latents. A shape has several values: one for each scale j, finest
+    first, or one for each z_j^i in the order of `CAFlow.latent_shapes`.
 
     Examples:
         >>> from caflow_cli.config import Temperature
@@ -41,7 +41,7 @@ class Temperature:
         >>> str(Temperature.of([0.9, 1]))
         '0.9/1'
 
-    A value that is not finite, or below 0, is a CaflowError (exit 2).
+    A value that is negative or not finite raises CaflowError (exit 2).
     """
 
     values: tuple[float, ...]
@@ -53,7 +53,7 @@ class Temperature:
 
     @classmethod
     def of(cls, given: Tau) -> Temperature:
-        """A number, a text such as `0.9/0.7/0.5`, or numbers; else CaflowError (exit 2)."""
+        """Parse a number, a text such as `0.9/0.7/0.5`, or numbers; else CaflowError (exit 2)."""
         if isinstance(given, Temperature):
             return given
         parts: Any = given.split("/") if isinstance(given, str) else given
@@ -66,9 +66,9 @@ class Temperature:
         return cls(values)
 
     def of_latents(self, scales: Sequence[int]) -> tuple[float, ...]:
-        """One value for each latent of a model, whose scales are `FlowConfig.latent_scales`.
+        """The value for each latent of a model, given its `FlowConfig.latent_scales`.
 
-        A shape of a length that does not fit is a CaflowError (exit 2).
+        Raises CaflowError (exit 2) if the number of values does not fit the model.
         """
         given, by_scale = len(self.values), max(scales) + 1
         if given == 1:
@@ -90,14 +90,14 @@ class Temperature:
         return "/".join(repr(value).removesuffix(".0") for value in self.values)
 
 
-Tau: TypeAlias = float | str | Sequence[float] | Temperature  # whatever `of` reads
+Tau: TypeAlias = float | str | Sequence[float] | Temperature  # anything that `of` accepts
 
 
-# The same in every model.
+# Constants of every model.
 TRANSITIONS = 2  # transition steps of each scale (paper appendix A.1)
 NOISE_STEPS = 4  # conditional steps of q(u|w), with variational dequantization
 
-# Anchors, and the channels of the condition and the target that each is for.
+# Anchors, and the numbers of condition and target channels that each one requires.
 _ANCHORS = {"pixels": (4, 3), "fill": (4, 3), "luminance": (1, 3), "enlarged": (3, 3)}
 _MOST_LAYERS = 1000  # flow steps and residual blocks; the deepest preset of the paper has 276
 _MOST_CHANNELS = 1 << 17
@@ -111,52 +111,52 @@ def _each(value: int | tuple[int, ...], count: int) -> tuple[int, ...]:
 class FlowConfig:
     """The architecture: sizes and variants of the flows (docs/model.md).
 
-    A default is the value of a field that a model file does not state, so defaults never change.
-    New models get the preset `compact` instead.
+    A field that a model file does not state has its default, so defaults must never change. New
+    models get the preset `compact` instead.
 
     Raises:
         CaflowError: (exit 2) a value is of the wrong type or out of range, two contradict each
-            other, or the model would have more than 1,000 layers or 131,072 channels.
+            other, or the model would exceed 1,000 layers or 131,072 channels in one of them.
     """
 
     GUIDE_NET: ClassVar = ("guide_net", "guide_blocks", "guide_factor")
     GUIDE_FIELDS: ClassVar = ("guide", *GUIDE_NET, "guide_views")
 
-    # n; image sides must be multiples of 2^(n+1)
+    # The number of scales, n; image sides must be multiples of 2^(n+1).
     scales: Annotated[int, number(ge=1, le=12)] = 3
     target_channels: Count = 3
     cond_channels: Count = 3
     r_steps: Size = 4  # flow steps of each scale of R, the condition's flow
-    t_steps: Size = 8  # of T, the target's flow
-    f_steps: Count = 5  # of each f_j^i
-    # Kernels of the nets of R and T; or one value per scale, finest first: coarse scales have many
-    # channels, and cost little.
+    t_steps: Size = 8  # flow steps of each scale of T, the target's flow
+    f_steps: Count = 5  # flow steps of each f_j^i
+    # Hidden channels of the nets of R and T: one value, or one per scale, finest first. Coarse
+    # scales have more channels, and width costs little there.
     hidden: Count | tuple[Count, ...] = 48
-    f_hidden: Count = 32  # of the nets of F
-    # Width of the net that reads the condition once for all steps of an f_j^i; or one value for
-    # each j, finest first; 0: none.
+    f_hidden: Count = 32  # hidden channels of the nets of F
+    # Width of the net that reads the condition once for all steps of an f_j^i: one value, or one
+    # per j, finest first; 0: no such net.
     trunk: Size | tuple[Size, ...] = 0
-    trunk_blocks: Size = 1  # its depth; every other block reads at half the resolution
-    # Appendix D is "shared"; equation 6, the baseline, "dual-glow".
+    trunk_blocks: Size = 1  # depth of the trunk; every other block works at half the resolution
+    # "shared" is appendix D; "dual-glow" is the baseline, equation 6.
     conditional: Literal["caflow", "shared", "dual-glow"] = "caflow"
     dequantization: Literal["uniform", "variational"] = "uniform"  # appendix A.1
     scale_bound: Positive = 2.0  # log-scales lie in (-bound, bound)
-    # The part of the target that the condition determines: "pixels" (outside a hole; 4 channels),
-    # "fill" (the same, and a smooth fill of the hole), "luminance" (1 channel) or "enlarged" (all
-    # of it, coarsely; 3 channels); the flow models the rest.
+    # The part of the target that the condition determines, so that the flow models only the rest:
+    # "pixels" (outside a hole; 4 channels), "fill" (the same, with a smooth fill of the hole),
+    # "luminance" (1 channel) or "enlarged" (all of it, coarsely; 3 channels).
     anchor: Literal["none", "pixels", "fill", "luminance", "enlarged"] = "none"
     # Widths of a net over the whole condition that predicts the mean of every value of the target,
-    # at a half of its side, a quarter, ... 2^-(n+1); 0: none. R reads the predicted image, too.
+    # at 1/2, 1/4, ... 2^-(n+1) of its resolution; 0: no guide. R reads the predicted image, too.
     guide: Size | tuple[Count, ...] = 0
-    # `Guide`, `UNet`; or `Enlarge`: one width, or three, the others at 1/2 and 1/4 of that scale
+    # `Guide`, `UNet`, or `Enlarge` with one width, or three: two more at 1/2 and 1/4 of its scale.
     guide_net: Literal["sums", "unet", "enlarge"] = "sums"
-    guide_blocks: Count = 12  # of "enlarge": its depth,
-    guide_factor: Count = 4  # and how many times the condition was enlarged
-    # The guide predicts the mean of its net's predictions for so many orientations of the
-    # condition: 2 with the mirrored one, 4 both ways, 8 turned as well.
+    guide_blocks: Count = 12  # "enlarge": number of residual blocks
+    guide_factor: Count = 4  # "enlarge": how many times the condition was enlarged
+    # The guide averages the predictions of its net over this many orientations of the condition: 2
+    # adds the mirror image, 4 mirrors vertically as well, 8 adds the transposes.
     guide_views: Literal[1, 2, 4, 8] = 1
-    # Width of a net that scales what the mean leaves; it reads the condition and the image that the
-    # guide predicts, and learns with the flows; 0: none.
+    # Width of a net that scales the residual of the guide's prediction; it reads the condition and
+    # the predicted image, and trains with the flows; 0: no such net.
     spread: Size = 0
 
     def __post_init__(self) -> None:
@@ -167,7 +167,7 @@ class FlowConfig:
         for_anchor = f"none, or cond_channels to {given} and target_channels to {asked}"
         guided, unused = bool(self.guides), self.guide_net != "enlarge"
         levels = (0, self.scales + 1) if unused else (0, 1, 3)
-        # With three widths the small image is halved twice.
+        # With three widths, the net halves the resolution of the small image twice.
         powers = [2**k for k in range(1, self.scales + (0 if len(self.guides) == 3 else 2))]
         for fits, name, wanted in (
             (len(self.widths) == self.scales, "hidden", per_scale),
@@ -207,13 +207,13 @@ class FlowConfig:
 
     @property
     def guides(self) -> tuple[int, ...]:
-        """Widths of the guide, finest first; empty: there is no guide."""
+        """Widths of the guide, finest first; empty if there is no guide."""
         levels = 1 if self.guide_net == "enlarge" else self.scales + 1
         return _each(self.guide, levels if self.guide else 0)
 
     @property
     def latent_scales(self) -> tuple[int, ...]:
-        """The scale of each latent, in their order, counted from the finest, 0: n - 1 - j of
+        """The scale of each latent, 0 for the finest: n - 1 - j for z_j^i, in the order
         z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0."""
         n = self.scales
         if self.conditional == "dual-glow":  # one latent per scale
@@ -229,35 +229,35 @@ class FlowConfig:
 
     @property
     def multiple(self) -> int:
-        """Image sides must be multiples of this: R and T squeeze n times, and F once more."""
+        """What image sides must be multiples of: R and T squeeze n times, and F once more."""
         return int(2 ** (self.scales + 1))
 
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """The task that the model was trained for, and how it samples by default.
+    """The task that the model was trained for, and its default sampling settings.
 
-    A model file states these, and images and work grow with them, so they are bounded.
+    They come from model files and determine memory and time, so their values are bounded.
 
     Raises:
-        CaflowError: (exit 2) a value is of the wrong type or out of range, or of another task.
+        CaflowError: (exit 2) a value is of the wrong type, out of range, or for another task.
     """
 
     name: TaskName = "superres"
     factor: Annotated[int, number(ge=2, le=64)] = 4  # superres: how many times larger
     size: Annotated[int, number(ge=4, le=8192)] = 64  # side of the training images
-    holes: Literal["mixed", "central", "random"] = "mixed"  # inpaint; "central": 25 %
-    rim: Size = 0  # inpaint: so many pixels from the edge of a thick hole are filled at full size
-    # inpaint: side of the windows of holes, in images larger than `size`; 0: `size`.
+    holes: Literal["mixed", "central", "random"] = "mixed"  # inpaint: training holes (central 25 %)
+    rim: Size = 0  # inpaint: width of the rim of thick holes that is filled at native scale
+    # inpaint: side of the windows onto holes, in images larger than `size`; 0: `size`.
     window: Size = 0
-    # paired: a condition is read at its own scale; else its shorter side is brought to `size`.
+    # paired: read conditions at their own scale; if false, resize their shorter side to `size`.
     native: bool = False
-    # Or a shape: one value per scale, finest first, or per latent; None: the task's default.
+    # Temperature: one value, or one per scale (finest first) or latent; None: the task's default.
     tau: NonNegative | tuple[NonNegative, ...] | None = None
-    candidates: Annotated[int, number(ge=1, le=10_000)] | None = None  # M; None: likewise
-    # In training: superres shrinks inputs by BICUBIC, or "photo": they are blurred, noisy,
-    # compressed and shrunk by several kernels, too. colorize keeps images as they are, or "photo":
-    # gives them the luminance of old prints.
+    candidates: Annotated[int, number(ge=1, le=10_000)] | None = None  # M; None: the task's default
+    # Training inputs. superres: shrunk by BICUBIC, or "photo": also blurred, noisy, compressed and
+    # shrunk by various kernels. colorize: with the luminance of the image, or "photo": that of an
+    # old print.
     degrade: Literal["clean", "photo"] = "clean"
 
     def __post_init__(self) -> None:
@@ -275,7 +275,7 @@ class TaskConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A model's architecture and task: all that is needed to build it.
+    """A model's architecture and task: everything needed to build the model.
 
     Examples:
         >>> from caflow_cli import Config
@@ -296,7 +296,7 @@ class Config:
 
 
 PRESETS: dict[str, FlowConfig] = {
-    # Sized for training on a CPU, and found there: docs/experiments.md has the search.
+    # Sized for training on a CPU; docs/experiments.md describes the search.
     "compact": FlowConfig(
         r_steps=2, f_steps=6, hidden=(32, 96, 160), trunk=(64, 64, 96), trunk_blocks=3
     ),
@@ -308,8 +308,8 @@ PRESETS: dict[str, FlowConfig] = {
     "celeba-inpaint": FlowConfig(r_steps=30, t_steps=30, f_steps=16, hidden=64),
 }
 _SMALLER = {"hidden": (32, 64, 128)}
-# `compact` with an anchor, a guide and a spread, where distant parts of the condition count, or
-# where it determines part of the target (docs/model.md).
+# `compact` with an anchor, a guide and a spread, for tasks where distant parts of the condition
+# matter, or where the condition determines part of the target (docs/model.md).
 _COMPACT: dict[str, dict[str, Any]] = {
     "superres": {"anchor": "enlarged", "guide": 64, "guide_net": "enlarge"},
     "inpaint": {"anchor": "pixels", "guide": (64, 96, 96, 112), **_SMALLER},
@@ -323,8 +323,8 @@ _COMPACT: dict[str, dict[str, Any]] = {
 def preset(name: str, task: str = "superres") -> FlowConfig:
     """The architecture with that name, adapted to a task.
 
-    With an anchor, the condition has the channels that the anchor needs. Without one, the channels
-    are not adapted to the task. An unknown name is a CaflowError that names the nearest one.
+    If it has an anchor, the condition has the channels that the anchor needs; otherwise channels
+    are not adapted to the task. For an unknown name, a CaflowError suggests the nearest one.
     """
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, n=1) or ["compact"]

@@ -17,22 +17,22 @@ from torch import Tensor
 from .devices import Uninitialised
 from .errors import EXIT_WEIGHTS, CaflowError, ensure
 
-LEAST_SIDE = 16  # of an image, which VGG16 halves four times
+LEAST_SIDE = 16  # minimum side of an image: VGG16 halves it four times
 
 
 @dataclass(frozen=True)
 class PerceptualNet:
     """One of the networks, and where its trunk comes from."""
 
-    net: str  # as `lpips.LPIPS` names it
-    name: str  # for people
-    variable: str  # of the environment
-    option: str  # of the command line
-    file: str  # that torchvision downloads
+    net: str  # name in `lpips.LPIPS`
+    name: str  # name in messages
+    variable: str  # environment variable
+    option: str  # command-line option
+    file: str  # file that torchvision downloads
 
     @property
     def cached(self) -> Path:
-        """Where torchvision keeps what it downloads."""
+        """Path of the trunk in torchvision's download cache."""
         return Path(torch.hub.get_dir()) / "checkpoints" / self.file
 
 
@@ -45,30 +45,30 @@ VGG = PerceptualNet(
 
 
 def at_hand(kind: PerceptualNet, weights: str | Path | None = None) -> bool:
-    """Whether a trunk is named, by `weights` or the environment, or in torch's cache."""
+    """Whether a trunk is available: named by `weights` or the environment, or in torch's cache."""
     return bool(weights or os.environ.get(kind.variable)) or kind.cached.is_file()
 
 
 def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> Any:
     """`lpips.LPIPS` with a trained trunk, float32, in `eval()`, on the CPU, without gradients.
 
-    It takes pairs of images in [-1, 1], (B, 3, H, W). Its linear heads come with `lpips`. The
-    trunk, of ImageNet, comes from `weights`, else from the file that the environment names, else
-    from torch's cache, else it is downloaded: never from a random initialisation.
+    It compares images in [-1, 1], (B, 3, H, W). Its linear heads come with `lpips`. The trunk,
+    trained on ImageNet, comes from `weights`, else from the file that the environment names, else
+    from torch's cache, else from a download; it is never randomly initialised.
 
     Args:
         kind: `ALEX` or `VGG`.
         weights: safetensors file of the trunk, keys `net.slice*` as in `lpips.LPIPS`.
 
     Raises:
-        CaflowError: (exit 3) no trunk to be had, or a file with other tensors.
+        CaflowError: (exit 3) the trunk is not available, or the file has other tensors.
     """
     import lpips
 
     weights = weights or os.environ.get(kind.variable) or None
-    # Its trunk is read here: `lpips` would have torchvision open it as a pickle of anything.
+    # Read the trunk here: through `lpips`, torchvision would load it as an unrestricted pickle.
     with warnings.catch_warnings(), Uninitialised():
-        warnings.simplefilter("ignore")  # of how lpips calls torchvision
+        warnings.simplefilter("ignore")  # about how lpips calls torchvision
         network = lpips.LPIPS(net=kind.net, verbose=False, pnet_rand=True)
     wanted = {key for key in network.state_dict() if key.startswith("net.")}
     hint = f"{kind.option} FILE, or {kind.variable}: {kind.name}'s trunk, keys net.slice*"
@@ -82,12 +82,12 @@ def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> A
     else:
         weights, url = kind.cached, f"https://download.pytorch.org/models/{kind.file}"
         try:
-            # torch.hub says on stdout, which is for results, that it downloads.
+            # torch.hub announces downloads on stdout, which is reserved for results.
             with contextlib.redirect_stdout(io.StringIO()):
                 published = torch.hub.load_state_dict_from_url(
                     url, map_location="cpu", check_hash=True, weights_only=True
                 )
-        except OSError as error:  # URLError is one
+        except OSError as error:  # includes URLError
             raise CaflowError(
                 f"no LPIPS trunk: {kind.file} is not in torch's cache, and the download failed",
                 f"download {url} into {str(kind.cached.parent)!r}, or {kind.option} FILE "
@@ -120,9 +120,10 @@ def checkerboard_energy(x: Tensor, period: int = 4) -> tuple[Tensor, Tensor]:
         h = x - its mean over 5×5 pixels
         m_p = mean_k h[p + period k] over blocks of 7×7 cells, less its mean over the phases p
 
-    They are the means of m_p² over phases, blocks and channels, and of h². A network that enlarges
-    computes its pixels in cells of `period`, and LPIPS takes what repeats there for texture. In
-    photographs fine detail is nearly independent of the phase, so only chance is left: 1/49.
+    The two are the mean of m_p² over phases, blocks and channels, and the mean of h². An upsampling
+    network computes its pixels in cells of `period`, and LPIPS mistakes a pattern that repeats
+    with them for texture. In photographs fine detail is nearly independent of the phase, so the
+    ratio of the two is that of chance: 1/49.
 
     Args:
         x: Images (B, C, H, W), whose sides hold at least one block: 32 pixels for a period of 4.

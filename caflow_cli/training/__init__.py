@@ -1,6 +1,6 @@
 """Training: `train(config)`, its configuration and its reports.
 
-Importing this package imports no torch: a config is checked without it.
+Importing this package imports no torch, which checking a config does not need.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Training data: examples, crops, and batches that are keyed by seed and position in the stream."""
+"""Training data: examples, crops, and batches keyed by seed and position in the stream."""
 
 import math
 import os
@@ -24,21 +24,21 @@ from ..images import Pixels
 from ..tasks import Inpaint, MaskHoles, Task, get_task, held_out_conditions
 from .config import RunConfig
 
-SAMPLED = 4  # of so many images of a batch one may be sampled in a step
+SAMPLED = 4  # one in so many images of a batch gets a loss on samples
 _ORDER, _SAMPLE, _DRAWS = 1, 2, 3  # streams of random numbers
-_NATIVE, _SHRINK = 0.67, 4.0  # of crops: the share at native scale, how far others are shrunk
-_MIDDLE = (0.5 - 1e-9,) * 2  # which rounds down
-_REACH = 3  # of LANCZOS, in pixels of the result
+_NATIVE, _SHRINK = 0.67, 4.0  # crops: share at native scale, and how much others shrink at most
+_MIDDLE = (0.5 - 1e-9,) * 2  # slightly less than half, to round down
+_REACH = 3  # support of LANCZOS, in pixels of the result
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Targets and conditions of a split."""
 
-    task: Task  # makes the conditions if the data holds none
+    task: Task  # computes the conditions, unless the data has them
     examples: Examples  # targets, or pairs of condition and target
     size: int  # side of a training image
-    crops: bool = False  # examples have any size, and training reads crops of them
+    crops: bool = False  # examples have any size, and training uses crops of them
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -48,7 +48,7 @@ class Dataset:
     ) -> tuple[Pixels, Pixels]:
         """Target and condition of one example for a training step, (H, W, C).
 
-        `where` are the share and position of a `crop`, which is made first; `generator` draws the
+        `where` are the share and position of a `crop`, which comes first; `generator` draws the
         random parts of the condition.
         """
         images = self.examples.read(index)
@@ -61,7 +61,7 @@ class Dataset:
     def held_out(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Targets and conditions at these indices, always the same: uint8 (N, C, H, W).
 
-        Of images of any size the central pixels at native scale.
+        From images of any size, the central crops at native scale are taken.
         """
         examples = [self.examples.read(index) for index in indices.tolist()]
         if self.crops:
@@ -84,7 +84,7 @@ def _stack(images: list[Pixels]) -> Tensor:
 
 @contextmanager
 def open_dataset(config: RunConfig, split: Literal["train", "val"]) -> Iterator[Dataset]:
-    """Open a split of a run's data, and decode it if it fits into `data_memory_gb`."""
+    """Open a split of a run's data, and keep it decoded if it fits into `data_memory_gb`."""
     task = get_task(Config(config.flow, config.task))
     if config.masks is not None and isinstance(task, Inpaint):
         masks = load_masks(config.masks, split, seed=config.seed)
@@ -103,7 +103,7 @@ def open_dataset(config: RunConfig, split: Literal["train", "val"]) -> Iterator[
 
 
 class _Masks(list[tuple[npt.NDArray[np.uint8], tuple[int, ...]]]):
-    """Masks as bits, each of its own shape (H, W); item i is bool, true = white."""
+    """Masks packed into bits, each with its own shape (H, W); item i is bool, true = white."""
 
     def __getitem__(self, index: Any) -> Any:
         bits, shape = super().__getitem__(index)
@@ -111,7 +111,7 @@ class _Masks(list[tuple[npt.NDArray[np.uint8], tuple[int, ...]]]):
 
 
 def load_masks(data: str, split: Split, seed: int = 0) -> _Masks:
-    """Load the masks of a split, white (128 and up) where a hole is. Black ones are left out.
+    """Load the masks of a split, white (128 and above) in the holes. Black masks are left out.
 
     Raises:
         CaflowError: As for `open_split`, or all masks are black.
@@ -135,17 +135,17 @@ def load_masks(data: str, split: Split, seed: int = 0) -> _Masks:
 
 
 def crop(image: Pixels, size: int, share: float, left: float, top: float) -> Pixels:
-    """A square of an image of any size, which may be shrunk first (Pillow LANCZOS).
+    """Crop a square from an image of any size, after shrinking it by a factor (Pillow LANCZOS).
 
-    Only the part that the crop needs is shrunk: the result is that of shrinking the whole image and
-    cropping then, at positions between its pixels too.
+    Only the region that the crop needs is resized. The result equals a crop of the whole shrunk
+    image, at subpixel positions, too.
 
     Args:
         image: (H, W, C).
         size: Side of the result.
-        share: In [0, 1]: the image is shrunk `most ** share` times; most is 4, or what its size
-            allows.
-        left, top: The crop's position, as shares of the room, in [0, 1).
+        share: In [0, 1]. The image is shrunk by the factor `most ** share`, where most is 4, or
+            less if a smaller image requires it.
+        left, top: The crop's position, as shares of the free range, in [0, 1).
     """
     height, width = image.shape[:2]
     shrink = max(1.0, min(_SHRINK, min(height, width) / size)) ** share
@@ -164,10 +164,10 @@ def crop(image: Pixels, size: int, share: float, left: float, top: float) -> Pix
 
 
 def draw_crop(bits: np.random.Philox) -> tuple[float, float, float]:
-    """Share, left and top of a `crop`, from four words of the generator.
+    """Draw share, left and top of a `crop`, from four words of the generator.
 
-    A share of 0.67 of the crops are at native scale. The others are of the image shrunk s times,
-    with log s uniform between 0 and its maximum.
+    67 % of the crops are at native scale. The others are from the image shrunk by a factor s, with
+    log s uniform between 0 and its maximum.
     """
     kind, scale, left, top = (int(word) / 2**64 for word in bits.random_raw(4))
     return 0.0 if kind < _NATIVE else scale, left, top
@@ -176,10 +176,10 @@ def draw_crop(bits: np.random.Philox) -> tuple[float, float, float]:
 class Batch(NamedTuple):
     """Dequantised training pairs, float32 (B, C, H, W)."""
 
-    target: Tensor  # w, whole numbers
+    target: Tensor  # w, integer values
     cond: Tensor  # y + u'
-    noise: Tensor  # of w: uniform, or standard normal
-    seeds: Tensor  # int64 (B,): of one in `SAMPLED` the seed of its samples, of the others -1
+    noise: Tensor  # dequantization noise of w: uniform, or standard normal
+    seeds: Tensor  # int64 (B,): for one in `SAMPLED` the seed of its samples, for the others -1
 
     def split(self, count: int) -> list["Batch"]:
         return [Batch(*part) for part in zip(*(x.tensor_split(count) for x in self), strict=True)]
@@ -189,17 +189,17 @@ class Batches:
     """An endless, seeded, random-access stream of training pairs, for one process of a run.
 
     Sample p of the stream is image `permutation(seed, p // N)[p % N]`; its flip, crop, condition
-    and noises come from a counter-based generator (Philox) keyed by (seed, p). So a batch depends
-    neither on the number of processes nor on earlier ones, and a resumed run gets the same batches
-    as an uninterrupted one. A thread makes the next batch while a step runs.
+    and noise come from a counter-based generator (Philox) keyed by (seed, p). So a batch depends
+    neither on the number of processes nor on earlier batches, and a resumed run gets the same
+    batches as an uninterrupted one. A thread prepares the next batch while a step runs.
 
     Args:
-        dataset: Holds the images.
-        batch_size: Pairs a step, of all processes together.
-        seed: The run's.
+        dataset: The images.
+        batch_size: Pairs per step, over all processes.
+        seed: The seed of the run.
         flip: Mirror half of the pairs.
-        normal_noise: Draw the target's noise standard normal, for variational dequantization.
-        process, processes: The number of this process, and their count.
+        normal_noise: Draw the target's noise from N(0, I), for variational dequantization.
+        process, processes: The index of this process, and the number of processes.
     """
 
     def __init__(
@@ -220,7 +220,7 @@ class Batches:
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="caflow-batches")
         self._next: tuple[int, Future[Batch]] | None = None
-        # Decoding waits for files; what is in memory is read faster by one thread.
+        # Decoding waits for files; examples in memory are read faster by one thread.
         readers = 1 if dataset.examples.in_memory else min(8, os.cpu_count() or 1)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="caflow-examples")
 
@@ -260,23 +260,23 @@ class Batches:
         return w, y, u, _words(bits, y.shape)
 
     def _seed_of_samples(self, position: int) -> int:
-        """-1 but for one in `SAMPLED`, about equally often in each process and part."""
+        """The seed for one in `SAMPLED`, spread evenly over processes and parts; else -1."""
         if position % SAMPLED != position // SAMPLED % SAMPLED:
             return -1
         return int(self._bits(_DRAWS, position).random_raw(1)[0]) % 2**32
 
     def _bits(self, stream: int, counter: int) -> np.random.Philox:
-        # The generator counts in the lowest of the counter's four words.
+        # The generator increments the lowest of the counter's four words.
         return np.random.Philox(key=[self.seed, stream], counter=[0, 0, 0, counter])
 
 
 def _words(bits: np.random.Philox, shape: tuple[int, ...]) -> np.ndarray:
-    """Draw integers below 2^16 in that shape; a 64-bit word gives four."""
+    """Draw integers below 2^16 in the given shape, four from each 64-bit word."""
     count = int(np.prod(shape))
     words: np.ndarray = bits.random_raw(-(-count // 4)).astype("<u8", copy=False).view("<u2")
     return words[:count].reshape(shape)
 
 
 def _uniform(numbers: np.ndarray) -> Tensor:
-    """Uniform noise on the lattice of `uniform_noise`, of integers below 2^16."""
+    """Convert integers below 2^16 to uniform noise on the lattice of `uniform_noise`."""
     return torch.from_numpy(numbers).float().mul_(1 / NOISE_LEVELS)

@@ -27,23 +27,23 @@ Event = dict[str, Any]  # one line of metrics.jsonl: "event" and its figures
 
 METRICS = "metrics.jsonl"
 LOG_EVERY = 10  # steps
-_SMOOTHING = 0.02  # of the running loss
+_SMOOTHING = 0.02  # weight of a new value in the running loss
 
 
 @dataclass
 class Progress:
-    """The progress of a run, as its states hold it."""
+    """The progress of a run, as saved in its states."""
 
-    step: int = 0  # steps made
+    step: int = 0  # steps done
     elapsed: float = 0.0  # seconds, over all sessions of the run
-    best: float = math.inf  # loss on validation images in this phase, and
-    best_bits_per_dim: float = math.inf  # the bits/dim of that model
-    running: float = math.nan  # mean training bits/dim of the live weights,
-    losses: int = 0  # over so many steps
+    best: float = math.inf  # lowest validation loss of this phase,
+    best_bits_per_dim: float = math.inf  # and the bits/dim of that model
+    running: float = math.nan  # running mean of the training bits/dim of the live weights,
+    losses: int = 0  # and the number of steps in it
     validations: int = 0
-    phase: int = 0  # the present one, whose number never falls, even if the budget grows
+    phase: int = 0  # index of the current phase; it never decreases, even if the budget grows
     phase_began_at: int = 0  # step
-    lr_scale: float = 1.0  # halved by each return to an earlier state
+    lr_scale: float = 1.0  # halved by each rollback
 
     def images(self, optim: OptimConfig) -> int:
         return self.step * optim.batch_size
@@ -55,30 +55,29 @@ class Progress:
 
     def take_loss(self, bits_per_dim: float) -> None:
         self.losses += 1
-        rate = max(_SMOOTHING, 2 / (self.losses + 1))  # the first losses are soon forgotten
-        previous = self.running if self.losses > 1 else 0.0  # else it is not a number yet
+        rate = max(_SMOOTHING, 2 / (self.losses + 1))  # larger at first, to forget early losses
+        previous = self.running if self.losses > 1 else 0.0  # it is NaN before the first loss
         self.running = previous + rate * (bits_per_dim - previous)
 
 
 class StepFigures(NamedTuple):
     """The figures of a step, over all processes."""
 
-    loss: float  # bits/dim, with λ log p(y)
+    loss: float  # bits/dim, including λ log p(y)
     bits_per_dim: float  # of log p(w|y) alone
     cond_bits_per_dim: float  # of log p(y), per dimension of y
-    image: float  # the loss on images, 0 where there is none
+    image: float  # the loss on images; 0 if there is none
     grad_norm: float  # before clipping
-    taken: bool  # False: the guard refused the step
-    messages: list[float]  # the sums over processes of what each sent
+    taken: bool  # False: the guard rejected the step
+    messages: list[float]  # summed over processes
 
 
 @dataclass(frozen=True)
 class RunSummary:
     """The figures of a run at its end.
 
-    All bits/dim are those of the averaged weights, with the same fixed noise, on as many training
-    images as validation images. So the gap shows how much better the model knows its training
-    images.
+    All bits/dim are those of the averaged weights, with the same fixed noise, on equally many
+    training and validation images. So their gap measures overfitting.
     """
 
     steps: int
@@ -89,13 +88,13 @@ class RunSummary:
     val_bits_per_dim: float
     gap_bits_per_dim: float  # validation minus training
     best_val_bits_per_dim: float  # of best.safetensors
-    val_picture_loss: float | None  # on samples, where they have a loss
+    val_picture_loss: float | None  # the loss on samples, if there is one
     skipped_steps: int
     rollbacks: int
 
 
 def sum_over_processes(accelerator: Accelerator, values: Sequence[float]) -> list[float]:
-    """Sum over all processes; each gets the same result. All of them must call it."""
+    """Sum over all processes, each of which must call this and gets the same result."""
     if accelerator.num_processes == 1:
         return list(values)
     tensor = torch.tensor(values, dtype=torch.float64, device=float64_device(accelerator.device))
@@ -105,7 +104,7 @@ def sum_over_processes(accelerator: Accelerator, values: Sequence[float]) -> lis
 def on_main_process(accelerator: Accelerator, function: Callable[[], object]) -> None:
     """Call `function` on the main process while the others wait.
 
-    A `CaflowError` in it is raised on every process: a full disk leaves nobody waiting.
+    If it raises `CaflowError`, every process does, so that a full disk leaves none waiting.
     """
     failure: CaflowError | None = None
     if accelerator.is_main_process:
@@ -123,10 +122,10 @@ def on_main_process(accelerator: Accelerator, function: Callable[[], object]) ->
 
 
 class EventLog:
-    """Writes events, on the main process alone, and hands figures to a tracker, if there is one.
+    """Writes events, on the main process only, and passes figures to a tracker, if there is one.
 
     Numbers that are not finite become null in JSON. A tracker (TensorBoard, Weights & Biases or
-    Trackio, through accelerate) that fails once the run has begun is not used any more.
+    Trackio, through accelerate) that fails after the run has begun is dropped.
     """
 
     def __init__(
@@ -143,7 +142,7 @@ class EventLog:
     def begin(self, train_set: Dataset, val_set: Dataset, notes: Sequence[str]) -> None:
         """Write the config and the first events.
 
-        Dropped are events of steps that will be repeated, and a last line that a kill cut short.
+        Earlier events of steps that will be repeated, and a truncated last line, are removed.
         """
         kept = [e for e in read_events(self._path.parent) if e["step"] <= self.progress.step]
         atomic_write(self._path.with_name("config.toml"), to_toml(self.config).encode())
@@ -194,9 +193,9 @@ class EventLog:
         on_main_process(self.accelerator, lambda: self.write(event, **figures))
 
     def step(self, figures: StepFigures, lr: float, seconds: float, unit: str, bad: int) -> None:
-        """Announce every tenth step, of so many seconds and a loss of this unit.
+        """Announce every tenth step; `seconds` is its duration, and `unit` that of the loss.
 
-        `bad` counts the steps so far that were skipped.
+        `bad` is the number of skipped steps so far.
         """
         self._seconds, self._steps = self._seconds + seconds, self._steps + 1
         if self.progress.step % LOG_EVERY:
@@ -222,21 +221,21 @@ class EventLog:
         """Start the config's tracker, in every process.
 
         Raises:
-            CaflowError: (exit 2) it does not start, because it has no account, say.
+            CaflowError: (exit 2) it does not start, for example because there is no account.
         """
         name, out = self.config.tracker, Path(self.config.out).resolve()
         if name is None:
             return
-        # TensorBoard's files lie in a folder of the project's name, and it takes no nested values.
+        # TensorBoard writes into a folder named after the project, and takes no nested values.
         values = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _LOCAL}
         project, values = (name, {}) if name == "tensorboard" else ("caflow", values)
-        run = {"name": out.name, "resume": "allow"}  # a resumed run is one with what it was
+        run = {"name": out.name, "resume": "allow"}  # a resumed run continues the same one
         own_id = hashlib.sha256(str(out).encode()).hexdigest()[:16]
         how = {"wandb": {**run, "id": own_id, "dir": str(out)}, "trackio": run}
         try:
             with contextlib.redirect_stdout(sys.stderr):  # stdout carries results only
                 self.accelerator.init_trackers(project, values, how)
-        except Exception as error:  # whatever a foreign package raises
+        except Exception as error:  # third-party code may raise anything
             raise usage_error(
                 f"tracker {name} does not start: {_one_line(error)}",
                 "log in to it (wandb: or set WANDB_MODE=offline), or leave tracker out",
@@ -248,7 +247,7 @@ class EventLog:
             if self.config.tracker == "trackio" and self.accelerator.is_main_process:
                 import trackio
 
-                trackio.finish()  # else it prints to stdout as the process ends
+                trackio.finish()  # otherwise it prints to stdout when the process ends
 
         self._track(finish)
 
@@ -257,12 +256,12 @@ class EventLog:
             with contextlib.redirect_stdout(sys.stderr):
                 for tracker in self.accelerator.trackers:
                     use(tracker)
-        except Exception as error:  # whatever a foreign package raises
+        except Exception as error:  # third-party code may raise anything
             self.accelerator.trackers, name = [], self.config.tracker
             self.write("note", text=f"tracker {name} fails and is not used: {_one_line(error)}")
 
 
-_LOCAL = ("out", "init_from", "perceptual_weights", "masks", "data")  # what only this machine knows
+_LOCAL = ("out", "init_from", "perceptual_weights", "masks", "data")  # local paths
 
 
 def _one_line(error: Exception) -> str:
@@ -278,7 +277,7 @@ def read_events(out: Path) -> list[Event]:
     return events
 
 
-# Figures of the curve, and colours that people with any colour vision can tell apart.
+# Figures of the curve, in colours that are safe for colour-blind readers.
 _SERIES = {
     "running_bits_per_dim": ("training loss, running mean", "#b4b4b4"),
     "train_bits_per_dim": ("training images", "#d55e00"),
@@ -287,12 +286,12 @@ _SERIES = {
 
 
 def draw_curve(events: Sequence[Event]) -> bytes:
-    """Plot bits/dim of training and of validations against images seen: a PNG of 960×540 pixels.
+    """Plot training and validation bits/dim against images seen: a PNG of 960×540 pixels.
 
-    The vertical axis ends slightly above the highest value after the first tenth of the run,
-    because the first steps would flatten the rest.
+    The vertical axis ends slightly above the highest value after the first tenth of the run, so
+    that the first steps do not flatten the rest.
     """
-    from matplotlib.figure import Figure  # here: a run needs it only to draw
+    from matplotlib.figure import Figure  # imported here, because only drawing needs it
 
     figure = Figure(figsize=(9.6, 5.4), dpi=100, layout="constrained")
     axes = figure.subplots()

@@ -29,7 +29,7 @@ from .phases import GUIDE, phases_of
 from .trainer import Trainer, states_of
 from .validate import Fit, Validation, validate
 
-_SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "stopped by SIGTERM"}  # the user's first
+_SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "stopped by SIGTERM"}  # Ctrl-C first
 
 
 def train(
@@ -42,15 +42,15 @@ def train(
 
     Writes into `config.out`: `config.toml`, `metrics.jsonl`, `curve.png`, `samples/*.png`,
     `last.safetensors` and `best.safetensors` (averaged weights; best by validation bits/dim), and
-    `state/`, from which `resume=True` goes on.
+    `state/`, from which `resume=True` continues.
 
-    Under `accelerate launch` or `torchrun` every process calls this. The main process writes and
-    reports.
+    Under `accelerate launch` or `torchrun` every process calls this; only the main process writes
+    and reports.
 
     Args:
         config: The config of the run.
-        resume: Go on from the newest state in `config.out`.
-        report: Function that is called with every line of `metrics.jsonl`.
+        resume: Continue from the newest state in `config.out`.
+        report: Called with every line of `metrics.jsonl`.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -63,12 +63,12 @@ def train(
         (2, 16)
 
     Raises:
-        Stopped: Ctrl-C (exit code 130) or SIGTERM (143) came. The state is written.
-        CaflowError: The data is unusable, the folder holds another run or is in use, the config
-            would make another run of one that goes on, the disk is full, the budget ends before the
-            flows train, or the run does not recover from bad steps.
+        Stopped: The run received Ctrl-C (exit code 130) or SIGTERM (143). The state is written.
+        CaflowError: The data is unusable, the folder has another run or is in use, the config of a
+            resumed run has changed in what must not change, the disk is full, the budget ends
+            before the flows train, or the run does not recover from bad steps.
     """
-    to_toml(config)  # fails early on what a config file cannot hold, before data is read
+    to_toml(config)  # fail early on values that a config file cannot hold, before reading data
     optim, out = config.optim, Path(config.out)
     accelerator = make_accelerator(config)
     with contextlib.ExitStack() as stack:
@@ -99,7 +99,7 @@ def train(
         )
         stack.callback(batches.close)
 
-        # Events, signals, and the clock of the main process, which is the run's.
+        # Events, signals, and the clock: that of the main process counts for the run.
         log = EventLog(config, accelerator, progress, report)
         stack.callback(log.end_tracker)
         log.start_tracker()
@@ -159,7 +159,7 @@ def train(
                     128 + stopped,  # as shells report it
                 )
 
-        # The flows of a model that the run began with have trained, whatever the phase.
+        # If the run started from a model, its flows are trained, whatever the phase.
         has_model = not trainer.phase.guide_alone or config.init_from is not None
         if has_model and validated_at != progress.step:
             fit = validate(validation, trainer.ema.model, trainer.phase, log)
@@ -194,10 +194,10 @@ def train(
 
 @contextlib.contextmanager
 def open_run(out: Path, resume: bool) -> Iterator[None]:
-    """Create the folder of a run and lock it: one process at a time may use it.
+    """Create the folder of a run and lock it, so that only one process at a time uses it.
 
     Raises:
-        CaflowError: (exit 2) the folder holds a run already, is in use, or cannot be written to.
+        CaflowError: (exit 2) the folder has a run already, is in use, or cannot be written to.
     """
     lock = FileLock(out / ".lock")
     try:
@@ -212,13 +212,13 @@ def open_run(out: Path, resume: bool) -> Iterator[None]:
             f"cannot write to {str(out)!r}: {error.strerror}", "choose another --out"
         ) from error
     try:
-        check_new(out, resume)  # now: another process may have finished a run just before
+        check_new(out, resume)  # under the lock: another process may just have finished a run
         for folder in (out, out / "samples"):
             remove_leftovers(folder)
         yield
     finally:
         with contextlib.suppress(OSError):
-            if not (out / METRICS).exists():  # a run that never began leaves nothing
+            if not (out / METRICS).exists():  # leave no trace of a run that never began
                 (out / ".lock").unlink()
                 lock.release()
                 out.rmdir()  # only if empty
@@ -226,7 +226,7 @@ def open_run(out: Path, resume: bool) -> Iterator[None]:
 
 
 def check_new(out: Path, resume: bool) -> None:
-    """Refuse a new run where there is one: CaflowError (exit 2). Nothing is written."""
+    """Raise CaflowError (exit 2) for a new run in a folder that has one. Writes nothing."""
     has_run = (out / METRICS).exists() and (bool(states_of(out)) or any(out.glob("*.safetensors")))
     check_usage(
         resume or not has_run,
@@ -238,9 +238,9 @@ def check_new(out: Path, resume: bool) -> None:
 def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     """Make a new model, or one with the weights of `init_from`.
 
-    If the config's guide has another network than that model's, all weights but the guide's are
-    taken. The new guide has no effect at first, since its last convolution is zero. A resumed run
-    does not read `init_from`, because its state holds all weights.
+    If that model's guide is a different network, its weights are not used. The new guide has no
+    effect at first, because its last convolution is zero. A resumed run does not read `init_from`,
+    because its state has all weights.
 
     Raises:
         CaflowError: The model differs in more than its guide (exit code 2), or cannot be read.
@@ -250,7 +250,7 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
         return model
     path = Path(config.init_from)
     weights, flow = CAFlow.load(path).state_dict(), read_info(path).config.flow
-    # R reads the image that a guide predicts, so whether there is one counts.
+    # R reads the image that a guide predicts, so both must have a guide, or neither.
     ours, theirs = (
         {k: v for k, v in asdict(one).items() if k not in FlowConfig.GUIDE_FIELDS}
         | {"guided": bool(one.guides)}
@@ -271,12 +271,12 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
 def check_unchanged(config: RunConfig) -> None:
     """Compare the config with `config.toml` in the run's folder, if that can be read.
 
-    Order and noise follow from the seed, what is held out does, too, and a state knows its phase by
-    number alone. So these fields are those that the run began with.
+    The seed determines order, noise and held-out images, and a state identifies its phase only by
+    number. So the fields that affect them must not change during a run.
 
     Raises:
-        CaflowError: (exit 2) seed, method, task, flow or how examples are made of images differ, or
-            the run would have other phases, or this version does not support the run.
+        CaflowError: (exit 2) seed, batch size, method, task, flow, phases, or how examples are made
+            from images differ; or this version does not support the run.
     """
     try:
         values = read_toml(Path(config.out, "config.toml"))
@@ -306,12 +306,12 @@ def _fixed(config: RunConfig) -> dict[str, Any]:
         "mask_share": config.mask_share if has_masks else None,
         "optim.method": optim.method,
         "optim.batch_size": optim.batch_size,
-        # But for how the model samples by default.
+        # Except for the default sampling settings.
         **{f"task.{k}": task[k] for k in task.keys() - {"tau", "candidates"}},
         **{f"flow.{k}": v for k, v in asdict(config.flow).items()},
         "phases": ", ".join(
             phase.name for phase in phases_of(optim, config.flow, config.samples)
-        ),  # a weight of 0 leaves one out
+        ),  # a weight of 0 omits a phase
     }
 
 
@@ -319,14 +319,14 @@ def _fixed(config: RunConfig) -> dict[str, Any]:
 
 
 def make_accelerator(config: RunConfig) -> Accelerator:
-    """Set up the device and the processes of a run. CaflowError (exit 2) without its tracker."""
+    """Set up a run's device and processes. CaflowError (exit 2) if its tracker is missing."""
     check_usage(
         config.tracker is None or find_spec(config.tracker) is not None,
         f"tracker is {config.tracker!r}, which is not installed",
         f"pip install {config.tracker}, or leave tracker out",
     )
     device = select_device(config.device)
-    if config.device.startswith("cuda:"):  # with "cuda" a launcher gives each process its own
+    if config.device.startswith("cuda:"):  # for "cuda", each process has its own device already
         torch.accelerator.set_device_index(device)
     return Accelerator(
         mixed_precision="no",
@@ -337,15 +337,15 @@ def make_accelerator(config: RunConfig) -> Accelerator:
 
 
 class Stopped(CaflowError):
-    """A signal stopped a run. Its state is written, and `--resume` goes on from it."""
+    """A signal stopped a run. Its state is written, and `--resume` continues from it."""
 
 
 @contextlib.contextmanager
 def noted_signals() -> Iterator[Callable[[], list[float]]]:
-    """Only note the first SIGINT or SIGTERM: the run finishes its step and writes its state.
+    """Only record the first SIGINT or SIGTERM, so that the run can finish its step and save.
 
-    A second Ctrl-C raises `KeyboardInterrupt` at once. Outside of the main thread, signals are not
-    handled. Yields a function: one number for each signal, 1 if it came.
+    A second Ctrl-C raises `KeyboardInterrupt` at once. Outside the main thread, signals are not
+    handled. Yields a function that returns a number for each signal: 1 if it was received, else 0.
     """
     received: int | None = None
 
@@ -353,7 +353,7 @@ def noted_signals() -> Iterator[Callable[[], list[float]]]:
         nonlocal received
         if received == number == signal.SIGINT:
             raise KeyboardInterrupt
-        # A launcher passes Ctrl-C on as SIGTERM: the user's signal comes first.
+        # A launcher forwards Ctrl-C as SIGTERM, but it counts as the user's SIGINT.
         if received is None or number == signal.SIGINT:
             received = number
 
@@ -363,5 +363,5 @@ def noted_signals() -> Iterator[Callable[[], list[float]]]:
         yield lambda: [float(received == number) for number in _SIGNALS]
     finally:
         for number, handler in before.items():
-            # None: installed by something that is not Python, and not ours to restore.
+            # None: not installed from Python, so it cannot be restored.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

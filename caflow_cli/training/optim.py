@@ -1,4 +1,4 @@
-"""The optimiser: parameter groups, Muon, averaged weights, and protection from bad steps."""
+"""The optimiser: parameter groups, Muon, averaged weights, and rejection of bad steps."""
 
 import copy
 import math
@@ -17,14 +17,14 @@ from .phases import GUIDE, Phase
 
 
 def named_parameters(model: CAFlow) -> dict[str, nn.Parameter]:
-    """The parameters by their names in files, such as `A.guide.head.weight`, in order."""
+    """The parameters by their names in model files, such as `A.guide.head.weight`, in order."""
     return {name.removeprefix("density."): p for name, p in model.named_parameters()}
 
 
 def parameter_groups(model: CAFlow, phases: Sequence[Phase], method: str) -> list[dict[str, Any]]:
-    """Group the parameters by `shares`, their shares of the learning rate in each phase.
+    """Group the parameters by their shares of the learning rate in each phase (key `shares`).
 
-    With `method` "muon", `orthogonal` marks the groups that take Muon's steps.
+    With `method` "muon", the key `orthogonal` marks the groups that Muon updates.
     """
     groups: dict[tuple[Any, ...], list[Tensor]] = {}
     for name, parameter in named_parameters(model).items():
@@ -38,27 +38,27 @@ def parameter_groups(model: CAFlow, phases: Sequence[Phase], method: str) -> lis
 
 
 def use_bf16(model: CAFlow, enabled: bool = True) -> None:
-    """Run the networks in bfloat16 while in `train()`; scores and samples never do."""
+    """Run the networks in bfloat16 in `train()`. Scores and samples never use bfloat16."""
     for module in model.modules():
         if isinstance(module, Conv):
             module.bf16 = enabled
 
 
 def checkpoint_activations(model: CAFlow, enabled: bool = True) -> None:
-    """Keep only the values between flow steps for the backward pass, which recomputes the rest."""
+    """Store only the values between flow steps for the backward pass, which recomputes the rest."""
     for module in model.modules():
         if isinstance(module, Scale | ConditionalScale):
             module.recompute = enabled
 
 
 def compile_steps(model: CAFlow, backend: str = "inductor") -> None:
-    """Compile the flow steps (`torch.compile`) when they first run: one graph for each shape.
+    """Compile the flow steps (`torch.compile`) when they first run, with one graph per shape.
 
-    Actnorms must be initialised. On a CPU it needs a C++ compiler.
+    Actnorms must be initialised. On a CPU this needs a C++ compiler.
     """
     for module in model.modules():
         if isinstance(module, Step | ConditionalStep):
-            # By its own `forward`: graphs of a class count apart against the compiler's limit.
+            # Per instance: graphs of a shared `forward` would all count towards one compiler limit.
             module.forward = torch.compile(  # type: ignore[method-assign]
                 module.forward, dynamic=False, backend=backend
             )
@@ -67,19 +67,19 @@ def compile_steps(model: CAFlow, backend: str = "inductor") -> None:
 # --- Muon -----------------------------------------------------------------------------------------
 
 _MOMENTUM = 0.95
-_LENGTH = 0.2  # root mean square of a step, in units of the rate: about that of Adam's
+_LENGTH = 0.2  # RMS of a step in units of the learning rate, about the same as Adam's
 
 
 class Muon(torch.optim.Adam):
-    """Adam, and Muon (Jordan et al. 2024) for the groups of parameters that set `orthogonal`.
+    """Adam, with Muon (Jordan et al. 2024) for the parameter groups that set `orthogonal`.
 
         M <- μ M + (1 - μ) G,  U = μ M + (1 - μ) G
         W <- W - η 0.2 √max(m, n) orthogonal(U)
 
-    of a kernel as a matrix m×n, outputs by inputs; μ is 0.95. All singular values of a step are
-    nearly equal, where a few dominate in Adam's. The length (Liu et al. 2025) is such that one rate
-    η suits both rules. Unlike the published rule it has no weight decay, which was not tried here.
-    `bf16` runs `orthogonal` in bfloat16.
+    for a kernel W reshaped to m×n, outputs by inputs, with μ = 0.95. All singular values of an
+    update are nearly equal, whereas a few dominate in Adam's. Its scale (Liu et al. 2025) lets one
+    learning rate η suit both rules. Unlike the published rule it has no weight decay, which was
+    not tried here. `bf16` runs `orthogonal` in bfloat16.
     """
 
     def __init__(self, params: Any, *, bf16: bool = False, **options: Any) -> None:
@@ -88,7 +88,7 @@ class Muon(torch.optim.Adam):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient. No closure is taken."""
+        """Update every parameter that has a gradient. Closures are not supported."""
         alike: dict[tuple[int, int, float], list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for group in self.param_groups:
             for parameter in group["params"] if group.get("orthogonal") else ():
@@ -96,14 +96,14 @@ class Muon(torch.optim.Adam):
                     continue
                 state = self.state[parameter]
                 if not state:
-                    state["step"] = torch.zeros(())  # Adam looks for it in all that it loads
+                    state["step"] = torch.zeros(())  # Adam expects it in every state that it loads
                     state["momentum"] = torch.zeros_like(parameter)
                 state["step"] += 1
                 mean = state["momentum"].lerp_(grad, 1 - _MOMENTUM)
                 towards = grad.lerp(mean, _MOMENTUM).reshape(grad.shape[0], -1)
                 alike[(*towards.shape, group["lr"])].append((parameter, towards))
-                parameter.grad = None  # so Adam leaves it alone
-        for (m, n, lr), steps in alike.items():  # those of a shape at once
+                parameter.grad = None  # so that Adam skips it
+        for (m, n, lr), steps in alike.items():  # all of one shape as a batch
             whole = torch.stack([towards for _, towards in steps])
             along = orthogonal(whole, torch.bfloat16 if self.bf16 else whole.dtype)
             for (parameter, _), own in zip(steps, along, strict=True):
@@ -112,14 +112,14 @@ class Muon(torch.optim.Adam):
 
 
 def orthogonal(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Almost `U V'` of `X = U S V'`: five Newton-Schulz iterations, in a type.
+    """Approximate `U V'` of `X = U S V'` by five Newton-Schulz iterations, computed in `dtype`.
 
         X <- a X + (b X X' + c (X X')²) X
 
-    brings the singular values of X / |X| that are above 0.002 to between 0.68 and 1.2. Smaller ones
-    grow up to 485 times.
+    They bring all singular values of X / |X| that are above 0.002 to between 0.68 and 1.2, and
+    scale smaller ones by up to 485.
 
-    Shapes: (K, m, n) -> the same, in the type of x.
+    Shapes: (K, m, n) -> the same, in the dtype of x.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     upright = x.shape[-2] > x.shape[-1]
@@ -133,10 +133,10 @@ def orthogonal(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def has_orthogonal_steps(name: str, parameter: Tensor) -> bool:
-    """Whether a parameter is a kernel inside a network of the flows, which takes Muon's steps.
+    """Whether Muon updates a parameter: it is a kernel inside a network of the flows.
 
-    The last layer of a network starts at zero and sets a scale, guides train apart, and the 1×1
-    convolutions of the flows must stay invertible: Adam updates these.
+    Adam updates the last layer of a network, which starts at zero and sets a scale; guides, which
+    train separately; and the 1×1 convolutions of the flows, which must stay invertible.
     """
     ends = {"last", "injections", "head"} & {*name.split(".")}
     return parameter.ndim == 4 and not ends and not name.startswith(GUIDE)
@@ -148,22 +148,22 @@ def has_orthogonal_steps(name: str, parameter: Tensor) -> bool:
 class EMA:
     """A second model, in `eval()`: an exponential moving average of the trained weights.
 
-    At first the rate is `(1 + n) / (10 + n)` after n updates, so that the poor weights of the first
-    steps are soon forgotten. (Paper appendix B: rate 0.999.)
+    After n > 0 updates the decay rate is `min(rate, (1 + n) / (10 + n))`, so that the poor weights
+    of the first steps are soon forgotten. (Paper appendix B: rate 0.999.)
     """
 
     def __init__(self, model: CAFlow, rate: float) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.rate, self.updates = rate, 0
         self._source = model
-        # Listed once: to walk through all modules in every step takes longer than to average.
+        # Listed once: walking through all modules in every step takes longer than averaging.
         self._parameters = list[Tensor](self.model.parameters()), list[Tensor](model.parameters())
 
     @torch.no_grad()
     def update(self) -> None:
         rate = min(self.rate, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
         torch._foreach_lerp_(*self._parameters, 1 - rate)
-        # Anew: a model that is wrapped for several processes gets new buffers.
+        # Not listed once: a model that is wrapped for several processes gets new buffers.
         for average, buffer in zip(self.model.buffers(), self._source.buffers(), strict=True):
             average.copy_(buffer)
         self.updates += 1
@@ -171,26 +171,26 @@ class EMA:
 
 # --- bad steps ------------------------------------------------------------------------------------
 
-_BAD_IN_A_ROW = 20  # so many bad steps, and the run goes back
-_JUMP = 1.0  # bits/dim above the running mean: a bad step
-_SMOOTHING = 0.05  # of the running mean
+_BAD_IN_A_ROW = 20  # consecutive bad steps that trigger a rollback
+_JUMP = 1.0  # a step is bad if its loss exceeds the running mean by more than this
+_SMOOTHING = 0.05  # weight of a new loss in the running mean
 
 
 @dataclass
 class Guard:
-    """Checks every step.
+    """Accepts or rejects every step.
 
-    A step is bad, and is skipped, if its loss or the norm of its gradient is not finite, or if the
-    loss lies more than 1 bit/dim above its running mean. After 20 bad steps in a row the run goes
-    back to a state (`Trainer.roll_back`).
+    A step is bad, and is skipped, if its loss or gradient norm is not finite, or if its loss is
+    more than 1 (in likelihood phases, 1 bit/dim) above the running mean. After 20 bad steps in a
+    row the run rolls back to a saved state (`Trainer.roll_back`).
     """
 
-    mean: float | None = None  # running mean of the loss, bits/dim; None: of another kind so far
+    mean: float | None = None  # running mean of the phase's loss; None: no step accepted yet
     bad_in_a_row: int = 0
     skipped: int = 0
     rollbacks: int = 0
-    returned_to: int = -1  # the step of the state of the last rollback,
-    returns: int = 0  # and how often in a row it was this one
+    returned_to: int = -1  # step of the state that the last rollback restored,
+    returns: int = 0  # and how many consecutive rollbacks restored it
 
     def accepts(self, loss: float, grad_norm: float) -> bool:
         jumped = self.mean is not None and loss > self.mean + _JUMP

@@ -18,12 +18,12 @@ from ..tasks import get_task
 from .config import OptimConfig, SamplesConfig
 from .data import SAMPLED, Batch
 
-GUIDE = "A.guide."  # begins the names of a guide's parameters
+GUIDE = "A.guide."  # prefix of the names of a guide's parameters
 
-_FLOOR = 0.01  # "cosine" and the decay of "stable" end at this share of the peak
-_WARMUP_SHARE, _LEAST_WARMUP = 0.2, 150  # of the budget, and in steps
+_FLOOR = 0.01  # share of the peak at which "cosine" and the decay of "stable" end
+_WARMUP_SHARE, _LEAST_WARMUP = 0.2, 150  # maximum share of the budget, and minimum steps
 _PAPER_DECAY, _PAPER_DROP_STEP, _PAPER_DROP = 0.999, 70_000, 0.1
-_FAST_WIDTH = 16  # channels of a 1×1 convolution, above which it gets a smaller rate
+_FAST_WIDTH = 16  # number of channels above which a 1×1 convolution gets a smaller rate
 
 
 # --- losses ---------------------------------------------------------------------------------------
@@ -33,19 +33,19 @@ class Loss(NamedTuple):
     """Means over a batch or a part of it, as float64 scalars."""
 
     loss: Tensor  # to minimise
-    bits_per_dim: Tensor  # of log p(w|y) alone; of a loss in other units, that
-    cond_bits_per_dim: Tensor  # of log p(y), per dimension of y; 0 where there is none
-    image: Tensor  # the loss on images; 0 where there is none
+    bits_per_dim: Tensor  # of log p(w|y) alone; the loss itself if it has other units
+    cond_bits_per_dim: Tensor  # of log p(y), per dimension of y; 0 if it is not part of the loss
+    image: Tensor  # the loss on images; 0 if there is none
 
 
 Objective = Callable[[CAFlow, Batch], Loss]
-ImageLoss = Callable[[Tensor, Tensor], Tensor]  # of images in [-1, 1], (B, 3, H, W) to (B,)
-# The losses (B,) on samples for a target and a condition, with seeds (B,).
+ImageLoss = Callable[[Tensor, Tensor], Tensor]  # images in [-1, 1], (B, 3, H, W), to losses (B,)
+# Model, targets, conditions and seeds (B,) to the losses on samples, (B,).
 SampleLoss = Callable[[CAFlow, Tensor, Tensor, Tensor], Tensor]
 
 
 class LossModule(nn.Module):
-    """An objective as a module, because `DistributedDataParallel` supports only `forward`."""
+    """Wraps an objective in a module, because `DistributedDataParallel` supports only `forward`."""
 
     def __init__(self, model: CAFlow, objective: Objective) -> None:
         super().__init__()
@@ -58,9 +58,9 @@ class LossModule(nn.Module):
 def likelihood(
     cond_weight: float, samples: SampleLoss | None = None, weight: float = 0.0
 ) -> Objective:
-    """`-(log p(w|y) + λ log p(y)) / (dim(w) ln 2)`, with λ = `cond_weight`: the paper's loss.
+    """The paper's loss: `-(log p(w|y) + λ log p(y)) / (dim(w) ln 2)`, λ = `cond_weight`; bits/dim.
 
-    `weight` times a loss on samples is added, for some images of the batch.
+    If `samples` is given, `weight` times this loss is added, for some images of the batch.
     """
 
     def objective(model: CAFlow, batch: Batch) -> Loss:
@@ -72,8 +72,8 @@ def likelihood(
         some = batch.seeds >= 0
         if samples is not None and some.any():
             lost = samples(model, batch.target[some], batch.cond[some], batch.seeds[some])
-            # Over the images that a part of this size has on average: then the mean over parts is
-            # the batch's, however it is divided.
+            # Divide by the number of sampled images that a part of this size has on average, so
+            # that the mean over parts is that of the batch, however it is divided.
             image = to_float64(lost.sum() * SAMPLED / len(some))
             loss = loss + weight * image
         return Loss(loss, bits, bits_per_dim(cond_log_prob, batch.cond[0].numel()), image)
@@ -82,14 +82,14 @@ def likelihood(
 
 
 def sample_loss(images: ImageLoss, tau: float) -> SampleLoss:
-    """The losses of means of two antithetic samples, of whole w and of y + u' (B, C, H, W).
+    """A loss between w and the mean of two antithetic samples for y + u', both (B, C, H, W).
 
-    The two have latents z and -z at a temperature from U(0, `tau`), both from the image's seed:
-    what is odd in z cancels. Their mean, composed as the task does it, is compared with w. So the
-    middle of the samples, at the temperatures that are used, learns what images look like. Samples
-    of one input become more alike: the part of their spread that is even in z blurs the mean. With
-    `tau` 0 both images are the same, and one is computed. Gradients reach all parameters but R's
-    density.
+    The samples have latents z and -z, at a temperature drawn from U(0, `tau`); the image's seed
+    determines both. Terms odd in z cancel in their mean, which is composed with the condition as
+    the task does it, and compared with w. So the centre of the samples learns to look like an
+    image, at the temperatures in use. Samples of one input become more alike, because the part of
+    their spread that is even in z blurs the mean. With `tau` 0 only one sample is computed.
+    Gradients reach all trained parameters; the density of y under R is not part of the loss.
     """
 
     def losses(model: CAFlow, target: Tensor, cond: Tensor, seeds: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ def sample_loss(images: ImageLoss, tau: float) -> SampleLoss:
 
 
 def guide_loss(images: ImageLoss) -> Objective:
-    """The mean loss of the images that the guide predicts of y + u'."""
+    """The mean loss between w and the images that the guide predicts from y + u'."""
 
     def objective(model: CAFlow, batch: Batch) -> Loss:
         anchor = model.density.A
@@ -127,8 +127,8 @@ def guide_loss(images: ImageLoss) -> Objective:
 def image_loss(
     perceptual: ImageLoss | None = None, weight: float = 0.0, checkerboard_weight: float = 0.0
 ) -> ImageLoss:
-    """`mean |x - w| + weight d(x, w) + checkerboard_weight g(x)` of images x, w in [-1, 1], where d
-    is `perceptual` and g is `checkerboard`."""
+    """`mean |x - w| + weight d(x, w) + checkerboard_weight g(x)` for images x, w in [-1, 1], with d
+    = `perceptual` and g = `checkerboard`."""
 
     def loss(x: Tensor, w: Tensor) -> Tensor:
         found = (x - w).abs().flatten(1).mean(1)
@@ -144,15 +144,15 @@ def perceptual_distance(
 ) -> ImageLoss:
     """LPIPS (VGG16) of pairs of images in [-1, 1], differentiable: (B, 3, H, W) to (B,) float32.
 
-    It contains no AlexNet, which evaluates (`caflow evaluate --metric lpips`).
+    It does not use AlexNet, which is kept for evaluation (`caflow evaluate --metric lpips`).
 
     Args:
-        weights: Of the trunk (`load_perceptual`).
-        device, side: Of the images.
+        weights: File of the trunk (`load_perceptual`).
+        device, side: The device and side of the images.
         bf16: Compute the network in bfloat16.
 
     Raises:
-        CaflowError: (exit 2) the images are too small for VGG16. (exit 3) there is no trunk.
+        CaflowError: (exit 2) the images are too small for VGG16. (exit 3) the trunk is missing.
     """
     check_usage(
         side >= LEAST_SIDE,
@@ -170,8 +170,8 @@ def perceptual_distance(
 
 
 def checkerboard(x: Tensor) -> Tensor:
-    """Checkerboard artifacts of images (B, C, H, W): the root of `checkerboard_energy`, (B,)."""
-    found: Tensor = (checkerboard_energy(x)[0] + 1e-8).sqrt()  # at 0 it has no gradient
+    """The RMS of checkerboard artifacts in images (B, C, H, W), by `checkerboard_energy`: (B,)."""
+    found: Tensor = (checkerboard_energy(x)[0] + 1e-8).sqrt()  # sqrt has no gradient at 0
     return found
 
 
@@ -182,22 +182,22 @@ def learning_rate(optim: OptimConfig, step: int, progress: float, epoch: int) ->
     """The learning rate of a step: linear warm-up to `lr`, times the factor of `schedule`.
 
     The warm-up takes `warmup` steps. Under "cosine" it takes at most a fifth of the budget, so that
-    a short run has time left to train. But it takes at least 150 steps, unless `warmup` is smaller,
-    because weights that have hardly moved diverge at the full rate.
+    a short run has time left to train; but it takes at least 150 steps, unless `warmup` is less,
+    because weights close to their initial values diverge at the full rate.
 
         cosine   f + (1 - f) (1 + cos(π progress)) / 2         f = 0.01
         stable   1; from progress 1 - s on f + (1 - f) (1 - √((progress - 1 + s) / s)),
                                                                s = decay_share
-        paper    0.999^epoch, and times 0.1 from step 70,000 on
+        paper    0.999^epoch, times 0.1 from step 70,000 on
 
-    "stable" (Hägele et al. 2024) does not depend on the budget before its decay: a larger budget
-    changes no step that has been made, unless a guide trains first, for a share of the budget.
+    "stable" (Hägele et al. 2024) does not depend on the budget before its decay. So raising the
+    budget changes no step already made, unless a guide trains first, for a share of the budget.
 
-    The paper (appendix B) names PyTorch's StepLR with γ = 0.999 and a drop to a tenth "around 70K
-    iterations", once. We assume that γ is applied once per epoch. Applied at every step, it would
+    The paper (appendix B) states PyTorch's StepLR with γ = 0.999 and one drop to a tenth "around
+    70K iterations". We assume that γ is applied once per epoch: applied at every step, it would
     have ended training long before.
 
-    Steps count from 0; progress is the share of the budget that is spent, in images or in time.
+    `step` counts from 0; `progress` is the share of the budget spent, in images or in time.
     """
     warm = (step + 1) / max(1, optim.warmup)
     peak = optim.lr * min(1.0, warm)
@@ -217,19 +217,19 @@ def learning_rate(optim: OptimConfig, step: int, progress: float, epoch: int) ->
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of a run's budget in which some parameters learn from one loss."""
+    """A part of a run's budget in which a set of parameters trains on one loss."""
 
     name: str  # for notes: "guide (L1)", "flows"
-    objective: Objective  # the loss, and its
+    objective: Objective  # the loss
     optim: OptimConfig  # peak and schedule of the learning rate
-    begin: float  # shares of the run's budget, at which the phase begins
-    end: float  # and ends
-    # The guide is trained, alone. Otherwise everything else is: actnorms are set when the phase
-    # begins, and the model is validated during the phase.
+    begin: float  # share of the run's budget at which the phase begins
+    end: float  # share at which it ends
+    # Whether only the guide trains. If not, everything else trains: actnorms are initialised when
+    # the phase begins, and the model is validated during the phase.
     guide_alone: bool = False
     unit: str = "bits/dim"  # of the loss
-    samples: SampleLoss | None = None  # the loss on samples that is a part of it, if there is one,
-    weight: float = 0.0  # times this
+    samples: SampleLoss | None = None  # the loss on samples in `objective`, if there is one,
+    weight: float = 0.0  # and its weight
     fast_width: int = _FAST_WIDTH  # a C×C matrix gets min(1, this / C) of the rate; 0: all of it
 
     def rate(self, step: int, spent: float, epoch: int) -> float:
@@ -238,11 +238,11 @@ class Phase:
         )
 
     def share(self, name: str, parameter: Tensor) -> float:
-        """A parameter's share of the learning rate, by its name and value. 0: it does not learn.
+        """A parameter's share of the learning rate; 0 if the parameter is frozen in this phase.
 
         A step of Adam moves every entry of a C×C matrix by about the rate, and the matrix's effect
         on a pixel by up to C times the rate. Wide 1×1 convolutions would limit the rate for all
-        others, so their factors get `min(1, 16 / C)` of it, except in presets of the paper.
+        other parameters, so their factors get `min(1, 16 / C)` of it, except under "paper".
         """
         if self.guide_alone or name.startswith(GUIDE):
             return float(self.guide_alone and name.startswith(GUIDE))
@@ -257,18 +257,18 @@ def phases_of(
     samples: SamplesConfig,
     perceptual: Callable[[], ImageLoss] | None = None,
 ) -> list[Phase]:
-    """The phases that a config asks for, in order. `perceptual` loads LPIPS, if one needs it.
+    """The phases of a config, in order. `perceptual` loads LPIPS, if a phase needs it.
 
     A guide trains first and alone, with its own rate and schedule: on L1, then on L1 and LPIPS.
-    Then it is fixed, and everything else is trained by likelihood, at the end with a loss on
-    samples as well.
+    After that it is frozen, and everything else trains on the likelihood, with a loss on samples
+    added at the end.
     """
     guide_lpips = optim.guide_first > 0 and optim.guide_perceptual > 0
     sample_lpips = samples.share > 0 and samples.perceptual > 0
     distance = perceptual() if perceptual and (guide_lpips or sample_lpips) else None
     phases: list[Phase] = []
     if flow.guides:
-        # After the first cosine, half of its rate.
+        # The second cosine has half the peak rate of the first.
         first, second = (
             replace(optim, schedule="cosine", lr=lr)
             for lr in (optim.guide_first_lr, optim.guide_first_lr / 2)

@@ -1,6 +1,6 @@
-"""What a run trains, how it makes a step, and its states.
+"""The trainer: what a run trains, its steps, and its saved states.
 
-A state is safetensors and JSON in one folder, which is renamed into place.
+A state is a folder of safetensors and JSON files, which is renamed into place.
 """
 
 import contextlib
@@ -40,18 +40,18 @@ from .optim import (
 )
 from .phases import Loss, LossModule, Phase, perceptual_distance, phases_of
 
-_BETAS, _CLIP = (0.9, 0.99), 1.0  # of Adam, and of the gradient's norm
+_BETAS, _CLIP = (0.9, 0.99), 1.0  # of Adam, and the maximum gradient norm
 _RECORD = "state.json"
-_ROLLBACKS = 5  # to one and the same state; then training fails
+_ROLLBACKS = 5  # consecutive ones to the same state, after which training fails
 
 
 class Trainer:
-    """The state of a run: model, average, optimiser, guard, phases, progress.
+    """The state of a run: model, averaged weights, optimiser, guard, phases, progress.
 
-    A step is the same, up to rounding, however its batch is divided among processes and parts.
+    However a batch is divided among processes and parts, the step is the same up to rounding.
 
     Raises:
-        CaflowError: The batch cannot be divided, there is no compiler, or LPIPS cannot be had.
+        CaflowError: The batch cannot be divided, there is no compiler, or LPIPS is unavailable.
     """
 
     def __init__(self, model: CAFlow, accelerator: Accelerator, config: RunConfig) -> None:
@@ -75,7 +75,7 @@ class Trainer:
         )
         self.phases = phases_of(optim, model.config.flow, config.samples, perceptual)
         self.progress = Progress(phase=self._next_phase(-1))
-        # Of one type everywhere: weights of processes may not drift apart.
+        # The same dtype on all processes, or their weights would drift apart.
         net_type = devices.net_type(torch.float32, device, True, optim.bf16)
         [many] = sum_over_processes(accelerator, [float(net_type is torch.bfloat16)])
         groups = parameter_groups(model, self.phases, optim.method)
@@ -90,15 +90,15 @@ class Trainer:
 
     @torch.no_grad()
     def initialise(self, batch: Batch) -> None:
-        """Set actnorms that are not set yet, from the moments of the whole first batch.
+        """Initialise actnorms that are not initialised yet, from the moments of a whole batch.
 
-        This happens before the first step, so that the number of its parts makes no difference.
+        This happens before the first step, so that the number of parts makes no difference.
         """
         layers = (m for m in self.model.modules() if isinstance(m, ActNorm))
         if not all(layer.is_initialized for layer in layers):
             self.model(*map(self._place, batch[:3]))
         if self.config.optim.compile and not self._compiled:
-            # Only now: initialising would be a second set of graphs.
+            # Only now, because the initialisation would compile a second set of graphs.
             compile_steps(self.model)
             self._compiled = True
 
@@ -107,7 +107,7 @@ class Trainer:
         return self.phases[self.progress.phase]
 
     def _next_phase(self, number: int) -> int:
-        """The number of the next phase of non-zero length after this one, or of the last."""
+        """Index of the next phase of non-zero length after `number`, else of the last phase."""
         later = range(number + 1, len(self.phases))
         long = (n for n in later if self.phases[n].begin < self.phases[n].end)
         return next(long, len(self.phases) - 1)
@@ -118,8 +118,8 @@ class Trainer:
     def begin_next_phase(self, batch: Batch) -> None:
         """Begin the next phase, with its first batch.
 
-        Actnorms are set from the present activations, which the phase before has changed. The
-        averaged weights start anew, and losses of another kind are forgotten.
+        Actnorms that are not yet initialised get the moments of the current activations, which the
+        previous phase has changed. Averaged weights and running means of losses start anew.
         """
         self.progress.phase = self._next_phase(self.progress.phase)
         self.progress.phase_began_at = self.progress.step
@@ -132,12 +132,12 @@ class Trainer:
     def step(
         self, batch: Batch, lr: float, messages: Callable[[], Sequence[float]] = tuple
     ) -> StepFigures:
-        """Make one step on the loss of the present phase, with clipping, guard and averaging.
+        """Make one step on the loss of the current phase, with clipping, guard and averaging.
 
         Args:
-            batch: This process's share.
-            lr: The learning rate; parameters get their shares of it.
-            messages: Returns numbers that are summed over the processes in the same transfer.
+            batch: This process's share of the batch.
+            lr: The learning rate; each parameter gets its share of it.
+            messages: Returns numbers to sum over all processes, in the same reduction.
         """
         for group in self.rule.param_groups:
             group["lr"] = lr * group["shares"][self.progress.phase]
@@ -155,7 +155,7 @@ class Trainer:
                 (loss.loss / len(parts)).backward()
                 sums += devices.to_float64(torch.stack(loss).detach()) / len(parts)
         clipped = torch.nn.utils.clip_grad_norm_(self._parameters, _CLIP)
-        # One look at the device per step.
+        # One synchronisation with the device per step.
         *means, norm = torch.cat([sums, devices.to_float64(clipped)[None]]).tolist()
         shares = [mean / self.accelerator.num_processes for mean in means]
         summed = sum_over_processes(self.accelerator, [*shares, *messages()])
@@ -168,10 +168,10 @@ class Trainer:
         return StepFigures(total, bits, cond_bits, image, norm, taken, received)
 
     def _module(self) -> nn.Module:
-        """The objective of the present phase, prepared for device and processes.
+        """The objective of the current phase, prepared for device and processes.
 
-        Parameters that do not learn have `requires_grad` off. `DistributedDataParallel` waits for
-        the parameters that need a gradient when it is created, so each phase has its own module.
+        Frozen parameters have `requires_grad` off. `DistributedDataParallel` always waits for the
+        parameters that require a gradient at its creation, so each phase has its own module.
         """
         phase = self.phase
         if self._prepared is None or self._prepared[0] is not phase:
@@ -179,7 +179,7 @@ class Trainer:
                 parameter.requires_grad_(phase.share(name, parameter) > 0)
             if self._prepared is not None:
                 self._prepared = None
-                self.accelerator.free_memory()  # the buffers of the last phase's module
+                self.accelerator.free_memory()  # the buffers of the previous phase's module
             module = LossModule(self.model, phase.objective)
             self._prepared = phase, self.accelerator.prepare_model(module)
         return self._prepared[1]
@@ -192,11 +192,11 @@ class Trainer:
     # --- states -----------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write a state, `state/step-NNNNNNNN`, whole or not at all, while other processes wait.
+        """Write a state, `state/step-NNNNNNNN`, atomically, while the other processes wait.
 
-        It and the one before stay. The older one is one of those that are written every so many
-        steps or as a phase begins. So the state to which a run goes back does not depend on when it
-        was interrupted.
+        One older state is kept, if possible a regular one, which was written after every
+        `save_every` steps or at the beginning of a phase. So the state to which a run rolls back
+        does not depend on interruptions.
 
         Raises:
             CaflowError: The folder cannot be written to. Older states do not change.
@@ -224,7 +224,7 @@ class Trainer:
         }
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
-            for left in final.parent.glob(".step-*.tmp"):  # by a run that was killed
+            for left in final.parent.glob(".step-*.tmp"):  # leftovers of a killed run
                 shutil.rmtree(left, ignore_errors=True)
             temporary.mkdir()
             for name, tensors in files.items():
@@ -248,10 +248,10 @@ class Trainer:
                 _drop(state)
 
     def restore(self) -> list[str]:
-        """Restore the newest readable state. Returns a note if there is a newer one.
+        """Restore the newest readable state. Returns a note if a newer one is unreadable.
 
         Raises:
-            CaflowError: (exit 2) there is no state, or none fits.
+            CaflowError: (exit 2) there is no state, or none can be loaded.
         """
         failure: CaflowError | None = None
         for state in reversed(states_of(self.out)):
@@ -270,10 +270,10 @@ class Trainer:
         )
 
     def roll_back(self) -> bool:
-        """Restore the weights of the last state whose next loss was good; the steps go on.
+        """Restore the weights of the newest state that a good step followed; the step count stays.
 
-        States that interrupts have made do not count, nor do those of an earlier phase, whose
-        losses are of another kind. False if there is none, or after 5 returns without success.
+        States that were written at an interrupt do not count, nor do those of an earlier phase,
+        which had another loss. False if there is no such state, or after 5 rollbacks in vain.
         """
         guard, progress = self.guard, self.progress
         good = range(progress.phase_began_at, progress.step - guard.bad_in_a_row + 1)
@@ -290,10 +290,10 @@ class Trainer:
         return True
 
     def load(self, state: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Restore model, average and optimiser. Returns the fields of progress and of the guard.
+        """Restore model, averaged weights and optimiser; return the fields of progress and guard.
 
         Raises:
-            CaflowError: (exit 2) the state is damaged, or of another architecture.
+            CaflowError: (exit 2) the state is damaged, or has another architecture.
         """
         try:
             record: dict[str, Any] = json.loads((state / _RECORD).read_text(encoding="utf-8"))
@@ -308,7 +308,7 @@ class Trainer:
             for key, value in load_file(state / "optimizer.safetensors").items():
                 name, _, moment = key.rpartition(".")
                 parameter = parameters[name]
-                # The fused optimiser walks memory: moments must have their parameter's layout.
+                # The fused optimiser works on raw memory: moments need their parameter's layout.
                 own = torch.empty_like(parameter) if value.ndim else value.to(parameter.device)
                 self.rule.state[parameter][moment] = own.copy_(value)
             return progress, guard
@@ -343,5 +343,5 @@ def _step(state: Path) -> int:
 
 def _drop(state: Path) -> None:
     with contextlib.suppress(OSError):
-        (state / _RECORD).unlink()  # first: no remaining part is taken for a state
+        (state / _RECORD).unlink()  # first, so that what remains is not taken for a state
     shutil.rmtree(state, ignore_errors=True)

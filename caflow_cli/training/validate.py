@@ -23,21 +23,21 @@ from .log import EventLog, draw_curve, on_main_process, read_events, sum_over_pr
 from .phases import Phase
 
 _BATCH = 50
-_GRID_EVERY, _GRID_IMAGES, _GRID_CANDIDATES = 4, 6, 4  # of a sample grid; every so many validations
-_LEAST_OF_DOMAIN = 20  # images: of fewer, nearly every other image lies outside
+_GRID_EVERY, _GRID_IMAGES, _GRID_CANDIDATES = 4, 6, 4  # validations between grids; rows; columns
+_LEAST_OF_DOMAIN = 20  # images: with fewer, nearly every other image would count as far
 
 
 class Fit(NamedTuple):
-    """Mean bits/dim, all with fixed images, conditions and noise, and without flips."""
+    """Mean bits/dim with fixed images, conditions and noise, and without flips."""
 
     train: float
     val: float
-    image: float | None = None  # the loss on samples of validation, where there is one
-    loss: float = math.nan  # the bits/dim of validation, and that loss times its weight
+    image: float | None = None  # the validation loss on samples, if there is one
+    loss: float = math.nan  # validation bits/dim, plus the weighted loss on samples
 
 
 class Validation:
-    """At most `count` validation images and as many training images, chosen by `seed`."""
+    """At most `count` validation images and equally many training images, chosen by `seed`."""
 
     def __init__(self, train: Dataset, val: Dataset, count: int, seed: int) -> None:
         def choose(data: Dataset, count: int) -> tuple[Tensor, Tensor]:
@@ -56,7 +56,7 @@ class Validation:
         ]
         if phase.samples is not None:
             device, lost = accelerator.device, 0.0
-            # An image's seed is its place among them, so its samples are always the same.
+            # The seed is the image's index, so its samples are always the same.
             for w, y, seeds in _batches(accelerator, *self.val, torch.arange(len(self.val[0]))):
                 target, cond = w.to(device).float(), y.to(device) + 0.5
                 lost += float(phase.samples(model, target, cond, seeds).sum())
@@ -77,7 +77,7 @@ def _batches(accelerator: Accelerator, *of_images: Tensor) -> Iterator[tuple[Ten
 
 
 def validate(validation: Validation, model: CAFlow, phase: Phase, log: EventLog) -> Fit:
-    """Measure the averaged weights, and write the event, the models, the curve and, at intervals, a
+    """Measure the averaged weights; write the event, the models, the curve and, at intervals, a
     grid of samples."""
     progress = log.progress
     fit = validation.measure(model, log.accelerator, phase)
@@ -135,10 +135,10 @@ def _write(validation: Validation, model: CAFlow, log: EventLog, fit: Fit, bette
 def sample_grid(
     model: CAFlow, targets: Tensor, conditions: Tensor, tau: Tau, candidates: int, seed: int = 0
 ) -> np.ndarray:
-    """Sample a row for each image, condition | candidates by rank | truth: uint8 (H, W, 3).
+    """Draw a row per image, condition | candidates by rank | truth: uint8 (H, W, 3).
 
     Targets are uint8 (N, 3, H, W), conditions (N, C, H, W). Candidates are composed with the
-    condition, as in `restore`. Early in a run some may have diverged; they are shown too.
+    condition, as in `restore`. Diverged samples, common early in a run, are shown, too.
     """
     task, conds = get_task(model.config), conditions.permute(0, 2, 3, 1).numpy()
     requests = [Request.of_condition(task, cond) for cond in conds]
