@@ -8,11 +8,11 @@ __all__ = ["ASSETS", "EXAMPLES_DIR", "WEIGHTS_DIR", "example_path", "manifest_pa
 
 ASSETS = Path(__file__).parent
 EXAMPLES_DIR = ASSETS / "examples"
-WEIGHTS_DIR = ASSETS / "weights"  # absent in an installation without bundled models
+WEIGHTS_DIR = ASSETS / "weights"  # missing in an installation without bundled models
 
 
 def example_path(name: str) -> Path:
-    """The PNG file of the bundled example with that name, such as `face`.
+    """The path of the bundled example image (PNG) with that name, such as `face`.
 
     Raises:
         CaflowError: (exit 2) there is no such example; the hint lists the examples.
@@ -26,6 +26,6 @@ def example_path(name: str) -> Path:
 
 
 def manifest_path() -> Path:
-    """The manifest of models: inside the package in a wheel, at the top level in a checkout."""
+    """Path of the model manifest: inside the package in a wheel, at the top level of a checkout."""
     inside = ASSETS.parent / "weights_manifest.json"
     return inside if inside.exists() else ASSETS.parent.parent / inside.name

@@ -1,1 +1,1 @@
-"""Sets of images, or of pairs: folders, zips, manifests, and what `datasets` reads."""
+"""Data sets of images or pairs: folders, zips, manifests, and sources that `datasets` reads."""

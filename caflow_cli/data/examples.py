@@ -1,4 +1,4 @@
-"""The examples of a split: images, or pairs, decoded at each visit or kept in memory."""
+"""The examples of a split: images or pairs, decoded at each visit or kept in memory."""
 
 import io
 import os
@@ -17,8 +17,8 @@ from ..paths import is_folder
 from .files import MANIFESTS, is_remote, open_folder, open_manifest, open_remote, open_zip
 from .split import ImageFiles, Role, Split, check_there, choose
 
-_MOST_DAMAGED = 0.01  # share of a set
-_PEEK = 32  # pairs that are looked at to tell whether conditions are grey
+_MOST_DAMAGED = 0.01  # largest share of damaged files in a set
+_PEEK = 32  # pairs to look at to decide whether conditions are grey
 
 
 class DamagedError(CaflowError):
@@ -27,17 +27,17 @@ class DamagedError(CaflowError):
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """The examples of one split, in order of name."""
+    """The examples of one split, ordered by name."""
 
-    split: str  # its name; "all" for every image
-    seed: int | None  # that held out the examples of the split; None where the set states them
+    split: str  # name of the split; "all" for every image
+    seed: int | None  # seed that determined the split; None if the set has this split itself
     names: list[str]  # within the split
-    # Reads row i: uint8 (H, W, C), one image, or condition and target of a pair. Raises
+    # Reads row i: one image, uint8 (H, W, C), or condition and target of a pair. Raises
     # `DamagedError` for a file that cannot be decoded.
     read: Callable[[int], list[Pixels]]
-    total: int = 0  # examples in all splits
-    skipped: list[str] = field(default_factory=list)  # damaged ones, which `keep` has left out
-    in_memory: bool = False  # whether `keep` has decoded them
+    total: int = 0  # number of examples in all splits
+    skipped: list[str] = field(default_factory=list)  # damaged examples that `keep` has omitted
+    in_memory: bool = False  # whether `keep` has decoded them all
 
     def __len__(self) -> int:
         return len(self.names)
@@ -45,12 +45,12 @@ class Examples:
 
 @contextmanager
 def open_files(data: str | Path, role: Role = "images") -> Iterator[ImageFiles]:
-    """Open a set of images of any kind: a folder, a zip, a manifest, or what `datasets` reads.
+    """Open a data set of any kind: a folder, a zip, a manifest, or a source that `datasets` reads.
 
-    Of a set with columns those of the role are taken; folders and zips are taken as they are.
+    If the set has columns, `role` selects those that are read; it does not affect folders and zips.
 
     Raises:
-        CaflowError: (exit 2) there is nothing, or nothing that can be read.
+        CaflowError: (exit 2) the set does not exist or cannot be read.
     """
     check_there(data)
     path = Path(data)
@@ -77,24 +77,24 @@ def open_split(
     channels: Sequence[int] = (3, 3),
     least: int = 0,
 ) -> Iterator[Examples]:
-    """Open a split of a set. Its examples are decoded as they are read.
+    """Open a split of a data set. Examples are decoded when they are read.
 
-    If `val/` or `test/` is missing, 2 % of `train/`, or of all examples, is held out for it: at
-    least one. Only the names and `seed` decide which examples are held out.
+    If `val/` or `test/` is missing, 2 % of `train/`, or of all examples, but at least one, is held
+    out for it. Only the names and `seed` decide which examples are held out.
 
     Args:
-        data: A set of images, as `open_files` opens it.
-        split: None: `test/` if there is one, else every image.
-        size: Side of the images in pixels: an image of another shape is cropped to its largest
-            central square and resized (Pillow LANCZOS). None leaves them as they are.
-        role: What is read; pairs have conditions in `A/` and targets in `B/`.
-        seed: Chooses what is held out.
-        channels: Of each image of an example, 3 (RGB) or 1 (grey), if they are resized.
-        least: Smallest side that an image may have; the images of a pair must then have one size.
+        data: A data set that `open_files` can open.
+        split: The split. Default: `test/` if there is one, else every image.
+        size: Side of the images in pixels. Images of another shape are cropped to their largest
+            central square and resized (Pillow LANCZOS). None leaves them unchanged.
+        role: What to read; pairs have conditions in `A/` and targets in `B/`.
+        seed: Determines which examples are held out.
+        channels: 3 (RGB) or 1 (grey) for each image of an example; used only with `size`.
+        least: Minimum side of an image; if it is given, the images of a pair must have one size.
 
     Raises:
-        CaflowError: On entering or from `Examples.read`: there are no images, too few to divide, or
-            an image is smaller than `size` or `least`, or lacks its partner.
+        CaflowError: On entering, or from `Examples.read`: there are no images, or too few to split;
+            or an image is smaller than `size` or `least`, or has no partner.
     """
     paired = role == "pairs"
     with open_files(data, role) as files:
@@ -128,8 +128,8 @@ def open_split(
 def keep(examples: Examples, most: float, data: str) -> Examples:
     """Decode all examples and keep them in memory, if they take at most `most` bytes.
 
-    Of a larger set every example is decoded at each visit; in the place of a damaged one the next
-    is read.
+    In a larger set, every example is decoded at each visit, and a damaged one is replaced by the
+    next.
 
     Raises:
         CaflowError: More than 1 % of all data is damaged.
@@ -153,7 +153,7 @@ def keep(examples: Examples, most: float, data: str) -> Examples:
     kept, skipped = dict[str, list[Pixels]](), list[str]()
     taken, threads = 0, min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
-        # Few at a time: photographs of a camera take 36 MB each.
+        # A few at a time: a camera's photographs take 36 MB each.
         for first in range(0, len(examples), 4 * threads):
             rows = range(first, min(first + 4 * threads, len(examples)))
             for row, images in zip(rows, pool.map(load, rows), strict=True):
@@ -170,7 +170,7 @@ def keep(examples: Examples, most: float, data: str) -> Examples:
 
 
 def check_damaged(skipped: list[str], examples: Examples, data: str) -> None:
-    """CaflowError if every example of a split is damaged, or more than 1 % of all data."""
+    """Raise CaflowError if all examples of a split, or more than 1 % of all data, are damaged."""
     if len(skipped) > _MOST_DAMAGED * examples.total or len(skipped) == len(examples):
         raise CaflowError(
             f"{len(skipped)} of {len(examples)} images in {data!r} are damaged, "
@@ -180,9 +180,9 @@ def check_damaged(skipped: list[str], examples: Examples, data: str) -> None:
 
 
 def condition_channels(data: str | Path) -> int:
-    """The number of channels for a paired set's conditions: 1 if the ones looked at are grey.
+    """The number of channels of a paired set's conditions: 1 if they are grey, else 3.
 
-    They are spread evenly over the training pairs.
+    A sample of conditions is inspected, spread evenly over the training pairs.
     """
     with open_split(data, "train", role="pairs") as pairs:
         pairs, count = keep(pairs, 0, str(data)), min(_PEEK, len(pairs))
@@ -195,7 +195,7 @@ def check_one_size(
     name: str,
     hint: str = "give both images of a pair the same size",
 ) -> None:
-    """Refuse a pair whose images' heights and widths differ: CaflowError that names it."""
+    """Raise CaflowError, naming the pair, if its images have different heights or widths."""
     if len(set(sizes)) > 1:
         found = " and ".join(f"{width}x{height}" for height, width in sizes)
         raise CaflowError(f"the images of the pair {name!r} are {found}", hint)
@@ -210,7 +210,7 @@ def _decode(files: ImageFiles, members: tuple[str, ...]) -> list[Pixels]:
             raise DamagedError(error.message, error.hint) from error
     (height, width), *others = [image.shape[:2] for image in images]
     for h, w in others:
-        # More than a pixel apart: a crop would shift one of them.
+        # Aspects that differ by more than a pixel: a crop would shift one image against the other.
         if abs(h * width - w * height) > max(h, w, height, width):
             raise CaflowError(
                 f"{members[0]!r} is {width}x{height}, {members[1]!r} {w}x{h}",

@@ -1,4 +1,4 @@
-"""Sets of images: folders, zips, manifests (CSV, JSON lines), and what `datasets` reads."""
+"""Files of data sets: folders, zips, manifests (CSV, JSON lines), and what `datasets` reads."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ from ..images import MAX_BYTES, SUFFIXES
 from .split import ImageFiles, Role, Split, leads_out
 
 MANIFESTS = (".csv", ".jsonl")
-# Names under which a set may have its columns, the usual one first.
+# Accepted names of columns, the preferred one first.
 _COLUMNS = {
     "image": ("image", "target", "output", "edited_image", "file_name", "img", "photo", "b", "hr"),
     "condition": ("condition", "conditioning_image", "input", "input_image", "source", "a", "lr"),
@@ -29,11 +29,11 @@ _SPLITS: dict[str, Split] = {
 }
 _HUB = "hf://"
 _BUILDERS = {".parquet": "parquet", ".tar": "webdataset"}
-_SAVED = ("dataset_dict.json", "state.json")  # of `save_to_disk`
+_SAVED = ("dataset_dict.json", "state.json")  # files of `save_to_disk`
 
 
 def open_folder(path: Path) -> ImageFiles:
-    """Open a folder, with its subfolders, without hidden files."""
+    """Open a folder with its subfolders, ignoring hidden files."""
     return ImageFiles(str(path), _walk(path, _is_image), lambda member: _read_file(path / member))
 
 
@@ -41,7 +41,7 @@ def _walk(root: Path, wanted: Callable[[str], bool]) -> list[str]:
     found, seen = list[str](), set[str]()
     for folder, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        if real in seen:  # a link has led here
+        if real in seen:  # reached again through a link
             folders.clear()
             continue
         seen.add(real)
@@ -58,15 +58,15 @@ def _is_image(member: str) -> bool:
 
 @contextmanager
 def open_zip(path: Path) -> Iterator[ImageFiles]:
-    """Open a zip, which is read in memory.
+    """Open a zip, whose members are unpacked in memory.
 
     Raises:
-        CaflowError: (exit 2) it is none, is encrypted or compressed in a rare way, or has a member
-            whose path leads out of it.
+        CaflowError: (exit 2) it is not a zip, is encrypted or has an unusual compression, or has a
+            member whose path leads out of it.
     """
     try:
         archive = zipfile.ZipFile(path)
-    except Exception as error:  # a broken file leads it to errors of any kind
+    except Exception as error:  # a broken file may cause errors of any kind
         raise usage_error(
             f"{str(path)!r} is neither a folder nor a readable zip",
             "--data FOLDER or --data FILE.zip",
@@ -78,8 +78,8 @@ def open_zip(path: Path) -> Iterator[ImageFiles]:
             if _is_image(entry.filename) and not entry.is_dir()
         }
         for name, entry in entries.items():
-            # Results are written under the names of their inputs, and `zipfile` unpacks other kinds
-            # all at once, perhaps a kilobyte to a gigabyte.
+            # Results get the names of their inputs, hence no paths that lead out. `zipfile` unpacks
+            # other compressions all at once, possibly from a kilobyte to a gigabyte.
             check_usage(
                 not leads_out(name)
                 and entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -92,7 +92,7 @@ def open_zip(path: Path) -> Iterator[ImageFiles]:
 
 
 def _read_file(path: Path) -> bytes:
-    """Read a file, but of one that is too large for an image a byte too many: decoding refuses."""
+    """Read a file, up to one byte above the limit for images, which decoding then rejects."""
     with path.open("rb") as file:
         return file.read(MAX_BYTES + 1)
 
@@ -105,7 +105,7 @@ def _unpack(archive: zipfile.ZipFile, name: str) -> bytes:
             f"{name!r} has more than {MAX_BYTES >> 20} MiB", "crop or shrink the image first"
         )
     with archive.open(info) as file:
-        # `read()` would unpack everything, whatever the directory states.
+        # `read()` would unpack everything, even beyond the size in the zip's directory.
         return b"".join(iter(lambda: file.read(info.file_size + 1), b""))
 
 
@@ -113,19 +113,19 @@ def _unpack(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def open_manifest(path: Path, role: Role) -> ImageFiles:
-    """Open a manifest: `image`, `condition` and `mask` are paths relative to its folder.
+    """Open a manifest, whose columns `image`, `condition` and `mask` are paths relative to it.
 
-    A CSV file has a header; a line of JSON is an object. A column `split` states train, val or
-    test for every row; without it, examples are held out as from a folder.
+    A CSV file has a header; each line of a JSON lines file is an object. A column `split` assigns
+    train, val or test to every row; without it, examples are held out as from a folder.
 
     Raises:
-        CaflowError: (exit 2) the manifest or a line of it cannot be read, a column is missing, or
-            only some rows state a split.
+        CaflowError: (exit 2) the manifest or one of its lines cannot be read, a column is missing,
+            or only some rows have a split.
     """
     rows = _read(path)
     paths = dict.fromkeys(k for row in rows for k in row if k != "split" and _is_image(row[k]))
     columns = _choose_columns({name: name for name in paths}, role, str(path))
-    # A row may lack what is wanted here: a mask, say.
+    # Rows may lack what is needed here, such as a mask.
     kept = [row for row in rows if all(row.get(column) for column in columns)]
     splits = [_split_of(row.get("split", "")) for row in kept]
     if None in splits and set(splits) != {None}:
@@ -145,12 +145,12 @@ def open_manifest(path: Path, role: Role) -> ImageFiles:
 
 
 def _choose_columns(known: dict[str, str], role: Role, where: str) -> tuple[str, ...]:
-    """Choose the columns of a role: (image,), (condition, image) or (mask,).
+    """Choose the columns for a role: (image,), (condition, image) or (mask,).
 
-    `known` are the columns that hold images, by the names that they go by.
+    `known` are the columns with images, by the names under which they are looked up.
 
     Raises:
-        CaflowError: (exit 2) none has a known name, and there are several.
+        CaflowError: (exit 2) no column has an accepted name, and there is no single candidate.
     """
     lower = {name.lower(): column for name, column in reversed(known.items())}
     names = {kind: [lower[n] for n in _COLUMNS[kind] if n in lower] for kind in _COLUMNS}
@@ -171,12 +171,12 @@ def _choose_columns(known: dict[str, str], role: Role, where: str) -> tuple[str,
 def _lay_out(
     rows: Iterable[tuple[str | None, str]], columns: Sequence[str]
 ) -> dict[str, tuple[int, str]]:
-    """Name every image of every row as in a folder: its row and column, by member.
+    """Give every image a member name as in a folder; return its row and column by that name.
 
     Args:
-        rows: The split of each row, if it has one, and its name. A name that leads out of its
-            folder, or that another row has apart from the suffix, gets the row's number.
-        columns: As of `_choose_columns`; two are a pair, in `A/` and `B/`.
+        rows: The split (if any) and name of each row. A name that leads out of its folder, or that
+            differs from another row's at most in its suffix, is prefixed with the row's number.
+        columns: From `_choose_columns`; two columns are a pair, in `A/` and `B/`.
     """
     sides = ("A/", "B/") if len(columns) == 2 else ("",)
     found, taken = dict[str, tuple[int, str]](), set[str]()
@@ -192,14 +192,14 @@ def _lay_out(
 
 
 def _split_of(name: str) -> Split | None:
-    """The split that a name states: of a split, or of a file such as `data/train-00000.parquet`."""
+    """The split in the name of a split, or of a file such as `data/train-00000.parquet`."""
     *folders, last = PurePosixPath(name.lower()).parts or ("",)
     first = re.split(r"[^a-z]", last, maxsplit=1)[0]
     return next((_SPLITS[w] for w in (first, *reversed(folders)) if w in _SPLITS), None)
 
 
 def _checked(row: dict[str, str]) -> dict[str, str]:
-    """A row whose paths a file system can have; else ValueError, for lone surrogates too."""
+    """Return the row; ValueError if a path has characters that file systems cannot have."""
     if b"\0" in "".join(row.values()).encode():
         raise ValueError("a NUL character is in no path")
     return row
@@ -238,7 +238,7 @@ def _read(path: Path) -> list[dict[str, str]]:
 
 
 def is_remote(data: str) -> bool:
-    """Whether `datasets` reads it: `hf://owner/name`, a Parquet file or tar, or a folder of any."""
+    """Whether `datasets` reads it: `hf://owner/name`, Parquet or tar, or a folder of such files."""
     if data.startswith(_HUB) or PurePosixPath(data).suffix.lower() in _BUILDERS:
         return True
     path, endings = Path(data), tuple(_BUILDERS)
@@ -247,12 +247,12 @@ def is_remote(data: str) -> bool:
 
 
 def open_remote(data: str, role: Role) -> ImageFiles:
-    """Open a set by `datasets`, which keeps it in its cache.
+    """Open a data set through `datasets`, which caches it.
 
-    Its splits are used if their names, or those of files, state train, validation or test.
+    Its splits are used if their names, or those of files, are train, validation or test.
 
     Raises:
-        CaflowError: (exit 2) `datasets` is not installed, there is no such set, or no column holds
+        CaflowError: (exit 2) `datasets` is not installed, there is no such set, or no column has
             images. (exit 3) the Hub cannot be reached.
     """
     try:
@@ -287,7 +287,7 @@ def open_remote(data: str, role: Role) -> ImageFiles:
         value = table[row][column]
         if value is None:
             raise CaflowError("a row has no image", "remove it, or up to 1 % is skipped")
-        data: bytes | None = value["bytes"]  # or the row names a file
+        data: bytes | None = value["bytes"]  # None if the row names a file
         return data if data is not None else _read_file(Path(value["path"]))
 
     return ImageFiles(data, list(layout), load)
@@ -317,7 +317,7 @@ def _load(data: str) -> dict[Split | None, Any]:
 
 
 def _name(column: str) -> str:
-    """The name of a column: in WebDataset `condition.png` is `condition`, and `png` is `image`."""
+    """A column's lookup name: in WebDataset, `condition` for `condition.png`, `image` for `png`."""
     stem, _, suffix = column.rpartition(".")
     return (stem or "image") if f".{suffix.lower()}" in SUFFIXES else column
 

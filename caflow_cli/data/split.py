@@ -1,4 +1,4 @@
-"""The images of a set, whatever holds them, and which of them belong to a split."""
+"""The images of a data set, from any kind of storage, and which of them belong to a split."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -11,28 +11,28 @@ from ..errors import CaflowError, check_usage
 from ..paths import exists
 
 Split = Literal["train", "val", "test"]
-Role = Literal["images", "pairs", "masks"]  # what is read from a set
+Role = Literal["images", "pairs", "masks"]  # what to read from a set
 
 _SPLITS = ("train", "val", "test")
-_HELD_OUT = 50  # one example in so many goes to val, and as many to test
-_SIDES = ("A/", "B/")  # of a pair: condition and target
+_HELD_OUT = 50  # one example in 50 is held out for val, and one in 50 for test
+_SIDES = ("A/", "B/")  # condition and target of a pair
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """The images of a set, named with forward slashes as in a folder."""
+    """The images of a set, by relative path with forward slashes, as in a folder."""
 
-    where: str  # what holds them, as typed
+    where: str  # the set, as typed
     members: list[str]
     load: Callable[[str], bytes]
 
     def read(self, member: str) -> bytes:
-        """The file of an image. CaflowError if it cannot be read."""
+        """Read the bytes of an image file; CaflowError if that fails."""
         try:
             return self.load(member)
         except CaflowError:
             raise
-        except Exception as error:  # a broken zip leads its reader to errors of any kind
+        except Exception as error:  # a broken zip may cause errors of any kind
             reason = " ".join(str(getattr(error, "strerror", None) or error).split())
             raise CaflowError(
                 f"{member!r} cannot be read: {reason or type(error).__name__}",
@@ -41,10 +41,10 @@ class ImageFiles:
 
 
 def check_there(data: str | Path) -> None:
-    """Refuse data that does not exist, before anything heavy is imported.
+    """Reject data that does not exist, before heavy imports.
 
     Raises:
-        CaflowError: (exit 2) there is no file or folder, and it is no `hf://owner/name`.
+        CaflowError: (exit 2) there is no such file or folder, and it is not `hf://owner/name`.
     """
     check_usage(
         str(data).startswith("hf://") or exists(data),
@@ -55,7 +55,7 @@ def check_there(data: str | Path) -> None:
 
 @contextmanager
 def of_masks(option: str = "--set masks=") -> Iterator[None]:
-    """State in errors about data that they concern the masks, which `option` names."""
+    """Context in which errors about data say that they concern the masks, given by `option`."""
     try:
         yield
     except CaflowError as error:
@@ -66,21 +66,21 @@ def of_masks(option: str = "--set masks=") -> Iterator[None]:
 def choose(
     files: ImageFiles, split: Split | None, seed: int, *, paired: bool = False
 ) -> tuple[str, dict[str, tuple[str, ...]], bool]:
-    """Choose the examples of a split: its name, their members by name, and if `seed` decides.
+    """Choose the examples of a split; return its name, members by name, and if `seed` decided.
 
-    None is `test/` if there is one, else "all": every image, or every pair. An example's members
-    are an image, or condition and target, whose name is without A/ or B/ and suffix.
+    The split None is `test/` if there is one, else "all": every image, or every pair. The members
+    of an example are an image, or condition and target; a pair's name has no A/ or B/, nor suffix.
 
-    Folders `train/`, `val/` and `test/` are used as they are. A missing split is held out of
-    `train/`, or of all images, by name and `seed`. Pairs lie in `A/` and `B/` within a split, or at
-    the top of the set, and match by path without suffix.
+    Folders `train/`, `val/` and `test/` are used as they are. A missing split is held out from
+    `train/`, or from all images, by name and `seed`. Pairs are in `A/` and `B/` within a split, or
+    at the top of the set, and match by path without suffix.
 
     Raises:
-        CaflowError: The split has no images, there are too few to divide, or an image lacks its
+        CaflowError: The split has no images, there are too few to split, or an image has no
             partner.
     """
     where = repr(files.where)
-    # The members of each split, by their names within it; "" is the top of the set.
+    # The members of each split, by name within the split; "" is the top of the set.
     groups: dict[str, dict[str, str]] = {}
     names = _unwrap(files.members, (*_SPLITS, *_SIDES) if paired else _SPLITS)
     for name, member in zip(names, files.members, strict=True):
@@ -98,7 +98,7 @@ def choose(
         return _pair(named, folder, where) if paired else {n: (m,) for n, m in named.items()}
 
     if part == "all":
-        # Of a paired set with splits, what lies at its top outside of A/ and B/ is no pair.
+        # In a paired set with splits, other images at the top, outside A/ and B/, are not pairs.
         if paired and splits and not any(n.startswith(_SIDES) for n in groups.get("", ())):
             groups.pop("", None)
         found = {
@@ -122,8 +122,8 @@ def choose(
             f"{where} has {len(pool)} {what} to split into train and {' and '.join(missing)}",
             f"give at least {len(missing) + 1}",
         )
-    # By digest: a permutation that no library's generator can change, and that barely changes when
-    # images are added.
+    # By digest: a permutation that does not depend on any library's generator, and hardly changes
+    # when images are added.
     order = sorted(pool, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
     count = max(1, len(pool) // _HELD_OUT)
     parts = {name: order[i * count : (i + 1) * count] for i, name in enumerate(missing)}

@@ -1,6 +1,6 @@
-"""Evaluation: of images against the truth, of sets against sets, and of models on data.
+"""Evaluation of images against the truth, of sets against sets, and of models on data.
 
-Importing this package imports no torch: the command line describes metrics without it.
+Importing this package imports no torch, so that the command line can describe metrics without it.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The temperature that a trained model samples at by default, chosen on validation images."""
+"""Choose the default temperature of a trained model on validation images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +14,22 @@ from .protocols import BASELINES
 from .run import Progress, evaluate
 from .settings import Settings
 
-_ROOM = 0.10  # by how much the RMSE may be above the least one
+_ROOM = 0.10  # how much the RMSE may exceed the lowest one, relative to it
 RULE = f"the lowest lpips whose rmse is at most {_ROOM:.0%} above the least one"
 
 _NUMBERS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-# From the finest scale to the coarsest, in equal steps.
+# Shapes from one value at the finest scale to another at the coarsest, in equal steps.
 _SLOPES = ((0.9, 0.5), (0.9, 0.7), (1.0, 0.6), (1.0, 0.8), (0.7, 0.9))
-# Of z_i^i for i > 0, and of all others.
+# Shapes with one value for z_i^i, i > 0, and another for all other latents.
 _OWN_AND_REST = ((0.9, 0.5), (0.9, 0.7), (1.0, 0.7))
 
 
 def temperatures(flow: FlowConfig) -> list[Temperature]:
-    """The temperatures among which one is chosen, for a model of that architecture.
+    """The temperatures to choose from, for a model of that architecture.
 
-    They are the numbers 0.5, 0.6, ..., 1; shapes that go from one value at the finest scale to
-    another at the coarsest in equal steps; and shapes of one value for z_i^i, i > 0, and another
-    for the rest. A model of one scale has no shapes; those of the last kind need three, and F_i of
+    They are the numbers 0.5, 0.6, ..., 1; shapes from one value at the finest scale to another at
+    the coarsest, in equal steps; and shapes with one value for z_i^i, i > 0, and another for the
+    rest. Models with one scale have no shapes; the last kind needs three scales, and an F_i with
     several latents.
     """
     scales = flow.latent_scales
@@ -48,17 +48,17 @@ def temperatures(flow: FlowConfig) -> list[Temperature]:
 
 @dataclass(frozen=True)
 class Choice:
-    """A temperature, and how single samples at it compare with the truth and with the baseline."""
+    """A temperature, and how single samples at it compare with the truth and the baseline."""
 
     tau: Temperature
-    images: int  # that were measured
-    rmse: float | None  # in levels, mean over images; None: no sample was valid
-    lpips: float | None  # None: not measured, and tau is the model's own
-    baseline: str  # its name
-    baseline_rmse: float | None  # None: no baseline, as of a single pair
+    images: int  # how many were measured
+    rmse: float | None  # in levels, mean over images; None: no valid samples
+    lpips: float | None  # None: not measured, so tau is the model's own
+    baseline: str  # name of the baseline
+    baseline_rmse: float | None  # None: no baseline, as for a single pair
 
     def as_json(self) -> dict[str, Any]:
-        """The record of the choice, for a model's file."""
+        """The record of the choice for the model's file."""
         return {
             "rule": RULE,
             "tau": self.tau.as_json(),
@@ -81,21 +81,21 @@ def choose_temperature(
 
         argmin LPIPS(τ)  over  RMSE(τ) <= 1.1 min RMSE
 
-    A sample is farther from the truth than a mean is: by a factor of √2 for exact samples. The
-    bound says how much of that may be spent on sharpness. A temperature at which samples of some
-    images diverged does not count. Without LPIPS's network, and for images that are too small for
-    it, the temperature stays the model's own, and only RMSE is measured. The inputs of a model that
-    learned degraded ones (`task.degrade`) are degraded as in training, each image always likewise.
+    A sample has a larger RMSE than the mean: by a factor of √2 if samples are exact. The bound
+    limits how much of that is traded for sharpness. Temperatures at which samples of an image
+    diverged are excluded. Without LPIPS's network, or if images are too small for it, only RMSE
+    is measured, and the model keeps its temperature. If the model was trained on degraded inputs
+    (`task.degrade`), inputs are degraded in the same way, deterministically for each image.
 
     Args:
         model: Any model.
-        data: What it was trained on: `val/`, or what the seed of its training holds out.
-        limit: How many images, the first ones.
-        weights: Of LPIPS.
+        data: Its training data; `val/` is used, or what the training seed holds out.
+        limit: How many images to use; the first ones are taken.
+        weights: The networks of metrics; only LPIPS is used.
         progress: Called after each image.
 
     Raises:
-        CaflowError: The data or named weights cannot be used.
+        CaflowError: The data or the given weights cannot be used.
     """
     metrics: tuple[str, ...] = ("rmse",)
     weights = weights or Weights()

@@ -1,4 +1,4 @@
-"""Images against images: two sets, or the outputs that JSON lines name and a set of truths."""
+"""Compare images with images: two sets, or outputs named in JSON lines with a set of truths."""
 
 import io
 import json
@@ -35,28 +35,28 @@ def compare(
     weights: Weights = _DEFAULT,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Measure a set of images against another.
+    """Measure a set of images against a reference set.
 
-    A set is a folder, a zip or one image. Images are paired by path without suffix and without the
-    ending that our commands add. Where several belong to one truth, its value is their mean. Two
-    single images are paired whatever their names.
+    A set is a folder, a zip or one image. Images are paired by path, without the suffix and the
+    ending that our commands add. If several images belong to one truth, its value is their mean.
+    Two single images are paired whatever their names.
 
-    JSON lines of a restoring command stand for the outputs that they name, which belong to the true
-    image with the input's name, whatever its suffix and folder.
+    JSON lines of a restoring command stand for the outputs that they name; each belongs to the true
+    image with the name of its input, whatever the suffix and folder.
 
     Args:
-        generated: A set, or such lines.
+        generated: A set, or JSON lines.
         reference: A set.
-        metrics: Those of `METRICS` that need pairs or sets. Default: rmse, and lpips, which is left
-            out, with a note, if its network cannot be had.
-        recursive: Take the images in the folders of folders, too.
-        weights: Of LPIPS, FID and KID.
+        metrics: Names of `METRICS` that need pairs or sets. Default: rmse and lpips; the latter is
+            omitted, with a note, if its network is not available.
+        recursive: Include the images in subfolders.
+        weights: The networks of LPIPS, FID and KID.
         progress: Called for each image.
 
     Raises:
-        CaflowError: There is nothing to compare, images lack their pair, sizes of a pair differ, a
-            line is not of a restoring command, or weights are missing. Single images that fail
-            are in `failed`.
+        CaflowError: There is nothing to compare, images have no partner, the sizes of a pair
+            differ, a line is not from a restoring command, or weights are missing. Single images
+            that fail are listed in `failed` instead.
     """
     chosen, notes = choose_metrics(metrics, _COMPARED), list[str]()
     failed: dict[str, CaflowError] = {}
@@ -124,7 +124,7 @@ def compare(
                     except CaflowError as error:
                         if error.exit_code != EXIT_FAILED:
                             raise
-                        failed |= {} if pairs else {name: error}  # known as a member of a pair
+                        failed |= {} if pairs else {name: error}  # pairs report it themselves
                 features.append(joined(found))
             distance, result.extra = distances(sets, extractor, *features)
             result.values |= distance
@@ -145,7 +145,7 @@ def compare(
 
 
 def _open(stack: ExitStack, path: Path, recursive: bool, note: Callable[[str], object]) -> _Set:
-    """Open the images at a path; nothing is decoded yet."""
+    """Open the images at a path, without decoding them."""
     if is_file(path) and path.suffix.lower() in SUFFIXES:
         return {path.stem: partial(read_image, path)}
     files = stack.enter_context(open_files(path))
@@ -169,10 +169,10 @@ def _open(stack: ExitStack, path: Path, recursive: bool, note: Callable[[str], o
 
 
 def _matched(made: _Set, true: _Set, where_made: str, where_true: str) -> dict[str, list[str]]:
-    """The images of `made` that belong to each image of `true`, by name.
+    """For each image of `true`, by name, the images of `made` that belong to it.
 
-    A name belongs to its like, or to that of which a command made it: `sub/x_superres_01` belongs
-    to `sub/x`. Two single images belong together, whatever their names.
+    A name belongs to the same name, or to that of the input that a command made it from:
+    `sub/x_superres_01` belongs to `sub/x`. Two single images are paired whatever their names.
     """
     if len(made) == len(true) == 1:
         return {name: list(made) for name in true}
@@ -203,7 +203,7 @@ def _matched(made: _Set, true: _Set, where_made: str, where_true: str) -> dict[s
 
 
 def _outputs(lines: Iterable[str], failed: dict[str, CaflowError]) -> dict[str, list[str]]:
-    """The outputs of each input in JSON lines. Inputs without one go to `failed`."""
+    """The outputs of each input in JSON lines. Inputs without outputs are added to `failed`."""
     command = "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR"
     outputs: dict[str, list[str]] = {}
     for number, line in enumerate(lines, 1):
@@ -229,7 +229,7 @@ def _outputs(lines: Iterable[str], failed: dict[str, CaflowError]) -> dict[str, 
 def _of_inputs(
     outputs: dict[str, list[str]], true: _Set, where: str, failed: dict[str, CaflowError]
 ) -> dict[str, list[str]]:
-    """The outputs that belong to each image of `true`, by the name of the input alone."""
+    """For each image of `true`, the outputs that belong to it, by the input's file name only."""
     names = {PurePosixPath(name).name: name for name in true}
     check_usage(
         len(names) == len(true),

@@ -1,4 +1,4 @@
-"""Inputs derived from true images, baselines, and metrics that need the input."""
+"""Derive inputs from true images; baselines; and metrics that need the input."""
 
 import contextlib
 import hashlib
@@ -30,20 +30,20 @@ from ..tasks import (
 )
 from .metrics.pairs import psnr
 
-_FILLS = {"telea": "INPAINT_TELEA", "navier-stokes": "INPAINT_NS"}  # of `cv2.inpaint`
-_RADIUS = 3  # pixels around each that a fill reads, as in OpenCV's own examples
+_FILLS = {"telea": "INPAINT_TELEA", "navier-stokes": "INPAINT_NS"}  # methods of `cv2.inpaint`
+_RADIUS = 3  # radius in pixels of `cv2.inpaint`, as in OpenCV's own examples
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
     """An input for a task, with its true result."""
 
-    index: int  # r: candidate k draws from seed S + 1,000,003 r + k
+    index: int  # r: candidate k has seed S + 1,000,003 r + k
     name: str
-    input: Pixels  # what a user would have
+    input: Pixels  # what a user would give
     truth: Pixels
     mask: Pixels | None = None
-    other: Pixels | None = None  # of a paired task: a real image that belongs to another input
+    other: Pixels | None = None  # paired: the true image of another input
 
     @property
     def hole(self) -> npt.NDArray[np.bool_] | None:
@@ -59,16 +59,16 @@ def make_example(
     seed: int = 0,
     inputs: str = "clean",
 ) -> Example:
-    """Derive the example of an image of a set, whatever others of it are measured.
+    """Derive an example from image `index` of a set, independently of which others are measured.
 
-    For superres, the input is shrunk by Pillow BICUBIC, or by `shrink_as_web` or `shrink_as_photo`;
-    a side that is no multiple of the factor is cut first. For colorize, the input is Pillow's grey.
-    For inpaint, the central 25 % is masked, or what `damage` cuts out of a mask. For paired, the
-    set holds the input.
+    For superres, the input is shrunk by Pillow BICUBIC, `shrink_as_web` or `shrink_as_photo`, after
+    cropping sides to multiples of the factor. For colorize, the input is Pillow's grey. For
+    inpaint, the hole is the central 25 %, or cut from a mask by `damage`. For paired, the input
+    comes from the set.
 
     Raises:
-        CaflowError: It cannot be read, is too small, or is a pair of two sizes that is taken as it
-            is.
+        CaflowError: The image cannot be read, is too small, or is a pair of two sizes in a task
+            that does not resize.
     """
     images, name, count = reader.read(index), reader.names[index], len(reader.names)
     truth = images[-1]
@@ -98,18 +98,18 @@ def make_example(
         given = np.where((mask >= HOLE)[..., None], np.uint8(128), truth)
         return Example(index, name, given, truth, mask)
     assert isinstance(task, Paired)
-    if task.native:  # no reader has brought both to one size
+    if task.native:  # both images have their stored size
         check_one_size([image.shape[:2] for image in images], name)
     other = None
     if count > 1:
-        with contextlib.suppress(CaflowError):  # a failure of the next pair, not of this one
+        with contextlib.suppress(CaflowError):  # the next pair failed, not this one
             other = reader.read((index + 1) % count)[-1]
     return Example(index, name, images[0], truth, other=other)
 
 
 def shrink_as_web(truth: Pixels, height: int, width: int, index: int) -> Pixels:
-    """Shrink an image as web images are: Gaussian blur of σ 1.6 pixels, Pillow BICUBIC, Gaussian
-    noise of σ 4 levels from the seed `index`, JPEG of quality 60 with halved chroma."""
+    """Shrink an image like typical web images: Gaussian blur with σ 1.6 pixels, Pillow BICUBIC,
+    Gaussian noise with σ 4 levels (seed `index`), JPEG of quality 60 with halved chroma."""
     from scipy import ndimage
 
     blurred = ndimage.gaussian_filter(truth.astype(np.float32), (1.6, 1.6, 0))
@@ -123,11 +123,11 @@ def _white(hole: npt.NDArray[np.bool_]) -> Pixels:
 
 
 def restore_simply(baseline: str, example: Example) -> Pixels | None:
-    """The result of a baseline for an input. None: there is no other pair.
+    """The result of a baseline for an input; None if it needs another pair, and there is none.
 
-    `bicubic` enlarges, `grey copy` is the input, `mean fill` fills the hole with the mean colour of
-    the rest, `telea` and `navier-stokes` by OpenCV. `mismatched target` is a real image of another
-    input, resized to this size: it looks right, and tells nothing of this one.
+    `bicubic` enlarges, `grey copy` returns the input, `mean fill` fills the hole with the mean
+    colour of the rest, `telea` and `navier-stokes` fill it by OpenCV. `mismatched target` is the
+    true image of another input, resized: it looks realistic, but is unrelated to this input.
     """
     height, width = example.truth.shape[:2]
     if baseline == "bicubic":
@@ -160,17 +160,17 @@ def load_opencv() -> Any:
 
 
 def mask_index(image: int, images: int, masks: int) -> int:
-    """The place of an image's mask, both in order of name: masks are spread evenly over all images
-    of the set, whatever part of it is measured; fewer masks than images are used again."""
+    """The index of an image's mask, both ordered by name. Masks are spread evenly over all images
+    of the set, whichever are measured; if there are fewer masks than images, they are reused."""
     return image * masks // images if masks > images else image % masks
 
 
 def damage(mask: Pixels, height: int, width: int, seed: int, index: int) -> Pixels:
-    """Tile a mask and cut a part of it out: uint8 (height, width), 255 in the holes, else 0.
+    """Tile a mask and crop a part of it: uint8 (height, width), 255 in the holes, else 0.
 
-    The corner of the part follows from `seed` and the image's place `index` by SHA-256, so that no
-    library's generator can change it. If nothing in the part is white, the mask's first white pixel
-    is brought to its middle. The mask is uint8 (H, W) or (H, W, 3), 128 and up where a hole is.
+    SHA-256 of `seed` and the image's `index` determines the corner of the part, independently of
+    any library's generator. If nothing in the part is white, the mask's first white pixel is moved
+    to its centre. The mask is uint8 (H, W) or (H, W, 3), 128 and above in the holes.
 
     Raises:
         CaflowError: Nothing in the mask is white.
@@ -192,7 +192,7 @@ def damage(mask: Pixels, height: int, width: int, seed: int, index: int) -> Pixe
     return _white(part)
 
 
-# --- metrics of a candidate that need more than the truth; None where there is none ---------------
+# --- metrics of a candidate that need more than the truth; None if undefined ----------------------
 
 
 def inconsistency(task: Task, example: Example, candidate: Pixels) -> float | None:
@@ -211,9 +211,9 @@ def inconsistency(task: Task, example: Example, candidate: Pixels) -> float | No
 def seam(task: Task, example: Example, candidate: Pixels) -> float | None:
     """The step across the hole's border, divided by the same step in the truth.
 
-    The step is the mean of |p - q| over channels and over the pairs p, q of neighbouring pixels of
-    which one is in the hole. 1 is like the truth; above 1 an edge is visible; below 1 the border is
-    blurred.
+    The step is the mean of |p - q| over channels and over pairs of neighbouring pixels p, q of
+    which exactly one is in the hole. 1 is as in the truth; above 1 an edge is visible; below 1 the
+    border is blurred.
     """
     hole = example.hole
     if hole is None:
@@ -240,7 +240,7 @@ def colourfulness(task: Task, example: Example, candidate: Pixels) -> list[float
     """The colourfulness M of the candidate and of the truth (Hasler and Süsstrunk 2003), in levels.
 
     `M = sqrt(σ_rg² + σ_yb²) + 0.3 sqrt(μ_rg² + μ_yb²)` with `rg = R - G` and `yb = (R + G) / 2 -
-    B`; σ and μ are standard deviation and mean over the pixels. 0 for grey.
+    B`, where σ and μ are standard deviation and mean over pixels. It is 0 for grey images.
     """
     found = []
     for image in (candidate, example.truth):

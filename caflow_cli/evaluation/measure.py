@@ -1,4 +1,4 @@
-"""Measuring images: candidates are sampled, scored, and compared with the truth."""
+"""Measure images: sample candidates, score them, and compare them with the truth."""
 
 import math
 import time
@@ -18,13 +18,13 @@ from .metrics.pairs import PairMetrics, diversity, rank_histogram
 from .result import Row, draws_of, ranked
 from .settings import Cell, Settings
 
-SEED_STEP = 1_000_003  # between the seeds of neighbouring images
+SEED_STEP = 1_000_003  # between the seeds of successive images
 _OF_TRUTH = ("log_likelihood", "bits_per_dim", "standard_error")
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """An example, its row, and the images that were measured."""
+    """An example, its row of measurements, and the measured images."""
 
     example: Example
     row: Row
@@ -46,10 +46,10 @@ class Measurer:
     model: CAFlow
     run: Settings
     pairs: PairMetrics
-    example: Callable[[int], Example]  # of an image by its index
+    example: Callable[[int], Example]  # derives the example of an image from its index
 
     def attempt(self, indices: Sequence[int]) -> Iterator[tuple[int, Measured | CaflowError]]:
-        """Measure images of one size together; one by one if one of them fails."""
+        """Measure images of one size as a batch; if one of them fails, measure them one by one."""
         try:
             measured = self._measure([self.example(index) for index in indices])
         except CaflowError as error:
@@ -136,7 +136,7 @@ class Measurer:
                 rule: {str(m): [k for k, _ in order(rule, scores[:m], apart[:m, :m])] for m in ms}
                 for rule in rules
             }
-        kept = candidates if cells else []  # else drawn for their likelihoods alone
+        kept = candidates if cells else []  # if empty, drawn only for their likelihoods
         if run.whole:
             best = [c for cell in cells for c in ranked(draws, cell)[: cell.n]]
             kept = list({c["k"]: c for c in best}.values())
@@ -156,7 +156,7 @@ class Measurer:
         return draws
 
     def _values(self, example: Example, images: list[Pixels]) -> list[Row]:
-        """The metrics of images beside the truth; None where one is infinite."""
+        """The metrics of images against the truth; None stands for infinity."""
         if not images:
             return []
         task, truth = task_of(self.model), to_batch([example.truth] * len(images))

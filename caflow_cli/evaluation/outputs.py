@@ -1,8 +1,8 @@
-"""The files that an evaluation writes as it goes on, and the rows that an earlier run left.
+"""The files that an evaluation writes along the way, and the rows left by an earlier run.
 
-`evaluate.jsonl` has a row a line. `DIR/NAME.png` is the kept candidate, with N > 1 `NAME_01.png`
-and so on; in a sweep there is a folder for each setting. `REPORT/images/00012/` has input,
-baseline, truth, candidates by rank and the error of the first.
+`evaluate.jsonl` has one row per line. `DIR/NAME.png` is the kept candidate (for N > 1,
+`NAME_01.png` etc.); a sweep has a folder per setting. `REPORT/images/00012/` has input, baseline,
+truth, candidates by rank, and the error of the first.
 """
 
 import json
@@ -18,7 +18,7 @@ from .settings import Cell, Settings
 
 
 def shown_cell(settings: Settings) -> Cell | None:
-    """The setting whose candidates the gallery shows: first temperature and rule, largest M."""
+    """The setting shown in the gallery: first temperature and rule, largest M."""
     cells = [cell for cell in settings.cells if cell.tau == settings.tau[0]]
     if not cells:
         return None
@@ -27,13 +27,13 @@ def shown_cell(settings: Settings) -> Cell | None:
 
 
 def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[int, Row]:
-    """The rows that an earlier run left, by index. A line that it did not end is removed.
+    """The rows left by an earlier run, by index. An incomplete last line is removed.
 
-    `origin` is all that the rows depend on, as JSON: the first line of the log.
+    `origin` is JSON with everything that the rows depend on, the first line of the log.
 
     Raises:
-        CaflowError: (exit 2) there is a log of another origin, or it is not to be continued; or two
-            images would be saved under one name.
+        CaflowError: (exit 2) there is a log with another origin, or one that must not be continued;
+            or two images would be saved under one name.
     """
     saved: dict[str, str] = {}
     for name in names if settings.save_images else ():
@@ -61,14 +61,14 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
         )
     lines = [line for line in lines if line.endswith("\n")]
     log.write_text("".join([head, *lines]), "utf-8")
-    if settings.sets:  # which need every image
+    if settings.sets:  # these metrics need every image
         return {}
     rows = {row["index"]: row for row in map(json.loads, lines)}
     return {k: row for k, row in rows.items() if k < len(names) and names[k] == row["name"]}
 
 
 def write(settings: Settings, origin: str, measured: Measured) -> None:
-    """Write the files of an image, and its row last. CaflowError if that fails."""
+    """Write the files of an image, and finally its row; CaflowError if that fails."""
     if settings.save_images is not None:
         for cell in settings.cells:
             paths = _paths(settings, cell, measured.example.name)

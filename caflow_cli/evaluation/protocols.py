@@ -1,7 +1,7 @@
 """Protocols: data, degradation, settings, metrics and baselines, with published figures.
 
-The paper's three tables measure images at the model's size. The others measure whole images at
-their own size, as commands restore them.
+Those of the paper's three tables measure images at the model's size. The others measure whole
+images at their own size, restored as by the commands.
 """
 
 import difflib
@@ -13,14 +13,14 @@ from typing import Any, Literal
 from ..errors import usage_error
 from .metrics import read_tables
 
-# By task: what can be had without a model.
+# Results that need no model, by task.
 BASELINES = {
     "superres": "bicubic",
     "colorize": "grey copy",
     "inpaint": "mean fill",
     "paired": "mismatched target",
 }
-_SETS = {"b100": "bsd100", "bsds100": "bsd100"}  # other names
+_SETS = {"b100": "bsd100", "bsds100": "bsd100"}  # aliases
 
 
 @dataclass(frozen=True)
@@ -29,25 +29,25 @@ class Protocol:
 
     name: str
     task: str
-    data: str  # what it is made for
+    data: str  # the data that it is meant for
     metrics: Sequence[str]
-    reading: str  # how it is read, and what a paper leaves open
-    whole: bool = False  # images keep their size, and the best candidate alone is measured
+    reading: str  # how we interpret it, and what the paper leaves open
+    whole: bool = False  # images keep their size, and only the best candidate is measured
     baselines: Sequence[str] = ()  # default: the task's
-    masks: bool = False  # of damage are needed
-    inputs: Literal["clean", "web"] = "clean"  # of superres: how they are shrunk
-    factor: int | None = None  # of superres: what the model must have
+    masks: bool = False  # whether it needs masks of damage
+    inputs: Literal["clean", "web"] = "clean"  # superres: how inputs are shrunk
+    factor: int | None = None  # superres: the model's required factor
     # Settings of a paper's table. None: the model's, or everything.
-    model: str | None = None  # bundled, made for the table
+    model: str | None = None  # the bundled model for the table
     tau: float | None = None
     candidates: int | None = None
     keep: Sequence[int] = (1,)
-    images: int | None = None  # of the split, the first so many
-    figures: Sequence[dict[str, Any]] = ()  # by metric; `of` what, and of which `set`, if of one
-    source: str = ""  # of the figures
+    images: int | None = None  # how many images, from the beginning of the split
+    figures: Sequence[dict[str, Any]] = ()  # by metric; `of` is the method, `set` the data
+    source: str = ""  # source of the figures
 
     def published(self, data: str) -> dict[str, dict[str, float]]:
-        """Published figures by metric, by what they are of, for a set of that name."""
+        """Published figures for a set of that name: by method, then by metric."""
         stem = PurePath(data.replace("\\", "/")).stem.lower()
         name = "".join(filter(str.isalnum, stem))
         name = _SETS.get(name, name)
@@ -69,7 +69,7 @@ PROTOCOLS = {
 
 
 def get_protocol(name: str) -> Protocol:
-    """The protocol with that name. If unknown, a CaflowError (exit 2) names the nearest one."""
+    """The protocol with that name; if unknown, CaflowError (exit 2) suggests the nearest one."""
     if name not in PROTOCOLS:
         near = difflib.get_close_matches(name, PROTOCOLS, n=1, cutoff=0)[0]
         raise usage_error(f"unknown protocol {name!r}", f"--protocol {near}")

@@ -1,4 +1,4 @@
-"""The report of an evaluation: `index.html`, which makes no request, and `metrics.json`."""
+"""The report of an evaluation: a self-contained `index.html`, and `metrics.json`."""
 
 import json
 from collections.abc import Sequence

@@ -1,15 +1,15 @@
-"""The result of an evaluation, and how it follows from the rows of its images.
+"""The result of an evaluation, computed from the rows of its images.
 
-A row is what was measured of an image, as a line of `evaluate.jsonl` has it:
+A row has the measurements of an image, and is a line of `evaluate.jsonl`:
 
     index, name
     draws      for each temperature: tau, candidates in the order of k (k, seed, log_likelihood and
-               each metric), and by M diversity, ranks (of the truth) and orders (by rule of rank)
+               each metric), and by M: diversity, ranks (of the truth) and orders (by ranking rule)
     truth      log_likelihood, bits_per_dim, standard_error
     baselines  by name: each metric
 
-JSON has no infinity, so the PSNR of equal images is None. A metric that is a ratio over the set has
-a pair: numerator and denominator.
+JSON has no infinity, so the PSNR of equal images is None. A metric that is a ratio over the set is
+a pair here: numerator and denominator.
 """
 
 import math
@@ -28,29 +28,29 @@ from .settings import Cell
 
 Row: TypeAlias = dict[str, Any]
 
-ALL = "all candidates"  # their mean, where the model's row is of the best
-LIKELIEST = "likeliest"  # those that likelihood chooses, where another rule chose the row's
-_SCORES = ("k", "seed", "log_likelihood", "rank_score")  # of a candidate, beside its metrics
+ALL = "all candidates"  # the mean of all, if the model's row is that of the best
+LIKELIEST = "likeliest"  # the likeliest candidates, if another rule chose those of the row
+_SCORES = ("k", "seed", "log_likelihood", "rank_score")  # fields of a candidate, not metrics
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A mean over images, with its standard error."""
 
-    mean: float  # infinite where a value was
-    standard_error: float | None  # of the mean: s / √n; None below two values
+    mean: float  # infinite if a value is
+    standard_error: float | None  # of the mean: s / √n; None for fewer than two values
     count: int
 
     def as_json(self) -> dict[str, Any]:
-        """Convert for JSON, where null stands for infinity."""
+        """Convert for JSON, with null for infinity."""
         return vars(self) | ({} if math.isfinite(self.mean) else {"mean": None})
 
 
 def estimate(values: Sequence[float | Sequence[float] | None]) -> Estimate:
-    """The mean over images; of pairs (a, b) the ratio of two means, `r = Σ a / Σ b`.
+    """The mean over images; for pairs (a, b) the ratio of means, `r = Σ a / Σ b`.
 
-    The standard error is that of the mean of `a - r b`, over the mean of b (the delta method). For
-    a plain value b is 1, so this is s / √n. None is an infinite value.
+    The standard error is that of the mean of `a - r b`, divided by the mean of b (delta method).
+    For plain values b is 1, so it is s / √n. None stands for an infinite value.
     """
     count = len(values)
     single = [(math.inf if v is None else v, 1.0) if not isinstance(v, list) else v for v in values]
@@ -72,8 +72,8 @@ class Result:
     what: str
     values: dict[str, Estimate]  # by metric
     cell: Cell | None = None
-    differences: dict[str, dict[str, Estimate]] = field(default_factory=dict)  # paired: to what
-    extra: dict[str, Any] = field(default_factory=dict)  # as JSON: what stands beside a metric
+    differences: dict[str, dict[str, Estimate]] = field(default_factory=dict)  # paired, by row
+    extra: dict[str, Any] = field(default_factory=dict)  # as JSON: figures that supplement metrics
 
     @property
     def label(self) -> str:
@@ -110,19 +110,17 @@ class Evaluation:
 
     form: str  # "model", "benchmark", "sets" or "lines"
     images: int
-    metrics: list[str]  # labels: `fid:NAME` is not FID
+    metrics: list[str]  # labels, such as `fid:NAME`, which is not FID
     results: list[Result]
     settings: dict[str, Any] = field(default_factory=dict)  # as JSON: task, data, params, ...
-    gaps: list[dict[str, Any]] = field(default_factory=list)  # as JSON: truths beside candidates
+    gaps: list[dict[str, Any]] = field(default_factory=list)  # as JSON: truths vs. candidates
     failed: dict[str, CaflowError] = field(default_factory=dict)  # by the name of the image
-    notes: list[str] = field(default_factory=list)  # what a reader of the numbers must know
+    notes: list[str] = field(default_factory=list)  # caveats for readers of the figures
 
     @property
     def table(self) -> list[tuple[str, str, list[str]]]:
-        """Kind ("model", "other" or "difference"), label and a text a metric of rows for people.
-
-        For a sweep, only the settings, the baseline and published figures; the rest is in the JSON.
-        """
+        """Rows for a printed table: kind ("model", "other" or "difference"), label, a text per
+        metric. A sweep has only settings, baselines and published figures; JSON has the rest."""
         is_sweep = len({r.cell for r in self.results if r.what == "model"}) > 2
         rows = []
         for result in self.results:
@@ -145,7 +143,7 @@ class Evaluation:
         return texts
 
     def as_json(self) -> dict[str, Any]:
-        """Convert for JSON, without the parts that only the caller knows: command, model, time."""
+        """Convert for JSON, without what only the caller knows: command, model, time."""
         record = {
             "form": self.form,
             "status": "error" if self.failed else "ok",
@@ -164,7 +162,7 @@ class Evaluation:
 
 
 def describe(label: str) -> dict[str, str]:
-    """Definition, range, units and direction of a metric, for JSON."""
+    """The definition, range, units and direction of a metric, for JSON."""
     name, _, extractor = label.partition(":")
     keys = ("definition", "range", "units", "better")
     record = {key: getattr(METRICS[name], key) for key in keys}
@@ -178,7 +176,7 @@ def describe(label: str) -> dict[str, str]:
 
 
 def draws_of(row: Row, cell: Cell) -> Row:
-    """The draws at a temperature: as many as M, else the first that are more."""
+    """The draws at the cell's temperature, for M candidates or else the next larger number."""
     tau = cell.tau.as_json()
     found: dict[int, Row] = {
         draws.get("most", len(draws["candidates"])): draws
@@ -189,7 +187,7 @@ def draws_of(row: Row, cell: Cell) -> Row:
 
 
 def ranked(draws: Row, cell: Cell) -> list[Row]:
-    """The first M candidates, the best first by the cell's rule; ties are ordered by k."""
+    """The first M candidates, ranked best first by the cell's rule; ties are broken by k."""
     first: list[Any] = draws["candidates"][: cell.m]
     if cell.rank == "none":
         return first
@@ -201,12 +199,12 @@ def ranked(draws: Row, cell: Cell) -> list[Row]:
 def summarise(
     rows: Sequence[Row], cells: Sequence[Cell], metrics: Sequence[str]
 ) -> tuple[list[Result], list[Row]]:
-    """Results of all rows, in the order of the table: baselines, settings, truth; and the gaps.
+    """Summarise rows as results, in the order of the table (baselines, settings, truth), and gaps.
 
     Args:
-        rows: One an image, at least one.
-        cells: The settings of the sweep; none where nothing was drawn.
-        metrics: That are measured.
+        rows: One per image, at least one.
+        cells: The settings of the sweep; empty if nothing was drawn.
+        metrics: The metrics that were measured.
     """
     images = [_figures(row, cells, metrics) for row in rows]
     columns = {
@@ -218,7 +216,7 @@ def summarise(
         if what == LIKELIEST or (what == ALL and not all(ours)):
             continue
         result = Result(what, estimates(ours), cell)
-        # Paired with the same setting first, then with the baselines.
+        # Paired differences: first within the same setting, then to the baselines.
         for (other, of), theirs in sorted(columns.items(), key=lambda item: item[0][1] is None):
             if what == "model" and of in (None, cell) and other not in ("model", "truth"):
                 result.differences[other] = _differences(ours, theirs)
@@ -271,7 +269,7 @@ def _figures(
 
 
 def _means(candidates: Sequence[Row]) -> Row:
-    """Of each metric that all candidates have; None (infinity) if one value is."""
+    """The mean of each metric that all candidates have; None (infinity) if one value is."""
     found: Row = {}
     for name in candidates[0]:
         values = [candidate[name] for candidate in candidates if name in candidate]
@@ -281,7 +279,7 @@ def _means(candidates: Sequence[Row]) -> Row:
 
 
 def estimates(values: Sequence[Row]) -> dict[str, Estimate]:
-    """Of the metrics of each image, which need not have all; no ratio to nothing."""
+    """The estimate of each metric over the images that have it; ratios to 0 are omitted."""
     found = {}
     for name in dict.fromkeys(name for of_one in values for name in of_one):
         column = [of_one[name] for of_one in values if name in of_one]
@@ -291,7 +289,7 @@ def estimates(values: Sequence[Row]) -> dict[str, Estimate]:
 
 
 def _differences(ours: Sequence[Row], theirs: Sequence[Row]) -> dict[str, Estimate]:
-    """Of the metrics that both have, over the images of which both are finite; no ratios."""
+    """Estimates of paired differences, over images where both are finite; ratios are omitted."""
     columns: dict[str, list[float]] = {}
     for a, b in zip(ours, theirs, strict=True):
         for name, value in a.items():
@@ -301,7 +299,7 @@ def _differences(ours: Sequence[Row], theirs: Sequence[Row]) -> dict[str, Estima
 
 
 def _gap(rows: Sequence[Row], place: int) -> Row:
-    """The truths' log-likelihoods beside those of the M candidates at a temperature, in nats."""
+    """Compare the truths' log-likelihoods with those of the M candidates at a temperature; nats."""
     draws = [row["draws"][place]["candidates"] for row in rows]
     truths = np.array([row["truth"]["log_likelihood"] for row in rows])
     found = np.array([[c["log_likelihood"] for c in candidates] for candidates in draws])

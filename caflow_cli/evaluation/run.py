@@ -1,4 +1,4 @@
-"""A model on a set of images: protocol, examples, candidates, rows, means, report."""
+"""Evaluate a model on a set of images: protocol, examples, candidates, rows, means, report."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ from .report import write_report
 from .result import Estimate, Evaluation, Result, summarise
 from .settings import Cell, Settings
 
-Progress = Callable[[int, int], None]  # images done, and in all; 0 in all: nobody knows
+Progress = Callable[[int, int], None]  # images done and in total; total 0: unknown
 
 
 def evaluate(
@@ -42,24 +42,23 @@ def evaluate(
 ) -> Evaluation:
     """Sample candidates for the images of a data set and measure them against the truth.
 
-    The N likeliest (or best by `rank`) of M candidates are measured; their mean, where N > 1, is
-    the image's value. Beside them: the mean of all M, and the task's baseline, with paired
-    standard errors. Several values of tau, candidates, keep or rank are a sweep. A protocol states
-    settings, baselines and published figures; some measure whole images, of which the best
-    candidate alone is measured.
+    The N likeliest (or best by `rank`) of M candidates are measured; if N > 1, the image's value is
+    their mean. They are compared with the mean of all M, and with the task's baseline, with paired
+    standard errors. Several values of tau, candidates, keep or rank make a sweep. A protocol states
+    settings, baselines and published figures; some protocols measure whole images, and only the
+    best candidate of each.
 
     Args:
-        model: Any model; its task derives inputs from the data's images.
-        data: Folder or zip; for paired models with `A/` and `B/`.
-        metrics: Names of `METRICS`, or "all". Default: the protocol's, else "lpips" and "rmse", the
-            first of which is left out, with a note, if its network cannot be had. Or all settings.
-        progress: Called before the first image, and after each.
+        model: Any model; its task derives inputs from the images of the data.
+        data: Folder or zip; for paired models, with `A/` and `B/`.
+        metrics: Names of `METRICS`, or "all". Default: the protocol's, else "lpips" and "rmse"; the
+            former is omitted, with a note, if its network is not available. Or a `Settings` object.
+        progress: Called before the first image, and after each image.
         settings: Fields of `Settings`: tau, candidates, keep, rank, seed, noise_samples,
             batch_size, split, limit, protocol, masks, inputs, weights, save_images, report,
-            skip_existing.
-            A temperature is a number, or a shape as text or `Temperature`; a sequence
-            of them is a sweep. A split that the set does not have is held out by the seed of the
-            model's training, so that its training saw none of it.
+            skip_existing. A temperature is a number, or a shape as text or `Temperature`; a
+            sequence of these is a sweep. A split that the set does not have is held out by the
+            seed of the model's training, so that the model has not seen it.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -69,8 +68,8 @@ def evaluate(
         ['0', '0.8']
 
     Raises:
-        CaflowError: Arguments, data or weights cannot be used. Single images that fail are in
-            `failed`.
+        CaflowError: Arguments, data or weights cannot be used. Single images that fail are listed
+            in `failed` instead.
     """
     if isinstance(metrics, Settings):
         given = replace(metrics, **settings)
@@ -183,7 +182,7 @@ def _check_protocol(protocol: Protocol, task: Task) -> None:
 
 
 class _Features:
-    """The features of truths, and of baseline images and kept candidates, set by set."""
+    """Collects the features of truths, baseline images and kept candidates, set by set."""
 
     def __init__(self, run: Settings, device: torch.device) -> None:
         self._run, self._extractor = run, load_extractor(run.weights, device)
@@ -193,14 +192,14 @@ class _Features:
     def add(self, measured: Measured) -> None:
         made: dict[str | Cell, list[Pixels]] = {c: measured.kept(c) for c in self._run.cells}
         made |= {name: [image] for name, image in measured.baselines.items()}
-        made.pop(BASELINES["paired"], None)  # the truths' own set
+        made.pop(BASELINES["paired"], None)  # it is the set of truths itself
         self._truths.append(self._extractor(to_batch([measured.example.truth])))
-        for what, images in made.items():  # whose sizes may differ
+        for what, images in made.items():  # one by one, because sizes may differ
             features = [self._extractor(to_batch([image])) for image in images]
             self._made.setdefault(what, []).extend(features)
 
     def finish(self, results: list[Result]) -> tuple[list[str], list[str]]:
-        """Add the distances to the results: labels and notes."""
+        """Add the distances to the results; return their labels, and notes."""
         sets, label, truths = self._run.sets, self._extractor.label, joined(self._truths)
         if len(truths) < 2:
             return [], [f"{', '.join(sets)} need two images or more; {len(truths)} was measured"]

@@ -13,11 +13,11 @@ from ..sampling import Sampling, check_noise_samples, check_rank
 from .metrics import METRICS, Weights, choose_metrics
 from .protocols import BASELINES, Protocol, get_protocol
 
-_OF_ALL = {"diversity", "calibration", "likelihood"}  # metrics of all M candidates
+_OF_ALL = {"diversity", "calibration", "likelihood"}  # metrics that need all M candidates
 
 
 class Cell(NamedTuple):
-    """One setting of a sweep: the N best of M candidates at temperature tau, by a rule of rank."""
+    """One setting of a sweep: the N best of M candidates at temperature tau, by a ranking rule."""
 
     tau: Temperature
     m: int
@@ -27,36 +27,36 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All settings. Several temperatures, M, N or rules are a sweep over combinations with N <= M.
+    """All settings. Several temperatures, M, N or rules make a sweep over combinations with N <= M.
 
-    What is a tuple below may be given as one value, a sequence, or a text with commas; a protocol
-    by its name. Candidates are sampled once for each temperature, for the largest M; a smaller M
-    takes the first of them.
+    Tuple fields may be given as a single value, a sequence, or a comma-separated text; a protocol,
+    by its name. Candidates are sampled once per temperature, for the largest M; a smaller M uses
+    the first of them.
 
     Raises:
         CaflowError: (exit 2) a metric or the protocol is unknown, or a value is out of range.
     """
 
-    metrics: tuple[str, ...] = ()  # of METRICS; none: the protocol's, else lpips and rmse
-    tau: tuple[Temperature, ...] = ()  # none: the protocol's, else the model's, else the task's
-    candidates: tuple[int, ...] = ()  # M; none: likewise
-    keep: tuple[int, ...] = ()  # N of the M are measured; none: the protocol's, else 1
+    metrics: tuple[str, ...] = ()  # of METRICS; empty: the protocol's, else lpips and rmse
+    tau: tuple[Temperature, ...] = ()  # empty: the protocol's, else the model's, else the task's
+    candidates: tuple[int, ...] = ()  # M; empty: as for tau
+    keep: tuple[int, ...] = ()  # N of the M are measured; empty: the protocol's, else 1
     rank: tuple[str, ...] = ("likelihood",)  # rules that choose the N
     seed: int = 0  # candidate k of image r has the seed seed + 1,000,003 r + k, modulo 2^32
-    noise_samples: int = 1  # K of all log-likelihoods
+    noise_samples: int = 1  # K, for all log-likelihoods
     batch_size: int | None = None  # candidates at a time
     split: Split | None = None  # None: `test/` if there is one, else everything
-    limit: int | None = None  # the first so many images; None: the protocol's, else all
+    limit: int | None = None  # use only the first images; None: as the protocol says, else all
     protocol: Protocol | None = None
     masks: str | Path | None = None  # for a protocol that needs them: folder or zip
-    # superres: inputs are shrunk by BICUBIC, as web images are (protocol sr4-web), or as photos are
-    # in training.
+    # superres: inputs are shrunk by BICUBIC, like web images (protocol sr4-web), or like photos in
+    # training.
     inputs: Literal["clean", "web", "photo"] = "clean"
     weights: Weights = field(default_factory=Weights)
     save_images: str | Path | None = None  # folder for the kept candidates
     report: str | Path | None = None  # folder for the gallery, `index.html`
-    skip_existing: bool = False  # go on with what an interrupted run left in either
-    fit: bool = False  # M is at most that many, as many as `sampling.fitting`; `of` decides
+    skip_existing: bool = False  # continue an interrupted run in either folder
+    fit: bool = False  # reduce M to `sampling.fitting` for large images; set by `of`
 
     def __post_init__(self) -> None:
         given: Any = self.protocol
@@ -101,7 +101,7 @@ class Settings:
         )
 
     def of(self, config: Config) -> "Settings":
-        """The settings for a model; what is open is filled in from it, else from its task.
+        """Fill in unset fields from a model's config, else from its task.
 
         Raises:
             CaflowError: (exit 2) a value does not fit the model.
@@ -130,13 +130,13 @@ class Settings:
 
     @property
     def log(self) -> Path | None:
-        """Where rows are kept."""
+        """The file for rows, if any."""
         folder = self.save_images or self.report
         return None if folder is None else Path(folder) / "evaluate.jsonl"
 
     @property
     def whole(self) -> bool:
-        """Whether images keep their size, and only kept candidates are measured."""
+        """Whether images keep their size, and only the kept candidates are measured."""
         return self.protocol is not None and self.protocol.whole
 
     def baselines(self, task: str) -> tuple[str, ...]:
@@ -151,8 +151,8 @@ class Settings:
 
     @property
     def cells(self) -> list[Cell]:
-        """All settings of the sweep. Of whole images at temperature 0, where all candidates are
-        alike, there is one."""
+        """All settings of the sweep. For whole images, temperature 0 has only one, because all its
+        candidates are alike."""
         if set(self.metrics) <= {"bpd"}:
             return []
         sweep = itertools.product(self.tau, self.candidates, self.keep, self.rank)
@@ -163,9 +163,9 @@ class Settings:
 
     @property
     def draws(self) -> list[tuple[Temperature, int]]:
-        """Temperatures and how many candidates are sampled at each. At 1, too, for likelihoods.
+        """The temperatures, and the number of candidates sampled at each; "likelihood" adds 1.
 
-        Where time is measured, every M is sampled by itself.
+        For whole images every M is sampled separately, so that its time can be measured.
         """
         if self.whole:
             return list(dict.fromkeys((cell.tau, cell.m) for cell in self.cells))
@@ -175,7 +175,7 @@ class Settings:
         return [(tau, max(self.candidates)) for tau in dict.fromkeys(taus)]
 
     def departures(self, images: int) -> list[str]:
-        """A note on the differences between a run, of so many images, and a paper's table."""
+        """A note on how a run on `images` images departs from the paper's table, if it does."""
         paper = self.protocol
         if paper is None or paper.images is None:
             return []
@@ -203,7 +203,7 @@ class Settings:
 
 
 def _several(given: Any, flag: str, kind: Callable[[Any], Any]) -> tuple[Any, ...]:
-    """One value, several, or a text with commas as a tuple, in order, without repeats."""
+    """Convert one value, several, or a comma-separated text to a tuple without duplicates."""
     parts = given.split(",") if isinstance(given, str) else given
     if isinstance(given, int | float | Temperature):
         parts = [given]

@@ -1,4 +1,4 @@
-"""Models: the manifest, finding one (`resolve`), packing and pushing one (`publish`).
+"""Models: the manifest, finding models (`resolve`), packing and pushing them (`publish`).
 
-This file imports nothing, so that the manifest can be listed without torch.
+This file imports nothing, so that listing the manifest needs no torch.
 """

@@ -19,9 +19,9 @@ from ..tasks import get_task
 REINSTALL = "pip install --force-reinstall caflow-cli"
 _MAX_BYTES = 4_000_000  # of a manifest
 
-# It cannot move a terminal's cursor.
+# Printable, so that it cannot move a terminal's cursor.
 _LINE = Rule(lambda text: text.strip() != "" and text.isprintable(), "a line of printable text")
-# Names of one file, repository and commit: no separator, no drive, no leading dot.
+# Names of a single file, repository or revision: no separator, no drive, no leading dot.
 _FILE = Rule.text(
     r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.safetensors", "the name of a .safetensors file"
 )
@@ -35,7 +35,7 @@ _SHA256 = Rule.text("[0-9a-f]{64}", "64 hex digits")
 
 @dataclass(frozen=True)
 class Entry:
-    """One model of the manifest: a file in the package, in a Hub repository, or in both.
+    """A model in the manifest: a file in the package, in a Hub repository, or in both.
 
     Raises:
         CaflowError: (exit 2) a field is invalid, or two contradict each other.
@@ -43,17 +43,17 @@ class Entry:
 
     id: Annotated[str, _ID]
     task: TaskName
-    sha256: Annotated[str, _SHA256]  # of the file, wherever it comes from
+    sha256: Annotated[str, _SHA256]  # of the file, wherever it is from
     bytes: Count
-    default: bool  # the task's model where none is named
+    default: bool  # whether it is the default model of its task
     license: Annotated[str, _LINE]  # of the weights
     data: Annotated[str, _LINE]  # the training data, and its terms
     config: dict[str, Any]
-    metrics: dict[str, Any]  # measured on exactly this file, with "protocol"; or empty
+    metrics: dict[str, Any]  # measured with exactly this file, with key "protocol"; or empty
     file: Annotated[str, _FILE] | None = None  # name of the bundled file
-    repo_id: Annotated[str, _REPO] | None = None  # on the Hub
-    revision: Annotated[str, _REVISION] | None = None  # there
-    filename: Annotated[str, _FILE] | None = None  # of the file there; None: `model.safetensors`
+    repo_id: Annotated[str, _REPO] | None = None  # Hub repository
+    revision: Annotated[str, _REVISION] | None = None  # in that repository
+    filename: Annotated[str, _FILE] | None = None  # in it; None: `model.safetensors`
 
     def __post_init__(self) -> None:
         check(self)
@@ -75,8 +75,7 @@ def load_manifest(path: Path | None = None) -> dict[str, Entry]:
 
     Raises:
         CaflowError: (exit 3) the manifest is missing, is not JSON or has another schema, or an
-            entry has a field that is missing, unknown or invalid. The message names entry and
-            field.
+            entry has a missing, unknown or invalid field. The message names entry and field.
     """
     path, entries, where = path or manifest_path(), {}, ""
     try:
@@ -102,7 +101,7 @@ def load_manifest(path: Path | None = None) -> dict[str, Entry]:
 
 
 def manifest_json(entries: Iterable[Entry]) -> str:
-    """The manifest of these entries as JSON, without unset fields."""
+    """Serialise entries as a manifest in JSON, without unset fields."""
     models = {
         entry.id: {k: v for k, v in asdict(entry).items() if v is not None and k != "id"}
         for entry in entries
@@ -111,7 +110,7 @@ def manifest_json(entries: Iterable[Entry]) -> str:
 
 
 def bundled_path(entry: Entry) -> Path | None:
-    """The entry's file in the package; None if the file must come from the Hub.
+    """The path of the entry's bundled file; None if the file must come from the Hub.
 
     Raises:
         CaflowError: (exit 3) the file is missing.

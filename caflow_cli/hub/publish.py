@@ -1,4 +1,4 @@
-"""Publishing: from a run to one small file and its manifest entry, and from there to the Hub."""
+"""Publish models: pack a run into one small file with a manifest entry, and push it to the Hub."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ from ..paths import exists, is_folder
 from .manifest import Entry, load_manifest, manifest_json
 from .resolve import WEIGHTS, entry_of, hub_errors, resolve
 
-MAX_BYTES = 12_000_000  # of a bundled file, as a wheel compresses it
+MAX_BYTES = 12_000_000  # size limit of a bundled file, compressed as in a wheel
 _CARD = "README.md"
 
 
@@ -30,22 +30,22 @@ def pack(
     data_terms: str = "",
     license_terms: str = "see the training data's terms",
 ) -> Entry:
-    """Store a run's best averaged weights, with net convolutions in bfloat16, and a manifest entry.
+    """Write a run's best averaged weights, with net convolutions in bfloat16, and a manifest entry.
 
     Args:
         run: Folder of a run, or a model file.
-        model_id: Becomes the file's name.
-        output: Folder for `ID.safetensors` and the `weights_manifest.json` beside it; or
-            `WEIGHTS_DIR` of this installation's package.
-        limit: Bytes of the file as zipped. Convolutions keep a significant bit less than `BITS`
-            where it is larger.
-        default: Make it the default model of its task, in place of another.
-        overwrite: Replace a model with that id.
+        model_id: The id, which also names the file.
+        output: Folder for `ID.safetensors` and `weights_manifest.json`; or `WEIGHTS_DIR` of this
+            installation's package.
+        limit: Maximum zipped size in bytes. If it is exceeded, convolutions keep one significant
+            bit less than `BITS`.
+        default: Make it the default model of its task, instead of the current one.
+        overwrite: Replace a model with the same id.
         data_terms, license_terms: For the manifest.
 
     Raises:
         CaflowError: There is no model, the id or a term is invalid, the id exists, the folder is
-            not writable, or the bundle is too large. Then nothing is written.
+            not writable, or the bundle is too large. In these cases nothing is written.
     """
     path, bundle = output / f"{model_id}.safetensors", output == WEIGHTS_DIR
     manifest = manifest_path() if bundle else output / manifest_path().name
@@ -99,12 +99,12 @@ def pack(
 def prepare(
     run: str, repo: str, license_terms: str = "", data_terms: str = ""
 ) -> tuple[bytes, Card]:
-    """The file of a model that is to be pushed, byte for byte, and its card.
+    """Return the bytes of a model file to push, unchanged, and its card.
 
-    Terms and metrics that are not given come from the manifest entry of that file (`entry_of`).
+    Terms that are not given, and metrics, come from the file's manifest entry (`entry_of`).
 
     Raises:
-        CaflowError: (exit 2) the name is not that of a repository; (exit 3) there is no model.
+        CaflowError: (exit 2) `repo` is not a valid repository name; (exit 3) there is no model.
     """
     named = re.fullmatch(r"[\w.-]+/[\w.-]+", repo) is not None
     check_usage(named, f"{repo!r} is not the name of a Hub repository", "--repo user/name")
@@ -137,21 +137,21 @@ def push(
     message: str | None = None,
     replace_card: bool = False,
 ) -> dict[str, Any]:
-    """Commit all files to the repository, or none. Create the repository if there is none.
+    """Commit all files to the repository, or none. The repository is created if necessary.
 
     Args:
         content, card: The result of `prepare`.
         revision: Branch; None: the main branch. A new branch starts from the main one.
         private: Create the repository as private. An existing one must be private.
-        message: Message of the commit.
+        message: The commit message.
         replace_card: Replace an existing README.md.
 
     Returns:
-        repo_id, revision, commit, url (of the commit), sha256, bytes, and the files written: a card
-        that is there is kept.
+        repo_id, revision, commit, url (of the commit), sha256, bytes, and the files written; an
+        existing card is kept, unless `replace_card`.
 
     Raises:
-        CaflowError: (exit 3) there is no network, there are no rights, or the repository is public
+        CaflowError: (exit 3) there is no network or no permission, or the repository is public
             although `private` is set.
     """
     from huggingface_hub import CommitOperationAdd, HfApi

@@ -1,4 +1,4 @@
-"""Finding the file of a model: an id of the manifest, a file, a folder, a Hub repository.
+"""Find the file of a model: by id in the manifest, file, folder, or Hub repository.
 
 `huggingface_hub` takes a second to import, so it is imported only where it is used.
 """
@@ -22,8 +22,8 @@ from .manifest import REINSTALL, Entry, bundled_path, load_manifest
 if TYPE_CHECKING:
     from ..model import CAFlow
 
-WEB, GOOD = "web-superres-x4", 90  # which is for JPEGs below this quality
-WEIGHTS = "model.safetensors"  # as repositories and folders name it
+WEB, GOOD = "web-superres-x4", 90  # the model for JPEGs below this quality
+WEIGHTS = "model.safetensors"  # file name in repositories and folders
 _REPO = re.compile(r"(?P<repo>\w[\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -33,15 +33,15 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class Resolved:
     """A model's file and its identity."""
 
-    id: str  # manifest id, Hub repository, or the file's name: never a local path
+    id: str  # manifest id, Hub repository, or the file's name, but never a local path
     path: Path
     sha256: str
     commit: str | None = None  # of its Hub repository
 
 
 def default_model(task: str, quality: float | None = None) -> Entry:
-    """The model that a task uses if none is named, for an image that is a JPEG of that quality, or
-    none: `web-superres-x4` enlarges those below 90. CaflowError (exit 3) if there is none.
+    """The default model of a task. For superres, if `quality` is that of a JPEG below 90, it is
+    `web-superres-x4`. CaflowError (exit 3) if there is none.
     """
     entries = load_manifest()
     if task == "superres" and quality is not None and quality < GOOD:
@@ -55,12 +55,12 @@ def default_model(task: str, quality: float | None = None) -> Entry:
 
 
 def resolve(name: str, *, local: bool = False) -> Resolved:
-    """Find a model's file, and check its sha256 if that is known.
+    """Find a model's file, and check its sha256 if it is known.
 
     Args:
-        name: An id of the manifest; a `.safetensors` file; a folder that holds `model.safetensors`
-            or, for a run, `best.safetensors`; a Hub repository `user/name` or `user/name@revision`.
-        local: Download nothing.
+        name: An id in the manifest; a `.safetensors` file; a folder with `model.safetensors` or,
+            for a run, `best.safetensors`; a Hub repository `user/name` or `user/name@revision`.
+        local: Do not download anything.
 
     Raises:
         CaflowError: There is no such model, or its checksum is wrong (exit code 3).
@@ -91,7 +91,7 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
             EXIT_WEIGHTS,
         ) from error
     match = _REPO.fullmatch(name)
-    # A path that is wrong must not be sent over the network.
+    # A mistyped path must not be sent over the network.
     if match and path.suffix != ".safetensors" and not exists(path.parts[0]):
         return _from_hub(name, match["repo"], match["revision"], local)
     near = difflib.get_close_matches(name, entries, n=1)
@@ -100,9 +100,9 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
 
 
 def maker_of(target: str, record: dict[str, Any], default: str | None) -> str | None:
-    """The model that an image's provenance names, else `default`.
+    """The name of the model in an image's provenance, else `default`.
 
-    CaflowError (exit 2) if it is gone.
+    CaflowError (exit 2) if that model is no longer available.
     """
     try:
         name, sha256 = str(record["model"]["id"]), str(record["model"]["sha256"])
@@ -128,11 +128,11 @@ def _check_digest(name: str, digest: str, wanted: str, hint: str) -> None:
 def _from_hub(
     name: str, repo: str, revision: str | None, local: bool, entry: Entry | None = None
 ) -> Resolved:
-    """Get a file from the Hub's cache, or into it, with the sha256 of the manifest or the Hub.
+    """Get a file from the Hub's cache, or download it; check the sha256 of the manifest or the Hub.
 
-    A cached file that cannot change, because it is at a commit or has a digest in the manifest,
-    needs no request. For a branch, the Hub is asked for the newest commit. If it cannot be reached,
-    the cached file is used.
+    A cached file that cannot change, because it is pinned to a commit or has a digest in the
+    manifest, needs no request. For a branch, the Hub is asked for the newest commit; if it cannot
+    be reached, the cached file is used.
     """
     from huggingface_hub import (
         get_hf_file_metadata,
@@ -154,7 +154,7 @@ def _from_hub(
     if path is None:
         absent, pull = f"the model {name!r} is not in the cache", f"caflow models pull {name}"
         ensure(not local, absent, pull, EXIT_WEIGHTS)
-        with hub_errors(name):  # at once: a download tries for half a minute
+        with hub_errors(name):  # fail at once: a download retries for half a minute
             stated = get_hf_file_metadata(hf_hub_url(repo, filename, revision=revision))
         if entry:
             ensure(
@@ -167,7 +167,7 @@ def _from_hub(
         digest = stated.etag if _SHA256.fullmatch(stated.etag or "") else digest
     if path is None or not (local or entry or _COMMIT.fullmatch(revision or "")):
         path = download()
-    # The Hub's cache links to files that are named by their sha256, where there are links.
+    # Where symlinks exist, the Hub's cache links to files named by their sha256.
     linked = path.resolve().name
     digest = digest or (linked if _SHA256.fullmatch(linked) else None)
     actual = sha256_of(path)
@@ -198,7 +198,7 @@ def load(name: str | Path | Resolved) -> CAFlow:
 
 
 def entry_of(found: Resolved) -> Entry | None:
-    """The entry of a file's content: in the manifest, or in one beside the file."""
+    """The manifest entry with a file's sha256, from the manifest or one beside the file."""
     beside = found.path.with_name(manifest_path().name)
     entries = [*load_manifest().values()]
     if is_file(beside):
@@ -207,7 +207,7 @@ def entry_of(found: Resolved) -> Entry | None:
 
 
 def describe(name: str) -> tuple[Resolved, CheckpointInfo, Entry | None, Path | None]:
-    """A model's file, its header, its manifest entry, and its card. Nothing is downloaded.
+    """Find a model's file, header, manifest entry and card. Downloads nothing.
 
     Raises:
         CaflowError: (exit 3) there is no such model, its checksum is wrong, or it is not a caflow
@@ -220,10 +220,10 @@ def describe(name: str) -> tuple[Resolved, CheckpointInfo, Entry | None, Path | 
 
 
 def verify(name: str) -> Resolved:
-    """Hash a model again, and compare its tensors with its config. Nothing is downloaded.
+    """Hash a model's file again, and compare its tensors with its config. Downloads nothing.
 
     Raises:
-        CaflowError: (exit 3) as for `resolve`, or its tensors are not those of its config.
+        CaflowError: (exit 3) as for `resolve`, or its tensors do not match its config.
     """
     from ..model import CAFlow, without_values
 
@@ -237,20 +237,20 @@ def verify(name: str) -> Resolved:
 
 @contextmanager
 def hub_errors(name: str, action: str = "download") -> Iterator[None]:
-    """Turn failures of the client, its HTTP library and the disk into a CaflowError (exit 3).
+    """Convert failures of the client, its HTTP library and the disk to CaflowError (exit 3).
 
     Args:
-        name: Of the model or repository, for the message.
+        name: The model or repository, for the message.
         action: The verb for the message "cannot `action` NAME: ...".
     """
     from huggingface_hub import errors, logging
 
-    logging.set_verbosity_error()  # its retries are no news to a user who gets the error
+    logging.set_verbosity_error()  # do not report retries: the error says enough
     try:
         yield
     except CaflowError:
         raise
-    except Exception as error:  # the client's HTTP library depends on its version
+    except Exception as error:  # the HTTP library, and its errors, depend on the client's version
         cause: BaseException = error
         while cause.__cause__ and (
             isinstance(cause, errors.LocalEntryNotFoundError)

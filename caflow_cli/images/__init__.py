@@ -1,4 +1,4 @@
-"""Image files in and out: reading, transparency, writing. `docs/images.md` states the policy."""
+"""Reading and writing image files, and transparency. `docs/images.md` states the policy."""
 
 from .atomic import atomic_write, locked_folder, make_folder, remove_leftovers
 from .colour import Pixels, fill_transparent

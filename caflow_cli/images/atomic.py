@@ -12,11 +12,11 @@ from ..errors import CaflowError
 if sys.platform != "win32":
     import fcntl
 
-_cleaned: set[Path] = set()  # folders, by this process
+_cleaned: set[Path] = set()  # folders whose leftovers this process has removed
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and its parents. CaflowError if that is impossible."""
+    """Create a folder and its parents; CaflowError if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -28,14 +28,14 @@ def make_folder(path: Path) -> None:
 def atomic_write(path: Path, data: bytes, *, replace: bool = True) -> None:
     """Write a file so that readers see the old file or the whole new one, also after a crash.
 
-    A temporary file in the same folder is written, synced and renamed. It is removed on any error.
-    If `kill -9` leaves it, the next process that writes into the folder removes it. The mode
-    follows the umask. Links are followed; devices and pipes are written directly.
+    A temporary file in the same folder is written, synced and renamed. It is removed on any error;
+    after a `kill -9`, the next process that writes into the folder removes it. The mode follows
+    the umask. Links are followed; devices and pipes are written directly.
 
     Args:
         replace: Whether an existing file may be replaced. If not, a file that another program
-            creates in the meantime stays. (On a file system without hard links, there is an instant
-            between check and rename in which it would not.)
+            creates in the meantime is kept. (On a file system without hard links there is a race
+            between check and rename.)
 
     Raises:
         CaflowError: (exit 1) the path cannot be written, or exists and must not be replaced.
@@ -65,8 +65,8 @@ def atomic_write(path: Path, data: bytes, *, replace: bool = True) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Remove temporary files that killed processes left in a folder.
 
-    A process holds a lock on its temporary file while it lives. Where there are no such locks
-    (Windows, some network shares), leftovers stay.
+    A living process holds a lock on its temporary file. Where such locks do not exist (Windows,
+    some network shares), leftovers stay.
     """
     for path in folder.glob(".caflow-*.tmp"):
         with suppress(OSError), path.open("rb") as file:
@@ -76,9 +76,9 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Lock a folder: other processes wait. The lock leaves no file and ends with its process.
+    """Lock a folder against other processes, which wait. The lock ends with its process.
 
-    Where folders cannot be locked (Windows, some network shares) nobody waits.
+    Where folders cannot be locked (Windows, some network shares), there is no waiting.
     """
     with ExitStack() as stack:
         with suppress(OSError):
@@ -89,7 +89,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
 
 
 def _write_and_rename(target: Path, data: bytes, replace: bool) -> bool:
-    """False if another process took the temporary file for a leftover before it was locked."""
+    """Return False if another process removed the temporary file before it was locked."""
     temporary = target.parent / f".caflow-{secrets.token_hex(6)}.tmp"
     try:
         with temporary.open("xb") as file:  # `tempfile` would give the file mode 0600
@@ -99,18 +99,18 @@ def _write_and_rename(target: Path, data: bytes, replace: bool) -> bool:
             file.flush()
             os.fsync(file.fileno())
             if sys.platform == "win32":
-                file.close()  # an open file cannot be renamed there
+                file.close()  # Windows cannot rename an open file
             if replace:
                 temporary.replace(target)
             else:
                 _rename_to_new(temporary, target)
             return True
-    finally:  # also at an interrupt right after the file was made
+    finally:  # also after an interrupt right after the file was created
         temporary.unlink(missing_ok=True)
 
 
 def _rename_to_new(temporary: Path, target: Path) -> None:
-    """Rename, but never onto a file. FileExistsError if there is one."""
+    """Rename, but never over an existing file: FileExistsError."""
     try:
         os.link(temporary, target)
     except FileExistsError:
@@ -122,7 +122,7 @@ def _rename_to_new(temporary: Path, target: Path) -> None:
 
 
 def _lock(descriptor: int, wait: bool = False) -> bool | None:
-    """Lock a file until it is closed. False: another process has it; None: files have no locks."""
+    """Lock a file until it is closed. False if another process has it; None if unsupported."""
     if sys.platform == "win32":
         return None
     try:

@@ -1,7 +1,7 @@
-"""Colour and transparency: decoded values as sRGB of 8 bits, and alpha apart from it.
+"""Colour and transparency: decoded values as 8-bit sRGB, with separate alpha.
 
-Files store straight (un-premultiplied) colours. The colour of a transparent pixel has no meaning
-and may be anything. A filter that reads it would mix it into visible pixels.
+Files store straight (un-premultiplied) colours. The colour of a transparent pixel is arbitrary,
+but a filter that reads it would mix it into visible pixels.
 """
 
 import io
@@ -14,18 +14,18 @@ from PIL import Image, ImageCms, ImageFilter
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, C), or (H, W) of alpha, grey and masks; 0-255
 
-_STRIP = 2**20  # pixels converted at a time, which bounds memory
+_STRIP = 2**20  # pixels converted at a time, to bound memory
 
 
 def to_srgb(image: Image.Image, low: Image.Image | None) -> tuple[Pixels, Pixels | None]:
     """Convert a loaded image to sRGB and alpha, a few rows at a time: uint8 (H, W, 3) and (H, W).
 
     Args:
-        image: Of any mode.
-        low: The low bytes of a colour image of 16 bits, of which `image` has the high ones.
+        image: An image of any mode.
+        low: The low bytes of a 16-bit colour image; `image` then has the high bytes.
 
     Returns:
-        Colours, and alpha; None where every pixel is opaque.
+        Colours, and alpha, which is None if every pixel is opaque.
     """
     width, height = image.size
     rgb, alpha = np.empty((height, width, 3), np.uint8), np.empty((0, width), np.uint8)
@@ -43,7 +43,7 @@ def to_srgb(image: Image.Image, low: Image.Image | None) -> tuple[Pixels, Pixels
 
 
 def _split(image: Image.Image, low: Image.Image | None) -> tuple[Image.Image, Image.Image | None]:
-    """Separate colours (mode L, RGB, CMYK or LAB, 8 bits) from alpha (mode L), if there is any."""
+    """Separate 8-bit colours (mode L, RGB, CMYK or LAB) from alpha (mode L), if there is any."""
     mode, hidden = image.mode, image.info.get("transparency")
     if mode.startswith("I"):
         values = np.asarray(image)
@@ -70,10 +70,10 @@ def _split(image: Image.Image, low: Image.Image | None) -> tuple[Image.Image, Im
 
 
 def _converter(mode: str, profile: bytes | None) -> Callable[[Image.Image], Image.Image]:
-    """A function that converts images of mode L, RGB, CMYK or LAB to RGB in sRGB.
+    """Make a function that converts images of mode L, RGB, CMYK or LAB to sRGB.
 
-    Without a profile RGB is taken as sRGB, L as its grey, CMYK by Pillow's formula. A profile that
-    is sRGB up to rounding leaves the pixels as they are; a broken one is ignored.
+    Without a profile, RGB is taken as sRGB, L as its grey, and CMYK is converted by Pillow's
+    formula. A profile that is sRGB up to rounding changes no pixel; a broken one is ignored.
     """
 
     def plain(image: Image.Image) -> Image.Image:
@@ -101,7 +101,7 @@ def _converter(mode: str, profile: bytes | None) -> Callable[[Image.Image], Imag
     def transformed(image: Image.Image) -> Image.Image:
         image = image if image.mode == mode else image.convert(mode)
         converted = ImageCms.applyTransform(image, transform)
-        assert converted is not None  # only in-place calls return None
+        assert converted is not None  # None is only for in-place calls
         return converted
 
     if mode in ("RGB", "L"):
@@ -125,17 +125,16 @@ def fill_transparent(rgb: Pixels, alpha: Pixels, *, faint: bool = False) -> Pixe
     """Fill transparent pixels with the visible colours around them: uint8 (H, W, 3).
 
     The new colour is the alpha-weighted (premultiplied) mean of the smallest block around the pixel
-    that has a visible pixel, interpolated; the sides of blocks are powers of two. Opaque pixels are
-    never changed. A wholly transparent image is not changed.
+    that contains a visible pixel, interpolated; the sides of blocks are powers of two. Opaque
+    pixels and fully transparent images are never changed.
 
     Args:
         rgb: Straight colours, (H, W, 3).
         alpha: (H, W), 0 transparent to 255 opaque.
-        faint: Also blend that mean into a pixel fainter than its neighbours, in proportion: `(a c +
-            (m - a) mean) / m`, m being the largest alpha of its 5 x 5 neighbourhood (the support of
-            BICUBIC). This is for images about to be enlarged, because the filter would give the
-            pixel's colour the weight of an opaque one. An evenly transparent image stays as it
-            is.
+        faint: Also blend that mean into pixels that are fainter than their neighbours: `(a c +
+            (m - a) mean) / m`, where m is the largest alpha in the 5 x 5 neighbourhood (the support
+            of BICUBIC). Use this before enlarging an image, because the filter weights a faint
+            pixel's colour like that of an opaque one. Uniform transparency changes nothing.
     """
     if not alpha.any():
         return rgb
@@ -150,7 +149,7 @@ def fill_transparent(rgb: Pixels, alpha: Pixels, *, faint: bool = False) -> Pixe
 
 
 def _mean_around(rgb: Pixels, alpha: Pixels) -> Pixels:
-    """For each pixel, the premultiplied mean of the smallest visible block of side 2, 4, 8, …"""
+    """For each pixel, the premultiplied mean of the smallest block of side 2, 4, … with alpha."""
     weight = alpha.astype(np.float32)[..., None]
     levels = [(_halve(rgb * weight), _halve(weight))]
     while levels[-1][1].shape[:2] != (1, 1):
@@ -163,14 +162,14 @@ def _mean_around(rgb: Pixels, alpha: Pixels) -> Pixels:
 
 
 def _halve(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Sums over blocks of 2 x 2; an odd side's last block is half empty."""
+    """Sum over blocks of 2 x 2; the last block of an odd side is half empty."""
     padded = np.pad(values, [(0, values.shape[0] % 2), (0, values.shape[1] % 2), (0, 0)])
     rows = padded[::2] + padded[1::2]
     return rows[:, ::2] + rows[:, 1::2]
 
 
 def _resize(values: npt.NDArray[np.float32], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Resize bilinearly to twice the size, then cut to (H, W), to fit odd sides."""
+    """Upsample bilinearly by 2, then crop to (H, W), for odd sides."""
     size = 2 * values.shape[1], 2 * values.shape[0]
     planes = [
         np.asarray(Image.fromarray(values[..., c]).resize(size, Image.Resampling.BILINEAR))

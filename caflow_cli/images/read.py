@@ -1,4 +1,4 @@
-"""Reading: the one policy for how image files become 8-bit sRGB colours and alpha."""
+"""Read image files: the one policy for converting them to 8-bit sRGB and alpha."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ SUFFIXES = frozenset(
 )
 MAX_BYTES = 3 * 2**27  # of a file
 
-# Named, so that no plugin that starts other programs (EPS) ever reads a file.
+# An explicit list, so that no plugin that starts other programs (EPS) ever reads a file.
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 _HEIC = re.compile(rb"....ftyp.{0,48}(hei|hev)[cxms]", re.DOTALL)  # the first bytes, with brands
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
 _SMALLER = "crop or shrink the image first"
-# Decoding takes up to 4.5 times as many bytes: 1.2 GB.
+# Decoding takes up to 4.5 times as much memory: 1.2 GB.
 _MAX_DECODED = 2**28
 _BITS_PER_SAMPLE, _ORIENTATION, _PLANAR, _TILE = 258, 274, 284, (322, 323)  # TIFF and EXIF tags
 _TURNS = {  # by EXIF orientation
@@ -46,8 +46,8 @@ _TURNS = {  # by EXIF orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Pillow keeps one byte of each 16-bit colour value, chosen by the name of the layout in the file.
-# Under the layout with exchanged bytes, it gives the other one.
+# Pillow keeps one byte of each 16-bit colour value, which the name of the raw layout determines.
+# With the byte-swapped layout, it returns the other byte.
 _EXCHANGED = {
     f"{mode};16{a}": f"{mode};16{b}"
     for mode in ("RGB", "RGBX", "RGBA", "RGBa", "CMYK")
@@ -55,8 +55,8 @@ _EXCHANGED = {
 }
 _NATIVE = "L" if sys.byteorder == "little" else "B"
 
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # the errors raised say the same
-# `warnings.catch_warnings` belongs to the process, and data sets are read by threads.
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # raised errors say the same
+# `warnings.catch_warnings` is process-wide, but threads read data sets.
 _warnings_lock = threading.Lock()
 
 
@@ -66,10 +66,10 @@ class Decoded:
 
     Attributes:
         rgb: sRGB, uint8 (H, W, 3): straight colours as stored, also of transparent pixels.
-        alpha: uint8 (H, W), 0 transparent to 255 opaque; None where every pixel is opaque.
+        alpha: uint8 (H, W), 0 transparent to 255 opaque; None if every pixel is opaque.
         format: Format of the file's content: PNG, JPEG, WEBP, …
-        frames: Frames or pages of the file, of which this is the first.
-        quality: Of a JPEG, 1 to 100, as its first quantization table shows it.
+        frames: Number of frames or pages in the file; this is the first.
+        quality: Quality of a JPEG, 1 to 100, estimated from its first quantization table.
     """
 
     rgb: Pixels
@@ -89,10 +89,10 @@ class Decoded:
         return replace(self, rgb=self.seen(), alpha=None)
 
     def put_back(self, result: Pixels, mask: Pixels | None) -> tuple[Pixels, Pixels | None]:
-        """The colours and the alpha of a result that was made from this image.
+        """The colours and alpha of a result that was made from this image.
 
         Alpha is that of this image, resized by BICUBIC to the result's size. In an inpainted image,
-        everything outside the mask comes out as it came in, whether it is visible or not.
+        everything outside the mask is that of this image, visible or not.
         """
         if self.alpha is None:
             return result, None
@@ -106,35 +106,35 @@ class Decoded:
 
 
 def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
-    """Decode an image to 8-bit sRGB, with alpha apart.
+    """Decode an image to 8-bit sRGB, with separate alpha.
 
-    EXIF orientation is applied and an embedded ICC profile converted to sRGB (one that is sRGB up
-    to rounding leaves the pixels as they are; a broken one is ignored). 16 bits are rescaled by
-    255/65535 and rounded. Palette, grey, 1-bit, CMYK and LAB are converted; premultiplied colours
-    are made straight. Of an animation, or of several pages, the first one is read.
+    EXIF orientation is applied, and an embedded ICC profile is converted to sRGB (one that is sRGB
+    up to rounding changes no pixel; a broken one is ignored). 16-bit values are rescaled by
+    255/65535 and rounded. Palette, grey, 1-bit, CMYK and LAB images are converted; premultiplied
+    colours are made straight. Of an animation or several pages, only the first is read.
 
     Args:
-        source: A path, or a binary stream that is read to its end.
-        name: Name of the image in errors; by default the path or the stream's name.
+        source: A path, or a binary stream, which is read to its end.
+        name: Name of the image in errors. Default: the path or the stream's name.
 
     Raises:
         CaflowError: (exit 1) the source is missing, a folder, unreadable, empty, truncated or not
             an image; it has more pixels than Pillow's bomb limit, or takes more than 256 MiB; or
-            its values have no stated range (floats, 32-bit integers).
+            the range of its values is unknown (floats, 32-bit integers).
     """
     data, label = _read_source(source, name)
     image, frames = _open(data, label)
     with image:
         low = _low_bytes(image, data, label)
         hidden, tiles = image.info.get("transparency"), getattr(image, "tile", [])
-        if isinstance(hidden, int) and tiles:  # Pillow scales the grey alone to 8 bits
+        if isinstance(hidden, int) and tiles:  # Pillow scales only the grey to 8 bits
             image.info["transparency"] = hidden * {"L;2": 85, "L;4": 17}.get(str(tiles[0].args), 1)
         _load(image, label)
         if image.mode == "F" or image.mode.startswith("I"):
             _check_range(image, label)
         rgb, alpha = to_srgb(image, low)
         turn = None
-        # Read after the pixels: a PNG may hold EXIF behind them, and TIFF turns itself.
+        # Read after the pixels: a PNG may have EXIF after them, and Pillow rotates TIFFs itself.
         with contextlib.suppress(Exception), _quiet_warnings():  # broken EXIF is ignored
             turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     if turn is not None:
@@ -148,8 +148,8 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
 def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels:
     """Read the colours of an image: uint8 (H, W, 3), 0-255.
 
-    Alpha is dropped. The result has the stored (un-premultiplied) colours, also of transparent
-    pixels. `decode` returns the alpha.
+    Alpha is dropped; `decode` returns it. Colours are straight (un-premultiplied), as stored, also
+    those of transparent pixels.
 
     Raises:
         CaflowError: As for `decode`.
@@ -158,10 +158,10 @@ def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels
 
 
 def stored_size(source: str | Path | BinaryIO, name: str | None = None) -> tuple[int, int]:
-    """Read height and width of an image from its header, before any turn. No pixel is decoded.
+    """Read height and width of an image from its header, before EXIF orientation is applied.
 
     Raises:
-        CaflowError: As for `decode`, where the header shows it.
+        CaflowError: As for `decode`, as far as the header shows it.
     """
     image, _ = _open(*_read_source(source, name))
     with image:
@@ -169,7 +169,7 @@ def stored_size(source: str | Path | BinaryIO, name: str | None = None) -> tuple
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:
-    """Read what `Encoder` wrote about an image; None if there is nothing. No pixel is decoded.
+    """Read the provenance that `Encoder` wrote; None if there is none. Decodes no pixels.
 
     Raises:
         CaflowError: The file cannot be read or is not an image, as for `decode`.
@@ -182,13 +182,13 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
                 record = json.loads(image.info[PROVENANCE_KEY])
             else:
                 record = json.loads(image.getexif()[DESCRIPTION])[PROVENANCE_KEY]
-        except Exception:  # of another program, or damaged
+        except Exception:  # written by another program, or damaged
             return None
     return record if isinstance(record, dict) else None
 
 
 def no_file(label: str) -> CaflowError:
-    """The error of a file that does not exist."""
+    """The error for a file that does not exist."""
     return CaflowError(f"no file {label!r}", "check the path for a typing error")
 
 
@@ -196,7 +196,7 @@ def no_file(label: str) -> CaflowError:
 
 
 def _quality(table: Sequence[int]) -> float:
-    """The quality at which libjpeg scales its own table of the luminance to one like this."""
+    """Estimate a JPEG's quality from its luminance table, by libjpeg's scaling rule."""
     scale = sum(table) / 36.88  # percent
     return 100 - scale / 2 if scale <= 100 else 5000 / scale
 
@@ -255,7 +255,7 @@ def _open(data: bytes, label: str) -> tuple[Image.Image, int]:
     try:
         with _quiet_warnings():
             image = Image.open(io.BytesIO(data), formats=("HEIF",) if is_heic else _FORMATS)
-        # Before the pixels: counting pages moves through a TIFF, which then decodes again.
+        # Before decoding: counting pages seeks through a TIFF, which would then be decoded again.
         frames = getattr(image, "n_frames", 1)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise CaflowError(
@@ -267,7 +267,7 @@ def _open(data: bytes, label: str) -> tuple[Image.Image, int]:
         raise CaflowError(
             f"{label!r} is not an image", "convert it to PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF"
         ) from error
-    except Exception as error:  # plugins raise whatever a broken file leads them to
+    except Exception as error:  # on a broken file, plugins may raise anything
         raise _damaged(label) from error
     decoded = _decoded_bytes(image)
     ensure(
@@ -275,7 +275,7 @@ def _open(data: bytes, label: str) -> tuple[Image.Image, int]:
         f"{label!r} takes {decoded / 1e6:.0f} MB in memory, more than {_MAX_DECODED / 1e6:.0f}",
         _SMALLER,
     )
-    # Pillow takes uncompressed 16-bit planes for 8-bit ones, and decodes them to noise.
+    # Pillow reads uncompressed 16-bit planes as 8-bit ones, and decodes them to noise.
     ensure(
         not isinstance(image, TiffImagePlugin.TiffImageFile)
         or image.tag_v2.get(_PLANAR) != 2
@@ -284,27 +284,27 @@ def _open(data: bytes, label: str) -> tuple[Image.Image, int]:
         f"{label!r} stores 16-bit colours plane by plane, uncompressed",
         "save it with interleaved pixels, or compressed",
     )
-    # MPO is a camera's JPEG with previews behind the image.
+    # MPO is a camera's JPEG, with previews after the image.
     return image, 1 if image.format == "MPO" else frames
 
 
 def _decoded_bytes(image: Image.Image) -> int:
-    """The bytes of an image's values: pixels × channels × depth. Pixels are those of a TIFF's tile
-    where that is larger.
+    """The size of an image's values in bytes: pixels × channels × depth. If a TIFF's tile is larger
+    than the image, its pixels count.
     """
     pixels, channels = image.width * image.height, len(image.getbands())
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         tile = [image.tag_v2.get(tag, 0) for tag in _TILE]
         pixels = max(pixels, tile[0] * tile[1])
-    if "transparency" in image.info or image.format == "WEBP":  # which becomes RGBA
+    if "transparency" in image.info or image.format == "WEBP":  # becomes RGBA
         channels = 4
     deep = _exchanged_layout(image) is not None or image.format == "JPEG2000"  # in 32 bits
     return pixels * max(3, channels) * (2 if deep else 1)
 
 
 def _check_range(image: Image.Image, label: str) -> None:
-    """Refuse grey values without a stated range: floats, integers outside 0 to 65535, and integers
-    that may as well be of 8 bits.
+    """Raise CaflowError for grey values of unknown range: floats, integers outside 0 to 65535, and
+    integers that might as well be 8-bit values.
     """
     least, largest = cast(tuple[float, float], image.getextrema())
     small = image.mode == "I" and image.format != "PPM" and 0 < largest <= 255
@@ -319,7 +319,7 @@ def _check_range(image: Image.Image, label: str) -> None:
 def _load(image: Image.Image, label: str) -> None:
     try:
         image.load()
-    except Exception as error:  # plugins raise whatever a broken file leads them to
+    except Exception as error:  # on a broken file, plugins may raise anything
         raise _damaged(label) from error
 
 
@@ -327,9 +327,9 @@ def _load(image: Image.Image, label: str) -> None:
 
 
 def _exchanged_layout(image: Image.Image) -> str | None:
-    """The raw layout that gives the low bytes of a 16-bit colour image, before it is decoded.
+    """The raw layout with which Pillow decodes the low bytes of a 16-bit colour image.
 
-    None for any other image.
+    None for any other image. Call it before the image is decoded.
     """
     layouts = {
         tile.args if isinstance(tile.args, str) else tile.args[0]
@@ -338,16 +338,16 @@ def _exchanged_layout(image: Image.Image) -> str | None:
     }
     if len(layouts) != 1 or not isinstance(layout := layouts.pop(), str):
         return None
-    if layout == "LA;16B":  # has no exchanged one: as four bytes, high, low, high, low
+    if layout == "LA;16B":  # has no swapped layout: read four bytes, high, low, high, low
         return "RGBA"
     return _EXCHANGED.get(layout.replace(";16N", f";16{_NATIVE}"))
 
 
 def _low_bytes(image: Image.Image, data: bytes, label: str) -> Image.Image | None:
-    """The low bytes of a 16-bit colour image, in the bands in which Pillow gives the high bytes.
+    """The low bytes of a 16-bit colour image, in the same bands as the high bytes from Pillow.
 
-    None for any other image, or if that fails. The high bytes alone are within 1 level of the
-    rounded value.
+    None for any other image, or if decoding them fails: the high bytes alone are within 1 level of
+    the rounded value.
     """
     layout = _exchanged_layout(image)
     if layout is None:

@@ -1,4 +1,4 @@
-"""Encoding: the formats that are written, their limits, and what a file says about itself."""
+"""Encode images: formats, their limits, and the provenance in files."""
 
 import io
 import struct
@@ -16,7 +16,7 @@ from ..errors import check_usage, ensure
 from .atomic import atomic_write
 from .colour import Pixels
 
-# Name on the command line -> suffixes; files are named with the first one.
+# Name on the command line -> suffixes; written files get the first one.
 FORMATS: Mapping[str, tuple[str, ...]] = {
     "png": (".png",),
     "webp": (".webp",),
@@ -24,10 +24,10 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
     "tiff": (".tif", ".tiff"),
     "avif": (".avif",),
 }
-# Of PNG's text chunk; elsewhere the only key of a JSON object in ImageDescription.
+# Keyword of the text chunk in PNG; elsewhere the only key of a JSON object in ImageDescription.
 PROVENANCE_KEY = "caflow"
 
-LARGE = 64_000_000  # pixels: of more, only 8-bit values are held at full size
+LARGE = 64_000_000  # pixels above which only 8-bit values are held at full size
 _STRIP = 2**20  # pixels
 _MAX_SIDE = {"webp": 16383, "jpg": 65500, "avif": 65535}
 _QUALITY = {"jpg": 95, "avif": 90}  # by default
@@ -46,24 +46,24 @@ _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 
 def format_of(path: Path) -> str | None:
-    """The format that a path's suffix names; None for any other suffix."""
+    """The format for a path's suffix; None if the suffix is unknown."""
     suffix = path.suffix.lower()
     return next((name for name, suffixes in FORMATS.items() if suffix in suffixes), None)
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """The format of results.
+    """Encodes results in one format.
 
     Attributes:
         format: A key of `FORMATS`.
-        quality: 1 to 100. For JPEG, default 95, and AVIF, default 90, always with full colour
-            resolution (4:4:4); a WebP is lossless unless it has one.
-        provenance: Whether it is written, and XMP beside it.
+        quality: 1 to 100. Default 95 for JPEG and 90 for AVIF, which always have full colour
+            resolution (4:4:4). WebP is lossless unless a quality is given.
+        provenance: Whether to write provenance, and XMP beside it.
 
     Raises:
-        CaflowError: (exit 2) unknown format, one that Pillow cannot write here, or one that does
-            not take this quality.
+        CaflowError: (exit 2) the format is unknown, Pillow cannot write it here, or it does not
+            support this quality.
     """
 
     format: str = "png"
@@ -90,7 +90,7 @@ class Encoder:
 
     @property
     def suffix(self) -> str:
-        """The suffix of its files, with the dot."""
+        """The suffix of files, with the dot."""
         return FORMATS[self.format][0]
 
     @property
@@ -108,11 +108,11 @@ class Encoder:
     ) -> bytes:
         """Encode uint8 (H, W, 3), with straight alpha (H, W) if any, to the bytes of a file.
 
-        The pixels are sRGB and carry no profile, because untagged images are read as sRGB. JPEG has
-        no alpha: the image is composited over white.
+        The pixels are sRGB and get no profile, because untagged images are read as sRGB. JPEG has
+        no alpha, so the image is composited over white.
 
         Args:
-            provenance: ASCII JSON; in PNG the text chunk `caflow`, elsewhere ImageDescription.
+            provenance: ASCII JSON, stored in PNG's text chunk `caflow`, else in ImageDescription.
 
         Raises:
             CaflowError: (exit 1) a side is longer than the format allows.
@@ -143,7 +143,7 @@ class Encoder:
             if self.format == "jpg":
                 options |= {"format": "JPEG", "optimize": True}
         elif self.quality is None:
-            options |= {"lossless": True, "exact": True}  # also colours of transparent pixels
+            options |= {"lossless": True, "exact": True}  # keep colours of transparent pixels
         else:
             options |= {"quality": self.quality, "method": 6}
         if provenance:
@@ -175,9 +175,9 @@ def _png_texts(provenance: str | None) -> PngImagePlugin.PngInfo:
 
 
 def _png_in_strips(image: Pixels, alpha: Pixels | None, provenance: str | None) -> bytes:
-    """A PNG file of (H, W, 3), with alpha (H, W) if any, of which Pillow would make a copy.
+    """Encode (H, W, 3), with alpha (H, W) if any, as PNG without the full copy that Pillow makes.
 
-    Every row is stored as its difference to the one above.
+    Every row is stored as its difference to the one above (filter "up").
     """
     (height, width), buffer, packer = image.shape[:2], io.BytesIO(), zlib.compressobj()
     kind, channels = (2, 3) if alpha is None else (6, 4)

@@ -1,7 +1,7 @@
-"""Metrics: `catalogue.toml` says what each one is, the modules have formulas and networks.
+"""Metrics: `catalogue.toml` describes them, the modules implement formulas and networks.
 
-Help, JSON and tables take their text from the catalogue. Nothing here knows tasks or models, and
-importing the package imports no torch.
+Help, JSON and tables take their text from the catalogue. Nothing here depends on tasks or models,
+and importing the package imports no torch.
 """
 
 import difflib
@@ -16,10 +16,10 @@ from ...records import read_toml
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric.
+    """The description of a metric.
 
-    `needs` is pairs (image and truth), sets (two sets), a model that samples, or a benchmark: one
-    of the protocols on whole images.
+    `needs` is "pairs" (image and truth), "sets" (two sets), "model" (one that samples), or
+    "benchmark" (a protocol on whole images).
     """
 
     name: str
@@ -28,23 +28,23 @@ class Metric:
     units: str
     better: Literal["lower", "higher", "nominal"]
     needs: Literal["pairs", "sets", "model", "benchmark"]
-    decimals: int  # that a table shows
+    decimals: int  # how many a table shows
 
 
 @dataclass(frozen=True)
 class Weights:
     """Where the networks of metrics come from.
 
-    None is the environment's file, else torch's cache, else a download.
+    None: the file that the environment names, else torch's cache, else a download.
     """
 
     lpips: str | Path | None = None
     fid: str | Path | None = None
-    extractor: str = "inception"  # of the features of FID, KID and coverage
+    extractor: str = "inception"  # computes the features for FID, KID and coverage
 
 
 def read_tables(path: Path) -> dict[str, dict[str, Any]]:
-    """The tables of a TOML file, each with its name."""
+    """Read the tables of a TOML file, by name; each also has its name as a value."""
     return {name: {"name": name, **table} for name, table in read_toml(path).items()}
 
 
@@ -55,14 +55,14 @@ METRICS: dict[str, Metric] = {
 
 
 def choose_metrics(given: str | Sequence[str], offered: Iterable[str]) -> tuple[str, ...]:
-    """The metrics that are named, in the catalogue's order.
+    """Select metrics by name, in the catalogue's order.
 
     Args:
-        given: Names, comma lists of them, or `all`; none of them: lpips and rmse.
-        offered: Names that this form of evaluation has; `all` stands for these.
+        given: Names, comma-separated names, or `all`; if empty, lpips and rmse.
+        offered: Names that this form of evaluation supports; `all` stands for these.
 
     Raises:
-        CaflowError: (exit 2) a metric is unknown, or this form cannot measure it.
+        CaflowError: (exit 2) a metric is unknown, or this form of evaluation does not support it.
     """
     offered = list(offered)
     text = given if isinstance(given, str) else ",".join(given)

@@ -1,4 +1,4 @@
-"""Networks that turn images into features for sets: Inception, AlexNet, or the caller's."""
+"""Networks that compute features of images for set metrics: Inception, AlexNet, or custom ones."""
 
 import hashlib
 import io
@@ -19,21 +19,21 @@ from .pairs import LpipsDistance
 
 _FILE = "weights-inception-2015-12-05-6726825d.pth"
 _URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{_FILE}"
-# Its first eight digits are in the file's name, as torch.hub writes them; the whole is what users
-# of the file state again and again. torch-fidelity and pytorch-fid publish the same bytes.
+# The file's name has its first eight digits, as torch.hub writes them; users of the file have
+# published the rest. torch-fidelity and pytorch-fid distribute the same bytes.
 _SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 _LAYERS = {"inception": 2048, "inception-768": 768, "inception-192": 192, "inception-64": 64}
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """Maps uint8 (B, 3, H, W) to features (B, d), and has the name that results state."""
+    """Maps uint8 (B, 3, H, W) to features (B, d); its name appears in results."""
 
     name: str
     features: Callable[[Tensor], Tensor]
 
     def label(self, metric: str) -> str:
-        """`fid` for the standard features, whose distance is the usual FID; else `fid:NAME`."""
+        """`fid` for the standard features, which give the usual FID; else `fid:NAME`."""
         return metric if self.name == "inception" else f"{metric}:{self.name}"
 
     @torch.no_grad()
@@ -43,7 +43,7 @@ class Extractor:
             features = self.features(images).cpu().double()
             count, _ = features.shape
             assert count == len(images), f"features are of {count} images"
-        except Exception as error:  # the caller's code: anything
+        except Exception as error:  # custom code may raise anything
             raise usage_error(
                 f"feature extractor {self.name!r} failed: {type(error).__name__}: {error}",
                 "let it take uint8 (B, 3, H, W), and return (B, d)",
@@ -52,7 +52,7 @@ class Extractor:
 
 
 def joined(features: list[Tensor]) -> Tensor:
-    """Features of several images, (N, d). CaflowError if an extractor of the caller's varies d."""
+    """Concatenate features of images, (N, d). CaflowError if a custom extractor varies d."""
     check_usage(
         len({one.shape[1] for one in features}) < 2,
         "features of images differ in length",
@@ -64,14 +64,14 @@ def joined(features: list[Tensor]) -> Tensor:
 def load_extractor(weights: Weights, device: torch.device | str = "cpu") -> Extractor:
     """Load the extractor that `weights` names.
 
-    `inception` gives the 2,048 pooled features of FID's network. `inception-768` and so on are its
-    earlier layers. `alexnet` is the trunk of LPIPS, with its last 256 channels averaged over the
-    image. `module:factory` is imported, also from the working directory, and called without
+    `inception` computes the 2,048 pooled features of FID's network, and `inception-768` etc. those
+    of its earlier layers. `alexnet` is the trunk of LPIPS, with its last 256 channels averaged over
+    the image. `module:factory` is imported, also from the working directory, and called without
     arguments.
 
     Raises:
         CaflowError: There is no such extractor (exit 2); or its weights are missing or not the
-            pinned ones (exit 3).
+            expected ones (exit 3).
     """
     name = weights.extractor
     if name == "alexnet":
@@ -91,7 +91,7 @@ def load_extractor(weights: Weights, device: torch.device | str = "cpu") -> Extr
 
 
 def _inception(layer: int, path: str | Path | None) -> nn.Module:
-    """FID's network, from exactly the bytes that were verified: the file is a pickle."""
+    """Load FID's network from exactly the bytes that were verified, because it is a pickle."""
     from torchmetrics.image.fid import NoTrainInceptionV3
 
     cached = Path(torch.hub.get_dir()) / "checkpoints" / _FILE
@@ -102,7 +102,7 @@ def _inception(layer: int, path: str | Path | None) -> nn.Module:
             cached.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(_URL, str(cached), hash_prefix=_SHA256, progress=False)
         data = file.read_bytes()
-    except (OSError, RuntimeError) as error:  # URLError is the first, another hash the second
+    except (OSError, RuntimeError) as error:  # URLError, or a wrong hash
         raise CaflowError(
             f"no Inception weights: {str(file)!r} cannot be read or downloaded: {error}",
             hint,
@@ -129,7 +129,7 @@ def _from_factory(name: str) -> Callable[[Tensor], Tensor]:
     try:
         features = pkgutil.resolve_name(name)()
         assert callable(features), f"{type(features).__name__} cannot be called"
-    except Exception as error:  # the caller's code: anything
+    except Exception as error:  # custom code may raise anything
         raise usage_error(
             f"cannot make feature extractor {name!r}: {type(error).__name__}: {error}",
             "--feature-extractor module:factory, importable from here",

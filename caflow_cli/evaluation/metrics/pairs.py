@@ -1,7 +1,7 @@
-"""Metrics of images beside their truths.
+"""Metrics that compare images with their references.
 
-Those of batches take `images` and `references`, uint8 (B, 3, H, W), and return (B,) float64. They
-raise a `CaflowError` if shapes or types differ, or if the images are too small.
+Batch metrics take `images` and `references`, uint8 (B, 3, H, W), and return (B,) float64. They
+raise `CaflowError` if shapes or dtypes differ, or if the images are too small.
 """
 
 import functools
@@ -17,12 +17,12 @@ from ...errors import CaflowError
 from ...perceptual import ALEX, at_hand, load_perceptual
 from . import Weights
 
-PairMetrics: TypeAlias = Callable[[Tensor, Tensor], list[dict[str, float]]]  # of each pair
+PairMetrics: TypeAlias = Callable[[Tensor, Tensor], list[dict[str, float]]]  # one dict per pair
 
-LEAST_SIDE = 31  # of an image, below which a layer of AlexNet has nothing left
+LEAST_SIDE = 31  # minimum side of an image, so that every layer of AlexNet has an output
 _PEAK = 255.0
-_WINDOW = 11  # of SSIM: torchmetrics' for σ 1.5
-_BORDER = 4  # pixels that the metrics of Y leave out at each side
+_WINDOW = 11  # SSIM's window in torchmetrics, for σ 1.5
+_BORDER = 4  # pixels that the metrics on Y ignore at each border
 # Y of YCbCr in "studio range", ITU-R BT.601: 16 for black, 235 for white.
 _LUMA = torch.tensor([65.481, 128.553, 24.966], dtype=torch.float64) / 255
 _BLACK = 16.0
@@ -31,36 +31,35 @@ _BLACK = 16.0
 def rmse(images: Tensor, references: Tensor) -> Tensor:
     """Root mean square error of each image, in levels of 0-255; lower is better.
 
-    The figure of a set is the mean over its images (paper table 1).
+    The value of a set is the mean over its images (paper table 1).
     """
     _check(images, references)
     return _rmse(images, references)
 
 
 def psnr(images: Tensor, references: Tensor) -> Tensor:
-    """`20 log10(255 / rmse)` of each image in dB, infinite for equal images."""
+    """Peak signal-to-noise ratio of each image in dB, `20 log10(255 / rmse)`; inf if equal."""
     return _decibels(rmse(images, references))
 
 
 def ssim(images: Tensor, references: Tensor) -> Tensor:
-    """Structural similarity of each image, of sides of at least 11; 1 for equal images.
+    """Structural similarity of each image, with sides of at least 11; 1 for equal images.
 
-    Wang et al. 2004, by torchmetrics: Gaussian window of 11×11 with σ = 1.5, K1 = 0.01, K2 = 0.03,
-    range 255, population covariances; the mean over channels and over the windows that lie inside
-    the image.
+    Wang et al. 2004, as in torchmetrics: 11×11 Gaussian window with σ = 1.5, K1 = 0.01, K2 = 0.03,
+    range 255, population covariances; mean over channels and over windows inside the image.
     """
     _check(images, references)
     return _similarity(images, references)
 
 
 def psnr_y(images: Tensor, references: Tensor) -> Tensor:
-    """PSNR of Y in dB, as super-resolution is compared: `20 log10(255 / rmse)` of the luma (BT.601,
-    16 to 235, not rounded), without the 4 pixels next to each border. Sides of at least 9."""
+    """PSNR of Y in dB, as usual for super-resolution: `20 log10(255 / rmse)` of the luma (BT.601,
+    16 to 235, not rounded), without the 4 pixels next to each border. Needs sides of at least 9."""
     return _decibels(_rmse(*_inner_luma(images, references)))
 
 
 def ssim_y(images: Tensor, references: Tensor) -> Tensor:
-    """`ssim` of what `psnr_y` compares. Sides of at least 19."""
+    """`ssim` of the luma that `psnr_y` compares. Needs sides of at least 19."""
     return _similarity(*_inner_luma(images, references))
 
 
@@ -70,7 +69,7 @@ FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "ssim": ssim,
     "psnr_y": psnr_y,
     "ssim_y": ssim_y,
-}  # those that need no network
+}  # metrics that need no network
 
 
 def _check(images: Tensor, references: Tensor) -> None:
@@ -102,7 +101,7 @@ def _decibels(error: Tensor) -> Tensor:
 
 
 def _inner_luma(*batches: Tensor) -> list[Tensor]:
-    """Y of both, (B, 1, H - 8, W - 8) float64, without the borders."""
+    """Y of each batch without borders, (B, 1, H - 8, W - 8) float64."""
     _check(*batches)
     _check_side(batches[0], 2 * _BORDER + 1, "metrics of Y")
     inner = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
@@ -113,11 +112,11 @@ def _inner_luma(*batches: Tensor) -> list[Tensor]:
 
 
 def _similarity(x: Tensor, y: Tensor) -> Tensor:
-    """SSIM of (B, C, H, W) of range 255: (B,)."""
+    """SSIM of batches (B, C, H, W) with range 255: (B,)."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     _check_side(x, _WINDOW, "a window of SSIM")
-    # torchmetrics averages over windows beyond the border as well. In float32 even areas are off.
+    # torchmetrics also averages over windows beyond the border. Float32 is inexact in flat areas.
     _, places = structural_similarity_index_measure(
         x.double(), y.double(), data_range=_PEAK, reduction="none", return_full_image=True
     )
@@ -127,24 +126,24 @@ def _similarity(x: Tensor, y: Tensor) -> Tensor:
 
 
 def diversity(candidates: Tensor) -> float:
-    """Spread of M candidates, uint8 (M, 3, H, W), in levels: `sqrt(mean over values of the variance
-    over candidates)`, with the divisor M - 1."""
+    """Spread of M candidates, uint8 (M, 3, H, W), in levels: the square root of the variance over
+    candidates (divisor M - 1), averaged over values."""
     return float(candidates.double().var(0).mean().sqrt())
 
 
 def rank_histogram(candidates: Tensor, truth: Tensor, where: Tensor | None = None) -> Tensor:
-    """The histogram of the true value's rank among the candidates' values at the same place.
+    """Rank histogram: the rank of each true value among the candidates' values at the same place.
 
-    If truth and candidates have the same distribution, all M + 1 ranks are equally likely. A truth
-    that ties with e candidates counts 1 / (e + 1) for each possible rank.
+    If truth and candidates have the same distribution, all M + 1 ranks are equally likely. A true
+    value that ties with e candidates adds 1 / (e + 1) to each possible rank.
 
     Args:
         candidates: uint8 (M, C, H, W).
         truth: uint8 (C, H, W).
-        where: bool (H, W), the pixels that count; default all.
+        where: bool (H, W), which pixels count. Default: all.
 
     Returns:
-        Shares, (M + 1,) float64, that sum to 1.
+        Shares of values by rank, (M + 1,) float64, which sum to 1.
     """
     if where is not None:
         candidates, truth = candidates[:, :, where], truth[:, where]
@@ -158,11 +157,11 @@ def rank_histogram(candidates: Tensor, truth: Tensor, where: Tensor | None = Non
 
 
 def central_share(histogram: Tensor, share: float) -> float:
-    """The share of true values in the central part `share` of the candidates' distribution.
+    """Coverage of the central interval: the share of true values that lie in the central `share`.
 
-    Rank r of M + 1 stands for the interval from r / (M + 1) to (r + 1) / (M + 1), over which the
-    mass of the histogram is spread. The result is the mass between `(1 - share) / 2` and `(1 +
-    share) / 2`. If truth and candidates have the same distribution, this is `share`, whatever M is.
+    Rank r of M + 1 stands for the interval from r / (M + 1) to (r + 1) / (M + 1), over which its
+    mass is spread evenly. The result is the mass between `(1 - share) / 2` and `(1 + share) / 2`.
+    If truth and candidates have the same distribution, it equals `share`, whatever M is.
     """
     bins = len(histogram)
     edges = torch.arange(bins + 1, dtype=torch.float64) / bins
@@ -171,11 +170,11 @@ def central_share(histogram: Tensor, share: float) -> float:
 
 
 class LpipsDistance:
-    """Perceptual distance, 0 for equal images and about 1 for unrelated ones; lower is better.
+    """LPIPS (AlexNet): 0 for equal images, about 1 for unrelated ones; lower is better.
 
-    The linear heads come with the `lpips` package. The trunk, ImageNet's AlexNet, comes from
-    `weights`, else from the file that CAFLOW_LPIPS_WEIGHTS names, else from torch's cache, else
-    from a download. It is never initialised at random.
+    The linear heads come with the `lpips` package. The trunk, AlexNet trained on ImageNet, comes
+    from `weights`, else from the file that CAFLOW_LPIPS_WEIGHTS names, else from torch's cache,
+    else from a download. It is never randomly initialised.
 
     Args:
         weights: safetensors file of the trunk, keys `net.slice*` as in `lpips.LPIPS(net="alex")`.
@@ -193,14 +192,14 @@ class LpipsDistance:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, references: Tensor) -> Tensor:
-        """Compute the distance of each pair, of sides of at least 31."""
+        """Compute the distance of each pair, with sides of at least 31."""
         _check(images, references)
         distance: Tensor = self._net(self._scaled(images), self._scaled(references))
         return distance.flatten().cpu().double()
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """Average the trunk's last activations over the image: uint8 (B, 3, H, W) to (B, 256)."""
+        """The trunk's last activations, averaged over the image: uint8 (B, 3, H, W) to (B, 256)."""
         last: Tensor = self._net.net(self._net.scaling_layer(self._scaled(images)))[-1]
         return last.mean((2, 3))
 
@@ -215,8 +214,8 @@ _lpips = functools.cache(LpipsDistance)  # building it takes longer than measuri
 def pair_metrics(
     names: Collection[str], weights: Weights, device: torch.device | str = "cpu"
 ) -> PairMetrics:
-    """A function that computes the metrics of pairs of two batches. CaflowError (exit 3) if LPIPS's
-    trunk is missing."""
+    """Make a function that computes metrics of the pairs in two batches. CaflowError (exit 3) if
+    LPIPS's trunk is missing."""
     functions: dict[str, Callable[[Tensor, Tensor], Tensor]] = {}
     if "lpips" in names:
         functions["lpips"] = _lpips(weights.lpips or os.environ.get(ALEX.variable), str(device))
@@ -230,8 +229,8 @@ def pair_metrics(
 
 
 def measurable(metrics: tuple[str, ...], weights: Weights) -> tuple[tuple[str, ...], list[str]]:
-    """The metrics, and notes: without LPIPS, with a note that says why and which file it needs, if
-    its trunk is not to be had. One that is named must be there all the same."""
+    """The metrics that can be computed, and notes. If LPIPS's trunk is not available, LPIPS is
+    omitted, and a note says why and which file it needs; but a trunk that is named must exist."""
     if "lpips" in metrics and not at_hand(ALEX, weights.lpips):
         try:
             load_perceptual(ALEX)

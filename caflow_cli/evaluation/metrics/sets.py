@@ -1,4 +1,4 @@
-"""Sets of images by their features: FID, KID, density and coverage.
+"""Distances of sets of images by their features: FID, KID, density and coverage.
 
     B_j = { f : |f - f_j| <= r_j },  r_j the distance of truth j to its k-th nearest other truth
 
@@ -6,8 +6,8 @@
     density  = 1/(k M)  Σ_i Σ_j  [ f_i lies in B_j ]
 
 f are features of an extractor, f_j those of N truths, f_i those of M generated images (Naeem et al.
-2020). k is 5, or N - 1 where there are fewer than six truths. Coverage is within 0 and 1, density
-from 0 up. If both sets have one distribution, then on average density is 1, and coverage is
+2020). k is 5, or N - 1 if there are fewer than six truths. Coverage lies in [0, 1], density in
+[0, ∞). If both sets have the same distribution, the expected density is 1, and that of coverage is
 
     1 - Π_{s=1..k} (N - s) / (N + M - s)
 
@@ -23,20 +23,20 @@ from ...errors import CaflowError
 from ..result import Estimate
 from .features import Extractor
 
-_FEW = 2048  # below this many images a covariance of 2,048 features has no full rank
+_FEW = 2048  # with fewer images, a covariance of 2,048 features is rank-deficient
 _SUBSETS, _SUBSET_SIZE = 100, 1000
 _NEIGHBOURS = 5
-_ROWS = 500  # of a matrix of distances, in memory at a time
+_ROWS = 500  # rows of a distance matrix in memory at a time
 
 
 def distances(
     names: Sequence[str], extractor: Extractor, generated: Tensor, reference: Tensor
 ) -> tuple[dict[str, Estimate], dict[str, float]]:
-    """`fid`, `kid` and `coverage` by label; beside them KID's deviation over subsets, density.
+    """Compute `fid`, `kid` and `coverage`, by label; and KID's deviation over subsets, and density.
 
     Args:
-        names: Which of them.
-        extractor: That of the features.
+        names: Which of the three.
+        extractor: The extractor of the features.
         generated, reference: Features of at least two images each, (N, d) float64.
     """
     least = min(len(generated), len(reference))
@@ -57,7 +57,7 @@ def distances(
 
 
 def caution(images: int) -> list[str]:
-    """A note for a reader of distances of so many images."""
+    """A caveat for distances between sets of so few images; empty if there are enough."""
     return [
         f"{images} images are few for a distance of sets: below {_FEW:,} FID is biased upwards, "
         "and compares only at equal numbers"
@@ -65,7 +65,7 @@ def caution(images: int) -> list[str]:
 
 
 def fid(generated: Tensor, reference: Tensor) -> float:
-    """`|m - m'|² + tr(C + C' - 2 (C C')^½)` of means and covariances."""
+    """Fréchet distance `|m - m'|² + tr(C + C' - 2 (C C')^½)` of means and covariances."""
     covariances = [features.T.cov() for features in (reference, generated)]
     root = torch.linalg.eigvals(covariances[0] @ covariances[1]).sqrt().real.sum()
     apart = (reference.mean(0) - generated.mean(0)).square().sum()
@@ -73,10 +73,10 @@ def fid(generated: Tensor, reference: Tensor) -> float:
 
 
 def kid(generated: Tensor, reference: Tensor) -> tuple[float, float]:
-    """Mean and standard deviation over random subsets of the unbiased squared MMD.
+    """Mean and standard deviation of the unbiased squared MMD over random subsets.
 
     The kernel is `(x·y / d + 1)³`. There are 100 subsets of at most 1,000 features from each set,
-    drawn with a fixed seed, or one subset if each would hold both sets whole.
+    drawn with a fixed seed; or just one, if it contains both sets entirely.
     """
     sets = reference, generated
     n = min(_SUBSET_SIZE, *map(len, sets))
@@ -106,8 +106,8 @@ def coverage(generated: Tensor, reference: Tensor) -> tuple[float, float]:
 
 
 def own_coverage(generated: Tensor, reference: Tensor) -> float:
-    """The share of truths whose ball holds an image drawn for that truth's own condition: of N for
-    each truth, in the truths' order."""
+    """The share of truths whose ball contains an image drawn for that truth's own condition. There
+    are N such images per truth, in the order of the truths."""
     own = generated.unflatten(0, (len(reference), -1))
     apart = (own - reference[:, None]).norm(dim=2).min(1).values
     return float((apart <= _radii(reference)).double().mean())
@@ -115,12 +115,12 @@ def own_coverage(generated: Tensor, reference: Tensor) -> float:
 
 def _radii(true: Tensor) -> Tensor:
     k = min(_NEIGHBOURS, len(true) - 1)
-    # A truth is its own nearest: hence k + 1.
+    # k + 1, because a truth is its own nearest neighbour.
     return torch.cat(
         [_distances(rows, true).kthvalue(k + 1, 1).values for rows in true.split(_ROWS)]
     )
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
-    # Differences, not products: an image's distance to itself is exactly 0.
+    # By differences, not products, so that an image's distance to itself is exactly 0.
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
