@@ -1,4 +1,4 @@
-"""Devices. Only this module knows how they differ, and in which precision each part works.
+"""Devices: the one module that knows how they differ, and which precision each part uses.
 
 | | `cpu` | `cuda` | `mps` |
 |---|---|---|---|
@@ -11,8 +11,8 @@
 | layout | channels_last | channels_last | contiguous |
 | `torch.compile` | a C++ compiler | Triton; CUDA graphs for samples | no |
 
-Metal has no float64. Float64 computations are moved to the CPU (`to_float64`), so the
-log-likelihoods of a model on `mps` are tensors on the CPU.
+Metal has no float64, so float64 computations move to the CPU (`to_float64`), and log-likelihoods
+of a model on `mps` are tensors on the CPU.
 """
 
 import ctypes
@@ -34,17 +34,17 @@ from .errors import check_usage
 
 NAMES = "auto, cpu, cuda, cuda:N or mps"
 
-try:  # features of the processor, as Linux names them; elsewhere nothing is known
+try:  # CPU features by their Linux names; unknown on other systems
     _FEATURES = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
 except OSError:
     _FEATURES = set()
-# Device types that lack a thing, or whose fast way has not been tried.
+# Device types that lack a feature, or on which its fast path has not been tested.
 LACKING = {"float64": {"mps"}, "bf16": {"mps"}, "fast bf16": {"mps"}, "channels_last": {"mps"}}
-# oneDNN has bfloat16 convolutions where a CPU has AVX-512, or Arm's bf16. Elsewhere a CPU trains
-# ten times slower in bfloat16 than in float32 (docs/training.md).
+# oneDNN has bfloat16 convolutions for CPUs with AVX-512 or Arm's bf16. Other CPUs train ten times
+# slower in bfloat16 than in float32 (docs/training.md).
 if not ({"avx512bw", "avx512dq", "avx512vl"} <= _FEATURES or "bf16" in _FEATURES):
     LACKING["bf16"].add("cpu")
-# To multiply in bfloat16, and not only convert, takes more.
+# Native bfloat16 arithmetic, rather than mere conversion, needs more.
 if not {"avx512_bf16", "amx_bf16"} & _FEATURES:
     LACKING["fast bf16"].add("cpu")
 
@@ -52,8 +52,8 @@ if not {"avx512_bf16", "amx_bf16"} & _FEATURES:
 def select_device(name: str = "auto") -> torch.device:
     """The device named `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
 
-    `auto` is CUDA if available, else the CPU. It is never `mps`, which must be named. Of several
-    processes on a machine, each has a CUDA device of its own unless N is named.
+    `auto` is CUDA if available, else the CPU; `mps` must be named. If a launcher starts several
+    processes on a machine, each gets its own CUDA device unless N is given.
 
     Raises:
         CaflowError: The name is unknown, or this machine lacks the device (exit code 2).
@@ -70,7 +70,7 @@ def select_device(name: str = "auto") -> torch.device:
             "--device cpu",
         )
         return torch.device("mps")
-    # A launcher says which of a machine's processes this is.
+    # The launcher numbers the processes of a machine.
     process = int(os.environ.get("LOCAL_RANK") or 0) % max(count, 1)
     index = int(name.partition(":")[2] or process)
     check_usage(
@@ -82,7 +82,7 @@ def select_device(name: str = "auto") -> torch.device:
 
 
 def float64_device(device: torch.device) -> torch.device:
-    """The device for float64 computations of a device: the same one, or the CPU."""
+    """The device for float64 computations: the given one, or the CPU if it has no float64."""
     return torch.device("cpu") if device.type in LACKING["float64"] else device
 
 
@@ -91,7 +91,7 @@ def to_float64(x: Tensor) -> Tensor:
 
 
 def sum_float64(x: Tensor, dims: tuple[int, ...] | None = None) -> Tensor:
-    """Sum over dimensions, or all, accumulated in float64: on `float64_device`."""
+    """Sum over the given dimensions, or all, accumulated in float64; on `float64_device`."""
     return x.to(float64_device(x.device)).sum(dims, dtype=torch.float64)
 
 
@@ -104,18 +104,18 @@ def to_dtype(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def to_like(x: Tensor, other: Tensor) -> Tensor:
-    """Convert x to another tensor's type and device. This is the way back from `to_float64`."""
-    # The type first: float64 must not reach a device that has none.
+    """Convert x to another tensor's dtype and device; this reverses `to_float64`."""
+    # The dtype first: float64 must not reach a device without float64.
     return x.to(other.dtype).to(other.device)
 
 
 def net_type(own: torch.dtype, device: torch.device, training: bool, bf16: bool) -> torch.dtype:
-    """The type for a net's convolutions: bfloat16 only in training, and only if requested."""
+    """The dtype of a net's convolutions: bfloat16 only in training, and only if requested."""
     return torch.bfloat16 if training and bf16 and device.type not in LACKING["bf16"] else own
 
 
 def check_bf16(device: torch.device) -> None:
-    """Refuse a device on which nets in bfloat16 are no faster: CaflowError (exit 2)."""
+    """Raise CaflowError (exit 2) for a device on which nets in bfloat16 are no faster."""
     check_usage(
         torch.cuda.is_bf16_supported(including_emulation=False)
         if device.type == "cuda"
@@ -126,13 +126,13 @@ def check_bf16(device: torch.device) -> None:
 
 
 def prefers_products(x: Tensor, size: int) -> bool:
-    """Whether the gradients of a convolution of x are faster as products of matrices.
+    """Whether the gradients of a convolution of x are faster as matrix products.
 
-    On a CPU they are for kernels of 1×1 in float32 or on few pixels, and for those of 3×3 on fewer.
+    On a CPU this holds for 1×1 kernels in float32 or on few pixels, and for 3×3 kernels on fewer.
 
     Args:
-        x: What is convolved, (B, C, H, W).
-        size: Of the kernel.
+        x: The input of the convolution, (B, C, H, W).
+        size: The size of the kernel.
     """
     if x.device.type != "cpu":
         return False
@@ -143,7 +143,7 @@ def prefers_products(x: Tensor, size: int) -> bool:
 
 @contextmanager
 def exact() -> Iterator[None]:
-    """For scores and samples: no gradients, and no TF32, whose ten bits are too few."""
+    """Context for scores and samples: no gradients, and no TF32, whose 10 bits are too few."""
     backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
     before = [backend.allow_tf32 for backend in backends]
     try:
@@ -167,24 +167,24 @@ def to_layout(x: Tensor) -> Tensor:
 
 
 def keep_memory() -> None:
-    """Let this process reuse freed memory of any size, and hold it to the end: for programs.
+    """Make this process keep freed memory of any size for reuse; meant for command-line programs.
 
-    By default glibc maps every block above 32 MB anew, and the system zeroes its pages each time: a
-    quarter of the time at 1024×1024 pixels. The peak stays. Without glibc this does nothing.
+    By default glibc maps every block above 32 MB anew, and the system zeroes its pages each time,
+    a quarter of the time at 1024×1024 pixels. Peak memory does not change. No-op without glibc.
     """
-    with suppress(AttributeError, OSError, TypeError):  # of another libc, or of Windows
-        ctypes.CDLL(None).mallopt(-1, -1)  # M_TRIM_THRESHOLD: hands nothing back
+    with suppress(AttributeError, OSError, TypeError):  # another libc, or Windows
+        ctypes.CDLL(None).mallopt(-1, -1)  # M_TRIM_THRESHOLD: return nothing to the system
         ctypes.CDLL(None).mallopt(-4, 0)  # M_MMAP_MAX
 
 
 def trim_memory() -> None:
-    """Hand memory that is free, also between what is used, back to the system, if glibc can."""
+    """Return free heap memory to the system, also from between used blocks; no-op without glibc."""
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def check_compiler(device: torch.device) -> None:
-    """Refuse a device for which nothing can be compiled: CaflowError (exit 2)."""
+    """Raise CaflowError (exit 2) for a device that `torch.compile` does not support here."""
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     lacks = {
         "cpu": shutil.which(compiler) is None and f"there is no C++ compiler {compiler!r}",
@@ -195,7 +195,7 @@ def check_compiler(device: torch.device) -> None:
 
 
 class Uninitialised(TorchFunctionMode):
-    """A context in which modules leave their new tensors as they are: a file gives the values."""
+    """Context that skips the initialisation of new modules, whose values come from a file."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

@@ -1,24 +1,24 @@
-"""The one error type that reaches users, also for lack of memory on any device."""
+"""The one error type that users see, including for lack of memory on any device."""
 
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 EXIT_FAILED = 1  # an input failed; the rest of the batch completed
-EXIT_USAGE = 2  # wrong arguments, device, existing output: found before a model loads
-EXIT_WEIGHTS = 3  # weights missing, unreadable, offline or with the wrong checksum
+EXIT_USAGE = 2  # wrong arguments or device, or existing output; detected before a model loads
+EXIT_WEIGHTS = 3  # weights missing, unreadable, not downloadable, or with the wrong checksum
 EXIT_INTERRUPTED = 130  # Ctrl-C
 
 
 class CaflowError(Exception):
-    """A user's mistake or a broken input. It says what is wrong, and what to type instead.
+    """A user's mistake or a broken input: what is wrong, and what to type instead.
 
-    In Python, `str(error)` has both, `error.message` and `error.hint` one each.
+    In Python, `error.message` and `error.hint` have these two parts, and `str(error)` has both.
 
     Args:
         message: One line, without a full stop, that names the offending value.
         hint: One line with the command, option or value that would work.
-        exit_code: Of a process that fails for this reason.
+        exit_code: The exit code of a process that fails with this error.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -52,8 +52,8 @@ def check_usage(condition: bool, message: str, hint: str) -> None:
     ensure(condition, message, hint, EXIT_USAGE)
 
 
-# PyTorch's allocators raise a plain RuntimeError, the loader of libraries an ImportError, and
-# Python a SystemError where it has no memory for a MemoryError either.
+# PyTorch's allocators raise a plain RuntimeError, the dynamic loader an ImportError, and Python a
+# SystemError if there is no memory even for a MemoryError.
 _SAID = (
     "alloc memory",
     "allocate",
@@ -68,7 +68,7 @@ _SAID = (
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or one of its causes, says that there was no memory left."""
+    """Whether an error, or one of its causes, means that memory ran out."""
     if error is None:
         return False
     says = any(said in str(error).lower() for said in _SAID)
@@ -82,7 +82,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 @contextmanager
 def memory_errors(hint: str, what: str = "this image") -> Iterator[None]:
-    """Turn errors for lack of memory into a CaflowError; `hint` says how to use less."""
+    """Convert out-of-memory errors to CaflowError; `hint` says how to use less memory."""
     try:
         yield
     except Exception as error:

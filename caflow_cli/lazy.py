@@ -1,4 +1,4 @@
-"""Names of a package that are imported at their first use: importing it imports no torch."""
+"""Lazy attributes of packages: a name is imported on first use, so packages load without torch."""
 
 import importlib
 import sys
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def on_demand(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Make a package's `__getattr__` (PEP 562), which imports a name from its home and keeps it."""
+    """Make a package's `__getattr__` (PEP 562), which imports a name from its module on demand."""
 
     def get(name: str) -> Any:
         if name not in homes:

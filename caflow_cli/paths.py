@@ -1,7 +1,7 @@
-"""Names that commands give to results, and checks of paths that return False on errors.
+"""File names of results, and checks of paths that return False on errors.
 
-`Path.exists` and similar methods raise OSError before Python 3.14, for a name that is too long,
-say. The code that opens the file reports the reason.
+Before Python 3.14 `Path.exists` and similar methods raise OSError, for example if a name is too
+long. Here the code that opens the file reports the reason.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 exists, is_folder, is_file = os.path.exists, os.path.isdir, os.path.isfile
 
-# Commands put this behind the stem of an input.
+# What commands append to the stem of an input.
 _RESULT = re.compile(r"(?P<stem>.+)_(superres|colorize|inpaint|sample)(_\d+)?")
 
 
@@ -24,7 +24,7 @@ def sha256_of(path: Path) -> str:
 
 
 def without_ending(stem: str) -> str | None:
-    """The stem of the input that a command made `stem` of; None: no command writes such a name.
+    """The stem of the input that a result's `stem` derives from; None if it is not a result's.
 
     Examples:
         >>> without_ending("face_superres_01")
@@ -35,7 +35,7 @@ def without_ending(stem: str) -> str | None:
 
 
 def numbered(path: Path, keep: int) -> list[Path]:
-    """The path for each rank: the path itself, or with `_01` and so on before its suffix."""
+    """The path for each rank: the path itself if `keep` is 1, else with `_01`, ... in its stem."""
     digits = max(2, len(str(keep)))
     ends = [f"_{rank:0{digits}d}" for rank in range(1, keep + 1)] if keep > 1 else [""]
     return [path.with_name(f"{path.stem}{end}{path.suffix}") for end in ends]

@@ -1,14 +1,14 @@
-"""Dataclasses from plain values (JSON, TOML): their annotations say what each field may hold.
+"""Build dataclasses from plain values (JSON, TOML), validated against their annotations.
 
-A field is of a type, a `Literal` of choices, a union, a tuple of any length, another dataclass, or
-`Annotated` with a `Rule` for its values:
+A field's annotation is a plain type, a `Literal` of choices, a union, a tuple of any length,
+another dataclass, or `Annotated` with a `Rule` for its values:
 
     scales: Annotated[int, number(ge=1, le=12)] = 3
     conditional: Literal["caflow", "shared"] = "caflow"
     hidden: Count | tuple[Count, ...] = 48
 
-`parse` builds such a record from a table of a file. `check` does the same for one that Python code
-builds: its `__post_init__` calls it, before any checks across fields.
+`parse` builds such a record from a table in a file. For a record that Python code builds, its
+`__post_init__` calls `check`, before any checks across fields.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Rule:
-    """A condition on values beyond their type, and how a hint names such a value."""
+    """A condition on values beyond their type, and a description of valid values for hints."""
 
     holds: Callable[[Any], bool]
     wanted: str
@@ -80,12 +80,12 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
 
     Args:
         cls: A dataclass.
-        values: A table: a dict of fields. An int is taken for a float, a list for a tuple.
+        values: A table, as a dict by field. Ints are accepted as floats, and lists as tuples.
         where: The table's name, for messages.
 
     Raises:
-        CaflowError: (exit 2) a key is unknown (the hint names the nearest one) or missing, or a
-            value is of another type, out of range, none of the choices, or not finite.
+        CaflowError: (exit 2) a key is unknown (the hint suggests the nearest one) or missing, or a
+            value has the wrong type, is out of range, is not one of the choices, or is not finite.
     """
     found = f"{where or 'the config'} is {short(values)}, not a table"
     check_usage(isinstance(values, dict), found, "write it as a table of keys")
@@ -106,7 +106,7 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
 
 
 def check(record: Any, where: str = "") -> None:
-    """Check every field of a dataclass. Raises CaflowError (exit 2) as `parse` does."""
+    """Check every field of a dataclass; raise CaflowError (exit 2) as `parse` does."""
     for name, kind in _kinds(record.__class__).items():
         _checked(kind, getattr(record, name), f"{where}.{name}" if where else name)
 
@@ -140,7 +140,7 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
         return tuple(_convert(arguments[0], part, path) for part in value)
     elif dataclasses.is_dataclass(kind):
         return value if isinstance(value, kind) else parse(kind, value, path)  # type: ignore[arg-type]
-    elif kind in (int, float):  # to Python a bool is an int, too
+    elif kind in (int, float):  # but not a bool, which is an int in Python
         is_number = isinstance(value, int if kind is int else int | float)
         fits = is_number and not isinstance(value, bool) and math.isfinite(value)
         value = kind(value) if fits else value
@@ -165,7 +165,7 @@ def _named(kind: Any) -> str:
 
 
 def short(value: object) -> str:
-    """A value as Python writes it, on one line of at most 80 characters."""
+    """The repr of a value, on one line of at most 80 characters."""
     try:
         text = repr(value)
     except RecursionError:
@@ -174,7 +174,7 @@ def short(value: object) -> str:
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """The values of a TOML file. CaflowError (exit 2), with the line, where there are none."""
+    """Read a TOML file. If it cannot be read or parsed, CaflowError (exit 2) names the line."""
     text = ""
     try:
         text = Path(path).read_text(encoding="utf-8")

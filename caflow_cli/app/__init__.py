@@ -1,5 +1,5 @@
-"""`caflow app`: a page to try models on.
+"""`caflow app`: a web page for trying models.
 
-`sessions` is all that the page can do, and imports no Gradio. `page` is how it looks, and `serve`
-starts it.
+`sessions` implements everything that the page can do, without Gradio. `page` is the interface, and
+`serve` starts it.
 """

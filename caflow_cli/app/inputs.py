@@ -1,4 +1,4 @@
-"""Inputs of the page: fields, an image, a painted hole, a drawn map; and limits."""
+"""Inputs of the page: fields, an image, a painted hole, a drawn map; and their limits."""
 
 import math
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ from ..images import Decoded, decode, stored_size
 from ..sampling import Sampling
 from ..tasks import Pixels, Task
 
-RED = "#ff2d55"  # of what is to be filled
+RED = "#ff2d55"  # colour of the brush that paints holes
 
 
 @dataclass(frozen=True, eq=False)
 class Fields:
-    """The values of the page's fields; None: the field is empty."""
+    """The values of the page's fields; None for an empty field."""
 
     model: str
     image: str | None = None  # path of the upload
-    layers: Sequence[Pixels] = ()  # what was painted: uint8 (h, w, 4), of the canvas's size
+    layers: Sequence[Pixels] = ()  # painted layers, uint8 (h, w, 4), in the size of the canvas
     tau: str | None = None
     candidates: int | None = None
     keep: int | None = None
@@ -30,22 +30,22 @@ class Fields:
 
     @property
     def sampling(self) -> Sampling:
-        """The options of drawing that they mean."""
+        """The sampling settings in these fields."""
         keep = 1 if self.keep is None else self.keep
         return Sampling(self.tau, self.candidates, keep, self.seed or 0)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one request. The page states them."""
+    """Limits of one request, which the page displays."""
 
-    megapixels: float = 4.0  # of a result, 10^6 pixels
-    megabytes: int = 20  # of an upload, 2^20 bytes
-    candidates: int = 64  # of one image, all draws together
-    visitors: int = 16  # in the queue; and whose results are kept
+    megapixels: float = 4.0  # per result, in 10^6 pixels
+    megabytes: int = 20  # per upload, in 2^20 bytes
+    candidates: int = 64  # per image, over all draws
+    visitors: int = 16  # in the queue; also how many visitors' results are kept
 
     def check_candidates(self, count: int | None) -> None:
-        """Refuse to draw more candidates than the page may."""
+        """Raise CaflowError for more candidates than the page may draw."""
         check_usage(
             count is None or count <= self.candidates,
             f"{count} candidates are more than {self.candidates}",
@@ -54,7 +54,7 @@ class Limits:
 
 
 def read_upload(path: Path, limits: Limits, task: Task) -> Decoded:
-    """Read an image as the commands do. CaflowError if it or what is made of it is too large."""
+    """Read an image as the commands do; CaflowError if it, or its result, would be too large."""
     smaller = "crop or shrink the image first, or start the app with"
     if path.stat().st_size > limits.megabytes << 20:
         raise CaflowError(
@@ -74,7 +74,7 @@ def read_upload(path: Path, limits: Limits, task: Task) -> Decoded:
 
 
 def painted_hole(layers: Sequence[Pixels], height: int, width: int) -> Pixels:
-    """The mask of what was painted: uint8 (height, width), 255 where at least half is covered."""
+    """Make a mask from painted layers: uint8 (height, width), 255 where half or more is covered."""
     covered = np.zeros((height, width), bool)
     for layer in layers:
         alpha = Image.fromarray(np.ascontiguousarray(layer[..., 3]))
@@ -85,7 +85,7 @@ def painted_hole(layers: Sequence[Pixels], height: int, width: int) -> Pixels:
 
 
 def drawn_map(layers: Sequence[Pixels], below: Pixels) -> Decoded:
-    """Lay what was painted, resized, on an image, uint8 (H, W, 3); other pixels stay."""
+    """Composite painted layers, resized, over an image, uint8 (H, W, 3)."""
     flat = Image.fromarray(below).convert("RGBA")
     for layer in layers:
         drawn = Image.fromarray(layer).resize(flat.size, Image.Resampling.BOX)

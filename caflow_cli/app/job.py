@@ -1,4 +1,4 @@
-"""One image of one visitor: its candidates so far, and the files made of them."""
+"""One image of one visitor: its candidates so far, and the files made from them."""
 
 import html
 import json
@@ -26,21 +26,22 @@ from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Pixels, as_read, resize
 
-# New values or properties of the page's components, by name; the others stay as they are.
+# New values or properties of the page's components, by name; other components do not change.
 Update = dict[str, Any]
 
-_SHOWN, _SMALL = 1024, 256  # pixels of the longer side of a shown image, and of one in the gallery
+_SHOWN, _SMALL = 1024, 256  # longer side in pixels: displayed image, gallery image
 
 
 class Stopped(Exception):
-    """The visitor has stopped the job, or is gone."""
+    """The visitor has stopped the job, or has left."""
 
 
 class Job:
     """An image with its candidates.
 
-    `sampling` has all defaults filled in, and the present number to keep. `result` is None until
-    something is drawn, `chosen` until a visitor chooses. Files go into `folder`, which is created.
+    `sampling` has all defaults filled in, and the current number to keep. `result` is None until a
+    candidate is drawn, `chosen` until the visitor selects one. Files go into `folder`, which is
+    created.
     """
 
     def __init__(
@@ -69,18 +70,19 @@ class Job:
 
     @property
     def ranked(self) -> list[Candidate]:
-        """What is drawn, by rank."""
+        """The candidates drawn so far, by rank."""
         return [] if self.result is None else self.result.ranked
 
     def draw(self, count: int, keep: int) -> Iterator[int]:
-        """Draw more candidates, also after a stop, and keep so many of all.
+        """Draw `count` more candidates, also after a stop, and keep the best `keep` of all.
 
-        Yields how many there are, first those before. Raises Stopped; what is drawn stays.
+        Yields the number drawn so far, before the first one and after each. Raises Stopped;
+        candidates already drawn are kept.
         """
         replace(self.sampling, candidates=count, keep=1).check()
         self.sampling = replace(self.sampling, candidates=len(self.ranked) + count, keep=keep)
         self.sampling.check()
-        if self.result is not None:  # which stays if it is stopped before the next candidate
+        if self.result is not None:  # stays if stopped before the next candidate
             self.result = replace(self.result, sampling=self.sampling)
         self._stopped.clear()
         yield len(self.ranked)
@@ -93,7 +95,7 @@ class Job:
             self._check_stopped()
 
     def stop(self) -> None:
-        """End the drawing in another thread, after the pass of the model that it is at."""
+        """Stop drawing, in another thread, after the current pass of the model."""
         self._stopped.set()
 
     def _check_stopped(self, *_: object) -> None:
@@ -101,11 +103,11 @@ class Job:
             raise Stopped
 
     def shown(self) -> Update:
-        """The candidates by rank, and the chosen one, as they are now."""
+        """The current candidates by rank, and the chosen one."""
         tau, seed = self.sampling.temperature, self.sampling.seed
         title = html.escape(f"{self.name}, {self.id}, τ {tau}, seed {seed}")
         changed = f"Fields have changed: these candidates are of {title}. Draw begins anew."
-        text = f'<p class="fresh">{title}</p><p class="stale">{changed}</p>'  # the page shows one
+        text = f'<p class="fresh">{title}</p><p class="stale">{changed}</p>'  # one is displayed
         for note in self.notes:
             text += f'<p class="note">{html.escape(note[0].upper() + note[1:])}</p>'
         if not self.ranked:
@@ -121,7 +123,7 @@ class Job:
         return {"title": text, "gallery": {"value": captions, "visible": True}, **self.choice()}
 
     def choice(self) -> Update:
-        """The candidate that was chosen, at whatever rank it is by now, beside the input."""
+        """The chosen candidate (by default the best), beside the input, with its current rank."""
         one, tau = self.chosen or self.ranked[0], self.sampling.temperature
         before, after = as_read(self.task, self._input), one.image
         if self.mask is not None:
@@ -140,11 +142,11 @@ class Job:
         }
 
     def files(self) -> Update:
-        """What the command would write of all that is drawn, and the command."""
+        """The files that the command would write for the candidates so far, and the command."""
         if self.result is None:
             return {}
         files = [self._write(one) for one in self.result.kept]
-        # What was painted is an input of the command.
+        # The painted hole or map is an input of the command.
         painted = {"map.png": self.image.rgb} if self.name == "map.png" else {"hole.png": self.mask}
         for name, pixels in painted.items():
             if pixels is not None:
@@ -176,7 +178,7 @@ class Job:
         assert self.result is not None
         record = json.dumps(self.result.provenance(candidate))
         data = Encoder("png").encode(*self.image.put_back(candidate.image, self.mask), record)
-        # In a folder for each number of candidates, which a file's provenance states.
+        # One folder per number of candidates, because a file's provenance states it.
         folder = self.folder / str(len(self.ranked))
         folder.mkdir(exist_ok=True)
         path = folder / f"{Path(self.name).stem}_{self._command}_{candidate.rank:02d}.png"

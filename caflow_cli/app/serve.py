@@ -1,4 +1,4 @@
-"""Starting the page, so that nothing leaves the machine."""
+"""Serve the page, such that no data leaves the machine."""
 
 import importlib.util
 import os
@@ -20,14 +20,14 @@ _LOCAL, _LIMITS = "127.0.0.1", Limits()
 
 
 class _KnownHosts:
-    """Refuses requests to other names than those that the page is served at, and from other pages.
+    """ASGI middleware that rejects requests for other host names, and requests from other pages.
 
-    So a page of somebody else, whose name leads here, reads and starts nothing. ASGI middleware.
+    So another site whose name resolves to this machine (DNS rebinding) cannot use the page.
     """
 
     def __init__(self, app: Any, host: str | None) -> None:
         self._app, self._names = app, {_LOCAL, "localhost", "[::1]", host}
-        self._any = host in (None, "0.0.0.0", "::")  # reached at any name of the machine
+        self._any = host in (None, "0.0.0.0", "::")  # reachable under any name of the machine
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         headers = {name: value.decode("latin-1") for name, value in scope.get("headers", [])}
@@ -51,21 +51,22 @@ def serving(
     open: bool = False,
     limits: Limits = _LIMITS,
 ) -> Iterator[str]:
-    """Serve the page, in threads of its own, until the context ends; its files are removed then.
+    """Serve the page, in separate threads, until the context ends; then its files are removed.
 
     Args:
-        models: Beside the bundled ones.
-        device: Of all models.
-        host: None: what GRADIO_SERVER_NAME says, as in a Space.
-        port: None: the first that is free from 7860.
+        models: Models in addition to the bundled ones.
+        device: The device for all models.
+        host: Address to serve at. None: GRADIO_SERVER_NAME, as in a Space.
+        port: None: the first free port from 7860.
         open: Open the page in a browser.
-        limits: Of a request.
+        limits: Limits of a request.
 
     Yields:
         The page's address.
 
     Raises:
-        CaflowError: Gradio or a model is missing (3); no such device, or the port is taken (2).
+        CaflowError: (exit 3) Gradio or a model is missing. (exit 2) there is no such device, or the
+            port is taken.
     """
     if importlib.util.find_spec("gradio") is None:
         raise CaflowError(
@@ -76,8 +77,8 @@ def serving(
     offered = Models(models, select_device(device))
     keep_memory()
     with tempfile.TemporaryDirectory(prefix="caflow-app-") as folder:
-        # Gradio reads these as it is imported: no telemetry, its files here, and no proxy between
-        # it and the page, which it asks whether it is there.
+        # Gradio reads these on import: no telemetry, its files here, and no proxy for its own
+        # request that checks whether the page is up.
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
         os.environ["GRADIO_TEMP_DIR"] = f"{folder}/gradio"

@@ -1,4 +1,4 @@
-"""The command line: one file for each command. It is the only room that prints or exits."""
+"""The command line, with one file per command. Only this package prints or exits."""
 
 from .app import main
 

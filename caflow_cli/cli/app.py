@@ -1,4 +1,4 @@
-"""The program: commands, exit codes, and what an error looks like."""
+"""The program: commands, exit codes, and error output."""
 
 import os
 import signal
@@ -67,14 +67,14 @@ def _root(
     try:
         context.default_map = defaults(context.command)
     except CaflowError as error:
-        context.obj = error  # for the command to raise, after `--help` has had its turn
+        context.obj = error  # raised by the command, so that `--help` still works
 
 
 def main() -> None:
     """Run the command line and exit with its code.
 
-    The codes are: 0 all done, or the reader closed the pipe; 1 some input failed, and the rest
-    completed; 2 wrong usage; 3 weights missing or refused; 130 interrupted by Ctrl-C, SIGTERM or a
+    The codes are: 0 all done, or the reader closed the pipe; 1 some input failed, but the rest
+    completed; 2 wrong usage; 3 weights missing or rejected; 130 interrupted by Ctrl-C, SIGTERM or a
     closed terminal.
     """
     _prepare_process()
@@ -89,25 +89,25 @@ def main() -> None:
     except SystemExit as error:
         if not isinstance(error.__context__, BrokenPipeError):
             raise
-        code = 0  # Rich, which prints the help, exits with 1 when its pipe is closed
+        code = 0  # Rich, which prints the help, exits with 1 if its pipe is closed
     except Exception as error:
         if os.environ.get("CAFLOW_DEBUG") == "1":
             raise
         shown = _as_caflow_error(error)
-        if shown.message:  # none: Typer has printed the help
+        if shown.message:  # empty if Typer has printed the help
             Console().error(shown)
         code = shown.exit_code
-    if code == EXIT_INTERRUPTED:  # also Typer's, of a KeyboardInterrupt
+    if code == EXIT_INTERRUPTED:  # also Typer's code after a KeyboardInterrupt
         say("interrupted")
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError):  # a closed pipe, a full disk: Python would exit with 120
+        except (OSError, ValueError):  # closed pipe or full disk: Python would exit with 120
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         except AttributeError:  # no such stream
             pass
     if code == EXIT_INTERRUPTED:
-        os._exit(code)  # nobody waits for threads to end, or for PyTorch to be taken to pieces
+        os._exit(code)  # do not wait for threads, or for PyTorch's teardown
     sys.exit(code)
 
 
@@ -131,14 +131,14 @@ def _as_caflow_error(error: Exception) -> CaflowError:
 
 
 def _prepare_process() -> None:
-    for number in range(3):  # or a file that is opened would get the number of a closed stream
+    for number in range(3):  # otherwise an opened file could get a closed stream's descriptor
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor
     for name in ("SIGTERM", "SIGHUP"):  # clean up as after Ctrl-C, but not under nohup
         kind = getattr(signal, name, None)
         if kind is not None and signal.getsignal(kind) == signal.SIG_DFL:
             signal.signal(kind, signal.default_int_handler)
-    # Of what Pillow skips in damaged files: whether an image can be read, our own errors say.
+    # Pillow warns about what it skips in damaged files; our own errors say what cannot be read.
     warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -1,12 +1,12 @@
-"""A user's file of defaults, as Click's `default_map`, and `caflow config`, which prints it.
+"""The user's file of defaults, as Click's `default_map`, and `caflow config`, which prints it.
 
-    device = "cuda"            # of every command that has --device
+    device = "cuda"            # for every command that has --device
 
-    [superres]                 # of one command; [models.list] of a command in a group
+    [superres]                 # for one command; [models.list] for a command in a group
     candidates = 20
 
-What is typed goes before the environment (`CAFLOW_SUPERRES_CANDIDATES`), the environment before
-this file, and this file before the built-in default.
+Typed options take precedence over the environment (`CAFLOW_SUPERRES_CANDIDATES`), the environment
+over this file, and this file over built-in defaults.
 """
 
 import difflib
@@ -25,7 +25,7 @@ _Table = dict[str, Any]
 
 
 def config_path() -> Path:
-    """Where the file is: `CAFLOW_CONFIG`, else in the platform's folder for configuration."""
+    """Path of the file: `CAFLOW_CONFIG`, else in the platform's configuration folder."""
     given = os.environ.get("CAFLOW_CONFIG")
     return Path(given) if given else Path(typer.get_app_dir("caflow"), "config.toml")
 
@@ -33,14 +33,14 @@ def config_path() -> Path:
 def defaults(group: Any) -> _Table:
     """The file's values by command and parameter, for `Context.default_map` of the program.
 
-    CaflowError (exit 2) as `read_toml`, or if no command has an option that the file names.
+    CaflowError (exit 2) as in `read_toml`, or if the file names an option that no command has.
     """
     path = config_path()
     return _defaults(group, read_toml(path) if is_file(path) else {}, {}, "")
 
 
 def _defaults(command: Any, table: _Table, values: _Table, prefix: str) -> _Table:
-    """Of one command, or of all commands of a group; `values` are those of the groups around it."""
+    """Defaults of a command, or of all commands in a group; `values` come from enclosing groups."""
     commands, options = getattr(command, "commands", {}), _options(command)
     tables = {key: value for key, value in table.items() if isinstance(value, dict)}
     for key in table:
@@ -51,7 +51,7 @@ def _defaults(command: Any, table: _Table, values: _Table, prefix: str) -> _Tabl
                 + ("command" if key in tables else "option"),
                 f"{prefix}{near[0]}" if near else "caflow COMMAND --help lists the options",
             )
-    values = values | {  # as text, which Typer converts and checks as if it had been typed
+    values = values | {  # as text, which Typer converts and checks like typed options
         key.replace("-", "_"): list(map(str, value)) if isinstance(value, list) else str(value)
         for key, value in table.items()
         if key not in tables
@@ -71,12 +71,12 @@ def _options(command: Any) -> set[str]:
 
 
 def source(context: typer.Context, name: str) -> str:
-    """COMMANDLINE, ENVIRONMENT, DEFAULT_MAP or DEFAULT; empty before a parameter is read."""
+    """COMMANDLINE, ENVIRONMENT, DEFAULT_MAP or DEFAULT; empty before the parameter is parsed."""
     return getattr(context.get_parameter_source(name), "name", "")
 
 
 def origin(context: typer.Context, parameter: Any) -> str:
-    """Where a parameter's value comes from: ` (VARIABLE)`, ` (KEY in FILE)`, or nothing."""
+    """Where a parameter's value comes from: ` (VARIABLE)`, ` (KEY in FILE)`, or empty."""
     if source(context, parameter.name) == "ENVIRONMENT":
         shared = str(parameter.envvar)
         own = f"{context.auto_envvar_prefix}_{parameter.name.upper()}"
@@ -87,7 +87,7 @@ def origin(context: typer.Context, parameter: Any) -> str:
 
 
 def name_origins(error: CaflowError, context: typer.Context) -> None:
-    """Add to an error where the options that it speaks of were set, if nobody typed them."""
+    """Add to an error's message where the options in it were set, if they were not typed."""
     words = set(f"{error.message} {error.hint}".replace(",", " ").split())
     for parameter in context.command.params:
         if words & {*parameter.opts, parameter.name}:
@@ -104,7 +104,7 @@ def config_command(context: typer.Context) -> None:
     """
     console, path = Console(), config_path()
     console.text([str(path)])
-    if isinstance(context.obj, CaflowError):  # the file's, which stops every other command
+    if isinstance(context.obj, CaflowError):  # from reading the file; it stops every other command
         console.error(context.obj)
     elif is_file(path):
         console.text(path.read_text(encoding="utf-8").splitlines())

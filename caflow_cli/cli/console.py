@@ -1,4 +1,4 @@
-"""The one place for output: results go to stdout, everything else goes to stderr."""
+"""The one place for output: results go to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class ClosedPipe(Exception):
-    """The reader of stdout has seen enough (`caflow ... | head -1`)."""
+    """The reader of stdout has closed the pipe (`caflow ... | head -1`)."""
 
 
 def say(text: str) -> None:
-    """Write a line to stderr, unless that is closed."""
+    """Write a line to stderr, unless it is closed."""
     with suppress(OSError, ValueError, AttributeError):  # a closed pipe, a closed file, no stderr
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
@@ -30,34 +30,34 @@ def say(text: str) -> None:
 
 @dataclass
 class Console:
-    """The streams of one command."""
+    """The output streams of one command."""
 
-    pause: ClassVar[float] = 30.0  # seconds between two lines of progress, where there is no bar
-    quiet: bool = False  # drop notes and progress, never errors or results
-    verbose: bool = False  # write details, too
-    command: str = ""  # as JSON states it: "superres", "models list"
+    pause: ClassVar[float] = 30.0  # seconds between lines of progress, if there is no bar
+    quiet: bool = False  # suppress notes and progress, but never errors or results
+    verbose: bool = False  # also write details
+    command: str = ""  # its name in JSON: "superres", "models list"
     json: bool = False  # write results as JSON lines, else as text
     failed: bool = field(default=False, init=False)  # an error was written: exit code 1
-    _display: Progress | None = field(default=None, init=False)  # that is shown
+    _display: Progress | None = field(default=None, init=False)  # currently shown
     _paced: float = field(default_factory=time.monotonic, init=False)  # when `pace` last wrote
 
     def result(self, fields: Mapping[str, object], lines: Iterable[str] = ()) -> None:
-        """Write one result: `fields` as a JSON line, or else the text `lines`."""
+        """Write one result: `fields` as a JSON line, or, without --json, the text `lines`."""
         self.text(lines)
         if self.json:
             record = {"schema": SCHEMA, "command": self.command, **fields}
             self.binary(json.dumps(record, allow_nan=False).encode() + b"\n")
 
     def text(self, lines: Iterable[str]) -> None:
-        """Write lines of text; nothing where results are JSON."""
+        """Write lines of text, unless results are JSON."""
         for line in () if self.json else lines:
-            self.binary(f"{line}\n".encode(errors="surrogateescape"))  # names keep their bytes
+            self.binary(f"{line}\n".encode(errors="surrogateescape"))  # preserve undecodable names
 
     def binary(self, data: bytes) -> None:
         """Write bytes to stdout, and flush it."""
         if sys.stdout is None:
             raise CaflowError("stdout is closed", "-o FILE")
-        # On one terminal the progress bar steps aside, or the line would be written into it.
+        # If both go to a terminal, hide the progress bar, or the line would be written into it.
         display = self._display if sys.stdout.isatty() else None
         if display is not None:
             display.stop()
@@ -78,7 +78,7 @@ class Console:
             say(text)
 
     def pace(self, text: str) -> None:
-        """Write a note of progress every 30 seconds, where there is no bar."""
+        """Write a progress note every 30 seconds, if there is no bar."""
         if not self.live and time.monotonic() - self._paced >= self.pause:
             self._paced = time.monotonic()
             self.note(text)
@@ -94,19 +94,19 @@ class Console:
         say(f"error: {error.message}\nhint: {error.hint}")
 
     def failure(self, names: Mapping[str, str], error: CaflowError) -> None:
-        """Write to stderr what is wrong with one input, and its JSON line, with names as typed."""
+        """Write the error of one input to stderr, and its JSON line, with names as typed."""
         self.error(error)
         problem = {"code": error.exit_code, "message": error.message, "hint": error.hint}
         self.result({**names, "status": "error", "error": problem})
 
     @property
     def live(self) -> bool:
-        """Whether a progress bar makes sense: stderr is a terminal."""
+        """Whether to show a progress bar: stderr is a terminal."""
         return not self.quiet and sys.stderr is not None and sys.stderr.isatty()
 
     @contextmanager
     def progress(self, *columns: str) -> Iterator[Progress]:
-        """A Rich progress display on stderr, if that is a terminal: `columns` after each bar."""
+        """A Rich progress display on stderr, if it is a terminal, with `columns` after each bar."""
         from rich.console import Console as RichConsole
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -119,7 +119,7 @@ class Console:
             transient=True,
             disable=not self.live,
         )
-        # As it ends, Rich before 14.3 writes an empty line even if it is disabled.
+        # Rich before 14.3 writes an empty line at the end even if the display is disabled.
         self._display = display if self.live else None
         with self._display or nullcontext():
             yield display

@@ -1,4 +1,4 @@
-"""An evaluation as a table for people, and as tab-separated lines for programs."""
+"""An evaluation as a printed table, and as tab-separated lines for programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STYLES = {"model": "bold", "difference": "dim", "other": None}
 
 
 def table_lines(evaluation: Evaluation) -> Iterator[str]:
-    """The table where stdout is a terminal, else tab-separated lines under a header."""
+    """A table if stdout is a terminal, else tab-separated lines with a header."""
     if sys.stdout is not None and sys.stdout.isatty():
         yield _table(evaluation)
         return

@@ -1,4 +1,4 @@
-"""The images that arguments name: files, folders, globs, stdin, examples; and a process's share."""
+"""Find the images that arguments name: files, folders, globs, stdin, examples; and shards."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from ..paths import exists, is_file, is_folder
 if TYPE_CHECKING:
     from .console import Console
 
-Note = Callable[[str], object]  # is told what a user should know
+Note = Callable[[str], object]  # receives messages for the user
 
 _EXAMPLE = "example:"
-# Files that are taken from a folder; a file that is named is taken whatever its suffix.
+# Suffixes of files taken from folders. A file that is named is taken whatever its suffix.
 _TAKEN = SUFFIXES | {".gif", ".apng", ".jfif", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2"}
 
 
 @dataclass(frozen=True)
 class InputImage:
-    """One image to be read."""
+    """One image to read."""
 
-    name: str  # in messages and JSON: as typed, or the path found in a folder
+    name: str  # for messages and JSON: as typed, or the path found in a folder
     path: Path | None  # None: stdin
-    stem: str  # the first part of its results' names
-    folder: Path = Path()  # of its results, unless the user names one
-    inside: Path = Path()  # where its results go in the folder that the user names
-    found: bool = False  # in a folder, not named
+    stem: str  # the first part of the names of its results
+    folder: Path = Path()  # where its results go, unless the user names a folder
+    inside: Path = Path()  # subfolder for its results in the folder that the user names
+    found: bool = False  # whether it was found in a folder, rather than named
     problem: CaflowError | None = None  # why it cannot be read or written, if already known
 
     @property
     def full_stem(self) -> str:
-        """The stem with the suffix, which tells `a.jpg` from `a.png`: `a_jpg`."""
+        """The stem with the suffix, `a_jpg`, which distinguishes `a.jpg` from `a.png`."""
         suffix = "" if self.path is None else self.path.suffix
         return "_".join([self.stem, *suffix.split(".")[1:]])
 
     def read(self, note: Note = lambda _: None) -> Decoded:
-        """Read the image. CaflowError (exit 1) if that fails."""
+        """Read the image; CaflowError (exit 1) if that fails."""
         if self.problem is not None:
             raise self.problem
         if self.path is None and sys.stdin is None:
@@ -58,9 +58,9 @@ class InputImage:
         return image
 
     def check(self) -> tuple[int, int] | None:
-        """Open the header: height and width; None of AUTO, and of stdin, which is read only once.
+        """Read height and width from the header; None for AUTO, and for stdin, which is read once.
 
-        CaflowError (exit 1) if that fails, or if a problem is known.
+        CaflowError (exit 1) if that fails, or if a problem is already known.
         """
         if self.problem is not None:
             raise self.problem
@@ -69,7 +69,7 @@ class InputImage:
         return stored_size(self.path, self.name)
 
 
-AUTO = InputImage("auto", Path(), "auto")  # in place of a mask: what is found to be damaged
+AUTO = InputImage("auto", Path(), "auto")  # stands for a mask of detected damage
 
 
 def find_inputs(
@@ -80,14 +80,14 @@ def find_inputs(
     note: Note = lambda _: None,
     detail: Note = lambda _: None,
 ) -> list[InputImage]:
-    """The images that arguments name, each once, in their order; `img2` before `img10`.
+    """Find the images that arguments name, without duplicates, in order; `img2` before `img10`.
 
     Args:
         arguments: As typed.
-        recursive: Search the folders in folders too.
-        aside: Folders and files of results and masks, which are not taken from a folder.
-        note: Is told how many files and folders were left out of a folder.
-        detail: Is told their names.
+        recursive: Also search subfolders.
+        aside: Folders and files of results and masks, which are ignored in folders.
+        note: Receives a message on how many files and folders in a folder were ignored.
+        detail: Receives their names.
 
     Raises:
         CaflowError: (exit 2) an argument names no example or matches no file, or all are folders
@@ -97,7 +97,7 @@ def find_inputs(
     hidden = {os.path.realpath(path) for path in aside}
     for argument in arguments:
         names = [argument]
-        if _is_glob(argument):  # `Path.glob` refuses absolute patterns
+        if _is_glob(argument):  # `Path.glob` rejects absolute patterns
             names = sorted(glob.glob(argument, recursive=True), key=_natural_key)  # noqa: PTH207
         check_usage(bool(names), f"no file matches {argument!r}", "check the pattern")
         for name in names:
@@ -122,9 +122,9 @@ def find_inputs(
 
 
 def without_results(sources: Sequence[InputImage], command: str) -> list[InputImage]:
-    """The sources that were not found in a folder beside the image that they were made from.
+    """Drop earlier results: sources found in a folder beside the image they were made from.
 
-    These are masks and what the command itself writes: `face_mask` and `face_COMMAND_01`.
+    Results are masks and what the command itself writes: `face_mask` and `face_COMMAND_01`.
     """
     inputs = {(one.folder, stem) for one in sources for stem in (one.stem, one.full_stem)}
     made = [re.fullmatch(rf"(.+)_(mask|{command}(_\d+)?)", one.stem) for one in sources]
@@ -136,7 +136,7 @@ def without_results(sources: Sequence[InputImage], command: str) -> list[InputIm
 
 
 def names_one(arguments: Sequence[str]) -> bool:
-    """Whether arguments can name one image only: no folder, no glob."""
+    """Whether arguments can name only a single image: no folder, no glob."""
     return len(arguments) == 1 and not is_folder(arguments[0]) and not _is_glob(arguments[0])
 
 
@@ -153,7 +153,7 @@ def _is_glob(argument: str) -> bool:
 def _search(
     root: Path, recursive: bool, hidden: Collection[str], note: Note, detail: Note
 ) -> list[InputImage]:
-    """The images in a folder, then those of its folders; no link to a folder is followed."""
+    """The images in a folder, then those in its subfolders; links to folders are not followed."""
     found: list[InputImage] = []
     left_out, top = defaultdict[str, list[Path]](list), Path(os.path.realpath(root))
 
@@ -174,7 +174,7 @@ def _search(
         folders[:] = [path.name for path in inner if recursive and not path.is_symlink()]
         left_out["folders"] += [path for path in inner if path.name not in folders]
         for path in seen(folder, files):
-            # A broken link is reported; a pipe is left out, for it would wait for a writer.
+            # Keep broken links, to report them. Ignore pipes: reading one would block.
             if path.suffix.lower() in _TAKEN and (is_file(path) or not exists(path)):
                 take(path)
             else:
@@ -192,10 +192,10 @@ def _search(
 
 
 def find_shard(typed: str | None, console: Console, together: Mapping[str, bool]) -> slice:
-    """The share of all inputs that `--shard K/N` names, else the one of a launcher.
+    """The share of all inputs given by `--shard K/N`, or else by a launcher.
 
-    CaflowError (exit 2) if there is no such share, or if something wanted of `together` needs all
-    inputs in one process.
+    CaflowError (exit 2) if there is no such share, or if an option in `together` is used, because
+    these need all inputs in one process.
     """
     rank, world = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
     if typed is None and rank.isdecimal() and world.isdecimal() and world != "1":

@@ -1,4 +1,4 @@
-"""Masks: the options that name them, how they are read, and which belongs to which image."""
+"""Masks: their options, how they are read, and which mask belongs to which image."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from ..tasks import Pixels
     from .inputs import InputImage
 
-_MOST = 0.5  # share of an image that a hole takes, unless the mask is inverted
+_MOST = 0.5  # maximum share of the hole; above it, the mask is probably inverted
 
 
 @dataclass(frozen=True, kw_only=True)
 class Masking:
-    """The options; each field is one, of the same name."""
+    """The mask options; each field is the option of the same name."""
 
     mask: str | None = option(
         "--mask FILE|DIR|auto",
@@ -42,11 +42,11 @@ class Masking:
         )
 
     def read(self, mask: InputImage | None, image: Decoded, name: str) -> Pixels:
-        """The mask of an image of that name: uint8 (H, W), white where it is to be filled.
+        """Read the mask of an image: uint8 (H, W), white where the image is to be filled.
 
-        What is transparent in `mask` is black; without one, what is transparent in the image is
-        white. CaflowError if it cannot be read or has another size (exit 1), is lacking or mostly
-        white (exit 2).
+        Transparent pixels of `mask` count as black. Without a mask, transparent pixels of the image
+        are white. CaflowError if the mask cannot be read or has another size (exit 1), or if it is
+        missing or mostly white (exit 2).
         """
         import numpy as np
 
@@ -79,14 +79,14 @@ class Masking:
 
 
 def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImage | None]:
-    """The mask of each image: one file for all, AUTO, or of a folder, by the image's name.
+    """Find the mask of each image: one file for all, AUTO, or, in a folder, by the image's name.
 
-    `a.jpg` has `a_jpg_mask`, `a_mask` or, in another folder than its own, `a`; an image is itself
-    no mask. Images found in subfolders have their masks in subfolders of the same names.
-    CaflowError (exit 2) if there is no such mask, or not one for each image, or stdin is named
-    twice.
+    The mask of `a.jpg` is `a_jpg_mask`, `a_mask` or, unless the folder is that of the image, `a`;
+    input images are never masks. For images found in subfolders, masks are in subfolders of the
+    same names. CaflowError (exit 2) if there is no such mask, if an image has none, or if stdin is
+    named twice.
     """
-    from .inputs import AUTO, find_inputs  # here, because it imports NumPy
+    from .inputs import AUTO, find_inputs  # imported here, because it imports NumPy
 
     if mask is None or mask == AUTO.name:
         return [AUTO if mask else None] * len(images)
@@ -99,11 +99,11 @@ def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImag
         check_usage(there, f"no mask {mask!r}", "check the path, or --mask auto")
         return [found[0]] * len(images)
     own = {os.path.realpath(one.path) for one in images if one.path is not None}
-    keys = [  # of each image, the best first
+    keys = [  # names to look for, by image, the preferred one first
         [
             (image.inside, stem)
             for stem in (f"{image.full_stem}_mask", f"{image.stem}_mask", image.stem)
-            # Beside the image, its own stem names another image.
+            # In the image's own folder, its stem names an image, not a mask.
             if stem != image.stem
             or os.path.realpath(Path(mask, image.inside)) != os.path.realpath(image.folder)
         ]
@@ -126,7 +126,7 @@ def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImag
 
 
 def by_stem(sources: Sequence[InputImage]) -> dict[tuple[Path, str], InputImage]:
-    """Images by subfolder and stem. CaflowError (exit 2) if two have one stem."""
+    """Images by subfolder and stem; CaflowError (exit 2) if two have the same stem."""
     found: dict[tuple[Path, str], InputImage] = {}
     for source in sources:
         other = found.setdefault((source.inside, source.stem), source)

@@ -1,4 +1,4 @@
-"""Options: how they are declared, and those that several commands share."""
+"""Options: how they are declared, and those shared by several commands."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from .console import Console
 if TYPE_CHECKING:
     from ..model import CAFlow
 
-# Titles of groups in `--help`; the options of none are the common ones, and come first.
+# Titles of groups in `--help`. Common options have no group, and come first.
 SAMPLING, MODEL, OUTPUT = "Sampling", "Model", "Input and output"
 
 
 def option(
     spec: str, help: str, panel: str | None = None, *, default: Any = None, **settings: Any
 ) -> Any:
-    """The default of a parameter, or of a field of a group, that is an option.
+    """Declare an option, as the default of a parameter or of a field of a group.
 
     Args:
-        spec: Its names and the placeholder of its value: "--candidates -m M". A flag has none.
-        help, panel: For `--help`: the text, and the group; a common option is in none.
-        default: `...` for an option that must be given. A flag is False.
-        settings: More arguments of `typer.Option`.
+        spec: Its names and the placeholder of its value: "--candidates -m M". Flags have no value.
+        help, panel: For `--help`: the text, and the group; None for a common option.
+        default: `...` for a required option. A flag defaults to False.
+        settings: Further arguments of `typer.Option`.
     """
     names = [word for word in spec.split() if word.startswith("-")]
     metavar = " ".join(word for word in spec.split() if not word.startswith("-"))
@@ -43,11 +43,12 @@ def option(
 
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace every parameter of a dataclass type by one option for each field.
+    """Replace every parameter with a dataclass type by one option per field.
 
-    This writes the signature from which Typer reads options, so commands share them. A parameter
-    `console` has the fields of `Messages`; if it shows an error, the exit code is 1. Errors say
-    where a value that nobody typed comes from. Lines of the help are joined to paragraphs.
+    Commands can thus share options: this builds the signature from which Typer reads them. A
+    parameter `console` gets the fields of `Messages`; if it reports an error, the exit code is 1.
+    Errors say where values that were not typed come from. Lines of the help are joined to
+    paragraphs.
     """
     hints = typing.get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {  # dataclasses
@@ -58,7 +59,7 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter("context", keyword, annotation=typer.Context)]
     for name, parameter in inspect.signature(command).parameters.items():
-        if name in groups:  # a dataclass has the signature of its options
+        if name in groups:  # the dataclass's signature lists its options
             types = typing.get_type_hints(groups[name], include_extras=True)
             for own in inspect.signature(groups[name]).parameters.values():
                 parameters.append(own.replace(annotation=types[own.name], kind=keyword))
@@ -66,7 +67,7 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
             parameters.append(parameter.replace(annotation=hints[name], kind=keyword))
 
     def run(context: typer.Context, **values: Any) -> None:
-        if isinstance(context.obj, CaflowError):  # of the user's file
+        if isinstance(context.obj, CaflowError):  # from reading the user's file
             raise context.obj
         for name, kind in groups.items():
             fields = [field.name for field in dataclasses.fields(kind)]
@@ -74,7 +75,7 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
         if "console" in groups:
             name = context.command_path.partition(" ")[2]
             values["console"] = console = Console(command=name, **vars(values["console"]))
-            if not console.live:  # the Hub's bars, too; by default it shows them on a terminal
+            if not console.live:  # hide the Hub's bars, too
                 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
         if "context" in hints:
             values["context"] = context
@@ -133,7 +134,7 @@ class Messages:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Files:
-    """The options of the commands that write images; each field is one, of its name."""
+    """The options of commands that write images; each field is the option of the same name."""
 
     output: str | None = option(
         "--output -o PATH|DIR/|-",
@@ -150,7 +151,7 @@ class Files:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Restoration(Files):
-    """The options of the commands that restore or draw images."""
+    """The options of commands that restore or sample images."""
 
     tau: str | None = option(
         "--tau T",
@@ -203,9 +204,9 @@ class Restoration(Files):
 def load_model(
     name: str | None, device: str, task: str | None = None, default: str | None = None
 ) -> CAFlow:
-    """Load the model of a name, else `default`, else that of the task.
+    """Load the model with that name, else `default`, else the default model of the task.
 
-    CaflowError (exit 2) if the device is missing or the model is for another task; (3) of weights.
+    CaflowError: (exit 2) the device is missing or the model is for another task; (exit 3) weights.
     """
     from ..hub.resolve import default_model, load, resolve
 

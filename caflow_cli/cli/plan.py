@@ -1,4 +1,4 @@
-"""The jobs of a command: the names and formats of outputs, and what no output may replace."""
+"""Plan the jobs of a command: names and formats of outputs, and what no output may replace."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from ..tasks import Pixels
     from .console import Console
 
-_LARGEST = 2**28  # pixels of an image that is resized
-_MOST = 100  # rows of a sheet: more would be too large to look at
+_LARGEST = 2**28  # maximum pixels of a resized image
+_MOST = 100  # maximum rows of a sheet
 
 Scale = float | tuple[int, int]  # a factor, or the width and height of a box to fit into
 
@@ -36,8 +36,8 @@ class Job:
     """An input, its mask, and its output files."""
 
     source: InputImage
-    outputs: list[Path]  # in rank order; none: image bytes to stdout
-    skipped: bool = False  # all outputs exist, and existing ones are kept
+    outputs: list[Path]  # in rank order; empty: image bytes go to stdout
+    skipped: bool = False  # all outputs exist and are to be kept
     mask: InputImage | None = None  # white where the image is to be filled
 
     @property
@@ -47,18 +47,18 @@ class Job:
 
     @property
     def names(self) -> dict[str, str]:
-        """The names of all files that are read, as JSON states them."""
+        """The names of all files that are read, for JSON."""
         return {"input": self.name, **({} if self.mask is None else {"mask": self.mask.name})}
 
     def fields(self, status: str, paths: Mapping[int, str], **more: object) -> dict[str, object]:
-        """A JSON line that states the paths of outputs, by rank."""
+        """The fields of a JSON line, with the paths of outputs by rank."""
         outputs = [{"rank": rank, "path": path} for rank, path in paths.items()]
         return {**self.names, "status": status, **more, "outputs": outputs}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All jobs of a command, in the order of the arguments, and the figures over them."""
+    """All jobs of a command, in the order of the arguments, and the sheets over all of them."""
 
     jobs: list[Job]
     encoder: Encoder
@@ -74,13 +74,13 @@ def make_plan(
     mask: str | None = None,
     save_mask: str | None = None,
 ) -> Plan:
-    """Find all inputs, name all outputs, and refuse what cannot work: CaflowError (exit 2).
+    """Find all inputs, name all outputs, and raise CaflowError (exit 2) if the plan cannot work.
 
-    `face.png` becomes `face_COMMAND.png` in its folder, or in the folder `-o`, where folders are
-    mirrored; with one input, `-o` may name the file, or be `-`. In folders that are searched,
-    earlier results and masks are left out (`face_COMMAND.png` beside `face.png`), and so are `mask`
-    and the folder of results. Of several processes, each names all outputs, and has the jobs of its
-    share.
+    `face.png` becomes `face_COMMAND.png` in its folder, or in the folder `-o`, which mirrors
+    subfolders; with one input, `-o` may name the file, or be `-`. In folders that are searched,
+    earlier results and masks (`face_COMMAND.png` beside `face.png`) are ignored, as are `mask` and
+    the folder of results. With several processes, each plans all outputs, but gets only the jobs
+    of its share.
     """
     both = given.output == "-" and console.json
     check_usage(not both, "-o - and --json both want stdout", "use one of them")
@@ -94,7 +94,7 @@ def make_plan(
     folder, file = None, None if output is None or output == "-" else Path(output)
     if file is not None:
         is_dir = str(output).endswith(("/", os.sep)) or is_folder(file)
-        # With several inputs, a name without an image's suffix is a folder, perhaps a new one.
+        # With several inputs, a name without an image suffix is a folder, possibly a new one.
         if is_dir or (not names_one(inputs) and format_of(file) is None):
             folder, file = file, None
     aside = [Path(path) for path in (folder, mask) if path not in (None, AUTO.name)]
@@ -129,14 +129,14 @@ def make_plan(
             console.note("stdout gets the names of files; -o - writes the image of stdin there")
     claims = Claims(path for path in read if path is not None)
     made = [Sheet(name, sheet, count, claims, existing) for name, sheet in sheets.items()]
-    may_skip = given.skip_existing and all(sheet.path is None for sheet in made)  # else all drawn
+    may_skip = given.skip_existing and all(sheet.path is None for sheet in made)  # sheets need all
     jobs, refused, own = list[Job](), list[CaflowError](), range(count)[share]
     for place, (source, paths) in enumerate(zip(sources, names, strict=True)):
         skipped, problem = False, source.problem
         try:
             for path in paths:
                 _check_writable(path)
-        except CaflowError as error:  # one long name, say, does not stop the others
+        except CaflowError as error:  # such as a name that is too long; the others go on
             refused.append(error)
             problem = problem or CaflowError(error.message, error.hint)
         if problem is None:
@@ -146,13 +146,13 @@ def make_plan(
             if not skipped and source.path is not None and not os.path.lexists(source.path):
                 problem = no_file(source.name)
         jobs.append(Job(replace(source, problem=problem), paths, skipped, masks[place]))
-    if len(refused) == count:  # one read-only folder for all, say
+    if len(refused) == count:  # such as one read-only folder for all
         raise refused[0]
     return Plan(jobs[share], encoder, *made)
 
 
 def report_failure(job: Job, error: CaflowError, console: Console) -> None:
-    """Report an error of one job; one of another exit code ends all, and is raised."""
+    """Report the error of one job. If its exit code is not 1, raise it, which ends all jobs."""
     if error.exit_code != EXIT_FAILED:
         raise error
     if job.name not in error.message:
@@ -161,12 +161,12 @@ def report_failure(job: Job, error: CaflowError, console: Console) -> None:
 
 
 def report_undone(job: Job, console: Console) -> None:
-    """Report a job that is not done: planned, skipped, or failing, as headers of files show."""
+    """Report a job that is not executed: planned, skipped or, by its files' headers, failed."""
     try:
         read = () if job.skipped else (job.source, job.mask)
         sizes = [image.check() for image in read if image is not None]
         known = [size for size in sizes if size is not None]
-        if len({tuple(sorted(size)) for size in known}) == 2:  # whatever the turns by EXIF
+        if len({tuple(sorted(size)) for size in known}) == 2:  # regardless of EXIF orientation
             check_mask_size(known[1], known[0])
     except CaflowError as error:
         console.failure(job.names, error)
@@ -181,8 +181,8 @@ def report_undone(job: Job, console: Console) -> None:
 def write_output(
     job: Job, data: bytes, given: Files, console: Console, rank: int = 1
 ) -> dict[int, str]:
-    """Write one output, whole or not at all; its path by rank, unless stdout gets it, or the file
-    exists and is kept, as asked for.
+    """Write one output atomically. Returns its path by rank; empty if it goes to stdout, or if the
+    file exists and is to be kept.
     """
     if not job.outputs:
         console.binary(data)
@@ -201,7 +201,7 @@ def write_output(
 
 
 def parse_scale(typed: str) -> Scale:
-    """Read `2`, `1.5` or `1920x1080`. CaflowError (exit 2) if it is no size."""
+    """Parse `2`, `1.5` or `1920x1080`; CaflowError (exit 2) if it is not a scale."""
     if match := re.fullmatch(r"0*([1-9]\d{0,5})[xX×]0*([1-9]\d{0,5})", typed):
         return int(match[1]), int(match[2])
     with suppress(ValueError):
@@ -211,9 +211,9 @@ def parse_scale(typed: str) -> Scale:
 
 
 def scaled(scale: Scale, height: int, width: int) -> tuple[int, int]:
-    """Width and height of what is written for an input of that size.
+    """Width and height of the written image for an input of that size.
 
-    CaflowError (exit 1) if the input is as large as the box already.
+    CaflowError (exit 1) if the input already fills the box, or if the result would be too large.
     """
     if isinstance(scale, tuple):
         box, scale = scale, min(scale[0] / width, scale[1] / height)
@@ -259,17 +259,17 @@ def _names(
 
 
 def _key(path: Path) -> str:
-    """A key that two names of one file share; some file systems ignore case."""
+    """A key that is equal for two names of the same file; some file systems ignore case."""
     real = os.path.realpath(path)
     fold = sys.platform in ("win32", "darwin")
     return unicodedata.normalize("NFC", real).casefold() if fold else real
 
 
 def _check_writable(path: Path, option: str = "-o") -> None:
-    """CaflowError (exit 2) unless the folder of a file is writable, or can be created."""
+    """Raise CaflowError (exit 2) unless the folder of a file is writable or can be created."""
     folder = next((one for one in path.parents if exists(one)), Path())
     reason = None if is_folder(folder) and os.access(folder, os.W_OK | os.X_OK) else "no access"
-    try:  # a name that is too long shows itself
+    try:  # detects names that are too long
         for one in (path, folder / path.name):
             with suppress(FileNotFoundError, NotADirectoryError):
                 one.lstat()
@@ -287,8 +287,8 @@ class Claims:
         self._outputs: dict[str, str] = {}
 
     def claim(self, path: Path, name: str, may_exist: bool, option: str = "-o") -> None:
-        """Claim an output for an input, or for the option that names the file. CaflowError (exit 2)
-        if it is already claimed, is an input or a folder, or exists and must not.
+        """Claim an output for an input, or for the option that names it. CaflowError (exit 2) if it
+        is already claimed, is an input or a folder, or exists although it must not.
         """
         key, shown, hint = _key(path), repr(str(path)), f"choose another {option}"
         message = f"{self._outputs.get(key)!r} and {name!r} would both be written to {shown}"
@@ -302,10 +302,10 @@ class Claims:
 
 
 class Sheet:
-    """A PNG with one row per input, written when all are done: `--grid`, `--uncertainty`, `--map`;
-    or the mask of one input: `--save-mask`.
+    """A PNG with one row per input, written at the end (`--grid`, `--uncertainty`, `--map`); or the
+    mask of one input (`--save-mask`).
 
-    Nothing is drawn where the option is not given, or the file exists and is kept.
+    Nothing is drawn if the option is not given, or if the file exists and is to be kept.
     """
 
     def __init__(
@@ -325,12 +325,12 @@ class Sheet:
             self.path = None
 
     def add(self, draw: Callable[[], Pixels]) -> None:
-        """Draw a row, if the sheet was asked for."""
+        """Draw a row, if the sheet was requested."""
         if self.path is not None:
             self._rows.append(draw())
 
     def write(self, console: Console) -> None:
-        """Write the rows, if there are any; one of (H, W), a mask, as it is."""
+        """Write the rows, if there are any; a mask, (H, W), is written as it is."""
         if self.path is not None and self._rows:
             from ..inference.figures import sheet
 

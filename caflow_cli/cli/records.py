@@ -1,4 +1,4 @@
-"""The JSON lines of the restoring commands and of `score`: `assets/schema/lines.schema.json`."""
+"""JSON lines of the restoring commands and `score`; schema: `assets/schema/lines.schema.json`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ..inference import Candidates, Score
     from ..model import CAFlow
 
-Fields = Mapping[str, object]  # of a JSON line, in their order, after schema and command
+Fields = Mapping[str, object]  # fields of a JSON line, in order, after schema and command
 
 
 def restored_fields(
@@ -18,7 +18,7 @@ def restored_fields(
 ) -> dict[str, Any]:
     """The JSON line of a restored image, without names and `elapsed_s`.
 
-    `paths` of written files are by rank. `exact`: they hold the scored pixels and nothing else.
+    `paths` are the written files, by rank; `exact` says if they contain exactly the scored pixels.
     """
     sampling, parts = result.sampling, [asdict(place) for place in result.ranked[0].score.parts]
     candidates = {

@@ -39,45 +39,45 @@ from .options import Restoration, load_model
 from .plan import Job, Plan, Scale, report_failure, report_undone, scaled, write_output
 from .records import restored_fields
 
-_MOST = 32  # neighbouring images that may share a batch
-_HELD = 2**22  # pixels, of all candidates of images that wait for their batch
-_SMALLER = "crop the image"  # where memory does not suffice
-_FACES = range(12, 33)  # pixels: sides of the inputs that faces-superres-x4 is better for
+_MOST = 32  # consecutive images that may share a batch
+_HELD = 2**22  # pixels of all candidates of images that wait for their batch
+_SMALLER = "crop the image"  # hint if memory runs out
+_FACES = range(12, 33)  # sides, in pixels, of inputs for which to suggest faces-superres-x4
 
 
 @dataclass(eq=False)
 class _Item:
-    """A job while it is worked on."""
+    """A job in progress."""
 
     job: Job
     model: CAFlow
     image: Decoded | None = None
     mask: Pixels | None = None
-    seen: Pixels | None = None  # the colours that the model reads
-    size: tuple[int, int] | None = None  # of what the model draws; None: nothing is drawn
+    seen: Pixels | None = None  # the image in the colours that the model reads
+    size: tuple[int, int] | None = None  # the size that the model draws; None: nothing is drawn
     result: Candidates | None = None
     error: CaflowError | None = None
-    elapsed: float = 0.0  # seconds of drawing, of a batch its share
+    elapsed: float = 0.0  # seconds of drawing; in a batch, its share
 
 
 @dataclass(eq=False)
 class Run:
-    """The jobs, and what they have in common."""
+    """Runs the jobs of a command, with their common settings."""
 
     plan: Plan
     model: CAFlow
     sampling: Sampling
     given: Restoration
     masking: Masking | None
-    scale: Scale | None  # of what is written; None: as drawn
+    scale: Scale | None  # size of the written image; None: as drawn
     console: Console
-    saturation: float = 1.0  # of what is written
-    done: int = 0  # jobs
-    web: CAFlow | None = None  # loaded for the first JPEG that it enlarges
+    saturation: float = 1.0  # of the written image
+    done: int = 0  # completed jobs
+    web: CAFlow | None = None  # loaded for the first JPEG that needs it
     show: Callable[..., object] = field(init=False)  # updates the progress bar
 
     def all(self) -> None:
-        """Read, draw, write and report every job. CaflowError (exit 2) before one is written."""
+        """Read, draw, write and report every job. CaflowError (exit 2) before any is written."""
         given, task = self.given, task_of(self.model)
         if self.masking is not None:  # without a mask, inpaint fills what is transparent
             masked = self.masking.mask is not None or self.console.command == "inpaint"
@@ -85,7 +85,7 @@ class Run:
         if given.compile:
             self.model.compile_inference()
         filled = self.sampling.of(self.model.config)
-        if self.plan.grid.path or self.plan.uncertainty.path:  # which compare candidates
+        if self.plan.grid.path or self.plan.uncertainty.path:  # these compare candidates
             self.sampling = replace(self.sampling, candidates=filled.candidates)
         factor = self.model.config.task.factor
         if isinstance(self.scale, float) and self.scale > factor:
@@ -107,7 +107,7 @@ class Run:
             sheet.write(self.console)
 
     def _drawn(self) -> Iterator[_Item]:
-        """Read and draw jobs; small neighbours that the model draws at one size share a batch."""
+        """Read and draw jobs; consecutive small images with the same model size share a batch."""
         most, told = self.sampling.of(self.model.config).candidates or 1, False
         for (size, model), items in groupby(
             map(self._read, self.plan.jobs), lambda item: (item.size, item.model)
@@ -132,7 +132,7 @@ class Run:
             yield from batch
 
     def _read(self, job: Job) -> _Item:
-        """Read a job; an error waits for its turn."""
+        """Read a job; errors are stored, to be reported in order."""
         item, task = _Item(job, self.model), task_of(self.model)
         try:
             with memory_errors(_SMALLER):
@@ -144,7 +144,7 @@ class Run:
                     image = image.opaque() if job.mask is None else image
                 item.image, item.model = image, self._model_for(image)
                 if item.mask is not None and not (item.mask >= HOLE).any():
-                    return item  # nothing is to be filled
+                    return item  # nothing to fill
                 item.seen = seen_by(item.model, image)
                 height, width = item.seen.shape[:2]
                 if self.scale is not None:
@@ -181,7 +181,7 @@ class Run:
         return self.web
 
     def _draw(self, batch: Sequence[_Item]) -> None:
-        """Draw candidates for images of one size, together; one by one if one of them fails."""
+        """Draw candidates for images of one size as a batch; if one fails, draw them one by one."""
         images = [item.seen for item in batch if item.seen is not None and item.size is not None]
         if not images:
             return
@@ -238,12 +238,12 @@ class Run:
             pixels = candidate.image
             if self.saturation != 1:
                 pixels = saturate(pixels, self.saturation)
-            if written != drawn:  # to a smaller size, too, every pixel is read
+            if written != drawn:  # Pillow antialiases when shrinking
                 large = Image.fromarray(pixels)
                 pixels = np.array(large.resize(written, Image.Resampling.LANCZOS))
             record = json.dumps({**result.provenance(candidate), **changed})
             data = encoder.encode(*image.put_back(pixels, mask), record)
-            # A file that is kept may hold another candidate than this one.
+            # An existing file that is kept may have another candidate, so it gets no path.
             paths |= write_output(job, data, self.given, console, candidate.rank)
         self.plan.grid.add(lambda: grid_row(label, result.tau, result.seen, result.ranked))
         self.plan.uncertainty.add(lambda: uncertainty_chart(label, result.ranked, result.tau))

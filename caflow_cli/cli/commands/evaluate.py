@@ -23,7 +23,7 @@ from ..evaluation_table import table_lines
 from ..options import expanded, load_model, option
 
 _BETTER = {"lower": "lower is better", "higher": "higher is better", "nominal": "no direction"}
-_MEAN = "; mean over images"  # as most are
+_MEAN = "; mean over images"  # the aggregation of most metrics
 METRIC_HELP = "\n\n".join(
     f"{m.name} ({m.units}; {_BETTER[m.better]}): {m.definition.removesuffix(_MEAN)}."
     for m in METRICS.values()
@@ -37,7 +37,7 @@ _WHOLE = ", ".join(name for name, protocol in PROTOCOLS.items() if protocol.whol
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOnData:
-    """A model that samples candidates for the images of a data set."""
+    """The options for a model that samples candidates for the images of a data set."""
 
     data: str | None = option(
         "--data DATA", "True images, or pairs in A/ and B/: whatever `train --data` takes."
@@ -83,7 +83,7 @@ class ModelOnData:
 
 @dataclass(frozen=True, kw_only=True)
 class Networks:
-    """The networks of metrics: `Weights`, in its order."""
+    """The options for the networks of metrics: the fields of `Weights`, in order."""
 
     lpips_weights: str | None = _network(
         "--lpips-weights FILE",

@@ -1,4 +1,4 @@
-"""`caflow models`: what there is, what it is, and the way to and from the Hub."""
+"""`caflow models`: list and describe models, and transfer them from and to the Hub."""
 
 import sys
 from collections.abc import Iterator
@@ -88,9 +88,9 @@ def info_command(name: Name, console: Console) -> None:
 
 
 def _lines(facts: dict[str, Any]) -> Iterator[str]:
-    """A line for every fact that is known, in which nothing can move a terminal's cursor."""
+    """A line for every known fact, with characters that could move a terminal's cursor escaped."""
     training = {k: v for k, v in facts["training"].items() if not isinstance(v, dict | list)}
-    for label, value in {**facts, "training": training}.items():  # of which JSON has the rest
+    for label, value in {**facts, "training": training}.items():  # JSON has the rest
         parts = {label: value}
         if label in ("config", "metrics", "defaults"):
             parts = {f"{label}.{part}": inner for part, inner in value.items()}

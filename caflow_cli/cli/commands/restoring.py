@@ -126,7 +126,7 @@ def _restore(
     saturation: float = 1.0,
     save_mask: str | None = None,
 ) -> None:
-    """Restore every input; PyTorch is imported when it is clear what is to be done."""
+    """Restore every input. PyTorch is imported only after the plan has been checked."""
     names = [field.name for field in fields(Sampling) if field.name != "consistent"]
     sampling = Sampling(consistent=consistent, **{name: getattr(given, name) for name in names})
     sampling.check()

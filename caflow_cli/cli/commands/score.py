@@ -22,7 +22,7 @@ from ..options import expanded, load_model, option
 if TYPE_CHECKING:
     from ..inputs import InputImage
 
-    _Pair = dict[str, InputImage]  # cond, target, and mask if there is one: as JSON names them
+    _Pair = dict[str, InputImage]  # cond, target and perhaps mask, named as in JSON
 
 _ALIKE = "give both folders images of the same names, whatever their suffixes"
 
@@ -55,11 +55,12 @@ class Scoring:
 def plan_pairs(
     cond: str, target: str, mask: str | None, *, recursive: bool = False
 ) -> tuple[list[_Pair], list[dict[str, str]]]:
-    """The pairs to be scored, in the order of the targets, and the names of images without partner.
+    """The pairs to score, in the order of the targets, and the names of images without partner.
 
-    A file is the condition of every target. In two folders, a target belongs to the condition with
-    its stem, or with its stem without the ending that our commands add (`face_superres_01` belongs
-    to `face`), in a subfolder of the same name. CaflowError (exit 2) if there is no pair.
+    If `cond` is a file, it is the condition of every target. In two folders, a target belongs to
+    the condition with the same stem, or with the stem before the ending that our commands add
+    (`face_superres_01` belongs to `face`), in a subfolder of the same name. CaflowError (exit 2) if
+    there are no pairs.
     """
     from ..inputs import find_inputs, without_results
 
@@ -67,7 +68,7 @@ def plan_pairs(
         raise usage_error("stdin cannot be two images", "name a file")
     if is_folder(cond) and not is_folder(target):
         raise usage_error(f"{cond!r} is a folder, {target!r} is one image", "--cond FILE")
-    # Targets, or masks, may lie in a folder within that of the conditions.
+    # Targets or masks may be in a subfolder of the conditions' folder.
     aside = [Path(name) for name in (target, mask) if name is not None]
     conditions = without_results(find_inputs([cond], recursive=recursive, aside=aside), "score")
     targets = find_inputs([target], recursive=recursive)
@@ -140,7 +141,7 @@ def score_command(
     from ..records import scored_fields
 
     load = functools.cache(functools.partial(load_model, device=given.device))
-    # Targets may share a condition, which stdin gives only once.
+    # Targets may share a condition, but stdin can be read only once.
     read = functools.lru_cache(1)(InputImage.read)
 
     def score_pair(pair: _Pair) -> None:
@@ -175,7 +176,7 @@ def score_command(
 
     typed = source(context, "model") == "COMMANDLINE"
     select_device(given.device)
-    if typed:  # found wanting before images are read
+    if typed:  # fail before images are read
         load(given.model)
     for pair in own:
         try:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from ...training import RunConfig
     from ...training.log import Event
 
-TRAINING = "Training"  # the title of a group in `--help`
-_FEW = 20  # validation images; on so many the temperature is chosen
+TRAINING = "Training"  # title of a group in `--help`
+_FEW = 20  # validation images on which the temperature is chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +87,13 @@ class Run:
 
     @property
     def settings(self) -> list[str]:
-        """`KEY=VALUE` of the options that set one field of the config each, then those of --set."""
+        """`KEY=VALUE` for each option that sets one field of the config, then those of --set."""
         of_run = ("data", "crop", "seed", "device", "perceptual_weights")
         of_optim = ("batch_size", "lr", "compile", "checkpoint_activations")
         keys = {name: name for name in of_run} | {name: f"optim.{name}" for name in of_optim}
         values = {key: getattr(self, name) for name, key in keys.items()}
         given = {key: one for key, one in values.items() if one is not None and one is not False}
-        if self.minutes is not None or self.images is not None:  # one takes the other's place
+        if self.minutes is not None or self.images is not None:  # each replaces the other
             given |= {"optim.minutes": self.minutes, "optim.images": self.images}
         return [*(f"{key}={json.dumps(value)}" for key, value in given.items()), *(self.set or [])]
 
@@ -116,7 +116,7 @@ def train_command(
 
     Example: caflow train --task superres --data photos/ --out run --minutes 120
     """
-    if run.resume or run.config is not None:  # which has a config: the user's file is not for it
+    if run.resume or run.config is not None:  # it has a config, so the user's defaults do not apply
         defaults: dict[Any, Any] = {one.name: one.default for one in context.command.params}
         filed = [name for name in vars(run) if source(context, name) == "DEFAULT_MAP"]
         run = replace(run, **{name: defaults[name] for name in filed})
@@ -164,10 +164,10 @@ def _preview(config: RunConfig, resume: bool, console: Console) -> None:
     check_new(Path(config.out), resume)
     if resume:
         check_unchanged(config)
-    lazy = replace(config, data_memory_gb=0.0)  # little is decoded
+    lazy = replace(config, data_memory_gb=0.0)  # avoid decoding
     with open_dataset(lazy, "train") as train, open_dataset(lazy, "val") as val:
         images = {"train": len(train), "val": len(val)}
-    counts = dict.fromkeys(("A", "R", "T", "F", "Q"), 0)  # they begin the names of parameters
+    counts = dict.fromkeys(("A", "R", "T", "F", "Q"), 0)  # first letters of parameter names
     for name, parameter in named_parameters(starting_model(config, resume)).items():
         counts[name.partition(".")[0]] += parameter.numel()
     total = sum(counts.values())
@@ -193,7 +193,7 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
         except Stopped as stop:
             progress.stop()
             console.note(f"{stop.message}\nhint: {stop.hint}")
-            # Past Typer, after whose 130 `main` would say again that it was interrupted.
+            # Bypass Typer: after its exit code 130, `main` would report the interrupt again.
             raise SystemExit(stop.exit_code) from stop
     if not _is_main():
         return
@@ -223,7 +223,7 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
 
 
 def _choose_temperature(best: Path, run: RunConfig) -> Choice:
-    """Choose a temperature on validation images; the model's file gets it, if none was stated."""
+    """Choose a temperature on validation images; write it into the model's file if it has none."""
     from ...evaluation import choose_temperature
     from ...model import CAFlow, read_info
 
@@ -286,8 +286,8 @@ def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"  # None: nothing finite yet
+    return "-" if value is None else f"{value:.4f}"  # None: not finite
 
 
 def _is_main() -> bool:
-    return os.environ.get("RANK", "0") == "0"  # as launchers of many processes say
+    return os.environ.get("RANK", "0") == "0"  # set by launchers
