@@ -1,8 +1,8 @@
-"""Programs in processes of their own, forked from one that has imported PyTorch and this package.
+"""Run programs in their own processes, forked from one that has imported PyTorch and the package.
 
-These imports take two seconds, more than most programs of the tests take. Python's server of forks,
-one for each test process, does them once. A program that is given other variables of the Hub than
-the server imports this package anew: some are read at import.
+These imports take two seconds, longer than most programs of the tests. Python's fork server, one
+per test process, does them once. A program whose environment has different Hub variables than the
+server's imports this package anew, because some of them are read at import.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CONTEXT.set_forkserver_preload(
 
 
 def begin(target: Callable[..., None], *args: Any) -> Any:
-    """A process that calls a function, which pickle finds by its name."""
+    """Start a process that calls a function, which must be picklable by name."""
     process = CONTEXT.Process(target=target, args=args)
     # In the place of pytest's own `__main__`, which the process would import.
     with mock.patch.dict(sys.modules, {"__main__": types.ModuleType("__main__")}):
@@ -81,7 +81,7 @@ class Process:
 
     @property
     def returncode(self) -> int | None:
-        """Its exit code, or less the number of the signal that ended it."""
+        """Its exit code, or the negative number of the signal that ended it."""
         return self._process.exitcode
 
     def wait(self, timeout: float = 120) -> int | None:
@@ -92,7 +92,7 @@ class Process:
         os.kill(self.pid, number)
 
     def communicate(self, timeout: float = 120) -> tuple[bytes, bytes]:
-        """Everything that it says until its end."""
+        """Wait for its end, and return its stdout and stderr."""
         outputs = [stream for stream in (self.stdout, self.stderr) if stream]
         with ThreadPoolExecutor(2) as threads:
             reading = [threads.submit(stream.read) for stream in outputs]
@@ -115,9 +115,9 @@ def run(
 
 
 def _become(ends: list[Connection], words: list[str], cwd: str, env: dict[str, str]) -> None:
-    """Be the program, and end as the interpreter ends, but for taking PyTorch to pieces.
+    """Run the program, and exit like the interpreter, but without PyTorch's teardown.
 
-    Touching all that is imported would copy it, which takes longer than most programs.
+    Touching all imported objects would copy their memory, which takes longer than most programs.
     """
     gc.freeze()
     for number, end in enumerate(ends):

@@ -166,13 +166,13 @@ def draw(conditions, tau, seeds, first, count, strict=True):
 
 
 def noise_behind(model, seed, size, redraws):
-    """The latents of a generator behind so many others."""
+    """The latents of a seed's generator after `redraws` earlier draws."""
     own = generator(seed)
     return [model.latent_noise(own, size) for _ in range(redraws + 1)][-1]
 
 
 def double_of(model, **methods):
-    """A copy with other methods, `own(self, own, *given)`, `own` being the model's."""
+    """A copy with replaced methods `(self, own, *given)`, where `own` is the original method."""
     double = copy.copy(model)
 
     def replaced(name, method):
@@ -212,7 +212,7 @@ def jacobian(function, value):
 
 
 def repeated(cond, rows, times):
-    """Of a condition those of some rows, each so often; what has one row for a batch keeps it."""
+    """Select rows of a condition and repeat each `times` times; entries with one row stay."""
     if isinstance(cond, list | tuple):
         return getattr(cond, "_make", type(cond))([repeated(c, rows, times) for c in cond])
     if cond is None or len(cond) == 1:
@@ -221,10 +221,10 @@ def repeated(cond, rows, times):
 
 
 def jacobian_of_image(function, value, cond, row):
-    """d flat(f(x)) / d flat(x) of one image of a batch, (D, D), in one pass forward and back.
+    """d flat(f(x)) / d flat(x) of one image of a batch, (D, D), in one forward and backward pass.
 
-    The image stands D times in a batch, and of copy k output k is followed back. That says what
-    `jacobian` says where images of a batch do not touch each other (`touched`).
+    The image is repeated D times in a batch, and output k of copy k is differentiated. This equals
+    `jacobian` if the images of a batch do not affect each other (`touched`).
     """
     dims = flat(value).shape[1]
     copies = repeated(tensors(value), [row], dims)

@@ -68,7 +68,7 @@ class _Factories(TorchDispatchMode):
 
 
 class _Moves(TorchFunctionMode):
-    """`Tensor.to`, which PyTorch would not let through for want of the device."""
+    """Handles `Tensor.to`, which PyTorch would reject because the device does not exist."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}

@@ -47,8 +47,8 @@ def run(
     file_limit: int | None = None,
     double: bool = False,
 ) -> list[Outcome]:
-    """`train` in as many processes, and then again; what each reports. `signals`: by rank, before
-    which step it sends itself which signal; `double`: without the rounding that Adam magnifies."""
+    """Run `train` in `ranks` processes, then again; return what each reports. `signals`: by rank, a
+    step and the signal to send itself before it; `double`: avoid rounding, which Adam magnifies."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

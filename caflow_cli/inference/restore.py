@@ -140,7 +140,7 @@ def restore_images(
     masks: Sequence[Pixels | None],
     progress: Progress | None = None,
 ) -> list[Candidates]:
-    """Restore several images of one size as a batch; see `Drawing` for the arguments.
+    """Restore several images of one model size as a batch; see `Drawing` for the arguments.
 
     Raises:
         CaflowError: As for `restore`. If one image fails, none of them has a result.

@@ -43,9 +43,9 @@ def is_local(address: object) -> bool:
 
 @pytest.fixture(scope="module")
 def url(model_files, tmp_path_factory):
-    """The page, served by this process; a hook records all that goes to the network.
+    """The page, served by this process; a hook records all network access.
 
-    The working folder is one without the package, as a user's.
+    The working folder does not contain the package, as for a user.
     """
     global _watching
     pytest.importorskip("gradio", reason="the extra app is not installed")

@@ -23,7 +23,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("command", [("superres", "x.png"), PAIR])
 def test_typed_then_environment_then_file_then_default(run, file, command):
-    """Found by the model that is missing, which is told before any image is read."""
+    """Observed by the name of a missing model, which is reported before any image is read."""
     file.write_text(f'device = "cuda:77"\n[{command[0]}]\nmodel = "filed"\ndevice = "cpu"\n')
     variable = {f"CAFLOW_{command[0].upper()}_MODEL": "surround"}
     for model, options, environment in (

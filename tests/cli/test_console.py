@@ -17,7 +17,7 @@ def test_quiet_drops_notes_and_verbose_adds_details(capfd):
 
 
 class Screen(io.StringIO):
-    """A terminal, whose bytes are kept with whether a bar is shown as they are written."""
+    """A terminal that records the bytes written, each with whether a bar was shown then."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -260,7 +260,7 @@ def test_every_format_is_written_and_scored(run, tmp_path, given, model_file):
 
 
 def test_what_is_kept_is_not_said_to_be_written(run, tmp_path, given):
-    """It is another candidate's, so no score of this run is its own."""
+    """A kept file may be another candidate's, so no score of this run belongs to it."""
     shared = (*given, "-o", "x4.png", "-m", 3, "-n", 2)
     assert run(*shared, "--seed", 1).returncode == 0
     kept = (tmp_path / "x4_01.png").read_bytes()

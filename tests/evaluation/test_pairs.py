@@ -119,7 +119,7 @@ def test_psnr_of_y_leaves_out_four_pixels_at_each_border() -> None:
 
 @pytest.fixture(scope="module")
 def distance() -> LpipsDistance:
-    """Built once: that takes longer than all that it measures here."""
+    """Built once, because that takes longer than all measurements here."""
     return LpipsDistance()
 
 

@@ -36,7 +36,7 @@ def constant_nets(module, seed):
 
 
 def gaussian(a, b):
-    """The law of x where A x + b is a standard normal: N(-A^-1 b, A^-1 A^-T)."""
+    """The distribution of x if A x + b is standard normal: N(-A^-1 b, A^-1 A^-T)."""
     inverse = torch.linalg.inv(a)
     covariance = inverse @ inverse.T
     return MultivariateNormal(-inverse @ b, covariance_matrix=(covariance + covariance.T) / 2)
@@ -137,7 +137,7 @@ def pyramid(scales, seed, batch=BATCH):
 
 
 def pair(scales):
-    """A shared model, and one that does not share whose functions are copies of the shared."""
+    """A model with shared functions, and one without, whose functions are copies of these."""
     sizes = helpers.sizes(scales)
     shared = helpers.randomise(SharedAutoregressive(sizes), 3).double().eval()
     plain = Autoregressive(sizes).double().eval()

@@ -40,9 +40,9 @@ def too_likely(points, log_prob):
 
 
 def poisoned(model, given, how=burst, size=SIZE):
-    """A double whose inverse is spoiled for the latents of some (seed, redraws), wherever they are.
+    """A double whose inverse is corrupted for the latents of the given (seed, redraws) pairs.
 
-    Also returns a list of those that were met.
+    Also returns a list, to which pairs are added when their latents are decoded.
     """
     known = [TAU * helpers.noise_behind(model, seed, size, redraws)[0] for seed, redraws in given]
     found = []
@@ -65,7 +65,7 @@ def conditions(count: int, size=SIZE, seed: int = 0) -> torch.Tensor:
 
 
 def points_of(model, cond, seed: int, redraws: int) -> np.ndarray:
-    """The draw of a generator's latents behind so many others, as if there were no check."""
+    """Decode a generator's latents after `redraws` earlier draws, without the divergence check."""
     noise = helpers.noise_behind(model, seed, model.encode_condition(cond).size, redraws)
     points, _ = model.decode([TAU * z[None] for z in noise], cond)
     return to_uint8(points)[0].permute(1, 2, 0).numpy()

@@ -82,8 +82,8 @@ COLORIZE = {"anchor": "luminance", "cond_channels": 1}
     ],
 )
 def test_the_samples_of_an_attribution_are_composed_as_candidates_are(task, flow, size):
-    """Raw ones miss what the condition tells by a level here and there, which costs thousands of
-    nats: against them a candidate of the model itself would look far too likely."""
+    """Raw samples deviate from the condition by a level at some pixels, which costs thousands of
+    nats: compared with them, the model's own candidates would look far too likely."""
     config = replace(helpers.small_config(**flow), task=TaskConfig(task, size=32))
     model = helpers.data_like_model(config, seed=3, size=32)
     image = helpers.smooth_image(1, 3, size, seed=5)[0].permute(1, 2, 0).contiguous().numpy()

@@ -1,8 +1,8 @@
-"""Against a space so small that all of it can be summed: two pixels of 2 or 3 bits, 16 or 64
-states. `P(w)`, the integral of p over the bin of w, is then known, and scores are held against it.
+"""Scores against exact enumeration of a tiny state space: two pixels of 2 or 3 bits, that is 16 or
+64 states. There `P(w)`, the integral of p over the bin of w, can be computed by quadrature.
 
 The model is a `CAFlow` whose T and F are steps without squeezes, so that it takes one pixel of two
-channels; what joins the parts into a density, a weight and a score is the package's own.
+channels; the code that combines the parts into a density, a weight and a score is the package's.
 """
 
 import math

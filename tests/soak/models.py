@@ -58,8 +58,8 @@ class Example:
 
 @st.composite
 def examples_of_models(draw, most_scales: int = 3, most_values: int = 4096) -> Example:
-    """A model with weights like those of a trained one, or further off, and rectangular images of
-    at most so many values each."""
+    """A model with weights like those of a trained one, or more extreme, and rectangular images of
+    at most `most_values` values each."""
     flow = draw(flow_configs(most_scales))
     least = flow.target_channels * flow.multiple**2
     if least > most_values:  # fewer channels: the smallest image there is

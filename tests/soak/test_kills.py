@@ -1,7 +1,7 @@
 """`kill -9` just before each change to a file.
 
-Random moments rarely fall between two system calls; here each such gap is hit. What is left is
-whole, and the same command, run again, ends as one that was never disturbed.
+Random kills rarely fall between two particular system calls; here every such gap is hit. The files
+that are left must be intact, and the same command, run again, must end like an undisturbed run.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def noise_of(example: Example, seed: int) -> torch.Tensor:
 
 
 def rounding(model, latents, cond, back: torch.Tensor) -> float:
-    """How far decoded pixels move where latents do by some units in their last place."""
+    """How far decoded pixels move if latents change by a few units in the last place."""
     gen = helpers.generator(0)
     near = [z * (1 + 1e-14 * torch.rand(z.shape, generator=gen, dtype=z.dtype)) for z in latents]
     moved = float((model.decode(near, cond)[0] - back).abs().max())

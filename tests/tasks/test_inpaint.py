@@ -191,7 +191,7 @@ def test_a_shrunk_part_takes_known_pixels_from_the_image_before_it_is_enlarged()
 
 @pytest.mark.parametrize("hole", [SCRATCH, BLOTCH])
 def test_the_condition_of_each_part_is_had_again_from_the_final_image(hole):
-    """And none of them reads what the user's image has in the hole."""
+    """Besides, none of them reads what the user's image has in the hole."""
     image, mask = noise(200, 300), as_mask(hole)
     found = walk(Inpaint(window=64), image, mask)
     assert len(found) > 3

@@ -50,7 +50,7 @@ class Stop(Exception):
 
 
 def stop_at(step):
-    """A `report` that ends the run in the validation after that step, a multiple of five."""
+    """A `report` that kills the run during the validation after `step`, a multiple of five."""
 
     def report(event):
         if event["event"] == "validation" and event["step"] == step:
@@ -299,9 +299,8 @@ def test_a_run_that_cannot_recover_fails(photos, tmp_path):
 
 
 def test_a_run_of_crops_masks_and_samples_ends_alike_whether_it_was_stopped_or_not(tmp_path):
-    """The images have many sizes and are decoded at each visit; the model does not name the masks.
-
-    Holes are those of masks, which another folder has.
+    """The images have many sizes and are decoded at each visit. Holes come from masks in another
+    folder, which the model's file must not name.
     """
     data, masks = tmp_path / "data", tmp_path / "hidden-masks"
     masks.mkdir()

@@ -140,7 +140,7 @@ def test_a_run_goes_back_to_the_last_state_of_its_phase_whose_next_loss_was_good
     guard, progress = one.guard, one.progress
 
     def goes_back(step):
-        """Twenty bad steps in a row after so many steps."""
+        """Whether twenty bad steps in a row, from the given step on, cause a rollback."""
         guard.bad_in_a_row, progress.step = 20, step + 19
         return one.roll_back()
 
@@ -152,7 +152,7 @@ def test_a_run_goes_back_to_the_last_state_of_its_phase_whose_next_loss_was_good
             one.save()
         if step == 4:
             saved = weights(one)
-    # 4 is the last that the interval made; that of step 5 is one that an interrupt made.
+    # State 4 is the last regular one (by interval); that of step 5 is as written at an interrupt.
     for _ in range(5):
         assert learned(saved, one)
         assert goes_back(6)
