@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import CaflowError, usage_error
 from ..images import make_folder, write_png
-from ..paths import exists
+from ..paths import exists, numbered
 from .measure import Measured
 from .result import Row
 from .settings import Cell, Settings
@@ -107,7 +107,4 @@ def _paths(settings: Settings, cell: Cell, name: str) -> list[Path]:
     if len(settings.cells) > 1:
         setting = f"tau{cell.tau}_m{cell.m}_n{cell.n}".replace("/", "-")
         folder /= f"{setting}_{cell.rank}" if len(settings.rank) > 1 else setting
-    path, digits = folder / PurePosixPath(name).with_suffix(".png"), max(2, len(str(cell.n)))
-    if cell.n == 1:
-        return [path]
-    return [path.with_stem(f"{path.stem}_{rank:0{digits}d}") for rank in range(1, cell.n + 1)]
+    return numbered(folder / PurePosixPath(name).with_suffix(".png"), cell.n)

@@ -93,9 +93,8 @@ class Anchor(nn.Module):
 
     def forward(self, v: Tensor, cond: AnchorCondition) -> tuple[Tensor, Tensor]:
         h, logdet = self.map(v, cond.y)
-        if cond.mean is None:
-            return h, logdet
-        h = h - per_candidate(cond.mean, h.shape[0])
+        if cond.mean is not None:
+            h = h - per_candidate(cond.mean, h.shape[0])
         if cond.spread is None:
             return h, logdet
         h, term = affine(h, _scale_alone(cond.spread), self.bound)

@@ -113,8 +113,6 @@ def _rename_to_new(temporary: Path, target: Path) -> None:
     """Rename, but never over an existing file: FileExistsError."""
     try:
         os.link(temporary, target)
-    except FileExistsError:
-        raise
     except OSError as error:  # no hard links: FAT, some network shares
         if target.exists():
             raise FileExistsError(target) from error

@@ -48,26 +48,20 @@ class Around(nn.Module):
     def __init__(self, width: int, half: int, quarter: int) -> None:
         super().__init__()
         self.down = Conv(4 * width, half, 1)
-        self.before = Modules[Block]([Block(half)])
+        self.before = nn.Sequential(Block(half))
         self.downer = Conv(4 * half, quarter, 1)
-        self.coarse = Modules[Block](Block(quarter) for _ in range(2))
+        self.coarse = nn.Sequential(*(Block(quarter) for _ in range(2)))
         self.upper = Conv(quarter, half, 1)
-        self.after = Modules[Block](Block(half) for _ in range(2))
+        self.after = nn.Sequential(*(Block(half) for _ in range(2)))
         self.head = Conv(half, width, 1)
         for conv in (self.down, self.downer, self.upper):
             init_normal(conv, 1.0)
         init_normal(self.head, 0.0)
 
     def forward(self, h: Tensor) -> Tensor:
-        h = self.down(F.pixel_unshuffle(h, 2))
-        for block in self.before:
-            h = block(h)
-        far = self.downer(F.pixel_unshuffle(h, 2))
-        for block in self.coarse:
-            far = block(far)
-        h = h + _doubled(self.upper(far))
-        for block in self.after:
-            h = block(h)
+        h = self.before(self.down(F.pixel_unshuffle(h, 2)))
+        far = self.coarse(self.downer(F.pixel_unshuffle(h, 2)))
+        h = self.after(h + _doubled(self.upper(far)))
         return _doubled(self.head(h))
 
 
@@ -280,8 +274,7 @@ def build_guide(flow: FlowConfig) -> GuideNet | None:
 
 def build_spread(flow: FlowConfig) -> Spread | None:
     """Build the net of a config that predicts the scale of the residual; None if it has none."""
-    channels = flow.cond_channels + flow.target_channels
-    return Spread(channels, flow.spread, flow.target_channels) if flow.spread else None
+    return Spread(flow.r_channels, flow.spread, flow.target_channels) if flow.spread else None
 
 
 def mean_of_views(net: Callable[[Tensor], Tensor], x: Tensor, views: int) -> Tensor:

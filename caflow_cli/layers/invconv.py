@@ -44,15 +44,11 @@ class InvConv1x1(nn.Module):
         self.permutation.copy_(p.argmax(1))
 
     @staticmethod
-    def weights(layers: Sequence[InvConv1x1], dtype: torch.dtype = torch.float64) -> Tensor:
+    def weights(layers: Sequence[InvConv1x1], dtype: torch.dtype) -> Tensor:
         """W of several layers of one width, (K, C, C), composed in `dtype` as one batch."""
         lower, upper = _factors(layers, dtype)
         rows = torch.stack([layer.permutation for layer in layers])[:, :, None]
         return (lower @ upper).gather(1, rows.to(lower.device).expand_as(lower))
-
-    def weight(self, dtype: torch.dtype = torch.float64) -> Tensor:
-        """W, (C, C), composed in `dtype`."""
-        return self.weights([self], dtype)[0]
 
     def inverse_weight(self) -> Tensor:
         """W^-1, (C, C), float64, by two triangular solves; on `float64_device`."""

@@ -15,7 +15,6 @@ from ..flows import (
     Autoregressive,
     DualGlow,
     FlowCondition,
-    Latents,
     Logit,
     MultiScaleFlow,
     SharedAutoregressive,
@@ -86,7 +85,6 @@ class Density(nn.Module):
     def __init__(self, flow: FlowConfig) -> None:
         super().__init__()
         bound, channels = flow.scale_bound, flow.target_channels
-        self.reads_guide = bool(flow.guides)  # whether R also reads the predicted image
         self.logit = Logit()
         self.R = MultiScaleFlow(flow.r_channels, flow.r_steps, flow.widths, bound)
         guide, spread = build_guide(flow), build_spread(flow)
@@ -101,7 +99,7 @@ class Density(nn.Module):
         """
         h, log_prob = self.logit(y)
         anchor = self.A.read(y)
-        if self.reads_guide:
+        if self.A.guide is not None:
             predicted, term = self.logit(self.logit.nearest(self.A.predict(anchor)))
             h, log_prob = torch.cat([h, predicted], dim=1), log_prob + term
         d, logdet = self.R(h)
@@ -125,13 +123,11 @@ class Density(nn.Module):
         The log-density is that of the model at temperature 1, whatever the temperature at which the
         latents were drawn.
         """
-        l, logdet = self.F.inverse(self._by_scale(latents), cond.flow)
+        queue = list(latents)
+        z = [[queue.pop() for _ in z_i] for z_i in self.F.layout]  # z[i][j] = z_j^i
+        l, logdet = self.F.inverse(z, cond.flow)
         log_prob = sum((standard_normal_log_prob(z_j) for z_j in latents), -logdet)
         h, logdet = self.T.inverse(l)
         log_prob = log_prob - logdet
         v, logdet = self.A.inverse(h, cond.anchor)
         return v, log_prob - logdet
-
-    def _by_scale(self, latents: Sequence[Tensor]) -> Latents:
-        queue = list(latents)  # arranged as z[i][j] = z_j^i
-        return [[queue.pop() for _ in z_i] for z_i in self.F.layout]

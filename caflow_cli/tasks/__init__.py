@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..errors import check_usage, usage_error
 from .base import Part, Pixels, Place, Task, as_read, grey, pad, resize
 from .colorize import Colorize, saturate
@@ -75,9 +77,6 @@ def get_task(config: Config) -> Task:
 
 def held_out_conditions(task: Task, targets: Tensor) -> Tensor:
     """Compute `held_out_condition` for all images: uint8 (N, 3, H, W) to (N, C, H, W)."""
-    height, width = targets.shape[2:]
-    conditions = targets.new_empty((len(targets), task.cond_channels, height, width))
-    result = conditions.permute(0, 2, 3, 1).numpy()
-    for index, target in enumerate(targets.permute(0, 2, 3, 1).numpy()):
-        result[index] = task.held_out_condition(target, index)
-    return conditions
+    images = enumerate(targets.permute(0, 2, 3, 1).numpy())
+    conditions = np.stack([task.held_out_condition(image, index) for index, image in images])
+    return targets.new_tensor(np.ascontiguousarray(conditions.transpose(0, 3, 1, 2)))

@@ -116,7 +116,9 @@ class Task:
 
     def held_out_condition(self, target: Pixels, index: int) -> Pixels:
         """Compute the condition of validation image `index`, the same on every call."""
-        return self.training_condition(target)
+        import torch  # imported here, so that the defaults above need no torch
+
+        return self.training_condition(target, torch.Generator().manual_seed(index))
 
     def note(self, image: Pixels, mask: Pixels | None) -> str | None:
         """A warning about what will be lost, or will not come out well; None if there is none."""

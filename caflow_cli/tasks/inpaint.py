@@ -95,11 +95,6 @@ class Inpaint(Task):
         hole = central_hole(height, width) if generator is None else draw(height, width, generator)
         return _marked(target, hole, self.cond_channels)
 
-    def held_out_condition(self, target: Pixels, index: int) -> Pixels:
-        import torch  # imported here, so that the defaults above need no torch
-
-        return self.training_condition(target, torch.Generator().manual_seed(index))
-
     def note(self, image: Pixels, mask: Pixels | None) -> str | None:
         if not self.rim or mask is None:
             return None

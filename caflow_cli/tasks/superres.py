@@ -116,13 +116,6 @@ class SuperRes(WholeImage):
             return self._enlarge(small)
         return self._enlarge(self.degrade(target))
 
-    def held_out_condition(self, target: Pixels, index: int) -> Pixels:
-        if self.inputs == "photo":
-            import torch
-
-            return self.training_condition(target, torch.Generator().manual_seed(index))
-        return self.training_condition(target)
-
     def back_project(self, image: Pixels, sample: Pixels) -> Pixels:
         """Find an image near `sample` that, shrunk, is within one level of `image` everywhere.
 

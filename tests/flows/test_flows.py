@@ -15,7 +15,15 @@ from caflow_cli.flows import (
 )
 from caflow_cli.flows.multiscale import latent_channels
 from caflow_cli.flows.step import Link, forward_through
-from caflow_cli.layers import ActNorm, ChannelAffine, ConvNet, Coupling, Injector, Squeeze
+from caflow_cli.layers import (
+    ActNorm,
+    ChannelAffine,
+    ConvNet,
+    Coupling,
+    Injector,
+    InvConv1x1,
+    Squeeze,
+)
 from caflow_cli.layers.terms import bounded
 from caflow_cli.model import CAFlow
 
@@ -78,7 +86,7 @@ def test_a_step_is_the_gaussian_that_its_parameters_say():
     step = constant_nets(helpers.seeded(lambda: ConditionalStep(4, 3, 2.0), 1), 10)
     cond = step.read(helpers.normal((1, 3, 1, 1), 11), helpers.normal((1, 3, 1, 1), 12))
     scale = torch.diag(step.affine.actnorm.log_scale.exp())
-    a = step.affine.invconv.weight() @ scale
+    a = InvConv1x1.weights([step.affine.invconv], torch.float64)[0] @ scale
     b = a @ step.affine.actnorm.bias
 
     raw, bias = step.injector.net.last.bias.chunk(2)

@@ -4,7 +4,7 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.layers import ActNorm, ChannelAffine
+from caflow_cli.layers import ActNorm, ChannelAffine, InvConv1x1
 from caflow_cli.model import CAFlow
 
 
@@ -26,7 +26,8 @@ def test_first_training_batch_leaves_with_mean_0_and_variance_1():
     """And only that one: what follows changes nothing."""
     layer = ChannelAffine(3).train()
     y, logdet = layer(batch())
-    normal = torch.linalg.solve(layer.invconv.weight().float(), y.transpose(1, 3).unsqueeze(-1))
+    [weight] = InvConv1x1.weights([layer.invconv], torch.float32)
+    normal = torch.linalg.solve(weight, y.transpose(1, 3).unsqueeze(-1))
     normal = normal.squeeze(-1).flatten(0, 2)
     torch.testing.assert_close(normal.mean(0), torch.zeros(3), rtol=0, atol=1e-3)
     torch.testing.assert_close(normal.var(0, correction=0), torch.ones(3), rtol=1e-3, atol=0)
