@@ -97,7 +97,9 @@ def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImag
         path = found[0].path
         there = path is None or os.path.lexists(path)
         check_usage(there, f"no mask {mask!r}", "check the path, or --mask auto")
-        return [found[0]] * len(images)
+        message = f"{len(found)} masks match {mask!r}"
+        check_usage(len(found) == 1, message, "--mask FILE, or --mask DIR with a mask of each")
+        return found * len(images)
     own = {os.path.realpath(one.path) for one in images if one.path is not None}
     keys = [  # names to look for, by image, the preferred one first
         [

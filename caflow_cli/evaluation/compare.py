@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 from ..data.examples import open_files
-from ..errors import EXIT_FAILED, CaflowError, check_usage, usage_error
+from ..errors import EXIT_FAILED, CaflowError, check_usage, ensure, usage_error
 from ..images import SUFFIXES, read_image
 from ..inference import to_batch
 from ..paths import is_file, without_ending
@@ -206,8 +206,9 @@ def _outputs(lines: Iterable[str], failed: dict[str, CaflowError]) -> dict[str, 
     """The outputs of each input in JSON lines. Inputs without outputs are added to `failed`."""
     command = "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR"
     outputs: dict[str, list[str]] = {}
-    for number, line in enumerate(lines, 1):
-        try:
+    number = 0
+    try:
+        for number, line in enumerate(lines, 1):
             record = json.loads(line)
             paths = [str(output["path"]) for output in record.get("outputs") or ()]
             error = record.get("error") or {"message": "no file was written", "hint": command}
@@ -217,12 +218,11 @@ def _outputs(lines: Iterable[str], failed: dict[str, CaflowError]) -> dict[str, 
                 failed[str(record["input"])] = CaflowError(
                     str(error["message"]), str(error["hint"])
                 )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise usage_error(
-                f"line {number} of stdin is not a record of a restoring command", command
-            ) from error
-    if not outputs and not failed:
-        raise CaflowError("stdin names no images", command)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # or not UTF-8: an image
+        raise usage_error(
+            f"line {number or 1} of stdin is not a record of a restoring command", command
+        ) from error
+    ensure(bool(outputs or failed), "stdin names no images", command)
     return outputs
 
 

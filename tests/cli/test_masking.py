@@ -82,6 +82,8 @@ def test_a_mask_is_there_and_never_an_output(run, tmp_path, given):
     assert (tmp_path / "m.png").read_bytes() == mask
     save_mask(tmp_path / "masks" / "y.bmp", 40, 40)
     assert_refused(run(*given, "--mask", "masks"), 2, "no mask in 'masks' for 'x.png'")
+    save_mask(tmp_path / "masks" / "x.png", 40, 40)
+    assert_refused(run(*given, "--mask", "masks/*"), 2, "2 masks match 'masks/*'")
     assert_refused(run("inpaint", "-", "--mask", "-"), 2, "stdin")
 
 

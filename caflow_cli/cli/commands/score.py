@@ -60,7 +60,7 @@ def plan_pairs(
     If `cond` is a file, it is the condition of every target. In two folders, a target belongs to
     the condition with the same stem, or with the stem before the ending that our commands add
     (`face_superres_01` belongs to `face`), in a subfolder of the same name. CaflowError (exit 2) if
-    there are no pairs.
+    there are no pairs, or if a pattern matches several conditions.
     """
     from ..inputs import find_inputs, without_results
 
@@ -72,6 +72,11 @@ def plan_pairs(
     aside = [Path(name) for name in (target, mask) if name is not None]
     conditions = without_results(find_inputs([cond], recursive=recursive, aside=aside), "score")
     targets = find_inputs([target], recursive=recursive)
+    check_usage(
+        is_folder(cond) or len(conditions) == 1,
+        f"{len(conditions)} images match {cond!r}, and targets have one condition",
+        "--cond FILE, or --cond DIR and --target DIR",
+    )
     matched, alone = conditions * len(targets), list[dict[str, str]]()
     if is_folder(cond):
         known = by_stem(conditions)

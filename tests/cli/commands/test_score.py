@@ -84,6 +84,7 @@ def test_images_without_a_partner_fail_alone(run, tmp_path, model_files):
     assert_refused(run(*pair, "nowhere"), 2, "no image in 'out' has the name of one in 'in'")
     save(tmp_path / "out" / "a.png", 8, 8)
     assert_refused(run("score", "--cond", "in", "--target", "in/a.png"), 2, "is a folder")
+    assert_refused(run("score", "--cond", "in/*.png", "--target", "out"), 2, "2 images match")
     save(tmp_path / "in" / "a.jpg", 8, 8)
     result = run("score", "--cond", "in", "--target", "out")
     assert_refused(result, 2, "differ only in their suffix")
