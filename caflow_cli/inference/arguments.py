@@ -100,10 +100,12 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
         return None
     if isinstance(mask, Tensor):
         mask = mask.cpu().numpy().squeeze()
-    if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
-        mask = np.where(mask, np.uint8(255), np.uint8(0))
-    if isinstance(mask, np.ndarray) and mask.dtype == np.uint8 and mask.ndim == 2:
-        return mask
+    if isinstance(mask, np.ndarray):
+        mask = np.where(mask, np.uint8(255), np.uint8(0)) if mask.dtype == np.bool_ else mask
+        wanted = "give uint8, white (255) where it is to be filled, or bool"
+        check_usage(mask.dtype == np.uint8, f"a mask is an array of {mask.dtype}", wanted)
+        if mask.ndim == 2:
+            return mask
     return grey(as_image(mask))
 
 

@@ -24,6 +24,7 @@ CONFIG = helpers.task_config("superres")
         ({"limit": 0}, "--limit is 0"),
         ({"candidates": 1, "metrics": "diversity"}, "no diversity"),
         ({"candidates": 1, "metrics": "calibration"}, "no diversity or calibration"),
+        ({"inputs": "jpeg"}, "inputs is 'jpeg'"),
         ({"metrics": "beauty"}, "unknown metric"),
         ({"metrics": "seconds"}, "cannot measure 'seconds'"),
         ({"protocol": "table4"}, "unknown protocol 'table4'"),

@@ -44,6 +44,9 @@ def test_masks_of_all_kinds(tmp_path):
     for given in (hole, white, one, Image.fromarray(white), tmp_path / "m.png"):
         assert np.array_equal(as_mask(given), white)
     assert as_mask(None) is None
+    with pytest.raises(CaflowError, match="a mask is an array of float32") as caught:
+        as_mask(one.float())
+    assert "bool" in caught.value.hint
 
 
 @pytest.mark.parametrize(
