@@ -48,8 +48,7 @@ class Temperature:
 
     def __post_init__(self) -> None:
         for value in self.values:
-            fits = 0 <= value < math.inf
-            check_usage(fits, f"tau is {value}", "--tau 0.5, or any from 0 up")
+            check_usage(0 <= value < math.inf, f"tau is {value}", "--tau 0.5, or any from 0 up")
 
     @classmethod
     def of(cls, given: Tau) -> Temperature:
@@ -61,8 +60,7 @@ class Temperature:
             values = tuple(map(float, parts if isinstance(parts, Sequence) else [parts]))
         except (TypeError, ValueError):
             values = ()
-        hint = "--tau 0.5, or a shape, --tau 0.9/0.7/0.5"
-        check_usage(bool(values), f"tau is {given!r}", hint)
+        check_usage(bool(values), f"tau is {given!r}", "--tau 0.5, or a shape, --tau 0.9/0.7/0.5")
         return cls(values)
 
     def of_latents(self, scales: Sequence[int]) -> tuple[float, ...]:
@@ -262,15 +260,15 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         check(self, "task")
-        name, size, window = self.name, self.size, self.window
-        require(self.rim <= size, "task.rim", self.rim, f"0 to size, {size}")
-        fits = window == 0 or size <= window <= 1024
-        require(fits, "task.window", window, f"0, or size, {size}, to 1024")
-        clean = name in ("superres", "colorize") or self.degrade == "clean"
-        hint = "clean, or task.name to superres or colorize"
-        require(clean, "task.degrade", self.degrade, hint)
-        scaled = name == "paired" or not self.native
-        require(scaled, "task.native", self.native, "false, or task.name to paired")
+        size, window = self.size, self.window
+        degradable = self.degrade == "clean" or self.name in ("superres", "colorize")
+        for fits, name, wanted in (
+            (self.rim <= size, "rim", f"0 to size, {size}"),
+            (window == 0 or size <= window <= 1024, "window", f"0, or size, {size}, to 1024"),
+            (degradable, "degrade", "clean, or task.name to superres or colorize"),
+            (not self.native or self.name == "paired", "native", "false, or task.name to paired"),
+        ):
+            require(fits, f"task.{name}", getattr(self, name), wanted)
 
 
 @dataclass(frozen=True)

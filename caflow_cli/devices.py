@@ -58,8 +58,8 @@ def select_device(name: str = "auto") -> torch.device:
     Raises:
         CaflowError: The name is unknown, or this machine lacks the device (exit code 2).
     """
-    known = re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name) is not None
-    check_usage(known, f"unknown device {name!r}", f"--device {NAMES}")
+    known = re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name)
+    check_usage(known is not None, f"unknown device {name!r}", f"--device {NAMES}")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "cpu" or (name == "auto" and not count):
         return torch.device("cpu")

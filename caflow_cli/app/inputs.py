@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..errors import CaflowError, check_usage
+from ..errors import check_usage, ensure
 from ..images import Decoded, decode, stored_size
 from ..sampling import Sampling
 from ..tasks import Pixels, Task
@@ -56,20 +56,21 @@ class Limits:
 def read_upload(path: Path, limits: Limits, task: Task) -> Decoded:
     """Read an image as the commands do; CaflowError if it, or its result, would be too large."""
     smaller = "crop or shrink the image first, or start the app with"
-    if path.stat().st_size > limits.megabytes << 20:
-        raise CaflowError(
-            f"{path.name!r} has more than {limits.megabytes} MB", f"{smaller} --max-megabytes"
-        )
+    ensure(
+        path.stat().st_size <= limits.megabytes << 20,
+        f"{path.name!r} has more than {limits.megabytes} MB",
+        f"{smaller} --max-megabytes",
+    )
     given = made = stored_size(path, path.name)
     if not task.needs_mask:
         made = task.model_size(np.broadcast_to(np.uint8(0), (*given, 3)))
-    if max(math.prod(given), math.prod(made)) > limits.megapixels * 1e6:
-        larger = f" make {made[1]}x{made[0]}, which" if made != given else ""
-        raise CaflowError(
-            f"{path.name!r}: {given[1]}x{given[0]} pixels{larger} are more than "
-            f"{limits.megapixels:g} megapixels",
-            f"{smaller} --max-megapixels",
-        )
+    larger = f" make {made[1]}x{made[0]}, which" if made != given else ""
+    ensure(
+        max(math.prod(given), math.prod(made)) <= limits.megapixels * 1e6,
+        f"{path.name!r}: {given[1]}x{given[0]} pixels{larger} are more than "
+        f"{limits.megapixels:g} megapixels",
+        f"{smaller} --max-megapixels",
+    )
     return decode(path, path.name)
 
 
@@ -79,8 +80,7 @@ def painted_hole(layers: Sequence[Pixels], height: int, width: int) -> Pixels:
     for layer in layers:
         alpha = Image.fromarray(np.ascontiguousarray(layer[..., 3]))
         covered |= np.array(alpha.resize((width, height), Image.Resampling.BOX)) >= 128
-    if not covered.any():
-        raise CaflowError("there is no hole to fill", "paint over what is to be filled")
+    ensure(bool(covered.any()), "there is no hole to fill", "paint over what is to be filled")
     return covered.astype(np.uint8) * 255
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from ..assets import EXAMPLES_DIR
 from ..devices import keep_memory, select_device
-from ..errors import EXIT_WEIGHTS, CaflowError, usage_error
+from ..errors import EXIT_WEIGHTS, ensure, usage_error
 from .inputs import Limits
 from .sessions import Models, Sessions
 
@@ -68,12 +68,12 @@ def serving(
         CaflowError: (exit 3) Gradio or a model is missing. (exit 2) there is no such device, or the
             port is taken.
     """
-    if importlib.util.find_spec("gradio") is None:
-        raise CaflowError(
-            "the page needs Gradio, which is not installed",
-            "pip install gradio",
-            EXIT_WEIGHTS,
-        )
+    ensure(
+        importlib.util.find_spec("gradio") is not None,
+        "the page needs Gradio, which is not installed",
+        "pip install gradio",
+        EXIT_WEIGHTS,
+    )
     offered = Models(models, select_device(device))
     keep_memory()
     with tempfile.TemporaryDirectory(prefix="caflow-app-") as folder:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import check_usage
 
 __all__ = ["ASSETS", "EXAMPLES_DIR", "WEIGHTS_DIR", "example_path", "manifest_path"]
 
@@ -18,10 +18,7 @@ def example_path(name: str) -> Path:
         CaflowError: (exit 2) there is no such example; the hint lists the examples.
     """
     examples = {path.stem: path for path in sorted(EXAMPLES_DIR.glob("*.png"))}
-    if name not in examples:
-        raise CaflowError(
-            f"no example {name!r}", f"the examples are {', '.join(examples)}", EXIT_USAGE
-        )
+    check_usage(name in examples, f"no example {name!r}", f"the examples are {', '.join(examples)}")
     return examples[name]
 
 

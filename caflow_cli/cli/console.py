@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from ..errors import CaflowError
+from ..errors import CaflowError, ensure
 from ..version import SCHEMA
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ class Console:
 
     def binary(self, data: bytes) -> None:
         """Write bytes to stdout, and flush it."""
-        if sys.stdout is None:
-            raise CaflowError("stdout is closed", "-o FILE")
+        ensure(sys.stdout is not None, "stdout is closed", "-o FILE")
         # If both go to a terminal, hide the progress bar, or the line would be written into it.
         display = self._display if sys.stdout.isatty() else None
         if display is not None:

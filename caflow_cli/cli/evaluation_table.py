@@ -48,8 +48,9 @@ def _table(evaluation: Evaluation) -> str:
     ]
     task = f"{evaluation.settings['task']}, " if "task" in evaluation.settings else ""
     title = f"{task}{evaluation.images} images, ± standard error"
-    table = Table(title=title, title_justify="left", caption_justify="left")
-    table.caption = "\n".join(caption)
+    table = Table(
+        title=title, caption="\n".join(caption), title_justify="left", caption_justify="left"
+    )
     table.add_column("")
     for label in evaluation.metrics:
         arrow = _ARROWS[METRICS[label.partition(":")[0]].better]

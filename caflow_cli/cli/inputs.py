@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..assets import example_path
-from ..errors import CaflowError, check_usage, usage_error
+from ..errors import CaflowError, check_usage, ensure, usage_error
 from ..images import SUFFIXES, Decoded, decode, stored_size
 from ..paths import exists, is_file, is_folder
 
@@ -49,8 +49,11 @@ class InputImage:
         """Read the image; CaflowError (exit 1) if that fails."""
         if self.problem is not None:
             raise self.problem
-        if self.path is None and sys.stdin is None:
-            raise CaflowError("stdin is closed", "cat FILE | caflow … -")
+        ensure(
+            self.path is not None or sys.stdin is not None,
+            "stdin is closed",
+            "cat FILE | caflow … -",
+        )
         name = "stdin" if self.path is None else self.name
         image = decode(self.path or sys.stdin.buffer, name=name)
         if image.frames > 1:
@@ -203,9 +206,11 @@ def find_shard(typed: str | None, console: Console, together: Mapping[str, bool]
         console.note(f"--shard {typed}, by RANK and WORLD_SIZE")
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", "1/1" if typed is None else typed)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        hint = "--shard 1/4 to --shard 4/4, for four processes"
-        raise usage_error(f"--shard is {typed!r}", hint)
+        raise usage_error(f"--shard is {typed!r}", "--shard 1/4 to --shard 4/4, for four processes")
     for what, wanted in together.items():
-        message = f"{what} needs all inputs in one process, not shard {match[0]}"
-        check_usage(int(match[2]) == 1 or not wanted, message, f"--shard 1/1, or no {what}")
+        check_usage(
+            int(match[2]) == 1 or not wanted,
+            f"{what} needs all inputs in one process, not shard {match[0]}",
+            f"--shard 1/1, or no {what}",
+        )
     return slice(int(match[1]) - 1, None, int(match[2]))

@@ -71,9 +71,11 @@ class Masking:
             )
         level = 255 - level if self.invert_mask else level
         share = float((level >= HOLE).mean())
-        message = f"{name!r} marks {share:.0%} of the image to be filled"
-        other = "no --invert-mask" if self.invert_mask else "--invert-mask"
-        check_usage(share <= _MOST or self.mask_as_is, message, f"{other}, or --mask-as-is")
+        check_usage(
+            share <= _MOST or self.mask_as_is,
+            f"{name!r} marks {share:.0%} of the image to be filled",
+            f"{'no --invert-mask' if self.invert_mask else '--invert-mask'}, or --mask-as-is",
+        )
         check_mask_size(level.shape, image.rgb.shape)
         return level
 
@@ -95,11 +97,17 @@ def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImag
     found = find_inputs([mask], recursive=True)
     if not is_folder(mask):
         path = found[0].path
-        there = path is None or os.path.lexists(path)
-        check_usage(there, f"no mask {mask!r}", "check the path, or --mask auto")
-        message = f"{len(found)} masks match {mask!r}"
-        check_usage(len(found) == 1, message, "--mask FILE, or --mask DIR with a mask of each")
-        return found * len(images)
+        check_usage(
+            path is None or os.path.lexists(path),
+            f"no mask {mask!r}",
+            "check the path, or --mask auto",
+        )
+        check_usage(
+            len(found) == 1,
+            f"{len(found)} masks match {mask!r}",
+            "--mask FILE, or --mask DIR with a mask of each",
+        )
+        return [found[0]] * len(images)
     own = {os.path.realpath(one.path) for one in images if one.path is not None}
     keys = [  # names to look for, by image, the preferred one first
         [
@@ -122,8 +130,11 @@ def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImag
     )
     masks = [next((known[key] for key in its if key in known), None) for its in keys]
     missing = [one.name for one, its in zip(images, masks, strict=True) if its is None]
-    message = f"no mask in {mask!r} for {', '.join(map(repr, missing[:5]))}"
-    check_usage(not missing, message, "name that of a.jpg a_mask.png")
+    check_usage(
+        not missing,
+        f"no mask in {mask!r} for {', '.join(map(repr, missing[:5]))}",
+        "name that of a.jpg a_mask.png",
+    )
     return masks
 
 
@@ -132,6 +143,9 @@ def by_stem(sources: Sequence[InputImage]) -> dict[tuple[Path, str], InputImage]
     found: dict[tuple[Path, str], InputImage] = {}
     for source in sources:
         other = found.setdefault((source.inside, source.stem), source)
-        message = f"{other.name!r} and {source.name!r} differ only in their suffix"
-        check_usage(other is source, message, "rename one of them")
+        check_usage(
+            other is source,
+            f"{other.name!r} and {source.name!r} differ only in their suffix",
+            "rename one of them",
+        )
     return found

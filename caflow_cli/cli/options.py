@@ -218,7 +218,10 @@ def load_model(
     target = select_device(device)
     keep_memory()
     trained_for = read_info(resolved.path).config.task.name
-    message = f"model {resolved.id!r} is for {trained_for}, not {task}"
     command = "sample" if trained_for == "paired" else trained_for
-    check_usage(task in (None, trained_for), message, f"caflow {command}, or another --model")
+    check_usage(
+        task in (None, trained_for),
+        f"model {resolved.id!r} is for {trained_for}, not {task}",
+        f"caflow {command}, or another --model",
+    )
     return load(resolved).to(target)

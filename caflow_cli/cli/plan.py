@@ -82,15 +82,21 @@ def make_plan(
     the folder of results. With several processes, each plans all outputs, but gets only the jobs
     of its share.
     """
-    both = given.output == "-" and console.json
-    check_usage(not both, "-o - and --json both want stdout", "use one of them")
+    check_usage(
+        given.output != "-" or not console.json,
+        "-o - and --json both want stdout",
+        "use one of them",
+    )
     keep, sheets = 1, {"--grid": None, "--uncertainty": None, "--save-mask": save_mask}
     if isinstance(given, Restoration):
         keep = given.keep
         sheets |= {"--grid": given.grid, "--uncertainty": given.uncertainty}
     output, existing = given.output, (given.overwrite, given.skip_existing)
-    message = "--overwrite and --skip-existing contradict each other"
-    check_usage(not all(existing), message, "use one of them")
+    check_usage(
+        not all(existing),
+        "--overwrite and --skip-existing contradict each other",
+        "use one of them",
+    )
     folder, file = None, None if output is None or output == "-" else Path(output)
     if file is not None:
         is_dir = str(output).endswith(("/", os.sep)) or is_folder(file)
@@ -98,8 +104,9 @@ def make_plan(
         if is_dir or (not names_one(inputs) and format_of(file) is None):
             folder, file = file, None
     aside = [Path(path) for path in (folder, mask) if path not in (None, AUTO.name)]
-    notes = {"note": console.note, "detail": console.detail}
-    found = find_inputs(inputs, recursive=given.recursive, aside=aside, **notes)
+    found = find_inputs(
+        inputs, recursive=given.recursive, aside=aside, note=console.note, detail=console.detail
+    )
     check_usage(sys.stdout is not None, "stdout is closed", "> /dev/null, or leave it open")
     sources = without_results(found, console.command)
     if len(sources) < len(found):
@@ -110,18 +117,23 @@ def make_plan(
     together |= {name: sheet is not None for name, sheet in sheets.items()}
     share = find_shard(given.shard, console, together)
     encoder, count = _encoder(file, given), len(sources)
-    message = f"--save-mask writes one mask, not {count}"
-    check_usage(save_mask is None or count == 1, message, "caflow mask, then --mask DIR")
+    check_usage(
+        save_mask is None or count == 1,
+        f"--save-mask writes one mask, not {count}",
+        "caflow mask, then --mask DIR",
+    )
     if output == "-":
         check_usage(
             not sys.stdout.isatty(), "-o - would write image bytes to the terminal", "-o FILE"
         )
-        message = f"-o - writes one image, not {count * keep}"
-        check_usage(count * keep == 1, message, "-n 1 -o -")
+        check_usage(count * keep == 1, f"-o - writes one image, not {count * keep}", "-n 1 -o -")
         names: list[list[Path]] = [[]]
     elif file is not None:
-        message = f"-o {file} is one file for {count} inputs"
-        check_usage(count == 1, message, f"-o {file.with_suffix('')}/")
+        check_usage(
+            count == 1,
+            f"-o {file} is one file for {count} inputs",
+            f"-o {file.with_suffix('')}/",
+        )
         names = [numbered(file, keep)]
     else:
         names = _names(sources, console.command, encoder.suffix, folder, keep)
@@ -217,14 +229,17 @@ def scaled(scale: Scale, height: int, width: int) -> tuple[int, int]:
     """
     if isinstance(scale, tuple):
         box, scale = scale, min(scale[0] / width, scale[1] / height)
-        if scale <= 1:
-            raise CaflowError(
-                f"the image is {width}x{height}, and does not grow in {box[0]}x{box[1]}",
-                "a larger --scale, or leave it out",
-            )
+        ensure(
+            scale > 1,
+            f"the image is {width}x{height}, and does not grow in {box[0]}x{box[1]}",
+            "a larger --scale, or leave it out",
+        )
     wide, high = round(scale * width), round(scale * height)
-    message = f"--scale makes {wide}x{high} of an image of {width}x{height}: too large to write"
-    ensure(wide * high <= _LARGEST, message, "a smaller --scale")
+    ensure(
+        wide * high <= _LARGEST,
+        f"--scale makes {wide}x{high} of an image of {width}x{height}: too large to write",
+        "a smaller --scale",
+    )
     return wide, high
 
 
@@ -275,8 +290,11 @@ def _check_writable(path: Path, option: str = "-o") -> None:
                 one.lstat()
     except OSError as error:
         reason = error.strerror
-    message = f"cannot write {str(path)[:80]!r}: {reason}"
-    check_usage(reason is None, message, f"choose another {option}")
+    check_usage(
+        reason is None,
+        f"cannot write {str(path)[:80]!r}: {reason}",
+        f"choose another {option}",
+    )
 
 
 class Claims:
@@ -291,13 +309,17 @@ class Claims:
         is already claimed, is an input or a folder, or exists although it must not.
         """
         key, shown, hint = _key(path), repr(str(path)), f"choose another {option}"
-        message = f"{self._outputs.get(key)!r} and {name!r} would both be written to {shown}"
-        check_usage(key not in self._outputs, message, f"{hint}, or process them separately")
+        check_usage(
+            key not in self._outputs,
+            f"{self._outputs.get(key)!r} and {name!r} would both be written to {shown}",
+            f"{hint}, or process them separately",
+        )
         check_usage(key not in self._inputs, f"the output {shown} is an input", hint)
         check_usage(not is_folder(path), f"the output {shown} is a folder", hint)
         way = "--overwrite or --skip-existing" if option == "-o" else "--overwrite"
-        free = may_exist or not os.path.lexists(path)
-        check_usage(free, f"{shown} exists", f"add {way}, or {hint}")
+        check_usage(
+            may_exist or not os.path.lexists(path), f"{shown} exists", f"add {way}, or {hint}"
+        )
         self._outputs[key] = name
 
 
@@ -315,10 +337,16 @@ class Sheet:
         self._rows: list[Pixels] = []
         if self.path is None:
             return
-        message = f"{option} writes a PNG, not {file!r}"
-        check_usage(self.path.suffix.lower() == ".png", message, f"{option} FILE.png")
-        message = f"{option} shows at most {_MOST} images, not {rows}"
-        check_usage(rows <= _MOST, message, f"leave {option} out, or name fewer images")
+        check_usage(
+            self.path.suffix.lower() == ".png",
+            f"{option} writes a PNG, not {file!r}",
+            f"{option} FILE.png",
+        )
+        check_usage(
+            rows <= _MOST,
+            f"{option} shows at most {_MOST} images, not {rows}",
+            f"leave {option} out, or name fewer images",
+        )
         _check_writable(self.path, option)
         claims.claim(self.path, option, any(existing), option)
         if skip and os.path.lexists(self.path):

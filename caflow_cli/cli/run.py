@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..config import HOLE
-from ..errors import EXIT_FAILED, CaflowError, check_usage, memory_errors, usage_error
+from ..errors import EXIT_FAILED, CaflowError, check_usage, memory_errors
 from ..hub.resolve import GOOD, WEB, default_model
 from ..images import Decoded
 from ..inference import (
@@ -80,19 +80,24 @@ class Run:
         """Read, draw, write and report every job. CaflowError (exit 2) before any is written."""
         given, task = self.given, task_of(self.model)
         if self.masking is not None:  # without a mask, inpaint fills what is transparent
-            masked = self.masking.mask is not None or self.console.command == "inpaint"
-            task.check_mask(masked)
+            task.check_mask(self.masking.mask is not None or self.console.command == "inpaint")
         if given.compile:
             self.model.compile_inference()
         filled = self.sampling.of(self.model.config)
         if self.plan.grid.path or self.plan.uncertainty.path:  # these compare candidates
             self.sampling = replace(self.sampling, candidates=filled.candidates)
         factor = self.model.config.task.factor
-        if isinstance(self.scale, float) and self.scale > factor:
-            message = f"--scale {self.scale:g} is more than the model's {factor}"
-            raise usage_error(message, f"--scale {factor}, or --scale WIDTHxHEIGHT")
-        spread = given.uncertainty is None or filled.candidates != 1
-        check_usage(spread, "--uncertainty needs more than one candidate", "-m 10")
+        if isinstance(self.scale, float):
+            check_usage(
+                self.scale <= factor,
+                f"--scale {self.scale:g} is more than the model's {factor}",
+                f"--scale {factor}, or --scale WIDTHxHEIGHT",
+            )
+        check_usage(
+            given.uncertainty is None or filled.candidates != 1,
+            "--uncertainty needs more than one candidate",
+            "-m 10",
+        )
         with self.console.progress() as display:
             bar = display.add_task(self.console.command, total=len(self.plan.jobs))
             self.show = partial(display.update, bar)
@@ -152,9 +157,11 @@ class Run:
                 size = task.model_size(item.seen, item.mask)
                 check_size(size)
                 if task.name == "superres" and self.scale is None:
-                    typed = f"--scale {self.model.config.task.factor}"
                     check_size(
-                        size, False, f"shrink the image, or {typed} if you want one of up to 256"
+                        size,
+                        False,
+                        f"shrink the image, or --scale {self.model.config.task.factor} if you want "
+                        "one of up to 256",
                     )
                 note = task.note(item.seen, item.mask)
                 if task.name == "superres" and height == width in _FACES and not self.given.model:
@@ -257,9 +264,9 @@ class Run:
         if len(result.kept) < self.sampling.keep:
             message = f"{job.name}: only {len(result.kept)} of {self.sampling.keep} images to keep"
             console.error(CaflowError(message, "a lower --tau, or a larger -m"))
-        score = result.kept[0].score.summary
         console.detail(
-            f"{job.name}: best of {len(result.ranked)} has {score}, {item.elapsed:.2f} s"
+            f"{job.name}: best of {len(result.ranked)} has {result.kept[0].score.summary}, "
+            f"{item.elapsed:.2f} s"
         )
         exact = encoder.lossless and image.alpha is None and not changed
         fields = restored_fields(result, paths, changed, exact)

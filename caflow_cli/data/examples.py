@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..errors import CaflowError
+from ..errors import CaflowError, ensure
 from ..images import Pixels, read_image
 from ..paths import is_folder
 from .files import MANIFESTS, is_remote, open_folder, open_manifest, open_remote, open_zip
@@ -105,11 +105,12 @@ def open_split(
             images = _decode(files, members := chosen[names[row]])
             for image, member in zip(images, members, strict=True):
                 height, width = image.shape[:2]
-                if (side := min(height, width)) < (wanted := size or least):
-                    raise CaflowError(
-                        f"{member!r} is {width}x{height}, smaller than {wanted}x{wanted}",
-                        f"remove it, or train at a size of at most {side}: --set task.size=N",
-                    )
+                side, wanted = min(height, width), size or least
+                ensure(
+                    side >= wanted,
+                    f"{member!r} is {width}x{height}, smaller than {wanted}x{wanted}",
+                    f"remove it, or train at a size of at most {side}: --set task.size=N",
+                )
             if size is not None:
                 return [_square(i, c, size) for i, c in zip(images, channels, strict=False)]
             if least:
@@ -196,9 +197,8 @@ def check_one_size(
     hint: str = "give both images of a pair the same size",
 ) -> None:
     """Raise CaflowError, naming the pair, if its images have different heights or widths."""
-    if len(set(sizes)) > 1:
-        found = " and ".join(f"{width}x{height}" for height, width in sizes)
-        raise CaflowError(f"the images of the pair {name!r} are {found}", hint)
+    found = " and ".join(f"{width}x{height}" for height, width in sizes)
+    ensure(len(set(sizes)) < 2, f"the images of the pair {name!r} are {found}", hint)
 
 
 def _decode(files: ImageFiles, members: tuple[str, ...]) -> list[Pixels]:
@@ -211,11 +211,11 @@ def _decode(files: ImageFiles, members: tuple[str, ...]) -> list[Pixels]:
     (height, width), *others = [image.shape[:2] for image in images]
     for h, w in others:
         # Aspects that differ by more than a pixel: a crop would shift one image against the other.
-        if abs(h * width - w * height) > max(h, w, height, width):
-            raise CaflowError(
-                f"{members[0]!r} is {width}x{height}, {members[1]!r} {w}x{h}",
-                "give both images of a pair the same aspect ratio",
-            )
+        ensure(
+            abs(h * width - w * height) <= max(h, w, height, width),
+            f"{members[0]!r} is {width}x{height}, {members[1]!r} {w}x{h}",
+            "give both images of a pair the same aspect ratio",
+        )
     return images
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, usage_error
+from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure, usage_error
 from ..images import MAX_BYTES, SUFFIXES
 from .split import ImageFiles, Role, Split, leads_out
 
@@ -100,10 +100,11 @@ def _read_file(path: Path) -> bytes:
 def _unpack(archive: zipfile.ZipFile, name: str) -> bytes:
     """Unpack a member in bounded memory, because a zip may be a decompression bomb."""
     info = archive.getinfo(name)
-    if info.file_size > MAX_BYTES:
-        raise CaflowError(
-            f"{name!r} has more than {MAX_BYTES >> 20} MiB", "crop or shrink the image first"
-        )
+    ensure(
+        info.file_size <= MAX_BYTES,
+        f"{name!r} has more than {MAX_BYTES >> 20} MiB",
+        "crop or shrink the image first",
+    )
     with archive.open(info) as file:
         # `read()` would unpack everything, even beyond the size in the zip's directory.
         return b"".join(iter(lambda: file.read(info.file_size + 1), b""))
@@ -285,8 +286,7 @@ def open_remote(data: str, role: Role) -> ImageFiles:
         number, column = layout[member]
         table, row = places[number]
         value = table[row][column]
-        if value is None:
-            raise CaflowError("a row has no image", "remove it, or up to 1 % is skipped")
+        ensure(value is not None, "a row has no image", "remove it, or up to 1 % is skipped")
         data: bytes | None = value["bytes"]  # None if the row names a file
         return data if data is not None else _read_file(Path(value["path"]))
 

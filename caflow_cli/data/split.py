@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
 
-from ..errors import CaflowError, check_usage
+from ..errors import CaflowError, check_usage, ensure
 from ..paths import exists
 
 Split = Literal["train", "val", "test"]
@@ -87,8 +87,7 @@ def choose(
         top, _, rest = name.partition("/")
         group, name = (top, rest) if rest and top in _SPLITS else ("", name)
         groups.setdefault(group, {})[name] = member
-    if not groups:
-        raise CaflowError(f"no images in {where}", "give a folder or zip with PNG or JPEG files")
+    ensure(bool(groups), f"no images in {where}", "give a folder or zip with PNG or JPEG files")
     splits = [name for name in _SPLITS if name in groups]
     part = split or ("test" if "test" in splits else "all")
     check_usage(part in (*_SPLITS, "all"), f"unknown split {part!r}", "use train, val or test")
@@ -107,21 +106,21 @@ def choose(
             for name, members in examples(group).items()
         }
         return part, dict(sorted(found.items())), False
-    if splits and "train" not in splits and part not in splits:
-        raise CaflowError(
-            f"{where} has {' and '.join(f'{name}/' for name in splits)} but no {part}/",
-            f"add a folder {part}/ to it",
-        )
+    ensure(
+        not splits or "train" in splits or part in splits,
+        f"{where} has {' and '.join(f'{name}/' for name in splits)} but no {part}/",
+        f"add a folder {part}/ to it",
+    )
     if part in splits and part != "train":
         return part, dict(sorted(examples(part).items())), False
     pool = examples("train" if splits else "")
     missing = [name for name in ("val", "test") if name not in splits]
-    if len(pool) <= len(missing):
-        what = "pairs" if paired else "images"
-        raise CaflowError(
-            f"{where} has {len(pool)} {what} to split into train and {' and '.join(missing)}",
-            f"give at least {len(missing) + 1}",
-        )
+    ensure(
+        len(pool) > len(missing),
+        f"{where} has {len(pool)} {'pairs' if paired else 'images'} to split into train and "
+        f"{' and '.join(missing)}",
+        f"give at least {len(missing) + 1}",
+    )
     # By digest: a permutation that does not depend on any library's generator, and hardly changes
     # when images are added.
     order = sorted(pool, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
@@ -142,17 +141,17 @@ def _pair(named: dict[str, str], folder: str, where: str) -> dict[str, tuple[str
     for name, member in named.items():
         side, stem = name[:2], str(PurePosixPath(name[2:]).with_suffix("")) if name[2:] else ""
         if side in sides and stem:
-            if stem in sides[side]:
-                raise CaflowError(
-                    f"{where} has two images {folder}{side}{stem} with different suffixes",
-                    "remove one of them",
-                )
+            ensure(
+                stem not in sides[side],
+                f"{where} has two images {folder}{side}{stem} with different suffixes",
+                "remove one of them",
+            )
             sides[side][stem] = member
-    if not any(sides.values()):
-        raise CaflowError(
-            f"{where} has no images in {folder}A/ and {folder}B/",
-            f"put conditions into {folder}A/ and targets of the same names into {folder}B/",
-        )
+    ensure(
+        any(sides.values()),
+        f"{where} has no images in {folder}A/ and {folder}B/",
+        f"put conditions into {folder}A/ and targets of the same names into {folder}B/",
+    )
     conditions, targets = (sides[side] for side in _SIDES)
     if alone := sorted(conditions.keys() ^ targets.keys()):
         first = folder + ("A/" if alone[0] in conditions else "B/") + alone[0]

@@ -208,7 +208,8 @@ def _outputs(lines: Iterable[str], failed: dict[str, CaflowError]) -> dict[str, 
     outputs: dict[str, list[str]] = {}
     number = 0
     try:
-        for number, line in enumerate(lines, 1):
+        for line in lines:
+            number += 1
             record = json.loads(line)
             paths = [str(output["path"]) for output in record.get("outputs") or ()]
             error = record.get("error") or {"message": "no file was written", "hint": command}

@@ -12,7 +12,7 @@ import torch
 
 from ..config import HOLE
 from ..data.examples import Examples, check_one_size
-from ..errors import EXIT_WEIGHTS, CaflowError
+from ..errors import EXIT_WEIGHTS, CaflowError, ensure
 from ..inference import to_batch
 from ..perceptual import checkerboard_energy
 from ..tasks import (
@@ -75,10 +75,11 @@ def make_example(
     height, width = truth.shape[:2]
     if isinstance(task, SuperRes):
         height, width = height // task.factor, width // task.factor
-        if not height * width:
-            raise CaflowError(
-                f"{name!r} is smaller than {task.factor}x{task.factor}", "leave it out of --data"
-            )
+        ensure(
+            height * width > 0,
+            f"{name!r} is smaller than {task.factor}x{task.factor}",
+            "leave it out of --data",
+        )
         truth = np.ascontiguousarray(truth[: task.factor * height, : task.factor * width])
         if inputs == "web":
             small = shrink_as_web(truth, height, width, index)
@@ -176,8 +177,7 @@ def damage(mask: Pixels, height: int, width: int, seed: int, index: int) -> Pixe
         CaflowError: Nothing in the mask is white.
     """
     white = mask.reshape(*mask.shape[:2], -1)[..., 0] >= HOLE
-    if not white.any():
-        raise CaflowError("a mask is empty: nothing in it is white", "remove it from --masks")
+    ensure(bool(white.any()), "a mask is empty: nothing in it is white", "remove it from --masks")
 
     def cut(top: int, left: int) -> npt.NDArray[np.bool_]:
         rows = (top % white.shape[0] + np.arange(height)) % white.shape[0]

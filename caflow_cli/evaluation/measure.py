@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ..config import Temperature
-from ..errors import CaflowError
+from ..errors import CaflowError, ensure
 from ..inference import Candidate, Request, Sampler, order, rmse_between, task_of, to_batch
 from ..model import CAFlow
 from ..sampling import SEEDS, fitting
@@ -71,11 +71,11 @@ class Measurer:
         if {"bpd", "likelihood"} & set(run.metrics):
             scores = sampler.score([one.truth for one in examples], run.noise_samples)
             for one, score in zip(found, scores, strict=True):
-                if score.log_likelihood is None:
-                    raise CaflowError(
-                        "large images are scored in tiles, which have no joint log-likelihood",
-                        "use a --model for smaller images, or leave bpd and likelihood out",
-                    )
+                ensure(
+                    score.log_likelihood is not None,
+                    "large images are scored in tiles, which have no joint log-likelihood",
+                    "use a --model for smaller images, or leave bpd and likelihood out",
+                )
                 figures = {name: getattr(score, name) for name in _OF_TRUTH}
                 one.row["truth"] = {k: v for k, v in figures.items() if v is not None}
         seeds = [(run.seed + SEED_STEP * one.index) % SEEDS for one in examples]
@@ -87,11 +87,11 @@ class Measurer:
             for batch in sampler.batches(tau, range(m), seeds, run.noise_samples):
                 for candidate in batch:
                     drawn[candidate.row].append(candidate)
-            if any(len(some) < m for some in drawn):
-                raise CaflowError(
-                    f"11 samples in a row diverged at tau {tau}",
-                    "a lower --tau, or images more like those of the training",
-                )
+            ensure(
+                all(len(some) == m for some in drawn),
+                f"11 samples in a row diverged at tau {tau}",
+                "a lower --tau, or images more like those of the training",
+            )
             seconds = encoding + time.perf_counter() - begun
             for one, some in zip(found, drawn, strict=True):
                 one.drawn.append([candidate.image for candidate in some])

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from ..errors import CaflowError, usage_error
+from ..errors import CaflowError, check_usage, usage_error
 from ..images import make_folder, write_png
 from ..paths import exists, numbered
 from .measure import Measured
@@ -38,14 +38,20 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
     saved: dict[str, str] = {}
     for name in names if settings.save_images else ():
         file = str(PurePosixPath(name).with_suffix(".png"))
-        if (other := saved.setdefault(file, name)) != name:
-            message = f"{other!r} and {name!r} would both be saved as {file!r}"
-            raise usage_error(message, "rename one of them")
+        other = saved.setdefault(file, name)
+        check_usage(
+            other == name,
+            f"{other!r} and {name!r} would both be saved as {file!r}",
+            "rename one of them",
+        )
     log = settings.log
     page = None if settings.report is None else Path(settings.report) / "index.html"
     for path in (log, page):
-        if path is not None and exists(path) and not settings.skip_existing:
-            raise usage_error(f"{str(path)!r} exists", "another folder, or --skip-existing")
+        check_usage(
+            path is None or not exists(path) or settings.skip_existing,
+            f"{str(path)!r} exists",
+            "another folder, or --skip-existing",
+        )
     if log is None or not exists(log):
         return {}
     head, *lines = log.read_text("utf-8").splitlines(keepends=True) or [""]

@@ -195,8 +195,9 @@ class _Features:
         made.pop(BASELINES["paired"], None)  # it is the set of truths itself
         self._truths.append(self._extractor(to_batch([measured.example.truth])))
         for what, images in made.items():  # one by one, because sizes may differ
-            features = [self._extractor(to_batch([image])) for image in images]
-            self._made.setdefault(what, []).extend(features)
+            self._made.setdefault(what, []).extend(
+                self._extractor(to_batch([image])) for image in images
+            )
 
     def finish(self, results: list[Result]) -> tuple[list[str], list[str]]:
         """Add the distances to the results; return their labels, and notes."""

@@ -89,8 +89,11 @@ class Settings:
             Sampling(keep=n).check()
         check_noise_samples(self.noise_samples)
         check_usage(self.limit is None or self.limit > 0, f"--limit is {self.limit}", "--limit 10")
-        known = self.inputs in ("clean", "web", "photo")
-        check_usage(known, f"inputs is {self.inputs!r}", "clean, web or photo")
+        check_usage(
+            self.inputs in ("clean", "web", "photo"),
+            f"inputs is {self.inputs!r}",
+            "clean, web or photo",
+        )
         check_usage(
             bool(self.masks) or not paper.masks,
             f"protocol {paper.name} needs masks of damage",

@@ -58,8 +58,12 @@ class Entry:
     def __post_init__(self) -> None:
         check(self)
         require(bool(self.file or self.repo_id), "file", self.file, "a file, or set repo_id")
-        hub = (self.repo_id is None) == (self.revision is None)
-        require(hub, "revision", self.revision, "a commit of repo_id, or leave both out")
+        require(
+            (self.repo_id is None) == (self.revision is None),
+            "revision",
+            self.revision,
+            "a commit of repo_id, or leave both out",
+        )
         name = get_task(parse(Config, self.config, "config")).name
         require(name == self.task, "task", self.task, f"{name}, as its config says")
 
@@ -118,6 +122,10 @@ def bundled_path(entry: Entry) -> Path | None:
     path = None if entry.file is None else WEIGHTS_DIR / entry.file
     if path is not None and path.is_file():
         return path
-    missing = f"the bundled weights of {entry.id!r} are missing"
-    ensure(entry.repo_id is not None, missing, REINSTALL, EXIT_WEIGHTS)
+    ensure(
+        entry.repo_id is not None,
+        f"the bundled weights of {entry.id!r} are missing",
+        REINSTALL,
+        EXIT_WEIGHTS,
+    )
     return None

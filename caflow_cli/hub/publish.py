@@ -106,8 +106,11 @@ def prepare(
     Raises:
         CaflowError: (exit 2) `repo` is not a valid repository name; (exit 3) there is no model.
     """
-    named = re.fullmatch(r"[\w.-]+/[\w.-]+", repo) is not None
-    check_usage(named, f"{repo!r} is not the name of a Hub repository", "--repo user/name")
+    check_usage(
+        re.fullmatch(r"[\w.-]+/[\w.-]+", repo) is not None,
+        f"{repo!r} is not the name of a Hub repository",
+        "--repo user/name",
+    )
     found = resolve(run, local=True)
     info, entry, content = read_info(found.path), entry_of(found), found.path.read_bytes()
     ensure(

@@ -1,7 +1,7 @@
 """Reading and writing image files, and transparency. `docs/images.md` states the policy."""
 
 from .atomic import atomic_write, locked_folder, make_folder, remove_leftovers
-from .colour import Pixels, fill_transparent
+from .colour import Pixels, fill_transparent, strips
 from .read import (
     MAX_BYTES,
     SUFFIXES,
@@ -34,5 +34,6 @@ __all__ = [
     "read_provenance",
     "remove_leftovers",
     "stored_size",
+    "strips",
     "write_png",
 ]

@@ -17,6 +17,12 @@ Pixels = npt.NDArray[np.uint8]  # (H, W, C), or (H, W) of alpha, grey and masks;
 _STRIP = 2**20  # pixels converted at a time, to bound memory
 
 
+def strips(height: int, width: int) -> list[slice]:
+    """Slices of rows, about a million pixels each, to bound the memory of operations."""
+    rows = max(1, _STRIP // width)
+    return [slice(top, top + rows) for top in range(0, height, rows)]
+
+
 def to_srgb(image: Image.Image, low: Image.Image | None) -> tuple[Pixels, Pixels | None]:
     """Convert a loaded image to sRGB and alpha, a few rows at a time: uint8 (H, W, 3) and (H, W).
 
@@ -30,15 +36,14 @@ def to_srgb(image: Image.Image, low: Image.Image | None) -> tuple[Pixels, Pixels
     width, height = image.size
     rgb, alpha = np.empty((height, width, 3), np.uint8), np.empty((0, width), np.uint8)
     convert: Callable[[Image.Image], Image.Image] | None = None
-    rows = max(1, _STRIP // width)
-    for top in range(0, height, rows):
-        box = (0, top, width, min(top + rows, height))
+    for rows in strips(height, width):
+        box = (0, rows.start, width, min(rows.stop, height))
         base, opacity = _split(image.crop(box), None if low is None else low.crop(box))
         convert = convert or _converter(base.mode, image.info.get("icc_profile"))
-        rgb[top : box[3]] = np.asarray(convert(base))
+        rgb[rows] = np.asarray(convert(base))
         if opacity is not None:
             alpha = alpha if len(alpha) else np.empty((height, width), np.uint8)
-            alpha[top : box[3]] = np.asarray(opacity)
+            alpha[rows] = np.asarray(opacity)
     return rgb, alpha if len(alpha) and alpha.min() < 255 else None
 
 

@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import putchunk
 
 from ..errors import check_usage, ensure
 from .atomic import atomic_write
-from .colour import Pixels
+from .colour import Pixels, strips
 
 # Name on the command line -> suffixes; written files get the first one.
 FORMATS: Mapping[str, tuple[str, ...]] = {
@@ -28,7 +28,6 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
 PROVENANCE_KEY = "caflow"
 
 LARGE = 64_000_000  # pixels above which only 8-bit values are held at full size
-_STRIP = 2**20  # pixels
 _MAX_SIDE = {"webp": 16383, "jpg": 65500, "avif": 65535}
 _QUALITY = {"jpg": 95, "avif": 90}  # by default
 DESCRIPTION, _TIFF_XMP = 0x010E, 700  # EXIF and TIFF tags
@@ -181,15 +180,15 @@ def _png_in_strips(image: Pixels, alpha: Pixels | None, provenance: str | None) 
     """
     (height, width), buffer, packer = image.shape[:2], io.BytesIO(), zlib.compressobj()
     kind, channels = (2, 3) if alpha is None else (6, 4)
-    rows, above = max(1, _STRIP // width), np.zeros((1, width * channels), np.uint8)
+    above = np.zeros((1, width * channels), np.uint8)
     buffer.write(b"\x89PNG\r\n\x1a\n")
     putchunk(buffer, b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0))
     for name, data, *_ in _png_texts(provenance).chunks:
         putchunk(buffer, name, data)
-    for top in range(0, height, rows):
-        part = image[top : top + rows]
+    for rows in strips(height, width):
+        part = image[rows]
         if alpha is not None:
-            part = np.dstack([part, alpha[top : top + rows]])
+            part = np.dstack([part, alpha[rows]])
         flat = part.reshape(len(part), -1)
         up = flat - np.vstack([above, flat[:-1]])
         above = flat[-1:]

@@ -148,9 +148,8 @@ def _joined(parts: Sequence[Pixels], axis: int) -> Pixels:
 
 
 def _on_white(image: Pixels, height: int, width: int) -> Pixels:
-    larger = np.full((height, width, 3), 255, np.uint8)
-    larger[: image.shape[0], : image.shape[1]] = image
-    return larger
+    missing = (0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)
+    return np.pad(image, missing, constant_values=255)
 
 
 def _captioned(image: Pixels, lines: Sequence[str], width: int = 0) -> Pixels:

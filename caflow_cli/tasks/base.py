@@ -11,15 +11,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..errors import check_usage, ensure
-from ..images import Pixels as Pixels
+from ..images import Pixels as Pixels, strips as strips
 
 if TYPE_CHECKING:
     import torch
 
     from ..config import Config
-
-
-_STRIP = 2**20  # pixels processed at a time
 
 
 @dataclass(frozen=True)
@@ -78,8 +75,11 @@ class Task:
 
     def check_mask(self, given: bool) -> None:
         """Raise CaflowError (exit 2) if a mask is missing, or given but not supported."""
-        hint = "--mask FILE, white where the image is to be filled"
-        check_usage(given or not self.needs_mask, f"{self.name} needs a mask", hint)
+        check_usage(
+            given or not self.needs_mask,
+            f"{self.name} needs a mask",
+            "--mask FILE, white where the image is to be filled",
+        )
         check_usage(self.needs_mask or not given, f"{self.name} takes no mask", "leave --mask out")
 
     def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
@@ -170,12 +170,6 @@ def resize(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]
     """Resize by Pillow BICUBIC: uint8 (H, W, 3) or (H, W), or float32 (H, W), to the same type."""
     # Not `asarray`, whose result would be read-only, which torch warns about.
     return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
-
-
-def strips(height: int, width: int) -> list[slice]:
-    """Slices of rows, about a million pixels each, to bound the memory of operations."""
-    rows = max(1, _STRIP // width)
-    return [slice(top, top + rows) for top in range(0, height, rows)]
 
 
 def scaled_size(image: Pixels, size: int) -> tuple[int, int]:

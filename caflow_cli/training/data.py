@@ -18,7 +18,7 @@ from torch import Tensor
 from ..config import HOLE, Config
 from ..data.examples import DamagedError, Examples, check_damaged, keep, open_split
 from ..data.split import Split, of_masks
-from ..errors import CaflowError
+from ..errors import ensure
 from ..flows import NOISE_LEVELS
 from ..images import Pixels
 from ..tasks import Inpaint, MaskHoles, Task, get_task, held_out_conditions
@@ -127,10 +127,11 @@ def load_masks(data: str, split: Split, seed: int = 0) -> _Masks:
             if white.any():
                 found.append((np.packbits(white), white.shape))
         check_damaged(skipped, masks, data)
-    if not found:
-        raise CaflowError(
-            f"masks: nothing is white in {data!r}", "paint white where a hole is, all else black"
-        )
+    ensure(
+        bool(found),
+        f"masks: nothing is white in {data!r}",
+        "paint white where a hole is, all else black",
+    )
     return found
 
 

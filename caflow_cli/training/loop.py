@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from ..config import Config, FlowConfig
 from ..devices import select_device
-from ..errors import CaflowError, check_usage, usage_error
+from ..errors import CaflowError, check_usage, ensure, usage_error
 from ..images import remove_leftovers
 from ..model import CAFlow, read_info, upgrade
 from ..records import parse, read_toml
@@ -165,12 +165,12 @@ def train(
             fit = validate(validation, trainer.ema.model, trainer.phase, log)
         if trainer.saved_at != progress.step:
             trainer.save()
-        if not has_model:
-            raise CaflowError(
-                f"the budget ended after step {progress.step}, while the guide trained alone: the "
-                "flows have not trained, so no model is written; the state is saved",
-                f"caflow train --out {config.out} --resume, with larger --minutes or --images",
-            )
+        ensure(
+            has_model,
+            f"the budget ended after step {progress.step}, while the guide trained alone: the "
+            "flows have not trained, so no model is written; the state is saved",
+            f"caflow train --out {config.out} --resume, with larger --minutes or --images",
+        )
         passed = max(time.monotonic() - first_time, 1e-9)
         summary = RunSummary(
             steps=progress.step,

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ...data.split import check_there, of_masks
-from ...errors import check_usage, usage_error
+from ...errors import check_usage
 from ...evaluation import METRICS, Weights
 from ...evaluation.protocols import PROTOCOLS
 from ...evaluation.settings import Settings
@@ -156,8 +156,11 @@ def evaluate_command(
         if model.data is None:
             pair: list[Any] = images or [sys.stdin, reference]
             for path in pair:
-                there = path is sys.stdin or exists(path)
-                check_usage(there, f"no images at {path!r}", "give a folder, a zip or an image")
+                check_usage(
+                    path is sys.stdin or exists(path),
+                    f"no images at {path!r}",
+                    "give a folder, a zip or an image",
+                )
 
             from ...evaluation import compare
 
@@ -200,22 +203,27 @@ def _check_form(
 ) -> None:
     given = [form for form in (images, model.data, reference) if form is not None]
     count = 2 if images is None else len(images)
-    message = f"{count} sets of images are given, not two"
-    check_usage(count == 2, message, "caflow evaluate GENERATED REFERENCE")
-    if len(given) != 1:
-        raise usage_error(
-            "nothing to evaluate, or more than one thing: either --data, or two sets of images, "
-            "or --reference",
-            "caflow evaluate --task superres --data faces/, or caflow evaluate GENERATED REFERENCE",
-        )
+    check_usage(
+        count == 2,
+        f"{count} sets of images are given, not two",
+        "caflow evaluate GENERATED REFERENCE",
+    )
+    check_usage(
+        len(given) == 1,
+        "nothing to evaluate, or more than one thing: either --data, or two sets of images, or "
+        "--reference",
+        "caflow evaluate --task superres --data faces/, or caflow evaluate GENERATED REFERENCE",
+    )
     if model.data is not None:
         return
     for name in vars(model):
-        typed = source(context, name) == "COMMANDLINE"
-        message = f"--{name.replace('_', '-')} is for a model on data"
-        check_usage(not typed, message, "add --data DIR, or leave it out")
-    if reference is not None and (sys.stdin is None or sys.stdin.isatty()):
-        raise usage_error(
-            "--reference needs JSON lines on stdin",
-            "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR",
+        check_usage(
+            source(context, name) != "COMMANDLINE",
+            f"--{name.replace('_', '-')} is for a model on data",
+            "add --data DIR, or leave it out",
         )
+    check_usage(
+        reference is None or (sys.stdin is not None and not sys.stdin.isatty()),
+        "--reference needs JSON lines on stdin",
+        "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR",
+    )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ...errors import EXIT_FAILED, CaflowError, check_usage, memory_errors, usage_error
+from ...errors import EXIT_FAILED, CaflowError, check_usage, ensure, memory_errors
 from ...paths import is_folder, without_ending
 from .. import options
 from ..config import source
@@ -64,10 +64,12 @@ def plan_pairs(
     """
     from ..inputs import find_inputs, without_results
 
-    if (cond, target, mask).count("-") > 1:
-        raise usage_error("stdin cannot be two images", "name a file")
-    if is_folder(cond) and not is_folder(target):
-        raise usage_error(f"{cond!r} is a folder, {target!r} is one image", "--cond FILE")
+    check_usage((cond, target, mask).count("-") < 2, "stdin cannot be two images", "name a file")
+    check_usage(
+        is_folder(target) or not is_folder(cond),
+        f"{cond!r} is a folder, {target!r} is one image",
+        "--cond FILE",
+    )
     # Targets or masks may be in a subfolder of the conditions' folder.
     aside = [Path(name) for name in (target, mask) if name is not None]
     conditions = without_results(find_inputs([cond], recursive=recursive, aside=aside), "score")
@@ -129,8 +131,9 @@ def score_command(
         if image.path is not None and not os.path.lexists(image.path):  # before PyTorch is imported
             console.failure(_names(pairs[0]), no_file(image.name))
             return
-    together = {"--map": given.map is not None, "stdin": None in paths}
-    share = find_shard(given.shard, console, together)
+    share = find_shard(
+        given.shard, console, {"--map": given.map is not None, "stdin": None in paths}
+    )
     claims = Claims(path for path in paths if path is not None)
     maps = Sheet("--map", given.map, len(pairs), claims, (given.overwrite, False))
     for names in () if share.start else alone:
@@ -153,11 +156,11 @@ def score_command(
         start, name, path = time.perf_counter(), pair["target"].name, pair["target"].path
         record = {} if path is None else read_provenance(path) or {}
         for key, what in (("resized", "scale"), ("saturation", "saturation")):
-            if key in record:
-                raise CaflowError(
-                    f"{name!r} was changed after it was drawn and scored (--{what})",
-                    f"score what is written without --{what}",
-                )
+            ensure(
+                key not in record,
+                f"{name!r} was changed after it was drawn and scored (--{what})",
+                f"score what is written without --{what}",
+            )
         condition, target = read(pair["cond"], console.note), pair["target"].read(console.note)
         model, mask = load(given.model if typed else maker_of(name, record, given.model)), None
         if "mask" in pair or (condition.alpha is not None and task_of(model).needs_mask):

@@ -127,11 +127,16 @@ def _config(given: Run) -> RunConfig:
     own = Path(given.out, "config.toml")
     if given.resume:
         for name in ("task", "preset", "init_from", "seed", "crop"):
-            message = f"--{name.replace('_', '-')} cannot change a run that goes on"
-            hint = f"caflow train --out {given.out} --resume"
-            check_usage(getattr(given, name) is None, message, hint)
-        there, message = is_file(given.config or own), f"no run to resume in {given.out!r}"
-        check_usage(there, message, "leave --resume out to start one")
+            check_usage(
+                getattr(given, name) is None,
+                f"--{name.replace('_', '-')} cannot change a run that goes on",
+                f"caflow train --out {given.out} --resume",
+            )
+        check_usage(
+            is_file(given.config or own),
+            f"no run to resume in {given.out!r}",
+            "leave --resume out to start one",
+        )
     file = given.config or (own if given.resume else None)
     values = {} if file is None else read_toml(file)
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ...errors import EXIT_WEIGHTS, CaflowError, check_usage, usage_error
+from ...errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure, usage_error
 from . import Weights
 from .pairs import LpipsDistance
 
@@ -109,13 +109,13 @@ def _inception(layer: int, path: str | Path | None) -> nn.Module:
             EXIT_WEIGHTS,
         ) from error
     digest = hashlib.sha256(data).hexdigest()
-    if digest != _SHA256:
-        raise CaflowError(
-            f"{str(file)!r} is not FID's Inception network: its sha256 is {digest[:12]}…, not "
-            f"{_SHA256[:12]}…",
-            hint,
-            EXIT_WEIGHTS,
-        )
+    ensure(
+        digest == _SHA256,
+        f"{str(file)!r} is not FID's Inception network: its sha256 is {digest[:12]}…, not "
+        f"{_SHA256[:12]}…",
+        hint,
+        EXIT_WEIGHTS,
+    )
     return NoTrainInceptionV3(
         name="inception-v3-compat",
         features_list=[str(layer)],

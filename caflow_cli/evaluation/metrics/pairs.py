@@ -13,7 +13,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ...errors import CaflowError
+from ...errors import CaflowError, ensure
 from ...perceptual import ALEX, at_hand, load_perceptual
 from . import Weights
 
@@ -73,23 +73,22 @@ FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def _check(images: Tensor, references: Tensor) -> None:
-    if images.shape != references.shape or images.ndim != 4 or images.shape[1] != 3:
-        raise CaflowError(
-            f"images have shape {tuple(images.shape)}, references {tuple(references.shape)}",
-            "pass two batches (B, 3, H, W) of one shape",
-        )
+    ensure(
+        images.shape == references.shape and images.ndim == 4 and images.shape[1] == 3,
+        f"images have shape {tuple(images.shape)}, references {tuple(references.shape)}",
+        "pass two batches (B, 3, H, W) of one shape",
+    )
     for batch in (images, references):
-        if batch.dtype != torch.uint8:
-            raise CaflowError(f"images are {batch.dtype}", "pass uint8 images, 0-255")
+        ensure(batch.dtype == torch.uint8, f"images are {batch.dtype}", "pass uint8 images, 0-255")
 
 
 def _check_side(images: Tensor, least: int, what: str) -> None:
     height, width = images.shape[-2:]
-    if min(height, width) < least:
-        raise CaflowError(
-            f"{width}x{height} pixels are too few for {what}, which needs {least} a side",
-            "use larger images, or leave the metric out",
-        )
+    ensure(
+        min(height, width) >= least,
+        f"{width}x{height} pixels are too few for {what}, which needs {least} a side",
+        "use larger images, or leave the metric out",
+    )
 
 
 def _rmse(x: Tensor, y: Tensor) -> Tensor:

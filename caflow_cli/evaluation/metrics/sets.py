@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...errors import CaflowError
+from ...errors import ensure
 from ..result import Estimate
 from .features import Extractor
 
@@ -40,9 +40,11 @@ def distances(
         generated, reference: Features of at least two images each, (N, d) float64.
     """
     least = min(len(generated), len(reference))
-    if least < 2:
-        message = f"a set has {least} images, too few for a distance of sets"
-        raise CaflowError(message, "give at least two, better 2,048")
+    ensure(
+        least > 1,
+        f"a set has {least} images, too few for a distance of sets",
+        "give at least two, better 2,048",
+    )
     values, extra = dict[str, Estimate](), dict[str, float]()
     for name in names:
         label = extractor.label(name)
