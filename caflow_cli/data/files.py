@@ -29,11 +29,12 @@ _SPLITS: dict[str, Split] = {
 }
 _HUB = "hf://"
 _BUILDERS = {".parquet": "parquet", ".tar": "webdataset"}
+_OF_RUN = {"config.toml", "metrics.jsonl"}  # files in the folder of a training run
 _SAVED = ("dataset_dict.json", "state.json")  # files of `save_to_disk`
 
 
 def open_folder(path: Path) -> ImageFiles:
-    """Open a folder with its subfolders, ignoring hidden files."""
+    """Open a folder with its subfolders, ignoring hidden files and training runs."""
     return ImageFiles(str(path), _walk(path, _is_image), lambda member: _read_file(path / member))
 
 
@@ -41,7 +42,8 @@ def _walk(root: Path, wanted: Callable[[str], bool]) -> list[str]:
     found, seen = list[str](), set[str]()
     for folder, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        if real in seen:  # reached again through a link
+        # Reached again through a link, or the plots and samples of a training run.
+        if real in seen or _OF_RUN.issubset(files):
             folders.clear()
             continue
         seen.add(real)

@@ -49,6 +49,14 @@ def test_what_is_no_image_is_left_out(tmp_path, kind):
     assert sorted(name for split in SPLITS for name in names(path, split)) == sorted(files)
 
 
+def test_the_pictures_of_a_run_within_its_data_are_left_out(tmp_path):
+    """`train --data . --out run`, and then `--resume`."""
+    run = {f"run/{name}": b"" for name in ("config.toml", "metrics.jsonl")}
+    run |= {f"run/{name}": flat(0) for name in ("curve.png", "samples/step-00000002.png")}
+    images = {f"{k}.png": flat(k) for k in range(4)}
+    assert names(store(tmp_path, images | run, "folder"), None) == sorted(images)
+
+
 def test_without_a_split_it_is_test_or_everything_and_names_the_seed(tmp_path):
     files = {f"{i:03d}.png": flat(i) for i in range(60)}
     with open_split(store(tmp_path, files), seed=3) as all_of_them:
