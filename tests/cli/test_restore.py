@@ -123,6 +123,13 @@ def test_what_diverged_is_left_out_and_too_few_are_exit_1(run, tmp_path):
     assert len(line["outputs"]) == len(list((tmp_path / "out").iterdir())) == count
     assert f"only {count} of 6 images to keep".encode() in done.stderr
     assert f"{6 - count} of 6 candidates diverged at tau 1.3".encode() in done.stderr
+    # One of two is left, which has no spread: its record stays.
+    left = {one["seed"] for one in line["candidates"]}
+    seed = next(s for s in range(5) if len({s, s + 1} & left) == 1)
+    done = run(*shared[:-1], 2, "--seed", seed, "--uncertainty", "u.png", "-o", "one/", "--json")
+    (line,) = lines_of(done)
+    assert (line["status"], len(line["outputs"]), line["diverged"]) == ("ok", 1, 1)
+    assert b"u.png is not written" in done.stderr
 
 
 def test_large_images_get_fewer_candidates_unless_it_is_typed(run, tmp_path, given):
