@@ -91,8 +91,8 @@ def fields() -> str:
 def _rows(kind: dict[str, Any], before: str = "") -> Iterator[str]:
     for name, field in kind["properties"].items():
         text = field.get("description", "")
-        if name not in kind.get("required", ()) and "eft out" not in text:
-            text += " Left out where there is none."
+        if name not in kind.get("required", ()) and "mitted" not in text:
+            text += " Omitted if there is none."
         yield f"| `{before}{name}` | {_kind(field)} | {text.strip()} |"
         inner = field.get("items", field)
         if inner.get("properties"):
