@@ -48,8 +48,8 @@ class Limits:
         """Raise CaflowError for more candidates than the page may draw."""
         check_usage(
             count is None or count <= self.candidates,
-            f"{count} candidates are more than {self.candidates}",
-            f"draw up to {self.candidates} of one image",
+            f"{count} candidates are more than the limit of {self.candidates}",
+            f"draw up to {self.candidates} per image",
         )
 
 
@@ -80,7 +80,7 @@ def painted_hole(layers: Sequence[Pixels], height: int, width: int) -> Pixels:
     for layer in layers:
         alpha = Image.fromarray(np.ascontiguousarray(layer[..., 3]))
         covered |= np.array(alpha.resize((width, height), Image.Resampling.BOX)) >= 128
-    ensure(bool(covered.any()), "there is no hole to fill", "paint over what is to be filled")
+    ensure(bool(covered.any()), "there is no hole to fill", "paint over the area to fill")
     return covered.astype(np.uint8) * 255
 
 

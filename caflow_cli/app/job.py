@@ -106,7 +106,7 @@ class Job:
         """The current candidates by rank, and the chosen one."""
         tau, seed = self.sampling.temperature, self.sampling.seed
         title = html.escape(f"{self.name}, {self.id}, τ {tau}, seed {seed}")
-        changed = f"Fields have changed: these candidates are of {title}. Draw begins anew."
+        changed = f"Settings have changed: these candidates are of {title}. Draw starts over."
         text = f'<p class="fresh">{title}</p><p class="stale">{changed}</p>'  # one is displayed
         for note in self.notes:
             text += f'<p class="note">{html.escape(note[0].upper() + note[1:])}</p>'

@@ -17,9 +17,9 @@ CSS = Path(__file__).with_name("style.css")
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 _MONO = ["ui-monospace", "Consolas", "monospace"]
 _INVENTED = (
-    "**Detail is invented.** A result is one of many images that fit the input, not the one that "
-    "was there. Take none for evidence, for a likeness or for a measurement. A high likelihood is "
-    "not quality: below temperature 1 it favours smooth images."
+    "**Detail is invented.** A result is one of many images that fit the input, not the original. "
+    "Do not use it as evidence, as a likeness or for measurements. A high likelihood does not mean "
+    "high quality: below temperature 1 it favours smooth images."
 )
 _TASKS = {
     "superres": "enlarge",
@@ -80,7 +80,7 @@ class Page:
         titles = [(f"{id} ({_TASKS[task.name]})", id) for id, task in tasks.items()]
         self.model = gr.Dropdown(titles, value=titles[0][1], label="Model", filterable=False)
         self.tau = gr.Textbox(
-            label="Temperature", info="one, or one per scale or latent: 0.9/0.7/0.5"
+            label="Temperature", info="one value, or one per scale or latent: 0.9/0.7/0.5"
         )
         with gr.Row():
             whole: Any = {"precision": 0, "min_width": 80}
@@ -92,7 +92,7 @@ class Page:
             self.go = gr.Button("Draw", variant="primary", elem_id="caflow-draw", **size)
             self.again = gr.Button("Draw more", elem_id="caflow-more", **size)
             self.end = gr.Button("Stop", interactive=False, elem_id="caflow-stop", **size)
-        self.status = gr.HTML("<p>Give an image, and draw.</p>", elem_id="caflow-status")
+        self.status = gr.HTML("<p>Add an image, then press Draw.</p>", elem_id="caflow-status")
         limits = self.sessions.limits
         gr.Markdown(
             f"Results up to {limits.megapixels:g} megapixels, files up to {limits.megabytes} MB, "
@@ -141,7 +141,7 @@ class Page:
         with gr.Row(elem_id="caflow-inputs"):
             self.find = gr.Button("Find damage", size="sm", visible=False, elem_id="caflow-find")
             self.other = gr.UploadButton("Another image", size="sm", visible=False)
-            self.example = gr.Button("Take the example", size="sm")
+            self.example = gr.Button("Use the example", size="sm")
         self.size = gr.HTML(elem_id="caflow-size")
         self.title = gr.HTML(elem_id="caflow-title")
         self.file = gr.DownloadButton(
@@ -159,14 +159,14 @@ class Page:
 
     def _results(self) -> None:
         self.files = gr.File(
-            label="The best, with provenance, and what was painted",
+            label="Best candidates with provenance, and what was painted",
             file_count="multiple",
             elem_id="caflow-files",
             **_HIDDEN,
         )
         self.spread = gr.Image(buttons=[], elem_id="caflow-spread", format="png", **_HIDDEN)
         self.command = gr.Textbox(
-            label="The same from the command line",
+            label="Equivalent command",
             buttons=["copy"],
             lines=2,
             elem_id="caflow-command",

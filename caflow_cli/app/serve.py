@@ -115,7 +115,7 @@ def serving(
         except (OSError, OverflowError) as error:
             raise usage_error(
                 f"cannot serve at {host or _LOCAL}:{port or '7860 and up'}: {error}",
-                "another --port, or --host 127.0.0.1",
+                "use another --port, or --host 127.0.0.1",
             ) from error
         try:
             yield url

@@ -99,7 +99,7 @@ class Sessions:
         """Draw more of what is shown. Of the fields, only the numbers of candidates count."""
         job = self._jobs.get(session)
         if job is None:
-            yield {"status": _error(CaflowError("nothing is drawn yet", "press Draw first"))}
+            yield {"status": _error(CaflowError("nothing has been drawn yet", "press Draw first"))}
             return
         default = self.models.sampling(job.id).candidates or 1
         count = default if fields.candidates is None else fields.candidates
@@ -152,7 +152,7 @@ class Sessions:
         if task.name == "superres" and id in (WEB, default_model("superres").id):
             nothing["model"] = default_model("superres", decoded.quality).id
             if id == nothing["model"] == WEB:
-                text += f"; {WEB} enlarges JPEGs of quality below {GOOD}, or choose another model"
+                text += f"; {WEB} is for JPEGs of quality below {GOOD}, or choose another model"
         if task.name not in ("inpaint", "paired"):
             return {"size": _line(text), **nothing}
         canvas = thumbnail(image, _CANVAS)
@@ -169,7 +169,7 @@ class Sessions:
         except Exception as error:
             return {"status": _error(error)}
         if not hole.any():
-            return {"status": _line("No damage was found. What you paint is filled.")}
+            return {"status": _line("No damage was found. Paint over what to fill.")}
         covered = thumbnail(hole, _CANVAS) > 0
         for layer in fields.layers:  # what is painted stays
             covered |= layer[..., 3] >= 128
@@ -177,7 +177,7 @@ class Sessions:
         painted = covered.astype(np.uint8)[..., None] * red
         value = {"background": thumbnail(image, _CANVAS), "layers": [painted], "composite": None}
         share = (painted_hole([painted], *hole.shape) > 0).mean()
-        text = f"{share:.1%} of the image is painted. Correct it, and draw."
+        text = f"{share:.1%} of the image is painted. Correct it, then press Draw."
         return {"status": _line(text), "canvas": {"value": value}}
 
     def example(self, model: str) -> str:
@@ -190,7 +190,7 @@ class Sessions:
             return "map.png", drawn_map(fields.layers, self._below(fields).rgb), None
         if fields.image is None:
             draw = "drop one, draw one" if task.name == "paired" else "drop one"
-            raise CaflowError("there is no image", f"{draw}, or take the example")
+            raise CaflowError("there is no image", f"{draw}, or use the example")
         image = read_upload(Path(fields.image), self.limits, task)
         mask = painted_hole(fields.layers, *image.rgb.shape[:2]) if task.needs_mask else None
         return Path(fields.image).name, image, mask
@@ -249,5 +249,5 @@ def _error(error: Exception) -> str:
         if os.environ.get("CAFLOW_DEBUG") == "1":
             traceback.print_exception(error, file=sys.stderr)
         message = f"{type(error).__name__}: {error}"
-        hint = "this is a defect: start the app with CAFLOW_DEBUG=1, and report what it prints"
+        hint = "this is a bug: start the app with CAFLOW_DEBUG=1, and report what it prints"
     return f'<p class="error" role="alert"><b>{html.escape(message)}</b><br>{html.escape(hint)}</p>'

@@ -39,7 +39,7 @@ def shot(page: Page) -> bytes:
     page.wait_for_function(
         "(document.querySelector('input[aria-label=\"Candidates\"]') || {}).value > 0"
     )
-    page.get_by_role("button", name="Take the example").click()
+    page.get_by_role("button", name="Use the example").click()
     page.get_by_text("the result 192×192").wait_for()
     candidates.fill("8")
     page.locator("#caflow-draw").click()

@@ -241,11 +241,11 @@ def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
     box = visitor.page.locator("#caflow-editor canvas").first.bounding_box()
     dot = {"x": box["width"] / 2, "y": 0.8 * box["height"]}
     visitor.page.locator("#caflow-editor canvas").first.click(position=dot)
-    visitor.wait(lambda: "Fields have changed" in visitor.title)
+    visitor.wait(lambda: "Settings have changed" in visitor.title)
     visitor.page.wait_for_timeout(4000)
     visitor.draw(3)
     visitor.wait_for("3 candidates")
-    assert "Fields have changed" not in visitor.title
+    assert "Settings have changed" not in visitor.title
     again = decode(visitor.files(tmp_path)[-1]).rgb[..., 0] == 255
     assert again[hole].all()
     assert 1 <= again[~hole].sum() <= 12
@@ -271,16 +271,18 @@ def test_found_damage_is_shown_and_filled(visitor, tmp_path):
 def test_a_change_of_fields_shows(visitor, small_photo):
     visitor.draw(2)
     visitor.wait_for("there is no image")
-    assert "drop one, or take the example" in visitor.status
+    assert "drop one, or use the example" in visitor.status
     visitor.give(small_photo)
     visitor.draw(2)
     visitor.wait_for("2 candidates")
-    assert "Fields have changed" not in visitor.title
+    assert "Settings have changed" not in visitor.title
     visitor.page.get_by_label("Temperature").fill("0.123")
-    visitor.wait(lambda: "Fields have changed: these candidates are of small.png" in visitor.title)
+    visitor.wait(
+        lambda: "Settings have changed: these candidates are of small.png" in visitor.title
+    )
     visitor.draw(0)  # a mistake leaves what is drawn, and it can be chosen
     visitor.wait_for("candidates = 10")
-    visitor.wait(lambda: "Fields have changed" in visitor.title)
+    visitor.wait(lambda: "Settings have changed" in visitor.title)
     visitor.page.locator("#caflow-candidates button").nth(1).click()
     visitor.wait(lambda: "Candidate #2 of 2" in visitor.page.locator("#caflow-text").inner_text())
     assert visitor.page.locator("#caflow-slider img").count()
@@ -324,7 +326,7 @@ def test_it_fits_a_telephone(browser, url):
     assert one.page.evaluate("document.documentElement.scrollWidth") <= 400
     assert one.page.get_by_text("Detail is invented.").is_visible()
     assert "megapixels" in one.page.locator("#caflow-limits").inner_text()
-    one.page.get_by_role("button", name="Take the example").click()
+    one.page.get_by_role("button", name="Use the example").click()
     one.wait(lambda: "48×48 pixels" in one.page.locator("#caflow-size").inner_text())
     one.draw(4)
     one.wait_for("4 candidates")

@@ -75,7 +75,7 @@ def test_candidates_appear_by_rank_as_they_are_drawn(sessions, small_photo, ever
 
 
 def test_more_are_ranked_among_the_first(sessions, small_photo):
-    assert "nothing is drawn yet" in more(sessions, 1)[-1]["status"]
+    assert "nothing has been drawn yet" in more(sessions, 1)[-1]["status"]
     draw(sessions, "superres", small_photo)
     last = more(sessions, 3, keep=4)[-1]
     assert len(last["gallery"]["value"]) == 5
@@ -85,7 +85,7 @@ def test_more_are_ranked_among_the_first(sessions, small_photo):
     assert "<p>Candidate #5 of 5: " in sessions.choose("a", 4)["text"]
     assert sessions.choose("a", 5) == sessions.choose("b", 0) == {}
     for count, keep, message in (
-        (4, 1, "9 candidates are more than 8"),
+        (4, 1, "9 candidates are more than the limit of 8"),
         (0, 1, "cannot draw 0 candidates"),
         (1, 7, "cannot keep 7 of 6 candidates"),
     ):
@@ -128,7 +128,7 @@ def test_a_map_is_drawn_on_nothing_or_on_the_image(sessions, photo):
         ("superres", "small", {"candidates": 0}, "candidates = 10"),
         ("superres", "small", {"keep": 0}, "keep = 1"),
         ("superres", "small", {"keep": 3}, "cannot keep 3 of 2"),
-        ("superres", "small", {"candidates": 9}, "9 candidates are more than 8"),
+        ("superres", "small", {"candidates": 9}, "9 candidates are more than the limit of 8"),
         ("superres", "small", {"seed": -1}, "seed -1 is out of range"),
     ],
 )

@@ -123,7 +123,7 @@ def test_a_native_model_is_measured_on_whole_pairs_of_one_size(models_32, tmp_pa
     [(name, error)] = found.failed.items()
     assert error.message == f"the images of the pair {name!r} are 64x32 and 32x16"
     assert found.settings["data"]["size"] is None
-    assert "pairs, all, as they are" in (report / "index.html").read_text()
+    assert "pairs, all, original size" in (report / "index.html").read_text()
 
 
 def test_a_damaged_image_is_left_out_by_name(models_32, true_pictures, tmp_path):
