@@ -47,8 +47,8 @@ def _defaults(command: Any, table: _Table, values: _Table, prefix: str) -> _Tabl
         if key not in commands if key in tables else key.replace("-", "_") not in options:
             near = difflib.get_close_matches(key, [*options, *commands], n=1)
             raise usage_error(
-                f"{str(config_path())!r} sets {prefix}{key}, which is no "
-                + ("command" if key in tables else "option"),
+                f"{str(config_path())!r} sets {prefix}{key}, which is not "
+                + ("a command" if key in tables else "an option"),
                 f"{prefix}{near[0]}" if near else "caflow COMMAND --help lists the options",
             )
     values = values | {  # as text, which Typer converts and checks like typed options
@@ -95,10 +95,10 @@ def name_origins(error: CaflowError, context: typer.Context) -> None:
 
 
 def config_command(context: typer.Context) -> None:
-    """Print where the file of your own defaults is, or would be, and its text.
+    """Print the path of your config file, even if it does not exist, and its content.
 
-    It holds values of options, as TOML: of every command at the top, of one command in a table.
-    What is typed goes before the environment (CAFLOW_SUPERRES_TAU), and that before the file.
+    It sets option defaults in TOML: for every command at the top, for one command in a table.
+    The command line overrides the environment (CAFLOW_SUPERRES_TAU), which overrides the file.
 
     Example: caflow config
     """

@@ -98,7 +98,7 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-MODEL_NAME = "An id of `caflow models list`, a file, a folder, or a Hub repository."
+MODEL_NAME = "An id from `caflow models list`, a file, a folder, or a Hub repository."
 
 Images = Annotated[
     list[str],
@@ -106,20 +106,20 @@ Images = Annotated[
         metavar="IMAGE", help="Images, folders, globs in quotes, `-` for stdin, or `example:face`."
     ),
 ]
-MODEL_OPTION = option("--model MODEL", f"{MODEL_NAME} Default: the bundled one of the task.")
-_DEVICES = "auto, cpu, cuda, cuda:N or mps; auto never takes mps. Also CAFLOW_DEVICE."
+MODEL_OPTION = option("--model MODEL", f"{MODEL_NAME} Default: the task's bundled model.")
+_DEVICES = "auto, cpu, cuda, cuda:N or mps; auto never uses mps. Env: CAFLOW_DEVICE."
 device_option = partial(option, "--device NAME", _DEVICES, envvar="CAFLOW_DEVICE")
 DEVICE = device_option(MODEL, default="auto")
 SHARD = option(
     "--shard K/N",
-    "Take every N-th input, from the K-th on. Default: RANK + 1 of WORLD_SIZE, if set.",
+    "Process every N-th input, from the K-th on. Default: RANK + 1 of WORLD_SIZE, if set.",
     OUTPUT,
 )
 NOISE_SAMPLES = option(
     "--noise-samples K", "Fixed noise samples; K > 1 gives a standard error.", default=1
 )
-RECURSIVE = option("--recursive -r", "Also search the folders in folders.", OUTPUT)
-OVERWRITE = option("--overwrite", "Replace outputs that exist.")
+RECURSIVE = option("--recursive -r", "Search folders recursively.", OUTPUT)
+OVERWRITE = option("--overwrite", "Replace existing outputs.")
 QUIET = option("--quiet -q", "Print only results and errors.")
 
 
@@ -127,9 +127,9 @@ QUIET = option("--quiet -q", "Print only results and errors.")
 class Messages:
     """The options of a command's `Console`."""
 
-    json: bool = option("--json", "Write JSON lines to stdout, each when done.")
+    json: bool = option("--json", "Write each result to stdout as a JSON line.")
     quiet: bool = QUIET
-    verbose: bool = option("--verbose -v", "Say more on stderr.")
+    verbose: bool = option("--verbose -v", "Print more details to stderr.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -138,13 +138,13 @@ class Files:
 
     output: str | None = option(
         "--output -o PATH|DIR/|-",
-        "File, folder (which mirrors folders), or `-` for stdout. Default: the input's folder.",
+        "Output file, folder (keeps subfolders), or `-` for stdout. Default: the input's folder.",
     )
     overwrite: bool = OVERWRITE
     recursive: bool = RECURSIVE
-    skip_existing: bool = option("--skip-existing", "Keep outputs that exist.", OUTPUT)
+    skip_existing: bool = option("--skip-existing", "Skip existing outputs.", OUTPUT)
     dry_run: bool = option(
-        "--dry-run", "Read headers, list what would be written, and stop.", OUTPUT
+        "--dry-run", "Read only headers, and list what would be written.", OUTPUT
     )
     shard: str | None = SHARD
 
@@ -155,43 +155,43 @@ class Restoration(Files):
 
     tau: str | None = option(
         "--tau T",
-        "Temperature: lower is smoother, 1 is the model's distribution. 0.9/0.7/0.5 is one value "
-        "per scale, finest first; more values are one per latent. Default: the model's, else 0.5 "
-        "(colorize 0.85, paired 0.8).",
+        "Temperature: lower is smoother, 1 samples the model's distribution. 0.9/0.7/0.5 sets one "
+        "value per scale, finest first; longer lists, one per latent. Default: the model's, else "
+        "0.5 (colorize 0.85, paired 0.8).",
     )
     candidates: int | None = option(
         "--candidates -m M",
-        "How many. Default: the model's, else 10 (inpaint 30; large results of superres fewer).",
+        "Number to draw. Default: the model's, else 10 (inpaint 30, large superres results fewer).",
     )
-    keep: int = option("--keep -n N", "How many of the best to write.", default=1)
+    keep: int = option("--keep -n N", "Number of best candidates to write.", default=1)
     rank: str = option(
         "--rank BY",
-        "likelihood; consensus: the nearest to all others; or none: by seed.",
+        "Rank by likelihood, consensus (closest to all others) or none (by seed).",
         SAMPLING,
         default="likelihood",
     )
-    seed: int = option("--seed S", "Candidate k uses seed S + k.", default=0)
+    seed: int = option("--seed S", "Random seed; candidate k uses S + k.", default=0)
     model: str | None = MODEL_OPTION
     device: str = DEVICE
     precision: str = option(
         "--precision P",
-        "float32, or bf16: faster samples on GPUs and some CPUs. Scores stay float32.",
+        "float32 or bf16. bf16 samples faster on GPUs and some CPUs; scores stay float32.",
         MODEL,
         default="float32",
     )
     compile: bool = option(
-        "--compile", "Compile the sampler, which takes minutes: for many images of one size.", MODEL
+        "--compile", "Compile the sampler (takes minutes); for many images of the same size.", MODEL
     )
     format: str | None = option(
         "--format F", "png, webp, jpg, tiff or avif. Default: the suffix of -o, else png.", OUTPUT
     )
     quality: int | None = option(
         "--quality Q",
-        "Quality of jpg (default 95) and avif (90), 1 to 100. With it, webp is lossy.",
+        "Quality for jpg (default 95) and avif (default 90), 1 to 100. Makes webp lossy.",
         OUTPUT,
     )
     no_provenance: bool = option(
-        "--no-provenance", "Write no provenance (model, seed, score; XMP) into images.", OUTPUT
+        "--no-provenance", "Do not embed provenance (model, seed, score; XMP) in images.", OUTPUT
     )
     grid: str | None = option(
         "--grid FILE", "Write a PNG of each input with its candidates and their scores.", OUTPUT

@@ -46,11 +46,11 @@ def test_typed_then_environment_then_file_then_default(run, file, command):
         ("# a\ndevice =", "cannot be read: Invalid value (at line 2", "fix the file"),
         (b"\xff", "cannot be read: 'utf-8' codec", "fix the file"),
         (f"a = {'[' * 9999}{']' * 9999}", "cannot be read: maximum recursion", "fix the file"),
-        (f"{'a.' * 999}a = 1", "sets a, which is no command", "--help"),
-        ("devcie = 'cpu'\n", "sets devcie, which is no option", "hint: device"),
+        (f"{'a.' * 999}a = 1", "sets a, which is not a command", "--help"),
+        ("devcie = 'cpu'\n", "sets devcie, which is not an option", "hint: device"),
         ("[superres]\ncandidate = 3\n", "sets superres.candidate", "hint: superres.candidates"),
-        ("[models.lst]\njson = true\n", "sets models.lst, which is no command", "models.list"),
-        ("superres = 3\n", "sets superres, which is no option", ""),
+        ("[models.lst]\njson = true\n", "sets models.lst, which is not a command", "models.list"),
+        ("superres = 3\n", "sets superres, which is not an option", ""),
     ],
 )
 def test_a_bad_file_stops_every_command_but_not_help_or_config(run, file, text, message, hint):

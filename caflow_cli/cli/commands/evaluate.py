@@ -40,44 +40,44 @@ class ModelOnData:
     """The options for a model that samples candidates for the images of a data set."""
 
     data: str | None = option(
-        "--data DATA", "True images, or pairs in A/ and B/: whatever `train --data` takes."
+        "--data DATA", "Ground-truth images, or pairs in A/ and B/, as for `train --data`."
     )
     task: str | None = option("--task T", "Task. Default: the model's.")
     model: str | None = options.MODEL_OPTION
     split: str | None = _model(
-        "--split NAME", "train, val or test. Default: test/ if there is one, else every image."
+        "--split NAME", "train, val or test. Default: test/ if it exists, else all images."
     )
-    limit: int | None = _model("--limit COUNT", "Only the first COUNT images.")
+    limit: int | None = _model("--limit COUNT", "Use only the first COUNT images.")
     protocol: str | None = option(
         "--protocol NAME",
-        f"{_PAPER}: the paper's settings, beside its figures. {_WHOLE}: whole images at their own "
-        "size, beside what is used today (docs/evaluation.md).",
+        f"{_PAPER}: the paper's settings, with its results. {_WHOLE}: whole images at their own "
+        "size, with results of common methods (docs/evaluation.md).",
     )
     masks: str | None = _model(
-        "--masks DATA", "For --protocol repair: masks of damage, white where a hole is."
+        "--masks DATA", "Damage masks for --protocol repair, white inside holes."
     )
     tau: str | None = _model(
         "--tau T,…", "Temperatures, or shapes (0.9/0.7/0.5). Default: the model's."
     )
     candidates: str | None = _model(
-        "--candidates -m M,…", "Candidates to draw. Default: the model's."
+        "--candidates -m M,…", "Numbers of candidates to draw. Default: the model's."
     )
     keep: str | None = _model(
-        "--keep -n N,…", "How many of them, the best by --rank, are measured. Default: 1."
+        "--keep -n N,…", "Numbers of best candidates, by --rank, to measure. Default: 1."
     )
     rank: str = _model(
-        "--rank BY,…", "likelihood, consensus or none: what chooses them.", default="likelihood"
+        "--rank BY,…", "How to rank them: likelihood, consensus or none.", default="likelihood"
     )
     seed: int = _model(
         "--seed S", "Candidate k of image r has seed S + 1,000,003 r + k.", default=0
     )
     noise_samples: int = options.NOISE_SAMPLES
-    batch_size: int | None = _model("--batch-size B", "Candidates at a time.")
+    batch_size: int | None = _model("--batch-size B", "Candidates to draw at a time.")
     device: str = options.device_option("A model on data", default="auto")
-    save_images: str | None = _model("--save-images DIR", "Write the kept candidates.")
-    report: str | None = option("--report DIR", "Write a gallery, index.html.")
+    save_images: str | None = _model("--save-images DIR", "Write the measured candidates.")
+    report: str | None = option("--report DIR", "Write an HTML report with a gallery, index.html.")
     skip_existing: bool = _model(
-        "--skip-existing", "Continue an interrupted run in --save-images or --report."
+        "--skip-existing", "Resume an interrupted run in --save-images or --report."
     )
 
 
@@ -87,12 +87,12 @@ class Networks:
 
     lpips_weights: str | None = _network(
         "--lpips-weights FILE",
-        "AlexNet's trunk as safetensors. Default: torch's cache, else a download.",
+        "AlexNet's trunk (safetensors). Default: torch's cache, else a download.",
         envvar="CAFLOW_LPIPS_WEIGHTS",
     )
     fid_weights: str | None = _network(
         "--fid-weights FILE",
-        "torch-fidelity's Inception. Default: torch's cache, else a download.",
+        "torch-fidelity's Inception weights. Default: torch's cache, else a download.",
         envvar="CAFLOW_FID_WEIGHTS",
     )
     feature_extractor: str = _network(
@@ -117,26 +117,26 @@ def evaluate_command(
     ] = None,
     metric: list[str] | None = option(
         "--metric NAME,…",
-        "Metrics of the list below, or all. Repeatable. Default: lpips,rmse, without lpips if its "
-        "network cannot be had.",
+        "Metrics from the list below, or all. Repeatable. Default: lpips,rmse, or only rmse if the "
+        "LPIPS network is unavailable.",
     ),
     reference: str | None = option(
-        "--reference DIR", "True images for the outputs that JSON lines on stdin name."
+        "--reference DIR", "Ground truth for the outputs named by JSON lines on stdin."
     ),
     model: ModelOnData,
     networks: Networks,
     recursive: bool = options.RECURSIVE,
     console: Console,
 ) -> None:
-    """Measure a model on data, or images against images.
+    """Evaluate a model on data, or compare images with references.
 
-    A model is measured on data (--data), two folders are compared, or the JSON lines of a restoring
-    command are read from a pipe (--reference). A model is compared with a baseline (bicubic, grey
+    Give --data to evaluate a model, or two folders to compare, or --reference to read the JSON
+    lines of a restoring command from a pipe. A model is compared with a baseline (bicubic, grey
     copy, mean fill) and with the mean of all M candidates, with paired standard errors. --protocol
     sr4, sr4-web, repair and colour measure whole images at their own size.
 
-    Values are means over images. On a terminal they are a table, in a pipe tab-separated lines with
-    a header.
+    Values are means over images, printed as a table on a terminal, and as tab-separated lines with
+    a header in a pipe.
 
     Example: caflow evaluate --task superres --data faces.zip --protocol table1 --report out/
     """
@@ -149,7 +149,7 @@ def evaluate_command(
         def show(done: int, total: int) -> None:  # total 0: unknown
             text = f"{done} images"
             if model.data is not None and display.tasks[bar].total is None:
-                console.note(f"{total} images to measure" + f", {done} of them done" * (done > 0))
+                console.note(f"{total} images to measure" + f", {done} already done" * (done > 0))
             console.pace(f"{done} of {total} images" if total else text)
             display.update(bar, completed=done, total=total or None, description=text)
 
@@ -205,13 +205,12 @@ def _check_form(
     count = 2 if images is None else len(images)
     check_usage(
         count == 2,
-        f"{count} sets of images are given, not two",
+        f"expected two sets of images, got {count}",
         "caflow evaluate GENERATED REFERENCE",
     )
     check_usage(
         len(given) == 1,
-        "nothing to evaluate, or more than one thing: either --data, or two sets of images, or "
-        "--reference",
+        "expected one of --data, two sets of images, or --reference",
         "caflow evaluate --task superres --data faces/, or caflow evaluate GENERATED REFERENCE",
     )
     if model.data is not None:
@@ -219,7 +218,7 @@ def _check_form(
     for name in vars(model):
         check_usage(
             source(context, name) != "COMMANDLINE",
-            f"--{name.replace('_', '-')} is for a model on data",
+            f"--{name.replace('_', '-')} needs a model on data",
             "add --data DIR, or leave it out",
         )
     check_usage(

@@ -14,20 +14,20 @@ from ..console import Console
 from ..options import expanded, option
 
 models_app = typer.Typer(
-    help="List, describe, check and pack models; use the Hub.", no_args_is_help=True
+    help="List, describe, verify and pack models; use the Hub.", no_args_is_help=True
 )
 
 Name = Annotated[str, typer.Argument(metavar="ID", help=options.MODEL_NAME)]
 DATA_TERMS = option("--data-terms TEXT", "Training data and its terms.", default="")
-LICENSE = "Terms of the weights: an identifier of the Hub, or a text."
+LICENSE = "License of the weights: a Hub identifier, or any text."
 
 
 @models_app.command("list")
 @expanded
 def list_command(console: Console) -> None:
-    """List the models of the manifest: id, task, size, place, terms, and the default of each task.
+    """List the models in the manifest: id, task, size, place, license, and each task's default.
 
-    On a terminal the list is a table. In a pipe it is tab-separated lines with a header.
+    Prints a table on a terminal, and tab-separated lines with a header in a pipe.
 
     Example: caflow models list
     """
@@ -50,7 +50,7 @@ def list_command(console: Console) -> None:
 @models_app.command("info")
 @expanded
 def info_command(name: Name, console: Console) -> None:
-    """Show everything known about a model: task, size, config, terms, metrics, training.
+    """Show everything known about a model: task, size, config, license, metrics, training.
 
     This command downloads nothing; `caflow models pull` downloads models.
 
@@ -111,7 +111,7 @@ def _text(value: Any) -> str:
 @models_app.command("path")
 @expanded
 def path_command(name: Name, console: Console) -> None:
-    """Print the path of a model's file, after a check of its sha256.
+    """Verify the sha256 of a model's file, and print its path.
 
     This command downloads nothing; `caflow models pull` downloads models.
 
@@ -134,9 +134,9 @@ def verify_command(
     *,
     console: Console,
 ) -> None:
-    """Hash models again and check headers, shapes and configs. Prints `ok` or `failed` for each.
+    """Verify the hashes, headers, shapes and configs of models. Prints `ok` or `failed` for each.
 
-    The exit code is 3 if a model failed.
+    The exit code is 3 if a model fails.
 
     Example: caflow models verify
     """
@@ -161,7 +161,7 @@ def verify_command(
 def pull_command(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="ID|REPO[@REV]", help="Ids of the manifest, or Hub repositories."),
+        typer.Argument(metavar="ID|REPO[@REV]", help="Manifest ids, or Hub repositories."),
     ],
     console: Console,
 ) -> None:
@@ -188,12 +188,12 @@ def pull_command(
 @models_app.command("pack")
 @expanded
 def pack_command(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or a model file.")],
-    id: str = option("--id ID", "Name of the model.", default=...),
-    output: str = option("--output -o DIR", "Folder to write into.", default="."),
-    bundle: bool = option("--bundle", "Write into this installation's package."),
-    default: bool = option("--default", "Make it the default of its task."),
-    overwrite: bool = option("--overwrite", "Replace a model with that id."),
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, or model file.")],
+    id: str = option("--id ID", "Id of the model.", default=...),
+    output: str = option("--output -o DIR", "Output folder.", default="."),
+    bundle: bool = option("--bundle", "Add it to this installation's bundled models."),
+    default: bool = option("--default", "Make it the default for its task."),
+    overwrite: bool = option("--overwrite", "Replace an existing model with that id."),
     data_terms: str = DATA_TERMS,
     license: str = option("--license TEXT", LICENSE, default="see the training data's terms"),
     *,
@@ -226,24 +226,22 @@ def pack_command(
 @models_app.command("push")
 @expanded
 def push_command(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Folder of a run, a model file, or an id.")
-    ],
-    repo: str = option("--repo USER/NAME", "Hub repository; created if new.", default=...),
-    revision: str | None = option("--revision BRANCH", "Branch to commit to; created if new."),
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, model file, or model id.")],
+    repo: str = option("--repo USER/NAME", "Hub repository; created if missing.", default=...),
+    revision: str | None = option("--revision BRANCH", "Branch to commit to; created if missing."),
     private: bool = option("--private", "Make the repository private; refuse a public one."),
     license: str = option("--license TEXT", LICENSE, default=""),
     data_terms: str = DATA_TERMS,
-    message: str | None = option("--message TEXT", "Message of the commit."),
+    message: str | None = option("--message TEXT", "Commit message."),
     overwrite: bool = option("--overwrite", "Replace the repository's README.md."),
-    dry_run: bool = option("--dry-run", "Print the model card, and push nothing."),
+    dry_run: bool = option("--dry-run", "Print the model card without pushing."),
     *,
     console: Console,
 ) -> None:
-    """Push a model to the Hub: its file as it is, its config, and a model card, in one commit.
+    """Push a model to the Hub in one commit: its unchanged file, its config, and a model card.
 
-    Log in first, with `hf auth login` or HF_TOKEN. Terms and metrics of a packed model come from
-    its manifest entry.
+    Log in first with `hf auth login` or HF_TOKEN. The license and metrics of a packed model come
+    from its manifest entry.
 
     Example: caflow models push run --repo user/my-faces --license cc-by-nc-4.0
     """

@@ -18,15 +18,15 @@ def superres_command(
     console: Console,
     consistent: bool = option(
         "--consistent",
-        "Project each candidate, before it is scored, to an image near it that shrinks to the "
-        "input, within one level. JSON has the largest difference, consistency_max.",
+        "Before scoring, project each candidate to a nearby image that downsamples to the input "
+        "within one level. JSON has the largest difference, consistency_max.",
         SAMPLING,
     ),
     scale: str | None = option(
         "--scale X|WxH",
-        "Enlarge X times, such as 2 or 3, or as far as fits into W x H pixels: sampled at the "
-        "model's scale, then resized (Lanczos). JSON says score_exact false. Has to be typed above "
-        "64 megapixels at the model's scale; there may be 256.",
+        "Enlarge X times, such as 2 or 3, or to fit within W x H pixels: sample at the model's "
+        "scale, then resize (Lanczos). JSON has score_exact false. Required above 64 megapixels "
+        "at the model's scale; the limit is 256.",
     ),
 ) -> None:
     """Enlarge images: draw M candidates, rank them by log-likelihood, write the best N.
@@ -47,8 +47,8 @@ def colorize_command(
     console: Console,
     saturation: float = option(
         "--saturation S",
-        "Multiply the chroma of what is written: 0 is grey, below 1 paler. Scores are of the "
-        "sample as drawn; JSON says score_exact false.",
+        "Multiply the chroma of the output: 0 is grey, below 1 is paler. Scores are those of the "
+        "original sample; JSON has score_exact false.",
         OUTPUT,
         default=1.0,
         min=0.0,
@@ -59,7 +59,7 @@ def colorize_command(
 
     `old.png` becomes `old_colorize.png`, with N > 1 `old_colorize_01.png` and so on, best first.
     Images may have any size. Colors are sampled at the model's scale, and the luminance of the
-    input is kept exactly. A color image is turned grey first.
+    input is kept exactly. A color image is converted to grey first.
 
     Example: caflow colorize old.png -m 10 -n 3
     """
@@ -73,17 +73,17 @@ def inpaint_command(
     masking: Masking,
     console: Console,
     save_mask: str | None = option(
-        "--save-mask FILE", "Write the mask of one image, as that of auto, as a PNG.", OUTPUT
+        "--save-mask FILE", "Write the mask, such as auto's, as a PNG; for one image.", OUTPUT
     ),
 ) -> None:
     """Fill holes in images: draw M candidates, rank them by log-likelihood, write the best N.
 
     `photo.png` becomes `photo_inpaint.png`, with N > 1 `photo_inpaint_01.png` and so on, best
-    first. Images and holes may have any size. A hole is filled window by window: at native scale
-    where it is thin, such as scratches; thicker parts are filled from the edges inwards, or
-    shrunk, as the model states. Pixels that are not white in the mask are kept bit for bit.
-    Without --mask, the transparent part of the image is filled, and the result is opaque. With
-    --mask auto, it is what `caflow mask` finds; an image without damage is copied.
+    first. Images and holes may have any size. Holes are filled window by window. Thin parts, such
+    as scratches, are filled at native scale; thicker parts, depending on the model, from the edges
+    inwards or downsampled. Pixels outside the mask are kept bit for bit. Without --mask, the
+    transparent part of the image is filled, and the result is opaque. With --mask auto, the damage
+    that `caflow mask` finds is filled; an image without damage is copied.
 
     Example: caflow inpaint photo.png --mask hole.png
     """
@@ -97,8 +97,8 @@ def sample_command(
     console: Console,
     cond: list[str] = option(
         "--cond PATH",
-        "Image to sample from, such as a sketch, or a folder, or a glob in quotes; `-` for stdin. "
-        "May be repeated.",
+        "Condition image, such as a sketch; or a folder, a glob in quotes, or `-` for stdin. "
+        "Repeatable.",
         default=...,
     ),
 ) -> None:
@@ -106,8 +106,8 @@ def sample_command(
 
     `sketch.png` becomes `sketch_sample.png`, with N > 1 `sketch_sample_01.png` and so on, best
     first. Images may have any size. A model trained on random crops samples at the image's own
-    scale. For any other model, the image is resized first: its shorter side gets the size of the
-    training images.
+    scale. For any other model, the image is first resized so that its shorter side has the size
+    of the training images.
 
     Example: caflow sample --cond sketch.png --model maps-aerial -m 10 -n 3
     """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     _Pair = dict[str, InputImage]  # cond, target and perhaps mask, named as in JSON
 
-_ALIKE = "give both folders images of the same names, whatever their suffixes"
+_ALIKE = "give matching images the same name in both folders; suffixes may differ"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +36,13 @@ class Scoring:
     )
     target: str = option(
         "--target B",
-        "The image to score, or a folder: `face.png` and `face_superres_01.png` there belong "
-        "to `face.jpg` in A.",
+        "The image to score, or a folder, where `face.png` and `face_superres_01.png` match "
+        "`face.jpg` in A.",
         default=...,
     )
     map: str | None = option(
         "--map FILE",
-        "Write a PNG that shows where each target's score comes from, beside 32 samples.",
+        "Write a PNG map of where each target's score comes from, compared with 32 samples.",
     )
     overwrite: bool = options.OVERWRITE
     recursive: bool = options.RECURSIVE
@@ -64,7 +64,7 @@ def plan_pairs(
     """
     from ..inputs import find_inputs, without_results
 
-    check_usage((cond, target, mask).count("-") < 2, "stdin cannot be two images", "name a file")
+    check_usage((cond, target, mask).count("-") < 2, "stdin cannot be two images", "give one as a file")
     check_usage(
         is_folder(target) or not is_folder(cond),
         f"{cond!r} is a folder, {target!r} is one image",
@@ -109,13 +109,13 @@ def score_command(
     """Score an image given its condition: log p(B | A), the same each time.
 
     It is the exact density at fixed dequantization noise, which estimates a lower bound on the
-    discrete log-probability. For images above two megapixels it is a sum over tiles.
+    discrete log-probability. Above two megapixels, it is a sum over tiles.
 
-    Prints nats, bits/dim and the target, with tabs between. The model is --model, else the one that
-    made the target according to its metadata, else that of CAFLOW_SCORE_MODEL or of your own
-    defaults, else the bundled one. Nothing else is taken from the metadata. For a written
-    candidate, the score repeats the number that ranked it. With a mask in which nothing is white,
-    or --mask auto where no damage is found, there is nothing to score, which is an error.
+    Prints nats, bits/dim and the target, separated by tabs. The model is --model, else the one that
+    made the target according to its metadata, else CAFLOW_SCORE_MODEL or the one in your config
+    file, else the bundled one. Nothing else is taken from the metadata. For a candidate
+    written losslessly, the score equals the one that ranked it. If the mask has no white pixels, or
+    --mask auto finds no damage, there is nothing to score, which is an error.
 
     Example: caflow score --cond face.png --target face_superres.png
     """
@@ -138,7 +138,7 @@ def score_command(
     maps = Sheet("--map", given.map, len(pairs), claims, (given.overwrite, False))
     for names in () if share.start else alone:
         name = names["target" if names["cond"] == given.cond else "cond"]
-        console.failure(names, CaflowError(f"no partner for {name!r}", _ALIKE))
+        console.failure(names, CaflowError(f"no match for {name!r}", _ALIKE))
     own = pairs[share]
     if not own:
         return
@@ -159,7 +159,7 @@ def score_command(
             ensure(
                 key not in record,
                 f"{name!r} was changed after it was drawn and scored (--{what})",
-                f"score what is written without --{what}",
+                f"score an image written without --{what}",
             )
         condition, target = read(pair["cond"], console.note), pair["target"].read(console.note)
         model, mask = load(given.model if typed else maker_of(name, record, given.model)), None

@@ -40,12 +40,12 @@ class Run:
     out: str = option("--out RUN", "Folder of the run.", default=...)
     data: str | None = option(
         "--data DATA",
-        "Images: a folder, zip, manifest (CSV, JSON lines), or by datasets: Parquet, "
-        "WebDataset, hf://owner/name. Folders train/, val/, test/ are used.",
+        "Images: a folder, zip or manifest (CSV, JSON lines); with `datasets`, also Parquet, "
+        "WebDataset or hf://owner/name. Uses train/, val/, test/ if present.",
     )
     crop: str | None = option(
         "--crop HOW",
-        "random: train on random crops of images of any size. Default: whole images, shrunk.",
+        "random: train on random crops of images of any size. Default: whole images, downsampled.",
         TRAINING,
     )
     task: str | None = option("--task TASK", f"{', '.join(TASK_NAMES)}. Default: superres.")
@@ -55,11 +55,11 @@ class Run:
     )
     config: str | None = option("--config FILE", "A TOML file like RUN/config.toml.", TRAINING)
     set: list[str] | None = option(
-        "--set KEY=VALUE", "Set any field, such as optim.lr=0.001. May be repeated.", TRAINING
+        "--set KEY=VALUE", "Set any field, such as optim.lr=0.001. Repeatable.", TRAINING
     )
     init_from: str | None = option(
         "--init-from MODEL",
-        "Start from this model's weights. Only the guide of its flow may differ.",
+        "Initialize from this model's weights. Only the guide of its flow may differ.",
         TRAINING,
     )
     perceptual_weights: str | None = option(
@@ -67,21 +67,19 @@ class Run:
         "VGG16's trunk for LPIPS. Default: CAFLOW_LPIPS_VGG_WEIGHTS, torch's cache, a download.",
         TRAINING,
     )
-    resume: bool = option("--resume", "Go on with the run in RUN, with its config.")
-    minutes: float | None = option("--minutes M", "Budget in minutes.")
-    images: int | None = option("--images N", "Budget in images seen.")
-    batch_size: int | None = option("--batch-size B", "Images in a step.", TRAINING)
+    resume: bool = option("--resume", "Resume the run in RUN, with its config.")
+    minutes: float | None = option("--minutes M", "Training budget in minutes.")
+    images: int | None = option("--images N", "Training budget in images seen.")
+    batch_size: int | None = option("--batch-size B", "Images per step.", TRAINING)
     lr: float | None = option("--lr X", "Peak learning rate.", TRAINING)
     seed: int | None = option(
-        "--seed S", "Seed of order, noise and first weights. Default: 0.", TRAINING
+        "--seed S", "Seed for data order, noise and initial weights. Default: 0.", TRAINING
     )
     device: str | None = options.device_option(TRAINING)  # the config may name one
-    compile: bool = option(
-        "--compile", "Compile the flow steps first, which takes minutes.", TRAINING
-    )
+    compile: bool = option("--compile", "Compile the flow steps first (takes minutes).", TRAINING)
     checkpoint_activations: bool = option(
         "--checkpoint-activations",
-        "Use less memory, and a quarter to a half as much time again.",
+        "Save memory, at the cost of 25 to 50 % more training time.",
         TRAINING,
     )
 
@@ -102,17 +100,17 @@ class Run:
 def train_command(
     context: typer.Context,
     run: Run,
-    dry_run: bool = option("--dry-run", "Count the data and the parameters, and stop."),
+    dry_run: bool = option("--dry-run", "Count images and parameters without training."),
     *,
     console: Console,
 ) -> None:
     """Train a model on a folder or zip of images.
 
     Writes config.toml, metrics.jsonl, curve.png, samples/, last.safetensors and best.safetensors
-    into RUN, and the state from which --resume goes on. After Ctrl-C or SIGTERM the step is
-    finished and that state is written; a second Ctrl-C stops at once. At its end the default
-    temperature is chosen on validation images and written into best.safetensors. Under
-    `accelerate launch -m caflow_cli train ...` the command trains on many devices.
+    into RUN, and the state that --resume needs. On Ctrl-C or SIGTERM, training finishes the step
+    and saves that state; a second Ctrl-C stops at once. At the end, the default temperature is
+    chosen on validation images and written into best.safetensors. To train on several devices, use
+    `accelerate launch -m caflow_cli train ...`.
 
     Example: caflow train --task superres --data photos/ --out run --minutes 120
     """
@@ -129,7 +127,7 @@ def _config(given: Run) -> RunConfig:
         for name in ("task", "preset", "init_from", "seed", "crop"):
             check_usage(
                 getattr(given, name) is None,
-                f"--{name.replace('_', '-')} cannot change a run that goes on",
+                f"--{name.replace('_', '-')} cannot change in a resumed run",
                 f"caflow train --out {given.out} --resume",
             )
         check_usage(
@@ -145,7 +143,7 @@ def _config(given: Run) -> RunConfig:
 
     values = {**upgrade(values), "out": given.out}
     known = merged(values, given.settings)
-    check_usage("data" in known, "no data named", "--data FOLDER or --data FILE.zip")
+    check_usage("data" in known, "no data given", "--data FOLDER or --data FILE.zip")
     if isinstance(known["data"], str):
         check_there(known["data"])
     if isinstance(known.get("masks"), str):
@@ -191,7 +189,7 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
 
     with console.progress("{task.percentage:>3.0f}%", "{task.fields[figures]}") as progress:
         parts = 2 * run.optim.accumulate
-        smaller = f"--set optim.accumulate={parts}, which makes the same step in {parts} parts"
+        smaller = f"--set optim.accumulate={parts}, which computes the same step in {parts} parts"
         try:
             with memory_errors(smaller, "a step of this model"):
                 summary = train(run, resume=resume, report=_display(console, progress))
@@ -219,7 +217,7 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
             "--minutes M)"
         )
     elif choice.baseline_rmse is not None:
-        more = ": not better than without a model yet; --resume --minutes M trains on"
+        more = ": not better than without a model yet; train longer with --resume --minutes M"
         console.note(
             f"validation images at τ {choice.tau}, one sample each ({choice.images}): "
             f"RMSE {choice.rmse:.2f}, {choice.baseline} {choice.baseline_rmse:.2f}"
@@ -259,7 +257,7 @@ def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
             say(f"{event['train']} training images, {event['val']} validation images")
             if event["val"] < _FEW:
                 say(
-                    "few validation images, whose figures vary by chance: put at least "
+                    "few validation images, so their metrics are noisy: put at least "
                     f"{_FEW} into a folder val/"
                 )
         elif kind == "step":
@@ -281,7 +279,7 @@ def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
             )
         elif kind == "rollback":
             say(
-                f"{step}: unstable; back to the last good state with {event['lr_scale']:g} times "
+                f"{step}: unstable; restored the last good state, with {event['lr_scale']:g} times "
                 "the learning rate"
             )
         elif kind == "note":

@@ -119,12 +119,12 @@ def test_a_default_metric_without_its_network_is_left_out(run, true_pictures, mo
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
-        ([], "nothing to evaluate", "--data"),
-        (["a"], "1 sets of images are given", "GENERATED REFERENCE"),
-        (["a", "b", "--data", "d"], "more than one thing", "--data"),
-        (["a", "b", "--tau", "1"], "--tau is for a model on data", "--data"),
-        (["a", "b", "-m", "3"], "--candidates is for a model", "--data"),
-        (["--data", "d", "--protocol", "repair"], "needs masks", "--masks DIR"),
+        ([], "expected one of --data", "--data"),
+        (["a"], "expected two sets of images, got 1", "GENERATED REFERENCE"),
+        (["a", "b", "--data", "d"], "expected one of --data", "--data"),
+        (["a", "b", "--tau", "1"], "--tau needs a model on data", "--data"),
+        (["a", "b", "-m", "3"], "--candidates needs a model", "--data"),
+        (["--data", "d", "--protocol", "repair"], "needs damage masks", "--masks DIR"),
         (["--data", "d", "--metric", "rsme"], "unknown metric 'rsme'", "--metric rmse"),
     ],
 )

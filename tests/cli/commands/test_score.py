@@ -79,7 +79,7 @@ def test_images_without_a_partner_fail_alone(run, tmp_path, model_files):
         ("in/lonely.png", "out", "error"),
         ("in/a.png", "out/a.png", "ok"),
     ]
-    assert b"error: no partner for 'out/stray.png'\n" in done.stderr
+    assert b"error: no match for 'out/stray.png'\n" in done.stderr
     (tmp_path / "out" / "a.png").unlink()
     assert_refused(run(*pair, "nowhere"), 2, "no image in 'out' has the name of one in 'in'")
     save(tmp_path / "out" / "a.png", 8, 8)
