@@ -48,7 +48,9 @@ class Temperature:
 
     def __post_init__(self) -> None:
         for value in self.values:
-            check_usage(0 <= value < math.inf, f"tau is {value}", "--tau 0.5, or any from 0 up")
+            check_usage(
+                0 <= value < math.inf, f"tau is {value}", "--tau 0.5, or any number from 0 up"
+            )
 
     @classmethod
     def of(cls, given: Tau) -> Temperature:
@@ -192,7 +194,7 @@ class FlowConfig:
         check_usage(
             layers <= _MOST_LAYERS and channels <= _MOST_CHANNELS,
             f"the model would have {layers:,} layers, of up to {channels:,} channels",
-            f"set scales, steps and widths to need {_MOST_LAYERS:,} and {_MOST_CHANNELS:,} at most",
+            f"reduce scales, steps or widths: at most {_MOST_LAYERS:,} and {_MOST_CHANNELS:,}",
         )
 
     @property
@@ -327,9 +329,7 @@ def preset(name: str, task: str = "superres") -> FlowConfig:
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, n=1) or ["compact"]
         others = ", ".join(other for other in PRESETS if other != near[0])
-        raise usage_error(
-            f"unknown preset {name!r}", f"--preset {near[0]}; there are also {others}"
-        )
+        raise usage_error(f"unknown preset {name!r}", f"--preset {near[0]}; others: {others}")
     if name != "compact" or task not in _COMPACT:
         return PRESETS[name]
     own = {**_COMPACT[task], "spread": 64, "scale_bound": 1.0}

@@ -66,7 +66,7 @@ def select_device(name: str = "auto") -> torch.device:
     if name == "mps":
         check_usage(
             torch.backends.mps.is_available(),
-            "device 'mps' is not available: this machine or this PyTorch has no Metal",
+            "device 'mps' is not available: this machine or this PyTorch has no Metal support",
             "--device cpu",
         )
         return torch.device("mps")
@@ -75,7 +75,7 @@ def select_device(name: str = "auto") -> torch.device:
     index = int(name.partition(":")[2] or process)
     check_usage(
         index < count,
-        f"device {name!r} is not available: {count} CUDA devices here",
+        f"device {name!r} is not available: found {count} CUDA devices",
         "--device cpu",
     )
     return torch.device("cuda", index)
@@ -120,7 +120,7 @@ def check_bf16(device: torch.device) -> None:
         torch.cuda.is_bf16_supported(including_emulation=False)
         if device.type == "cuda"
         else device.type not in LACKING["fast bf16"],
-        f"{device.type!r} has no fast bfloat16 here: on a CPU it takes AVX-512 bf16 or AMX",
+        f"{device.type!r} has no fast bfloat16 here: a CPU needs AVX-512 BF16 or AMX",
         "leave --precision out",
     )
 
@@ -187,9 +187,9 @@ def check_compiler(device: torch.device) -> None:
     """Raise CaflowError (exit 2) for a device that `torch.compile` does not support here."""
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     lacks = {
-        "cpu": shutil.which(compiler) is None and f"there is no C++ compiler {compiler!r}",
-        "cuda": importlib.util.find_spec("triton") is None and "there is no Triton",
-        "mps": "torch.compile is not used on 'mps'",
+        "cpu": shutil.which(compiler) is None and f"C++ compiler {compiler!r} not found",
+        "cuda": importlib.util.find_spec("triton") is None and "Triton is not installed",
+        "mps": "torch.compile is not supported on 'mps'",
     }.get(device.type)
     check_usage(not lacks, str(lacks), "leave --compile out")
 

@@ -98,5 +98,5 @@ def check_rank(rank: str) -> None:
 
 def check_noise_samples(noise_samples: int) -> None:
     check_usage(
-        noise_samples >= 1, f"{noise_samples} noise samples are too few", "--noise-samples 1"
+        noise_samples >= 1, f"cannot use {noise_samples} noise samples", "--noise-samples 1"
     )

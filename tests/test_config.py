@@ -76,5 +76,5 @@ def test_presets():
     assert preset("compact", "paired") == PRESETS["compact"]
     with pytest.raises(CaflowError, match="'compacct'") as caught:
         preset("compacct")
-    assert caught.value.hint.startswith("--preset compact; there are also ffhq-")
+    assert caught.value.hint.startswith("--preset compact; others: ffhq-")
     assert caught.value.exit_code == 2

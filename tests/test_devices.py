@@ -51,7 +51,9 @@ def test_metal_must_be_named_and_there(monkeypatch):
 
 def test_nothing_to_compile_with_is_said(monkeypatch, small_model):
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(CaflowError, match="no C\\+\\+ compiler 'no-such-compiler'") as caught:
+    with pytest.raises(
+        CaflowError, match="C\\+\\+ compiler 'no-such-compiler' not found"
+    ) as caught:
         small_model.compile_inference()
     assert caught.value.exit_code == 2
     assert "--compile" in caught.value.hint

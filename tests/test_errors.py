@@ -88,4 +88,4 @@ def test_a_program_that_does_not_get_its_libraries_into_memory_says_so(tmp_path,
     said = done.stderr.decode().splitlines()
     # Python's hashlib may log before it what it lacks.
     at = said.index("error: not enough memory")
-    assert said[at + 1].startswith("hint: end other programs")
+    assert said[at + 1].startswith("hint: close other programs")

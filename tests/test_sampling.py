@@ -89,5 +89,5 @@ def test_options_that_depend_on_the_task():
         asked.of(helpers.task_config("colorize"))
     with pytest.raises(CaflowError, match="cannot keep 20 of 10 candidates"):
         Sampling(keep=20).of(config)
-    with pytest.raises(CaflowError, match="0 noise samples are too few"):
+    with pytest.raises(CaflowError, match="cannot use 0 noise samples"):
         check_noise_samples(0)

@@ -122,11 +122,11 @@ def _as_caflow_error(error: Exception) -> CaflowError:
         command = "caflow" if context is None else context.command_path
         return CaflowError(message, f"{command} --help", error.exit_code)
     if is_out_of_memory(error):
-        hint = "end other programs, or allow this one more (ulimit -v)"
+        hint = "close other programs, or raise the memory limit (ulimit -v)"
         return CaflowError("not enough memory", hint)
     return CaflowError(
         f"{type(error).__name__}: {' '.join(str(error).split())}",
-        "this is a defect: set CAFLOW_DEBUG=1 for the traceback, and report it",
+        "this is a bug: set CAFLOW_DEBUG=1 for the traceback, and report it",
     )
 
 

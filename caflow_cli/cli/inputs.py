@@ -113,7 +113,7 @@ def find_inputs(
                 path = example_path(name.removeprefix(_EXAMPLE))
                 sources.append(InputImage(name, path, path.stem))
             else:
-                check_usage(bool(path.name), f"{name!r} is not an image", "name image files")
+                check_usage(bool(path.name), f"{name!r} is not an image", "give image files")
                 sources.append(InputImage(name, path, path.stem, path.parent))
     first = sources[0].problem
     if first is not None and all(one.problem is not None and not one.found for one in sources):
@@ -183,7 +183,7 @@ def _search(
             else:
                 left_out["files of other kinds"].append(path)
     if not found:
-        hint = "-r searches its folders too" if left_out["folders"] else "name image files"
+        hint = "-r searches subfolders, too" if left_out["folders"] else "give image files"
         problem = CaflowError(f"no images in the folder {str(root)!r}", hint)
         return [InputImage(str(root), root, root.name, problem=problem)]
     for what, paths in left_out.items():
@@ -203,7 +203,7 @@ def find_shard(typed: str | None, console: Console, together: Mapping[str, bool]
     rank, world = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
     if typed is None and rank.isdecimal() and world.isdecimal() and world != "1":
         typed = f"{int(rank) + 1}/{world}"
-        console.note(f"--shard {typed}, by RANK and WORLD_SIZE")
+        console.note(f"--shard {typed}, from RANK and WORLD_SIZE")
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", "1/1" if typed is None else typed)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise usage_error(f"--shard is {typed!r}", "--shard 1/4 to --shard 4/4, for four processes")

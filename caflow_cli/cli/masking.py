@@ -27,18 +27,18 @@ class Masking:
 
     mask: str | None = option(
         "--mask FILE|DIR|auto",
-        "Mask of the image's size, white where it is to be filled. One file for all images, a "
-        "folder with a mask of each image's stem, or auto: the damage that `caflow mask` finds. "
-        "Without it, inpaint fills what is transparent.",
+        "Mask of the same size as the image, white where to fill. One file for all images, a "
+        "folder of masks named like the images, or auto: the damage that `caflow mask` finds. "
+        "Without it, inpaint fills transparent pixels.",
     )
-    invert_mask: bool = option("--invert-mask", "Fill what is black in the mask.", OUTPUT)
+    invert_mask: bool = option("--invert-mask", "Fill where the mask is black.", OUTPUT)
     mask_as_is: bool = option("--mask-as-is", "Accept a mostly white mask.", OUTPUT)
 
     def __post_init__(self) -> None:
         check_usage(
             not (self.invert_mask and self.mask == "auto"),
-            "--mask auto finds what is to be filled",
-            "no --invert-mask",
+            "--mask auto and --invert-mask cannot be used together",
+            "omit --invert-mask",
         )
 
     def read(self, mask: InputImage | None, image: Decoded, name: str) -> Pixels:
@@ -66,15 +66,15 @@ class Masking:
             level = np.where(image.alpha < 255, np.uint8(255), np.uint8(0))
         else:
             raise usage_error(
-                f"inpaint needs a mask, for {name!r} is opaque",
-                "--mask FILE, white = fill; or make the hole transparent in the image",
+                f"inpaint needs a mask, because {name!r} is opaque",
+                "--mask FILE (white = fill), or make the hole transparent in the image",
             )
         level = 255 - level if self.invert_mask else level
         share = float((level >= HOLE).mean())
         check_usage(
             share <= _MOST or self.mask_as_is,
             f"{name!r} marks {share:.0%} of the image to be filled",
-            f"{'no --invert-mask' if self.invert_mask else '--invert-mask'}, or --mask-as-is",
+            f"{'omit --invert-mask' if self.invert_mask else '--invert-mask'}, or --mask-as-is",
         )
         check_mask_size(level.shape, image.rgb.shape)
         return level
@@ -93,14 +93,14 @@ def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImag
     if mask is None or mask == AUTO.name:
         return [AUTO if mask else None] * len(images)
     one = len(images) == 1 and images[0].name != "-"
-    check_usage(one or mask != "-", "stdin holds one image", "name the mask's file")
+    check_usage(one or mask != "-", "stdin holds one image", "give the mask as a file")
     found = find_inputs([mask], recursive=True)
     if not is_folder(mask):
         path = found[0].path
         check_usage(
             path is None or os.path.lexists(path),
             f"no mask {mask!r}",
-            "check the path, or --mask auto",
+            "check the path, or use --mask auto",
         )
         check_usage(
             len(found) == 1,
@@ -133,7 +133,7 @@ def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImag
     check_usage(
         not missing,
         f"no mask in {mask!r} for {', '.join(map(repr, missing[:5]))}",
-        "name that of a.jpg a_mask.png",
+        "name the mask of a.jpg a_mask.png",
     )
     return masks
 

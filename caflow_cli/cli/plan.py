@@ -84,7 +84,7 @@ def make_plan(
     """
     check_usage(
         given.output != "-" or not console.json,
-        "-o - and --json both want stdout",
+        "-o - and --json both write to stdout",
         "use one of them",
     )
     keep, sheets = 1, {"--grid": None, "--uncertainty": None, "--save-mask": save_mask}
@@ -94,7 +94,7 @@ def make_plan(
     output, existing = given.output, (given.overwrite, given.skip_existing)
     check_usage(
         not all(existing),
-        "--overwrite and --skip-existing contradict each other",
+        "--overwrite and --skip-existing cannot be used together",
         "use one of them",
     )
     folder, file = None, None if output is None or output == "-" else Path(output)
@@ -107,7 +107,7 @@ def make_plan(
     found = find_inputs(
         inputs, recursive=given.recursive, aside=aside, note=console.note, detail=console.detail
     )
-    check_usage(sys.stdout is not None, "stdout is closed", "> /dev/null, or leave it open")
+    check_usage(sys.stdout is not None, "stdout is closed", "use > /dev/null, or leave it open")
     sources = without_results(found, console.command)
     if len(sources) < len(found):
         console.note(f"{len(found) - len(sources)} earlier results left out")
@@ -138,7 +138,7 @@ def make_plan(
     else:
         names = _names(sources, console.command, encoder.suffix, folder, keep)
         if None in read and not console.json and not sys.stdout.isatty():
-            console.note("stdout gets the names of files; -o - writes the image of stdin there")
+            console.note("stdout receives paths of files; -o - writes the image itself")
     claims = Claims(path for path in read if path is not None)
     made = [Sheet(name, sheet, count, claims, existing) for name, sheet in sheets.items()]
     may_skip = given.skip_existing and all(sheet.path is None for sheet in made)  # sheets need all
@@ -206,7 +206,7 @@ def write_output(
     except CaflowError as error:
         if not (given.skip_existing and isinstance(error.__cause__, FileExistsError)):
             raise
-        console.note(f"{job.name}: {path} exists, and is kept")
+        console.note(f"{job.name}: {path} exists and is kept")
         return {}
     console.text([str(path)])
     return {rank: str(path)}
@@ -231,13 +231,13 @@ def scaled(scale: Scale, height: int, width: int) -> tuple[int, int]:
         box, scale = scale, min(scale[0] / width, scale[1] / height)
         ensure(
             scale > 1,
-            f"the image is {width}x{height}, and does not grow in {box[0]}x{box[1]}",
+            f"the image, {width}x{height}, already fills {box[0]}x{box[1]}",
             "a larger --scale, or leave it out",
         )
     wide, high = round(scale * width), round(scale * height)
     ensure(
         wide * high <= _LARGEST,
-        f"--scale makes {wide}x{high} of an image of {width}x{height}: too large to write",
+        f"--scale enlarges {width}x{height} to {wide}x{high}, which is too large to write",
         "a smaller --scale",
     )
     return wide, high
@@ -250,7 +250,7 @@ def _encoder(file: Path | None, given: Files) -> Encoder:
         encoder = Encoder(wanted or named or "png", given.quality, not given.no_provenance)
     if file is not None and named != encoder.format and (named or wanted is None):
         raise usage_error(
-            f"the suffix of {str(file)!r} is not that of {encoder.format if named else 'an image'}",
+            f"the suffix of {str(file)!r} does not fit {encoder.format if named else 'an image'}",
             f"-o {file.with_suffix(encoder.suffix)} for a file, -o {file}/ for a folder",
         )
     return encoder
@@ -345,7 +345,7 @@ class Sheet:
         check_usage(
             rows <= _MOST,
             f"{option} shows at most {_MOST} images, not {rows}",
-            f"leave {option} out, or name fewer images",
+            f"leave {option} out, or give fewer images",
         )
         _check_writable(self.path, option)
         claims.claim(self.path, option, any(existing), option)

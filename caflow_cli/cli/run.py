@@ -90,7 +90,7 @@ class Run:
         if isinstance(self.scale, float):
             check_usage(
                 self.scale <= factor,
-                f"--scale {self.scale:g} is more than the model's {factor}",
+                f"--scale {self.scale:g} exceeds the model's scale of {factor}",
                 f"--scale {factor}, or --scale WIDTHxHEIGHT",
             )
         check_usage(
@@ -121,7 +121,7 @@ class Run:
             if size is not None and m < most and not told:
                 told, large = True, f"{size[1]}x{size[0]}"
                 self.console.note(
-                    f"{large}: {m} of {most} candidates, for its size; -m {most} draws {most}"
+                    f"{large}: {m} of {most} candidates because of its size; -m {most} draws all"
                 )
             together = 1 if size is None or self.given.compile else requests_at_a_time(size, m)
             batch, held = list[_Item](), 0
@@ -160,8 +160,8 @@ class Run:
                     check_size(
                         size,
                         False,
-                        f"shrink the image, or --scale {self.model.config.task.factor} if you want "
-                        "one of up to 256",
+                        f"shrink the image, or use --scale {self.model.config.task.factor} (up to "
+                        "256 megapixels)",
                     )
                 note = task.note(item.seen, item.mask)
                 if task.name == "superres" and height == width in _FACES and not self.given.model:
@@ -225,7 +225,7 @@ class Run:
             report_undone(job, console)
             return
         if image.alpha is not None and not encoder.has_alpha:
-            console.note(f"{job.name}: laid on white, because {encoder.format} has no alpha")
+            console.note(f"{job.name}: composited on white, because {encoder.format} has no alpha")
         if result is None:
             more = "; `caflow mask --threshold 0.2` finds more" if job.mask is AUTO else ""
             console.note(f"{job.name}: nothing to fill, so the image is copied{more}")
@@ -260,10 +260,10 @@ class Run:
         if result.diverged:
             console.note(
                 f"{job.name}: {result.diverged} of {result.sampling.candidates} candidates "
-                f"diverged at tau {result.tau}, and are left out; a lower --tau avoids that"
+                f"diverged at tau {result.tau} and were dropped; a lower --tau avoids this"
             )
         if len(result.kept) < self.sampling.keep:
-            message = f"{job.name}: only {len(result.kept)} of {self.sampling.keep} images to keep"
+            message = f"{job.name}: only {len(result.kept)} of {self.sampling.keep} images drawn"
             console.error(CaflowError(message, "a lower --tau, or a larger -m"))
         console.detail(
             f"{job.name}: best of {len(result.ranked)} has {result.kept[0].score.summary}, "

@@ -146,7 +146,7 @@ def keep(examples: Examples, most: float, data: str) -> Examples:
         images = next(filter(None, map(load, range(row, row + 10))), None)
         if images is None:
             raise CaflowError(
-                f"ten images in a row are damaged in {data!r}, first {examples.names[row]!r}",
+                f"ten images in a row are damaged in {data!r}, from {examples.names[row]!r} on",
                 "repair or remove them",
             )
         return images
@@ -175,8 +175,8 @@ def check_damaged(skipped: list[str], examples: Examples, data: str) -> None:
     if len(skipped) > _MOST_DAMAGED * examples.total or len(skipped) == len(examples):
         raise CaflowError(
             f"{len(skipped)} of {len(examples)} images in {data!r} are damaged, "
-            f"first {skipped[0]!r}",
-            "repair or remove them; up to 1 % is skipped",
+            f"such as {skipped[0]!r}",
+            "repair or remove them; up to 1 % are skipped",
         )
 
 

@@ -88,7 +88,7 @@ def open_zip(path: Path) -> Iterator[ImageFiles]:
                 and not entry.flag_bits & 1,
                 f"{str(path)!r} has a member {name!r} whose path leads out of it, or that is "
                 "encrypted, or not compressed by deflate",
-                "unpack it with care, and give the folder",
+                "unpack it with care, and use the folder",
             )
         yield ImageFiles(str(path), list(entries), lambda member: _unpack(archive, member))
 
@@ -133,9 +133,9 @@ def open_manifest(path: Path, role: Role) -> ImageFiles:
     splits = [_split_of(row.get("split", "")) for row in kept]
     if None in splits and set(splits) != {None}:
         raise usage_error(
-            f"{str(path)!r} states a split for some rows, but none, or an unknown one, for "
+            f"{str(path)!r} has a split for some rows, but none, or an unknown one, for "
             f"{kept[splits.index(None)][columns[-1]]!r}",
-            "write train, val or test in every row, or leave the column split out",
+            "write train, val or test in every row, or remove the column split",
         )
     named = ((split, row[columns[-1]]) for split, row in zip(splits, kept, strict=True))
     layout = _lay_out(named, columns)
@@ -165,7 +165,7 @@ def _choose_columns(known: dict[str, str], role: Role, where: str) -> tuple[str,
     }[role]
     check_usage(
         all(found),
-        f"{where!r} has no column {wanted}, but {', '.join(known) or 'none with images'}",
+        f"{where!r} has no column {wanted}, only {', '.join(known) or 'columns without images'}",
         "rename its columns, or write a manifest with image, condition, mask and split",
     )
     return tuple(columns[0] for columns in found)
@@ -204,7 +204,7 @@ def _split_of(name: str) -> Split | None:
 def _checked(row: dict[str, str]) -> dict[str, str]:
     """Return the row; ValueError if a path has characters that file systems cannot have."""
     if b"\0" in "".join(row.values()).encode():
-        raise ValueError("a NUL character is in no path")
+        raise ValueError("a path cannot contain a NUL character")
     return row
 
 
@@ -215,11 +215,11 @@ def _read(path: Path) -> list[dict[str, str]]:
             if path.suffix.lower() == ".csv":
                 reader = csv.DictReader(file, strict=True)
                 if any(_is_image(name) for name in reader.fieldnames or ()):
-                    raise ValueError("the first line names the columns: image, or condition,image")
+                    raise ValueError("the first line must name columns: image, or condition,image")
                 for row in reader:
                     line = reader.line_num
                     if None in row or None in row.values():
-                        raise ValueError("it has not as many fields as the first line")
+                        raise ValueError("it does not have as many fields as the first line")
                     rows.append(_checked(row))
             else:
                 for text in file:
@@ -231,9 +231,9 @@ def _read(path: Path) -> list[dict[str, str]]:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
         raise usage_error(
             f"cannot read line {line or 1} of {str(path)!r}: {reason}",
-            'a CSV file with a header, or JSON lines such as {"image": "a.png"}, in UTF-8',
+            'use a CSV file with a header, or JSON lines such as {"image": "a.png"}, in UTF-8',
         ) from error
-    check_usage(bool(rows), f"{str(path)!r} names no images", "add lines to it")
+    check_usage(bool(rows), f"{str(path)!r} lists no images", "add lines to it")
     return rows
 
 
@@ -262,7 +262,7 @@ def open_remote(data: str, role: Role) -> ImageFiles:
         import datasets
     except ImportError as error:
         raise usage_error(
-            f"{data!r} is read by the package datasets, which is not installed",
+            f"{data!r} needs the package datasets, which is not installed",
             "pip install datasets",
         ) from error
     with _errors(data):
@@ -288,7 +288,7 @@ def open_remote(data: str, role: Role) -> ImageFiles:
         number, column = layout[member]
         table, row = places[number]
         value = table[row][column]
-        ensure(value is not None, "a row has no image", "remove it, or up to 1 % is skipped")
+        ensure(value is not None, "a row has no image", "remove it; up to 1 % are skipped")
         data: bytes | None = value["bytes"]  # None if the row names a file
         return data if data is not None else _read_file(Path(value["path"]))
 
@@ -334,11 +334,11 @@ def _errors(data: str) -> Iterator[None]:
         name = type(error).__name__
         text = " ".join(str(error).split())[:200] or name
         if not data.startswith(_HUB):
-            raise usage_error(f"cannot read {data!r}: {text}", "give a whole copy of it") from error
+            raise usage_error(f"cannot read {data!r}: {text}", "use a complete copy") from error
         if any(part in name for part in ("NotFound", "EmptyDataset", "ValueError", "HFValidation")):
             raise usage_error(
                 f"the Hub has no data set {data!r}: {text}",
-                "correct the name; for a private or gated set: hf auth login (or set HF_TOKEN)",
+                "check the name; for a private or gated set: hf auth login (or set HF_TOKEN)",
             ) from error
         raise CaflowError(
             f"cannot download {data!r}: {text}",

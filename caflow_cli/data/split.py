@@ -156,8 +156,8 @@ def _pair(named: dict[str, str], folder: str, where: str) -> dict[str, tuple[str
     if alone := sorted(conditions.keys() ^ targets.keys()):
         first = folder + ("A/" if alone[0] in conditions else "B/") + alone[0]
         raise CaflowError(
-            f"{where} has {len(alone)} images without their pair, such as {first}",
-            "give A and B the same names, whatever the suffix, or remove these",
+            f"{where} has {len(alone)} images without a match, such as {first}",
+            "use the same names in A and B (suffixes may differ), or remove these",
         )
     return {stem: (conditions[stem], targets[stem]) for stem in sorted(conditions)}
 

@@ -105,7 +105,7 @@ def compare(
                         image.shape == truth.shape,
                         f"{results[0]!r} is {image.shape[1]}x{image.shape[0]}, its reference "
                         f"{truth.shape[1]}x{truth.shape[0]}",
-                        "give images of one size",
+                        "give images of the same size",
                     )
                 values = measure(to_batch(images), to_batch([truth] * len(images)))
                 rows.append({n: sum(of[n] for of in values) / len(values) for n in values[0]})
@@ -151,7 +151,7 @@ def _open(stack: ExitStack, path: Path, recursive: bool, note: Callable[[str], o
     files = stack.enter_context(open_files(path))
     members = [one for one in files.members if recursive or is_file(path) or "/" not in one]
     if left_out := len(files.members) - len(members):
-        note(f"{path}: images in its folders left out: {left_out} (see -r)")
+        note(f"{path}: images in subfolders left out: {left_out} (see -r)")
     images: _Set = {}
     for member in sorted(members):
         name = str(PurePosixPath(member).with_suffix(""))
@@ -161,7 +161,7 @@ def _open(stack: ExitStack, path: Path, recursive: bool, note: Callable[[str], o
     check_usage(
         bool(images),
         f"no images in {str(path)!r}",
-        "-r searches its folders too"
+        "-r searches subfolders, too"
         if left_out
         else f"give a folder or zip with {', '.join(sorted(SUFFIXES))} files",
     )
@@ -189,15 +189,15 @@ def _matched(made: _Set, true: _Set, where_made: str, where_true: str) -> dict[s
     for name, results in found.items():
         if name in results and len(results) > 1:
             raise usage_error(
-                f"{where_made!r} has {name!r} beside {results[-1]!r}, which was made from it",
-                "give a folder of results alone, as -o DIR/ makes it",
+                f"{where_made!r} has both {name!r} and {results[-1]!r}, which was made from it",
+                "give a folder with results only, as -o DIR/ makes it",
             )
     alone += [f"{where_true}/{name}" for name in sorted(found) if not found[name]]
     more = f", and {len(alone) - 3} more" if len(alone) > 3 else ""
     check_usage(
         not alone,
-        f"{len(alone)} images without their pair: {', '.join(alone[:3])}{more}",
-        "give both folders the same names, whatever the suffix, or --metric fid",
+        f"{len(alone)} images without a match: {', '.join(alone[:3])}{more}",
+        "use the same names in both folders (suffixes may differ), or --metric fid",
     )
     return found
 
@@ -234,8 +234,8 @@ def _of_inputs(
     names = {PurePosixPath(name).name: name for name in true}
     check_usage(
         len(names) == len(true),
-        f"{where!r} has several images of one name, and inputs are matched by name",
-        "give one folder of them as --reference",
+        f"{where!r} has several images of the same name, but inputs are matched by name",
+        "give only one of its folders as --reference",
     )
     pairs: dict[str, list[str]] = {}
     for given, paths in outputs.items():

@@ -78,7 +78,7 @@ def make_example(
         ensure(
             height * width > 0,
             f"{name!r} is smaller than {task.factor}x{task.factor}",
-            "leave it out of --data",
+            "remove it from --data",
         )
         truth = np.ascontiguousarray(truth[: task.factor * height, : task.factor * width])
         if inputs == "web":
@@ -153,7 +153,7 @@ def load_opencv() -> Any:
         import cv2
     except ImportError as error:
         raise CaflowError(
-            f"{' and '.join(_FILLS)} are OpenCV's, which is not installed",
+            f"{' and '.join(_FILLS)} need OpenCV, which is not installed",
             "pip install opencv-python-headless",
             EXIT_WEIGHTS,
         ) from error
@@ -177,7 +177,7 @@ def damage(mask: Pixels, height: int, width: int, seed: int, index: int) -> Pixe
         CaflowError: Nothing in the mask is white.
     """
     white = mask.reshape(*mask.shape[:2], -1)[..., 0] >= HOLE
-    ensure(bool(white.any()), "a mask is empty: nothing in it is white", "remove it from --masks")
+    ensure(bool(white.any()), "a mask is empty: it has no white pixels", "remove it from --masks")
 
     def cut(top: int, left: int) -> npt.NDArray[np.bool_]:
         rows = (top % white.shape[0] + np.arange(height)) % white.shape[0]

@@ -90,7 +90,7 @@ class Measurer:
             ensure(
                 all(len(some) == m for some in drawn),
                 f"11 samples in a row diverged at tau {tau}",
-                "a lower --tau, or images more like those of the training",
+                "a lower --tau, or images more like the training data",
             )
             seconds = encoding + time.perf_counter() - begun
             for one, some in zip(found, drawn, strict=True):

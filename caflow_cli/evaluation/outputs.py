@@ -50,7 +50,7 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
         check_usage(
             path is None or not exists(path) or settings.skip_existing,
             f"{str(path)!r} exists",
-            "another folder, or --skip-existing",
+            "choose another folder, or --skip-existing",
         )
     if log is None or not exists(log):
         return {}

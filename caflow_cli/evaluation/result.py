@@ -167,7 +167,7 @@ def describe(label: str) -> dict[str, str]:
     keys = ("definition", "range", "units", "better")
     record = {key: getattr(METRICS[name], key) for key in keys}
     if extractor:
-        as_such = f"as {name}, of the features of {extractor}: not comparable with {name}"
+        as_such = f"like {name}, on features of {extractor}: not comparable with {name}"
         record["definition"] = f"{as_such}; {record['definition']}"
     return record
 

@@ -90,7 +90,7 @@ def evaluate(
         names = reader.names[: run.limit]
         check_usage(
             len(names) > 1 or not run.sets,
-            "a distance of sets needs two images",
+            "a distance between sets needs two images",
             "leave out fid, kid and coverage",
         )
         masks = None
@@ -149,7 +149,7 @@ def evaluate(
             values = {name: Estimate(value, None, 0) for name, value in figures.items()}
             results.append(Result(f"{what}, published", values))
         if published and run.protocol.source:
-            notes.append(f"published figures by the name of the set: {run.protocol.source}")
+            notes.append(f"published figures, selected by the data's name: {run.protocol.source}")
         notes += run.departures(len(rows))
     found = Evaluation(
         "benchmark" if run.whole else "model",

@@ -96,13 +96,13 @@ class Settings:
         )
         check_usage(
             bool(self.masks) or not paper.masks,
-            f"protocol {paper.name} needs masks of damage",
-            "--masks DIR, white where a hole is",
+            f"protocol {paper.name} needs damage masks",
+            "--masks DIR, white inside holes",
         )
         check_usage(
             not self.masks or paper.masks,
             "--masks is for --protocol repair",
-            "--protocol repair, or no --masks",
+            "--protocol repair, or omit --masks",
         )
 
     def of(self, config: Config) -> "Settings":
@@ -191,7 +191,7 @@ class Settings:
                 ([paper.tau], [paper.candidates], [*paper.keep], ["likelihood"], paper.images),
             )
         )
-        return [] if ours == theirs else [f"not quite {paper.name}: {ours}; there {theirs}"]
+        return [] if ours == theirs else [f"differs from {paper.name}: {ours}; there {theirs}"]
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -64,7 +64,7 @@ def pack(
             break
     else:
         raise CaflowError(
-            f"the packed model has more than {limit} bytes as zipped",
+            f"the packed model has more than {limit} bytes when zipped",
             "leave --bundle out, or train a smaller model",
         )
     entry = Entry(
@@ -115,8 +115,8 @@ def prepare(
     info, entry, content = read_info(found.path), entry_of(found), found.path.read_bytes()
     ensure(
         hashlib.sha256(content).hexdigest() == found.sha256,
-        f"{run!r} was written anew while it was read",
-        "push it when training has ended",
+        f"{run!r} changed while it was being read",
+        "push it after training has ended",
         EXIT_WEIGHTS,
     )
     card = Card(

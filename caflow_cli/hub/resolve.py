@@ -115,7 +115,7 @@ def maker_of(target: str, record: dict[str, Any], default: str | None) -> str | 
         if one is not None and resolve(one).sha256 == sha256:
             return one
     raise usage_error(
-        f"{target!r} was made with model {name!r} ({sha256[:12]}…), which is not found",
+        f"{target!r} was made with model {name!r} ({sha256[:12]}…), which cannot be found",
         "--model PATH of that model",
     )
 
@@ -175,7 +175,7 @@ def _from_hub(
         with suppress(CaflowError):
             path = download(force_download=True)
             actual = sha256_of(path)
-    again = f"caflow models pull {name}, or tell its owner"
+    again = f"caflow models pull {name}, or report it to the owner"
     _check_digest(name, actual, digest or actual, again)
     return Resolved(name, path, actual, path.parent.name)  # snapshots/COMMIT/FILE
 
@@ -270,12 +270,12 @@ def _explained(error: BaseException, name: str, cannot: str) -> tuple[str, str]:
     if isinstance(error, errors.OfflineModeIsEnabled):
         return f"{cannot}: HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"
     if isinstance(error, errors.GatedRepoError):
-        message = f"the Hub gives {repo!r} to those only who have agreed to its terms"
+        message = f"access to {repo!r} on the Hub requires agreeing to its terms"
         return message, f"agree on its page on the Hub, then: {login}"
     no_repo = errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError
     if isinstance(error, (*no_repo, errors.EntryNotFoundError)):
-        message = f"the Hub has no caflow model {name!r} for you: it is private, or there is none"
-        return message, f"correct the name, or {login}"
+        message = f"the Hub has no caflow model {name!r}, or it is private"
+        return message, f"check the name, or {login}"
     text = " ".join(str(error).split())[:200] or type(error).__name__
     if isinstance(error, errors.HfHubHTTPError) and error.response is not None:
         if error.response.status_code in (401, 403):

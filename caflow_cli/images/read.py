@@ -189,7 +189,7 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
 
 def no_file(label: str) -> CaflowError:
     """The error for a file that does not exist."""
-    return CaflowError(f"no file {label!r}", "check the path for a typing error")
+    return CaflowError(f"no file {label!r}", "check the path for typos")
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def _read_source(source: str | Path | BinaryIO, name: str | None) -> tuple[bytes
     except FileNotFoundError:
         raise no_file(label) from None
     except IsADirectoryError:
-        raise CaflowError(f"{label!r} is a folder", f"name an image in it: {label}/*") from None
+        raise CaflowError(f"{label!r} is a folder", f"give an image in it: {label}/*") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         hint = "check the path and its permissions"
@@ -281,7 +281,7 @@ def _open(data: bytes, label: str) -> tuple[Image.Image, int]:
         or image.tag_v2.get(_PLANAR) != 2
         or max(image.tag_v2.get(_BITS_PER_SAMPLE, (8,))) <= 8
         or image.use_load_libtiff,
-        f"{label!r} stores 16-bit colours plane by plane, uncompressed",
+        f"{label!r} stores uncompressed 16-bit colours in separate planes",
         "save it with interleaved pixels, or compressed",
     )
     # MPO is a camera's JPEG, with previews after the image.
@@ -311,8 +311,8 @@ def _check_range(image: Image.Image, label: str) -> None:
     kind = "floats" if image.mode == "F" else "32-bit integers"
     ensure(
         image.mode != "F" and least >= 0 and largest <= 65535 and not small,
-        f"{label!r} holds {kind}, whose range is not known",
-        "save it with 8 or 16 bits a channel",
+        f"{label!r} holds {kind} of unknown range",
+        "save it with 8 or 16 bits per channel",
     )
 
 

@@ -120,7 +120,7 @@ class Encoder:
         limit = _MAX_SIDE.get(self.format, max(height, width))
         ensure(
             max(height, width) <= limit,
-            f"{width}x{height} is more than {self.format} can hold ({limit} a side)",
+            f"{width}x{height} is too large for {self.format} (at most {limit} per side)",
             "--format png",
         )
         provenance = provenance if self.provenance else None

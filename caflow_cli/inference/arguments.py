@@ -23,7 +23,7 @@ ImageLike: TypeAlias = "str | Path | Image.Image | Decoded | np.ndarray[Any, Any
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 _TIFF_MODES = ("I", "F", "CMYK", "LAB")
 _STRAIGHT = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
-_WANTED = "give a path, a PIL image, an array, uint8 (H, W, 3), or a tensor, (3, H, W)"
+_WANTED = "pass a path, a PIL image, a uint8 array (H, W, 3), or a tensor (3, H, W)"
 
 
 def as_image(image: ImageLike, value_range: tuple[float, float] | None = None) -> Pixels:
@@ -58,13 +58,13 @@ def as_decoded(image: ImageLike, value_range: tuple[float, float] | None = None)
         values = values.float() if values.is_floating_point() else values
         image = (values.permute(1, 2, 0) if values.ndim == 3 else values).numpy()
     if not isinstance(image, np.ndarray):
-        raise usage_error(f"an image is a {type(image).__name__}", _WANTED)
+        raise usage_error(f"an image cannot be a {type(image).__name__}", _WANTED)
     image = image[..., None] if image.ndim == 2 else image
     fits = image.ndim == 3 and image.shape[2] in (1, 3, 4) and image.size > 0
-    check_usage(fits, f"an image is of shape {shape}", _WANTED)
+    check_usage(fits, f"an image cannot have shape {shape}", _WANTED)
     if np.issubdtype(image.dtype, np.floating):
         image = _to_levels(image, value_range)
-    check_usage(image.dtype == np.uint8, f"an image is an array of {image.dtype}", _WANTED)
+    check_usage(image.dtype == np.uint8, f"an image cannot have type {image.dtype}", _WANTED)
     rgb = np.repeat(image, 3, 2) if image.shape[2] == 1 else np.ascontiguousarray(image[..., :3])
     alpha = image[..., 3] if image.shape[2] == 4 and image[..., 3].min() < 255 else None
     return Decoded(rgb, alpha, "")
@@ -73,7 +73,7 @@ def as_decoded(image: ImageLike, value_range: tuple[float, float] | None = None)
 def _to_levels(image: np.ndarray[Any, Any], value_range: tuple[float, float] | None) -> Pixels:
     check_usage(
         value_range is not None,
-        f"an image is an array of {image.dtype}, whose range is not stated",
+        f"an image is an array of {image.dtype} without a stated range",
         "value_range=(0, 1), or another",
     )
     low, high = value_range or (0, 1)
@@ -81,8 +81,8 @@ def _to_levels(image: np.ndarray[Any, Any], value_range: tuple[float, float] | N
     levels = (image - low) * (255 / (high - low))
     check_usage(
         bool((abs(levels - 127.5) <= 128).all()),
-        f"values reach from {image.min():g} to {image.max():g}, beyond {low:g} to {high:g}",
-        "another value_range, or clip them",
+        f"values range from {image.min():g} to {image.max():g}, outside {low:g} to {high:g}",
+        "pass another value_range, or clip them",
     )
     return np.rint(levels).clip(0, 255).astype(np.uint8)
 

@@ -67,7 +67,7 @@ def far_note(model: CAFlow, values: Statistics) -> str | None:
     if not distance > _FAR * farthest:
         return None
     return (
-        f"this image is unlike those that {model.identity['id']} learned from: the distance of its "
-        f"statistics is {distance:.1f}, of the {images} validation images at most {farthest:.1f}; "
-        "if the result is wrong, try another --model"
+        f"this image is unlike the training data of {model.identity['id']}: the distance of its "
+        f"statistics is {distance:.1f}, but at most {farthest:.1f} for the {images} validation "
+        "images; if the result is wrong, try another --model"
     )

@@ -86,7 +86,7 @@ def restore(
     images = image if isinstance(image, list) else [image]
     masks = mask if isinstance(mask, list) else [mask] * len(images)
     wrong = f"there are {len(masks)} masks for {len(images)} images"
-    check_usage(len(masks) == len(images), wrong, "one mask for each image, or one for all")
+    check_usage(len(masks) == len(images), wrong, "pass one mask for each image, or one for all")
     found = [restored(*pair) for pair in zip(images, masks, strict=True)]
     return found if isinstance(image, list) else found[0]
 
@@ -219,7 +219,7 @@ class Drawing:
         ensure(
             all(self._found),
             f"{RESAMPLES + 1} samples in a row diverged at tau {sampling.temperature}",
-            "a lower --tau, such as 0.3, or an image more like those of the training",
+            "a lower --tau, such as 0.3, or an image more like the training data",
         )
 
     def result(self, row: int = 0) -> Candidates:

@@ -117,7 +117,7 @@ class Candidates:
         name, paths = format_of(path), numbered(path, len(self.kept))
         if name is None:
             known = ", ".join(suffixes[0] for suffixes in FORMATS.values())
-            raise usage_error(f"{str(path)!r} ends like no format", f"give it one of {known}")
+            raise usage_error(f"{str(path)!r} has no image suffix", f"give it one of {known}")
         for one in () if overwrite else paths:
             check_usage(not exists(one), f"{str(one)!r} exists", "save(path, overwrite=True)")
         for one, candidate in zip(paths, self.kept, strict=True):

@@ -250,8 +250,7 @@ class Sampler:
             for (row, _, _), one in zip(some, found, strict=True):
                 ensure(
                     not self._strict or math.isfinite(one.value),
-                    "a log-likelihood is not finite: the image is too far from what the model "
-                    "knows",
+                    "a log-likelihood is not finite: the image is too unlike the training data",
                     "try another image, or another --model",
                 )
                 nats[row].append(one)

@@ -100,7 +100,7 @@ def task_of(model: CAFlow) -> Task:
     """
     if isinstance(model, str | Path):
         raise usage_error(
-            f"the model is {str(model)!r}, a name: nothing is loaded",
+            f"the model is {str(model)!r}, a name, not a loaded model",
             f"model = caflow_cli.load({str(model)!r})",
         )
     return get_task(model.config)

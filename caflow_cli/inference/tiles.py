@@ -104,7 +104,7 @@ def cut(images: Tensor | Unheld, k: int, rows: slice, columns: slice) -> Tensor:
 
 
 def check_size(
-    size: tuple[int, int], large: bool = True, hint: str = "crop the image, or shrink it before"
+    size: tuple[int, int], large: bool = True, hint: str = "crop or shrink the image first"
 ) -> None:
     """Raise CaflowError for an image that is too large to be drawn in reasonable time.
 

@@ -154,7 +154,7 @@ class CAFlow(Pretrained):
         condition.check(v.shape[0], v)
         ensure(
             bool(self.density.A.supports(v, condition.anchor).all()),
-            f"target values reach from {float(v.min()):.6g} to {float(v.max()):.6g}",
+            f"target values range from {float(v.min()):.6g} to {float(v.max()):.6g}",
             "pass floats in [0, 256), on the scale of 8-bit pixels",
         )
         latents, log_prob = self._forms.of(self.density)(v, condition)

@@ -58,7 +58,7 @@ class Condition(NamedTuple):
         ensure(
             batch % self.batch == 0,
             f"{batch} targets for {self.batch} conditions",
-            "pass one condition per image, with equally many neighbouring targets each",
+            "pass one condition per image, each with equally many consecutive targets",
         )
 
 

@@ -92,7 +92,7 @@ def upgrade(values: dict[str, Any]) -> dict[str, Any]:
             check_usage(
                 change.when is not None and not table.get(change.when),
                 f"{key} is {short(value)}, which this version does not support",
-                f"set {key} to {' or '.join(map(str, change.values))}, and train anew",
+                f"set {key} to {' or '.join(map(str, change.values))}, and train again",
             )
     return values
 
@@ -187,7 +187,7 @@ def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
                     if pattern.match(head):
                         message = f"{str(path)!r} is not safetensors: it is a {what}"
                         raise CaflowError(message, hint, EXIT_WEIGHTS)
-                raise _damaged(path, "it begins like none" if head else "it is empty")
+                raise _damaged(path, "it does not begin like one" if head else "it is empty")
             if length > MAX_HEADER:
                 raise _damaged(path, f"its header claims {length} bytes, more than {MAX_HEADER}")
             file.seek(8)
@@ -208,7 +208,7 @@ def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
     except (OSError, MemoryError) as error:
         raise CaflowError(
             f"cannot read {str(path)!r}: {getattr(error, 'strerror', None) or error}",
-            "name a .safetensors file that you may read",
+            "give a .safetensors file that you may read",
             EXIT_WEIGHTS,
         ) from error
     except (ValueError, SafetensorError) as error:
@@ -250,8 +250,8 @@ def _finite_number(text: str) -> float:
 
 
 _PICKLE = (
-    "pickle, which can run any program when it is opened",
-    "where you trust it: CAFlow(config).load_state_dict(torch.load(FILE, weights_only=True)), then "
+    "pickle, which can run arbitrary code when it is opened",
+    "if you trust it: CAFlow(config).load_state_dict(torch.load(FILE, weights_only=True)), then "
     "save_pretrained(DIR)",
 )
 _AGAIN = "download the .safetensors file itself"
@@ -265,7 +265,7 @@ _KINDS: list[tuple[re.Pattern[bytes], tuple[str, str]]] = [
     (re.compile(rb"\(?[dlt](p\d+)?\n|c[\w.]+\n[\w.]+\n|[\]}]q[\x00-\xff]|\(c[\w.]+\n"), _PICKLE),
     (re.compile(rb"version https://git-lfs"), ("Git LFS pointer", "git lfs pull")),
     (re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE), ("web page", _AGAIN)),
-    (re.compile(rb"\s*[{\[]"), ("JSON text", "name the .safetensors file beside it")),
+    (re.compile(rb"\s*[{\[]"), ("JSON text", "give the .safetensors file beside it")),
 ]
 
 

@@ -157,7 +157,7 @@ def without_values(cls: type[_M], info: CheckpointInfo, path: Path) -> _M:
                 continue
             is_, asked = f"of type {found.dtype}", types[0]
         raise CaflowError(
-            f"{str(path)!r} does not hold the tensors that its config asks for: {name[:80]!r} is "
+            f"{str(path)!r} does not have the tensors that its config requires: {name[:80]!r} is "
             f"{is_}, expected {asked}",
             "pack the run again",
             EXIT_WEIGHTS,

@@ -68,7 +68,7 @@ def get_task(config: Config) -> Task:
     wanted = " or ".join(map(str, kind.channels))
     check_usage(
         flow.cond_channels in kind.channels and flow.target_channels == 3,
-        f"{name} does not take flow.cond_channels {flow.cond_channels} and flow.target_channels "
+        f"{name} does not support flow.cond_channels {flow.cond_channels} and flow.target_channels "
         f"{flow.target_channels}",
         f"set flow.cond_channels to {wanted}, flow.target_channels to 3",
     )

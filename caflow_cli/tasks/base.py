@@ -78,7 +78,7 @@ class Task:
         check_usage(
             given or not self.needs_mask,
             f"{self.name} needs a mask",
-            "--mask FILE, white where the image is to be filled",
+            "--mask FILE, white where to fill the image",
         )
         check_usage(self.needs_mask or not given, f"{self.name} takes no mask", "leave --mask out")
 

@@ -112,7 +112,7 @@ class Colorize(WholeImage):
 
     def note(self, image: Pixels, mask: Pixels | None) -> str | None:
         coloured = float((np.ptp(image, axis=-1) > _COLOUR).mean())
-        return "its own colours are dropped, and others drawn" if coloured > _COLOURED else None
+        return "its own colours are replaced by new ones" if coloured > _COLOURED else None
 
 
 def saturate(image: Pixels, saturation: float) -> Pixels:

@@ -102,8 +102,8 @@ class Inpaint(Task):
         if not (hole & ~edge_of(hole, _DEPTH)).any():
             return None
         return (
-            f"the hole is more than {2 * _DEPTH} pixels wide, so expect a blur: the model learned "
-            "to fill scratches, dirt and small things; mask less, or use a tool such as LaMa"
+            f"the hole is more than {2 * _DEPTH} pixels wide, so expect blur: the model was "
+            "trained on scratches, dirt and small objects; mask less, or use a tool such as LaMa"
         )
 
     def hole(self, image: Pixels, mask: Pixels | None) -> Mask:
@@ -114,11 +114,11 @@ class Inpaint(Task):
         values = mask.reshape(height, width, -1)[..., 0]
         hole: Mask = values >= HOLE
         most = int(values.max())
-        lit = f", its brightest value is {most}, and white is {HOLE} and up" if most else ""
+        lit = f"; the brightest value is {most}, and white is {HOLE} or more" if most else ""
         ensure(
             most >= HOLE,
-            f"the mask is empty: nothing in it is white{lit}",
-            "paint what is to be filled white, all else black",
+            f"the mask is empty: it has no white pixels{lit}",
+            "paint the area to fill white, and all else black",
         )
         return hole
 

@@ -127,7 +127,7 @@ def _in_order(windows: list[Window], left: Mask) -> list[Window]:
 def _check_count(windows: list[Window], size: int) -> None:
     ensure(
         len(windows) * size**2 <= _MOST,
-        f"the hole takes more than {_MOST // size**2} windows of {size}x{size} pixels",
+        f"the hole needs more than {_MOST // size**2} windows of {size}x{size} pixels",
         "paint less of the mask white, or shrink the image and the mask",
     )
 

@@ -129,8 +129,8 @@ def load_masks(data: str, split: Split, seed: int = 0) -> _Masks:
         check_damaged(skipped, masks, data)
     ensure(
         bool(found),
-        f"masks: nothing is white in {data!r}",
-        "paint white where a hole is, all else black",
+        f"masks: there are no white pixels in {data!r}",
+        "paint holes white, and all else black",
     )
     return found
 

@@ -180,7 +180,7 @@ class EventLog:
         except OSError as error:
             raise CaflowError(
                 f"cannot write {str(self._path)!r}: {error.strerror}",
-                "free space there, and go on with --resume",
+                "free some space there, and continue with --resume",
             ) from error
         if event in ("step", "validation"):
             numbers = {k: v for k, v in line.items() if isinstance(v, int | float) and k != "step"}
@@ -237,7 +237,7 @@ class EventLog:
                 self.accelerator.init_trackers(project, values, how)
         except Exception as error:  # third-party code may raise anything
             raise usage_error(
-                f"tracker {name} does not start: {_one_line(error)}",
+                f"tracker {name} failed to start: {_one_line(error)}",
                 "log in to it (wandb: or set WANDB_MODE=offline), or leave tracker out",
             ) from error
 
@@ -258,7 +258,7 @@ class EventLog:
                     use(tracker)
         except Exception as error:  # third-party code may raise anything
             self.accelerator.trackers, name = [], self.config.tracker
-            self.write("note", text=f"tracker {name} fails and is not used: {_one_line(error)}")
+            self.write("note", text=f"tracker {name} failed and is disabled: {_one_line(error)}")
 
 
 _LOCAL = ("out", "init_from", "perceptual_weights", "masks", "data")  # local paths

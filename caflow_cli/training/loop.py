@@ -230,7 +230,7 @@ def check_new(out: Path, resume: bool) -> None:
     has_run = (out / METRICS).exists() and (bool(states_of(out)) or any(out.glob("*.safetensors")))
     check_usage(
         resume or not has_run,
-        f"{str(out)!r} holds a run already",
+        f"{str(out)!r} already holds a run",
         "add --resume, or choose another --out",
     )
 
@@ -258,7 +258,7 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     )
     check_usage(
         theirs == ours,
-        f"{config.init_from!r} has another architecture than the run",
+        f"{config.init_from!r} has a different architecture from the run",
         "take the run's [flow] from that model's config; only its guide may differ",
     )
     if not flow.same_guide(config.flow):
@@ -285,7 +285,7 @@ def check_unchanged(config: RunConfig) -> None:
     began = parse(RunConfig, upgrade(values))
     check_usage(
         not (began.flow.guides and values["optim"].get("guide_lr_share")),
-        f"the run in {config.out!r} trained its guide with the flows, which this version cannot",
+        f"the run in {config.out!r} trained its guide with the flows, which is no longer supported",
         f"start a new --out, with --init-from {config.out}",
     )
     now, before = _fixed(config), _fixed(began)
@@ -293,7 +293,7 @@ def check_unchanged(config: RunConfig) -> None:
         check_usage(
             value == before[name],
             f"{name} is {value!r}, and the run in {config.out!r} began with {before[name]!r}",
-            "leave it at that: the budget, rates, weights above 0, intervals and device can "
+            "keep that value: the budget, rates, weights above 0, intervals and device can "
             f"change; for anything else start a new --out, with --init-from {config.out}",
         )
 

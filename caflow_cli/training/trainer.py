@@ -322,7 +322,7 @@ class Trainer:
         ) as error:
             raise usage_error(
                 f"cannot resume from {str(state)!r}: {' '.join(str(error).split())[:160]}",
-                "do not change [flow] of a run; for another model take a new --out and --init-from",
+                "do not change [flow] of a run; for another model use a new --out and --init-from",
             ) from error
 
     def _is_regular(self, state: Path) -> bool:

@@ -26,6 +26,6 @@ def assert_refused(result, exit_code: int, message: str) -> None:
     assert result.returncode == exit_code, lines
     assert [line.split(":")[0] for line in lines] == ["error", "hint"], lines
     assert message in lines[0]
-    assert "this is a defect" not in lines[1]
+    assert "this is a bug" not in lines[1]
     assert len(lines[1]) > len("hint: ")
     assert result.stdout == b""

@@ -113,7 +113,7 @@ def test_a_name_too_long_for_a_file_is_an_error_with_a_hint(run, tmp_path, model
     said = result.stderr.decode()
     assert "error: " in said
     assert "hint: " in said
-    assert "this is a defect" not in said
+    assert "this is a bug" not in said
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
 
 
@@ -198,7 +198,7 @@ def test_streams_that_are_closed(tmp_path, command, codes, stderr):
     assert (tmp_path / "code").read_text().split() == [codes]
     assert stderr in done.stderr.decode()
     assert b"Traceback" not in done.stderr
-    assert b"defect" not in done.stderr
+    assert b"this is a bug" not in done.stderr
     if not stderr:
         assert done.stderr == b""
 

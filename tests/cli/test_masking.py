@@ -56,7 +56,7 @@ def test_white_strokes_on_a_transparent_layer_are_a_mask(run, tmp_path, given):
 
 
 def test_a_transparent_hole_is_filled(run, tmp_path, given):
-    assert_refused(run(*given), 2, "inpaint needs a mask, for 'x.png' is opaque")
+    assert_refused(run(*given), 2, "inpaint needs a mask, because 'x.png' is opaque")
     hole = with_hole(tmp_path)
     Image.fromarray(hole).save(tmp_path / "m.png")
     done = run(given[0], "cut.png", *given[1:], "--json")

@@ -193,7 +193,7 @@ def test_nothing_is_changed_lost_or_left_behind(run):
 def test_messages_are_plain_and_in_natural_order(run):
     _, _, result, lines = run
     assert b"Traceback" not in result.stderr
-    assert b"defect" not in result.stderr
+    assert b"this is a bug" not in result.stderr
     said = result.stderr.decode().splitlines()
     kinds = [line.split(":")[0] for line in said]
     failed = sum(line["status"] == "error" for line in lines.values())

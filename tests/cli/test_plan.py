@@ -103,7 +103,7 @@ def test_existing_files_are_refused_replaced_or_skipped():
     touch("x_superres_01.png")
     (job,) = planned("x.png", skip_existing=True, keep=2).jobs
     assert not job.skipped
-    assert "contradict" in refusal("x.png", overwrite=True, skip_existing=True)
+    assert "cannot be used together" in refusal("x.png", overwrite=True, skip_existing=True)
     Path("z_superres.png").mkdir()
     assert "is a folder" in refusal("z.png", overwrite=True)
 
@@ -136,8 +136,8 @@ def test_formats():
     assert planned("x.png", output="a.dat", format="png").encoder == Encoder("png")
     jpg = planned("x.png", output="a.jpg", quality=80, no_provenance=True).encoder
     assert jpg == Encoder("jpg", 80, False)
-    assert "not that of an image; -o a.png" in refusal("x.png", output="a.gif")
-    assert "not that of jpg; -o a.jpg" in refusal("x.png", output="a.png", format="jpg")
+    assert "does not fit an image; -o a.png" in refusal("x.png", output="a.gif")
+    assert "does not fit jpg; -o a.jpg" in refusal("x.png", output="a.png", format="jpg")
     assert "'bmp'" in refusal("x.png", format="bmp")
     assert "lossless" in refusal("x.png", quality=90)
 
@@ -223,5 +223,5 @@ def test_what_is_no_size_is_refused():
             parse_scale(scale)
         assert caught.value.exit_code == 2
     for box in ((30, 30), (30, 10)):
-        with pytest.raises(CaflowError, match="is 30x20, and does not grow"):
+        with pytest.raises(CaflowError, match="30x20, already fills"):
             scaled(box, 20, 30)

@@ -39,11 +39,11 @@ def given(tmp_path, model_file) -> list:
         (["*.tif"], "no file matches '*.tif'"),
         (["example:dog"], "'dog'"),
         (["--uncertainty", "u.png", "-m", 1], "--uncertainty needs more than one candidate"),
-        (["--scale", "5"], "--scale 5 is more than the model's 4"),
+        (["--scale", "5"], "--scale 5 exceeds the model's scale of 4"),
         (["--tau", "0.9/0.5"], "tau 0.9/0.5 has 2 values"),
         (["--device", "abacus"], "'abacus'"),
         (["--device", "cuda:77"], "'cuda:77'"),
-        (["--overwrite", "--skip-existing"], "contradict each other"),
+        (["--overwrite", "--skip-existing"], "cannot be used together"),
     ],
 )
 def test_wrong_usage_exits_2_and_writes_nothing(
@@ -56,7 +56,7 @@ def test_wrong_usage_exits_2_and_writes_nothing(
 
 def test_compiling_needs_a_compiler(run, given):
     refused = run(*given, "--compile", CXX="no-such-compiler")
-    assert_refused(refused, 2, "no C++ compiler 'no-such-compiler'")
+    assert_refused(refused, 2, "C++ compiler 'no-such-compiler' not found")
 
 
 @contextmanager
@@ -121,7 +121,7 @@ def test_what_diverged_is_left_out_and_too_few_are_exit_1(run, tmp_path):
     assert 0 < count < 6
     assert line["diverged"] == 6 - count
     assert len(line["outputs"]) == len(list((tmp_path / "out").iterdir())) == count
-    assert f"only {count} of 6 images to keep".encode() in done.stderr
+    assert f"only {count} of 6 images drawn".encode() in done.stderr
     assert f"{6 - count} of 6 candidates diverged at tau 1.3".encode() in done.stderr
     # One of two is left, which has no spread: its record stays.
     left = {one["seed"] for one in line["candidates"]}
@@ -138,7 +138,7 @@ def test_large_images_get_fewer_candidates_unless_it_is_typed(run, tmp_path, giv
     command = ["superres", "x.png", "a.png", "b.png", "--json", *given[4:]]
     done = run(*command, "-o", "open/")
     assert [line["params"]["candidates"] for line in lines_of(done)] == [10, 9, 9]
-    assert done.stderr == b"288x272: 9 of 10 candidates, for its size; -m 10 draws 10\n"
+    assert done.stderr == b"288x272: 9 of 10 candidates because of its size; -m 10 draws all\n"
     environment = {"CAFLOW_SUPERRES_CANDIDATES": "1"}
     done = run(*command, "-o", "configured/", **environment)
     assert [line["params"]["candidates"] for line in lines_of(done)] == [1, 1, 1]
@@ -276,7 +276,7 @@ def test_what_is_kept_is_not_said_to_be_written(run, tmp_path, given):
     (line,) = lines_of(done)
     assert [(one["rank"], one["path"]) for one in line["outputs"]] == [(2, "x4_02.png")]
     assert len(line["candidates"]) == 3
-    assert b"x4_01.png exists, and is kept" in done.stderr
+    assert b"x4_01.png exists and is kept" in done.stderr
     assert (tmp_path / "x4_01.png").read_bytes() == kept
 
 
@@ -310,7 +310,9 @@ def test_an_image_unlike_the_training_is_warned_of(run, tmp_path, model_file):
     done = run(*shared, "--model", "faces-superres-x4")
     assert done.returncode == 0
     (warning,) = done.stderr.decode().splitlines()
-    assert warning.startswith("warning: flat.png: this image is unlike those that faces-superres")
+    assert warning.startswith(
+        "warning: flat.png: this image is unlike the training data of faces-superres"
+    )
     assert b"warning" not in run(*shared, "--model", model_file).stderr  # a file that does not say
 
 
@@ -364,7 +366,7 @@ def test_a_resized_image_says_so_and_is_not_scored(run, tmp_path, given):
     assert_refused(refused, 1, "'half.png' was changed after it was drawn and scored (--scale)")
     done = run("superres", "alpha.png", "whole.png", *given[2:], "--scale", "20x30", "-o", "out/")
     assert done.returncode == 1
-    assert b"whole.png: the image is 48x32, and does not grow in 20x30" in done.stderr
+    assert b"whole.png: the image, 48x32, already fills 20x30" in done.stderr
     image = Image.open(tmp_path / "out" / "alpha_superres.png")
     assert (image.size, image.mode) == ((20, 20), "RGBA")
 
@@ -387,7 +389,7 @@ def test_alpha_comes_back_enlarged_and_hidden_colours_do_not_show(run, tmp_path,
     assert record["score_exact"] is False
     assert record["log_likelihood"] == pytest.approx(outputs[0]["log_likelihood"], abs=0.01)
     done = run(*shared, "-o", "b.jpg")
-    assert done.stderr == b"b.png: laid on white, because jpg has no alpha\n"
+    assert done.stderr == b"b.png: composited on white, because jpg has no alpha\n"
     assert read_image(tmp_path / "b.jpg")[:, :3].min() > 235
 
 
@@ -396,6 +398,6 @@ def test_above_64_megapixels_a_scale_has_to_be_typed(run, tmp_path, model_file):
     Image.new("RGB", (4100, 4000)).save(tmp_path / "b.png")
     refused = run("superres", "a.png", "-m", 1, "--model", model_file)
     assert_refused(refused, 1, "would draw 8400×8000, 67 megapixels: more than 64")
-    assert "--scale 4 if you want one of up to 256" in refused.stderr.decode()
+    assert "--scale 4 (up to 256 megapixels)" in refused.stderr.decode()
     refused = run("superres", "b.png", "-m", 1, "--model", model_file, "--scale", 4)
     assert_refused(refused, 1, "would draw 16400×16000, 262 megapixels: more than 256")

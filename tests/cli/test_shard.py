@@ -56,7 +56,7 @@ def test_the_variables_of_a_launcher_say_which_share(run, command, alone, tmp_pa
     assert [one.returncode for one in done] == [0, 0]
     assert sorted(inputs(b"".join(one.stdout for one in done))) == [f"{k}.png" for k in range(5)]
     for k, one in enumerate(done, 1):
-        assert f"--shard {k}/2, by RANK and WORLD_SIZE\n".encode() in one.stderr
+        assert f"--shard {k}/2, from RANK and WORLD_SIZE\n".encode() in one.stderr
     assert written(tmp_path) == alone
 
 

@@ -26,7 +26,7 @@ def test_a_sheet_that_was_not_written_is_made_up_for(run, tmp_path, model):
         (tmp_path / name).unlink()
     again = run(*shared)
     assert (again.returncode, again.stdout) == (0, b"out/b_superres.png\n"), again.stderr
-    assert b"out/a_superres.png exists, and is kept" in again.stderr
+    assert b"out/a_superres.png exists and is kept" in again.stderr
     assert b"wrote g.png" in again.stderr
     assert {p: p.read_bytes() for p in tmp_path.rglob("*.png")} == {**whole, first: b"kept"}
     assert run(*shared, "--model", "./none").returncode == 0  # all is there

@@ -93,7 +93,7 @@ def test_columns_are_known_by_their_names(tmp_path, columns, role, found):
     files = images(tmp_path, 2)[: len(columns.split(","))]
     path = write(tmp_path / "list.csv", [dict(zip(columns.split(","), files, strict=True))])
     if found is None:
-        assert "but x, y" in refusal(path, None, role=role).message
+        assert "only x, y" in refusal(path, None, role=role).message
     else:
         assert values(path, None, role=role) == found
 
@@ -109,11 +109,11 @@ def test_masks_have_a_column_of_their_own(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.csv", "0.png\n1.png\n", "the first line names the columns"),
+        ("a.csv", "0.png\n1.png\n", "the first line must name columns"),
         ("a.csv", "image,split\n0.png\n", "line 2 of"),
-        ("a.csv", "image\n", "names no images"),
-        ("a.csv", "image,split\n0.txt,train\n", "none with images"),
-        ("a.csv", "x,y\n0.png,1.png\n", "no column image, but x, y"),
+        ("a.csv", "image\n", "lists no images"),
+        ("a.csv", "image,split\n0.txt,train\n", "only columns without images"),
+        ("a.csv", "x,y\n0.png,1.png\n", "no column image, only x, y"),
         ("a.jsonl", '{"image": "0.png"}\n{"image"\n', "line 2 of"),
         ("a.jsonl", '["0.png"]\n', "line 1 of"),
         ("a.jsonl", "[" * 100_000, "line 1 of"),

@@ -82,7 +82,10 @@ def test_what_is_no_table(tmp_path, monkeypatch):
     (tmp_path / "a.parquet").write_bytes(b"nothing")
     (tmp_path / "c.tar").write_bytes(b"nothing")
     datasets.Dataset.from_dict({"text": ["a"]}).to_parquet(tmp_path / "b.parquet")
-    for name, message in (("a.parquet", "cannot read"), ("b.parquet", "none with images")):
+    for name, message in (
+        ("a.parquet", "cannot read"),
+        ("b.parquet", "only columns without images"),
+    ):
         error = refusal(tmp_path / name)
         assert message in error.message
         assert error.exit_code == 2
@@ -136,5 +139,5 @@ def test_sets_of_the_hub(tmp_path):
     for name in ("hf://owner/none", "hf://owner/photos@gone", "hf://owner"):
         message, hint, code = found[name]
         assert "the Hub has no data set" in message, name
-        assert "correct the name" in hint
+        assert "check the name" in hint
         assert code == 2

@@ -57,19 +57,19 @@ def test_results_belong_to_what_they_were_made_of(tmp_path):
     found = compare(made, true, ["rmse"])  # without the folders in them
     assert found.results[0].values["rmse"].count == 2
     assert [note.partition(": ")[2] for note in found.notes] == [
-        "images in its folders left out: 1 (see -r)"
+        "images in subfolders left out: 1 (see -r)"
     ] * 2
     fill(made, 3, ("a",))
     error = refusal(made, true, ["rmse"])
-    assert (error.exit_code, error.hint.split(",")[0]) == (2, "give a folder of results alone")
-    assert "has 'a' beside 'a_superres_02'" in error.message
+    assert (error.exit_code, error.hint.split(",")[0]) == (2, "give a folder with results only")
+    assert "has both 'a' and 'a_superres_02'" in error.message
 
 
 def test_what_does_not_match_is_refused_by_name(tmp_path):
     made, true = fill(tmp_path / "made", 1), fill(tmp_path / "true", 2, ("a", "b", "d", "e"))
     error = refusal(made, true, ["rmse"])
     assert error.exit_code == 2
-    assert error.message.startswith("3 images without their pair: ")
+    assert error.message.startswith("3 images without a match: ")
     for name in ("made/c", "true/d", "true/e"):
         assert name in error.message
     (tmp_path / "empty").mkdir()
@@ -83,7 +83,7 @@ def test_images_of_a_pair_have_one_size(tmp_path):
     error = refusal(made, true, ["rmse"])
     assert (error.exit_code, error.message) == (2, "'b' is 40x32, its reference 24x24")
     error = refusal(made, true, ["fid"], weights=QUICK)  # whose features depend on the size
-    assert (error.exit_code, error.hint) == (2, "give images of one size")
+    assert (error.exit_code, error.hint) == (2, "give images of the same size")
 
 
 def test_a_damaged_image_is_named_once_and_the_rest_counts(tmp_path):

@@ -142,7 +142,7 @@ def test_no_part_is_without_a_hole():
     mask[17, 300] = 128
     for index in range(5):
         assert (damage(mask, 20, 30, 0, index) > 0).sum() == 1
-    with pytest.raises(CaflowError, match="nothing in it is white"):
+    with pytest.raises(CaflowError, match="no white pixels"):
         damage(np.full((9, 9), 127, np.uint8), 5, 5, 0, 0)
 
 

@@ -139,7 +139,7 @@ def test_published_figures_stand_beside_a_set_of_their_name(run, photos, tmp_pat
 
 def test_repair_without_opencv_says_what_to_install(run, photos, masks, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(CaflowError, match="OpenCV's, which is not installed") as caught:
+    with pytest.raises(CaflowError, match="need OpenCV, which is not installed") as caught:
         run("repair", photos, masks=masks)
     assert (caught.value.exit_code, caught.value.hint[:11]) == (3, "pip install")
 

@@ -134,5 +134,5 @@ def test_a_table_has_a_row_for_each_result_and_difference():
         "paper, published\t\t\t\t\t17.56\t\t\t",
     ]
     text = describe("fid:alexnet")["definition"]
-    assert text.startswith("as fid, of the features of alexnet: not comparable with fid")
+    assert text.startswith("like fid, on features of alexnet: not comparable with fid")
     assert found.as_json()["results"][1]["values"]["psnr"]["mean"] is None

@@ -28,7 +28,7 @@ CONFIG = helpers.task_config("superres")
         ({"metrics": "beauty"}, "unknown metric"),
         ({"metrics": "seconds"}, "cannot measure 'seconds'"),
         ({"protocol": "table4"}, "unknown protocol 'table4'"),
-        ({"protocol": "repair"}, "needs masks"),
+        ({"protocol": "repair"}, "needs damage masks"),
         ({"protocol": "sr4", "masks": "m"}, "--masks is for"),
         ({"protocol": "sr4", "metrics": "fid"}, "cannot measure 'fid'"),
         ({"protocol": "sr4", "metrics": "psnr_hole"}, "cannot measure 'psnr_hole'"),

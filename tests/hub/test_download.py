@@ -51,14 +51,14 @@ def test_a_wrong_checksum_is_refused(hub, run):
     assert pulled(run("models", "pull", REPO)).read_bytes() == DATA
 
 
-NONE = "the Hub has no caflow model '{}' for you"
+NONE = "the Hub has no caflow model '{}', or it is private"
 REFUSED = [
     *((name, NONE.format(name), "hf auth login") for name in ("user/nothing", "user/private")),
     *(
         (name, NONE.format(name), "the name")
         for name in (f"{REPO}@v9", "user/empty", "user/na--me")
     ),
-    ("user/gated", "who have agreed to its terms", "hf auth login"),
+    ("user/gated", "requires agreeing to its terms", "hf auth login"),
     ("faces-superres-x5", "no model 'faces-superres-x5'", "faces-superres-x4"),
 ]
 

@@ -236,11 +236,11 @@ def test_integers_of_16_bit_range_are_rescaled():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.array([[70000, 3]], np.int32), "'a.tif' holds 32-bit integers, whose range"),
+        (np.array([[70000, 3]], np.int32), "'a.tif' holds 32-bit integers of unknown range"),
         (np.array([[-1, 3]], np.int32), "32-bit integers"),
         (np.array([[0, 255]], np.int32), "32-bit integers"),  # or 8 bits?
-        (np.ones((2, 2), np.float32), "'a.tif' holds floats, whose range is not known"),
-        (None, "plane by plane"),
+        (np.ones((2, 2), np.float32), "'a.tif' holds floats of unknown range"),
+        (None, "in separate planes"),
     ],
 )
 def test_values_that_may_mean_anything_are_refused(values, message):

@@ -106,5 +106,5 @@ def test_encoders_that_cannot_be(format, quality, message):
 
 
 def test_images_too_large_for_their_format():
-    with pytest.raises(CaflowError, match="16384x1 is more than webp"):
+    with pytest.raises(CaflowError, match="16384x1 is too large for webp"):
         Encoder("webp").encode(np.zeros((1, 16384, 3), np.uint8))

@@ -28,9 +28,9 @@ def test_floats_have_a_range_that_is_stated(low, high, dtype):
     for given in (tensor, tensor.permute(1, 2, 0).numpy()):
         assert np.array_equal(as_image(given, (low, high)), IMAGE)
     for given, value_range, message in (
-        (tensor, None, "range is not stated"),
-        (tensor * 2 + 9, (low, high), "values reach from"),
-        (tensor * np.nan, (low, high), "values reach from"),
+        (tensor, None, "without a stated range"),
+        (tensor * 2 + 9, (low, high), "values range from"),
+        (tensor * np.nan, (low, high), "values range from"),
     ):
         with pytest.raises(CaflowError, match=message):
             as_image(given, value_range)

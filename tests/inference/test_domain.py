@@ -32,7 +32,7 @@ def test_the_reference_describes_itself(small_model):
     far = domain["mean"] + 3 * np.array(domain["deviation"])
     note = far_note(model, far)
     assert note.startswith(
-        "this image is unlike those that m learned from: the distance of its statistics is 3.0,"
+        "this image is unlike the training data of m: the distance of its statistics is 3.0,"
     )
     assert describe_domain(small_model, conditions[:1]) is None
 

@@ -107,8 +107,7 @@ def test_a_candidate_that_always_diverges_is_left_out_and_others_stay(models_32)
         restore(model, image, TAU, 1, seed=8)
     assert caught.value.exit_code == 1
     assert (
-        caught.value.hint
-        == "a lower --tau, such as 0.3, or an image more like those of the training"
+        caught.value.hint == "a lower --tau, such as 0.3, or an image more like the training data"
     )
 
 

@@ -145,14 +145,14 @@ def test_saved_images_score_as_they_were_ranked_and_none_is_overwritten(
     assert not first.exists()
     assert second.read_bytes() == b"mine"
     assert len(found.save(out, overwrite=True)) == 2
-    with pytest.raises(CaflowError, match="ends like no format"):
+    with pytest.raises(CaflowError, match="has no image suffix"):
         found.save(tmp_path / "out.txt")
 
 
 def test_an_input_whose_colours_are_dropped_is_shown_grey_with_a_note(found, task_models):
     assert found.notes == []
     shown = restore(task_models["colorize"], INPUT, candidates=1)
-    assert shown.notes == ["its own colours are dropped, and others drawn"]
+    assert shown.notes == ["its own colours are replaced by new ones"]
     assert shown.notes[0] in repr(shown)
     assert np.array_equal(shown.condition, INPUT)
     assert np.array_equal(shown.seen, grey(INPUT)[..., None].repeat(3, 2))

@@ -136,7 +136,7 @@ def test_a_score_is_the_likelihood_of_the_reduced_pair(small_model):
 def test_a_name_in_the_place_of_a_model_is_answered_by_how_to_load_it(name):
     image = noise(8, 8)
     for work in (lambda: restore(name, image), lambda: score(name, image, image)):
-        with pytest.raises(CaflowError, match="nothing is loaded") as caught:
+        with pytest.raises(CaflowError, match="not a loaded model") as caught:
             work()
         assert caught.value.hint == f"model = caflow_cli.load({str(name)!r})"
         assert caught.value.exit_code == 2

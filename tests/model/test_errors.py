@@ -66,7 +66,7 @@ def test_scores_are_of_8_bit_images_and_conditions_are_such(small_model, dtype):
 @pytest.mark.parametrize("offset", [300.0, -300.0, float("nan")])
 def test_points_without_a_density_are_refused(small_model, offset):
     target, cond = helpers.image_pair(small_model, 1, 32)
-    fails("target values reach from", small_model.encode, target.float() + offset, cond)
+    fails("target values range from", small_model.encode, target.float() + offset, cond)
 
 
 def test_latents_of_other_shapes_and_numbers_are_refused(small_model):

@@ -76,7 +76,7 @@ def endless_tensors(path):
         (lambda path: with_tensors(path, lu=None), "T.scales.0.transitions.0.invconv.lu"),
         (lambda path: with_tensors(path, lu=torch.zeros(2, 2)), "invconv.lu' is (2, 2), expected"),
         (lambda path: with_tensors(path, surplus=torch.zeros(2)), "surplus"),
-        (endless_tensors, "does not hold the tensors"),
+        (endless_tensors, "does not have the tensors"),
     ],
 )
 def test_a_broken_file_is_named(grey_file, breakage, named):

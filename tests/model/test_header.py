@@ -29,10 +29,10 @@ UNREADABLE = "is not a readable safetensors file: "
     ("content", "named"),
     [
         (b"", "empty"),
-        (b"\0" * 100, "begins like none"),
+        (b"\0" * 100, "does not begin like one"),
         (safetensors(b"{", length=MAX_HEADER + 1), "more than"),
         (safetensors(b"{" + b" " * MAX_HEADER), "more than"),
-        (safetensors(b"{", length=2**63), "begins like none"),
+        (safetensors(b"{", length=2**63), "does not begin like one"),
         (safetensors(b"{}", length=100), "ends within its header"),
         (safetensors(b'{"a":' + b"[" * 1_000_000), "nested too deeply"),
         (safetensors(b"{]"), "Expecting property name"),

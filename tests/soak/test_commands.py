@@ -112,7 +112,7 @@ def test_any_command_line(given_files, tmp_path, arguments, stdin):
     event(f"{' '.join(arguments[:1])} {result.returncode}")
     assert result.returncode in CODES, said
     assert "Traceback" not in said
-    assert "this is a defect" not in said, said
+    assert "this is a bug" not in said, said
     if result.returncode in (1, 2, 3) and "--help" not in arguments:
         assert "error: " in said
         assert "hint: " in said

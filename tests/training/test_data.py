@@ -257,7 +257,10 @@ def test_masks_have_any_size_and_black_ones_are_left_out(tmp_path):
     assert len(masks) == 3
     for k, mask in enumerate(white):
         np.testing.assert_array_equal(masks[k], mask)
-    for path, message in ((tmp_path, "nothing is white"), (tmp_path / "none", "no data at")):
+    for path, message in (
+        (tmp_path, "there are no white pixels"),
+        (tmp_path / "none", "no data at"),
+    ):
         with pytest.raises(CaflowError, match=f"^masks: {message}") as caught:
             load_masks(str(path), "val")
         assert "--data" not in caught.value.hint

@@ -74,9 +74,9 @@ def test_a_tracker_that_fails_does_not_end_the_run_and_one_that_does_not_start_i
         log.write("step", loss=loss)
     lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
     assert [line.get("text", line.get("loss")) for line in lines] == [
-        *(1.0, "tracker wandb fails and is not used: gone", 2.0)
+        *(1.0, "tracker wandb failed and is disabled: gone", 2.0)
     ]
-    with pytest.raises(CaflowError, match="tracker wandb does not start: no API key") as caught:
+    with pytest.raises(CaflowError, match="tracker wandb failed to start: no API key") as caught:
         started(tmp_path, Fake(fails=True))
     assert caught.value.exit_code == 2
     silent = Fake()

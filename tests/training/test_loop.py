@@ -150,7 +150,7 @@ def test_one_process_at_a_time_writes_a_folder_that_holds_no_run(photos, straigh
     assert not list(out.rglob("*.tmp"))
     assert (out / ".mine").exists()
     before = (straight[0] / "metrics.jsonl").read_bytes()
-    with pytest.raises(CaflowError, match="holds a run already"):
+    with pytest.raises(CaflowError, match="already holds a run"):
         train(config(photos, straight[0]))
     assert (straight[0] / "metrics.jsonl").read_bytes() == before
     (tmp_path / "file").write_text("")
@@ -170,7 +170,7 @@ def test_init_from_starts_where_the_model_is_with_the_runs_own_task(photos, stra
     assert (tmp_path / "next" / "state" / "step-00000001").exists()
     assert again.val_bits_per_dim == pytest.approx(summary.val_bits_per_dim, abs=1e-4)
     for other in ("flow.hidden=16", "flow.t_steps=2"):
-        with pytest.raises(CaflowError, match="another architecture") as caught:
+        with pytest.raises(CaflowError, match="a different architecture") as caught:
             train(config(photos, tmp_path / "other", source, other))
         assert caught.value.exit_code == 2
     stable = ["optim.schedule=stable", "optim.decay_share=0", "optim.warmup=2", "seed=1"]

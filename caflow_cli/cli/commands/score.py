@@ -64,7 +64,9 @@ def plan_pairs(
     """
     from ..inputs import find_inputs, without_results
 
-    check_usage((cond, target, mask).count("-") < 2, "stdin cannot be two images", "give one as a file")
+    check_usage(
+        (cond, target, mask).count("-") < 2, "stdin cannot be two images", "give one as a file"
+    )
     check_usage(
         is_folder(target) or not is_folder(cond),
         f"{cond!r} is a folder, {target!r} is one image",

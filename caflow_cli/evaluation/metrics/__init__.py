@@ -70,6 +70,6 @@ def choose_metrics(given: str | Sequence[str], offered: Iterable[str]) -> tuple[
     for name in names:
         if name not in (*offered, "all"):
             near = difflib.get_close_matches(name, offered, n=1, cutoff=0)[0]
-            what = "this form cannot measure" if name in METRICS else "unknown metric"
+            what = "this kind of evaluation cannot measure" if name in METRICS else "unknown metric"
             raise usage_error(f"{what} {name!r}", f"--metric {near}; known: {', '.join(offered)}")
     return tuple(name for name in METRICS if name in (offered if "all" in names else names))

@@ -46,7 +46,7 @@ class Extractor:
         except Exception as error:  # custom code may raise anything
             raise usage_error(
                 f"feature extractor {self.name!r} failed: {type(error).__name__}: {error}",
-                "let it take uint8 (B, 3, H, W), and return (B, d)",
+                "it must take uint8 (B, 3, H, W), and return (B, d)",
             ) from error
         return features
 
@@ -56,7 +56,7 @@ def joined(features: list[Tensor]) -> Tensor:
     check_usage(
         len({one.shape[1] for one in features}) < 2,
         "features of images differ in length",
-        "give images of one size",
+        "give images of the same size",
     )
     return torch.cat(features) if features else torch.zeros(0, 1)
 
@@ -131,7 +131,7 @@ def _from_factory(name: str) -> Callable[[Tensor], Tensor]:
         assert callable(features), f"{type(features).__name__} cannot be called"
     except Exception as error:  # custom code may raise anything
         raise usage_error(
-            f"cannot make feature extractor {name!r}: {type(error).__name__}: {error}",
+            f"cannot load feature extractor {name!r}: {type(error).__name__}: {error}",
             "--feature-extractor module:factory, importable from here",
         ) from error
     finally:

@@ -76,17 +76,21 @@ def _check(images: Tensor, references: Tensor) -> None:
     ensure(
         images.shape == references.shape and images.ndim == 4 and images.shape[1] == 3,
         f"images have shape {tuple(images.shape)}, references {tuple(references.shape)}",
-        "pass two batches (B, 3, H, W) of one shape",
+        "pass two batches (B, 3, H, W) of the same shape",
     )
     for batch in (images, references):
-        ensure(batch.dtype == torch.uint8, f"images are {batch.dtype}", "pass uint8 images, 0-255")
+        ensure(
+            batch.dtype == torch.uint8,
+            f"images are {batch.dtype}, not uint8",
+            "pass uint8 images, 0-255",
+        )
 
 
 def _check_side(images: Tensor, least: int, what: str) -> None:
     height, width = images.shape[-2:]
     ensure(
         min(height, width) >= least,
-        f"{width}x{height} pixels are too few for {what}, which needs {least} a side",
+        f"{width}x{height} pixels are too few for {what}: sides must be at least {least}",
         "use larger images, or leave the metric out",
     )
 
@@ -102,7 +106,7 @@ def _decibels(error: Tensor) -> Tensor:
 def _inner_luma(*batches: Tensor) -> list[Tensor]:
     """Y of each batch without borders, (B, 1, H - 8, W - 8) float64."""
     _check(*batches)
-    _check_side(batches[0], 2 * _BORDER + 1, "metrics of Y")
+    _check_side(batches[0], 2 * _BORDER + 1, "luma metrics")
     inner = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
     return [
         _BLACK + torch.einsum("c,bchw->bhw", _LUMA, batch.double())[:, None][inner]
@@ -114,7 +118,7 @@ def _similarity(x: Tensor, y: Tensor) -> Tensor:
     """SSIM of batches (B, C, H, W) with range 255: (B,)."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    _check_side(x, _WINDOW, "a window of SSIM")
+    _check_side(x, _WINDOW, "an SSIM window")
     # torchmetrics also averages over windows beyond the border. Float32 is inexact in flat areas.
     _, places = structural_similarity_index_measure(
         x.double(), y.double(), data_range=_PEAK, reduction="none", return_full_image=True

@@ -42,8 +42,8 @@ def distances(
     least = min(len(generated), len(reference))
     ensure(
         least > 1,
-        f"a set has {least} images, too few for a distance of sets",
-        "give at least two, better 2,048",
+        f"a set has {least} images, too few for a distance between sets",
+        "give at least two, preferably 2,048",
     )
     values, extra = dict[str, Estimate](), dict[str, float]()
     for name in names:
@@ -61,8 +61,8 @@ def distances(
 def caution(images: int) -> list[str]:
     """A caveat for distances between sets of so few images; empty if there are enough."""
     return [
-        f"{images} images are few for a distance of sets: below {_FEW:,} FID is biased upwards, "
-        "and compares only at equal numbers"
+        f"{images} images are few for a distance between sets: below {_FEW:,}, FID is biased "
+        "upwards, and comparable only at equal numbers"
     ] * (images < _FEW)
 
 

@@ -43,7 +43,7 @@ def test_files_folders_and_streams(run, tmp_path, old):
     assert run("mask", "old.png", "-o", "m.png").stdout == b"m.png\n"
     first = (tmp_path / "m.png").read_bytes()
     assert_refused(run("mask", "old.png", "-o", "m.png"), 2, "'m.png' exists")
-    assert_refused(run("mask", "old.png", "-o", "m.jpg"), 2, "'m.jpg' is not that of png")
+    assert_refused(run("mask", "old.png", "-o", "m.jpg"), 2, "'m.jpg' does not fit png")
     assert run("mask", "old.png", "-o", "m.png", "--skip-existing").returncode == 0
     assert run("mask", "old.png", "-o", "m.png", "--overwrite").returncode == 0
     (tmp_path / "in").mkdir()
@@ -103,12 +103,12 @@ def test_an_image_without_damage_is_copied_with_what_is_to_be_said(run, tmp_path
     assert b"g.png is not written: there is nothing to show" in done.stderr
     jpg = run(*fill[:-1], "x.png", "--mask", "auto", "-o", "x.jpg")
     assert jpg.stdout == b"x.jpg\n"
-    assert b"laid on white, because jpg has no alpha" in jpg.stderr
+    assert b"composited on white, because jpg has no alpha" in jpg.stderr
 
 
 def test_what_auto_finds_is_not_inverted(run, tmp_path, old, fill):
     refused = run(*fill, "old.png", "--mask", "auto", "--invert-mask", "--dry-run")
-    assert_refused(refused, 2, "--mask auto finds what is to be filled")
+    assert_refused(refused, 2, "--mask auto and --invert-mask cannot be used together")
 
 
 @pytest.mark.parametrize("level", [0, 5])

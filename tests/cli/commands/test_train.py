@@ -128,7 +128,7 @@ def test_train_and_restore_as_a_user_would(run, small_picture, photos):
     said = trained.stderr.decode()
     assert "few validation images" in said
     assert re.search(r"at τ \S+, one sample each \(1\): RMSE [\d.]+, bicubic [\d.]+", said)
-    assert_refused(run(*command), 2, "holds a run already")
+    assert_refused(run(*command), 2, "already holds a run")
     restored = run("superres", small_picture, "-o", "x.png", "--model", "run")
     assert restored.returncode == 0, restored.stderr
     info = json.loads(run("models", "info", "run", "--json").stdout)
