@@ -117,8 +117,8 @@ def evaluate_command(
     ] = None,
     metric: list[str] | None = option(
         "--metric NAME,…",
-        "Metrics from the list below, or all. Repeatable. Default: lpips,rmse, or only rmse if the "
-        "LPIPS network is unavailable.",
+        "Metrics from the list below, or all. Repeatable. Default: the protocol's, else lpips,rmse "
+        "(rmse if LPIPS is unavailable).",
     ),
     reference: str | None = option(
         "--reference DIR", "Ground truth for the outputs named by JSON lines on stdin."

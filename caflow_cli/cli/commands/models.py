@@ -229,7 +229,7 @@ def push_command(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, model file, or model id.")],
     repo: str = option("--repo USER/NAME", "Hub repository; created if missing.", default=...),
     revision: str | None = option("--revision BRANCH", "Branch to commit to; created if missing."),
-    private: bool = option("--private", "Make the repository private; refuse a public one."),
+    private: bool = option("--private", "Create the repository as private; refuse a public one."),
     license: str = option("--license TEXT", LICENSE, default=""),
     data_terms: str = DATA_TERMS,
     message: str | None = option("--message TEXT", "Commit message."),
