@@ -100,7 +100,7 @@ def test_a_smaller_image_is_padded_with_its_hole():
     [
         (None, "needs a mask"),
         (np.full((20, 31), 255, np.uint8), "the mask is 31x20, the image 30x20"),
-        (np.full((20, 30), 127, np.uint8), "brightest value is 127, and white is 128 and up"),
+        (np.full((20, 30), 127, np.uint8), "brightest value is 127, and white is 128 or more"),
     ],
 )
 def test_a_mask_that_does_not_fit_is_refused(mask, message):
