@@ -237,7 +237,7 @@ def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
     width = visitor.page.locator("#caflow-brush input[type=number]")
     width.fill("2")
     width.blur()
-    visitor.page.wait_for_timeout(1000)
+    visitor.page.wait_for_timeout(4000)
     box = visitor.page.locator("#caflow-editor canvas").first.bounding_box()
     dot = {"x": box["width"] / 2, "y": 0.8 * box["height"]}
     visitor.page.locator("#caflow-editor canvas").first.click(position=dot)
