@@ -20,8 +20,9 @@ from .net import MULTIPLE, DamageNet
 
 __all__ = ["confidence", "find_damage"]
 
-_EXTENT = 0.36  # of the threshold: as far as a region extends that passes the threshold somewhere
-_TILE, _MARGIN = 1024, 128  # pixels: sides of what is kept of a tile, and what it reads beyond
+_EXTENT = 0.36  # share of the threshold above which a region extends
+_CERTAIN = 9.0  # how many times the threshold's odds some pixel of a damaged image has
+_TILE, _MARGIN = 1024, 128  # pixels: side of a tile, and the margin that is read around it
 
 
 def find_damage(
@@ -33,9 +34,11 @@ def find_damage(
 
     Args:
         image: A path, a PIL image, or an array, uint8 (H, W, 3) or grey; see `as_image`.
-        threshold: On (0, 1): a region is marked if the net's confidence is above it somewhere, as
-            far as that is above 0.36 of it, and one pixel more. A lower one marks more.
-        step: Is told how many tiles of how many are done, after each.
+        threshold: On (0, 1); a lower one marks more. A region where the network's confidence is
+            above 0.36 of the threshold is marked if it exceeds the threshold somewhere, and grown
+            by one pixel. Nothing is marked unless the odds of some pixel of the image, p / (1 - p),
+            are 9 times the threshold's: lone doubtful marks are mostly wrong.
+        step: Called after each tile with the number of tiles done and their total.
 
     Returns:
         The mask, uint8 (H, W): 255 where the image is damaged, else 0, as `restore` takes it. It is
@@ -54,6 +57,8 @@ def find_damage(
     """
     check_usage(0 < threshold < 1, f"the threshold is {threshold}", "between 0 and 1, such as 0.5")
     found = confidence(as_decoded(image).seen(), step=step)
+    if found.max() <= 1 / (1 + (1 / threshold - 1) / _CERTAIN):
+        return np.zeros(found.shape, np.uint8)
     regions, count = ndimage.label(found > _EXTENT * threshold, np.ones((3, 3)))
     level = np.zeros(count + 1, np.uint8)
     level[regions[found > threshold]] = 255
@@ -67,12 +72,12 @@ def confidence(
     tile: int = _TILE,
     step: Callable[[int, int], object] = lambda done, total: None,
 ) -> npt.NDArray[np.float32]:
-    """How sure the net is that each pixel is damaged, on [0, 1].
+    """Compute the network's confidence that each pixel is damaged, on [0, 1].
 
     Args:
         image: uint8 (H, W, 3).
         tile: Side of a tile in pixels, a multiple of 16, which bounds the memory. It changes the
-            values by rounding errors only, for every tile is read with all that they depend on.
+            values only by rounding errors, because a tile is read with its whole receptive field.
         step: As for `find_damage`.
 
     Returns:

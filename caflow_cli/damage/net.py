@@ -1,4 +1,4 @@
-"""The net that finds damage: a U-Net that works at half the resolution and below."""
+"""The network that finds damage: a U-Net at half the resolution and below."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["MULTIPLE", "DamageNet"]
 
 MULTIPLE = 16  # of the sides of what the net reads
 _FINE, _BROAD = (1, 3), (3, 7)  # radii of top hats, at full and at half the resolution
-_READ = 4 * (3 + 2 * len(_FINE)) + 2 * len(_BROAD) + 3 + 3 + 2  # channels at half the resolution
+_READ = 4 * (3 + 2 * len(_FINE)) + 2 * len(_BROAD) + 3 + 3 + 2  # channels of its input
 
 
 class Block(nn.Module):
@@ -36,11 +36,11 @@ class Block(nn.Module):
 
 
 class DamageNet(nn.Module):
-    """Logits of damage, one for each pixel of an image.
+    """Predict a logit of damage for each pixel of an image.
 
-    The net reads, beside the image, its top hats: what is lighter, or darker, than its surroundings
-    and thinner than 3 or 7 pixels (7 and 15 at half the resolution). Damage is among that, and so
-    are twigs, wires and eyelashes, which the net learns to tell from it.
+    In addition to the image, the network reads its top-hat transforms: what is lighter or darker
+    than its surroundings and thinner than 3 or 7 pixels (7 and 15 at half the resolution). They
+    contain damage, but also twigs, wires and eyelashes, which the network learns to distinguish.
 
     Args:
         widths: Channels at 1/2, 1/4, … of the resolution.
@@ -70,7 +70,7 @@ class DamageNet(nn.Module):
 
 
 def _features(x: Tensor) -> Tensor:
-    """What the net reads, of (1, 3, H, W): (1, _READ, H/2, W/2)."""
+    """Compute the input of the first convolution: (1, 3, H, W) -> (1, _READ, H/2, W/2)."""
     half = F.avg_pool2d(x, 2)
     half_grey = half.mean(1, keepdim=True)
     fine = F.pixel_unshuffle(_hats(x.mean(1, keepdim=True), _FINE), 2)
@@ -88,7 +88,7 @@ def _features(x: Tensor) -> Tensor:
 
 
 def _hats(grey: Tensor, radii: Sequence[int]) -> Tensor:
-    """Top hats of (1, 1, H, W), in levels: white and black of each radius, (1, 2 n, H, W)."""
+    """White and black top-hat transforms for each radius: (1, 1, H, W) -> (1, 2 n, H, W)."""
     levels = ((grey[0, 0] + 1) * 127.5).round().byte().numpy()
     hats = [
         hat(levels, 2 * radius + 1)
@@ -99,5 +99,5 @@ def _hats(grey: Tensor, radii: Sequence[int]) -> Tensor:
 
 
 def _around(x: Tensor) -> Tensor:
-    """The mean of some 8 pixels around each, smooth."""
+    """A smooth local mean over some 8 pixels."""
     return F.interpolate(F.avg_pool2d(x, 8), scale_factor=8.0, mode="bilinear")

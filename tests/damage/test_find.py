@@ -26,6 +26,14 @@ def test_regions_are_grown_by_a_pixel():
         assert mask[np.roll(sure, shift, (0, 1))].mean() > 0.99  # all but what leaves the image
 
 
+def test_nothing_is_marked_unless_a_pixel_has_9_times_the_odds_of_the_threshold():
+    image, _ = cracked()
+    highest = float(confidence(image).max())
+    odds = highest / (1 - highest)
+    assert not caflow.find_damage(image, 1 / (1 + 8 / odds)).any()
+    assert caflow.find_damage(image, 1 / (1 + 10 / odds)).any()
+
+
 def test_an_image_without_damage_is_left_alone():
     assert (caflow.find_damage(faded()) > 0).mean() < 0.003
 
