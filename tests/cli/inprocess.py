@@ -33,7 +33,10 @@ def program(folder: Path) -> Program:
 
 def captured(folder: Path, *arguments: object, stdin: bytes = b"", **environment: str) -> Result:
     """The program in `folder`."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    out, err = (  # with the error handlers of the interpreter's own streams
+        io.TextIOWrapper(io.BytesIO(), "utf-8", errors, write_through=True)
+        for errors in ("strict", "backslashreplace")
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
         patch.setattr(sys, "stdout", out)
