@@ -55,7 +55,7 @@ class OptimConfig:
     cond_weight: NonNegative = 0.01  # λ, the weight of log p(y)
     bf16: bool = True  # networks train in bfloat16 where that is fast
     compile: bool = False  # compile the flow steps with torch.compile
-    checkpoint_activations: bool = False  # recompute activations: less memory, 25 to 50 % more time
+    checkpoint_activations: bool = False  # recompute activations: less memory, 20 to 35 % more time
     images: Count | None = None  # the budget in images seen
     minutes: Positive | None = None  # or the budget in minutes
 

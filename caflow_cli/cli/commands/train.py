@@ -79,7 +79,7 @@ class Run:
     compile: bool = option("--compile", "Compile the flow steps first (takes minutes).", TRAINING)
     checkpoint_activations: bool = option(
         "--checkpoint-activations",
-        "Save memory, at the cost of 25 to 50 % more training time.",
+        "Save memory, at the cost of 20 to 35 % more training time.",
         TRAINING,
     )
 
