@@ -253,7 +253,7 @@ class Run:
             # An existing file that is kept may have another candidate, so it gets no path.
             paths |= write_output(job, data, self.given, console, candidate.rank)
         self.plan.grid.add(lambda: grid_row(label, result.tau, result.seen, result.ranked))
-        if len(result.ranked) > 1:  # one that is left has no spread
+        if len(result.ranked) > 1:  # a single candidate has no spread
             self.plan.uncertainty.add(lambda: uncertainty_chart(label, result.ranked, result.tau))
         if note := far_note(item.model, result.statistics):
             console.note(f"warning: {job.name}: {note}")
