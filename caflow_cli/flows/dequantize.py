@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import NOISE_STEPS
-from ..layers import Conv, Modules, Squeeze, scaling, sum_per_image
+from ..layers import Conv, Modules, Squeeze, scaling, sigmoid, sum_per_image
 from .step import ConditionalStep, Link, forward_through, inverse_through
 
 # Noise is a multiple of 2^-16, so that w + u is exact in float32 and never rounds up to w + 1.
@@ -75,7 +75,7 @@ class VariationalNoise(nn.Module):
     def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
         h, logdet = forward_through(self._links(cond), x)
         h, logdet = _WIDTH * h, logdet + scaling(_WIDTH, h.shape[1], h)
-        u, _ = self.squeeze.inverse(torch.sigmoid(h))
+        u, _ = self.squeeze.inverse(sigmoid(h))
         return u, logdet + sum_per_image(-F.softplus(h) - F.softplus(-h))
 
     def inverse(self, y: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:

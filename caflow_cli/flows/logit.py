@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers import scaling, sum_per_image
+from ..layers import scaling, sigmoid, sum_per_image
 
 
 class Logit(nn.Module):
@@ -52,7 +52,7 @@ class Logit(nn.Module):
 
     def back(self, h: Tensor) -> Tensor:
         """Map h to v."""
-        return (torch.sigmoid(h) - self.alpha / 2) * (self.levels / (1 - self.alpha))
+        return (sigmoid(h) - self.alpha / 2) * (self.levels / (1 - self.alpha))
 
     def log_derivative(self, h: Tensor) -> Tensor:
         """`log dh/dv` of each value, in h's dtype."""

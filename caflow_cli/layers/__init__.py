@@ -29,6 +29,7 @@ from .terms import (
     observed,
     per_candidate,
     scaling,
+    sigmoid,
     standard_normal_log_prob,
     sum_per_image,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "per_candidate",
     "product",
     "scaling",
+    "sigmoid",
     "standard_normal_log_prob",
     "sum_per_image",
 ]
