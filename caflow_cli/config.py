@@ -148,7 +148,8 @@ class FlowConfig:
     # Widths of a net over the whole condition that predicts the mean of every value of the target,
     # at 1/2, 1/4, ... 2^-(n+1) of its resolution; 0: no guide. R reads the predicted image, too.
     guide: Size | tuple[Count, ...] = 0
-    # `Guide`, `UNet`, or `Enlarge` with one width, or three: two more at 1/2 and 1/4 of its scale.
+    # `AdditiveUNet`, `UNet`, or `Enlarge` with one width, or three: two more at 1/2 and 1/4 of its
+    # scale.
     guide_net: Literal["sums", "unet", "enlarge"] = "sums"
     guide_blocks: Count = 12  # "enlarge": number of residual blocks
     guide_factor: Count = 4  # "enlarge": how many times the condition was enlarged

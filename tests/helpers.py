@@ -15,8 +15,9 @@ from torch import Tensor
 
 from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.flows import noise_draws
-from caflow_cli.layers import ActNorm, Conv, ConvNet, Enlarge, Guide, InvConv1x1, Spread, UNet
-from caflow_cli.layers.guides import Around
+from caflow_cli.guides import AdditiveUNet, Enlarge, ScaleNet, UNet
+from caflow_cli.guides.context import ContextBranch
+from caflow_cli.layers import ActNorm, Conv, ConvNet, InvConv1x1
 from caflow_cli.model import CAFlow
 from caflow_cli.tasks import TASKS
 
@@ -42,7 +43,7 @@ def randomise(module, seed=0, last=0.5, affine=0.2):
     """In place: every parameter away from its start; a fresh net has a `last` layer of 0."""
     gen = generator(seed)
     for child in module.modules():
-        if isinstance(child, ConvNet | Around | Enlarge | Guide | Spread | UNet):
+        if isinstance(child, ConvNet | AdditiveUNet | ContextBranch | Enlarge | ScaleNet | UNet):
             conv = child.last if isinstance(child, ConvNet) else child.head
             _add_noise(conv.weight, last * conv.weight[0].numel() ** -0.5, gen)
             _add_noise(conv.bias, 0.4 * last, gen)

@@ -16,6 +16,7 @@ FLOORS = [
     ["config"],
     ["devices"],
     ["layers", "perceptual"],
+    ["guides"],
     ["flows"],
     ["images"],
     ["data"],

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..layers import GuideNet, Spread, affine, affine_inverse, mean_of_views, per_candidate
+from ..guides import GuideNet, ScaleNet, mean_of_views
+from ..layers import affine, affine_inverse, per_candidate
 from .known import FilledPixels, KnownImage, KnownLuminance, KnownPixels
 from .logit import Logit
 
@@ -55,7 +56,7 @@ class Anchor(nn.Module):
         kind: str,
         channels: int,
         guide: GuideNet | None = None,
-        spread: Spread | None = None,
+        spread: ScaleNet | None = None,
         bound: float = 1.0,
         views: int = 1,
     ) -> None:

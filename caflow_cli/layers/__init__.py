@@ -10,16 +10,6 @@ from .channel_affine import AffineMap, ChannelAffine, FoldedAffine, affine_maps,
 from .conv import FixedConv
 from .coupling import Coupling, Injector
 from .fold import fold, fold_children, nets_in_bf16
-from .guides import (
-    Enlarge,
-    Guide,
-    GuideNet,
-    Spread,
-    UNet,
-    build_guide,
-    build_spread,
-    mean_of_views,
-)
 from .invconv import InvConv1x1
 from .nets import Conv, ConvNet, Modules, Trunk
 from .squeeze import Squeeze
@@ -41,26 +31,18 @@ __all__ = [
     "Conv",
     "ConvNet",
     "Coupling",
-    "Enlarge",
     "FixedConv",
     "FoldedAffine",
-    "Guide",
-    "GuideNet",
     "Injector",
     "InvConv1x1",
     "Modules",
-    "Spread",
     "Squeeze",
     "Trunk",
-    "UNet",
     "affine",
     "affine_inverse",
     "affine_maps",
-    "build_guide",
-    "build_spread",
     "fold",
     "fold_children",
-    "mean_of_views",
     "nets_in_bf16",
     "observed",
     "per_candidate",

@@ -20,7 +20,7 @@ from ..flows import (
     SharedAutoregressive,
     standard_normal_log_prob,
 )
-from ..layers import build_guide, build_spread
+from ..guides import build_guide, build_scale_net
 
 _CONDITIONALS: dict[str, type[Autoregressive] | type[SharedAutoregressive] | type[DualGlow]] = {
     "caflow": Autoregressive,
@@ -87,7 +87,8 @@ class Density(nn.Module):
         bound, channels = flow.scale_bound, flow.target_channels
         self.logit = Logit()
         self.R = MultiScaleFlow(flow.r_channels, flow.r_steps, flow.widths, bound)
-        guide, spread = build_guide(flow), build_spread(flow)
+        guide = build_guide(flow)
+        spread = build_scale_net(flow)
         self.A = Anchor(flow.anchor, channels, guide, spread, bound, flow.guide_views)
         self.T = MultiScaleFlow(channels, flow.t_steps, flow.widths, bound)
         self.F = _CONDITIONALS[flow.conditional](flow)

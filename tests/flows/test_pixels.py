@@ -17,7 +17,7 @@ from caflow_cli.flows import (
     to_uint8,
 )
 from caflow_cli.flows.fill import harmonic_fill
-from caflow_cli.layers import Guide, Spread
+from caflow_cli.guides import AdditiveUNet, ScaleNet
 from caflow_cli.model import bits_per_dim
 
 
@@ -202,7 +202,7 @@ kinds = pytest.mark.parametrize(
 @kinds
 @torch.no_grad()
 def test_candidates_of_an_image_share_its_condition(kind, channels):
-    guide = helpers.randomise(Guide(channels, (4, 4), 3), 1).double()
+    guide = helpers.randomise(AdditiveUNet(channels, (4, 4), 3), 1).double()
     anchor, y, v = Anchor(kind, 3, guide), points(2, channels, 8, 8, seed=2), points(4, 3, 8, 8)
     shared, own = anchor.read(y), anchor.read(y.repeat_interleave(2, dim=0))
     torch.testing.assert_close(anchor(v, shared), anchor(v, own))
@@ -213,7 +213,7 @@ def test_candidates_of_an_image_share_its_condition(kind, channels):
 @torch.no_grad()
 def test_a_mean_is_0_where_the_condition_determines_a_value(kind, channels):
     """Known pixels keep the noise of their bins, and the luminance its rounding."""
-    guide = helpers.randomise(Guide(channels, (4, 4), 3), 1).double()
+    guide = helpers.randomise(AdditiveUNet(channels, (4, 4), 3), 1).double()
     y = points(2, channels, 8, 8, seed=2)
     predicted = Anchor(kind, 3, guide).read(y).mean
     expected = torch.ones_like(predicted, dtype=torch.bool)
@@ -227,8 +227,8 @@ def test_a_mean_is_0_where_the_condition_determines_a_value(kind, channels):
 
 @torch.no_grad()
 def test_a_spread_reads_the_condition_and_the_predicted_image():
-    guide = helpers.randomise(Guide(3, (4, 4), 3), 1).double()
-    spread = helpers.randomise(Spread(6, 5, 3), 2).double()
+    guide = helpers.randomise(AdditiveUNet(3, (4, 4), 3), 1).double()
+    spread = helpers.randomise(ScaleNet(6, 5, 3), 2).double()
     y = points(2, 3, 8, 8, seed=2)
     logit = Logit()
     anchor = Anchor("enlarged", 3, guide, spread)
@@ -241,7 +241,7 @@ def test_a_spread_reads_the_condition_and_the_predicted_image():
 def test_a_guide_reads_the_fill_of_a_hole_and_the_predicted_image_begins_with_it():
     y = points(2, 4, 8, 8, seed=2)
     logit = Logit()
-    guide = helpers.randomise(Guide(4, (4, 4), 3), 1).double()
+    guide = helpers.randomise(AdditiveUNet(4, (4, 4), 3), 1).double()
     anchor = Anchor("fill", 3, guide)
     filled, hole = FilledPixels().complete(y), y[:, 3:] >= 128
     cond = anchor.read(y)

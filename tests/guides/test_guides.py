@@ -4,16 +4,15 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.layers import Enlarge, Guide, Spread, UNet
-from caflow_cli.layers.guides import mean_of_views
+from caflow_cli.guides import AdditiveUNet, Enlarge, ScaleNet, UNet, mean_of_views
 from caflow_cli.layers.norms import Moments, group_norm
 
 NETS = {
-    "sums": lambda: Guide(2, (8, 6, 4), 3),
+    "sums": lambda: AdditiveUNet(2, (8, 6, 4), 3),
     "unet": lambda: UNet(2, (8, 6, 4), 3),
     "enlarge": lambda: Enlarge(2, 6, 2, 4, 3),
-    "around": lambda: Enlarge(2, 6, 3, 4, 3, (5, 4)),
-    "spread": lambda: Spread(2, 8, 3),
+    "context": lambda: Enlarge(2, 6, 3, 4, 3, (5, 4)),
+    "spread": lambda: ScaleNet(2, 8, 3),
 }
 nets = pytest.mark.parametrize("name", NETS)
 
@@ -55,7 +54,7 @@ def test_fields_of_view():
     rows, cells = reach(net, x), 4 * 4 + 4 + 2 + 1  # 4 cells of 4 pixels, and the doublings
     assert 32 - cells - 4 <= int(rows.min()) < 32 < int(rows.max()) <= 32 + cells + 4
     assert int(rows.max()) - int(rows.min()) > 16
-    assert len(reach(helpers.randomise(fresh("around"), 3).double(), x)) == 64
+    assert len(reach(helpers.randomise(fresh("context"), 3).double(), x)) == 64
     far = unet((4,)).double()
     assert len(reach(far, x)) == 64  # by its normalisation, what no convolution reaches
 

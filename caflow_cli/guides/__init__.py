@@ -1,0 +1,18 @@
+"""Guides: nets that predict the mean of every value of the target from the whole condition."""
+
+from .additive_unet import AdditiveUNet
+from .build import GuideNet, build_guide, build_scale_net, mean_of_views
+from .enlarge import Enlarge
+from .scale_net import ScaleNet
+from .unet import UNet
+
+__all__ = [
+    "AdditiveUNet",
+    "Enlarge",
+    "GuideNet",
+    "ScaleNet",
+    "UNet",
+    "build_guide",
+    "build_scale_net",
+    "mean_of_views",
+]

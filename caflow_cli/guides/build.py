@@ -1,0 +1,57 @@
+"""From a config to its guide, and from a guide to the mean over orientations."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from ..config import FlowConfig
+from ..devices import to_layout
+from .additive_unet import AdditiveUNet
+from .enlarge import Enlarge
+from .scale_net import ScaleNet
+from .unet import UNet
+
+GuideNet = Enlarge | AdditiveUNet | UNet
+
+
+def build_guide(flow: FlowConfig) -> GuideNet | None:
+    """Build the guide of a config, which predicts the mean of every value; None if it has none."""
+    if not flow.guides:
+        return None
+    channels = flow.cond_channels
+    out = flow.target_channels
+    if flow.guide_net == "enlarge":
+        width, *coarser = flow.guides
+        return Enlarge(channels, width, flow.guide_blocks, flow.guide_factor, out, coarser)
+    if flow.guide_net == "unet":
+        return UNet(channels, flow.guides, out)
+    return AdditiveUNet(channels, flow.guides, out)
+
+
+def build_scale_net(flow: FlowConfig) -> ScaleNet | None:
+    """Build the net of a config that predicts the scale of the residual; None if it has none."""
+    if not flow.spread:
+        return None
+    return ScaleNet(flow.r_channels, flow.spread, flow.target_channels)
+
+
+def mean_of_views(net: Callable[[Tensor], Tensor], x: Tensor, views: int) -> Tensor:
+    """`1/V Σ_v v⁻¹(net(v(x)))` over the first V of an image's eight orientations v.
+
+    This is geometric self-ensembling (Timofte et al., "Seven ways to improve example-based single
+    image super resolution", 2016). The orientations are the image, flipped horizontally,
+    vertically, both, and the transposes of these four. Errors of the net differ between them, so
+    the mean has smaller ones. With V = 8 the result is equivariant, whatever the net learned.
+
+    Args:
+        net: (B, in, H, W) -> (B, out, H, W).
+        x: (B, in, H, W).
+        views: V, 1, 2, 4 or 8. They run one after the other, so only time grows, not memory.
+    """
+    total = net(x)
+    for view in range(1, views):
+        axes = [axis for bit, axis in ((1, -1), (2, -2)) if view & bit]  # axes to flip
+        turned = (x.transpose(-2, -1) if view & 4 else x).flip(axes)
+        back = net(to_layout(turned)).flip(axes)
+        total = total + (back.transpose(-2, -1) if view & 4 else back)
+    return to_layout(total / views) if views > 1 else total
