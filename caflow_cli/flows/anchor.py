@@ -5,7 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..guides import GuideNet, ScaleNet, mean_of_views
+from ..config import FlowConfig
+from ..guides import build_guide, build_scale_net, mean_of_views
 from ..layers import affine, affine_inverse, per_candidate
 from .known import FilledPixels, KnownImage, KnownLuminance, KnownPixels
 from .logit import Logit
@@ -40,31 +41,19 @@ class Anchor(nn.Module):
     of y take effect before T transforms the image. m is 0 for values that y determines.
 
     Args:
-        kind: "none" (`Logit`), "pixels" (`KnownPixels`), "fill" (`FilledPixels`), "luminance"
-            (`KnownLuminance`) or "enlarged" (`KnownImage`).
-        channels: C, the channels of the target.
-        guide: The net that predicts m, or None.
-        spread: The net that predicts s, or None.
-        bound: The bound of s.
-        views: How many orientations of y the guide reads; m is the mean of its predictions.
+        flow: Sizes and variants: which map, and the nets that predict m and s.
 
     Shapes: v, h (B, C, H, W); cond is the result of `read` for y.
     """
 
-    def __init__(
-        self,
-        kind: str,
-        channels: int,
-        guide: GuideNet | None = None,
-        spread: ScaleNet | None = None,
-        bound: float = 1.0,
-        views: int = 1,
-    ) -> None:
+    def __init__(self, flow: FlowConfig) -> None:
         super().__init__()
-        self.map = _MAPS[kind]()
-        self.channels = channels
-        self.guide, self.spread = guide, spread
-        self.bound, self.views = bound, views
+        self.map = _MAPS[flow.anchor]()
+        self.channels = flow.target_channels
+        self.guide = build_guide(flow)
+        self.spread = build_scale_net(flow)
+        self.bound = flow.scale_bound
+        self.views = flow.guide_views
 
     def read(self, y: Tensor) -> AnchorCondition:
         """Compute everything that depends on y alone. A guide reads y as the map completes it."""

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from ..config import FlowConfig
 from ..devices import zeros_float64
 from ..layers import ConvNet, Modules, affine, affine_inverse
-from .multiscale import latent_channels
-from .scale import ConditionalScale, ScaleCondition
+from .scale import ConditionalScale, ScaleCondition, latent_channels
 
 Latents = list[list[Tensor]]  # z[i][j] = z_j^i
 FlowCondition = Sequence[Sequence[ScaleCondition]]  # what each function of F computes from D
@@ -31,21 +30,6 @@ def latent_layout(target_channels: int, scales: int) -> list[list[tuple[int, int
     return layout
 
 
-def function(i: int, j: int, flow: FlowConfig) -> ConditionalScale:
-    """Create an f_j^i. For j < i its shapes and conditions are the same for every i."""
-    n = flow.scales
-    return ConditionalScale(
-        4 * latent_channels(flow.target_channels, i, n) * 2 ** (i - j),
-        latent_channels(flow.r_channels, j, n),
-        latent_channels(flow.target_channels, j, n) if j < i else 0,
-        flow.f_steps,
-        flow.f_hidden,
-        flow.scale_bound,
-        flow.trunks[-1 - j],
-        flow.trunk_blocks,
-    )
-
-
 class ConditionalFlow(nn.Module):
     """F_i = (f_i^i, ..., f_0^i): L_i | D_i..D_0, L_{i-1}..L_0 -> [z_0^i, ..., z_i^i].
 
@@ -57,14 +41,14 @@ class ConditionalFlow(nn.Module):
     one entry per image while L_i has one per candidate. The output is indexed by j.
 
     Args:
-        index: i.
-        flow: Sizes of all functions.
+        i: Which F_i.
+        flow: Sizes and variants.
     """
 
-    def __init__(self, index: int, flow: FlowConfig) -> None:
+    def __init__(self, i: int, flow: FlowConfig) -> None:
         super().__init__()
         self.functions = Modules[ConditionalScale](
-            function(index, j, flow) for j in range(index + 1)
+            ConditionalScale(i, j, flow) for j in range(i + 1)
         )
 
     def read(self, d: Sequence[Tensor]) -> list[ScaleCondition]:
@@ -101,7 +85,7 @@ class Autoregressive(Modules[ConditionalFlow]):
     given the coarser ones.
 
     Args:
-        flow: Sizes of all functions.
+        flow: Sizes and variants.
     """
 
     def __init__(self, flow: FlowConfig) -> None:
@@ -150,8 +134,10 @@ class SharedAutoregressive(nn.Module):
     def __init__(self, flow: FlowConfig) -> None:
         super().__init__()
         n = flow.scales
-        self.own = Modules[ConditionalScale](function(i, i, flow) for i in range(n))
-        self.shared = Modules[ConditionalScale](function(k + 1, k, flow) for k in range(n - 1))
+        self.own = Modules[ConditionalScale](ConditionalScale(i, i, flow) for i in range(n))
+        self.shared = Modules[ConditionalScale](
+            ConditionalScale(k + 1, k, flow) for k in range(n - 1)
+        )
         self.layout = latent_layout(flow.target_channels, n)
 
     def read(self, d: Sequence[Tensor]) -> FlowCondition:
@@ -202,14 +188,19 @@ class SharedAutoregressive(nn.Module):
 class ConditionalGaussian(nn.Module):
     """p(L_i | D_i) = N(μ(D_i), diag(exp(2 s(D_i)))), as the map `z = exp(-s) (L_i - μ)`.
 
-    Shapes: x (B, channels, H, W); cond is the result of `read` for D_i, whose shape is
-    (B or B / M, d_channels, H, W).
+    Args:
+        i: Which p(L_i | D_i).
+        flow: Sizes and variants.
+
+    Shapes: x as L_i; cond is the result of `read` for D_i, of batch size B or B / M.
     """
 
-    def __init__(self, channels: int, d_channels: int, hidden: int, bound: float) -> None:
+    def __init__(self, i: int, flow: FlowConfig) -> None:
         super().__init__()
-        self.bound = bound
-        self.net = ConvNet(d_channels, hidden, 2 * channels)
+        self.bound = flow.scale_bound
+        channels = latent_channels(flow.target_channels, i, flow.scales)
+        d_channels = latent_channels(flow.r_channels, i, flow.scales)
+        self.net = ConvNet(d_channels, flow.f_hidden, 2 * channels)
 
     def read(self, d: Tensor) -> ScaleCondition:
         return ScaleCondition(self.net(d))
@@ -230,14 +221,10 @@ class DualGlow(nn.Module):
     def __init__(self, flow: FlowConfig) -> None:
         super().__init__()
         n = flow.scales
-        channels = [latent_channels(flow.target_channels, i, n) for i in range(n)]
         self.gaussians = Modules[ConditionalGaussian](
-            ConditionalGaussian(
-                c, latent_channels(flow.r_channels, i, n), flow.f_hidden, flow.scale_bound
-            )
-            for i, c in enumerate(channels)
+            ConditionalGaussian(i, flow) for i in range(n)
         )
-        self.layout = [[(c, n - i)] for i, c in enumerate(channels)]
+        self.layout = [[(latent_channels(flow.target_channels, i, n), n - i)] for i in range(n)]
 
     def read(self, d: Sequence[Tensor]) -> FlowCondition:
         return [[gaussian.read(d_i)] for gaussian, d_i in zip(self.gaussians, d, strict=True)]

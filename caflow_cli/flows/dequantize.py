@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import NOISE_STEPS
+from ..config import NOISE_STEPS, FlowConfig
 from ..layers import Conv, Modules, Squeeze, scaling, sigmoid, sum_per_image
 from .step import ConditionalStep, Link, forward_through, inverse_through
 
@@ -50,20 +50,20 @@ class VariationalNoise(nn.Module):
     `sigmoid(1.7 h)`, unsqueeze (Flow++). `log q(u|w) = log N(ε; 0, I) - logdet`.
 
     Args:
-        channels: C of the images.
-        hidden, bound: As in `ConditionalStep`.
+        flow: Sizes and variants.
 
     Shapes: x = ε and y = u, (B, C, H, W); cond = w on [0, 256), of the same shape.
     """
 
-    def __init__(self, channels: int, hidden: int, bound: float) -> None:
+    def __init__(self, flow: FlowConfig) -> None:
         super().__init__()
+        channels = 4 * flow.target_channels
         self.squeeze = Squeeze()
-        self.embed = Conv(4 * channels, 2 * NOISE_STEPS * hidden, 3)
+        self.embed = Conv(channels, 2 * NOISE_STEPS * flow.f_hidden, 3)
         nn.init.kaiming_normal_(self.embed.weight, nonlinearity="relu")
         nn.init.zeros_(self.embed.bias)  # type: ignore[arg-type]
         self.steps = Modules[ConditionalStep](
-            ConditionalStep(4 * channels, hidden, bound) for _ in range(NOISE_STEPS)
+            ConditionalStep(channels, flow) for _ in range(NOISE_STEPS)
         )
 
     def _links(self, cond: Tensor) -> list[Link]:
@@ -74,7 +74,8 @@ class VariationalNoise(nn.Module):
 
     def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
         h, logdet = forward_through(self._links(cond), x)
-        h, logdet = _WIDTH * h, logdet + scaling(_WIDTH, h.shape[1], h)
+        logdet = logdet + scaling(_WIDTH, h.shape[1], h)
+        h = _WIDTH * h
         u, _ = self.squeeze.inverse(sigmoid(h))
         return u, logdet + sum_per_image(-F.softplus(h) - F.softplus(-h))
 

@@ -1,18 +1,12 @@
 """The unconditional multi-scale flows R and T (paper section 4, appendix A.1)."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
+from ..config import FlowConfig
 from ..devices import zeros_float64
 from ..layers import Modules
 from .scale import Scale
-
-
-def latent_channels(image_channels: int, index: int, scales: int) -> int:
-    """The channels of L_i or D_i: C 2^(n-i), or twice as many for i = 0, which is not split."""
-    return int(image_channels * 2 ** (scales - index) * (2 if index == 0 else 1))
 
 
 class MultiScaleFlow(nn.Module):
@@ -23,17 +17,15 @@ class MultiScaleFlow(nn.Module):
 
     Args:
         image_channels: C.
-        hidden: Hidden channels of the nets of each of the n scales, finest first.
-        steps, bound: As in `Scale`, the same for every scale.
+        steps: The number of flow steps of each scale.
+        flow: Sizes and variants; n is `flow.scales`.
     """
 
-    def __init__(
-        self, image_channels: int, steps: int, hidden: Sequence[int], bound: float
-    ) -> None:
+    def __init__(self, image_channels: int, steps: int, flow: FlowConfig) -> None:
         super().__init__()
         # Scale k works on the half left by k splits: C 2^k channels before its squeeze.
         self.scales = Modules[Scale](
-            Scale(4 * image_channels * 2**k, steps, width, bound) for k, width in enumerate(hidden)
+            Scale(k, 4 * image_channels * 2**k, steps, flow) for k in range(flow.scales)
         )
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[list[Tensor], Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..config import TRANSITIONS
+from ..config import TRANSITIONS, FlowConfig
 from ..layers import (
     ChannelAffine,
     Conv,
@@ -25,6 +25,11 @@ from ..layers import (
 from .step import ConditionalStep, Link, Step, StepCondition, forward_through, inverse_through
 
 _S = TypeVar("_S", bound="_Scale")
+
+
+def latent_channels(image_channels: int, i: int, scales: int) -> int:
+    """The channels of L_i or D_i: C 2^(n-i), or twice as many for i = 0, which is not split."""
+    return int(image_channels * 2 ** (scales - i) * (2 if i == 0 else 1))
 
 
 class _Scale(nn.Module):
@@ -80,15 +85,15 @@ class Scale(_Scale):
     """One scale of R or T: (B, C, H, W) <-> (B, 4C, H/2, W/2). `MultiScaleFlow` does the split.
 
     Args:
+        k: The scale, 0 for the finest.
         channels: 4C, the channels after the squeeze.
         steps: K, the number of flow steps.
-        hidden: Hidden channels of the nets.
-        bound: Bound of the log-scales.
+        flow: Sizes and variants.
     """
 
-    def __init__(self, channels: int, steps: int, hidden: int, bound: float) -> None:
+    def __init__(self, k: int, channels: int, steps: int, flow: FlowConfig) -> None:
         super().__init__(channels)
-        self.steps = Modules[Step](Step(channels, hidden, bound) for _ in range(steps))
+        self.steps = Modules[Step](Step(k, channels, flow) for _ in range(steps))
 
 
 class ScaleCondition(NamedTuple):
@@ -118,27 +123,23 @@ class ConditionalScale(_Scale):
     per candidate.
 
     Args:
-        channels: Channels of x after the squeeze, 4C.
-        d_channels, l_channels: Channels of D_j and of L_j (0 if i = j: there is no L_j).
-        steps, hidden, bound: As in `Scale`.
-        trunk, trunk_blocks: Width and depth of the trunk; width 0: no trunk.
+        i, j: Which function: of L_i, given D_j and, if j < i, L_j. For j < i, the shapes are the
+            same for every i.
+        flow: Sizes and variants.
 
-    Shapes: x (B, C, H, W) <-> (B, 4C, H/2, W/2); D_j (B or B / M, d_channels, H, W).
+    Shapes: x (B, C, H, W) <-> (B, 4C, H/2, W/2), with C 2^(i-j) times the channels of L_i; D_j (B
+    or B / M, its channels, H, W).
     """
 
-    def __init__(
-        self,
-        channels: int,
-        d_channels: int,
-        l_channels: int,
-        steps: int,
-        hidden: int,
-        bound: float,
-        trunk: int = 0,
-        trunk_blocks: int = 1,
-    ) -> None:
+    def __init__(self, i: int, j: int, flow: FlowConfig) -> None:
+        n = flow.scales
+        channels = 4 * latent_channels(flow.target_channels, i, n) * 2 ** (i - j)
         super().__init__(channels)
-        width = trunk or 2 * steps * hidden  # one half for the injectors, one for the couplings
+        d_channels = latent_channels(flow.r_channels, j, n)
+        l_channels = latent_channels(flow.target_channels, j, n) if j < i else 0
+        features = flow.f_steps * flow.f_hidden
+        trunk = flow.trunks[-1 - j]
+        width = trunk or 2 * features  # one half for the injectors, one for the couplings
         self.embed_d = Conv(4 * d_channels, width, 3)
         self.embed_l = Conv(4 * l_channels, width, 3, bias=False) if l_channels else None
         std = (2 / (9 * 4 * (d_channels + l_channels))) ** 0.5
@@ -146,11 +147,10 @@ class ConditionalScale(_Scale):
             if embed is not None:
                 nn.init.normal_(embed.weight, std=std)
         nn.init.zeros_(self.embed_d.bias)  # type: ignore[arg-type]
-        self.trunk = (
-            Trunk(trunk, trunk_blocks, steps * hidden, steps * 2 * channels) if trunk else None
-        )
+        injections = flow.f_steps * 2 * channels
+        self.trunk = Trunk(trunk, flow.trunk_blocks, features, injections) if trunk else None
         self.steps = Modules[ConditionalStep](
-            ConditionalStep(channels, hidden, bound, injector_net=not trunk) for _ in range(steps)
+            ConditionalStep(channels, flow, injector_net=not trunk) for _ in range(flow.f_steps)
         )
 
     def read(self, d: Tensor) -> ScaleCondition:

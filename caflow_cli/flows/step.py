@@ -7,22 +7,30 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..config import FlowConfig
 from ..devices import zeros_float64
 from ..layers import AffineMap, ChannelAffine, Coupling, FoldedAffine, Injector
 
 
 class Step(nn.Module):
-    """A flow step of R or T: actnorm, 1×1 convolution, affine coupling. Shapes: x (B, C, H, W).
+    """A flow step of R or T: actnorm, 1×1 convolution, affine coupling.
 
     `affine_map` may be actnorm and 1×1 convolution as one map, as in `ChannelAffine`.
+
+    Args:
+        k: The scale, 0 for the finest.
+        channels: C.
+        flow: Sizes and variants.
+
+    Shapes: x (B, C, H, W).
     """
 
     affine: ChannelAffine | FoldedAffine
 
-    def __init__(self, channels: int, hidden: int, bound: float) -> None:
+    def __init__(self, k: int, channels: int, flow: FlowConfig) -> None:
         super().__init__()
         self.affine = ChannelAffine(channels)
-        self.coupling = Coupling(channels, hidden, bound)
+        self.coupling = Coupling(channels, flow.widths[k], flow.scale_bound)
 
     def forward(
         self, x: Tensor, cond: None = None, affine_map: AffineMap | None = None
@@ -48,7 +56,8 @@ class ConditionalStep(nn.Module):
     """A flow step of F: actnorm, 1×1 convolution, affine injector, conditional affine coupling.
 
     Args:
-        channels, hidden, bound: As in `Step`.
+        channels: C.
+        flow: Sizes and variants.
         injector_net: Whether the injector has its own net; if not, a trunk computes its values.
 
     Shapes: x (B, C, H, W); cond is the result of `read` for the condition's features.
@@ -56,11 +65,11 @@ class ConditionalStep(nn.Module):
 
     affine: ChannelAffine | FoldedAffine
 
-    def __init__(self, channels: int, hidden: int, bound: float, injector_net: bool = True) -> None:
+    def __init__(self, channels: int, flow: FlowConfig, injector_net: bool = True) -> None:
         super().__init__()
         self.affine = ChannelAffine(channels)
-        self.injector = Injector(channels, hidden if injector_net else 0, bound)
-        self.coupling = Coupling(channels, hidden, bound)
+        self.injector = Injector(channels, flow.f_hidden if injector_net else 0, flow.scale_bound)
+        self.coupling = Coupling(channels, flow.f_hidden, flow.scale_bound)
 
     def read(self, for_injector: Tensor, for_coupling: Tensor) -> StepCondition:
         """Compute the condition of this step from the first-layer features of its two nets."""

@@ -79,11 +79,7 @@ class CAFlow(Pretrained):
         self.identity: dict[str, str | None] = {"id": "unnamed", "sha256": None}
         flow = self.config.flow
         self.density = Density(flow)
-        self.Q = (
-            VariationalNoise(flow.target_channels, flow.f_hidden, flow.scale_bound)
-            if flow.dequantization == "variational"
-            else None
-        )
+        self.Q = VariationalNoise(flow) if flow.dequantization == "variational" else None
         self.to(memory_format=memory_format(self.device))  # type: ignore[call-overload]
         self.register_state_dict_post_hook(to_file_names)
         self.register_load_state_dict_pre_hook(from_file_names)

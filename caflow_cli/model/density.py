@@ -20,7 +20,6 @@ from ..flows import (
     SharedAutoregressive,
     standard_normal_log_prob,
 )
-from ..guides import build_guide, build_scale_net
 
 _CONDITIONALS: dict[str, type[Autoregressive] | type[SharedAutoregressive] | type[DualGlow]] = {
     "caflow": Autoregressive,
@@ -84,13 +83,10 @@ class Density(nn.Module):
 
     def __init__(self, flow: FlowConfig) -> None:
         super().__init__()
-        bound, channels = flow.scale_bound, flow.target_channels
         self.logit = Logit()
-        self.R = MultiScaleFlow(flow.r_channels, flow.r_steps, flow.widths, bound)
-        guide = build_guide(flow)
-        spread = build_scale_net(flow)
-        self.A = Anchor(flow.anchor, channels, guide, spread, bound, flow.guide_views)
-        self.T = MultiScaleFlow(channels, flow.t_steps, flow.widths, bound)
+        self.R = MultiScaleFlow(flow.r_channels, flow.r_steps, flow)
+        self.A = Anchor(flow)
+        self.T = MultiScaleFlow(flow.target_channels, flow.t_steps, flow)
         self.F = _CONDITIONALS[flow.conditional](flow)
 
     def condition(self, y: Tensor) -> tuple[Condition, Tensor]:
@@ -102,7 +98,8 @@ class Density(nn.Module):
         anchor = self.A.read(y)
         if self.A.guide is not None:
             predicted, term = self.logit(self.logit.nearest(self.A.predict(anchor)))
-            h, log_prob = torch.cat([h, predicted], dim=1), log_prob + term
+            h = torch.cat([h, predicted], dim=1)
+            log_prob = log_prob + term
         d, logdet = self.R(h)
         log_prob = log_prob + logdet + sum(standard_normal_log_prob(d_i) for d_i in d)
         return Condition(d, anchor, self.F.read(d)), log_prob

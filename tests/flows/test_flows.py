@@ -13,7 +13,7 @@ from caflow_cli.flows import (
     SharedAutoregressive,
     standard_normal_log_prob,
 )
-from caflow_cli.flows.multiscale import latent_channels
+from caflow_cli.flows.scale import latent_channels
 from caflow_cli.flows.step import Link, forward_through
 from caflow_cli.layers import (
     ActNorm,
@@ -83,7 +83,8 @@ def test_a_chain_is_its_layers_in_turn_recomputed_with_the_same_gradient():
 @torch.no_grad()
 def test_a_step_is_the_gaussian_that_its_parameters_say():
     """A and b written out from the parameters of actnorm, 1×1, injector and coupling."""
-    step = constant_nets(helpers.seeded(lambda: ConditionalStep(4, 3, 2.0), 1), 10)
+    flow = helpers.sizes(1, f_hidden=3)
+    step = constant_nets(helpers.seeded(lambda: ConditionalStep(4, flow), 1), 10)
     cond = step.read(helpers.normal((1, 3, 1, 1), 11), helpers.normal((1, 3, 1, 1), 12))
     scale = torch.diag(step.affine.actnorm.log_scale.exp())
     a = InvConv1x1.weights([step.affine.invconv], torch.float64)[0] @ scale
@@ -105,7 +106,7 @@ def test_a_step_is_the_gaussian_that_its_parameters_say():
 @pytest.mark.parametrize("steps", [0, 1, 3])
 def test_in_training_transitions_are_a_part_of_the_first_step(steps):
     """One product of matrices for three maps: same values and gradients, fewer convolutions."""
-    scale = helpers.randomise(Scale(8, steps, 5, 2.0), 3).double().train()
+    scale = helpers.randomise(Scale(0, 8, steps, helpers.sizes(1)), 3).double().train()
     x = helpers.normal((2, 2, 4, 6), 4).requires_grad_()
     values = [x, *scale.parameters()]
 
@@ -187,8 +188,8 @@ def test_a_shared_actnorm_initialises_on_all_of_its_uses():
 
 
 def test_it_is_the_normal_distribution_that_its_net_states():
-    gaussian = helpers.randomise(ConditionalGaussian(4, 2, 6, 2.0), 1).double().eval()
-    l, d = helpers.normal((3, 4, 4, 4), 2), helpers.normal((3, 2, 4, 4), 3)
+    gaussian = helpers.randomise(ConditionalGaussian(0, helpers.sizes(1)), 1).double().eval()
+    l, d = helpers.normal((3, 4, 4, 4), 2), helpers.normal((3, 4, 4, 4), 3)
     z, logdet = gaussian(l, gaussian.read(d))
     raw, mean = gaussian.net(d).chunk(2, dim=1)
     std = (2.0 * torch.tanh(raw / 2.0)).exp()

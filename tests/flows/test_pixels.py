@@ -6,6 +6,7 @@ import helpers
 import pytest
 import torch
 
+from caflow_cli.config import FlowConfig
 from caflow_cli.flows import (
     Anchor,
     AnchorCondition,
@@ -17,8 +18,16 @@ from caflow_cli.flows import (
     to_uint8,
 )
 from caflow_cli.flows.fill import harmonic_fill
-from caflow_cli.guides import AdditiveUNet, ScaleNet
 from caflow_cli.model import bits_per_dim
+
+CHANNELS = {"pixels": 4, "fill": 4, "luminance": 1, "enlarged": 3}
+
+
+def anchor_of(kind, **flow):
+    """An anchor away from its start."""
+    sizes = {"scales": 1, "cond_channels": CHANNELS[kind], "anchor": kind, **flow}
+    anchor = helpers.seeded(lambda: Anchor(FlowConfig(**sizes)), 1)
+    return helpers.randomise(anchor, 2).double()
 
 
 def points(*shape, seed=1):
@@ -83,7 +92,7 @@ def test_what_has_a_density_is_what_the_map_can_take(kind, free, bound):
     """Known pixels and green may lie anywhere; all else only where the logit reaches."""
     hole = torch.zeros(1, 4, 2, 2)
     hole[:, 3, 0, 0] = 255
-    anchor = Anchor(kind, 3)
+    anchor = anchor_of(kind)
     cond = anchor.read(hole[:, :1] if kind == "luminance" else hole)
     for place, value, supported in (
         (free, 300.0, True),
@@ -183,7 +192,7 @@ def test_a_mean_shifts_and_a_spread_scales_what_it_leaves():
     y = torch.full((1, 3, 4, 4), 100.0, dtype=torch.float64)
     v = points(3, 3, 4, 4)
     m, raw = helpers.normal((1, 3, 4, 4), 2), helpers.normal((1, 3, 4, 4), 3)
-    anchor = Anchor("enlarged", 3, bound=BOUND)
+    anchor = anchor_of("enlarged", scale_bound=BOUND)
     plain, logdet = anchor(v, AnchorCondition(y, None))
     h, logdet_m = anchor(v, AnchorCondition(y, m))
     torch.testing.assert_close(h, plain - m, rtol=0, atol=0)
@@ -194,16 +203,15 @@ def test_a_mean_shifts_and_a_spread_scales_what_it_leaves():
     torch.testing.assert_close(logdet_s, logdet + s.sum(), rtol=1e-12, atol=1e-9)
 
 
-kinds = pytest.mark.parametrize(
-    ("kind", "channels"), [("pixels", 4), ("fill", 4), ("luminance", 1), ("enlarged", 3)]
-)
+kinds = pytest.mark.parametrize("kind", CHANNELS)
 
 
 @kinds
 @torch.no_grad()
-def test_candidates_of_an_image_share_its_condition(kind, channels):
-    guide = helpers.randomise(AdditiveUNet(channels, (4, 4), 3), 1).double()
-    anchor, y, v = Anchor(kind, 3, guide), points(2, channels, 8, 8, seed=2), points(4, 3, 8, 8)
+def test_candidates_of_an_image_share_its_condition(kind):
+    anchor = anchor_of(kind, guide=(4, 4))
+    y = points(2, CHANNELS[kind], 8, 8, seed=2)
+    v = points(4, 3, 8, 8)
     shared, own = anchor.read(y), anchor.read(y.repeat_interleave(2, dim=0))
     torch.testing.assert_close(anchor(v, shared), anchor(v, own))
     torch.testing.assert_close(anchor.inverse(v / 64, shared), anchor.inverse(v / 64, own))
@@ -211,11 +219,10 @@ def test_candidates_of_an_image_share_its_condition(kind, channels):
 
 @kinds
 @torch.no_grad()
-def test_a_mean_is_0_where_the_condition_determines_a_value(kind, channels):
+def test_a_mean_is_0_where_the_condition_determines_a_value(kind):
     """Known pixels keep the noise of their bins, and the luminance its rounding."""
-    guide = helpers.randomise(AdditiveUNet(channels, (4, 4), 3), 1).double()
-    y = points(2, channels, 8, 8, seed=2)
-    predicted = Anchor(kind, 3, guide).read(y).mean
+    y = points(2, CHANNELS[kind], 8, 8, seed=2)
+    predicted = anchor_of(kind, guide=(4, 4)).read(y).mean
     expected = torch.ones_like(predicted, dtype=torch.bool)
     if kind in ("pixels", "fill"):
         expected = (y[:, 3:] >= 128).expand_as(predicted)
@@ -227,26 +234,24 @@ def test_a_mean_is_0_where_the_condition_determines_a_value(kind, channels):
 
 @torch.no_grad()
 def test_a_spread_reads_the_condition_and_the_predicted_image():
-    guide = helpers.randomise(AdditiveUNet(3, (4, 4), 3), 1).double()
-    spread = helpers.randomise(ScaleNet(6, 5, 3), 2).double()
     y = points(2, 3, 8, 8, seed=2)
     logit = Logit()
-    anchor = Anchor("enlarged", 3, guide, spread)
+    anchor = anchor_of("enlarged", guide=(4, 4), spread=5)
     cond = anchor.read(y)
     both = torch.cat([logit.of(y), logit.of(anchor.predict(cond).clamp(0, 256))], dim=1)
-    torch.testing.assert_close(cond.spread, spread(both), rtol=0, atol=1e-12)
+    torch.testing.assert_close(cond.spread, anchor.spread(both), rtol=0, atol=1e-12)
 
 
 @torch.no_grad()
 def test_a_guide_reads_the_fill_of_a_hole_and_the_predicted_image_begins_with_it():
     y = points(2, 4, 8, 8, seed=2)
     logit = Logit()
-    guide = helpers.randomise(AdditiveUNet(4, (4, 4), 3), 1).double()
-    anchor = Anchor("fill", 3, guide)
+    anchor = anchor_of("fill", guide=(4, 4))
     filled, hole = FilledPixels().complete(y), y[:, 3:] >= 128
     cond = anchor.read(y)
-    torch.testing.assert_close(cond.mean, guide(logit.of(filled)) * hole, rtol=0, atol=1e-12)
-    plain = Anchor("fill", 3)
+    mean = anchor.guide(logit.of(filled)) * hole
+    torch.testing.assert_close(cond.mean, mean, rtol=0, atol=1e-12)
+    plain = anchor_of("fill")
     predicted = plain.predict(plain.read(y))
     expected = torch.where(hole, filled[:, :3], y[:, :3].floor() + 0.5)
     torch.testing.assert_close(predicted, expected, rtol=0, atol=1e-10)

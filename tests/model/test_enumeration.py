@@ -25,7 +25,8 @@ from caflow_cli.flows.step import Link, forward_through, inverse_through
 from caflow_cli.layers import ActNorm, Conv
 from caflow_cli.model import CAFlow, Condition
 
-HIDDEN, BOUND, ALPHA = 6, 1.0, 0.05
+HIDDEN, ALPHA = 6, 0.05
+FLOW = helpers.sizes(1, f_hidden=HIDDEN, scale_bound=1.0)
 LEVELS = [4, 8]
 # Relative error of the integrals. Against twice the nodes it is below 5e-6; with q among the
 # factors, whose nets have kinks, below 5e-5.
@@ -37,7 +38,7 @@ class TinyT(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.step = Step(2, HIDDEN, BOUND)
+        self.step = Step(0, 2, FLOW)
 
     def forward(self, x):
         l, logdet = self.step(x)
@@ -60,7 +61,7 @@ class TinyF(nn.Module):
 
     def __init__(self, steps=2):
         super().__init__()
-        self.steps = nn.ModuleList(ConditionalStep(2, HIDDEN, BOUND) for _ in range(steps))
+        self.steps = nn.ModuleList(ConditionalStep(2, FLOW) for _ in range(steps))
 
     def _links(self, cond):
         return links(self.steps, cond)
@@ -81,7 +82,7 @@ class TinyQ(nn.Module):
         super().__init__()
         self.levels = levels
         self.embed = Conv(2, 2 * steps * HIDDEN, 3)
-        self.steps = nn.ModuleList(ConditionalStep(2, HIDDEN, BOUND) for _ in range(steps))
+        self.steps = nn.ModuleList(ConditionalStep(2, FLOW) for _ in range(steps))
 
     def forward(self, x, cond):
         parts = self.embed(2 * cond / self.levels - 1).chunk(2 * len(self.steps), dim=1)

@@ -13,7 +13,7 @@ from torch import nn
 
 import caflow_cli.flows
 import caflow_cli.layers
-from caflow_cli.config import Config
+from caflow_cli.config import Config, FlowConfig
 from caflow_cli.flows import (
     Anchor,
     AnchorCondition,
@@ -35,8 +35,7 @@ from caflow_cli.flows import (
     VariationalNoise,
     standard_normal_log_prob,
 )
-from caflow_cli.flows.multiscale import latent_channels
-from caflow_cli.guides import AdditiveUNet
+from caflow_cli.flows.scale import latent_channels
 from caflow_cli.layers import (
     ChannelAffine,
     Coupling,
@@ -47,6 +46,7 @@ from caflow_cli.layers import (
 from caflow_cli.model import CAFlow, Condition
 
 BATCH, HIDDEN, BOUND = 2, 6, 2.0
+SIZES = helpers.sizes(1, f_hidden=HIDDEN, scale_bound=BOUND)
 
 
 class CAFlowMap(nn.Module):
@@ -148,6 +148,20 @@ def pyramid(scales, side, batch=BATCH):
     ]
 
 
+def function(i, j, batch_of_d=BATCH, **flow):
+    """f_j^i between one-channel images with two scales."""
+    sizes = helpers.sizes(2, f_steps=2, **flow)
+    x_channels = latent_channels(1, i, 2) * 2 ** (i - j)
+    channels = latent_channels(1, j, 2)
+    d = some(channels, 4, 4, batch=batch_of_d)
+    return Case(
+        lambda: with_read(ConditionalScale(i, j, sizes)),
+        some(x_channels, 4, 4),
+        (d, some(channels, 4, 4) if j < i else None),
+        (4 * x_channels, 2, 2),
+    )
+
+
 def conditional_flow(index, scales, batch_of_d=BATCH, trunks=0):
     """F_i between one-channel images with 2^(n+1) pixels a side: the smallest."""
     side, sizes = 2 ** (scales + 1), helpers.sizes(scales, trunk=trunks, trunk_blocks=2)
@@ -184,10 +198,11 @@ def folded_affine():
     return FoldedAffine(maps)
 
 
-def anchored(kind, y, *mean_and_spread, channels=3):
+def anchored(kind, y, *mean_and_spread):
     """With values of a guide and a spread, and candidates of one image."""
+    flow = FlowConfig(anchor=kind, cond_channels=y.shape[1], scale_bound=BOUND)
     given = AnchorCondition(y, *mean_and_spread)
-    return Case(lambda: Anchor(kind, channels, bound=BOUND), pixels(channels, 4, 4), given)
+    return Case(lambda: Anchor(flow), pixels(3, 4, 4), given)
 
 
 HOLED = helpers.with_hole(pixels(3, 4, 4, batch=1).to(torch.uint8)) + 0.3
@@ -196,12 +211,12 @@ SQUEEZED = (8, 2, 3)  # a scale's output for x (2, 4, 6)
 
 CASES = {
     "Anchor/guide": Case(
-        lambda: Anchor("none", 1, AdditiveUNet(2, (3, 4), 1)),
+        lambda: Anchor(helpers.sizes(1, cond_channels=2, guide=(3, 4))),
         pixels(1, 4, 6),
         AnchorCondition(pixels(2, 4, 6), some(1, 4, 6)),
     ),
     "Anchor/pixels, mean": anchored("pixels", HOLED, one(3, 4, 4)),
-    "Anchor/enlarged, mean": anchored("enlarged", pixels(1, 4, 4), one(1, 4, 4), channels=1),
+    "Anchor/enlarged, mean": anchored("enlarged", pixels(3, 4, 4), one(3, 4, 4)),
     "Anchor/pixels, mean and spread": anchored("pixels", HOLED, one(3, 4, 4), one(3, 4, 4)),
     "Anchor/fill, mean and spread": anchored("fill", FILLED, one(3, 4, 4), one(3, 4, 4)),
     "KnownImage": Case(KnownImage, pixels(1, 4, 4), pixels(1, 4, 4, batch=1)),
@@ -222,48 +237,26 @@ CASES = {
     "Injector/candidates": Case(
         lambda: with_features(Injector(4, HIDDEN, BOUND)), some(4, 3, 4), (one(HIDDEN, 3, 4),)
     ),
-    "Step": Case(lambda: Step(4, HIDDEN, BOUND), some(4, 4, 4)),
+    "Step": Case(lambda: Step(0, 4, SIZES), some(4, 4, 4)),
     "ConditionalStep": Case(
-        lambda: with_features(ConditionalStep(4, HIDDEN, BOUND)),
+        lambda: with_features(ConditionalStep(4, SIZES)),
         some(4, 4, 3),
         (some(HIDDEN, 4, 3), some(HIDDEN, 4, 3)),
     ),
     "ConditionalStep/candidates": Case(
-        lambda: with_features(ConditionalStep(4, HIDDEN, BOUND)),
+        lambda: with_features(ConditionalStep(4, SIZES)),
         some(4, 4, 3),
         (one(HIDDEN, 4, 3), one(HIDDEN, 4, 3)),
     ),
-    "Scale": Case(lambda: Scale(8, 2, HIDDEN, BOUND), some(2, 4, 6), None, SQUEEZED),
-    "Scale/no steps": Case(lambda: Scale(8, 0, HIDDEN, BOUND), some(2, 4, 6), None, SQUEEZED),
-    "ConditionalScale": Case(
-        lambda: with_read(ConditionalScale(8, 3, 0, 2, HIDDEN, BOUND)),
-        some(2, 4, 6),
-        (some(3, 4, 6), None),
-        SQUEEZED,
-    ),
-    "ConditionalScale/L": Case(
-        lambda: with_read(ConditionalScale(8, 3, 2, 2, HIDDEN, BOUND)),
-        some(2, 4, 6),
-        (some(3, 4, 6), some(2, 4, 6)),
-        SQUEEZED,
-    ),
-    "ConditionalScale/L, candidates": Case(
-        lambda: with_read(ConditionalScale(8, 3, 2, 2, HIDDEN, BOUND)),
-        some(2, 4, 6),
-        (one(3, 4, 6), some(2, 4, 6)),
-        SQUEEZED,
-    ),
-    "ConditionalScale/L, trunk, candidates": Case(
-        lambda: with_read(ConditionalScale(8, 3, 2, 2, HIDDEN, BOUND, trunk=5, trunk_blocks=2)),
-        some(2, 4, 6),
-        (one(3, 4, 6), some(2, 4, 6)),
-        SQUEEZED,
-    ),
-    "MultiScaleFlow/1": Case(
-        lambda: MultiScaleFlow(1, 2, (HIDDEN,), BOUND), some(1, 4, 6), None, [(4, 2, 3)]
-    ),
+    "Scale": Case(lambda: Scale(0, 8, 2, SIZES), some(2, 4, 6), None, SQUEEZED),
+    "Scale/no steps": Case(lambda: Scale(0, 8, 0, SIZES), some(2, 4, 6), None, SQUEEZED),
+    "ConditionalScale": function(1, 1),
+    "ConditionalScale/L": function(1, 0),
+    "ConditionalScale/L, candidates": function(1, 0, batch_of_d=1),
+    "ConditionalScale/L, trunk, candidates": function(1, 0, batch_of_d=1, trunk=5, trunk_blocks=2),
+    "MultiScaleFlow/1": Case(lambda: MultiScaleFlow(1, 2, SIZES), some(1, 4, 6), None, [(4, 2, 3)]),
     "MultiScaleFlow/3": Case(
-        lambda: MultiScaleFlow(1, 1, (HIDDEN, 4, 5), BOUND),
+        lambda: MultiScaleFlow(1, 1, FlowConfig(hidden=(HIDDEN, 4, 5))),
         some(1, 8, 8),
         None,
         [(16, 1, 1), (4, 2, 2), (2, 4, 4)],
@@ -279,14 +272,14 @@ CASES = {
     "SharedAutoregressive/3": levels(SharedAutoregressive, 3),
     "SharedAutoregressive/3, candidates": levels(SharedAutoregressive, 3, batch_of_d=1),
     "ConditionalGaussian": Case(
-        lambda: with_features(ConditionalGaussian(4, 2, HIDDEN, BOUND)),
+        lambda: with_features(ConditionalGaussian(0, SIZES)),
         some(4, 3, 4),
-        (some(2, 3, 4),),
+        (some(4, 3, 4),),
     ),
     "DualGlow/3": levels(DualGlow, 3),
     "DualGlow/2, candidates": levels(DualGlow, 2, batch_of_d=1),
     "VariationalNoise": Case(  # in other places its noise may saturate the sigmoid
-        lambda: VariationalNoise(1, HIDDEN, BOUND),
+        lambda: VariationalNoise(SIZES),
         normal((BATCH, 1, 4, 6), 32),
         pixels(1, 4, 6, seed=33).floor(),
     ),
