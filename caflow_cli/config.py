@@ -148,11 +148,11 @@ class FlowConfig:
     # Widths of a net over the whole condition that predicts the mean of every value of the target,
     # at 1/2, 1/4, ... 2^-(n+1) of its resolution; 0: no guide. R reads the predicted image, too.
     guide: Size | tuple[Count, ...] = 0
-    # `AdditiveUNet`, `UNet`, or `Enlarge` with one width, or three: two more at 1/2 and 1/4 of its
-    # scale.
-    guide_net: Literal["sums", "unet", "enlarge"] = "sums"
-    guide_blocks: Count = 12  # "enlarge": number of residual blocks
-    guide_factor: Count = 4  # "enlarge": how many times the condition was enlarged
+    # `AdditiveUNet`, `UNet`, `Enlarge` or `ResidualSR`. The last two have one width, or three: two
+    # more at 1/2 and 1/4 of the small image's size.
+    guide_net: Literal["sums", "unet", "enlarge", "residual"] = "sums"
+    guide_blocks: Count = 12  # "enlarge" and "residual": number of residual blocks
+    guide_factor: Count = 4  # the same: how many times the condition was enlarged
     # The guide averages the predictions of its net over this many orientations of the condition: 2
     # adds the mirror image, 4 mirrors vertically as well, 8 adds the transposes.
     guide_views: Literal[1, 2, 4, 8] = 1
@@ -166,7 +166,7 @@ class FlowConfig:
         channels = self.cond_channels, self.target_channels
         given, asked = _ANCHORS.get(self.anchor, channels)
         for_anchor = f"none, or cond_channels to {given} and target_channels to {asked}"
-        guided, unused = bool(self.guides), self.guide_net != "enlarge"
+        guided, unused = bool(self.guides), not self._guide_enlarges
         levels = (0, self.scales + 1) if unused else (0, 1, 3)
         # With three widths, the net halves the resolution of the small image twice.
         powers = [2**k for k in range(1, self.scales + (0 if len(self.guides) == 3 else 2))]
@@ -174,6 +174,11 @@ class FlowConfig:
             (len(self.widths) == self.scales, "hidden", per_scale),
             (len(self.trunks) == self.scales, "trunk", per_scale),
             (channels == (given, asked), "anchor", for_anchor),
+            (
+                self.guide_net != "residual" or self.anchor == "enlarged",
+                "anchor",
+                'enlarged, which guide_net "residual" reads',
+            ),
             (len(self.guides) in levels, "guide", f"one value, or {levels[-1]}"),
             (guided or self.guide_views == 1, "guide_views", "1, or give the model a guide"),
             (guided or self.spread == 0, "spread", "0, or give the model a guide"),
@@ -187,7 +192,7 @@ class FlowConfig:
         functions = {"caflow": n * (n + 1) // 2, "shared": 2 * n - 1, "dual-glow": n}
         of_f = self.f_steps + (self.trunk_blocks if any(self.trunks) else 0)
         layers = n * per_scale + functions[self.conditional] * of_f
-        layers += self.guide_blocks if self.guide_net == "enlarge" and self.guides else 0
+        layers += self.guide_blocks if self._guide_enlarges and self.guides else 0
         widest = max(self.r_channels, self.target_channels) * 2 ** (n + 3)  # squeezed L_0 and D_0
         nets = (*self.widths, *self.trunks, *self.guides, self.spread)
         factor = self.guide_factor**2 * self.cond_channels if self.guides else 0
@@ -207,9 +212,13 @@ class FlowConfig:
         return _each(self.trunk, self.scales)
 
     @property
+    def _guide_enlarges(self) -> bool:
+        return self.guide_net in ("enlarge", "residual")
+
+    @property
     def guides(self) -> tuple[int, ...]:
         """Widths of the guide, finest first; empty if there is no guide."""
-        levels = 1 if self.guide_net == "enlarge" else self.scales + 1
+        levels = 1 if self._guide_enlarges else self.scales + 1
         return _each(self.guide, levels if self.guide else 0)
 
     @property

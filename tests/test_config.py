@@ -63,6 +63,7 @@ def test_a_task_is_of_one_piece(task, named):
         {"guide_factor": 3, "guide": 8, "guide_net": "enlarge"},
         {"guide_factor": 8, "guide": (8, 8, 8), "guide_net": "enlarge"},
         {"guide": (8, 8), "guide_net": "enlarge"},
+        {"anchor": "none", "guide": 8, "guide_net": "residual"},
     ],
 )
 def test_values_without_a_meaning_are_refused(values):

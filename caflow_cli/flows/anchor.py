@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import FlowConfig
-from ..guides import build_guide, build_scale_net, mean_of_views
+from ..guides import ResidualSR, build_guide, build_scale_net, mean_of_views, recover_small
 from ..layers import affine, affine_inverse, per_candidate
 from .known import FilledPixels, KnownImage, KnownLuminance, KnownPixels
 from .logit import Logit
@@ -61,8 +61,11 @@ class Anchor(nn.Module):
         if self.guide is None:
             return AnchorCondition(y, None)
         h = self.map.of(y)
-        predicted = mean_of_views(self.guide, h, self.views)
-        cond = AnchorCondition(y, predicted.to(h.dtype) * self.map.unknown(y))
+        if isinstance(self.guide, ResidualSR):
+            predicted, _ = self.map(self.expect(y).clamp(0.5, 255.5), y)
+        else:
+            predicted = mean_of_views(self.guide, h, self.views).to(h.dtype)
+        cond = AnchorCondition(y, predicted * self.map.unknown(y))
         if self.spread is None:
             return cond
         image = self.predict(cond)
@@ -99,6 +102,16 @@ class Anchor(nn.Module):
         h = h + per_candidate(cond.mean, h.shape[0])
         v, logdet = self.map.inverse(h, cond.y)
         return v, logdet + term
+
+    def expect(self, y: Tensor) -> Tensor:
+        """The image that the guide predicts for y, which may lie outside [0, 256): (B, C, H, W).
+
+        A `ResidualSR` reads the small image: `255 net(recover_small(y) / 255) + 1/2`.
+        """
+        if not isinstance(self.guide, ResidualSR):
+            return self.predict(self.read(y))
+        small = recover_small(y, self.guide.factor)
+        return 255 * mean_of_views(self.guide, small / 255, self.views).to(y.dtype) + 0.5
 
     def predict(self, cond: AnchorCondition) -> Tensor:
         """The predicted image, which has h = 0: (B, C, H, W), floats."""

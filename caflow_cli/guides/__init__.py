@@ -3,16 +3,20 @@
 from .additive_unet import AdditiveUNet
 from .build import GuideNet, build_guide, build_scale_net, mean_of_views
 from .enlarge import Enlarge
+from .residual_sr import ResidualSR
 from .scale_net import ScaleNet
+from .small import recover_small
 from .unet import UNet
 
 __all__ = [
     "AdditiveUNet",
     "Enlarge",
     "GuideNet",
+    "ResidualSR",
     "ScaleNet",
     "UNet",
     "build_guide",
     "build_scale_net",
     "mean_of_views",
+    "recover_small",
 ]

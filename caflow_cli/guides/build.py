@@ -8,10 +8,11 @@ from ..config import FlowConfig
 from ..devices import to_layout
 from .additive_unet import AdditiveUNet
 from .enlarge import Enlarge
+from .residual_sr import ResidualSR
 from .scale_net import ScaleNet
 from .unet import UNet
 
-GuideNet = Enlarge | AdditiveUNet | UNet
+GuideNet = Enlarge | AdditiveUNet | UNet | ResidualSR
 
 
 def build_guide(flow: FlowConfig) -> GuideNet | None:
@@ -23,6 +24,9 @@ def build_guide(flow: FlowConfig) -> GuideNet | None:
     if flow.guide_net == "enlarge":
         width, *coarser = flow.guides
         return Enlarge(channels, width, flow.guide_blocks, flow.guide_factor, out, coarser)
+    if flow.guide_net == "residual":
+        width, *coarser = flow.guides
+        return ResidualSR(out, width, flow.guide_blocks, flow.guide_factor, coarser)
     if flow.guide_net == "unet":
         return UNet(channels, flow.guides, out)
     return AdditiveUNet(channels, flow.guides, out)

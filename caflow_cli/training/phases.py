@@ -116,8 +116,8 @@ def guide_loss(images: ImageLoss) -> Objective:
     """The mean loss between w and the images that the guide predicts from y + u'."""
 
     def objective(model: CAFlow, batch: Batch) -> Loss:
-        anchor = model.density.A
-        predicted = anchor.predict(anchor.read(to_layout(batch.cond.to(model.device, model.dtype))))
+        y = to_layout(batch.cond.to(model.device, model.dtype))
+        predicted = model.density.A.expect(y)
         loss = to_float64(images(predicted / 128 - 1, (batch.target + 0.5) / 128 - 1).mean())
         return Loss(loss, loss, torch.zeros_like(loss), loss)
 

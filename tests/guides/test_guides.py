@@ -4,7 +4,13 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.guides import AdditiveUNet, Enlarge, ScaleNet, UNet, mean_of_views
+from caflow_cli.guides import (
+    AdditiveUNet,
+    Enlarge,
+    ScaleNet,
+    UNet,
+    mean_of_views,
+)
 from caflow_cli.layers.norms import Moments, group_norm
 
 NETS = {
