@@ -99,6 +99,13 @@ def main() -> None:
         code = shown.exit_code
     if code == EXIT_INTERRUPTED:  # also Typer's code after a KeyboardInterrupt
         say("interrupted")
+    _flush_streams()
+    if code == EXIT_INTERRUPTED:
+        os._exit(code)  # do not wait for threads, or for PyTorch's teardown
+    sys.exit(code)
+
+
+def _flush_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -106,9 +113,6 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         except AttributeError:  # no such stream
             pass
-    if code == EXIT_INTERRUPTED:
-        os._exit(code)  # do not wait for threads, or for PyTorch's teardown
-    sys.exit(code)
 
 
 def _as_caflow_error(error: Exception) -> CaflowError:
@@ -116,7 +120,8 @@ def _as_caflow_error(error: Exception) -> CaflowError:
         return error
     if isinstance(error, typer.TyperException):  # usage: an unknown option, a missing argument
         message = " ".join(error.format_message().split()).rstrip(".")
-        context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+        context = getattr(error, "ctx", None)
+        parameter = getattr(error, "param", None)
         if context is not None and parameter is not None:
             message += origin(context, parameter)
         command = "caflow" if context is None else context.command_path

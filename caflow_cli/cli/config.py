@@ -41,7 +41,8 @@ def defaults(group: Any) -> _Table:
 
 def _defaults(command: Any, table: _Table, values: _Table, prefix: str) -> _Table:
     """Defaults of a command, or of all commands in a group; `values` come from enclosing groups."""
-    commands, options = getattr(command, "commands", {}), _options(command)
+    commands = getattr(command, "commands", {})
+    options = _options(command)
     tables = {key: value for key, value in table.items() if isinstance(value, dict)}
     for key in table:
         if key not in commands if key in tables else key.replace("-", "_") not in options:
@@ -102,7 +103,8 @@ def config_command(context: typer.Context) -> None:
 
     Example: caflow config
     """
-    console, path = Console(), config_path()
+    console = Console()
+    path = config_path()
     console.text([str(path)])
     if isinstance(context.obj, CaflowError):  # from reading the file; it stops every other command
         console.error(context.obj)

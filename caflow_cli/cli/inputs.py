@@ -116,11 +116,12 @@ def find_inputs(
                 check_usage(bool(path.name), f"{name!r} is not an image", "give image files")
                 sources.append(InputImage(name, path, path.stem, path.parent))
     first = sources[0].problem
-    if first is not None and all(one.problem is not None and not one.found for one in sources):
+    if first is not None and all(source.problem and not source.found for source in sources):
         raise usage_error(first.message, first.hint)  # all of them are folders without images
     unique: dict[str, InputImage] = {}
-    for one in sources:
-        unique.setdefault(str(one.path.absolute()) if one.path else one.name, one)
+    for source in sources:
+        key = str(source.path.absolute()) if source.path else source.name
+        unique.setdefault(key, source)
     return list(unique.values())
 
 
@@ -129,13 +130,15 @@ def without_results(sources: Sequence[InputImage], command: str) -> list[InputIm
 
     Results are masks and what the command itself writes: `face_mask` and `face_COMMAND_01`.
     """
-    inputs = {(one.folder, stem) for one in sources for stem in (one.stem, one.full_stem)}
-    made = [re.fullmatch(rf"(.+)_(mask|{command}(_\d+)?)", one.stem) for one in sources]
-    return [
-        one
-        for one, match in zip(sources, made, strict=True)
-        if not (one.found and match and (one.folder, match[1]) in inputs)
-    ]
+    inputs = {(source.folder, source.stem) for source in sources}
+    inputs |= {(source.folder, source.full_stem) for source in sources}
+    result = re.compile(rf"(.+)_(mask|{command}(_\d+)?)")
+    kept = []
+    for source in sources:
+        match = result.fullmatch(source.stem)
+        if not (source.found and match and (source.folder, match[1]) in inputs):
+            kept.append(source)
+    return kept
 
 
 def names_one(arguments: Sequence[str]) -> bool:
@@ -158,18 +161,20 @@ def _search(
 ) -> list[InputImage]:
     """The images in a folder, then those in its subfolders; links to folders are not followed."""
     found: list[InputImage] = []
-    left_out, top = defaultdict[str, list[Path]](list), Path(os.path.realpath(root))
+    left_out: dict[str, list[Path]] = defaultdict(list)
+    top = Path(os.path.realpath(root))
 
     def take(path: Path, problem: CaflowError | None = None) -> None:
-        where = path.parent, path.parent.relative_to(root)
-        found.append(InputImage(str(path), path, path.stem, *where, True, problem))
+        inside = path.parent.relative_to(root)
+        found.append(InputImage(str(path), path, path.stem, path.parent, inside, True, problem))
 
     def fail(error: OSError) -> None:
         message = f"cannot search {str(error.filename)!r}: {error.strerror}"
         take(Path(error.filename, "*"), CaflowError(message, "check its permissions"))
 
     def seen(folder: str, names: list[str]) -> list[Path]:
-        paths = [Path(folder, name) for name in sorted(names, key=_natural_key) if name[0] != "."]
+        shown = sorted((name for name in names if name[0] != "."), key=_natural_key)
+        paths = [Path(folder, name) for name in shown]
         return [path for path in paths if str(top / path.relative_to(root)) not in hidden]
 
     for folder, folders, files in os.walk(root, onerror=fail):
@@ -188,7 +193,8 @@ def _search(
         return [InputImage(str(root), root, root.name, problem=problem)]
     for what, paths in left_out.items():
         if paths:
-            note(f"{root}: {what} left out: {len(paths)}{' (see -r)' * (what == 'folders')}")
+            more = " (see -r)" if what == "folders" else ""
+            note(f"{root}: {what} left out: {len(paths)}{more}")
         for path in paths:
             detail(f"{path}: left out")
     return found
@@ -200,7 +206,8 @@ def find_shard(typed: str | None, console: Console, together: Mapping[str, bool]
     CaflowError (exit 2) if there is no such share, or if an option in `together` is used, because
     these need all inputs in one process.
     """
-    rank, world = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    rank = os.environ.get("RANK", "")
+    world = os.environ.get("WORLD_SIZE", "")
     if typed is None and rank.isdecimal() and world.isdecimal() and world != "1":
         typed = f"{int(rank) + 1}/{world}"
         console.note(f"--shard {typed}, from RANK and WORLD_SIZE")

@@ -58,10 +58,11 @@ class Masking:
 
             level = find_damage(image)
         elif mask is not None:
-            found, name = mask.read(), mask.name
-            level = grey(found.rgb)
-            if found.alpha is not None:
-                level = np.where(found.alpha < HOLE, np.uint8(0), level)
+            name = mask.name
+            drawn = mask.read()
+            level = grey(drawn.rgb)
+            if drawn.alpha is not None:
+                level = np.where(drawn.alpha < HOLE, np.uint8(0), level)
         elif image.alpha is not None:
             level = np.where(image.alpha < 255, np.uint8(255), np.uint8(0))
         else:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from ..model import CAFlow
 
 # Titles of groups in `--help`. Common options have no group, and come first.
-SAMPLING, MODEL, OUTPUT = "Sampling", "Model", "Input and output"
+SAMPLING = "Sampling"
+MODEL = "Model"
+OUTPUT = "Input and output"
 
 
 def option(
@@ -56,15 +58,7 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
         for name, kind in hints.items()
         if dataclasses.is_dataclass(kind)
     }
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [inspect.Parameter("context", keyword, annotation=typer.Context)]
-    for name, parameter in inspect.signature(command).parameters.items():
-        if name in groups:  # the dataclass's signature lists its options
-            types = typing.get_type_hints(groups[name], include_extras=True)
-            for own in inspect.signature(groups[name]).parameters.values():
-                parameters.append(own.replace(annotation=types[own.name], kind=keyword))
-        elif name != "context":
-            parameters.append(parameter.replace(annotation=hints[name], kind=keyword))
+    parameters = _parameters(command, hints, groups)
 
     def run(context: typer.Context, **values: Any) -> None:
         if isinstance(context.obj, CaflowError):  # from reading the user's file
@@ -87,15 +81,31 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
         if "console" in groups and values["console"].failed:
             raise typer.Exit(EXIT_FAILED)
 
-    for parameter in parameters:
-        for argument in getattr(parameter.annotation, "__metadata__", ()):
-            argument.show_envvar = False
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     run.__name__ = command.__name__
     run.__doc__ = "\n\n".join(" ".join(lines.split()) for lines in paragraphs)
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
+
+
+def _parameters(
+    command: Callable[..., None], hints: dict[str, Any], groups: dict[str, Any]
+) -> list[inspect.Parameter]:
+    """The parameters from which Typer reads a command's options: `context`, then all of them."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [inspect.Parameter("context", keyword, annotation=typer.Context)]
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:  # the dataclass's signature lists its options
+            types = typing.get_type_hints(groups[name], include_extras=True)
+            for field in inspect.signature(groups[name]).parameters.values():
+                parameters.append(field.replace(annotation=types[field.name], kind=keyword))
+        elif name != "context":
+            parameters.append(parameter.replace(annotation=hints[name], kind=keyword))
+    for parameter in parameters:
+        for argument in getattr(parameter.annotation, "__metadata__", ()):
+            argument.show_envvar = False
+    return parameters
 
 
 MODEL_NAME = "An id from `caflow models list`, a file, a folder, or a Hub repository."

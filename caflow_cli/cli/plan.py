@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..errors import EXIT_FAILED, CaflowError, check_usage, ensure, usage_error
-from ..images import Encoder, atomic_write, encode_png, format_of, make_folder, no_file
+from ..errors import CaflowError, check_usage, usage_error
+from ..images import Encoder, format_of, no_file
 from ..paths import exists, is_folder, numbered
-from ..tasks.base import check_mask_size
+from .console import Console
 from .inputs import AUTO, InputImage, find_inputs, find_shard, names_one, without_results
 from .masking import find_masks
 from .options import Files, Restoration
 
-if TYPE_CHECKING:
-    from ..tasks import Pixels
-    from .console import Console
-
-_LARGEST = 2**28  # maximum pixels of a resized image
 _MOST = 100  # maximum rows of a sheet
-
-Scale = float | tuple[int, int]  # a factor, or the width and height of a box to fit into
 
 
 @dataclass(frozen=True)
@@ -58,13 +49,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """All jobs of a command, in the order of the arguments, and the sheets over all of them."""
+    """All jobs of a command, in the order of the arguments, and its further outputs."""
 
     jobs: list[Job]
     encoder: Encoder
-    grid: Sheet
-    uncertainty: Sheet
-    mask: Sheet
+    grid: Path | None  # the file of --grid; None: not wanted, or to be kept as it is
+    uncertainty: Path | None  # of --uncertainty
+    mask: Path | None  # of --save-mask
 
 
 def make_plan(
@@ -82,169 +73,111 @@ def make_plan(
     the folder of results. With several processes, each plans all outputs, but gets only the jobs
     of its share.
     """
+    _check_options(given, console)
+    keep = 1
+    sheets = {"--grid": None, "--uncertainty": None, "--save-mask": save_mask}
+    if isinstance(given, Restoration):
+        keep = given.keep
+        sheets["--grid"] = given.grid
+        sheets["--uncertainty"] = given.uncertainty
+    folder, file = _destination(inputs, given.output)
+    sources = _find_sources(console, inputs, given, aside=(folder, mask))
+    masks = find_masks(mask, sources)
+    read = [image.path for image in (*sources, *masks) if image is not None]
+    together = {"stdin": None in read, "-o -": given.output == "-"}
+    together |= {option: sheet is not None for option, sheet in sheets.items()}
+    share = find_shard(given.shard, console, together)
+    encoder = _encoder(file, given)
+    check_usage(
+        save_mask is None or len(sources) == 1,
+        f"--save-mask writes one mask, not {len(sources)}",
+        "caflow mask, then --mask DIR",
+    )
+    if given.output == "-":
+        _check_stdout(len(sources) * keep)
+        outputs: list[list[Path]] = [[]]
+    elif file is not None:
+        check_usage(
+            len(sources) == 1,
+            f"-o {file} is one file for {len(sources)} inputs",
+            f"-o {file.with_suffix('')}/",
+        )
+        outputs = [numbered(file, keep)]
+    else:
+        outputs = _names(sources, console.command, encoder.suffix, folder, keep)
+        if None in read and not console.json and not sys.stdout.isatty():
+            console.note("stdout receives paths of files; -o - writes the image itself")
+    claims = Claims(path for path in read if path is not None)
+    claimed = [
+        claims.claim_sheet(option, sheet, len(sources), given.overwrite, given.skip_existing)
+        for option, sheet in sheets.items()
+    ]
+    may_skip = given.skip_existing and claimed == [None, None, None]  # sheets need all images
+    sources = _with_problems(sources, outputs)
+    own = range(len(sources))[share]
+    jobs = []
+    for index, (source, paths) in enumerate(zip(sources, outputs, strict=True)):
+        may_exist = given.overwrite or given.skip_existing or index not in own
+        job = Job(source, paths, mask=masks[index])
+        jobs.append(_claimed(job, claims, may_exist, may_skip))
+    return Plan(jobs[share], encoder, *claimed)
+
+
+def _check_options(given: Files, console: Console) -> None:
     check_usage(
         given.output != "-" or not console.json,
         "-o - and --json both write to stdout",
         "use one of them",
     )
-    keep, sheets = 1, {"--grid": None, "--uncertainty": None, "--save-mask": save_mask}
-    if isinstance(given, Restoration):
-        keep = given.keep
-        sheets |= {"--grid": given.grid, "--uncertainty": given.uncertainty}
-    output, existing = given.output, (given.overwrite, given.skip_existing)
     check_usage(
-        not all(existing),
+        not (given.overwrite and given.skip_existing),
         "--overwrite and --skip-existing cannot be used together",
         "use one of them",
     )
-    folder, file = None, None if output is None or output == "-" else Path(output)
-    if file is not None:
-        is_dir = str(output).endswith(("/", os.sep)) or is_folder(file)
-        # With several inputs, a name without an image suffix is a folder, possibly a new one.
-        if is_dir or (not names_one(inputs) and format_of(file) is None):
-            folder, file = file, None
-    aside = [Path(path) for path in (folder, mask) if path not in (None, AUTO.name)]
+
+
+def _destination(inputs: Sequence[str], output: str | None) -> tuple[Path | None, Path | None]:
+    """The folder or the file that `-o` names; neither if it is `-` or not given."""
+    if output is None or output == "-":
+        return None, None
+    path = Path(output)
+    if output.endswith(("/", os.sep)) or is_folder(path):
+        return path, None
+    # With several inputs, a name without an image suffix is a folder, possibly a new one.
+    if not names_one(inputs) and format_of(path) is None:
+        return path, None
+    return None, path
+
+
+def _find_sources(
+    console: Console, inputs: Sequence[str], given: Files, aside: Iterable[str | Path | None]
+) -> list[InputImage]:
+    """Find the inputs. In folders, earlier results and what `aside` names are ignored."""
+    ignored = [Path(path) for path in aside if path not in (None, AUTO.name)]
     found = find_inputs(
-        inputs, recursive=given.recursive, aside=aside, note=console.note, detail=console.detail
+        inputs,
+        recursive=given.recursive,
+        aside=ignored,
+        note=console.note,
+        detail=console.detail,
     )
     check_usage(sys.stdout is not None, "stdout is closed", "use > /dev/null, or leave it open")
     sources = without_results(found, console.command)
     if len(sources) < len(found):
         console.note(f"{len(found) - len(sources)} earlier results left out")
-    masks = find_masks(mask, sources)
-    read = [one.path for one in (*sources, *masks) if one is not None]
-    together = {"stdin": None in read, "-o -": output == "-"}
-    together |= {name: sheet is not None for name, sheet in sheets.items()}
-    share = find_shard(given.shard, console, together)
-    encoder, count = _encoder(file, given), len(sources)
-    check_usage(
-        save_mask is None or count == 1,
-        f"--save-mask writes one mask, not {count}",
-        "caflow mask, then --mask DIR",
-    )
-    if output == "-":
-        check_usage(
-            not sys.stdout.isatty(), "-o - would write image bytes to the terminal", "-o FILE"
-        )
-        check_usage(count * keep == 1, f"-o - writes one image, not {count * keep}", "-n 1 -o -")
-        names: list[list[Path]] = [[]]
-    elif file is not None:
-        check_usage(
-            count == 1,
-            f"-o {file} is one file for {count} inputs",
-            f"-o {file.with_suffix('')}/",
-        )
-        names = [numbered(file, keep)]
-    else:
-        names = _names(sources, console.command, encoder.suffix, folder, keep)
-        if None in read and not console.json and not sys.stdout.isatty():
-            console.note("stdout receives paths of files; -o - writes the image itself")
-    claims = Claims(path for path in read if path is not None)
-    made = [Sheet(name, sheet, count, claims, existing) for name, sheet in sheets.items()]
-    may_skip = given.skip_existing and all(sheet.path is None for sheet in made)  # sheets need all
-    jobs, refused, own = list[Job](), list[CaflowError](), range(count)[share]
-    for place, (source, paths) in enumerate(zip(sources, names, strict=True)):
-        skipped, problem = False, source.problem
-        try:
-            for path in paths:
-                _check_writable(path)
-        except CaflowError as error:  # such as a name that is too long; the others go on
-            refused.append(error)
-            problem = problem or CaflowError(error.message, error.hint)
-        if problem is None:
-            for path in paths:
-                claims.claim(path, source.name, any(existing) or place not in own)
-            skipped = may_skip and bool(paths) and all(map(os.path.lexists, paths))
-            if not skipped and source.path is not None and not os.path.lexists(source.path):
-                problem = no_file(source.name)
-        jobs.append(Job(replace(source, problem=problem), paths, skipped, masks[place]))
-    if len(refused) == count:  # such as one read-only folder for all
-        raise refused[0]
-    return Plan(jobs[share], encoder, *made)
+    return sources
 
 
-def report_failure(job: Job, error: CaflowError, console: Console) -> None:
-    """Report the error of one job. If its exit code is not 1, raise it, which ends all jobs."""
-    if error.exit_code != EXIT_FAILED:
-        raise error
-    if job.name not in error.message:
-        error.message = f"{job.name}: {error.message}"
-    console.failure(job.names, error)
-
-
-def report_undone(job: Job, console: Console) -> None:
-    """Report a job that is not executed: planned, skipped or, by its files' headers, failed."""
-    try:
-        read = () if job.skipped else (job.source, job.mask)
-        sizes = [image.check() for image in read if image is not None]
-        known = [size for size in sizes if size is not None]
-        if len({tuple(sorted(size)) for size in known}) == 2:  # regardless of EXIF orientation
-            check_mask_size(known[1], known[0])
-    except CaflowError as error:
-        console.failure(job.names, error)
-        return
-    paths = {rank: str(path) for rank, path in enumerate(job.outputs, 1)}
-    if job.skipped and not console.json:
-        console.note(f"{job.name}: skipped, {paths[1]} exists")
-    status, lines = ("skipped", ()) if job.skipped else ("planned", paths.values())
-    console.result(job.fields(status, paths), lines)
-
-
-def write_output(
-    job: Job, data: bytes, given: Files, console: Console, rank: int = 1
-) -> dict[int, str]:
-    """Write one output atomically. Returns its path by rank; empty if it goes to stdout, or if the
-    file exists and is to be kept.
-    """
-    if not job.outputs:
-        console.binary(data)
-        return {}
-    path = job.outputs[rank - 1]
-    make_folder(path.parent)
-    try:
-        atomic_write(path, data, replace=given.overwrite)
-    except CaflowError as error:
-        if not (given.skip_existing and isinstance(error.__cause__, FileExistsError)):
-            raise
-        console.note(f"{job.name}: {path} exists and is kept")
-        return {}
-    console.text([str(path)])
-    return {rank: str(path)}
-
-
-def parse_scale(typed: str) -> Scale:
-    """Parse `2`, `1.5` or `1920x1080`; CaflowError (exit 2) if it is not a scale."""
-    if match := re.fullmatch(r"0*([1-9]\d{0,5})[xX×]0*([1-9]\d{0,5})", typed):
-        return int(match[1]), int(match[2])
-    with suppress(ValueError):
-        if 1 < float(typed) <= 64:
-            return float(typed)
-    raise usage_error(f"--scale is {typed!r}", "--scale 2, or --scale 1920x1080 to fit")
-
-
-def scaled(scale: Scale, height: int, width: int) -> tuple[int, int]:
-    """Width and height of the written image for an input of that size.
-
-    CaflowError (exit 1) if the input already fills the box, or if the result would be too large.
-    """
-    if isinstance(scale, tuple):
-        box, scale = scale, min(scale[0] / width, scale[1] / height)
-        ensure(
-            scale > 1,
-            f"the image, {width}x{height}, already fills {box[0]}x{box[1]}",
-            "a larger --scale, or leave it out",
-        )
-    wide, high = round(scale * width), round(scale * height)
-    ensure(
-        wide * high <= _LARGEST,
-        f"--scale enlarges {width}x{height} to {wide}x{high}, which is too large to write",
-        "a smaller --scale",
-    )
-    return wide, high
+def _check_stdout(count: int) -> None:
+    """Raise CaflowError (exit 2) unless `count` images can go to stdout."""
+    check_usage(not sys.stdout.isatty(), "-o - would write image bytes to the terminal", "-o FILE")
+    check_usage(count == 1, f"-o - writes one image, not {count}", "-n 1 -o -")
 
 
 def _encoder(file: Path | None, given: Files) -> Encoder:
-    named, wanted, encoder = None if file is None else format_of(file), None, Encoder()
+    named = None if file is None else format_of(file)
+    wanted = None
+    encoder = Encoder()
     if isinstance(given, Restoration):  # masks are PNG files
         wanted = given.format
         encoder = Encoder(wanted or named or "png", given.quality, not given.no_provenance)
@@ -264,13 +197,54 @@ def _names(
     Sources of one folder that differ only in their suffix keep it: `a.jpg` and `a.png` become
     `a_jpg_LABEL.png` and `a_png_LABEL.png`.
     """
-    bases = [one.folder if folder is None else folder / one.inside for one in sources]
-    places = [(base, one.stem.casefold()) for base, one in zip(bases, sources, strict=True)]
-    shared, result = Counter(places), []
-    for place, source in zip(places, sources, strict=True):
-        stem = source.full_stem if shared[place] > 1 else source.stem
-        result.append(numbered(place[0] / f"{stem}_{label}{suffix}", keep))
-    return result
+    keys = []
+    for source in sources:
+        target = source.folder if folder is None else folder / source.inside
+        keys.append((target, source.stem.casefold()))
+    shared = Counter(keys)
+    names = []
+    for key, source in zip(keys, sources, strict=True):
+        stem = source.full_stem if shared[key] > 1 else source.stem
+        path = key[0] / f"{stem}_{label}{suffix}"
+        names.append(numbered(path, keep))
+    return names
+
+
+def _with_problems(
+    sources: Sequence[InputImage], outputs: Sequence[Sequence[Path]]
+) -> list[InputImage]:
+    """The sources, with the reason in those whose outputs cannot be written; the others go on.
+
+    CaflowError (exit 2) if no source has outputs that can be written.
+    """
+    checked = []
+    refused = []
+    for source, paths in zip(sources, outputs, strict=True):
+        problem = source.problem
+        try:
+            for path in paths:
+                _check_writable(path)
+        except CaflowError as error:  # such as a name that is too long
+            refused.append(error)
+            problem = problem or CaflowError(error.message, error.hint)
+        checked.append(replace(source, problem=problem))
+    if len(refused) == len(sources):  # such as one read-only folder for all
+        raise refused[0]
+    return checked
+
+
+def _claimed(job: Job, claims: Claims, may_exist: bool, may_skip: bool) -> Job:
+    """The job with its outputs claimed, marked if it is to be skipped or its input is missing."""
+    source = job.source
+    if source.problem is not None:
+        return job
+    for path in job.outputs:
+        claims.claim(path, source.name, may_exist)
+    if may_skip and job.outputs and all(map(os.path.lexists, job.outputs)):
+        return replace(job, skipped=True)
+    if source.path is not None and not os.path.lexists(source.path):
+        return replace(job, source=replace(source, problem=no_file(source.name)))
+    return job
 
 
 def _key(path: Path) -> str:
@@ -282,12 +256,12 @@ def _key(path: Path) -> str:
 
 def _check_writable(path: Path, option: str = "-o") -> None:
     """Raise CaflowError (exit 2) unless the folder of a file is writable or can be created."""
-    folder = next((one for one in path.parents if exists(one)), Path())
+    folder = next((parent for parent in path.parents if exists(parent)), Path())
     reason = None if is_folder(folder) and os.access(folder, os.W_OK | os.X_OK) else "no access"
     try:  # detects names that are too long
-        for one in (path, folder / path.name):
+        for candidate in (path, folder / path.name):
             with suppress(FileNotFoundError, NotADirectoryError):
-                one.lstat()
+                candidate.lstat()
     except OSError as error:
         reason = error.strerror
     check_usage(
@@ -308,7 +282,9 @@ class Claims:
         """Claim an output for an input, or for the option that names it. CaflowError (exit 2) if it
         is already claimed, is an input or a folder, or exists although it must not.
         """
-        key, shown, hint = _key(path), repr(str(path)), f"choose another {option}"
+        key = _key(path)
+        shown = repr(str(path))
+        hint = f"choose another {option}"
         check_usage(
             key not in self._outputs,
             f"{self._outputs.get(key)!r} and {name!r} would both be written to {shown}",
@@ -322,23 +298,19 @@ class Claims:
         )
         self._outputs[key] = name
 
+    def claim_sheet(
+        self, option: str, file: str | None, rows: int, overwrite: bool, skip: bool = False
+    ) -> Path | None:
+        """Claim the PNG of an option such as `--grid`, with one row per input.
 
-class Sheet:
-    """A PNG with one row per input, written at the end (`--grid`, `--uncertainty`, `--map`); or the
-    mask of one input (`--save-mask`).
-
-    Nothing is drawn if the option is not given, or if the file exists and is to be kept.
-    """
-
-    def __init__(
-        self, option: str, file: str | None, rows: int, claims: Claims, existing: tuple[bool, bool]
-    ) -> None:
-        self.path, (self._overwrite, skip) = None if file is None else Path(file), existing
-        self._rows: list[Pixels] = []
-        if self.path is None:
-            return
+        Returns None if the option is not given, or if the file exists and is to be skipped.
+        CaflowError (exit 2) if it cannot be written, as in `claim`.
+        """
+        if file is None:
+            return None
+        path = Path(file)
         check_usage(
-            self.path.suffix.lower() == ".png",
+            path.suffix.lower() == ".png",
             f"{option} writes a PNG, not {file!r}",
             f"{option} FILE.png",
         )
@@ -347,24 +319,6 @@ class Sheet:
             f"{option} shows at most {_MOST} images, not {rows}",
             f"leave {option} out, or give fewer images",
         )
-        _check_writable(self.path, option)
-        claims.claim(self.path, option, any(existing), option)
-        if skip and os.path.lexists(self.path):
-            self.path = None
-
-    def add(self, draw: Callable[[], Pixels]) -> None:
-        """Draw a row, if the sheet was requested."""
-        if self.path is not None:
-            self._rows.append(draw())
-
-    def write(self, console: Console) -> None:
-        """Write the rows, if there are any; a mask, (H, W), is written as it is."""
-        if self.path is not None and self._rows:
-            from ..inference.figures import sheet
-
-            image = sheet(self._rows) if self._rows[0].ndim == 3 else self._rows[0]
-            make_folder(self.path.parent)
-            atomic_write(self.path, encode_png(image), replace=self._overwrite)
-            console.note(f"wrote {self.path}")
-        elif self.path is not None:
-            console.note(f"{self.path} is not written: there is nothing to show")
+        _check_writable(path, option)
+        self.claim(path, option, overwrite or skip, option)
+        return None if skip and os.path.lexists(path) else path

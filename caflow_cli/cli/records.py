@@ -20,7 +20,8 @@ def restored_fields(
 
     `paths` are the written files, by rank; `exact` says if they contain exactly the scored pixels.
     """
-    sampling, parts = result.sampling, [asdict(place) for place in result.ranked[0].score.parts]
+    sampling = result.sampling
+    parts = [asdict(place) for place in result.ranked[0].score.parts]
     candidates = {
         one.rank: {
             "rank": one.rank,

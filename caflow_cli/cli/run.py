@@ -36,7 +36,8 @@ from .console import Console
 from .inputs import AUTO
 from .masking import Masking
 from .options import Restoration, load_model
-from .plan import Job, Plan, Scale, report_failure, report_undone, scaled, write_output
+from .output import Scale, Sheet, report_failure, report_undone, scaled, write_output
+from .plan import Job, Plan
 from .records import restored_fields
 
 _MOST = 32  # consecutive images that may share a batch
@@ -75,16 +76,26 @@ class Run:
     done: int = 0  # completed jobs
     web: CAFlow | None = None  # loaded for the first JPEG that needs it
     show: Callable[..., object] = field(init=False)  # updates the progress bar
+    grid: Sheet = field(init=False)
+    uncertainty: Sheet = field(init=False)
+    mask: Sheet = field(init=False)
+
+    def __post_init__(self) -> None:
+        overwrite = self.given.overwrite
+        self.grid = Sheet(self.plan.grid, overwrite)
+        self.uncertainty = Sheet(self.plan.uncertainty, overwrite)
+        self.mask = Sheet(self.plan.mask, overwrite)
 
     def all(self) -> None:
         """Read, draw, write and report every job. CaflowError (exit 2) before any is written."""
-        given, task = self.given, task_of(self.model)
+        given = self.given
+        task = task_of(self.model)
         if self.masking is not None:  # without a mask, inpaint fills what is transparent
             task.check_mask(self.masking.mask is not None or self.console.command == "inpaint")
         if given.compile:
             self.model.compile_inference()
         filled = self.sampling.of(self.model.config)
-        if self.plan.grid.path or self.plan.uncertainty.path:  # these compare candidates
+        if self.plan.grid or self.plan.uncertainty:  # these compare candidates
             self.sampling = replace(self.sampling, candidates=filled.candidates)
         factor = self.model.config.task.factor
         if isinstance(self.scale, float):
@@ -108,23 +119,26 @@ class Run:
                 except CaflowError as error:
                     report_failure(item.job, error, self.console)
                 self.done += 1
-        for sheet in (self.plan.grid, self.plan.uncertainty, self.plan.mask):
+        for sheet in (self.grid, self.uncertainty, self.mask):
             sheet.write(self.console)
 
     def _drawn(self) -> Iterator[_Item]:
         """Read and draw jobs; consecutive small images with the same model size share a batch."""
-        most, told = self.sampling.of(self.model.config).candidates or 1, False
+        most = self.sampling.of(self.model.config).candidates or 1
+        told = False
         for (size, model), items in groupby(
             map(self._read, self.plan.jobs), lambda item: (item.size, item.model)
         ):
             m = self.sampling.of(model.config, size).candidates or 1
             if size is not None and m < most and not told:
-                told, large = True, f"{size[1]}x{size[0]}"
+                told = True
                 self.console.note(
-                    f"{large}: {m} of {most} candidates because of its size; -m {most} draws all"
+                    f"{size[1]}x{size[0]}: {m} of {most} candidates because of its size; "
+                    f"-m {most} draws all"
                 )
             together = 1 if size is None or self.given.compile else requests_at_a_time(size, m)
-            batch, held = list[_Item](), 0
+            batch: list[_Item] = []
+            held = 0
             for item in items:
                 batch.append(item)
                 if item.seen is not None and size is not None:
@@ -132,13 +146,15 @@ class Run:
                 if len(batch) >= min(_MOST, together) or held >= _HELD:
                     self._draw(batch)
                     yield from batch
-                    batch, held = [], 0
+                    batch = []
+                    held = 0
             self._draw(batch)
             yield from batch
 
     def _read(self, job: Job) -> _Item:
         """Read a job; errors are stored, to be reported in order."""
-        item, task = _Item(job, self.model), task_of(self.model)
+        item = _Item(job, self.model)
+        task = task_of(self.model)
         try:
             with memory_errors(_SMALLER):
                 if job.skipped:
@@ -147,7 +163,8 @@ class Run:
                 if self.masking is not None and task.needs_mask:
                     item.mask = self.masking.read(job.mask, image, job.name)
                     image = image.opaque() if job.mask is None else image
-                item.image, item.model = image, self._model_for(image)
+                item.image = image
+                item.model = self._model_for(image)
                 if item.mask is not None and not (item.mask >= HOLE).any():
                     return item  # nothing to fill
                 item.seen = seen_by(item.model, image)
@@ -192,9 +209,11 @@ class Run:
         images = [item.seen for item in batch if item.seen is not None and item.size is not None]
         if not images:
             return
-        name, jobs = batch[0].job.name, len(self.plan.jobs)
+        name = batch[0].job.name
+        jobs = len(self.plan.jobs)
         self.show(description=name)
-        masks, start = [item.mask for item in batch], time.perf_counter()
+        masks = [item.mask for item in batch]
+        start = time.perf_counter()
 
         def step(done: int, total: int) -> None:
             self.show(completed=self.done + len(batch) * done / total)
@@ -215,60 +234,94 @@ class Run:
             item.elapsed = (time.perf_counter() - start) / len(batch)
 
     def _write(self, item: _Item) -> None:
-        job, result, image, console = item.job, item.result, item.image, self.console
-        mask, encoder, paths = item.mask, self.plan.encoder, dict[int, str]()
+        job = item.job
+        image = item.image
+        mask = item.mask
+        encoder = self.plan.encoder
         if mask is not None:
-            self.plan.mask.add(lambda: mask)
+            self.mask.add(lambda: mask)
         if item.error is not None:
             raise item.error
         if image is None:
-            report_undone(job, console)
+            report_undone(job, self.console)
             return
         if image.alpha is not None and not encoder.has_alpha:
-            console.note(f"{job.name}: composited on white, because {encoder.format} has no alpha")
-        if result is None:
-            more = "; `caflow mask --threshold 0.2` finds more" if job.mask is AUTO else ""
-            console.note(f"{job.name}: nothing to fill, so the image is copied{more}")
-            data = encoder.encode(image.rgb, image.alpha)
-            for rank in range(1, self.given.keep + 1):
-                paths |= write_output(job, data, self.given, console, rank)
-            console.result(job.fields("unchanged", paths))
+            self.console.note(
+                f"{job.name}: composited on white, because {encoder.format} has no alpha"
+            )
+        if item.result is None:
+            self._copy(job, image)
             return
-        label, (height, width) = Path(job.name).name, result.kept[0].image.shape[:2]
-        drawn, size = (width, height), result.condition.shape[:2]
-        written = drawn if self.scale is None else scaled(self.scale, *size)
-        sizes = {"drawn": drawn, "written": written, "filter": "lanczos"}
-        changed: dict[str, object] = {} if written == drawn else {"resized": sizes}
+        changed = self._changes(item.result)
+        paths = self._write_kept(item, image, item.result, changed)
+        self._add_to_sheets(Path(job.name).name, item.result)
+        self._report(item, item.result)
+        exact = encoder.lossless and image.alpha is None and not changed
+        fields = restored_fields(item.result, paths, changed, exact)
+        self.console.result({**job.names, **fields, "elapsed_s": round(item.elapsed, 3)})
+
+    def _copy(self, job: Job, image: Decoded) -> None:
+        """Write an image in which nothing is to be filled, as it is."""
+        more = "; `caflow mask --threshold 0.2` finds more" if job.mask is AUTO else ""
+        self.console.note(f"{job.name}: nothing to fill, so the image is copied{more}")
+        data = self.plan.encoder.encode(image.rgb, image.alpha)
+        paths: dict[int, str] = {}
+        for rank in range(1, self.given.keep + 1):
+            paths |= write_output(job, data, self.given, self.console, rank)
+        self.console.result(job.fields("unchanged", paths))
+
+    def _changes(self, result: Candidates) -> dict[str, object]:
+        """How the written images differ from those that were drawn and scored, for JSON."""
+        changed: dict[str, object] = {}
+        height, width = result.kept[0].image.shape[:2]
+        drawn = (width, height)
+        written = drawn
+        if self.scale is not None:
+            written = scaled(self.scale, *result.condition.shape[:2])
+        if written != drawn:
+            changed["resized"] = {"drawn": drawn, "written": written, "filter": "lanczos"}
         if self.saturation != 1:
             changed["saturation"] = self.saturation
+        return changed
+
+    def _write_kept(
+        self, item: _Item, image: Decoded, result: Candidates, changed: dict[str, object]
+    ) -> dict[int, str]:
+        """Write the kept candidates, and return the paths by rank."""
+        paths: dict[int, str] = {}
         for candidate in result.kept:
             pixels = candidate.image
             if self.saturation != 1:
                 pixels = saturate(pixels, self.saturation)
-            if written != drawn:  # Pillow antialiases when shrinking
-                large = Image.fromarray(pixels)
-                pixels = np.array(large.resize(written, Image.Resampling.LANCZOS))
+            if self.scale is not None:
+                size = scaled(self.scale, *result.condition.shape[:2])
+                drawn = Image.fromarray(pixels)  # Pillow antialiases when shrinking
+                pixels = np.array(drawn.resize(size, Image.Resampling.LANCZOS))
             record = json.dumps({**result.provenance(candidate), **changed})
-            data = encoder.encode(*image.put_back(pixels, mask), record)
+            data = self.plan.encoder.encode(*image.put_back(pixels, item.mask), record)
             # An existing file that is kept may have another candidate, so it gets no path.
-            paths |= write_output(job, data, self.given, console, candidate.rank)
-        self.plan.grid.add(lambda: grid_row(label, result.tau, result.seen, result.ranked))
+            paths |= write_output(item.job, data, self.given, self.console, candidate.rank)
+        return paths
+
+    def _add_to_sheets(self, label: str, result: Candidates) -> None:
+        self.grid.add(lambda: grid_row(label, result.tau, result.seen, result.ranked))
         if len(result.ranked) > 1:  # a single candidate has no spread
-            self.plan.uncertainty.add(lambda: uncertainty_chart(label, result.ranked, result.tau))
+            self.uncertainty.add(lambda: uncertainty_chart(label, result.ranked, result.tau))
+
+    def _report(self, item: _Item, result: Candidates) -> None:
+        """Write to stderr what is to be said of a result."""
+        name = item.job.name
         if note := far_note(item.model, result.statistics):
-            console.note(f"warning: {job.name}: {note}")
+            self.console.note(f"warning: {name}: {note}")
         if result.diverged:
-            console.note(
-                f"{job.name}: {result.diverged} of {result.sampling.candidates} candidates "
+            self.console.note(
+                f"{name}: {result.diverged} of {result.sampling.candidates} candidates "
                 f"diverged at tau {result.tau} and were dropped; a lower --tau avoids this"
             )
         if len(result.kept) < self.sampling.keep:
-            message = f"{job.name}: only {len(result.kept)} of {self.sampling.keep} images drawn"
-            console.error(CaflowError(message, "a lower --tau, or a larger -m"))
-        console.detail(
-            f"{job.name}: best of {len(result.ranked)} has {result.kept[0].score.summary}, "
+            message = f"{name}: only {len(result.kept)} of {self.sampling.keep} images drawn"
+            self.console.error(CaflowError(message, "a lower --tau, or a larger -m"))
+        self.console.detail(
+            f"{name}: best of {len(result.ranked)} has {result.kept[0].score.summary}, "
             f"{item.elapsed:.2f} s"
         )
-        exact = encoder.lossless and image.alpha is None and not changed
-        fields = restored_fields(result, paths, changed, exact)
-        console.result({**job.names, **fields, "elapsed_s": round(item.elapsed, 3)})

@@ -9,7 +9,8 @@ import pytest
 
 from caflow_cli.cli.console import Console
 from caflow_cli.cli.options import Restoration
-from caflow_cli.cli.plan import Claims, Plan, Sheet, make_plan, parse_scale, scaled, write_output
+from caflow_cli.cli.output import parse_scale, scaled, write_output
+from caflow_cli.cli.plan import Claims, Plan, make_plan
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import Encoder
 
@@ -184,10 +185,10 @@ def test_a_sheet_claims_its_file():
         ("m.jpg", "writes a PNG"),
     ):
         with pytest.raises(CaflowError, match=message) as caught:
-            Sheet("--map", name, 1, claims, (False, False))
+            claims.claim_sheet("--map", name, 1, False)
         assert (caught.value.exit_code, "another -o" in caught.value.hint) == (2, False)
     with pytest.raises(CaflowError, match="at most 100 images, not 101"):
-        Sheet("--map", "m.png", 101, claims, (False, False))
+        claims.claim_sheet("--map", "m.png", 101, False)
 
 
 def test_writing_keeps_or_replaces_what_another_program_wrote():

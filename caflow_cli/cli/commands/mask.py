@@ -29,7 +29,8 @@ def mask_command(
     """
     check_usage(0 < threshold < 1, f"--threshold is {threshold:g}", "between 0 and 1, such as 0.5")
 
-    from ..plan import make_plan, report_failure, report_undone, write_output
+    from ..output import report_failure, report_undone, write_output
+    from ..plan import make_plan
 
     jobs = make_plan(console, images, given).jobs
     with console.progress() as display:
@@ -54,7 +55,8 @@ def mask_command(
             except CaflowError as error:
                 report_failure(job, error, console)
             else:
-                share, elapsed = float((mask > 0).mean()), time.perf_counter() - start
+                share = float((mask > 0).mean())
+                elapsed = time.perf_counter() - start
                 console.detail(f"{job.name}: {share:.2%} marked, {elapsed:.2f} s")
                 console.result(
                     job.fields("ok", paths, share=round(share, 6), elapsed_s=round(elapsed, 3))

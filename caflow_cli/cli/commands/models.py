@@ -37,7 +37,8 @@ def list_command(console: Console) -> None:
     rows = [["id", "task", "size", "place", "license", "default"]]
     for entry in entries:
         place = "bundled" if entry.file else f"{entry.repo_id}@{entry.revision}"
-        size, default = f"{entry.bytes / 1e6:.1f} MB", "default" if entry.default else ""
+        size = f"{entry.bytes / 1e6:.1f} MB"
+        default = "default" if entry.default else ""
         rows.append([entry.id, entry.task, size, place, entry.license, default])
     if sys.stdout is not None and sys.stdout.isatty():
         widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
@@ -60,7 +61,8 @@ def info_command(name: Name, console: Console) -> None:
     from ...sampling import Sampling
 
     model, info, entry, card = describe(name)
-    task, filled = info.config.task, Sampling().of(info.config)
+    task = info.config.task
+    filled = Sampling().of(info.config)
     defaults = (
         ("tau", filled.temperature.as_json(), task.tau),
         ("candidates", filled.candidates, task.candidates),

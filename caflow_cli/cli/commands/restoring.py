@@ -131,7 +131,8 @@ def _restore(
     sampling = Sampling(consistent=consistent, **{name: getattr(given, name) for name in names})
     sampling.check()
 
-    from ..plan import make_plan, parse_scale, report_undone
+    from ..output import parse_scale, report_undone
+    from ..plan import make_plan
 
     size = None if scale is None else parse_scale(scale)
     mask = None if masking is None else masking.mask

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from ..options import expanded, load_model, option
 
 if TYPE_CHECKING:
     from ..inputs import InputImage
+    from ..output import Sheet
 
     _Pair = dict[str, InputImage]  # cond, target and perhaps mask, named as in JSON
 
@@ -81,27 +83,45 @@ def plan_pairs(
         f"{len(conditions)} images match {cond!r}, and targets have one condition",
         "--cond FILE, or --cond DIR and --target DIR",
     )
-    matched, alone = conditions * len(targets), list[dict[str, str]]()
+    matched = conditions * len(targets)
+    strays: list[dict[str, str]] = []
     if is_folder(cond):
-        known = by_stem(conditions)
-        found = [
-            known.get((one.inside, one.stem))
-            or known.get((one.inside, without_ending(one.stem) or ""))
-            for one in targets
+        partners = _partners(conditions, targets)
+        for image, partner in zip(targets, partners, strict=True):
+            if partner is None:
+                strays.append({"cond": cond, "target": image.name})
+        targets = [
+            image for image, partner in zip(targets, partners, strict=True) if partner is not None
         ]
-        pairs = zip(targets, found, strict=True)
-        alone = [{"cond": cond, "target": one.name} for one, partner in pairs if partner is None]
-        targets = [one for one, partner in zip(targets, found, strict=True) if partner is not None]
-        matched = [one for one in found if one is not None]
-        alone += [{"cond": one.name, "target": target} for one in conditions if one not in matched]
+        matched = [partner for partner in partners if partner is not None]
+        for image in conditions:
+            if image not in matched:
+                strays.append({"cond": image.name, "target": target})
         check_usage(
             bool(matched), f"no image in {target!r} has the name of one in {cond!r}", _ALIKE
         )
-    masks = find_masks(mask, matched)
-    return [
-        {"cond": one, "target": other} | ({} if third is None else {"mask": third})
-        for one, other, third in zip(matched, targets, masks, strict=True)
-    ], alone
+    pairs = [
+        {"cond": condition, "target": image}
+        for condition, image in zip(matched, targets, strict=True)
+    ]
+    for pair, own_mask in zip(pairs, find_masks(mask, matched), strict=True):
+        if own_mask is not None:
+            pair["mask"] = own_mask
+    return pairs, strays
+
+
+def _partners(
+    conditions: Sequence[InputImage], targets: Sequence[InputImage]
+) -> list[InputImage | None]:
+    """The condition of each target, by its name."""
+    by_name = by_stem(conditions)
+    partners = []
+    for image in targets:
+        partner = by_name.get((image.inside, image.stem))
+        if partner is None:
+            partner = by_name.get((image.inside, without_ending(image.stem) or ""))
+        partners.append(partner)
+    return partners
 
 
 @expanded
@@ -121,82 +141,117 @@ def score_command(
 
     Example: caflow score --cond face.png --target face_superres.png
     """
-    from ...images import no_file, read_provenance
+    from ...images import no_file
     from ...sampling import check_noise_samples
-    from ..inputs import InputImage, find_shard
-    from ..plan import Claims, Sheet
+    from ..inputs import find_shard
+    from ..output import Sheet
+    from ..plan import Claims
 
     check_noise_samples(given.noise_samples)
-    pairs, alone = plan_pairs(given.cond, given.target, masking.mask, recursive=given.recursive)
+    pairs, strays = plan_pairs(given.cond, given.target, masking.mask, recursive=given.recursive)
     paths = [image.path for pair in pairs for image in pair.values()]
-    for image in pairs[0].values() if len(pairs) == 1 else ():
-        if image.path is not None and not os.path.lexists(image.path):  # before PyTorch is imported
-            console.failure(_names(pairs[0]), no_file(image.name))
-            return
+    if len(pairs) == 1:
+        for image in pairs[0].values():  # before PyTorch is imported
+            if image.path is not None and not os.path.lexists(image.path):
+                console.failure(_names(pairs[0]), no_file(image.name))
+                return
     share = find_shard(
         given.shard, console, {"--map": given.map is not None, "stdin": None in paths}
     )
     claims = Claims(path for path in paths if path is not None)
-    maps = Sheet("--map", given.map, len(pairs), claims, (given.overwrite, False))
-    for names in () if share.start else alone:
-        name = names["target" if names["cond"] == given.cond else "cond"]
-        console.failure(names, CaflowError(f"no match for {name!r}", _ALIKE))
+    map_path = claims.claim_sheet("--map", given.map, len(pairs), given.overwrite)
+    if share.start == 0:
+        for names in strays:
+            name = names["target" if names["cond"] == given.cond else "cond"]
+            console.failure(names, CaflowError(f"no match for {name!r}", _ALIKE))
     own = pairs[share]
     if not own:
         return
 
     from ...devices import select_device
-    from ...hub.resolve import maker_of
-    from ...inference import attribution, attribution_chart, score, seen_by, task_of
-    from ..records import scored_fields
 
-    load = functools.cache(functools.partial(load_model, device=given.device))
-    # Targets may share a condition, but stdin can be read only once.
-    read = functools.lru_cache(1)(InputImage.read)
-
-    def score_pair(pair: _Pair) -> None:
-        start, name, path = time.perf_counter(), pair["target"].name, pair["target"].path
-        record = {} if path is None else read_provenance(path) or {}
-        for key, what in (("resized", "scale"), ("saturation", "saturation")):
-            ensure(
-                key not in record,
-                f"{name!r} was changed after it was drawn and scored (--{what})",
-                f"score an image written without --{what}",
-            )
-        condition, target = read(pair["cond"], console.note), pair["target"].read(console.note)
-        model, mask = load(given.model if typed else maker_of(name, record, given.model)), None
-        if "mask" in pair or (condition.alpha is not None and task_of(model).needs_mask):
-            mask = masking.read(pair.get("mask"), condition, pair["cond"].name)
-        seen, samples = seen_by(model, condition), given.noise_samples
-        found = score(model, seen, target, mask, noise_samples=samples)
-        maps.add(
-            lambda: attribution_chart(
-                Path(name).name, attribution(model, seen, target.rgb, mask), found
-            )
-        )
-        fields = scored_fields(_names(pair), model, found, samples, target.alpha is None)
-        fields["elapsed_s"] = round(time.perf_counter() - start, 3)
-        bits = "-" if found.bits_per_dim is None else f"{found.bits_per_dim:.6f}"
-        console.result(fields, [f"{found.rank_score:.4f}\t{bits}\t{name}"])
-        if found.bits_per_dim is None and not console.json:
-            what = "tiles" if found.score_domain == "tiles" else "parts, some of them shrunk"
-            console.note(f"{name}: scored in {what}, which have a rank score but no likelihood")
-        if found.standard_error is not None and not console.json:
-            console.note(f"standard error {found.standard_error:.4f} nats")
-
-    typed = source(context, "model") == "COMMANDLINE"
     select_device(given.device)
-    if typed:  # fail before images are read
-        load(given.model)
+    typed = source(context, "model") == "COMMANDLINE"
+    scorer = _Scorer(given, masking, console, Sheet(map_path, given.overwrite), typed)
     for pair in own:
         try:
             with memory_errors("crop both images"):
-                score_pair(pair)
+                scorer.score(pair)
         except CaflowError as error:
-            if len(pairs) == 1 and not alone and error.exit_code != EXIT_FAILED:
+            if len(pairs) == 1 and not strays and error.exit_code != EXIT_FAILED:
                 raise
             console.failure(_names(pair), error)
-    maps.write(console)
+    scorer.maps.write(console)
+
+
+class _Scorer:
+    """Scores the pairs of a command, with the typed model or with that of each target."""
+
+    def __init__(
+        self, given: Scoring, masking: Masking, console: Console, maps: Sheet, typed: bool
+    ) -> None:
+        from ..inputs import InputImage
+
+        self.given = given
+        self.masking = masking
+        self.console = console
+        self.maps = maps
+        self.typed = typed
+        self.load = functools.cache(functools.partial(load_model, device=given.device))
+        # Targets may share a condition, but stdin can be read only once.
+        self.read = functools.lru_cache(1)(InputImage.read)
+        if typed:  # fail before images are read
+            self.load(given.model)
+
+    def score(self, pair: _Pair) -> None:
+        """Score a pair, and report it."""
+        from ...inference import attribution, attribution_chart, score, seen_by, task_of
+        from ..records import scored_fields
+
+        start = time.perf_counter()
+        name = pair["target"].name
+        model_name = self._model_of(pair["target"])
+        condition = self.read(pair["cond"], self.console.note)
+        target = pair["target"].read(self.console.note)
+        model = self.load(model_name)
+        mask = None
+        if "mask" in pair or (condition.alpha is not None and task_of(model).needs_mask):
+            mask = self.masking.read(pair.get("mask"), condition, pair["cond"].name)
+        seen = seen_by(model, condition)
+        samples = self.given.noise_samples
+        result = score(model, seen, target, mask, noise_samples=samples)
+        self.maps.add(
+            lambda: attribution_chart(
+                Path(name).name, attribution(model, seen, target.rgb, mask), result
+            )
+        )
+        fields = scored_fields(_names(pair), model, result, samples, target.alpha is None)
+        fields["elapsed_s"] = round(time.perf_counter() - start, 3)
+        bits = "-" if result.bits_per_dim is None else f"{result.bits_per_dim:.6f}"
+        self.console.result(fields, [f"{result.rank_score:.4f}\t{bits}\t{name}"])
+        if self.console.json:
+            return
+        if result.bits_per_dim is None:
+            what = "tiles" if result.score_domain == "tiles" else "parts, some of them shrunk"
+            self.console.note(
+                f"{name}: scored in {what}, which have a rank score but no likelihood"
+            )
+        if result.standard_error is not None:
+            self.console.note(f"standard error {result.standard_error:.4f} nats")
+
+    def _model_of(self, target: InputImage) -> str | None:
+        """The name of the model that scores a target; CaflowError if none can."""
+        from ...hub.resolve import maker_of
+        from ...images import read_provenance
+
+        record = {} if target.path is None else read_provenance(target.path) or {}
+        for key, option_name in (("resized", "scale"), ("saturation", "saturation")):
+            ensure(
+                key not in record,
+                f"{target.name!r} was changed after it was drawn and scored (--{option_name})",
+                f"score an image written without --{option_name}",
+            )
+        return self.given.model if self.typed else maker_of(target.name, record, self.given.model)
 
 
 def _names(pair: _Pair) -> dict[str, str]:
