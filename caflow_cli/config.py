@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
@@ -13,9 +11,6 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from .errors import check_usage, usage_error
 from .records import Count, NonNegative, Positive, Size, check, number, short
 
-# The keys of `tasks.TASKS`, which `--help` and completion must not import, to stay quick.
-TaskName = Literal["superres", "colorize", "inpaint", "paired"]
-TASK_NAMES: tuple[str, ...] = typing.get_args(TaskName)
 HOLE = 128  # mask values from here up mark the hole
 
 
@@ -248,12 +243,13 @@ class TaskConfig:
     """The task that the model was trained for, and its default sampling settings.
 
     They come from model files and determine memory and time, so their values are bounded.
+    `tasks.check_task` checks the name, and fields that only some tasks have.
 
     Raises:
-        CaflowError: (exit 2) a value is of the wrong type, out of range, or for another task.
+        CaflowError: (exit 2) a value is of the wrong type or out of range.
     """
 
-    name: TaskName = "superres"
+    name: str = "superres"  # a key of `tasks.TASKS`
     factor: Annotated[int, number(ge=2, le=64)] = 4  # superres: how many times larger
     size: Annotated[int, number(ge=4, le=8192)] = 64  # side of the training images
     holes: Literal["mixed", "central", "random"] = "mixed"  # inpaint: training holes (central 25 %)
@@ -273,12 +269,9 @@ class TaskConfig:
     def __post_init__(self) -> None:
         check(self, "task")
         size, window = self.size, self.window
-        degradable = self.degrade == "clean" or self.name in ("superres", "colorize")
         for fits, name, wanted in (
             (self.rim <= size, "rim", f"0 to size, {size}"),
             (window == 0 or size <= window <= 1024, "window", f"0, or size, {size}, to 1024"),
-            (degradable, "degrade", "clean, or task.name to superres or colorize"),
-            (not self.native or self.name == "paired", "native", "false, or task.name to paired"),
         ):
             require(fits, f"task.{name}", getattr(self, name), wanted)
 
@@ -317,31 +310,3 @@ PRESETS: dict[str, FlowConfig] = {
     "lsun-colorize": FlowConfig(cond_channels=1, r_steps=24, t_steps=24, f_steps=12, hidden=64),
     "celeba-inpaint": FlowConfig(r_steps=30, t_steps=30, f_steps=16, hidden=64),
 }
-_SMALLER = {"hidden": (32, 64, 128)}
-# `compact` with an anchor, a guide and a spread, for tasks where distant parts of the condition
-# matter, or where the condition determines part of the target (docs/model.md).
-_COMPACT: dict[str, dict[str, Any]] = {
-    "superres": {"anchor": "enlarged", "guide": 64, "guide_net": "enlarge"},
-    "inpaint": {"anchor": "pixels", "guide": (64, 96, 96, 112), **_SMALLER},
-    "colorize": {
-        **{"anchor": "luminance", "guide": (64, 96, 128, 128), "guide_net": "unet"},
-        **_SMALLER,
-    },
-}
-
-
-def preset(name: str, task: str = "superres") -> FlowConfig:
-    """The architecture with that name, adapted to a task.
-
-    If it has an anchor, the condition has the channels that the anchor needs; otherwise channels
-    are not adapted to the task. For an unknown name, a CaflowError suggests the nearest one.
-    """
-    if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, n=1) or ["compact"]
-        others = ", ".join(other for other in PRESETS if other != near[0])
-        raise usage_error(f"unknown preset {name!r}", f"--preset {near[0]}; others: {others}")
-    if name != "compact" or task not in _COMPACT:
-        return PRESETS[name]
-    own = {**_COMPACT[task], "spread": 64, "scale_bound": 1.0}
-    channels = _ANCHORS[own["anchor"]][0]
-    return dataclasses.replace(PRESETS[name], cond_channels=channels, **own)

@@ -1,4 +1,4 @@
-"""File names of results, and checks of paths that return False on errors.
+"""Numbered file names, digests, and checks of paths that return False on errors.
 
 Before Python 3.14 `Path.exists` and similar methods raise OSError, for example if a name is too
 long. Here the code that opens the file reports the reason.
@@ -6,13 +6,9 @@ long. Here the code that opens the file reports the reason.
 
 import hashlib
 import os.path
-import re
 from pathlib import Path
 
 exists, is_folder, is_file = os.path.exists, os.path.isdir, os.path.isfile
-
-# What commands append to the stem of an input.
-_RESULT = re.compile(r"(?P<stem>.+)_(superres|colorize|inpaint|sample)(_\d+)?")
 
 
 def sha256_of(path: Path) -> str:
@@ -21,17 +17,6 @@ def sha256_of(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def without_ending(stem: str) -> str | None:
-    """The stem of the input that a result's `stem` derives from; None if it is not a result's.
-
-    Examples:
-        >>> without_ending("face_superres_01")
-        'face'
-    """
-    match = _RESULT.fullmatch(stem)
-    return match["stem"] if match else None
 
 
 def numbered(path: Path, keep: int) -> list[Path]:

@@ -72,7 +72,7 @@ class Sampling:
         task, own = get_task(config), config.task
         first = next(tau for tau in (self.tau, own.tau, task.tau) if tau is not None)
         m = own.candidates if self.candidates is None else self.candidates
-        if m is None and size is not None and task.name == "superres" and self.rank != "consensus":
+        if m is None and size is not None and task.fits_candidates and self.rank != "consensus":
             m = fitting(size, task.candidates, self.keep)
         filled = replace(
             self, tau=Temperature.of(first), candidates=task.candidates if m is None else m
@@ -80,7 +80,7 @@ class Sampling:
         filled.check()
         filled.temperature.of_latents(config.flow.latent_scales)
         check_usage(
-            not self.consistent or task.name == "superres",
+            not self.consistent or task.can_project,
             f"only superres can be consistent, not {task.name}",
             "leave --consistent out",
         )

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from caflow_cli.config import PRESETS, Config, FlowConfig, TaskConfig, preset
+from caflow_cli.config import PRESETS, Config, FlowConfig, TaskConfig
 from caflow_cli.errors import CaflowError
 from caflow_cli.records import parse
+from caflow_cli.tasks import check_task, preset
 
 
 def test_a_config_survives_json():
@@ -26,11 +27,12 @@ def test_a_config_survives_json():
         ({"name": "inpaint", "window": 1025}, "window is 1025"),
         ({"name": "inpaint", "degrade": "photo"}, "degrade is 'photo'"),
         ({"native": True}, "native is True"),
+        ({"name": "upscale"}, "task.name is 'upscale'"),
     ],
 )
 def test_a_task_is_of_one_piece(task, named):
     with pytest.raises(CaflowError, match=named):
-        parse(Config, {"task": task})
+        check_task(parse(Config, {"task": task}).task)
 
 
 @pytest.mark.parametrize(

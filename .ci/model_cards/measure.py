@@ -18,7 +18,6 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import Evaluation, Result, Weights
 from caflow_cli.evaluation.examples import Example, make_example
 from caflow_cli.evaluation.measure import SEED_STEP
-from caflow_cli.evaluation.protocols import BASELINES
 from caflow_cli.flows import to_uint8
 from caflow_cli.inference import task_of, to_batch
 from caflow_cli.model import read_info
@@ -78,7 +77,7 @@ def measure(
             point["failed"] = len(found.failed)
         curve.append(point)
     examples = _examples(model, data, main.images, inputs)
-    baseline = BASELINES[task_of(model).name]
+    baseline = task_of(model).baseline
     return {
         "schema": SCHEMA,
         "id": model_id,

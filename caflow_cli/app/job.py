@@ -55,7 +55,6 @@ class Job:
     ) -> None:
         self.model, self.name, self.image, self.mask = model, name, image, mask
         self.id, self.task, self.folder = str(model.identity["id"]), task_of(model), folder
-        self._command = "sample" if self.task.name == "paired" else self.task.name
         self._stopped = threading.Event()
         self._input = seen_by(model, image)
         self._drawing = Drawing(
@@ -163,8 +162,8 @@ class Job:
                 "label": f"Where candidates differ: {'; '.join(lines)}",
             }
         drawn = len(self.ranked) + self.result.diverged
-        words = ["caflow", self._command]
-        words += ["--cond", self.name] if self._command == "sample" else [self.name]
+        words = ["caflow", self.task.command]
+        words += ["--cond", self.name] if self.task.command == "sample" else [self.name]
         words += ["--mask", "hole.png"] if self.mask is not None else []
         words += ["--model", self.id, "--tau", str(self.sampling.temperature), "-m", str(drawn)]
         words += ["-n", str(min(self.sampling.keep, drawn)), "--seed", str(self.sampling.seed)]
@@ -181,6 +180,6 @@ class Job:
         # One folder per number of candidates, because a file's provenance states it.
         folder = self.folder / str(len(self.ranked))
         folder.mkdir(exist_ok=True)
-        path = folder / f"{Path(self.name).stem}_{self._command}_{candidate.rank:02d}.png"
+        path = folder / f"{Path(self.name).stem}_{self.task.command}_{candidate.rank:02d}.png"
         path.write_bytes(data)
         return str(path)

@@ -21,12 +21,6 @@ _INVENTED = (
     "Do not use it as evidence, as a likeness or for measurements. A high likelihood does not mean "
     "high quality: below temperature 1 it favours smooth images."
 )
-_TASKS = {
-    "superres": "enlarge",
-    "colorize": "colour",
-    "inpaint": "fill a hole",
-    "paired": "translate",
-}
 _BRUSH = 10  # pixels
 _INKS = ["#000000", "#ffffff", "#e03131", "#2f9e44", "#1971c2"]
 _HEIGHT = 520  # pixels of the stage: of what is uploaded, painted and compared, in one place
@@ -77,7 +71,7 @@ class Page:
 
     def _controls(self) -> None:
         tasks = self.sessions.models.tasks
-        titles = [(f"{id} ({_TASKS[task.name]})", id) for id, task in tasks.items()]
+        titles = [(f"{id} ({task.verb})", id) for id, task in tasks.items()]
         self.model = gr.Dropdown(titles, value=titles[0][1], label="Model", filterable=False)
         self.tau = gr.Textbox(
             label="Temperature", info="one value, or one per scale or latent: 0.9/0.7/0.5"
@@ -252,7 +246,7 @@ class Page:
                 **dict.fromkeys((self.other, self.brush, self.find), gr.update(visible=False)),
             }
         # In maps, lines of little more than a pixel of the model, as drawings have them.
-        maps, pixel = self.sessions.models.tasks[model].name == "paired", found["pixel"]
+        maps, pixel = self.sessions.models.tasks[model].paints == "map", found["pixel"]
         canvas = gr.update(
             visible=True,
             value=Image.fromarray(found["canvas"]),

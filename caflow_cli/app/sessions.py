@@ -24,12 +24,10 @@ from ..images import Decoded
 from ..inference import thumbnail
 from ..model import CAFlow, read_info
 from ..sampling import Sampling
-from ..tasks import Pixels, get_task
+from ..tasks import TASKS, Pixels, get_task
 from .inputs import RED, Fields, Limits, drawn_map, painted_hole, read_upload
 from .job import Job, Stopped, Update
 
-# A bundled image for each task.
-EXAMPLES = {"superres": "cat", "colorize": "cat_192", "inpaint": "cat_192", "paired": "map"}
 _CANVAS = 1024  # pixels of the longer side of what is painted on, at most
 _EVERY = 0.4  # seconds between two updates of the page, at least
 _SMALLER = "crop or shrink the image first"
@@ -46,7 +44,7 @@ class Models:
 
     def __init__(self, named: Sequence[str], device: torch.device) -> None:
         bundled = [one for one in load_manifest().values() if bundled_path(one) is not None]
-        bundled.sort(key=lambda one: (not one.default, list(EXAMPLES).index(one.task)))
+        bundled.sort(key=lambda one: (not one.default, list(TASKS).index(one.task)))
         found = [resolve(name) for name in [*named, *(one.id for one in bundled)]]
         files = {one.id: one for one in reversed(found)}
         self._configs = {one.id: read_info(files[one.id].path).config for one in found}
@@ -138,7 +136,7 @@ class Sessions:
         """
         task, id = self.models.tasks[fields.model], fields.model
         nothing: Update = {"canvas": None, "pixel": 1.0, "model": id}
-        if fields.image is None and task.name != "paired":
+        if fields.image is None and task.paints != "map":
             return {"size": "", **nothing}
         try:
             decoded = self._below(fields)
@@ -146,17 +144,17 @@ class Sessions:
             return {"size": _error(error), **nothing}
         image = decoded.rgb
         height, width = image.shape[:2]
-        text, factor = f"{width}×{height} pixels", getattr(task, "factor", 1)
+        text, factor = f"{width}×{height} pixels", task.factor
         if factor > 1:
             text += f", the result {factor * width}×{factor * height}"
         if task.name == "superres" and id in (WEB, default_model("superres").id):
             nothing["model"] = default_model("superres", decoded.quality).id
             if id == nothing["model"] == WEB:
                 text += f"; {WEB} is for JPEGs of quality below {GOOD}, or choose another model"
-        if task.name not in ("inpaint", "paired"):
+        if not task.paints:
             return {"size": _line(text), **nothing}
         canvas = thumbnail(image, _CANVAS)
-        drawn = task.model_size(image) if task.name == "paired" else (height, width)
+        drawn = task.model_size(image) if task.paints == "map" else (height, width)
         pixel = max(canvas.shape) / max(drawn)
         return {"size": _line(text), "canvas": canvas, "pixel": pixel, "model": id}
 
@@ -182,14 +180,14 @@ class Sessions:
 
     def example(self, model: str) -> str:
         """The path of a bundled image that fits a model."""
-        return str(example_path(EXAMPLES[self.models.tasks[model].name]))
+        return str(example_path(self.models.tasks[model].example))
 
     def _read(self, fields: Fields) -> tuple[str, Decoded, Pixels | None]:
         task = self.models.tasks[fields.model]
-        if task.name == "paired" and any(layer[..., 3].any() for layer in fields.layers):
+        if task.paints == "map" and any(layer[..., 3].any() for layer in fields.layers):
             return "map.png", drawn_map(fields.layers, self._below(fields).rgb), None
         if fields.image is None:
-            draw = "drop one, draw one" if task.name == "paired" else "drop one"
+            draw = "drop one, draw one" if task.paints == "map" else "drop one"
             raise CaflowError("there is no image", f"{draw}, or use the example")
         image = read_upload(Path(fields.image), self.limits, task)
         mask = painted_hole(fields.layers, *image.rgb.shape[:2]) if task.needs_mask else None

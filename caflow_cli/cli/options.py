@@ -167,11 +167,11 @@ class Restoration(Files):
         "--tau T",
         "Temperature: lower is smoother, 1 samples the model's distribution. 0.9/0.7/0.5 sets one "
         "value per scale, finest first; longer lists, one per latent. Default: the model's, else "
-        "0.5 (colorize 0.85, paired 0.8).",
+        "the task's.",
     )
     candidates: int | None = option(
         "--candidates -m M",
-        "Number to draw. Default: the model's, else 10 (inpaint 30, large superres results fewer).",
+        "Number to draw. Default: the model's, else the task's; fewer for large superres results.",
     )
     keep: int = option("--keep -n N", "Number of best candidates to write.", default=1)
     rank: str = option(
@@ -224,14 +224,14 @@ def load_model(
 
     from ..devices import keep_memory, select_device
     from ..model.files import read_info
+    from ..tasks import task_named
 
     target = select_device(device)
     keep_memory()
     trained_for = read_info(resolved.path).config.task.name
-    command = "sample" if trained_for == "paired" else trained_for
     check_usage(
         task in (None, trained_for),
         f"model {resolved.id!r} is for {trained_for}, not {task}",
-        f"caflow {command}, or another --model",
+        f"caflow {task_named(trained_for).command}, or another --model",
     )
     return load(resolved).to(target)

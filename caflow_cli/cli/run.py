@@ -91,7 +91,8 @@ class Run:
         given = self.given
         task = task_of(self.model)
         if self.masking is not None:  # without a mask, inpaint fills what is transparent
-            task.check_mask(self.masking.mask is not None or self.console.command == "inpaint")
+            transparent = task.needs_mask and self.console.command == task.command
+            task.check_mask(self.masking.mask is not None or transparent)
         if given.compile:
             self.model.compile_inference()
         filled = self.sampling.of(self.model.config)
@@ -173,7 +174,7 @@ class Run:
                     scaled(self.scale, height, width)
                 size = task.model_size(item.seen, item.mask)
                 check_size(size)
-                if task.name == "superres" and self.scale is None:
+                if task.factor > 1 and self.scale is None:
                     check_size(
                         size,
                         False,

@@ -6,11 +6,11 @@ from typing import Any
 
 from ..config import FlowConfig, Temperature
 from ..errors import EXIT_FAILED, CaflowError
+from ..inference import task_of
 from ..model import CAFlow
 from ..sampling import Sampling
 from .metrics import Weights
 from .metrics.pairs import LEAST_SIDE, measurable
-from .protocols import BASELINES
 from .run import Progress, evaluate
 from .settings import Settings
 
@@ -127,7 +127,7 @@ def choose_temperature(
             continue
         means = {f"{r.what} {n}": v.mean for r in measured.results for n, v in r.values.items()}
         found[tau] = measured.images, means
-    baseline = BASELINES[model.config.task.name]
+    baseline = task_of(model).baseline
     if not found:
         return Choice(own, 0, None, None, baseline, None)
     images = max(count for count, _ in found.values())

@@ -12,8 +12,8 @@ from ..data.examples import open_files
 from ..errors import EXIT_FAILED, CaflowError, check_usage, ensure, usage_error
 from ..images import SUFFIXES, read_image
 from ..inference import to_batch
-from ..paths import is_file, without_ending
-from ..tasks import Pixels
+from ..paths import is_file
+from ..tasks import Pixels, without_ending
 from .metrics import METRICS, Weights, choose_metrics
 from .metrics.features import joined, load_extractor
 from .metrics.pairs import measurable, pair_metrics

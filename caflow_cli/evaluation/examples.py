@@ -15,19 +15,7 @@ from ..data.examples import Examples, check_one_size
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure
 from ..inference import to_batch
 from ..perceptual import checkerboard_energy
-from ..tasks import (
-    Colorize,
-    Inpaint,
-    Paired,
-    Pixels,
-    SuperRes,
-    Task,
-    central_hole,
-    compress,
-    grey,
-    resize,
-    shrink_as_photo,
-)
+from ..tasks import Pixels, Task
 from .metrics.pairs import psnr
 
 _FILLS = {"telea": "INPAINT_TELEA", "navier-stokes": "INPAINT_NS"}  # methods of `cv2.inpaint`
@@ -61,90 +49,58 @@ def make_example(
 ) -> Example:
     """Derive an example from image `index` of a set, independently of which others are measured.
 
-    For superres, the input is shrunk by Pillow BICUBIC, `shrink_as_web` or `shrink_as_photo`, after
-    cropping sides to multiples of the factor. For colorize, the input is Pillow's grey. For
-    inpaint, the hole is the central 25 %, or cut from a mask by `damage`. For paired, the input
-    comes from the set.
+    The task makes the input (`Task.evaluation_input`), with a hole cut from a mask by `damage` if
+    there are masks; or the set has it, if the task does not derive conditions.
 
     Raises:
         CaflowError: The image cannot be read, is too small, or is a pair of two sizes in a task
             that does not resize.
     """
-    images, name, count = reader.read(index), reader.names[index], len(reader.names)
+    images = reader.read(index)
+    name = reader.names[index]
+    count = len(reader.names)
     truth = images[-1]
     height, width = truth.shape[:2]
-    if isinstance(task, SuperRes):
-        height, width = height // task.factor, width // task.factor
-        ensure(
-            height * width > 0,
-            f"{name!r} is smaller than {task.factor}x{task.factor}",
-            "remove it from --data",
-        )
-        truth = np.ascontiguousarray(truth[: task.factor * height, : task.factor * width])
-        if inputs == "web":
-            small = shrink_as_web(truth, height, width, index)
-        elif inputs == "photo":
-            small = shrink_as_photo(truth, task.factor, np.random.default_rng(index))
-        else:
-            small = resize(truth, height, width)
-        return Example(index, name, small, truth)
-    if isinstance(task, Colorize):
-        return Example(index, name, np.repeat(grey(truth)[..., None], 3, axis=2), truth)
-    if isinstance(task, Inpaint):
-        if masks is None:
-            mask = _white(central_hole(height, width))
-        else:
-            own = masks.read(mask_index(index, count, len(masks.names)))[0]
-            mask = damage(own, height, width, seed, index)
-        given = np.where((mask >= HOLE)[..., None], np.uint8(128), truth)
-        return Example(index, name, given, truth, mask)
-    assert isinstance(task, Paired)
-    if task.native:  # both images have their stored size
-        check_one_size([image.shape[:2] for image in images], name)
-    other = None
-    if count > 1:
-        with contextlib.suppress(CaflowError):  # the next pair failed, not this one
-            other = reader.read((index + 1) % count)[-1]
-    return Example(index, name, images[0], truth, other=other)
+    if not task.derives_condition:
+        if task.native:  # both images have their stored size
+            check_one_size([image.shape[:2] for image in images], name)
+        other = None
+        if count > 1:
+            with contextlib.suppress(CaflowError):  # the next pair failed, not this one
+                other = reader.read((index + 1) % count)[-1]
+        return Example(index, name, images[0], truth, other=other)
+    ensure(
+        min(height, width) >= task.factor,
+        f"{name!r} is smaller than {task.factor}x{task.factor}",
+        "remove it from --data",
+    )
+    mask = None
+    if masks is not None:
+        stored = masks.read(mask_index(index, count, len(masks.names)))[0]
+        mask = damage(stored, height, width, seed, index)
+    given, truth, mask = task.evaluation_input(truth, index, inputs, mask)
+    return Example(index, name, given, truth, mask)
 
 
-def shrink_as_web(truth: Pixels, height: int, width: int, index: int) -> Pixels:
-    """Shrink an image like typical web images: Gaussian blur with σ 1.6 pixels, Pillow BICUBIC,
-    Gaussian noise with σ 4 levels (seed `index`), JPEG of quality 60 with halved chroma."""
-    from scipy import ndimage
+def restore_simply(task: Task, baseline: str, example: Example) -> Pixels | None:
+    """The result of a baseline for an input; None if it needs another pair, and there is none.
 
-    blurred = ndimage.gaussian_filter(truth.astype(np.float32), (1.6, 1.6, 0))
-    small = resize(np.rint(blurred).astype(np.uint8), height, width)
-    noisy = small + 4 * np.random.default_rng(index).standard_normal(small.shape)
-    return compress(np.rint(noisy).clip(0, 255).astype(np.uint8), 60, halved=True)
+    It is the task's own (`Task.baseline_image`); or `telea` or `navier-stokes`, by which OpenCV
+    fills a hole.
+    """
+    hole = example.hole
+    if baseline == task.baseline:
+        size = example.truth.shape[0], example.truth.shape[1]
+        return task.baseline_image(example.input, size, hole, example.other)
+    assert hole is not None, "OpenCV fills holes"
+    cv2 = load_opencv()
+    given = np.ascontiguousarray(example.input)
+    filled = cv2.inpaint(given, _white(hole), _RADIUS, getattr(cv2, _FILLS[baseline]))
+    return np.where(hole[..., None], filled, example.input)
 
 
 def _white(hole: npt.NDArray[np.bool_]) -> Pixels:
     return np.where(hole, np.uint8(255), np.uint8(0))
-
-
-def restore_simply(baseline: str, example: Example) -> Pixels | None:
-    """The result of a baseline for an input; None if it needs another pair, and there is none.
-
-    `bicubic` enlarges, `grey copy` returns the input, `mean fill` fills the hole with the mean
-    colour of the rest, `telea` and `navier-stokes` fill it by OpenCV. `mismatched target` is the
-    true image of another input, resized: it looks realistic, but is unrelated to this input.
-    """
-    height, width = example.truth.shape[:2]
-    if baseline == "bicubic":
-        return resize(example.input, height, width)
-    if baseline == "grey copy":
-        return example.input
-    if baseline == "mismatched target":
-        return None if example.other is None else resize(example.other, height, width)
-    hole = example.hole
-    assert hole is not None
-    if baseline == "mean fill":
-        filled: Any = np.rint(example.input[~hole].mean(0)).astype(np.uint8)
-    else:
-        cv2, given = load_opencv(), np.ascontiguousarray(example.input)
-        filled = cv2.inpaint(given, _white(hole), _RADIUS, getattr(cv2, _FILLS[baseline]))
-    return np.where(hole[..., None], filled, example.input)
 
 
 def load_opencv() -> Any:
@@ -197,14 +153,10 @@ def damage(mask: Pixels, height: int, width: int, seed: int, index: int) -> Pixe
 
 def inconsistency(task: Task, example: Example, candidate: Pixels) -> float | None:
     """The RMSE, in levels, between the input and the input recomputed from a candidate."""
-    if isinstance(task, SuperRes):
-        found, given = task.degrade(candidate), example.input
-    elif isinstance(task, Colorize):
-        found, given = grey(candidate), grey(example.input)
-    elif example.hole is not None:
-        found, given = candidate[~example.hole], example.input[~example.hole]
-    else:
+    pair = task.recomputed(example.input, candidate, example.hole)
+    if pair is None:
         return None
+    found, given = pair
     return float(np.sqrt(np.mean(np.square(found.astype(np.float64) - given))))
 
 

@@ -103,7 +103,7 @@ class Measurer:
         found = Measured(example, row)
         for name in self.run.baselines(task_of(self.model).name):
             begun = time.perf_counter()
-            image = restore_simply(name, example)
+            image = restore_simply(task_of(self.model), name, example)
             seconds = self._seconds(example, time.perf_counter() - begun)
             if image is not None:
                 found.baselines[name] = image

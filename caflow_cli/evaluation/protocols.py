@@ -13,13 +13,6 @@ from typing import Any, Literal
 from ..errors import usage_error
 from .metrics import read_tables
 
-# Results that need no model, by task.
-BASELINES = {
-    "superres": "bicubic",
-    "colorize": "grey copy",
-    "inpaint": "mean fill",
-    "paired": "mismatched target",
-}
 _SETS = {"b100": "bsd100", "bsds100": "bsd100"}  # aliases
 
 

@@ -16,7 +16,7 @@ from ..data.split import Role, of_masks
 from ..errors import CaflowError, check_usage, usage_error
 from ..inference import estimator_of, requests_at_a_time, task_of, to_batch
 from ..model import CAFlow
-from ..tasks import Pixels, SuperRes, Task
+from ..tasks import Pixels, Task
 from ..version import __version__
 from .examples import load_opencv, make_example
 from .measure import Measured, Measurer
@@ -24,7 +24,7 @@ from .metrics.features import joined, load_extractor
 from .metrics.pairs import measurable, pair_metrics
 from .metrics.sets import caution, distances, own_coverage
 from .outputs import earlier_rows, write
-from .protocols import BASELINES, Protocol
+from .protocols import Protocol
 from .report import write_report
 from .result import Estimate, Evaluation, Result, summarise
 from .settings import Cell, Settings
@@ -172,7 +172,7 @@ def _check_protocol(protocol: Protocol, task: Task) -> None:
         f"protocol {protocol.name} is for {protocol.task}, not {task.name}",
         f"use a --model for {protocol.task}",
     )
-    if protocol.factor and isinstance(task, SuperRes) and task.factor != protocol.factor:
+    if protocol.factor and task.factor != protocol.factor:
         raise usage_error(
             f"protocol {protocol.name} enlarges {protocol.factor} times, the model {task.factor}",
             "caflow models list",
@@ -192,7 +192,7 @@ class _Features:
     def add(self, measured: Measured) -> None:
         made: dict[str | Cell, list[Pixels]] = {c: measured.kept(c) for c in self._run.cells}
         made |= {name: [image] for name, image in measured.baselines.items()}
-        made.pop(BASELINES["paired"], None)  # it is the set of truths itself
+        made.pop("mismatched target", None)  # it is the set of truths itself
         self._truths.append(self._extractor(to_batch([measured.example.truth])))
         for what, images in made.items():  # one by one, because sizes may differ
             self._made.setdefault(what, []).extend(

@@ -11,7 +11,7 @@ from ..data.split import Split
 from ..errors import check_usage, usage_error
 from ..sampling import Sampling, check_noise_samples, check_rank
 from .metrics import METRICS, Weights, choose_metrics
-from .protocols import BASELINES, Protocol, get_protocol
+from .protocols import Protocol, get_protocol
 
 _OF_ALL = {"diversity", "calibration", "likelihood"}  # metrics that need all M candidates
 
@@ -111,6 +111,8 @@ class Settings:
         Raises:
             CaflowError: (exit 2) a value does not fit the model.
         """
+        from ..tasks import task_named  # imported here, so that `--help` needs no NumPy
+
         defaults = Sampling().of(config)
         assert defaults.candidates is not None, "`of` fills it in"
         found = replace(
@@ -119,7 +121,7 @@ class Settings:
             tau=self.tau or (defaults.temperature,),
             candidates=self.candidates or (defaults.candidates,),
             fit=not (self.candidates or config.task.candidates or "consensus" in self.rank)
-            and config.task.name == "superres"
+            and task_named(config.task.name).fits_candidates
             and _OF_ALL.isdisjoint(self.metrics),
         )
         for tau in found.tau:
@@ -146,8 +148,10 @@ class Settings:
 
     def baselines(self, task: str) -> tuple[str, ...]:
         """The baselines of the protocol, else of the task."""
+        from ..tasks import task_named
+
         own = () if self.protocol is None else self.protocol.baselines
-        return tuple(own) or (BASELINES[task],)
+        return tuple(own) or (task_named(task).baseline,)
 
     @property
     def sets(self) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from ..assets import WEIGHTS_DIR, manifest_path
-from ..config import Config, TaskName, require
+from ..config import Config, require
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure
 from ..model import strict_json, upgrade
 from ..records import Count, Rule, check, parse
@@ -42,7 +42,7 @@ class Entry:
     """
 
     id: Annotated[str, _ID]
-    task: TaskName
+    task: str
     sha256: Annotated[str, _SHA256]  # of the file, wherever it is from
     bytes: Count
     default: bool  # whether it is the default model of its task

@@ -7,13 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config
+from ..tasks import task_named
 
-_TASKS = {  # a tag of the Hub, and a command
-    "superres": ("super-resolution", "superres small.png"),
-    "colorize": ("image-colorization", "colorize grey.png"),
-    "inpaint": ("image-inpainting", "inpaint photo.png --mask hole.png"),
-    "paired": ("image-to-image", "sample --cond input.png"),
-}
 _RECORD = {
     "data": "data",
     "images": "images seen",
@@ -45,7 +40,7 @@ class Card:
         from huggingface_hub import ModelCardData
 
         task = self.config.task
-        tag, command = _TASKS[task.name]
+        kind = task_named(task.name)
         slug = re.sub(r"[^a-z0-9.]+", "-", self.license.lower()).strip("-") or "not-stated"
         known = re.fullmatch(r"[a-z0-9][a-z0-9.-]*", self.license) is not None
         metadata = ModelCardData(
@@ -53,7 +48,7 @@ class Card:
             license_name=None if known else slug,
             library_name="caflow",
             pipeline_tag="image-to-image",
-            tags=sorted({"caflow", "normalizing-flow", tag}),
+            tags=sorted({"caflow", "normalizing-flow", kind.tag}),
         )
         environment = jinja2.Environment(
             trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
@@ -62,9 +57,8 @@ class Card:
         source = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
         return environment.from_string(source).render(
             card=self,
-            task=task,
-            command=command,
-            side=f"{task.size}×{task.size}",
+            command=kind.usage,
+            description=kind.describe(task),
             training=_known({name: self.training.get(key) for key, name in _RECORD.items()}),
             metrics=_known({k: v for k, v in self.metrics.items() if k != "protocol"}),
             protocol=self.metrics.get("protocol"),

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from ..config import Config
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure
 from ..records import parse, short
+from ..tasks import check_task
 
 MAX_HEADER = 4 << 20  # bytes; a model of 4,000 tensors has half a MB
 SCHEMA = 1
@@ -158,6 +159,7 @@ def read_info(path: Path) -> CheckpointInfo:
     try:
         config = record.get("config")
         config = parse(Config, upgrade(config) if isinstance(config, dict) else config)
+        check_task(config.task)
     except CaflowError as error:
         raise CaflowError(f"{where}: {error.message}", error.hint, EXIT_WEIGHTS) from error
     return CheckpointInfo(config, training, tensors)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..config import PRESETS, FlowConfig, TaskConfig, require
 from ..errors import check_usage, usage_error
 from .base import Part, Pixels, Place, Task, as_read, grey, pad, resize
 from .colorize import Colorize, saturate
-from .degradation import compress, shrink_as_photo
+from .degradation import shrink_as_photo, shrink_as_web
 from .holes import MaskHoles, central_hole
 from .inpaint import HoleWindow, Inpaint
 from .paired import Paired
@@ -35,18 +38,24 @@ __all__ = [
     "Task",
     "as_read",
     "central_hole",
-    "compress",
+    "check_task",
     "get_task",
     "grey",
     "held_out_conditions",
     "pad",
+    "preset",
     "resize",
     "saturate",
     "shrink_as_photo",
+    "shrink_as_web",
     "task_named",
+    "without_ending",
 ]
 
+# The one registration of tasks, by name.
 TASKS: dict[str, type[Task]] = {one.name: one for one in (SuperRes, Colorize, Inpaint, Paired)}
+CHECKED = ("degrade", "native")  # fields of TaskConfig that a task must list in its `options`
+_DEFAULT = TaskConfig()
 
 
 def task_named(name: str) -> type[Task]:
@@ -57,14 +66,31 @@ def task_named(name: str) -> type[Task]:
     return TASKS[name]
 
 
+def check_task(config: TaskConfig) -> None:
+    """Raise CaflowError (exit 2) unless there is such a task, with the fields that are set."""
+    require(config.name in TASKS, "task.name", config.name, " or ".join(TASKS))
+    for field in CHECKED:
+        value = getattr(config, field)
+        unset = getattr(_DEFAULT, field)
+        tasks = [name for name, task in TASKS.items() if field in task.options]
+        require(
+            value == unset or config.name in tasks,
+            f"task.{field}",
+            value,
+            f"{str(unset).lower()}, or task.name to {' or '.join(tasks)}",
+        )
+
+
 def get_task(config: Config) -> Task:
     """The task of a model's config.
 
     Raises:
         CaflowError: (exit 2) there is no such task, or it does not support these channel numbers.
     """
-    name, flow = config.task.name, config.flow
-    kind = task_named(name)
+    check_task(config.task)
+    name = config.task.name
+    flow = config.flow
+    kind = TASKS[name]
     wanted = " or ".join(map(str, kind.channels))
     check_usage(
         flow.cond_channels in kind.channels and flow.target_channels == 3,
@@ -73,6 +99,34 @@ def get_task(config: Config) -> Task:
         f"set flow.cond_channels to {wanted}, flow.target_channels to 3",
     )
     return kind.of(config)
+
+
+def preset(name: str, task: str = "superres") -> FlowConfig:
+    """The architecture with that name; `compact` is adapted to a task.
+
+    For an unknown name, a CaflowError suggests the nearest one.
+    """
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name, PRESETS, n=1) or ["compact"]
+        others = ", ".join(other for other in PRESETS if other != near[0])
+        raise usage_error(f"unknown preset {name!r}", f"--preset {near[0]}; others: {others}")
+    kind = task_named(task)
+    if name != "compact" or not kind.compact:
+        return PRESETS[name]
+    guided = {**kind.compact, "spread": 64, "scale_bound": 1.0}
+    return dataclasses.replace(PRESETS[name], cond_channels=kind.channels[0], **guided)
+
+
+def without_ending(stem: str) -> str | None:
+    """The stem of the input that a result's `stem` derives from; None if it is not a result's.
+
+    Examples:
+        >>> without_ending("face_superres_01")
+        'face'
+    """
+    commands = "|".join({task.command for task in TASKS.values()} | {"sample"})
+    match = re.fullmatch(rf"(?P<stem>.+)_({commands})(_\d+)?", stem)
+    return match["stem"] if match else None
 
 
 def held_out_conditions(task: Task, targets: Tensor) -> Tensor:

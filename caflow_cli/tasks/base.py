@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,9 @@ from ..images import Pixels as Pixels, strips as strips
 if TYPE_CHECKING:
     import torch
 
-    from ..config import Config
+    from ..config import Config, TaskConfig
+
+Mask = npt.NDArray[np.bool_]  # (H, W), true = fill
 
 
 @dataclass(frozen=True)
@@ -56,22 +58,53 @@ class Part(Protocol):
 
 
 class Task:
-    """Turns a user's image into the model's condition, and the model's sample into an image."""
+    """Turns a user's image into the model's condition, and the model's sample into an image.
+
+    It also describes itself: everything that commands, page, evaluation and model cards must know
+    about a task is an attribute or a method of its class.
+    """
 
     name: ClassVar[str]  # in a model's config and on the command line
     channels: ClassVar[tuple[int, ...]]  # allowed condition channels, the default first
     tau: ClassVar[float]  # default if neither a flag nor the model's config states it
     candidates: ClassVar[int] = 10  # M, likewise
+    fits_candidates: ClassVar[bool] = False  # whether M is smaller for large images
     needs_mask: ClassVar[bool] = False
     derives_condition: ClassVar[bool] = True  # from the target; if false, the data set has it
+    can_project: ClassVar[bool] = False  # whether it has the option `consistent`
+    options: ClassVar[tuple[str, ...]] = ()  # which of `CHECKED`, fields of TaskConfig, it has
+    compact: ClassVar[dict[str, Any]] = {}  # fields of the flow that adapt the preset `compact`
+
+    command: ClassVar[str] = "sample"  # the command that restores images
+    usage: ClassVar[str] = "sample --cond input.png"  # an example of it, for a model card
+    verb: ClassVar[str] = "translate"  # what the task does to an image, on the page
+    tag: ClassVar[str] = "image-to-image"  # of its models on the Hub
+    example: ClassVar[str] = "cat_192"  # a bundled image to try it with
+    paints: ClassVar[Literal["", "hole", "map"]] = ""  # what a user of the page paints
+    baseline: ClassVar[str] = "input copy"  # name of the result that needs no model
 
     @property
     def cond_channels(self) -> int:
         return self.channels[0]
 
+    @property
+    def factor(self) -> int:
+        """How many times larger a result is than its input."""
+        return 1
+
+    @property
+    def native(self) -> bool:
+        """Whether conditions of pairs are read at their own scale."""
+        return False
+
     @classmethod
     def of(cls, config: Config) -> Task:
         raise NotImplementedError
+
+    @classmethod
+    def describe(cls, config: TaskConfig) -> str:
+        """What a model does and what it was trained on, for its card."""
+        return f"Restores images. Trained on images of {config.size}×{config.size} pixels."
 
     def check_mask(self, given: bool) -> None:
         """Raise CaflowError (exit 2) if a mask is missing, or given but not supported."""
@@ -119,6 +152,45 @@ class Task:
         import torch  # imported here, so that the defaults above need no torch
 
         return self.training_condition(target, torch.Generator().manual_seed(index))
+
+    def with_masks(self, masks: Sequence[Any], share: float) -> Task:
+        """The task with that share of its training holes cut from masks. Default: no change."""
+        return self
+
+    def evaluation_input(
+        self, truth: Pixels, index: int, inputs: str = "clean", mask: Pixels | None = None
+    ) -> tuple[Pixels, Pixels, Pixels | None]:
+        """Derive what a user would give from a true image: input, truth (perhaps cropped), mask.
+
+        Args:
+            truth: uint8 (H, W, 3).
+            index: Seeds random parts.
+            inputs: How inputs are degraded: "clean", "web" or "photo".
+            mask: uint8 (H, W), white in the holes; None: the task's own hole, if it needs one.
+        """
+        raise NotImplementedError
+
+    def baseline_image(
+        self, image: Pixels, size: tuple[int, int], hole: Mask | None, other: Pixels | None
+    ) -> Pixels | None:
+        """The result of `baseline`: uint8 (H, W, 3). Default: the input.
+
+        Args:
+            image: The input, uint8 (h, w, 3).
+            size: Height and width of the result.
+            hole: bool (h, w), true where the image is to be filled, if there is one.
+            other: The true image of another pair, if there is one.
+        """
+        return image
+
+    def recomputed(
+        self, image: Pixels, candidate: Pixels, hole: Mask | None
+    ) -> tuple[Pixels, Pixels] | None:
+        """What a candidate says about the input, and the input itself, to measure consistency.
+
+        Two uint8 arrays of one shape; None if the input does not follow from a result.
+        """
+        return None
 
     def note(self, image: Pixels, mask: Pixels | None) -> str | None:
         """A warning about what will be lost, or will not come out well; None if there is none."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from .base import (
+    Mask,
     Pixels,
     WholeImage,
     check_target,
@@ -24,7 +25,7 @@ from .base import (
 if TYPE_CHECKING:
     import torch
 
-    from ..config import Config
+    from ..config import Config, TaskConfig
 
 Plane = npt.NDArray[np.float32]
 
@@ -53,10 +54,29 @@ class Colorize(WholeImage):
     name: ClassVar[str] = "colorize"
     channels: ClassVar[tuple[int, ...]] = (1,)
     tau: ClassVar[float] = 0.85
+    options: ClassVar[tuple[str, ...]] = ("degrade",)
+    compact: ClassVar[dict[str, Any]] = {
+        "anchor": "luminance",
+        "guide": (64, 96, 128, 128),
+        "guide_net": "unet",
+        "hidden": (32, 64, 128),
+    }
+    command: ClassVar[str] = "colorize"
+    usage: ClassVar[str] = "colorize grey.png"
+    verb: ClassVar[str] = "colour"
+    tag: ClassVar[str] = "image-colorization"
+    baseline: ClassVar[str] = "grey copy"
 
     @classmethod
     def of(cls, config: Config) -> Colorize:
         return cls(config.task.size, config.flow.multiple, config.task.degrade)
+
+    @classmethod
+    def describe(cls, config: TaskConfig) -> str:
+        return (
+            f"Colorizes grey images. Colour is generated at {config.size}×{config.size} pixels, "
+            "and combined with the luminance at full resolution."
+        )
 
     def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
         return padded_size(*scaled_size(image, self.size), self.multiple)
@@ -109,6 +129,16 @@ class Colorize(WholeImage):
         self, target: Pixels, generator: torch.Generator | None = None
     ) -> Pixels:
         return grey(target)[..., None]
+
+    def evaluation_input(
+        self, truth: Pixels, index: int, inputs: str = "clean", mask: Pixels | None = None
+    ) -> tuple[Pixels, Pixels, Pixels | None]:
+        return np.repeat(grey(truth)[..., None], 3, axis=2), truth, None
+
+    def recomputed(
+        self, image: Pixels, candidate: Pixels, hole: Mask | None
+    ) -> tuple[Pixels, Pixels]:
+        return grey(candidate), grey(image)
 
     def note(self, image: Pixels, mask: Pixels | None) -> str | None:
         coloured = float((np.ptp(image, axis=-1) > _COLOUR).mean())

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ..config import HOLE, Config
+from ..config import HOLE, Config, TaskConfig
 from ..errors import ensure
-from .base import Pixels, Place, Task, check_mask_size, check_target, grey, pad, resize
-from .holes import HoleSource, central_hole, draw_hole
-from .windows import Mask, Window, edge_of, plan_windows
+from .base import Mask, Pixels, Place, Task, check_mask_size, check_target, grey, pad, resize
+from .holes import HoleSource, MaskHoles, central_hole, draw_hole
+from .windows import Window, edge_of, plan_windows
 
 if TYPE_CHECKING:
     import torch
@@ -50,11 +50,26 @@ class Inpaint(Task):
     tau: ClassVar[float] = 0.5
     candidates: ClassVar[int] = 30
     needs_mask: ClassVar[bool] = True
+    compact: ClassVar[dict[str, Any]] = {
+        "anchor": "pixels",
+        "guide": (64, 96, 96, 112),
+        "hidden": (32, 64, 128),
+    }
+    command: ClassVar[str] = "inpaint"
+    usage: ClassVar[str] = "inpaint photo.png --mask hole.png"
+    verb: ClassVar[str] = "fill a hole"
+    tag: ClassVar[str] = "image-inpainting"
+    paints: ClassVar[Literal["", "hole", "map"]] = "hole"
+    baseline: ClassVar[str] = "mean fill"
 
     @classmethod
     def of(cls, config: Config) -> Inpaint:
         task, flow = config.task, config.flow
         return cls(flow.cond_channels, task.size, flow.multiple, task.holes, task.rim, task.window)
+
+    @classmethod
+    def describe(cls, config: TaskConfig) -> str:
+        return f"Fills holes in images. Trained on images of {config.size}×{config.size} pixels."
 
     def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
         side = self._window_side(image.shape)
@@ -94,6 +109,32 @@ class Inpaint(Task):
         (height, width), draw = target.shape[:2], self.source or partial(draw_hole, self.holes)
         hole = central_hole(height, width) if generator is None else draw(height, width, generator)
         return _marked(target, hole, self.cond_channels)
+
+    def with_masks(self, masks: Sequence[Any], share: float) -> Inpaint:
+        return replace(self, source=MaskHoles(masks, share, self.holes))
+
+    def evaluation_input(
+        self, truth: Pixels, index: int, inputs: str = "clean", mask: Pixels | None = None
+    ) -> tuple[Pixels, Pixels, Pixels | None]:
+        """Fill the hole, by default the central 25 %, with 128."""
+        if mask is None:
+            hole = central_hole(*truth.shape[:2])
+            mask = np.where(hole, np.uint8(255), np.uint8(0))
+        return np.where((mask >= HOLE)[..., None], np.uint8(_FILL), truth), truth, mask
+
+    def baseline_image(
+        self, image: Pixels, size: tuple[int, int], hole: Mask | None, other: Pixels | None
+    ) -> Pixels:
+        """Fill the hole with the mean color of the rest."""
+        assert hole is not None
+        mean = np.rint(image[~hole].mean(0)).astype(np.uint8)
+        return np.where(hole[..., None], mean, image)
+
+    def recomputed(
+        self, image: Pixels, candidate: Pixels, hole: Mask | None
+    ) -> tuple[Pixels, Pixels]:
+        assert hole is not None
+        return candidate[~hole], image[~hole]
 
     def note(self, image: Pixels, mask: Pixels | None) -> str | None:
         if not self.rim or mask is None:

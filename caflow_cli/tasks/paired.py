@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ..errors import usage_error
-from .base import Pixels, WholeImage, check_target, grey, pad, padded_size, resize, scaled_size
+from .base import (
+    Mask,
+    Pixels,
+    WholeImage,
+    check_target,
+    grey,
+    pad,
+    padded_size,
+    resize,
+    scaled_size,
+)
 
 if TYPE_CHECKING:
     import torch
 
-    from ..config import Config
+    from ..config import Config, TaskConfig
 
 
 @dataclass(frozen=True)
@@ -32,11 +42,23 @@ class Paired(WholeImage):
     channels: ClassVar[tuple[int, ...]] = (3, 1)
     tau: ClassVar[float] = 0.8
     derives_condition: ClassVar[bool] = False
+    options: ClassVar[tuple[str, ...]] = ("native",)
+    example: ClassVar[str] = "map"
+    paints: ClassVar[Literal["", "hole", "map"]] = "map"
+    baseline: ClassVar[str] = "mismatched target"
 
     @classmethod
     def of(cls, config: Config) -> Paired:
         flow, task = config.flow, config.task
         return cls(flow.cond_channels, task.size, flow.multiple, task.native)
+
+    @classmethod
+    def describe(cls, config: TaskConfig) -> str:
+        side = f"{config.size}×{config.size} pixels"
+        if config.native:
+            text = "Translates an image of any size into another of the same size. "
+            return f"{text}Trained on crops of image pairs, {side}."
+        return f"Translates one image into another. Trained on image pairs of {side}."
 
     def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
         return padded_size(*self._size(image), self.multiple)
@@ -61,6 +83,12 @@ class Paired(WholeImage):
             "a paired model is trained on pairs, not on targets alone",
             "--data with train/A and train/B",
         )
+
+    def baseline_image(
+        self, image: Pixels, size: tuple[int, int], hole: Mask | None, other: Pixels | None
+    ) -> Pixels | None:
+        """The true image of another pair, resized: it looks real, but is unrelated to the input."""
+        return None if other is None else resize(other, *size)
 
     def _size(self, image: Pixels) -> tuple[int, int]:
         return (image.shape[0], image.shape[1]) if self.native else scaled_size(image, self.size)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ..errors import ensure
 from .base import (
+    Mask,
     Pixels,
     WholeImage,
     check_target,
@@ -19,12 +20,12 @@ from .base import (
     resize,
     strips,
 )
-from .degradation import shrink_as_photo
+from .degradation import shrink_as_photo, shrink_as_web
 
 if TYPE_CHECKING:
     import torch
 
-    from ..config import Config
+    from ..config import Config, TaskConfig
 
 
 _REACH = 3  # pixels of the small image, more than BICUBIC's support on either side
@@ -48,10 +49,30 @@ class SuperRes(WholeImage):
     name: ClassVar[str] = "superres"
     channels: ClassVar[tuple[int, ...]] = (3,)
     tau: ClassVar[float] = 0.5
+    fits_candidates: ClassVar[bool] = True
+    can_project: ClassVar[bool] = True
+    options: ClassVar[tuple[str, ...]] = ("degrade",)
+    compact: ClassVar[dict[str, Any]] = {"anchor": "enlarged", "guide": 64, "guide_net": "enlarge"}
+    command: ClassVar[str] = "superres"
+    usage: ClassVar[str] = "superres small.png"
+    verb: ClassVar[str] = "enlarge"
+    tag: ClassVar[str] = "super-resolution"
+    example: ClassVar[str] = "cat"
+    baseline: ClassVar[str] = "bicubic"
 
     @classmethod
     def of(cls, config: Config) -> SuperRes:
         return cls(config.task.factor, config.flow.multiple, config.task.degrade)
+
+    @classmethod
+    def describe(cls, config: TaskConfig) -> str:
+        small = config.size // config.factor
+        text = f"Enlarges images {config.factor} times. "
+        text += f"Trained on {small}×{small} to {config.size}×{config.size} pixels."
+        if config.degrade == "photo":
+            text += " Its training inputs were blurred, noisy, compressed and downsampled with "
+            text += "several kernels, as well as clean."
+        return text
 
     def degrade(self, target: Pixels) -> Pixels:
         """Shrink an image to an input: uint8 (H, W, 3) to (H / factor, W / factor, 3)."""
@@ -115,6 +136,32 @@ class SuperRes(WholeImage):
             small = shrink_as_photo(target, self.factor, np.random.default_rng(seed))
             return self._enlarge(small)
         return self._enlarge(self.degrade(target))
+
+    def evaluation_input(
+        self, truth: Pixels, index: int, inputs: str = "clean", mask: Pixels | None = None
+    ) -> tuple[Pixels, Pixels, Pixels | None]:
+        """Crop sides to multiples of the factor, and shrink by Pillow BICUBIC, `shrink_as_web` or
+        `shrink_as_photo`. No side may be less than the factor."""
+        height = truth.shape[0] // self.factor
+        width = truth.shape[1] // self.factor
+        truth = np.ascontiguousarray(truth[: self.factor * height, : self.factor * width])
+        if inputs == "web":
+            small = shrink_as_web(truth, height, width, index)
+        elif inputs == "photo":
+            small = shrink_as_photo(truth, self.factor, np.random.default_rng(index))
+        else:
+            small = resize(truth, height, width)
+        return small, truth, None
+
+    def baseline_image(
+        self, image: Pixels, size: tuple[int, int], hole: Mask | None, other: Pixels | None
+    ) -> Pixels:
+        return resize(image, *size)
+
+    def recomputed(
+        self, image: Pixels, candidate: Pixels, hole: Mask | None
+    ) -> tuple[Pixels, Pixels]:
+        return self.degrade(candidate), image
 
     def back_project(self, image: Pixels, sample: Pixels) -> Pixels:
         """Find an image near `sample` that, shrunk, is within one level of `image` everywhere.

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ensure
+from .base import Mask
 
-Mask = npt.NDArray[np.bool_]  # (H, W), true = fill
 Box = tuple[slice, slice]  # rows and columns
 
 _Kind = TypeVar("_Kind", bound=np.generic)

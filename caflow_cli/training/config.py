@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from ..config import Config, FlowConfig, TaskConfig, preset as preset_flow, require
+from ..config import Config, FlowConfig, TaskConfig, require
 from ..data.examples import condition_channels
 from ..errors import check_usage, usage_error
 from ..records import Count, NonNegative, Positive, Share, Size, check, number, parse
-from ..tasks import get_task, task_named
+from ..tasks import get_task, preset as preset_flow, task_named
 
 _BelowOne = Annotated[float, number(ge=0, lt=1)]
 # The paper's presets set more than the architecture (appendix B). Their budget is the training time
@@ -133,7 +133,7 @@ class RunConfig:
             object.__setattr__(self, "optim", _without_missing_lpips(self))
         optim, samples, task = self.optim, self.samples, get_task(Config(self.flow, self.task))
         size, native, first = self.task.size, self.task.native, optim.guide_first
-        step = math.lcm(self.flow.multiple, self.task.factor if task.name == "superres" else 1)
+        step = math.lcm(self.flow.multiple, task.factor)
         as_read = task.derives_condition or native == (self.crop == "random")
         weight = max(optim.checkerboard_weight, samples.checkerboard_weight)
         for fits, name, value, wanted in (

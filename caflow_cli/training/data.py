@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -21,7 +21,7 @@ from ..data.split import Split, of_masks
 from ..errors import ensure
 from ..flows import NOISE_LEVELS
 from ..images import Pixels
-from ..tasks import Inpaint, MaskHoles, Task, get_task, held_out_conditions
+from ..tasks import Task, get_task, held_out_conditions
 from .config import RunConfig
 
 SAMPLED = 4  # one in so many images of a batch gets a loss on samples
@@ -86,9 +86,8 @@ def _stack(images: list[Pixels]) -> Tensor:
 def open_dataset(config: RunConfig, split: Literal["train", "val"]) -> Iterator[Dataset]:
     """Open a split of a run's data, and keep it decoded if it fits into `data_memory_gb`."""
     task = get_task(Config(config.flow, config.task))
-    if config.masks is not None and isinstance(task, Inpaint):
-        masks = load_masks(config.masks, split, seed=config.seed)
-        task = replace(task, source=MaskHoles(masks, config.mask_share, task.holes))
+    if config.masks is not None:
+        task = task.with_masks(load_masks(config.masks, split, seed=config.seed), config.mask_share)
     size, crops, alone = config.task.size, config.crop == "random", task.derives_condition
     with open_split(
         config.data,

@@ -19,12 +19,12 @@ from caflow_cli.evaluation.examples import (
     make_example,
     psnr_hole,
     restore_simply,
-    shrink_as_web,
 )
 from caflow_cli.evaluation.metrics.pairs import FORMULAS
 from caflow_cli.evaluation.protocols import get_protocol
 from caflow_cli.images import read_image, write_png
 from caflow_cli.inference import restore, task_of, to_batch
+from caflow_cli.tasks import shrink_as_web
 
 SIZES = {"a": (34, 50), "b": (48, 33), "c": (32, 32)}
 
@@ -89,7 +89,8 @@ def test_whole_images_are_restored_as_commands_do(
             seed, mask = 9 + 1_000_003 * index, example.mask
             image = restore(model, example.input, 0.7, 3, seed=seed, mask=mask).kept[0].image
             colours.append(colourfulness(task, example, image))
-            for values, made in ((ours, image), (theirs, restore_simply(baselines[0], example))):
+            other = restore_simply(task, baselines[0], example)
+            for values, made in ((ours, image), (theirs, other)):
                 if metric in FORMULAS:
                     value = FORMULAS[metric](to_batch([made]), to_batch([example.truth])).item()
                 else:

@@ -4,9 +4,10 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.config import Config, preset
+from caflow_cli.config import Config
 from caflow_cli.devices import Uninitialised
 from caflow_cli.model import CAFlow
+from caflow_cli.tasks import preset
 
 # Parameters of A, R, T, F and Q, in thousands.
 PARAMETERS = {

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from caflow_cli.config import Config, FlowConfig, preset
+from caflow_cli.config import Config, FlowConfig
 from caflow_cli.errors import CaflowError
 from caflow_cli.model import upgrade
 from caflow_cli.records import parse
+from caflow_cli.tasks import preset
 from caflow_cli.training import OptimConfig, RunConfig
 from caflow_cli.training.config import build_config, merged, to_toml
 from caflow_cli.training.loop import check_unchanged

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ...errors import EXIT_FAILED, CaflowError, check_usage, ensure, memory_errors
-from ...paths import is_folder, without_ending
+from ...paths import is_folder
 from .. import options
 from ..config import source
 from ..console import Console
@@ -64,6 +64,7 @@ def plan_pairs(
     (`face_superres_01` belongs to `face`), in a subfolder of the same name. CaflowError (exit 2) if
     there are no pairs, or if a pattern matches several conditions.
     """
+    from ...tasks import without_ending
     from ..inputs import find_inputs, without_results
 
     check_usage(

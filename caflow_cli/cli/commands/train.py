@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ...config import PRESETS, TASK_NAMES
+from ...config import PRESETS
 from ...data.split import check_there, of_masks
 from ...errors import check_usage, memory_errors
 from ...paths import is_file
@@ -48,7 +48,9 @@ class Run:
         "random: train on random crops of images of any size. Default: whole images, downsampled.",
         TRAINING,
     )
-    task: str | None = option("--task TASK", f"{', '.join(TASK_NAMES)}. Default: superres.")
+    task: str | None = option(
+        "--task TASK", "superres, colorize, inpaint or paired. Default: superres."
+    )
     preset: str | None = option(
         "--preset P",
         f"Architecture: {', '.join(PRESETS)}. Default: compact; others have the paper's size.",
