@@ -64,7 +64,6 @@ def plan_pairs(
     (`face_superres_01` belongs to `face`), in a subfolder of the same name. CaflowError (exit 2) if
     there are no pairs, or if a pattern matches several conditions.
     """
-    from ...tasks import without_ending
     from ..inputs import find_inputs, without_results
 
     check_usage(
@@ -115,6 +114,8 @@ def _partners(
     conditions: Sequence[InputImage], targets: Sequence[InputImage]
 ) -> list[InputImage | None]:
     """The condition of each target, by its name."""
+    from ...tasks import without_ending
+
     by_name = by_stem(conditions)
     partners = []
     for image in targets:
