@@ -20,16 +20,19 @@ def table_lines(evaluation: Evaluation) -> Iterator[str]:
     if sys.stdout is not None and sys.stdout.isatty():
         yield _table(evaluation)
         return
-    columns = [column for label in evaluation.metrics for column in (label, f"{label}_se")]
-    yield "\t".join(["what", "tau", "m", "n", "rank", *columns])
+    columns = ["what", "tau", "m", "n", "rank"]
+    for label in evaluation.metrics:
+        columns += [label, f"{label}_se"]
+    yield "\t".join(columns)
     for result in evaluation.results:
         cell = [""] * 4 if result.cell is None else [str(value) for value in result.cell]
-        lines = {result.what: result.values} | {
-            f"{result.what} - {to}": values for to, values in result.differences.items()
-        }
+        lines = {result.what: result.values}
+        for to, differences in result.differences.items():
+            lines[f"{result.what} - {to}"] = differences
         for what, values in lines.items():
             texts = []
-            for value in map(values.get, evaluation.metrics):
+            for label in evaluation.metrics:
+                value = values.get(label)
                 error = None if value is None else value.standard_error
                 texts.append("" if value is None else f"{value.mean:.6g}")
                 texts.append("" if error is None else f"{error:.3g}")
@@ -40,12 +43,15 @@ def _table(evaluation: Evaluation) -> str:
     from rich.console import Console
     from rich.table import Table
 
-    caption = [
-        f"log-likelihood of truth minus mean candidate at τ {'/'.join(map(str, gap['tau']))}: "
-        f"{gap['truth_minus_mean_candidate']['mean']:.0f} ± "
-        f"{gap['truth_minus_mean_candidate']['standard_error'] or 0:.0f} nats"
-        for gap in evaluation.gaps
-    ]
+    caption = []
+    for gap in evaluation.gaps:
+        tau = "/".join(map(str, gap["tau"]))
+        difference = gap["truth_minus_mean_candidate"]
+        error = difference["standard_error"] or 0
+        caption.append(
+            f"log-likelihood of truth minus mean candidate at τ {tau}: "
+            f"{difference['mean']:.0f} ± {error:.0f} nats"
+        )
     task = f"{evaluation.settings['task']}, " if "task" in evaluation.settings else ""
     title = f"{task}{evaluation.images} images, ± standard error"
     table = Table(

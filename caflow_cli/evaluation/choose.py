@@ -21,7 +21,7 @@ _NUMBERS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 # Shapes from one value at the finest scale to another at the coarsest, in equal steps.
 _SLOPES = ((0.9, 0.5), (0.9, 0.7), (1.0, 0.6), (1.0, 0.8), (0.7, 0.9))
 # Shapes with one value for z_i^i, i > 0, and another for all other latents.
-_OWN_AND_REST = ((0.9, 0.5), (0.9, 0.7), (1.0, 0.7))
+_FIRST_AND_REST = ((0.9, 0.5), (0.9, 0.7), (1.0, 0.7))
 
 
 def temperatures(flow: FlowConfig) -> list[Temperature]:
@@ -33,17 +33,19 @@ def temperatures(flow: FlowConfig) -> list[Temperature]:
     several latents.
     """
     scales = flow.latent_scales
-    found: list[float | list[float]] = [*_NUMBERS]
+    shapes: list[float | list[float]] = [*_NUMBERS]
     steps = max(scales)
-    for fine, coarse in _SLOPES if steps else ():
-        values = [fine + (coarse - fine) * step / steps for step in range(steps + 1)]
-        found.append([round(value, 4) for value in values])
+    if steps:
+        for fine, coarse in _SLOPES:
+            values = [fine + (coarse - fine) * step / steps for step in range(steps + 1)]
+            shapes.append([round(value, 4) for value in values])
     if steps > 1 and len(scales) > steps + 1:
         # The latents of each F_i begin with z_i^i and end at the coarsest scale.
-        own = [not place or scales[place - 1] == steps for place in range(len(scales))]
-        own[-1] = False
-        found += [[first if one else rest for one in own] for first, rest in _OWN_AND_REST]
-    return [Temperature.of(tau) for tau in found]
+        first = [place == 0 or scales[place - 1] == steps for place in range(len(scales))]
+        first[-1] = False
+        for tau, rest in _FIRST_AND_REST:
+            shapes.append([tau if begins else rest for begins in first])
+    return [Temperature.of(shape) for shape in shapes]
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,10 @@ def choose_temperature(
     weights = weights or Weights()
     if model.config.task.native or model.config.task.size >= LEAST_SIDE:
         metrics, _ = measurable(("rmse", "lpips"), weights)
-    own = Sampling().of(model.config).temperature
-    tried = temperatures(model.config.flow) if "lpips" in metrics else [own]
-    found: dict[Temperature, tuple[int, dict[str, float]]] = {}
+    default = Sampling().of(model.config).temperature
+    tried = temperatures(model.config.flow) if "lpips" in metrics else [default]
+    means: dict[Temperature, dict[str, float]] = {}
+    images: dict[Temperature, int] = {}
     for place, tau in enumerate(tried):
 
         def part(done: int, total: int, place: int = place) -> None:
@@ -120,22 +123,29 @@ def choose_temperature(
             weights=weights,
         )
         try:
-            measured = evaluate(model, data, settings, progress=part)
+            evaluation = evaluate(model, data, settings, progress=part)
         except CaflowError as error:  # no image has a valid sample at this temperature
             if error.exit_code != EXIT_FAILED:
                 raise
             continue
-        means = {f"{r.what} {n}": v.mean for r in measured.results for n, v in r.values.items()}
-        found[tau] = measured.images, means
+        images[tau] = evaluation.images
+        means[tau] = {}
+        for result in evaluation.results:
+            for name, value in result.values.items():
+                means[tau][f"{result.what} {name}"] = value.mean
     baseline = task_of(model).baseline
-    if not found:
-        return Choice(own, 0, None, None, baseline, None)
-    images = max(count for count, _ in found.values())
-    whole = {tau: means for tau, (count, means) in found.items() if count == images}
-    most = (1 + _ROOM) * min(means["model rmse"] for means in whole.values())
-    fit = {tau: means for tau, means in whole.items() if means["model rmse"] <= most}
+    if not means:
+        return Choice(default, 0, None, None, baseline, None)
+    most = max(images.values())
+    whole = {tau: values for tau, values in means.items() if images[tau] == most}
+    limit_rmse = (1 + _ROOM) * min(values["model rmse"] for values in whole.values())
+    fit = {tau: values for tau, values in whole.items() if values["model rmse"] <= limit_rmse}
     tau = min(fit, key=lambda tau: (fit[tau].get("model lpips", 0.0), fit[tau]["model rmse"]))
-    rmse, lpips, baseline_rmse = map(
-        fit[tau].get, ("model rmse", "model lpips", f"{baseline} rmse")
+    return Choice(
+        tau,
+        most,
+        fit[tau]["model rmse"],
+        fit[tau].get("model lpips"),
+        baseline,
+        fit[tau].get(f"{baseline} rmse"),
     )
-    return Choice(tau, images, rmse, lpips, baseline, baseline_rmse)

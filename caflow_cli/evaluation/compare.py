@@ -2,11 +2,14 @@
 
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
+
+from torch import Tensor
 
 from ..data.examples import open_files
 from ..errors import EXIT_FAILED, CaflowError, check_usage, ensure, usage_error
@@ -15,11 +18,13 @@ from ..inference import to_batch
 from ..paths import is_file
 from ..tasks import Pixels, without_ending
 from .metrics import METRICS, Weights, choose_metrics
-from .metrics.features import joined, load_extractor
-from .metrics.pairs import measurable, pair_metrics
-from .metrics.sets import caution, distances
-from .result import Evaluation, Result, Row, estimates
+from .metrics.features import Extractor, joined, load_extractor
+from .metrics.pairs import PairMetrics, measurable, pair_metrics
+from .metrics.sets import distances, few_images
+from .result import Estimate, Evaluation, Result
+from .rows import Values
 from .run import Progress
+from .summary import estimates, means
 
 _COMPARED = [name for name, metric in METRICS.items() if metric.needs in ("pairs", "sets")]
 _DEFAULT = Weights()
@@ -58,27 +63,27 @@ def compare(
             differ, a line is not from a restoring command, or weights are missing. Single images
             that fail are listed in `failed` instead.
     """
-    chosen, notes = choose_metrics(metrics, _COMPARED), list[str]()
+    chosen = choose_metrics(metrics, _COMPARED)
+    of_pairs = any(METRICS[name].needs == "pairs" for name in chosen)
+    notes: list[str] = []
     failed: dict[str, CaflowError] = {}
+    pairs: dict[str, list[str]] = {}
     with ExitStack() as stack:
-        note = notes.append
-        true = _open(stack, Path(reference), recursive, note)
+        true = _open(stack, Path(reference), recursive, notes)
         if isinstance(generated, str | Path):
-            form, made = "sets", _open(stack, Path(generated), recursive, note)
-            count = len(made)
+            form = "sets"
+            made = _open(stack, Path(generated), recursive, notes)
+            images = len(made)
+            if of_pairs:
+                pairs = _matched(made, true, str(generated), str(reference))
         else:
-            form, lines = "lines", _outputs(generated, failed)
-            made = {
-                path: partial(read_image, Path(path)) for paths in lines.values() for path in paths
-            }
-            count = len(lines) + len(failed)
-        pairs: dict[str, list[str]] = {}
-        if any(METRICS[name].needs == "pairs" for name in chosen):
-            pairs = (
-                _of_inputs(lines, true, str(reference), failed)
-                if form == "lines"
-                else _matched(made, true, str(generated), str(reference))
-            )
+            form = "lines"
+            outputs = _outputs(generated, failed)
+            images = len(outputs) + len(failed)
+            paths = [path for paths in outputs.values() for path in paths]
+            made = {path: partial(read_image, Path(path)) for path in paths}
+            if of_pairs:
+                pairs = _of_inputs(outputs, true, str(reference), failed)
         if not metrics:
             chosen, more = measurable(chosen, weights)
             notes += more
@@ -86,72 +91,87 @@ def compare(
         sets = [name for name in chosen if name not in labels]
         measure = pair_metrics(chosen, weights)
         extractor = load_extractor(weights) if sets else None
-        total = (len(made) + len(true)) * (bool(pairs) + bool(sets))
-        done = 0
-
-        def load(read: Callable[[], Pixels]) -> Pixels:
-            nonlocal done
-            done += 1
-            if progress is not None:
-                progress(done, total)
-            return read()
-
-        rows: list[Row] = []
-        for name, results in pairs.items():
-            try:
-                truth, images = load(true[name]), [load(made[one]) for one in results]
-                for image in images:
-                    check_usage(
-                        image.shape == truth.shape,
-                        f"{results[0]!r} is {image.shape[1]}x{image.shape[0]}, its reference "
-                        f"{truth.shape[1]}x{truth.shape[0]}",
-                        "give images of the same size",
-                    )
-                values = measure(to_batch(images), to_batch([truth] * len(images)))
-                rows.append({n: sum(of[n] for of in values) / len(values) for n in values[0]})
-            except CaflowError as error:
-                if error.exit_code != EXIT_FAILED:
-                    raise
-                failed |= {", ".join(results): error}
+        if progress is not None:
+            passes = bool(pairs) + bool(sets)
+            tell = partial(_tell, progress, count(1), (len(made) + len(true)) * passes)
+            made = {name: partial(tell, read) for name, read in made.items()}
+            true = {name: partial(tell, read) for name, read in true.items()}
+        rows = _pair_rows(pairs, made, true, measure, failed)
         result = Result("generated", estimates(rows))
         if extractor is not None:
-            features = []
-            for images_of_set in (made, true):
-                found = []
-                for name, read in images_of_set.items():
-                    try:
-                        found.append(extractor(to_batch([load(read)])))
-                    except CaflowError as error:
-                        if error.exit_code != EXIT_FAILED:
-                            raise
-                        failed |= {} if pairs else {name: error}  # pairs report it themselves
-                features.append(joined(found))
-            distance, result.extra = distances(sets, extractor, *features)
-            result.values |= distance
-            labels += distance
-            notes += caution(min(map(len, features)))
+            unread = {} if pairs else failed  # pairs report it themselves
+            features = [_features(part, extractor, unread) for part in (made, true)]
+            values, result.extra = distances(sets, extractor, *features)
+            for label, value in values.items():
+                result.values[label] = Estimate(value, None, len(features[0]))
+                labels.append(label)
+            notes += few_images(min(map(len, features)))
     if not result.values:
         first = next(iter(failed.values()))
         raise CaflowError(f"no image could be measured: {first.message}", first.hint)
-    return Evaluation(
-        form,
-        count,
-        labels,
-        [result],
-        {"params": {"metrics": list(chosen)}},
-        failed=failed,
-        notes=notes,
-    )
+    settings = {"params": {"metrics": list(chosen)}}
+    return Evaluation(form, images, labels, [result], settings, failed=failed, notes=notes)
 
 
-def _open(stack: ExitStack, path: Path, recursive: bool, note: Callable[[str], object]) -> _Set:
+def _tell(
+    progress: Progress, done: Iterator[int], total: int, read: Callable[[], Pixels]
+) -> Pixels:
+    progress(next(done), total)
+    return read()
+
+
+def _pair_rows(
+    pairs: dict[str, list[str]],
+    made: _Set,
+    true: _Set,
+    measure: PairMetrics,
+    failed: dict[str, CaflowError],
+) -> list[Values]:
+    """The values of each truth: means over its images. Those that fail are added to `failed`."""
+    rows: list[Values] = []
+    for name, results in pairs.items():
+        try:
+            truth = true[name]()
+            images = [made[result]() for result in results]
+            height, width = truth.shape[:2]
+            for image in images:
+                check_usage(
+                    image.shape == truth.shape,
+                    f"{results[0]!r} is {image.shape[1]}x{image.shape[0]}, its reference "
+                    f"{width}x{height}",
+                    "give images of the same size",
+                )
+            values = measure(to_batch(images), to_batch([truth] * len(images)))
+        except CaflowError as error:
+            if error.exit_code != EXIT_FAILED:
+                raise
+            failed[", ".join(results)] = error
+            continue
+        rows.append(means(values))
+    return rows
+
+
+def _features(images: _Set, extractor: Extractor, failed: dict[str, CaflowError]) -> Tensor:
+    """The features of a set. Images that fail are added to `failed`."""
+    features = []
+    for name, read in images.items():
+        try:
+            features.append(extractor(to_batch([read()])))
+        except CaflowError as error:
+            if error.exit_code != EXIT_FAILED:
+                raise
+            failed[name] = error
+    return joined(features)
+
+
+def _open(stack: ExitStack, path: Path, recursive: bool, notes: list[str]) -> _Set:
     """Open the images at a path, without decoding them."""
     if is_file(path) and path.suffix.lower() in SUFFIXES:
         return {path.stem: partial(read_image, path)}
     files = stack.enter_context(open_files(path))
     members = [one for one in files.members if recursive or is_file(path) or "/" not in one]
     if left_out := len(files.members) - len(members):
-        note(f"{path}: images in subfolders left out: {left_out} (see -r)")
+        notes.append(f"{path}: images in subfolders left out: {left_out} (see -r)")
     images: _Set = {}
     for member in sorted(members):
         name = str(PurePosixPath(member).with_suffix(""))

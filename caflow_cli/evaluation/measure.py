@@ -9,13 +9,22 @@ import torch
 
 from ..config import Temperature
 from ..errors import CaflowError, ensure
-from ..inference import Candidate, Request, Sampler, order, rmse_between, task_of, to_batch
+from ..inference import (
+    Candidate,
+    Request,
+    Sampler,
+    order,
+    requests_at_a_time,
+    rmse_between,
+    task_of,
+    to_batch,
+)
 from ..model import CAFlow
 from ..sampling import SEEDS, fitting
 from ..tasks import Pixels
 from .examples import OF_EXAMPLES, Example, restore_simply
 from .metrics.pairs import PairMetrics, diversity, rank_histogram
-from .result import Row, draws_of, ranked
+from .rows import Draw, Draws, Row, Values
 from .settings import Cell, Settings
 
 SEED_STEP = 1_000_003  # between the seeds of successive images
@@ -29,14 +38,13 @@ class Measured:
     example: Example
     row: Row
     baselines: dict[str, Pixels] = field(default_factory=dict)
-    # Candidates in the order of k, one list for each entry of the row's `draws`.
-    drawn: list[list[Pixels]] = field(default_factory=list)
+    images: list[dict[int, Pixels]] = field(default_factory=list)  # by k, for each of `row.draws`
 
     def kept(self, cell: Cell) -> list[Pixels]:
         """The N best of the first M candidates, best first."""
-        draws = draws_of(self.row, cell)
-        images = self.drawn[self.row["draws"].index(draws)]
-        return [images[c["k"]] for c in ranked(draws, cell)[: cell.n]]
+        draws = self.row.draws_of(cell)
+        images = self.images[self.row.draws.index(draws)]
+        return [images[draw.k] for draw in draws.ranked(cell)[: cell.n]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +56,19 @@ class Measurer:
     pairs: PairMetrics
     example: Callable[[int], Example]  # derives the example of an image from its index
 
-    def attempt(self, indices: Sequence[int]) -> Iterator[tuple[int, Measured | CaflowError]]:
-        """Measure images of one size as a batch; if one of them fails, measure them one by one."""
+    def measure(
+        self, indices: Sequence[int], side: int | None
+    ) -> Iterator[tuple[int, Measured | CaflowError]]:
+        """Measure images, or say why one failed. With a common `side` they are drawn in batches."""
+        step = 1
+        if side is not None:
+            most = max(self.run.candidates)
+            step = requests_at_a_time((side, side), most, self.run.batch_size)
+        for first in range(0, len(indices), step):
+            yield from self._attempt(indices[first : first + step])
+
+    def _attempt(self, indices: Sequence[int]) -> Iterator[tuple[int, Measured | CaflowError]]:
+        """Measure images as a batch; if one of them fails, measure them one by one."""
         try:
             measured = self._measure([self.example(index) for index in indices])
         except CaflowError as error:
@@ -57,28 +76,22 @@ class Measurer:
                 yield indices[0], error
             else:
                 for index in indices:
-                    yield from self.attempt([index])
+                    yield from self._attempt([index])
         else:
             yield from zip(indices, measured, strict=True)
 
     @torch.no_grad()
     def _measure(self, examples: Sequence[Example]) -> list[Measured]:
-        run, task, begun = self.run, task_of(self.model), time.perf_counter()
-        requests = [Request.of(task, one.input, one.mask) for one in examples]
+        run = self.run
+        task = task_of(self.model)
+        begun = time.perf_counter()
+        requests = [Request.of(task, example.input, example.mask) for example in examples]
         sampler = Sampler(self.model, requests, batch_size=run.batch_size)
         encoding = time.perf_counter() - begun
         found = [self._with_baselines(example) for example in examples]
         if {"bpd", "likelihood"} & set(run.metrics):
-            scores = sampler.score([one.truth for one in examples], run.noise_samples)
-            for one, score in zip(found, scores, strict=True):
-                ensure(
-                    score.log_likelihood is not None,
-                    "large images are scored in tiles, which have no joint log-likelihood",
-                    "use a --model for smaller images, or leave bpd and likelihood out",
-                )
-                figures = {name: getattr(score, name) for name in _OF_TRUTH}
-                one.row["truth"] = {k: v for k, v in figures.items() if v is not None}
-        seeds = [(run.seed + SEED_STEP * one.index) % SEEDS for one in examples]
+            self._score_truths(sampler, found)
+        seeds = [(run.seed + SEED_STEP * example.index) % SEEDS for example in examples]
         size = task.model_size(examples[0].input, examples[0].mask)
         for tau, most in run.draws:
             m = fitting(size, most, max(run.keep)) if run.fit else most
@@ -88,86 +101,110 @@ class Measurer:
                 for candidate in batch:
                     drawn[candidate.row].append(candidate)
             ensure(
-                all(len(some) == m for some in drawn),
+                all(len(candidates) == m for candidates in drawn),
                 f"11 samples in a row diverged at tau {tau}",
                 "a lower --tau, or images more like the training data",
             )
             seconds = encoding + time.perf_counter() - begun
-            for one, some in zip(found, drawn, strict=True):
-                one.drawn.append([candidate.image for candidate in some])
-                one.row["draws"].append(self._draws(one, (tau, most), some, seconds))
+            for measured, candidates in zip(found, drawn, strict=True):
+                self._add_draws(measured, candidates, tau, most)
+                if "seconds" in run.metrics:
+                    measured.row.draws[-1].seconds = _per_image(measured.example, seconds)
         return found
 
     def _with_baselines(self, example: Example) -> Measured:
-        row: Row = {"index": example.index, "name": example.name, "draws": [], "baselines": {}}
-        found = Measured(example, row)
+        found = Measured(example, Row(example.index, example.name))
         for name in self.run.baselines(task_of(self.model).name):
             begun = time.perf_counter()
             image = restore_simply(task_of(self.model), name, example)
-            seconds = self._seconds(example, time.perf_counter() - begun)
-            if image is not None:
-                found.baselines[name] = image
-                found.row["baselines"][name] = self._values(example, [image])[0] | seconds
+            seconds = time.perf_counter() - begun
+            if image is None:
+                continue
+            found.baselines[name] = image
+            [values] = self._values(example, [image])
+            if "seconds" in self.run.metrics:
+                values["seconds"] = _per_image(example, seconds)
+            found.row.baselines[name] = values
         return found
 
-    def _draws(
-        self,
-        one: Measured,
-        setting: tuple[Temperature, int],
-        drawn: list[Candidate],
-        seconds: float,
-    ) -> Row:
-        run, images, (tau, most) = self.run, one.drawn[-1], setting
-        candidates: list[Row] = [
-            {"k": one.k, "seed": one.seed, "log_likelihood": one.score.log_likelihood}
-            | ({"rank_score": one.score.rank_score} if one.score.log_likelihood is None else {})
-            for one in drawn
-        ]
-        draws: Row = {"tau": tau.as_json(), "candidates": candidates}
-        draws |= self._seconds(one.example, seconds)
-        if len(drawn) < most:
-            draws["most"] = most
+    def _score_truths(self, sampler: Sampler, found: Sequence[Measured]) -> None:
+        truths = [measured.example.truth for measured in found]
+        scores = sampler.score(truths, self.run.noise_samples)
+        for measured, score in zip(found, scores, strict=True):
+            ensure(
+                score.log_likelihood is not None,
+                "large images are scored in tiles, which have no joint log-likelihood",
+                "use a --model for smaller images, or leave bpd and likelihood out",
+            )
+            for name in _OF_TRUTH:
+                value = getattr(score, name)
+                if value is not None:
+                    measured.row.truth[name] = value
+
+    def _add_draws(
+        self, measured: Measured, candidates: Sequence[Candidate], tau: Temperature, most: int
+    ) -> None:
+        """Add the candidates that were drawn at a temperature for the largest M, `most`."""
+        run = self.run
+        example = measured.example
+        drawn = [Draw(c.k, c.seed, c.score.log_likelihood, c.score.rank_score) for c in candidates]
+        draws = Draws(tau, drawn, most)
+        images = {candidate.k: candidate.image for candidate in candidates}
+        measured.row.draws.append(draws)
+        measured.images.append(images)
         cells = [cell for cell in run.cells if cell.tau == tau and cell.m <= most]
         ms = sorted({cell.m for cell in cells})
-        if rules := set(run.rank) - {"likelihood", "none"}:
-            scores = [candidate.score.rank_score for candidate in drawn]
-            apart = rmse_between(images)
-            draws["orders"] = {
-                rule: {str(m): [k for k, _ in order(rule, scores[:m], apart[:m, :m])] for m in ms}
-                for rule in rules
-            }
-        kept = candidates if cells else []  # if empty, drawn only for their likelihoods
+        self._add_orders(draws, images, ms)
+        kept = drawn if cells else []  # if empty, drawn only for their likelihoods
         if run.whole:
-            best = [c for cell in cells for c in ranked(draws, cell)[: cell.n]]
-            kept = list({c["k"]: c for c in best}.values())
-        values = self._values(one.example, [images[c["k"]] for c in kept])
-        for candidate, of_one in zip(kept, values, strict=True):
-            candidate |= of_one
-        truth, hole = to_batch([one.example.truth])[0], one.example.hole
-        where = None if hole is None else torch.from_numpy(hole)
+            best = {draw.k for cell in cells for draw in draws.ranked(cell)[: cell.n]}
+            kept = [draw for draw in drawn if draw.k in best]
+        values = self._values(example, [images[draw.k] for draw in kept])
+        for draw, of_draw in zip(kept, values, strict=True):
+            draw.values = of_draw
+        truth = to_batch([example.truth])[0]
+        hole = None if example.hole is None else torch.from_numpy(example.hole)
         for m in ms:
-            stacked = to_batch(images[:m])
-            if m > 1 and "diversity" in run.metrics:
-                draws.setdefault("diversity", {})[str(m)] = diversity(stacked)
-            if m > 1 and "calibration" in run.metrics:
-                draws.setdefault("ranks", {})[str(m)] = rank_histogram(
-                    stacked, truth, where
-                ).tolist()
-        return draws
+            if m == 1:
+                continue
+            first = to_batch([image for k, image in images.items() if k < m])
+            if "diversity" in run.metrics:
+                draws.diversity[m] = diversity(first)
+            if "calibration" in run.metrics:
+                draws.ranks[m] = rank_histogram(first, truth, hole).tolist()
 
-    def _values(self, example: Example, images: list[Pixels]) -> list[Row]:
+    def _add_orders(self, draws: Draws, images: dict[int, Pixels], ms: Sequence[int]) -> None:
+        """Rank the first M candidates by the rules that compare their images."""
+        rules = [rule for rule in self.run.rank if rule not in ("likelihood", "none")]
+        if not rules:
+            return
+        distances = rmse_between(list(images.values()))
+        scores = [draw.rank_score for draw in draws.candidates]
+        for rule in rules:
+            draws.orders[rule] = {}
+            for m in ms:
+                ranked = order(rule, scores[:m], distances[:m, :m])
+                draws.orders[rule][m] = [k for k, _ in ranked]
+
+    def _values(self, example: Example, images: list[Pixels]) -> list[Values]:
         """The metrics of images against the truth; None stands for infinity."""
         if not images:
             return []
-        task, truth = task_of(self.model), to_batch([example.truth] * len(images))
-        found: list[Row] = [dict(values) for values in self.pairs(to_batch(images), truth)]
-        for image, values in zip(images, found, strict=True):
+        task = task_of(self.model)
+        truths = to_batch([example.truth] * len(images))
+        found: list[Values] = []
+        for image, pair in zip(images, self.pairs(to_batch(images), truths), strict=True):
+            values: Values = dict(pair)
             for name, metric in OF_EXAMPLES.items():
                 if name in self.run.metrics:
-                    values[name] = metric(task, example, image)
-        known = [{n: v for n, v in values.items() if v is not None} for values in found]
-        return [{n: None if v == math.inf else v for n, v in one.items()} for one in known]
+                    value = metric(task, example, image)
+                    if value is not None:
+                        values[name] = value
+            found.append({name: None if v == math.inf else v for name, v in values.items()})
+        return found
 
-    def _seconds(self, example: Example, seconds: float) -> Row:
-        figures = [seconds, math.prod(example.truth.shape[:2]) / 1e6]
-        return {"seconds": figures} if "seconds" in self.run.metrics else {}
+
+def _per_image(example: Example, seconds: float) -> list[float]:
+    """The pair of the metric `seconds`: seconds, and megapixels."""
+    height, width = example.truth.shape[:2]
+    return [seconds, height * width / 1e6]

@@ -13,7 +13,7 @@ from ..errors import CaflowError, check_usage, usage_error
 from ..images import make_folder, write_png
 from ..paths import exists, numbered
 from .measure import Measured
-from .result import Row
+from .rows import Row
 from .settings import Cell, Settings
 
 
@@ -35,15 +35,8 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
         CaflowError: (exit 2) there is a log with another origin, or one that must not be continued;
             or two images would be saved under one name.
     """
-    saved: dict[str, str] = {}
-    for name in names if settings.save_images else ():
-        file = str(PurePosixPath(name).with_suffix(".png"))
-        other = saved.setdefault(file, name)
-        check_usage(
-            other == name,
-            f"{other!r} and {name!r} would both be saved as {file!r}",
-            "rename one of them",
-        )
+    if settings.save_images:
+        _check_names(names)
     log = settings.log
     page = None if settings.report is None else Path(settings.report) / "index.html"
     for path in (log, page):
@@ -69,8 +62,24 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
     log.write_text("".join([head, *lines]), "utf-8")
     if settings.sets:  # these metrics need every image
         return {}
-    rows = {row["index"]: row for row in map(json.loads, lines)}
-    return {k: row for k, row in rows.items() if k < len(names) and names[k] == row["name"]}
+    rows = {}
+    for line in lines:
+        row = Row.of_json(json.loads(line))
+        if row.index < len(names) and names[row.index] == row.name:
+            rows[row.index] = row
+    return rows
+
+
+def _check_names(names: Sequence[str]) -> None:
+    saved: dict[str, str] = {}
+    for name in names:
+        file = str(PurePosixPath(name).with_suffix(".png"))
+        other = saved.setdefault(file, name)
+        check_usage(
+            other == name,
+            f"{other!r} and {name!r} would both be saved as {file!r}",
+            "rename one of them",
+        )
 
 
 def write(settings: Settings, origin: str, measured: Measured) -> None:
@@ -82,20 +91,11 @@ def write(settings: Settings, origin: str, measured: Measured) -> None:
             for path, image in zip(paths, measured.kept(cell), strict=True):
                 write_png(path, image)
     if settings.report is not None:
-        example, shown = measured.example, shown_cell(settings)
-        images = {"input": example.input, "truth": example.truth}
-        for image in list(measured.baselines.values())[:1]:
-            images["baseline"] = image
-        if shown is not None:
-            images |= {f"c{rank:02d}": one for rank, one in enumerate(measured.kept(shown), 1)}
-        folder = Path(settings.report) / "images" / f"{example.index:05d}"
-        make_folder(folder)
-        for name, image in images.items():
-            write_png(folder / f"{name}.png", image)
+        _write_gallery(settings, Path(settings.report), measured)
     log = settings.log
     if log is None:
         return
-    lines = json.dumps(measured.row, allow_nan=False) + "\n"
+    lines = json.dumps(measured.row.as_json(), allow_nan=False) + "\n"
     if not (log.exists() and log.stat().st_size):
         lines = f"{origin}\n{lines}"
     try:
@@ -106,6 +106,21 @@ def write(settings: Settings, origin: str, measured: Measured) -> None:
         raise CaflowError(
             f"cannot write {str(log)!r}: {error.strerror}", "choose another folder"
         ) from error
+
+
+def _write_gallery(settings: Settings, report: Path, measured: Measured) -> None:
+    example = measured.example
+    images = {"input": example.input, "truth": example.truth}
+    for image in list(measured.baselines.values())[:1]:
+        images["baseline"] = image
+    shown = shown_cell(settings)
+    if shown is not None:
+        for rank, image in enumerate(measured.kept(shown), 1):
+            images[f"c{rank:02d}"] = image
+    folder = report / "images" / f"{example.index:05d}"
+    make_folder(folder)
+    for name, image in images.items():
+        write_png(folder / f"{name}.png", image)
 
 
 def _paths(settings: Settings, cell: Cell, name: str) -> list[Path]:

@@ -30,11 +30,11 @@ class Protocol:
     masks: bool = False  # whether it needs masks of damage
     inputs: Literal["clean", "web"] = "clean"  # superres: how inputs are shrunk
     factor: int | None = None  # superres: the model's required factor
-    # Settings of a paper's table. None: the model's, or everything.
+    # Settings of a paper's table. None, or empty: the model's, or everything.
     model: str | None = None  # the bundled model for the table
-    tau: float | None = None
-    candidates: int | None = None
-    keep: Sequence[int] = (1,)
+    tau: Sequence[float] = ()
+    candidates: Sequence[int] = ()
+    keep: Sequence[int] = ()
     images: int | None = None  # how many images, from the beginning of the split
     figures: Sequence[dict[str, Any]] = ()  # by metric; `of` is the method, `set` the data
     source: str = ""  # source of the figures

@@ -9,7 +9,8 @@ from typing import Any
 from ..images import atomic_write, make_folder
 from .metrics import METRICS
 from .outputs import shown_cell
-from .result import Evaluation, Row, describe, draws_of, ranked
+from .result import Evaluation, describe
+from .rows import Row, Values
 from .settings import Cell, Settings
 
 _ARROWS = {"lower": "↓", "higher": "↑", "nominal": ""}
@@ -49,27 +50,34 @@ def write_report(
 
 def _card(row: Row, cell: Cell | None, labels: Sequence[str]) -> dict[str, Any]:
     candidates = []
-    ordered = [] if cell is None else ranked(draws_of(row, cell), cell)
-    for place, c in enumerate(ordered, 1):
-        figures = {
-            label: "∞" if c[label] is None else f"{c[label]:.{METRICS[label].decimals}f}"
-            for label in labels
-            if label in c and not isinstance(c[label], list)
-        }
-        texts = [f"seed {c['seed']}", *(f"{name} {text}" for name, text in figures.items())]
-        nats = "" if c["log_likelihood"] is None else f"{c['log_likelihood']:,.0f} nats"
+    ranked = [] if cell is None else row.draws_of(cell).ranked(cell)
+    for place, draw in enumerate(ranked, 1):
+        figures = _texts(draw.values, labels)
+        texts = [f"seed {draw.seed}", *(f"{name} {text}" for name, text in figures.items())]
+        nats = draw.log_likelihood
         candidates.append(
             {
                 "file": f"c{place:02d}.png",
                 "label": f"#{place}",
-                "nats": nats,
+                "nats": "" if nats is None else f"{nats:,.0f} nats",
                 "title": ", ".join(texts),
                 "figures": figures,
             }
         )
     return {
-        "folder": f"images/{row['index']:05d}",
+        "folder": f"images/{row.index:05d}",
         "candidates": candidates,
-        "name": row["name"],
-        "truth": row.get("truth"),
+        "name": row.name,
+        "truth": row.truth,
     }
+
+
+def _texts(values: Values, labels: Sequence[str]) -> dict[str, str]:
+    """The values of a candidate as texts, by metric; pairs are omitted."""
+    texts = {}
+    for label in labels:
+        value = values.get(label, [])
+        if not isinstance(value, list):
+            decimals = METRICS[label].decimals
+            texts[label] = "∞" if value is None else f"{value:.{decimals}f}"
+    return texts

@@ -1,4 +1,4 @@
-"""Evaluate a model on a set of images: protocol, examples, candidates, rows, means, report."""
+"""Evaluate a model on a set of images: rows, results, files."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.examples import open_split
+from ..data.examples import Examples, open_split
 from ..data.split import Role, of_masks
 from ..errors import CaflowError, check_usage, usage_error
-from ..inference import estimator_of, requests_at_a_time, task_of, to_batch
+from ..inference import estimator_of, task_of, to_batch
 from ..model import CAFlow
 from ..tasks import Pixels, Task
 from ..version import __version__
@@ -22,12 +22,14 @@ from .examples import load_opencv, make_example
 from .measure import Measured, Measurer
 from .metrics.features import joined, load_extractor
 from .metrics.pairs import measurable, pair_metrics
-from .metrics.sets import caution, distances, own_coverage
+from .metrics.sets import distances, few_images, own_coverage
 from .outputs import earlier_rows, write
 from .protocols import Protocol
 from .report import write_report
-from .result import Estimate, Evaluation, Result, summarise
+from .result import Estimate, Evaluation, Result
+from .rows import Row
 from .settings import Cell, Settings
+from .summary import summarize
 
 Progress = Callable[[int, int], None]  # images done and in total; total 0: unknown
 
@@ -63,33 +65,25 @@ def evaluate(
     Examples:
         >>> import caflow_cli as caflow
         >>> model = caflow.load("faces-superres-x4")
-        >>> found = caflow.evaluate(model, "faces/", ["rmse"], tau=(0, 0.8), candidates=2)
-        >>> sorted({str(result.cell.tau) for result in found.results if result.cell})
+        >>> evaluation = caflow.evaluate(model, "faces/", ["rmse"], tau=(0, 0.8), candidates=2)
+        >>> sorted({str(result.cell.tau) for result in evaluation.results if result.cell})
         ['0', '0.8']
 
     Raises:
         CaflowError: Arguments, data or weights cannot be used. Single images that fail are listed
             in `failed` instead.
     """
-    if isinstance(metrics, Settings):
-        given = replace(metrics, **settings)
-    else:
-        given = Settings(**{"metrics": metrics, **settings})
-    run, task, notes = given.of(model.config), task_of(model), list[str]()
-    if run.protocol is not None:
-        _check_protocol(run.protocol, task)
-    if not given.metrics:
-        chosen, notes = measurable(run.metrics, run.weights)
-        run = replace(run, metrics=chosen)
-    side = None if run.whole or model.config.task.native else model.config.task.size
+    run, notes = _settings(model, metrics, settings)
+    task = task_of(model)
+    whole = run.whole or model.config.task.native
+    side = None if whole else model.config.task.size
+    role: Role = "images" if task.derives_condition else "pairs"
     with ExitStack() as stack:
-        role: Role = "images" if task.derives_condition else "pairs"
         reader = stack.enter_context(
             open_split(data, run.split, side, role=role, seed=model.split_seed)
         )
-        names = reader.names[: run.limit]
         check_usage(
-            len(names) > 1 or not run.sets,
+            len(reader.names[: run.limit]) > 1 or not run.sets,
             "a distance between sets needs two images",
             "leave out fid, kid and coverage",
         )
@@ -98,72 +92,111 @@ def evaluate(
             with of_masks("--masks "):
                 masks = stack.enter_context(open_split(run.masks, role="masks"))
         where = {"split": reader.split, "split_seed": reader.seed, "size": side}
-        about = {
-            "task": task.name,
-            "data": {"path": str(data), **where},
-            "params": run.as_json(),
-            "estimator": estimator_of(model, run.noise_samples),
-        }
-        known = {"data": str(data), "task": task.name, "model": model.identity, **where}
-        if run.protocol is not None:
-            about["protocol"] = run.protocol.as_json()
-            known["protocol"] = run.protocol.name
-        origin = json.dumps({"version": __version__, **known, **run.as_json()}, allow_nan=False)
-        rows = earlier_rows(run, origin, names)
-        pairs = pair_metrics(run.metrics, run.weights, model.device)
-        features = _Features(run, model.device) if run.sets else None
-        example = partial(make_example, task, reader, masks=masks, seed=run.seed, inputs=run.inputs)
-        measurer = Measurer(model, run, pairs, example)
-        failed: dict[int, CaflowError] = {}
-        left = [index for index in range(len(names)) if index not in rows]
+        rows, failed, features = _rows(model, str(data), run, where, reader, masks, progress)
+    about = {
+        "task": task.name,
+        "data": {"path": str(data), **where},
+        "params": run.as_json(),
+        "estimator": estimator_of(model, run.noise_samples),
+    }
+    if run.protocol is not None:
+        about["protocol"] = run.protocol.as_json()
+    form = "benchmark" if run.whole else "model"
+    evaluation = Evaluation(form, len(rows), [], [], about, failed=failed, notes=notes)
+    _add_results(evaluation, run, rows, features)
+    if run.report is not None:
+        write_report(Path(run.report), evaluation, run, rows, model.identity)
+    return evaluation
+
+
+def _settings(
+    model: CAFlow, metrics: str | Sequence[str] | Settings, settings: dict[str, Any]
+) -> tuple[Settings, list[str]]:
+    """The settings for the model, and notes on metrics that cannot be measured."""
+    if isinstance(metrics, Settings):
+        given = replace(metrics, **settings)
+    else:
+        given = Settings(**{"metrics": metrics, **settings})
+    run = given.of(model.config)
+    if run.protocol is not None:
+        _check_protocol(run.protocol, task_of(model))
+    if given.metrics:
+        return run, []
+    chosen, notes = measurable(run.metrics, run.weights)
+    return replace(run, metrics=chosen), notes
+
+
+def _rows(
+    model: CAFlow,
+    data: str,
+    run: Settings,
+    where: dict[str, Any],
+    reader: Examples,
+    masks: Examples | None,
+    progress: Progress | None,
+) -> tuple[list[Row], dict[str, CaflowError], "_SetFeatures | None"]:
+    """Measure the images that an earlier run has not measured, and write each image's files.
+
+    Returns the rows of all measured images, the errors of the others by name, and the features if a
+    metric compares sets.
+    """
+    task = task_of(model)
+    names = reader.names[: run.limit]
+    known = {"version": __version__, "data": data, "task": task.name, "model": model.identity}
+    known |= where
+    if run.protocol is not None:
+        known["protocol"] = run.protocol.name
+    origin = json.dumps(known | run.as_json(), allow_nan=False)
+    rows = earlier_rows(run, origin, names)
+    pairs = pair_metrics(run.metrics, run.weights, model.device)
+    features = _SetFeatures(run, model.device) if run.sets else None
+    example = partial(make_example, task, reader, masks=masks, seed=run.seed, inputs=run.inputs)
+    measurer = Measurer(model, run, pairs, example)
+    left = [index for index in range(len(names)) if index not in rows]
+    failed: dict[int, CaflowError] = {}
+    if progress is not None:
+        progress(len(rows), len(names))
+    for index, measured in measurer.measure(left, where["size"]):
+        if isinstance(measured, CaflowError):
+            failed[index] = measured
+        else:
+            write(run, origin, measured)
+            if features is not None:
+                features.add(measured)
+            rows[index] = measured.row
         if progress is not None:
-            progress(len(rows), len(names))
-        step = requests_at_a_time((side, side), max(run.candidates), run.batch_size) if side else 1
-        for first in range(0, len(left), step):
-            for index, one in measurer.attempt(left[first : first + step]):
-                if isinstance(one, CaflowError):
-                    failed[index] = one
-                else:
-                    write(run, origin, one)
-                    if features is not None:
-                        features.add(one)
-                    rows[index] = one.row
-                if progress is not None:
-                    progress(len(rows) + len(failed), len(names))
-    failures = {names[index]: error for index, error in sorted(failed.items())}
+            progress(len(rows) + len(failed), len(names))
+    failures = {names[index]: failed[index] for index in sorted(failed)}
     if not rows:
         error = next(iter(failures.values()), CaflowError("there is none", "--data"))
         raise CaflowError(f"no image could be measured: {error.message}", error.hint)
-    ordered = [rows[index] for index in sorted(rows)]
-    if any("most" in draws for row in ordered for draws in row["draws"]):
+    return [rows[index] for index in sorted(rows)], failures, features
+
+
+def _add_results(
+    evaluation: Evaluation, run: Settings, rows: Sequence[Row], features: "_SetFeatures | None"
+) -> None:
+    """Add what follows from the rows: results, gaps, and notes. Published figures come last."""
+    notes = evaluation.notes
+    draws = [draws for row in rows for draws in row.draws]
+    if any(len(some.candidates) < some.most for some in draws):
         notes.append(f"at most {max(run.candidates)} candidates, as many as fit 0.75 megapixels")
-    results, gaps = summarise(ordered, run.cells, run.metrics)
-    labels = [name for name in run.metrics if name not in run.sets]
+    results, evaluation.gaps = summarize(rows, run.cells, run.metrics)
+    evaluation.metrics += [name for name in run.metrics if name not in run.sets]
     if features is not None:
-        set_labels, more = features.finish(results)
-        labels, notes = labels + set_labels, notes + more
-    results = [result for result in results if result.values]
-    if run.protocol is not None:
-        published = run.protocol.published(str(data))
-        for what, figures in published.items():
-            values = {name: Estimate(value, None, 0) for name, value in figures.items()}
-            results.append(Result(f"{what}, published", values))
-        if published and run.protocol.source:
-            notes.append(f"published figures, selected by the data's name: {run.protocol.source}")
-        notes += run.departures(len(rows))
-    found = Evaluation(
-        "benchmark" if run.whole else "model",
-        len(rows),
-        labels,
-        results,
-        about,
-        gaps,
-        failures,
-        notes,
-    )
-    if run.report is not None:
-        write_report(Path(run.report), found, run, ordered, model.identity)
-    return found
+        labels, more = features.add_distances(results)
+        evaluation.metrics += labels
+        notes += more
+    evaluation.results += [result for result in results if result.values]
+    if run.protocol is None:
+        return
+    published = run.protocol.published(evaluation.settings["data"]["path"])
+    for method, figures in published.items():
+        values = {name: Estimate(value, None, 0) for name, value in figures.items()}
+        evaluation.results.append(Result(f"{method}, published", values))
+    if published and run.protocol.source:
+        notes.append(f"published figures, selected by the data's name: {run.protocol.source}")
+    notes += run.departures(len(rows))
 
 
 def _check_protocol(protocol: Protocol, task: Task) -> None:
@@ -181,36 +214,43 @@ def _check_protocol(protocol: Protocol, task: Task) -> None:
         load_opencv()
 
 
-class _Features:
-    """Collects the features of truths, baseline images and kept candidates, set by set."""
+class _SetFeatures:
+    """The features of truths, baseline images and kept candidates, by result."""
 
     def __init__(self, run: Settings, device: torch.device) -> None:
-        self._run, self._extractor = run, load_extractor(run.weights, device)
+        self._run = run
+        self._extractor = load_extractor(run.weights, device)
         self._truths: list[Tensor] = []
-        self._made: dict[str | Cell, list[Tensor]] = {}
+        self._images: dict[str | Cell, list[Tensor]] = {}
 
     def add(self, measured: Measured) -> None:
-        made: dict[str | Cell, list[Pixels]] = {c: measured.kept(c) for c in self._run.cells}
-        made |= {name: [image] for name, image in measured.baselines.items()}
-        made.pop("mismatched target", None)  # it is the set of truths itself
-        self._truths.append(self._extractor(to_batch([measured.example.truth])))
-        for what, images in made.items():  # one by one, because sizes may differ
-            self._made.setdefault(what, []).extend(
-                self._extractor(to_batch([image])) for image in images
-            )
+        self._truths.append(self._features(measured.example.truth))
+        for cell in self._run.cells:
+            features = self._images.setdefault(cell, [])
+            features += [self._features(image) for image in measured.kept(cell)]
+        for name, image in measured.baselines.items():
+            if name != "mismatched target":  # it is the set of truths itself
+                self._images.setdefault(name, []).append(self._features(image))
 
-    def finish(self, results: list[Result]) -> tuple[list[str], list[str]]:
+    def _features(self, image: Pixels) -> Tensor:
+        return self._extractor(to_batch([image]))  # one by one, because sizes may differ
+
+    def add_distances(self, results: Sequence[Result]) -> tuple[list[str], list[str]]:
         """Add the distances to the results; return their labels, and notes."""
-        sets, label, truths = self._run.sets, self._extractor.label, joined(self._truths)
+        sets = self._run.sets
+        label = self._extractor.label
+        truths = joined(self._truths)
         if len(truths) < 2:
             return [], [f"{', '.join(sets)} need two images or more; {len(truths)} was measured"]
         for result in results:
             what = result.cell if result.what == "model" else result.what
-            if what in self._made:
-                made = joined(self._made[what])
-                values, extra = distances(sets, self._extractor, made, truths)
-                result.values |= values
-                result.extra |= extra
-                if result.cell and "coverage" in sets:
-                    result.extra[f"{label('coverage')}_own"] = own_coverage(made, truths)
-        return [label(name) for name in sets], caution(len(truths))
+            if what not in self._images:
+                continue
+            images = joined(self._images[what])
+            values, extra = distances(sets, self._extractor, images, truths)
+            for name, value in values.items():
+                result.values[name] = Estimate(value, None, len(images))
+            result.extra |= extra
+            if result.cell and "coverage" in sets:
+                result.extra[f"{label('coverage')}_own"] = own_coverage(images, truths)
+        return [label(name) for name in sets], few_images(len(truths))

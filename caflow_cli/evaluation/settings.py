@@ -1,7 +1,7 @@
 """The settings of a model's evaluation, with their defaults and checks."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -13,6 +13,14 @@ from ..sampling import Sampling, check_noise_samples, check_rank
 from .metrics import METRICS, Weights, choose_metrics
 from .protocols import Protocol, get_protocol
 
+# Fields that may be given as one value: the option, and the type of a value.
+_SEVERAL: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "metrics": ("--metric", str),
+    "tau": ("--tau", Temperature.of),
+    "candidates": ("-m", int),
+    "keep": ("-n", int),
+    "rank": ("--rank", str),
+}
 _OF_ALL = {"diversity", "calibration", "likelihood"}  # metrics that need all M candidates
 
 
@@ -60,26 +68,20 @@ class Settings:
 
     def __post_init__(self) -> None:
         given: Any = self.protocol
-        protocol = get_protocol(given) if isinstance(given, str) else given
-        paper = protocol or Protocol("", "", "", (), "")
-        metrics = (*_several(self.metrics, "--metric", str), *paper.metrics)
-        needs = ("pairs", "benchmark") if paper.whole else ("pairs", "sets", "model")
-        offered = [name for name, metric in METRICS.items() if metric.needs in needs]
-        if paper.task != "inpaint":
-            offered = [name for name in offered if name != "psnr_hole"]
-        chosen = choose_metrics(metrics, offered)
-        for name, value in {
-            "protocol": protocol,
-            "metrics": chosen if metrics else (),
-            "tau": _several(self.tau, "--tau", Temperature.of)
-            or _several(paper.tau, "", Temperature.of),
-            "candidates": _several(self.candidates, "-m", int)
-            or _several(paper.candidates, "", int),
-            "keep": _several(self.keep, "-n", int) or tuple(paper.keep),
-            "rank": _several(self.rank, "--rank", str),
-            "limit": paper.images if self.limit is None else self.limit,
-            "inputs": paper.inputs if protocol else self.inputs,
-        }.items():
+        protocol: Protocol | None = get_protocol(given) if isinstance(given, str) else given
+        values: dict[str, Any] = {"protocol": protocol}
+        for name, (flag, kind) in _SEVERAL.items():
+            values[name] = _several(getattr(self, name), flag, kind)
+        if protocol is not None:
+            for name in ("tau", "candidates", "keep"):
+                values[name] = values[name] or _several(getattr(protocol, name), *_SEVERAL[name])
+            values["metrics"] += tuple(protocol.metrics)
+            values["limit"] = protocol.images if self.limit is None else self.limit
+            values["inputs"] = protocol.inputs
+        values["keep"] = values["keep"] or (1,)
+        if values["metrics"]:
+            values["metrics"] = choose_metrics(values["metrics"], _offered(protocol))
+        for name, value in values.items():
             object.__setattr__(self, name, value)
         for rule in self.rank:
             check_rank(rule)
@@ -94,16 +96,18 @@ class Settings:
             f"inputs is {self.inputs!r}",
             "clean, web or photo",
         )
-        check_usage(
-            bool(self.masks) or not paper.masks,
-            f"protocol {paper.name} needs damage masks",
-            "--masks DIR, white inside holes",
-        )
-        check_usage(
-            not self.masks or paper.masks,
-            "--masks is for --protocol repair",
-            "--protocol repair, or omit --masks",
-        )
+        if protocol is not None and protocol.masks:
+            check_usage(
+                bool(self.masks),
+                f"protocol {protocol.name} needs damage masks",
+                "--masks DIR, white inside holes",
+            )
+        else:
+            check_usage(
+                not self.masks,
+                "--masks is for --protocol repair",
+                "--protocol repair, or omit --masks",
+            )
 
     def of(self, config: Config) -> "Settings":
         """Fill in unset fields from a model's config, else from its task.
@@ -115,18 +119,19 @@ class Settings:
 
         defaults = Sampling().of(config)
         assert defaults.candidates is not None, "`of` fills it in"
+        chosen = self.candidates or config.task.candidates
+        compared = "consensus" in self.rank or not _OF_ALL.isdisjoint(self.metrics)
         found = replace(
             self,
             metrics=self.metrics or ("lpips", "rmse"),
             tau=self.tau or (defaults.temperature,),
             candidates=self.candidates or (defaults.candidates,),
-            fit=not (self.candidates or config.task.candidates or "consensus" in self.rank)
-            and task_named(config.task.name).fits_candidates
-            and _OF_ALL.isdisjoint(self.metrics),
+            fit=task_named(config.task.name).fits_candidates and not chosen and not compared,
         )
         for tau in found.tau:
             tau.of_latents(config.flow.latent_scales)
-        least, most = min(found.keep), max(found.candidates)
+        least = min(found.keep)
+        most = max(found.candidates)
         check_usage(least <= most, f"cannot keep {least} of {most} candidates", f"-m {least}")
         check_usage(
             most > 1 or not _OF_ALL - {"likelihood"} & set(found.metrics),
@@ -188,17 +193,12 @@ class Settings:
         paper = self.protocol
         if paper is None or paper.images is None:
             return []
-        ours, theirs = (
-            f"tau {', '.join(map(str, tau))}, M {m}, N {n}, by {', '.join(rank)}, {count} images"
-            for tau, m, n, rank, count in (
-                (self.tau, [*self.candidates], [*self.keep], self.rank, images),
-                ([paper.tau], [paper.candidates], [*paper.keep], ["likelihood"], paper.images),
-            )
-        )
+        ours = _setting(self.tau, self.candidates, self.keep, self.rank, images)
+        theirs = _setting(paper.tau, paper.candidates, paper.keep, ["likelihood"], paper.images)
         return [] if ours == theirs else [f"differs from {paper.name}: {ours}; there {theirs}"]
 
     def as_json(self) -> dict[str, Any]:
-        return {
+        record: dict[str, Any] = {
             "taus": [tau.as_json() for tau in self.tau],
             "candidates": list(self.candidates),
             "keep": list(self.keep),
@@ -206,9 +206,30 @@ class Settings:
             "seed": self.seed,
             "noise_samples": self.noise_samples,
             "ranks": list(self.rank),
-            **({"inputs": self.inputs} if self.inputs != "clean" else {}),
-            **({"fit": True} if self.fit else {}),
         }
+        if self.inputs != "clean":
+            record["inputs"] = self.inputs
+        if self.fit:
+            record["fit"] = True
+        return record
+
+
+def _offered(protocol: Protocol | None) -> list[str]:
+    """The metrics that a model can be measured by, with a protocol or without."""
+    whole = protocol is not None and protocol.whole
+    needs = ("pairs", "benchmark") if whole else ("pairs", "sets", "model")
+    names = [name for name, metric in METRICS.items() if metric.needs in needs]
+    if protocol is None or not protocol.masks:
+        names = [name for name in names if name != "psnr_hole"]
+    return names
+
+
+def _setting(
+    taus: Sequence[Any], ms: Sequence[Any], ns: Sequence[int], ranks: Sequence[str], images: int
+) -> str:
+    tau = ", ".join(map(str, taus))
+    rank = ", ".join(ranks)
+    return f"tau {tau}, M {[*ms]}, N {[*ns]}, by {rank}, {images} images"
 
 
 def _several(given: Any, flag: str, kind: Callable[[Any], Any]) -> tuple[Any, ...]:

@@ -8,25 +8,24 @@ import pytest
 from caflow_cli.cli.evaluation_table import table_lines
 from caflow_cli.config import Temperature
 from caflow_cli.evaluation import Evaluation, Result
-from caflow_cli.evaluation.result import ALL, Estimate, describe, estimate, summarise
+from caflow_cli.evaluation.result import ALL, Estimate, describe, estimate
+from caflow_cli.evaluation.rows import Draw, Draws, Row
 from caflow_cli.evaluation.settings import Cell
+from caflow_cli.evaluation.summary import summarize
 
 HALF = Temperature.of(0.5)
 
 
 def row(index: int, truth: float, *candidates: tuple[float, float], base: float | None = None):
     """Candidates are log-likelihood and RMSE."""
-    made = [
-        {"k": k, "seed": k, "log_likelihood": nats, "rmse": rmse}
-        for k, (nats, rmse) in enumerate(candidates)
-    ]
-    return {
-        "index": index,
-        "name": f"p{index}",
-        "draws": [{"tau": [0.5], "candidates": made}],
-        "truth": {"log_likelihood": truth, "bits_per_dim": -truth / 10},
-        "baselines": {} if base is None else {"bicubic": {"rmse": base}},
-    }
+    draws = [Draw(k, k, nats, nats, {"rmse": rmse}) for k, (nats, rmse) in enumerate(candidates)]
+    return Row(
+        index,
+        f"p{index}",
+        [Draws(HALF, draws, len(draws))],
+        {} if base is None else {"bicubic": {"rmse": base}},
+        {"log_likelihood": truth, "bits_per_dim": -truth / 10},
+    )
 
 
 ROWS = [
@@ -37,7 +36,7 @@ ROWS = [
 
 def test_the_likeliest_are_measured_and_differences_are_paired():
     metrics = ("rmse", "bpd", "likelihood")
-    (bicubic, kept, everything, truth), (gap,) = summarise(ROWS, [Cell(HALF, 3, 1)], metrics)
+    (bicubic, kept, everything, truth), (gap,) = summarize(ROWS, [Cell(HALF, 3, 1)], metrics)
     # Image 0 ties at -20: the lower k. Image 1: k = 0.
     assert kept.values["rmse"].mean == 6.0
     assert kept.values["rmse"].standard_error == pytest.approx(2.0)  # of 8 and 4: s = 2.83
@@ -60,17 +59,17 @@ def test_the_likeliest_are_measured_and_differences_are_paired():
 
 def test_fewer_candidates_are_the_first_and_more_kept_their_mean():
     cells = [Cell(HALF, m, n) for m, n in ((2, 1), (2, 2), (3, 1), (3, 2))]
-    results, _ = summarise(ROWS, cells, ("rmse",))
+    results, _ = summarize(ROWS, cells, ("rmse",))
     values = [row.values["rmse"].mean for row in results if row.what == "model"]
     assert values == [6.0, 5.75, 6.0, 5.0]
 
 
 def test_other_rules_are_compared_with_likelihoods_choice():
-    rows = [json.loads(json.dumps(one)) for one in ROWS]
+    rows = [Row.of_json(one.as_json()) for one in ROWS]
     for one in rows:
-        one["draws"][0]["orders"] = {"consensus": {"3": [2, 0, 1]}}
+        one.draws[0].orders = {"consensus": {3: [2, 0, 1]}}
     cells = [Cell(HALF, 3, 1, rank) for rank in ("consensus", "none")]
-    results, _ = summarise(rows, cells, ("rmse",))
+    results, _ = summarize(rows, cells, ("rmse",))
     consensus, first = (row for row in results if row.what == "model")
     assert consensus.values["rmse"].mean == 2.0
     assert consensus.differences["likeliest"]["rmse"].mean == -4.0  # 2 - 8, 2 - 4
@@ -80,16 +79,16 @@ def test_other_rules_are_compared_with_likelihoods_choice():
 
 def test_an_infinite_value_makes_the_mean_infinite_and_leaves_differences():
     rows = [row(0, -1.0, (-3.0, None), base=2.0), row(1, -1.0, (-3.0, 1.0), base=5.0)]
-    results, _ = summarise(rows, [Cell(HALF, 1, 1)], ("rmse",))
+    results, _ = summarize(rows, [Cell(HALF, 1, 1)], ("rmse",))
     assert math.isinf(results[1].values["rmse"].mean)
     assert results[1].differences["bicubic"]["rmse"] == Estimate(-4.0, None, 1)
 
 
 def test_calibration_is_the_mean_histogram():
-    rows = [json.loads(json.dumps(one)) for one in ROWS]
+    rows = [Row.of_json(one.as_json()) for one in ROWS]
     for one, shares in zip(rows, ([1.0, 0, 0, 0], [0, 0.5, 0.5, 0]), strict=True):
-        one["draws"][0]["ranks"] = {"3": shares}
-    results, _ = summarise(rows, [Cell(HALF, 3, 1)], ("calibration",))
+        one.draws[0].ranks = {3: shares}
+    results, _ = summarize(rows, [Cell(HALF, 3, 1)], ("calibration",))
     result = next(row for row in results if row.what == "model")
     assert result.extra["rank_histogram"] == [0.5, 0.25, 0.25, 0]
     assert result.extra["coverage_50"]["mean"] == 0.5  # 0 and 1
@@ -112,9 +111,24 @@ def test_a_ratio_of_means_has_the_error_of_the_delta_method():
     assert estimate(pairs) == Estimate(2.0, pytest.approx((spread / 4) ** 0.5 / 2.5), 4)
     assert estimate([[0.3, 0.1], [0.6, 0.2]]).standard_error == pytest.approx(0, abs=1e-7)
     assert estimate(pairs[:1]).standard_error is None
-    grey = row(0, -1.0) | {"baselines": {"grey copy": {"colourfulness": [1.0, 0.0], "rmse": 2.0}}}
-    (result,), _ = summarise([grey], [], [])
+    grey = Row(0, "x", [], {"grey copy": {"colourfulness": [1.0, 0.0], "rmse": 2.0}})
+    (result,), _ = summarize([grey], [], [])
     assert result.values.keys() == {"rmse"}  # no ratio to nothing
+
+
+def test_a_row_comes_back_from_its_line():
+    scored = row(3, -4.0, (-2.0, 1.5), (-3.0, None), base=2.5)
+    scored.draws[0].orders = {"consensus": {1: [0], 2: [1, 0]}}
+    scored.draws[0].diversity = {2: 0.5}
+    scored.draws[0].ranks = {2: [0.25, 0.5, 0.25]}
+    tile = Draw(0, 7, None, -12.5, {"colourfulness": [3.0, 4.0]})
+    tiles = Draws(Temperature.of("0.9/0.5"), [tile], 10, seconds=[1.5, 0.25])
+    scored.draws.append(tiles)
+    record = json.loads(json.dumps(scored.as_json()))
+    again = Row.of_json(record)
+    assert json.loads(json.dumps(again.as_json())) == record
+    assert vars(again.draws[0]) == vars(scored.draws[0])
+    assert vars(again.draws[1]) == vars(tiles)
 
 
 def test_a_table_has_a_row_for_each_result_and_difference():

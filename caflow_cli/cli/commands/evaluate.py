@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,9 @@ from ..config import source
 from ..console import Console
 from ..evaluation_table import table_lines
 from ..options import expanded, load_model, option
+
+if TYPE_CHECKING:
+    from ...model import CAFlow
 
 _BETTER = {"lower": "lower is better", "higher": "higher is better", "nominal": "no direction"}
 _MEAN = "; mean over images"  # the aggregation of most metrics
@@ -141,61 +144,68 @@ def evaluate_command(
     Example: caflow evaluate --task superres --data faces.zip --protocol table1 --report out/
     """
     _check_form(context, images, reference, model)
-    start, identity = time.perf_counter(), dict[str, Any]()
-    metrics, weights = tuple(metric or ()), Weights(*vars(networks).values())
+    start = time.perf_counter()
+    weights = Weights(*vars(networks).values())
+    record: dict[str, Any] = {}
     with console.progress() as display:
         bar = display.add_task("measuring", total=None)
 
         def show(done: int, total: int) -> None:  # total 0: unknown
             text = f"{done} images"
             if model.data is not None and display.tasks[bar].total is None:
-                console.note(f"{total} images to measure" + f", {done} already done" * (done > 0))
+                already = f", {done} already done" if done else ""
+                console.note(f"{total} images to measure{already}")
             console.pace(f"{done} of {total} images" if total else text)
             display.update(bar, completed=done, total=total or None, description=text)
 
-        if model.data is None:
+        if model.data is not None:
+            settings, loaded = _prepare(model, model.data, tuple(metric or ()), weights)
+
+            from ...evaluation import evaluate
+
+            evaluation = evaluate(loaded, model.data, settings, progress=show)
+            record["model"] = loaded.identity
+        else:
             pair: list[Any] = images or [sys.stdin, reference]
-            for path in pair:
-                check_usage(
-                    path is sys.stdin or exists(path),
-                    f"no images at {path!r}",
-                    "give a folder, a zip or an image",
-                )
+            generated, true = pair
 
             from ...evaluation import compare
 
             shared: dict[str, Any] = {"weights": weights, "progress": show}
-            evaluation = compare(pair[0], pair[1], metrics, recursive=recursive, **shared)
-        else:
-            values = vars(model).copy()
-            name, data, task, device = map(values.pop, ("model", "data", "task", "device"))
-            settings = Settings(metrics=metrics, weights=weights, **values)
-            paper = settings.protocol
-            if task is not None:
-                from ...tasks import task_named
-
-                task_named(task)
-            check_there(data)
-            if model.masks is not None:
-                with of_masks("--masks "):
-                    check_there(model.masks)
-
-            from ...evaluation import evaluate
-
-            default = None
-            if paper is not None:
-                task, default = task or paper.task, paper.model
-            loaded = load_model(name, device, task, default)
-            evaluation = evaluate(loaded, data, settings, progress=show)
-            identity["model"] = loaded.identity
+            evaluation = compare(generated, true, metric or (), recursive=recursive, **shared)
     elapsed = time.perf_counter() - start
     for note in evaluation.notes:
         console.note(f"note: {note}")
-    result = {**identity, **evaluation.as_json(), "elapsed_s": round(elapsed, 3)}
-    console.result(result, table_lines(evaluation))
+    record |= evaluation.as_json()
+    record["elapsed_s"] = round(elapsed, 3)
+    console.result(record, table_lines(evaluation))
     console.detail(f"{evaluation.images} images in {elapsed:.1f} s")
     for error in evaluation.failed.values():
         console.error(error)
+
+
+def _prepare(
+    model: ModelOnData, data: str, metrics: tuple[str, ...], weights: Weights
+) -> tuple[Settings, CAFlow]:
+    """Check the options before the model is loaded."""
+    values = vars(model).copy()
+    for name in ("model", "data", "task", "device"):
+        del values[name]
+    settings = Settings(metrics=metrics, weights=weights, **values)
+    task = model.task
+    if task is not None:
+        from ...tasks import task_named
+
+        task_named(task)
+    check_there(data)
+    if model.masks is not None:
+        with of_masks("--masks "):
+            check_there(model.masks)
+    default = None
+    if settings.protocol is not None:
+        task = task or settings.protocol.task
+        default = settings.protocol.model
+    return settings, load_model(model.model, model.device, task, default)
 
 
 def _check_form(
@@ -226,3 +236,9 @@ def _check_form(
         "--reference needs JSON lines on stdin",
         "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR",
     )
+    for path in images or [reference or ""]:
+        check_usage(
+            exists(path),
+            f"no images at {path!r}",
+            "give a folder, a zip or an image",
+        )

@@ -20,18 +20,18 @@ import torch
 from torch import Tensor
 
 from ...errors import ensure
-from ..result import Estimate
 from .features import Extractor
 
 _FEW = 2048  # with fewer images, a covariance of 2,048 features is rank-deficient
-_SUBSETS, _SUBSET_SIZE = 100, 1000
-_NEIGHBOURS = 5
+_SUBSETS = 100
+_SUBSET_SIZE = 1000
+_NEIGHBORS = 5
 _ROWS = 500  # rows of a distance matrix in memory at a time
 
 
 def distances(
     names: Sequence[str], extractor: Extractor, generated: Tensor, reference: Tensor
-) -> tuple[dict[str, Estimate], dict[str, float]]:
+) -> tuple[dict[str, float], dict[str, float]]:
     """Compute `fid`, `kid` and `coverage`, by label; and KID's deviation over subsets, and density.
 
     Args:
@@ -45,33 +45,36 @@ def distances(
         f"a set has {least} images, too few for a distance between sets",
         "give at least two, preferably 2,048",
     )
-    values, extra = dict[str, Estimate](), dict[str, float]()
+    values: dict[str, float] = {}
+    extra: dict[str, float] = {}
     for name in names:
         label = extractor.label(name)
         if name == "fid":
-            value = fid(generated, reference)
+            values[label] = fid(generated, reference)
         elif name == "coverage":
-            value, extra[f"{label}_density"] = coverage(generated, reference)
+            values[label], extra[f"{label}_density"] = coverage(generated, reference)
         elif name == "kid":
-            value, extra[f"{label}_subset_deviation"] = kid(generated, reference)
-        values[label] = Estimate(value, None, len(generated))
+            values[label], extra[f"{label}_subset_deviation"] = kid(generated, reference)
     return values, extra
 
 
-def caution(images: int) -> list[str]:
+def few_images(images: int) -> list[str]:
     """A caveat for distances between sets of so few images; empty if there are enough."""
+    if images >= _FEW:
+        return []
     return [
         f"{images} images are few for a distance between sets: below {_FEW:,}, FID is biased "
         "upwards, and comparable only at equal numbers"
-    ] * (images < _FEW)
+    ]
 
 
 def fid(generated: Tensor, reference: Tensor) -> float:
     """Fréchet distance `|m - m'|² + tr(C + C' - 2 (C C')^½)` of means and covariances."""
-    covariances = [features.T.cov() for features in (reference, generated)]
-    root = torch.linalg.eigvals(covariances[0] @ covariances[1]).sqrt().real.sum()
-    apart = (reference.mean(0) - generated.mean(0)).square().sum()
-    return float(apart + sum(covariance.trace() for covariance in covariances) - 2 * root)
+    ours = generated.T.cov()
+    theirs = reference.T.cov()
+    root = torch.linalg.eigvals(theirs @ ours).sqrt().real.sum()
+    distance = (reference.mean(0) - generated.mean(0)).square().sum()
+    return float(distance + (theirs.trace() + ours.trace()) - 2 * root)
 
 
 def kid(generated: Tensor, reference: Tensor) -> tuple[float, float]:
@@ -80,43 +83,49 @@ def kid(generated: Tensor, reference: Tensor) -> tuple[float, float]:
     The kernel is `(x·y / d + 1)³`. There are 100 subsets of at most 1,000 features from each set,
     drawn with a fixed seed; or just one, if it contains both sets entirely.
     """
-    sets = reference, generated
-    n = min(_SUBSET_SIZE, *map(len, sets))
+    n = min(_SUBSET_SIZE, len(reference), len(generated))
+    whole = len(reference) == len(generated) == n
     generator = torch.Generator().manual_seed(0)
 
     def kernel(x: Tensor, y: Tensor) -> Tensor:
         return (x @ y.T / x.shape[1] + 1) ** 3
 
-    found = []
-    for _ in range(1 if all(len(part) == n for part in sets) else _SUBSETS):
-        x, y = (part[torch.randperm(len(part), generator=generator)[:n]] for part in sets)
-        within = sum(kernel(z, z).fill_diagonal_(0).sum() for z in (x, y)) / (n * (n - 1))
-        found.append(within - 2 * kernel(x, y).mean())
-    return float(torch.stack(found).mean()), float(torch.stack(found).std(correction=0))
+    def within(x: Tensor) -> Tensor:
+        return kernel(x, x).fill_diagonal_(0).sum()
+
+    subsets = []
+    for _ in range(1 if whole else _SUBSETS):
+        x = reference[torch.randperm(len(reference), generator=generator)[:n]]
+        y = generated[torch.randperm(len(generated), generator=generator)[:n]]
+        inner = (within(x) + within(y)) / (n * (n - 1))
+        subsets.append(inner - 2 * kernel(x, y).mean())
+    found = torch.stack(subsets)
+    return float(found.mean()), float(found.std(correction=0))
 
 
 def coverage(generated: Tensor, reference: Tensor) -> tuple[float, float]:
     """Coverage and density of a generated set, both better if higher."""
-    covered, inside = 0, 0
+    covered = 0
+    inside = 0
     radii = _radii(reference)
     for rows, radius in zip(reference.split(_ROWS), radii.split(_ROWS), strict=True):
         within = _distances(rows, generated) <= radius[:, None]
         covered += int(within.any(1).sum())
         inside += int(within.sum())
-    neighbours = min(_NEIGHBOURS, len(reference) - 1)
-    return covered / len(reference), inside / (neighbours * len(generated))
+    neighbors = min(_NEIGHBORS, len(reference) - 1)
+    return covered / len(reference), inside / (neighbors * len(generated))
 
 
 def own_coverage(generated: Tensor, reference: Tensor) -> float:
     """The share of truths whose ball contains an image drawn for that truth's own condition. There
     are N such images per truth, in the order of the truths."""
     own = generated.unflatten(0, (len(reference), -1))
-    apart = (own - reference[:, None]).norm(dim=2).min(1).values
-    return float((apart <= _radii(reference)).double().mean())
+    nearest = (own - reference[:, None]).norm(dim=2).min(1).values
+    return float((nearest <= _radii(reference)).double().mean())
 
 
 def _radii(true: Tensor) -> Tensor:
-    k = min(_NEIGHBOURS, len(true) - 1)
+    k = min(_NEIGHBORS, len(true) - 1)
     # k + 1, because a truth is its own nearest neighbour.
     return torch.cat(
         [_distances(rows, true).kthvalue(k + 1, 1).values for rows in true.split(_ROWS)]

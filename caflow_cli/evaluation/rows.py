@@ -1,0 +1,115 @@
+"""The measurements of an evaluation: a row for each image, with its draws.
+
+A row is a line of `evaluate.jsonl`. JSON has no infinity, so the PSNR of equal images is None. A
+metric that is a ratio over the set is a pair: numerator and denominator.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from ..config import Temperature
+from .settings import Cell
+
+Values: TypeAlias = dict[str, float | list[float] | None]  # by metric
+
+
+@dataclass
+class Draw:
+    """A candidate."""
+
+    k: int
+    seed: int
+    log_likelihood: float | None  # None: it was scored in tiles or parts
+    rank_score: float
+    values: Values = field(default_factory=dict)  # empty if it was not measured
+
+    def as_json(self) -> dict[str, Any]:
+        record = vars(self) | self.values
+        del record["values"]
+        if self.log_likelihood is not None:
+            del record["rank_score"]
+        return record
+
+    @classmethod
+    def of_json(cls, record: dict[str, Any]) -> "Draw":
+        scores = {"rank_score": record["log_likelihood"]}
+        for name in ("k", "seed", "log_likelihood", "rank_score"):
+            if name in record:
+                scores[name] = record[name]
+        values = {name: value for name, value in record.items() if name not in scores}
+        return cls(**scores, values=values)
+
+
+@dataclass(eq=False)
+class Draws:
+    """The candidates drawn for an image at one temperature."""
+
+    tau: Temperature
+    candidates: list[Draw]  # in the order of k
+    most: int  # the M that was asked for; the image may have fewer candidates
+    seconds: list[float] | None = None  # for all candidates; and megapixels
+    # By M:
+    orders: dict[str, dict[int, list[int]]] = field(default_factory=dict)  # by rule; best k first
+    diversity: dict[int, float] = field(default_factory=dict)
+    ranks: dict[int, list[float]] = field(default_factory=dict)  # rank histogram of the truth
+
+    def ranked(self, cell: Cell) -> list[Draw]:
+        """The first M candidates, best first by the cell's rule; ties are broken by k."""
+        first = {draw.k: draw for draw in self.candidates if draw.k < cell.m}
+        if cell.rank == "likelihood":
+            return sorted(first.values(), key=lambda draw: (-draw.rank_score, draw.k))
+        if cell.rank == "none":
+            return list(first.values())
+        return [first[k] for k in self.orders[cell.rank][cell.m]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Convert for JSON, which makes texts of the numbers M; without what is not known."""
+        record = {name: value for name, value in vars(self).items() if value}
+        record["tau"] = self.tau.as_json()
+        record["candidates"] = [draw.as_json() for draw in self.candidates]
+        if len(self.candidates) == self.most:
+            del record["most"]
+        return record
+
+    @classmethod
+    def of_json(cls, record: dict[str, Any]) -> "Draws":
+        candidates = [Draw.of_json(candidate) for candidate in record["candidates"]]
+        most = record.get("most", len(candidates))
+        draws = cls(Temperature.of(record["tau"]), candidates, most, record.get("seconds"))
+        draws.diversity = _by_m(record.get("diversity", {}))
+        draws.ranks = _by_m(record.get("ranks", {}))
+        for rule, orders in record.get("orders", {}).items():
+            draws.orders[rule] = _by_m(orders)
+        return draws
+
+
+def _by_m(record: dict[str, Any]) -> dict[int, Any]:
+    return {int(m): value for m, value in record.items()}
+
+
+@dataclass(eq=False)
+class Row:
+    """The measurements of an image."""
+
+    index: int
+    name: str
+    draws: list[Draws] = field(default_factory=list)
+    baselines: dict[str, Values] = field(default_factory=dict)  # by name
+    truth: dict[str, float] = field(default_factory=dict)  # log_likelihood, bits_per_dim, ...
+
+    def draws_of(self, cell: Cell) -> Draws:
+        """The draws at the cell's temperature, for M candidates or else the next larger number."""
+        enough = [draws for draws in self.draws if draws.tau == cell.tau and draws.most >= cell.m]
+        return min(enough, key=lambda draws: draws.most)
+
+    def as_json(self) -> dict[str, Any]:
+        """A line of `evaluate.jsonl`."""
+        record = vars(self) | {"draws": [draws.as_json() for draws in self.draws]}
+        if not self.truth:
+            del record["truth"]
+        return record
+
+    @classmethod
+    def of_json(cls, record: dict[str, Any]) -> "Row":
+        draws = [Draws.of_json(draws) for draws in record["draws"]]
+        return cls(**{**record, "draws": draws})
