@@ -104,6 +104,18 @@ def test_imports_go_down_in_no_circle_and_leave_the_face_alone():
     assert circles(HOUSE) == []
 
 
+def test_metrics_need_nothing_of_an_evaluation():
+    room = "caflow_cli.evaluation.metrics"
+    for module in HOUSE:
+        if module.startswith(room):
+            climbs = [
+                name
+                for name in imports(HOUSE, module)
+                if name.startswith("caflow_cli.evaluation.") and not name.startswith(room)
+            ]
+            assert climbs == [], module
+
+
 @pytest.mark.parametrize(
     "line",
     [
