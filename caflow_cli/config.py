@@ -65,7 +65,8 @@ class Temperature:
 
         Raises CaflowError (exit 2) if the number of values does not fit the model.
         """
-        given, by_scale = len(self.values), max(scales) + 1
+        given = len(self.values)
+        by_scale = max(scales) + 1
         if given == 1:
             return self.values * len(scales)
         if given == by_scale:
@@ -161,10 +162,12 @@ class FlowConfig:
         channels = self.cond_channels, self.target_channels
         given, asked = _ANCHORS.get(self.anchor, channels)
         for_anchor = f"none, or cond_channels to {given} and target_channels to {asked}"
-        guided, unused = bool(self.guides), not self._guide_enlarges
-        levels = (0, self.scales + 1) if unused else (0, 1, 3)
+        guided = bool(self.guides)
+        enlarges = self._guide_enlarges
+        levels = (0, 1, 3) if enlarges else (0, self.scales + 1)
         # With three widths, the net halves the resolution of the small image twice.
-        powers = [2**k for k in range(1, self.scales + (0 if len(self.guides) == 3 else 2))]
+        most = self.scales - 1 if len(self.guides) == 3 else self.scales + 1
+        powers = [2**k for k in range(1, most + 1)]
         for fits, name, wanted in (
             (len(self.widths) == self.scales, "hidden", per_scale),
             (len(self.trunks) == self.scales, "trunk", per_scale),
@@ -177,21 +180,24 @@ class FlowConfig:
             (len(self.guides) in levels, "guide", f"one value, or {levels[-1]}"),
             (guided or self.guide_views == 1, "guide_views", "1, or give the model a guide"),
             (guided or self.spread == 0, "spread", "0, or give the model a guide"),
-            (unused or self.guide_factor in powers, "guide_factor", f"one of {powers}"),
+            (not enlarges or self.guide_factor in powers, "guide_factor", f"one of {powers}"),
         ):
             require(fits, f"flow.{name}", getattr(self, name), wanted)
         self._check_size()
 
     def _check_size(self) -> None:
-        n, per_scale = self.scales, self.r_steps + self.t_steps
+        n = self.scales
         functions = {"caflow": n * (n + 1) // 2, "shared": 2 * n - 1, "dual-glow": n}
-        of_f = self.f_steps + (self.trunk_blocks if any(self.trunks) else 0)
-        layers = n * per_scale + functions[self.conditional] * of_f
-        layers += self.guide_blocks if self._guide_enlarges and self.guides else 0
+        of_each = self.f_steps
+        if any(self.trunks):
+            of_each += self.trunk_blocks
+        layers = n * (self.r_steps + self.t_steps) + functions[self.conditional] * of_each
+        if self._guide_enlarges and self.guides:
+            layers += self.guide_blocks
         widest = max(self.r_channels, self.target_channels) * 2 ** (n + 3)  # squeezed L_0 and D_0
         nets = (*self.widths, *self.trunks, *self.guides, self.spread)
-        factor = self.guide_factor**2 * self.cond_channels if self.guides else 0
-        channels = max(widest, *nets, 2 * self.f_steps * self.f_hidden, factor)
+        unshuffled = self.guide_factor**2 * self.cond_channels if self.guides else 0
+        channels = max(widest, *nets, 2 * self.f_steps * self.f_hidden, unshuffled)
         check_usage(
             layers <= _MOST_LAYERS and channels <= _MOST_CHANNELS,
             f"the model would have {layers:,} layers, of up to {channels:,} channels",
@@ -226,7 +232,9 @@ class FlowConfig:
         return tuple(scale for finest in range(n) for scale in range(finest, n))
 
     def same_guide(self, other: FlowConfig) -> bool:
-        return all(getattr(self, n) == getattr(other, n) for n in ("guides", *self.GUIDE_NET))
+        """Whether the guides of both have the same tensors."""
+        names = ("guides", *self.GUIDE_NET)
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
     @property
     def r_channels(self) -> int:
@@ -268,7 +276,8 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         check(self, "task")
-        size, window = self.size, self.window
+        size = self.size
+        window = self.window
         for fits, name, wanted in (
             (self.rim <= size, "rim", f"0 to size, {size}"),
             (window == 0 or size <= window <= 1024, "window", f"0, or size, {size}, to 1024"),

@@ -80,7 +80,8 @@ def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> A
                 f"cannot read LPIPS trunk {str(weights)!r}", hint, EXIT_WEIGHTS
             ) from error
     else:
-        weights, url = kind.cached, f"https://download.pytorch.org/models/{kind.file}"
+        weights = kind.cached
+        url = f"https://download.pytorch.org/models/{kind.file}"
         try:
             # torch.hub announces downloads on stdout, which is reserved for results.
             with contextlib.redirect_stdout(io.StringIO()):

@@ -90,15 +90,16 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
     found = f"{where or 'the config'} is {short(values)}, not a table"
     check_usage(isinstance(values, dict), found, "write it as a table of keys")
     prefix = f"{where}." if where else ""
-    own: Any = cls
-    kinds, given = _kinds(own), {}
+    record: Any = cls
+    kinds = _kinds(record)
+    given = {}
     for key, value in values.items():
         key = str(key)[:80]
         if key not in kinds:
             near = difflib.get_close_matches(key, kinds, n=1, cutoff=0)[0]
             raise usage_error(f"unknown key {prefix + key!r}", f"did you mean {prefix + near!r}?")
         given[key] = _checked(kinds[key], value, prefix + key)
-    for field in dataclasses.fields(own):
+    for field in dataclasses.fields(record):
         optional = not field.default is field.default_factory is dataclasses.MISSING
         key = prefix + field.name
         check_usage(optional or field.name in given, f"key {key!r} is missing", f"set {key}")
@@ -107,8 +108,9 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
 
 def check(record: Any, where: str = "") -> None:
     """Check every field of a dataclass; raise CaflowError (exit 2) as `parse` does."""
+    prefix = f"{where}." if where else ""
     for name, kind in _kinds(record.__class__).items():
-        _checked(kind, getattr(record, name), f"{where}.{name}" if where else name)
+        _checked(kind, getattr(record, name), prefix + name)
 
 
 @functools.lru_cache
@@ -125,7 +127,8 @@ def _checked(kind: Any, value: Any, path: str) -> Any:
 
 
 def _convert(kind: Any, value: Any, path: str) -> Any:
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    origin = typing.get_origin(kind)
+    arguments = typing.get_args(kind)
     if origin is Annotated:
         value = _convert(arguments[0], value, path)
         fits = all(rule.holds(value) for rule in arguments[1:])
@@ -152,11 +155,14 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
 
 
 def _named(kind: Any) -> str:
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    origin = typing.get_origin(kind)
+    arguments = typing.get_args(kind)
     if origin is Annotated:
         base, *rules = arguments
         wanted = [rule.wanted for rule in rules]
-        return ", ".join(wanted if base is str else [_named(base), *wanted])
+        if base is not str:
+            wanted = [_named(base), *wanted]
+        return ", ".join(wanted)
     if origin in (Union, types.UnionType):
         return " or ".join(map(_named, arguments))
     if origin is Literal:

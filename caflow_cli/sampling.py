@@ -43,7 +43,8 @@ class Sampling:
 
     def check(self) -> None:
         """Raise CaflowError (exit 2) for values that no model accepts, before one is loaded."""
-        keep, seed = self.keep, self.seed
+        keep = self.keep
+        seed = self.seed
         m = max(1, keep) if self.candidates is None else self.candidates
         if self.tau is not None:
             Temperature.of(self.tau)
@@ -69,14 +70,15 @@ class Sampling:
         """
         from .tasks import get_task  # imported here, so that checking ranges needs no NumPy
 
-        task, own = get_task(config), config.task
-        first = next(tau for tau in (self.tau, own.tau, task.tau) if tau is not None)
-        m = own.candidates if self.candidates is None else self.candidates
-        if m is None and size is not None and task.fits_candidates and self.rank != "consensus":
-            m = fitting(size, task.candidates, self.keep)
-        filled = replace(
-            self, tau=Temperature.of(first), candidates=task.candidates if m is None else m
-        )
+        task = get_task(config)
+        given = config.task
+        tau = next(tau for tau in (self.tau, given.tau, task.tau) if tau is not None)
+        m = given.candidates if self.candidates is None else self.candidates
+        if m is None:
+            m = task.candidates
+            if size is not None and task.fits_candidates and self.rank != "consensus":
+                m = fitting(size, m, self.keep)
+        filled = replace(self, tau=Temperature.of(tau), candidates=m)
         filled.check()
         filled.temperature.of_latents(config.flow.latent_scales)
         check_usage(

@@ -22,7 +22,8 @@ __all__ = ["confidence", "find_damage"]
 
 _EXTENT = 0.36  # share of the threshold above which a region extends
 _CERTAIN = 9.0  # how many times the threshold's odds some pixel of a damaged image has
-_TILE, _MARGIN = 1024, 128  # pixels: side of a tile, and the margin that is read around it
+_TILE = 1024  # side of a tile in pixels
+_MARGIN = 128  # pixels that are read around a tile
 
 
 def find_damage(
@@ -83,17 +84,21 @@ def confidence(
     Returns:
         float32 (H, W).
     """
-    (height, width), net = image.shape[:2], _net()
+    height, width = image.shape[:2]
+    net = _net()
     result = np.empty((height, width), np.float32)
     tiles = list(product(range(0, height, tile), range(0, width, tile)))
     for done, (top, left) in enumerate(tiles, 1):
-        y, x = max(0, top - _MARGIN), max(0, left - _MARGIN)
+        y = max(0, top - _MARGIN)
+        x = max(0, left - _MARGIN)
         window = image[y : top + tile + _MARGIN, x : left + tile + _MARGIN]
         ends = [(0, -side % MULTIPLE) for side in window.shape[:2]]
-        whole = torch.from_numpy(np.pad(window, [*ends, (0, 0)], mode="symmetric"))
-        found = net(whole.permute(2, 0, 1)[None].float() / 127.5 - 1).sigmoid()
-        place = result[top : top + tile, left : left + tile]
-        place[:] = found[0, 0, top - y :, left - x :].numpy()[: place.shape[0], : place.shape[1]]
+        padded = np.pad(window, [*ends, (0, 0)], mode="symmetric")
+        pixels = torch.from_numpy(padded).permute(2, 0, 1)[None]
+        found = net(pixels.float() / 127.5 - 1).sigmoid()[0, 0].numpy()
+        part = result[top : top + tile, left : left + tile]
+        rows, columns = part.shape
+        part[:] = found[top - y :, left - x :][:rows, :columns]
         step(done, len(tiles))
     return result
 

@@ -16,7 +16,8 @@ from ..layers import Conv
 __all__ = ["MULTIPLE", "DamageNet"]
 
 MULTIPLE = 16  # of the sides of what the net reads
-_FINE, _BROAD = (1, 3), (3, 7)  # radii of top hats, at full and at half the resolution
+_FINE = (1, 3)  # radii of top hats at full resolution
+_BROAD = (3, 7)  # and at half the resolution
 _READ = 4 * (3 + 2 * len(_FINE)) + 2 * len(_BROAD) + 3 + 3 + 2  # channels of its input
 
 
@@ -59,13 +60,15 @@ class DamageNet(nn.Module):
         self.head = Conv(widths[0], 4, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        h, finer = self.embed(_features(x)), []
+        h = self.embed(_features(x))
+        finer = []
         for block, down in zip(self.before, self.down, strict=False):
             finer.append(block(h))
             h = down(F.pixel_unshuffle(finer[-1], 2))
         h = self.before[-1](h)
         for block, up in zip(reversed(self.after), reversed(self.up), strict=True):
-            h = block(finer.pop() + F.interpolate(up(h), scale_factor=2.0))
+            h = F.interpolate(up(h), scale_factor=2.0)
+            h = block(finer.pop() + h)
         return F.pixel_shuffle(self.head(h), 2)
 
 
@@ -90,11 +93,10 @@ def _features(x: Tensor) -> Tensor:
 def _hats(grey: Tensor, radii: Sequence[int]) -> Tensor:
     """White and black top-hat transforms for each radius: (1, 1, H, W) -> (1, 2 n, H, W)."""
     levels = ((grey[0, 0] + 1) * 127.5).round().byte().numpy()
-    hats = [
-        hat(levels, 2 * radius + 1)
-        for radius in radii
-        for hat in (ndimage.white_tophat, ndimage.black_tophat)
-    ]
+    hats = []
+    for radius in radii:
+        hats.append(ndimage.white_tophat(levels, 2 * radius + 1))
+        hats.append(ndimage.black_tophat(levels, 2 * radius + 1))
     return torch.from_numpy(np.stack(hats))[None] / 127.5
 
 

@@ -22,11 +22,12 @@ def latent_layout(target_channels: int, scales: int) -> list[list[tuple[int, int
     """For each z_j^i, as `[i][j]`: its channels, and how often the image's sides are halved."""
     layout = []
     for i in range(scales):
-        own = 4 * latent_channels(target_channels, i, scales)
-        # f_j^i has 2^(i-j) times the channels of L_i, and passes on half of its output if j > 0.
-        layout.append(
-            [(own * 2 ** (i - j) // (2 if j else 1), scales - j + 1) for j in range(i + 1)]
-        )
+        z_i = []
+        for j in range(i + 1):
+            # f_j^i has 2^(i-j) times the channels of L_i, and passes on half of them if j > 0.
+            channels = 4 * latent_channels(target_channels, i, scales) * 2 ** (i - j)
+            z_i.append((channels // 2 if j > 0 else channels, scales - j + 1))
+        layout.append(z_i)
     return layout
 
 
@@ -117,8 +118,9 @@ class Autoregressive(Modules[ConditionalFlow]):
 
 def _with_latents(cond: Sequence[ScaleCondition], l: Sequence[Tensor]) -> list[ScaleCondition]:
     """The conditions of F_i: what was computed from D_0 ... D_{i-1}, with L_0 ... L_{i-1} added."""
-    own = cond[len(l)]
-    return [*(c.with_latent(l_j) for c, l_j in zip(cond, l, strict=False)), own]
+    i = len(l)
+    below = [c.with_latent(l_j) for c, l_j in zip(cond[:i], l, strict=True)]
+    return [*below, cond[i]]
 
 
 class SharedAutoregressive(nn.Module):
@@ -141,10 +143,13 @@ class SharedAutoregressive(nn.Module):
         self.layout = latent_layout(flow.target_channels, n)
 
     def read(self, d: Sequence[Tensor]) -> FlowCondition:
-        return [[f.read(d[j]) for j, f in enumerate(group)] for group in (self.own, self.shared)]
+        for_own = [function.read(d_j) for function, d_j in zip(self.own, d, strict=True)]
+        for_shared = [function.read(d[k]) for k, function in enumerate(self.shared)]
+        return for_own, for_shared
 
     def forward(self, x: Sequence[Tensor], cond: FlowCondition) -> tuple[Latents, Tensor]:
-        n, batch = len(x), x[0].shape[0]
+        n = len(x)
+        batch = x[0].shape[0]
         for_own, for_shared = cond
         z: Latents = [[] for _ in range(n)]
         z_prime: dict[int, Tensor] = {}  # Z' of each F_i at the current level
@@ -158,7 +163,8 @@ class SharedAutoregressive(nn.Module):
                 uses = torch.stack([z_prime[i] for i in users], dim=1).flatten(0, 1)
                 y, term = self.shared[j](uses, for_shared[j].with_latent(x[j]))
                 logdet = logdet + term.view(batch, len(users)).sum(1)
-                outputs.update(zip(users, y.unflatten(0, (batch, -1)).unbind(1), strict=True))  # type: ignore[no-untyped-call]
+                by_user = y.unflatten(0, (batch, -1)).unbind(1)  # type: ignore[no-untyped-call]
+                outputs |= zip(users, by_user, strict=True)
             for i, output in outputs.items():
                 if j == 0:
                     z[i].insert(0, output)
@@ -224,7 +230,8 @@ class DualGlow(nn.Module):
         self.gaussians = Modules[ConditionalGaussian](
             ConditionalGaussian(i, flow) for i in range(n)
         )
-        self.layout = [[(latent_channels(flow.target_channels, i, n), n - i)] for i in range(n)]
+        channels = [latent_channels(flow.target_channels, i, n) for i in range(n)]
+        self.layout = [[(c, n - i)] for i, c in enumerate(channels)]
 
     def read(self, d: Sequence[Tensor]) -> FlowCondition:
         return [[gaussian.read(d_i)] for gaussian, d_i in zip(self.gaussians, d, strict=True)]

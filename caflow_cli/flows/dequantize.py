@@ -67,10 +67,13 @@ class VariationalNoise(nn.Module):
         )
 
     def _links(self, cond: Tensor) -> list[Link]:
-        centred = self.squeeze(cond / 128 - 1)[0]
-        parts = self.embed(centred).chunk(2 * NOISE_STEPS, dim=1)
-        shares = zip(self.steps, parts[::2], parts[1::2], strict=True)
-        return [Link(self.squeeze), *(Link(step, step.read(*part)) for step, *part in shares)]
+        centered, _ = self.squeeze(cond / 128 - 1)
+        shares = self.embed(centered).chunk(2 * NOISE_STEPS, dim=1)
+        links = [Link(self.squeeze)]
+        for k, step in enumerate(self.steps):
+            for_injector, for_coupling = shares[2 * k : 2 * k + 2]
+            links.append(Link(step, step.read(for_injector, for_coupling)))
+        return links
 
     def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
         h, logdet = forward_through(self._links(cond), x)

@@ -61,9 +61,11 @@ def harmonic_fill(image: Tensor, hole: Tensor) -> Tensor:
 
 def _sum_of_4(x: Tensor) -> Tensor:
     """Sum over blocks of 2×2 pixels; odd sides are padded with zeros."""
-    x = F.pad(x, (0, x.shape[-1] % 2, 0, x.shape[-2] % 2))
-    left, right = x[..., 0::2], x[..., 1::2]
-    return (left[..., 0::2, :] + left[..., 1::2, :]) + (right[..., 0::2, :] + right[..., 1::2, :])
+    height, width = x.shape[-2:]
+    x = F.pad(x, (0, width % 2, 0, height % 2))
+    left = x[..., 0::2, 0::2] + x[..., 1::2, 0::2]
+    right = x[..., 0::2, 1::2] + x[..., 1::2, 1::2]
+    return left + right
 
 
 def _enlarged(x: Tensor) -> Tensor:
@@ -72,7 +74,8 @@ def _enlarged(x: Tensor) -> Tensor:
         x = x.transpose(-1, axis)
         before = torch.cat([x[..., :1], x[..., :-1]], dim=-1)
         after = torch.cat([x[..., 1:], x[..., -1:]], dim=-1)
-        x = torch.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], dim=-1).flatten(-2)
+        pairs = [0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after]
+        x = torch.stack(pairs, dim=-1).flatten(-2)
         x = x.transpose(-1, axis)
     return x
 
@@ -84,14 +87,23 @@ def _relaxed(values: Tensor, inside: Tensor) -> Tensor:
     image, row, column = inside[:, 0].nonzero(as_tuple=True)
 
     def at(y: Tensor, x: Tensor) -> Tensor:
-        return (image * height + y.clamp(0, height - 1)) * width + x.clamp(0, width - 1)
+        y = y.clamp(0, height - 1)
+        x = x.clamp(0, width - 1)
+        return (image * height + y) * width + x
 
-    own = at(row, column)
-    around = [at(row - 1, column), at(row + 1, column), at(row, column - 1), at(row, column + 1)]
+    indices = torch.stack(
+        [
+            at(row, column),
+            at(row - 1, column),
+            at(row + 1, column),
+            at(row, column - 1),
+            at(row, column + 1),
+        ]
+    )
     even = (row + column) % 2 == 0
-    halves = [(own[half], [index[half] for index in around]) for half in (even, ~even)]
+    halves = [indices[:, even], indices[:, ~even]]
     for _ in range(_SWEEPS):
-        for here, (up, down, left, right) in halves:
+        for here, up, down, left, right in halves:
             mean = pixels.index_select(0, up) + pixels.index_select(0, down)
             mean += pixels.index_select(0, left)
             mean += pixels.index_select(0, right)

@@ -8,7 +8,10 @@ from ..layers import per_candidate, scaling, sum_per_image
 from .fill import harmonic_fill
 from .logit import Logit
 
-_RED, _GREEN, _BLUE = 0.299, 0.587, 0.114  # Rec. 601 luma, as in Pillow's `convert("L")`
+# Rec. 601 luma, as in Pillow's `convert("L")`.
+_RED = 0.299
+_GREEN = 0.587
+_BLUE = 0.114
 
 
 class KnownImage(Logit):
@@ -41,7 +44,8 @@ class KnownPixels(Logit):
         return super().near_ends(v, share=share) & self._read(cond, v.shape[0])[0]
 
     def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
-        hole, known = cond[:, 3:] >= HOLE, cond[:, :3].floor() + 0.5
+        hole = cond[:, 3:] >= HOLE
+        known = cond[:, :3].floor() + 0.5
         return per_candidate(hole, batch), per_candidate(known, batch)
 
     def _logdet_in(self, hole: Tensor, h: Tensor) -> Tensor:
@@ -54,7 +58,8 @@ class KnownPixels(Logit):
 
     def inverse(self, h: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         hole, known = self._read(cond, h.shape[0])
-        return torch.where(hole, self.back(h), h + known), -self._logdet_in(hole, h)
+        v = torch.where(hole, self.back(h), h + known)
+        return v, -self._logdet_in(hole, h)
 
 
 class FilledPixels(KnownPixels):
@@ -69,12 +74,14 @@ class FilledPixels(KnownPixels):
     def complete(self, cond: Tensor) -> Tensor:
         """Replace the RGB values of y by the fill, in the hole; y is RGB and mask in [0, 256)."""
         hole = cond[:, 3:] >= HOLE
-        fill = self.nearest(harmonic_fill(cond[:, :3].floor() + 0.5, hole))
-        return torch.cat([torch.where(hole, fill, cond[:, :3]), cond[:, 3:]], dim=1)
+        image = cond[:, :3]
+        fill = self.nearest(harmonic_fill(image.floor() + 0.5, hole))
+        return torch.cat([torch.where(hole, fill, image), cond[:, 3:]], dim=1)
 
     def _level(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
-        hole = per_candidate(cond[:, 3:] >= HOLE, batch)
-        return hole, per_candidate(self.of(cond[:, :3]), batch)
+        hole = cond[:, 3:] >= HOLE
+        fill = self.of(cond[:, :3])
+        return per_candidate(hole, batch), per_candidate(fill, batch)
 
     def forward(self, v: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         hole, level = self._level(cond, v.shape[0])
@@ -89,14 +96,14 @@ class FilledPixels(KnownPixels):
 class KnownLuminance(Logit):
     """`h = (r + (0.114 / 0.299) b, luminance(v) - g, b)`, r, b = logit v_R, v_B - logit g.
 
-    g = w_y + 1/2 is the grey, and luminance(v) = 0.299 v_R + 0.587 v_G + 0.114 v_B, which the grey
+    g = w_y + 1/2 is the gray, and luminance(v) = 0.299 v_R + 0.587 v_G + 0.114 v_B, which the gray
     image determines to about a level. The first value of h is, up to sign, scale and second-order
-    terms, the green that follows from v_R, v_B and the grey. Colours are mostly warm or cold, so
+    terms, the green that follows from v_R, v_B and the gray. Colors are mostly warm or cold, so
     this value varies least. The spread scales each value separately, so it could not exploit this
     with plain red and blue. A sampled v_G may lie outside [0, 256); it is clamped when the image
     is rounded to 8 bits.
 
-    Shapes: v, h (B, 3, H, W); cond y, grey in [0, 256): (B or B / M, 1, H, W).
+    Shapes: v, h (B, 3, H, W); cond y, gray in [0, 256): (B or B / M, 1, H, W).
     """
 
     def unknown(self, cond: Tensor) -> Tensor:
@@ -107,21 +114,25 @@ class KnownLuminance(Logit):
         return super().near_ends(v[:, ::2], share=share)
 
     def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
-        grey = cond.floor() + 0.5
-        return per_candidate(grey, batch), per_candidate(self.of(grey), batch)
+        gray = cond.floor() + 0.5
+        level = self.of(gray)
+        return per_candidate(gray, batch), per_candidate(level, batch)
 
     def forward(self, v: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        grey, level = self._read(cond, v.shape[0])
+        gray, level = self._read(cond, v.shape[0])
         red, green, blue = v.split(1, dim=1)
-        h, logdet = super().forward(torch.cat([red, blue], dim=1))
-        rest = _RED * red + _GREEN * green + _BLUE * blue - grey
-        r, b = (h - level).split(1, dim=1)
-        return torch.cat([r + _BLUE / _RED * b, rest, b], dim=1), logdet + scaling(_GREEN, 1, v)
+        others, logdet = super().forward(torch.cat([red, blue], dim=1))
+        rest = _RED * red + _GREEN * green + _BLUE * blue - gray
+        r, b = (others - level).split(1, dim=1)
+        h = torch.cat([r + _BLUE / _RED * b, rest, b], dim=1)
+        return h, logdet + scaling(_GREEN, 1, v)
 
     def inverse(self, h: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        grey, level = self._read(cond, h.shape[0])
+        gray, level = self._read(cond, h.shape[0])
         first, rest, b = h.split(1, dim=1)
-        others, logdet = super().inverse(torch.cat([first - _BLUE / _RED * b, b], dim=1) + level)
+        r = first - _BLUE / _RED * b
+        others, logdet = super().inverse(torch.cat([r, b], dim=1) + level)
         red, blue = others.split(1, dim=1)
-        green = (rest + grey - _RED * red - _BLUE * blue) / _GREEN
-        return torch.cat([red, green, blue], dim=1), logdet - scaling(_GREEN, 1, h)
+        green = (rest + gray - _RED * red - _BLUE * blue) / _GREEN
+        v = torch.cat([red, green, blue], dim=1)
+        return v, logdet - scaling(_GREEN, 1, h)

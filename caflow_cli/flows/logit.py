@@ -21,7 +21,8 @@ class Logit(nn.Module):
 
     def __init__(self, alpha: float = 0.05, levels: float = 256.0) -> None:
         super().__init__()
-        self.alpha, self.levels = alpha, levels
+        self.alpha = alpha
+        self.levels = levels
         # How far the support of the density extends beyond [0, levels]; at its ends p is 0 or 1.
         self.margin = levels * alpha / (2 * (1 - alpha))
 
@@ -39,7 +40,8 @@ class Logit(nn.Module):
         With the default share and α = 0.05 these values have |h| > 11.8, whereas pixels have at
         most 3.7. Float32 still distinguishes them from the end of the support.
         """
-        return (v <= -share * self.margin) | (v >= self.levels + share * self.margin)
+        beyond = share * self.margin
+        return (v <= -beyond) | (v >= self.levels + beyond)
 
     def nearest(self, v: Tensor) -> Tensor:
         """Clamp to [0, levels], where every value has a logit."""

@@ -56,28 +56,34 @@ class _Scale(nn.Module):
         """
         maps = affine_maps([*self.transitions, *(step.affine for step in self.steps)])
         count = len(self.transitions)
+        of_steps = list(maps[count:])
         links = [Link(self.squeeze)]
-        first = [own for own in maps[: count + 1] if own is not None]
-        if len(self.steps) and len(first) == count + 1:
-            maps = [*maps[:count], product(first), *maps[count + 1 :]]
+        merged = [own for own in maps[: count + 1] if own is not None]
+        if self.steps and len(merged) == count + 1:
+            of_steps[0] = product(merged)
         else:
             links += [Link(t, None, own) for t, own in zip(self.transitions, maps, strict=False)]
-        steps = zip(self.steps, self._conditions(cond), maps[count:], strict=True)
-        return forward_through([*links, *(Link(*step) for step in steps)], x, self.recompute)
+        conditions = self._conditions(cond)
+        links += [Link(*parts) for parts in zip(self.steps, conditions, of_steps, strict=True)]
+        return forward_through(links, x, self.recompute)
 
     def inverse(self, y: Tensor, cond: Any = None) -> tuple[Tensor, Tensor]:
-        steps = zip(self.steps, self._conditions(cond), strict=True)
-        links = [*map(Link, (self.squeeze, *self.transitions)), *(Link(*step) for step in steps)]
+        links = [Link(layer) for layer in (self.squeeze, *self.transitions)]
+        links += [Link(*parts) for parts in zip(self.steps, self._conditions(cond), strict=True)]
         return inverse_through(links, y)
 
     def fold(self: _S) -> _S:
         """Fold the transitions and the first step's actnorm and 1×1, if any, into one map."""
         folded = fold_children(self)
-        run = [*self.transitions, *(step.affine for step in list(self.steps)[:1])]
-        one = FoldedAffine([layer for layer in run if isinstance(layer, ChannelAffine)])
-        folded.transitions = Modules([] if len(self.steps) else [one])
-        if len(self.steps):
-            folded.steps[0].affine = one
+        layers = list(self.transitions)
+        if self.steps:
+            layers.append(self.steps[0].affine)
+        merged = FoldedAffine([layer for layer in layers if isinstance(layer, ChannelAffine)])
+        if self.steps:
+            folded.transitions = Modules()
+            folded.steps[0].affine = merged
+        else:
+            folded.transitions = Modules([merged])
         return folded
 
 
@@ -163,18 +169,22 @@ class ConditionalScale(_Scale):
         if self.embed_l is None:
             return cond.steps
         assert cond.l is not None, "this function has an L among its conditions"
-        own = self.embed_l(self.squeeze(cond.l)[0])
-        return self._step_conditions(own.add_(per_candidate(cond.embedded, own.shape[0])))
+        embedded = self.embed_l(self.squeeze(cond.l)[0])
+        embedded.add_(per_candidate(cond.embedded, embedded.shape[0]))
+        return self._step_conditions(embedded)
 
     def _step_conditions(self, embedded: Tensor) -> list[StepCondition]:
         count = len(self.steps)
         if self.trunk is not None:
             features, injections = self.trunk(embedded)
-            parts = zip(injections.chunk(count, dim=1), features.chunk(count, dim=1), strict=True)
+            for_injectors = injections.chunk(count, dim=1)
+            for_couplings = features.chunk(count, dim=1)
         else:
             shares = embedded.chunk(2 * count, dim=1)
-            parts = zip(shares[::2], shares[1::2], strict=True)
-        return [self._read_step(step, *part) for step, part in zip(self.steps, parts, strict=True)]
+            for_injectors = shares[::2]
+            for_couplings = shares[1::2]
+        parts = zip(self.steps, for_injectors, for_couplings, strict=True)
+        return [self._read_step(*part) for part in parts]
 
     def _read_step(self, step: ConditionalStep, *part: Tensor) -> StepCondition:
         if self.recompute and torch.is_grad_enabled():

@@ -28,9 +28,9 @@ class AdditiveUNet(nn.Module):
     def __init__(self, in_channels: int, widths: Sequence[int], out_channels: int) -> None:
         super().__init__()
         self.embed = Conv(4 * in_channels, widths[0], 3)
+        steps = list(itertools.pairwise(widths))
         self.down = Modules[Residual](Residual(w, normed=True) for w in widths)
         self.up = Modules[Residual](Residual(w, normed=True) for w in widths)
-        steps = list(itertools.pairwise(widths))
         self.wider = Modules[Conv](Conv(fine, coarse, 3) for fine, coarse in steps)
         self.narrower = Modules[Conv](Conv(coarse, fine, 1) for fine, coarse in steps)
         self.head = Conv(widths[0], 4 * out_channels, 3)
@@ -42,14 +42,15 @@ class AdditiveUNet(nn.Module):
         h = self.embed(F.pixel_unshuffle(x, 2))
         fine = []
         for k, block in enumerate(self.down):
-            if k:
+            if k > 0:
                 h = F.avg_pool2d(h, 2, ceil_mode=True, count_include_pad=False)
                 h = self.wider[k - 1](h)
             h = block(h)
             fine.append(h)
-        for k in reversed(range(len(self.up))):
-            if k < len(fine) - 1:
-                h = F.interpolate(self.narrower[k](h), size=fine[k].shape[-2:], mode="nearest")
-                h = h + fine[k]
-            h = self.up[k](h)
+        h = self.up[-1](h)
+        for k in reversed(range(len(fine) - 1)):
+            skip = fine[k]
+            h = self.narrower[k](h)
+            h = F.interpolate(h, size=skip.shape[-2:], mode="nearest")
+            h = self.up[k](h + skip)
         return F.pixel_shuffle(self.head(rms_norm(h)), 2)

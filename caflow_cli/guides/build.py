@@ -53,9 +53,13 @@ def mean_of_views(net: Callable[[Tensor], Tensor], x: Tensor, views: int) -> Ten
         views: V, 1, 2, 4 or 8. They run one after the other, so only time grows, not memory.
     """
     total = net(x)
+    if views == 1:
+        return total
     for view in range(1, views):
-        axes = [axis for bit, axis in ((1, -1), (2, -2)) if view & bit]  # axes to flip
-        turned = (x.transpose(-2, -1) if view & 4 else x).flip(axes)
-        back = net(to_layout(turned)).flip(axes)
-        total = total + (back.transpose(-2, -1) if view & 4 else back)
-    return to_layout(total / views) if views > 1 else total
+        transposes = bool(view & 4)
+        flipped = [axis for bit, axis in ((1, -1), (2, -2)) if view & bit]
+        turned = x.transpose(-2, -1) if transposes else x
+        y = net(to_layout(turned.flip(flipped)))
+        y = y.flip(flipped)
+        total = total + (y.transpose(-2, -1) if transposes else y)
+    return to_layout(total / views)

@@ -44,11 +44,14 @@ class Enlarge(nn.Module):
         super().__init__()
         self.factor = factor
         self.around = ContextBranch(width, *coarser) if coarser else None
-        widths = [width] * round(math.log2(factor)) + [max(1, width // 2)]
+        doublings = round(math.log2(factor))
+        widths = [width] * doublings + [max(1, width // 2)]
         self.embed = Conv(factor**2 * in_channels, width, 3)
         self.blocks = Modules[PlainResBlock](PlainResBlock(width) for _ in range(blocks))
         self.tail = Conv(width, width, 3)
-        self.up = Modules[Conv](Conv(w, 4 * v, 3) for w, v in itertools.pairwise(widths))
+        self.up = Modules[Conv](
+            Conv(coarse, 4 * fine, 3) for coarse, fine in itertools.pairwise(widths)
+        )
         self.head = Conv(widths[-1], out_channels, 3)
         for conv in (self.embed, self.tail, *self.up):
             init_normal(conv, 1.0)

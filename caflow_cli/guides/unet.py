@@ -26,7 +26,9 @@ class ResBlock(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         x = F.relu(group_norm(self.first(h), self.training))
         x = group_norm(self.second(x), self.training)
-        return F.relu(x + (h if self.skip is None else self.skip(h)))
+        if self.skip is not None:
+            h = self.skip(h)
+        return F.relu(x + h)
 
 
 class UNet(nn.Module):
@@ -47,8 +49,9 @@ class UNet(nn.Module):
     def __init__(self, in_channels: int, widths: Sequence[int], out_channels: int) -> None:
         super().__init__()
         self.embed = Conv(4 * in_channels, widths[0], 3)
-        steps = list(itertools.pairwise([widths[0], *widths]))
-        self.down = Modules[ResBlock](ResBlock(fine, width) for fine, width in steps)
+        self.down = Modules[ResBlock](
+            ResBlock(fine, coarse) for fine, coarse in itertools.pairwise([widths[0], *widths])
+        )
         self.up = Modules[ResBlock](
             ResBlock(fine + coarse, fine) for fine, coarse in itertools.pairwise(widths)
         )
@@ -63,10 +66,13 @@ class UNet(nn.Module):
         h = self.embed(F.pixel_unshuffle(x, 2))
         fine: list[Tensor] = []
         for block in self.down:
-            h = block(F.max_pool2d(h, 2) if fine else h)
+            if fine:
+                h = F.max_pool2d(h, 2)
+            h = block(h)
             fine.append(h)
         fine.pop()
         for block in reversed(self.up):
-            side = fine.pop()
-            h = block(torch.cat([F.interpolate(h, scale_factor=2), side], dim=1))
+            skip = fine.pop()
+            h = F.interpolate(h, scale_factor=2)
+            h = block(torch.cat([h, skip], dim=1))
         return F.pixel_shuffle(self.head(h), 2)

@@ -34,7 +34,8 @@ def to_srgb(image: Image.Image, low: Image.Image | None) -> tuple[Pixels, Pixels
         Colours, and alpha, which is None if every pixel is opaque.
     """
     width, height = image.size
-    rgb, alpha = np.empty((height, width, 3), np.uint8), np.empty((0, width), np.uint8)
+    rgb = np.empty((height, width, 3), np.uint8)
+    alpha = np.empty((0, width), np.uint8)
     convert: Callable[[Image.Image], Image.Image] | None = None
     for rows in strips(height, width):
         box = (0, rows.start, width, min(rows.stop, height))
@@ -49,20 +50,17 @@ def to_srgb(image: Image.Image, low: Image.Image | None) -> tuple[Pixels, Pixels
 
 def _split(image: Image.Image, low: Image.Image | None) -> tuple[Image.Image, Image.Image | None]:
     """Separate 8-bit colours (mode L, RGB, CMYK or LAB) from alpha (mode L), if there is any."""
-    mode, hidden = image.mode, image.info.get("transparency")
+    mode = image.mode
+    hidden = image.info.get("transparency")  # the values of transparent pixels, or of a palette
     if mode.startswith("I"):
         values = np.asarray(image)
-        grey = Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
-        if not isinstance(hidden, int):
-            return grey, None
-        return grey, Image.fromarray(np.where(values == hidden, 0, 255).astype(np.uint8))
+        gray = Image.fromarray(_from_16_bits(values))
+        return gray, _opaque(values != hidden) if isinstance(hidden, int) else None
     if low is not None and low.mode == mode:
-        high = np.asarray(image).astype(np.int32)
-        exact = 256 * high + np.asarray(low)
-        image = Image.fromarray(((exact + 128) // 257).astype(np.uint8), mode)
+        values = 256 * np.asarray(image).astype(np.int32) + np.asarray(low)
+        image = Image.fromarray(_from_16_bits(values), mode)
         if mode == "RGB" and isinstance(hidden, tuple):
-            shown = (exact != np.array(hidden)).any(-1)
-            return image, Image.fromarray((shown * 255).astype(np.uint8))
+            return image, _opaque((values != np.array(hidden)).any(-1))
     if mode == "La":
         image = image.convert("LA")
     if image.mode == "LA":
@@ -70,8 +68,22 @@ def _split(image: Image.Image, low: Image.Image | None) -> tuple[Image.Image, Im
     base = image.convert("L") if mode == "1" else image
     if mode in ("RGBA", "RGBa", "PA") or hidden is not None:
         straight = image.convert("RGBA")
-        return base if base.mode == "L" else straight.convert("RGB"), straight.getchannel("A")
-    return (base if base.mode in ("RGB", "L", "CMYK", "LAB") else base.convert("RGB")), None
+        if base.mode != "L":
+            base = straight.convert("RGB")
+        return base, straight.getchannel("A")
+    if base.mode not in ("RGB", "L", "CMYK", "LAB"):
+        base = base.convert("RGB")
+    return base, None
+
+
+def _from_16_bits(values: npt.NDArray[Any]) -> Pixels:
+    """Round 0-65535 to 0-255."""
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _opaque(shown: npt.NDArray[np.bool_]) -> Image.Image:
+    """Alpha: 255 where shown, else 0."""
+    return Image.fromarray(np.where(shown, 255, 0).astype(np.uint8))
 
 
 def _converter(mode: str, profile: bytes | None) -> Callable[[Image.Image], Image.Image]:
@@ -111,16 +123,15 @@ def _converter(mode: str, profile: bytes | None) -> Callable[[Image.Image], Imag
 
     if mode in ("RGB", "L"):
         probe = Image.fromarray(_PROBE).convert(mode)
-        change = np.asarray(transformed(probe), np.int16) - np.asarray(plain(probe), np.int16)
-        if np.abs(change).max() <= 2:
+        converted = np.asarray(transformed(probe), np.int16)
+        if np.abs(converted - np.asarray(plain(probe))).max() <= 2:
             return plain
     return transformed
 
 
-# All colours of a 9 x 9 x 9 grid, as an image of 27 x 27.
-_PROBE = np.stack(np.meshgrid(*[np.linspace(0, 255, 9).astype(np.uint8)] * 3), -1).reshape(
-    27, 27, 3
-)
+# All colors of a 9 x 9 x 9 grid, as an image of 27 x 27.
+_GRID = np.linspace(0, 255, 9).astype(np.uint8)
+_PROBE = np.stack(np.meshgrid(_GRID, _GRID, _GRID), -1).reshape(27, 27, 3)
 
 
 # --- transparency ---------------------------------------------------------------------------------
@@ -147,37 +158,44 @@ def fill_transparent(rgb: Pixels, alpha: Pixels, *, faint: bool = False) -> Pixe
     if not faint:
         filled: Pixels = np.where(alpha[..., None] > 0, rgb, mean)
         return filled
-    reach = np.asarray(Image.fromarray(alpha).filter(ImageFilter.MaxFilter(5)))
-    share = (alpha / np.maximum(reach, 1).astype(np.float32))[..., None]
-    blend: Pixels = np.rint(share * rgb + (1 - share) * mean).astype(np.uint8)
-    return blend
+    most = np.asarray(Image.fromarray(alpha).filter(ImageFilter.MaxFilter(5)))
+    share = alpha / np.maximum(most, 1).astype(np.float32)
+    share = share[..., None]
+    blend = np.rint(share * rgb + (1 - share) * mean)
+    return blend.astype(np.uint8)  # type: ignore[no-any-return]
 
 
 def _mean_around(rgb: Pixels, alpha: Pixels) -> Pixels:
     """For each pixel, the premultiplied mean of the smallest block of side 2, 4, … with alpha."""
     weight = alpha.astype(np.float32)[..., None]
-    levels = [(_halve(rgb * weight), _halve(weight))]
-    while levels[-1][1].shape[:2] != (1, 1):
-        levels.append((_halve(levels[-1][0]), _halve(levels[-1][1])))
-    sums, weights = levels.pop()
+    sums = _halve(rgb * weight)
+    weights = _halve(weight)
+    levels = []  # the finer ones
+    while weights.shape[:2] != (1, 1):
+        levels.append((sums, weights))
+        sums = _halve(sums)
+        weights = _halve(weights)
     mean = sums / weights
     for sums, weights in reversed(levels):
-        mean = np.where(weights > 0, sums / np.maximum(weights, 1), _resize(mean, weights.shape))
+        enlarged = _resize(mean, weights.shape)
+        mean = np.where(weights > 0, sums / np.maximum(weights, 1), enlarged)
     return np.rint(_resize(mean, alpha.shape)).astype(np.uint8)
 
 
 def _halve(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Sum over blocks of 2 x 2; the last block of an odd side is half empty."""
-    padded = np.pad(values, [(0, values.shape[0] % 2), (0, values.shape[1] % 2), (0, 0)])
+    height, width = values.shape[:2]
+    padded = np.pad(values, [(0, height % 2), (0, width % 2), (0, 0)])
     rows = padded[::2] + padded[1::2]
     return rows[:, ::2] + rows[:, 1::2]
 
 
 def _resize(values: npt.NDArray[np.float32], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """Upsample bilinearly by 2, then crop to (H, W), for odd sides."""
-    size = 2 * values.shape[1], 2 * values.shape[0]
-    planes = [
-        np.asarray(Image.fromarray(values[..., c]).resize(size, Image.Resampling.BILINEAR))
-        for c in range(3)
-    ]
+    height, width = values.shape[:2]
+    planes = []
+    for c in range(3):
+        plane = Image.fromarray(values[..., c])
+        plane = plane.resize((2 * width, 2 * height), Image.Resampling.BILINEAR)
+        planes.append(np.asarray(plane))
     return np.stack(planes, -1)[: shape[0], : shape[1]]

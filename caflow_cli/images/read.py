@@ -36,7 +36,11 @@ _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
 _SMALLER = "crop or shrink the image first"
 # Decoding takes up to 4.5 times as much memory: 1.2 GB.
 _MAX_DECODED = 2**28
-_BITS_PER_SAMPLE, _ORIENTATION, _PLANAR, _TILE = 258, 274, 284, (322, 323)  # TIFF and EXIF tags
+# TIFF and EXIF tags
+_BITS_PER_SAMPLE = 258
+_ORIENTATION = 274
+_PLANAR = 284
+_TILE = (322, 323)  # width and length
 _TURNS = {  # by EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -126,9 +130,11 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
     image, frames = _open(data, label)
     with image:
         low = _low_bytes(image, data, label)
-        hidden, tiles = image.info.get("transparency"), getattr(image, "tile", [])
-        if isinstance(hidden, int) and tiles:  # Pillow scales only the grey to 8 bits
-            image.info["transparency"] = hidden * {"L;2": 85, "L;4": 17}.get(str(tiles[0].args), 1)
+        hidden = image.info.get("transparency")
+        tiles = getattr(image, "tile", [])
+        if isinstance(hidden, int) and tiles:  # Pillow scales only the gray to 8 bits
+            scale = {"L;2": 85, "L;4": 17}.get(str(tiles[0].args), 1)
+            image.info["transparency"] = scale * hidden
         _load(image, label)
         if image.mode == "F" or image.mode.startswith("I"):
             _check_range(image, label)
@@ -139,7 +145,8 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
             turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     if turn is not None:
         rgb = np.array(Image.fromarray(rgb).transpose(turn))
-        alpha = None if alpha is None else np.array(Image.fromarray(alpha).transpose(turn))
+        if alpha is not None:
+            alpha = np.array(Image.fromarray(alpha).transpose(turn))
     tables = [*getattr(image, "quantization", {}).values()]
     quality = _quality(tables[0]) if tables else None
     return Decoded(rgb, alpha, image.format or "", frames, quality)
@@ -292,10 +299,11 @@ def _decoded_bytes(image: Image.Image) -> int:
     """The size of an image's values in bytes: pixels × channels × depth. If a TIFF's tile is larger
     than the image, its pixels count.
     """
-    pixels, channels = image.width * image.height, len(image.getbands())
+    pixels = image.width * image.height
+    channels = len(image.getbands())
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        tile = [image.tag_v2.get(tag, 0) for tag in _TILE]
-        pixels = max(pixels, tile[0] * tile[1])
+        width, length = (image.tag_v2.get(tag, 0) for tag in _TILE)
+        pixels = max(pixels, width * length)
     if "transparency" in image.info or image.format == "WEBP":  # becomes RGBA
         channels = 4
     deep = _exchanged_layout(image) is not None or image.format == "JPEG2000"  # in 32 bits
@@ -354,10 +362,9 @@ def _low_bytes(image: Image.Image, data: bytes, label: str) -> Image.Image | Non
         return None
     with contextlib.suppress(Exception):
         low: Any = _open(data, label)[0]
-        low.tile = [
-            tile._replace(args=layout if isinstance(tile.args, str) else (layout, *tile.args[1:]))
-            for tile in low.tile
-        ]
+        for index, tile in enumerate(low.tile):
+            args = layout if isinstance(tile.args, str) else (layout, *tile.args[1:])
+            low.tile[index] = tile._replace(args=args)
         _load(low, label)
         if layout == "RGBA":
             _, grey, _, alpha = low.split()

@@ -30,7 +30,8 @@ PROVENANCE_KEY = "caflow"
 LARGE = 64_000_000  # pixels above which only 8-bit values are held at full size
 _MAX_SIDE = {"webp": 16383, "jpg": 65500, "avif": 65535}
 _QUALITY = {"jpg": 95, "avif": 90}  # by default
-DESCRIPTION, _TIFF_XMP = 0x010E, 700  # EXIF and TIFF tags
+DESCRIPTION = 0x010E  # EXIF tag
+_TIFF_XMP = 700
 _PNG_XMP = "XML:com.adobe.xmp"  # keyword of a text chunk
 # IPTC's digital source type, for other programs: https://cv.iptc.org/newscodes/digitalsourcetype/
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -70,7 +71,8 @@ class Encoder:
     provenance: bool = True
 
     def __post_init__(self) -> None:
-        known, q = ", ".join(FORMATS), self.quality
+        known = ", ".join(FORMATS)
+        q = self.quality
         for fits, message, hint in (
             (self.format in FORMATS, f"unknown format {self.format!r}", f"--format {known}"),
             (
@@ -130,10 +132,12 @@ class Encoder:
             image = np.dstack([image, alpha])
         elif alpha is not None:
             a = alpha[..., None].astype(np.uint16)
-            image = ((a * image + (255 - a) * 255 + 127) // 255).astype(np.uint8)
+            on_white = a * image + (255 - a) * 255
+            image = ((on_white + 127) // 255).astype(np.uint8)
         if self.format == "png":
             return encode_png(image, provenance)
-        options: dict[str, Any] = {"format": "WEBP", "exif": (exif := Image.Exif())}
+        exif = Image.Exif()
+        options: dict[str, Any] = {"format": "WEBP", "exif": exif}
         if self.format == "tiff":
             options |= {"format": "TIFF", "compression": "tiff_adobe_deflate"}
         elif self.format in _QUALITY:
@@ -178,11 +182,13 @@ def _png_in_strips(image: Pixels, alpha: Pixels | None, provenance: str | None) 
 
     Every row is stored as its difference to the one above (filter "up").
     """
-    (height, width), buffer, packer = image.shape[:2], io.BytesIO(), zlib.compressobj()
-    kind, channels = (2, 3) if alpha is None else (6, 4)
+    height, width = image.shape[:2]
+    buffer = io.BytesIO()
+    packer = zlib.compressobj()
+    color_type, channels = (2, 3) if alpha is None else (6, 4)
     above = np.zeros((1, width * channels), np.uint8)
     buffer.write(b"\x89PNG\r\n\x1a\n")
-    putchunk(buffer, b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0))
+    putchunk(buffer, b"IHDR", struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0))
     for name, data, *_ in _png_texts(provenance).chunks:
         putchunk(buffer, name, data)
     for rows in strips(height, width):

@@ -46,7 +46,8 @@ class ChannelAffine(nn.Module):
             # A rounding error in the composed weight is the same at every pixel, so it adds up.
             # Outside training the weight is therefore composed in float64 and rounded once.
             [affine_map] = _affine_maps([self], x.dtype if self.training else torch.float64)
-        weight, bias = to_like(affine_map.weight, x)[:, :, None, None], to_like(affine_map.bias, x)
+        weight = to_like(affine_map.weight, x)[:, :, None, None]
+        bias = to_like(affine_map.bias, x)
         return convolution(x, weight, bias), volume(affine_map.log_scale, x)
 
     def _inverse_weight(self) -> Tensor:
@@ -55,8 +56,9 @@ class ChannelAffine(nn.Module):
 
     def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
         weight = to_like(self._inverse_weight(), y)[:, :, None, None]
+        bias = -to_like(self.actnorm.bias, y)
         log_scale = to_float64(self.actnorm.log_scale) + to_float64(self.invconv.log_diag)
-        return conv2d(y, weight, -to_like(self.actnorm.bias, y)), -volume(log_scale, y)
+        return conv2d(y, weight, bias), -volume(log_scale, y)
 
     def fold(self) -> FoldedAffine:
         return FoldedAffine([self])
@@ -106,23 +108,26 @@ def _both_ways(
     """Compose layers into one map and its inverse, in the dtype of `like`, and log-scales (C,)."""
     weight, bias, log_scale = product(_affine_maps(layers, torch.float64))
     # From the last layer to the first: x = V_1 (... (V_m y - a_m) ...) - a_1.
-    inverse, shift = torch.eye(len(bias)).to(weight), torch.zeros_like(bias)
+    inverse = torch.eye(len(bias)).to(weight)
+    shift = torch.zeros_like(bias)
     for layer in reversed(layers):
-        own, a = layer._inverse_weight(), to_float64(layer.actnorm.bias)
-        inverse, shift = own @ inverse, own @ shift - a
-    forth, back = (
-        FixedConv(to_like(w, like)[:, :, None, None], to_like(b, like))
-        for w, b in ((weight, bias), (inverse, shift))
-    )
-    return forth, back, log_scale
+        v = layer._inverse_weight()
+        inverse = v @ inverse
+        shift = v @ shift - to_float64(layer.actnorm.bias)
+    return _as_conv(weight, bias, like), _as_conv(inverse, shift, like), log_scale
+
+
+def _as_conv(weight: Tensor, bias: Tensor, like: Tensor) -> FixedConv:
+    return FixedConv(to_like(weight, like)[:, :, None, None], to_like(bias, like))
 
 
 def product(maps: Sequence[AffineMap]) -> AffineMap:
     """Compose maps into one, in their order of application."""
     (weight, bias, log_scale), *later = maps
-    for one in later:
-        weight, bias = one.weight @ weight, one.weight @ bias + one.bias
-        log_scale = log_scale + one.log_scale
+    for step in later:
+        weight = step.weight @ weight
+        bias = step.weight @ bias + step.bias
+        log_scale = log_scale + step.log_scale
     return AffineMap(weight, bias, log_scale)
 
 
@@ -133,10 +138,10 @@ def affine_maps(layers: Sequence[ChannelAffine | FoldedAffine]) -> Sequence[Affi
     operations in training a small model. The result is None for each layer while any of them is not
     initialised, and outside training.
     """
-    own = [layer for layer in layers if isinstance(layer, ChannelAffine) and layer.training]
-    if len(own) == len(layers) and all(layer.actnorm.is_initialized for layer in own):
-        return _affine_maps(own, own[0].invconv.lu.dtype)
-    return [None] * len(layers)
+    trained = [layer for layer in layers if isinstance(layer, ChannelAffine) and layer.training]
+    if len(trained) < len(layers) or not all(layer.actnorm.is_initialized for layer in trained):
+        return [None] * len(layers)
+    return _affine_maps(trained, trained[0].invconv.lu.dtype)
 
 
 def _affine_maps(layers: Sequence[ChannelAffine], dtype: torch.dtype) -> list[AffineMap]:
@@ -146,5 +151,5 @@ def _affine_maps(layers: Sequence[ChannelAffine], dtype: torch.dtype) -> list[Af
     weight = InvConv1x1.weights([layer.invconv for layer in layers], dtype)
     weight = weight * to_dtype(log_scale, dtype).exp()[:, None, :]
     shift = (weight @ bias[:, :, None])[:, :, 0]
-    parts = zip(weight, shift, to_float64(log_scale) + to_float64(log_diag), strict=True)
-    return list(map(AffineMap._make, parts))
+    total = to_float64(log_scale) + to_float64(log_diag)
+    return [AffineMap(*parts) for parts in zip(weight, shift, total, strict=True)]

@@ -59,7 +59,8 @@ class FixedConv(nn.Module):
         x = x.to(self.weight.dtype)
         if not self._packable or torch.compiler.is_compiling():
             return conv2d(x, self.weight, self.bias, relu)
-        pad, one = [self.weight.shape[-1] // 2] * 2, [1, 1]
+        pad = [self.weight.shape[-1] // 2] * 2
+        one = [1, 1]  # stride and dilation
         weight = self._packed.get(x.shape)
         if weight is None:
             # Per shape: with the layout for another shape, oneDNN can be ten times slower.

@@ -32,12 +32,12 @@ def convolution(
     Args:
         dtype: The dtype to compute in. Default: that of x.
     """
-    own = x.to(dtype or x.dtype)
+    dtype = dtype or x.dtype
+    values = x.to(dtype)
     learns = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    if learns and prefers_products(own, weight.shape[-1]) and not torch.compiler.is_compiling():
-        return _Convolution.apply(x, weight, bias, own.dtype, relu)  # type: ignore[no-any-return]
-    kernel, shift = weight.to(own.dtype), None if bias is None else bias.to(own.dtype)
-    return conv2d(own, kernel, shift, relu)
+    if learns and prefers_products(values, weight.shape[-1]) and not torch.compiler.is_compiling():
+        return _Convolution.apply(x, weight, bias, dtype, relu)  # type: ignore[no-any-return]
+    return conv2d(values, weight.to(dtype), None if bias is None else bias.to(dtype), relu)
 
 
 class _Convolution(Function):
@@ -47,11 +47,12 @@ class _Convolution(Function):
     def forward(  # type: ignore[override]
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, relu: bool
     ) -> Tensor:
-        own, kernel = x.to(dtype), weight.to(dtype)
-        y = conv2d(own, kernel, None if bias is None else bias.to(dtype), relu)
+        values = x.to(dtype)
+        kernel = weight.to(dtype)
+        y = conv2d(values, kernel, None if bias is None else bias.to(dtype), relu)
         if len(y) == 1:  # a view of a batch of two (`conv2d`), which must not change in place
             y = y.clone()
-        ctx.save_for_backward(own, kernel, y if relu else None)
+        ctx.save_for_backward(values, kernel, y if relu else None)
         ctx.types = x.dtype, weight.dtype
         return y
 
@@ -59,13 +60,13 @@ class _Convolution(Function):
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, kernel, y = ctx.saved_tensors
-        x_type, own_type = ctx.types
+        x_type, weight_type = ctx.types
         wants_x, _, wants_bias, *_ = ctx.needs_input_grad
         grad = to_layout(grad)
         if y is not None:
             grad = torch.ops.aten.threshold_backward.default(grad, y, 0)
         of_x = data_gradient(grad, x, kernel).to(x_type) if wants_x else None
-        of_weight, of_bias = (g.to(own_type) for g in weight_gradients(grad, x, kernel))
+        of_weight, of_bias = (g.to(weight_type) for g in weight_gradients(grad, x, kernel))
         return of_x, of_weight, of_bias if wants_bias else None, None, None
 
 
@@ -91,7 +92,8 @@ def weight_gradients(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, T
     if not prefers_products(x, size):
         return _convolution_backward(grad, x, weight, [False, True, True])[1:]
     rows = _rows(grad)
-    products = rows.t() @ (_rows(x) if size == 1 else _windows(x, size))
+    windows = _rows(x) if size == 1 else _windows(x, size)
+    products = rows.t() @ windows
     grad_weight = products.view(len(weight), size, size, -1).permute(0, 3, 1, 2)
     return grad_weight, rows.sum(0)
 
@@ -122,7 +124,8 @@ def _windows(x: Tensor, size: int) -> Tensor:
     pad = size // 2
     padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, pad, pad, pad, pad))
     image, row, column, _ = padded.stride()
-    shape = batch, height, width, size, size * channels
-    return padded.as_strided(shape, (image, row, column, row, 1)).reshape(
-        batch * height * width, -1
+    windows = padded.as_strided(
+        (batch, height, width, size, size * channels),
+        (image, row, column, row, 1),
     )
+    return windows.reshape(batch * height * width, -1)

@@ -64,12 +64,16 @@ class _Coupling(Function):
         grad_x1, grad_read = affine_backward(saved[:3], grad_y, grad_logdet)
         grad_read = to_layout(grad_read.to(saved[3].dtype))
         by_net, grad_cond, grad_weights = net_backward(saved[3:], grad_read)
-        grad_x2 = grad_y[:, grad_x1.shape[1] :] + by_net
+        half = grad_x1.shape[1]
+        grad_x2 = grad_y[:, half:] + by_net
         if ctx.candidates > 1:
             grad_cond = grad_cond.unflatten(0, (-1, ctx.candidates)).sum(1)
-        typed = zip([grad_cond, *grad_weights], ctx.types, strict=True)
-        of_cond, *of_weights = (None if kind is None else grad.to(kind) for grad, kind in typed)
-        return torch.cat([grad_x1, grad_x2], dim=1), of_cond, None, None, *of_weights
+        of_cond, *of_weights = (
+            None if dtype is None else grad.to(dtype)
+            for grad, dtype in zip([grad_cond, *grad_weights], ctx.types, strict=True)
+        )
+        grad_x = torch.cat([grad_x1, grad_x2], dim=1)
+        return grad_x, of_cond, None, None, *of_weights
 
 
 class Injector(nn.Module):

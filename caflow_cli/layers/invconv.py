@@ -47,8 +47,9 @@ class InvConv1x1(nn.Module):
     def weights(layers: Sequence[InvConv1x1], dtype: torch.dtype) -> Tensor:
         """W of several layers of one width, (K, C, C), composed in `dtype` as one batch."""
         lower, upper = _factors(layers, dtype)
-        rows = torch.stack([layer.permutation for layer in layers])[:, :, None]
-        return (lower @ upper).gather(1, rows.to(lower.device).expand_as(lower))
+        rows = torch.stack([layer.permutation for layer in layers])
+        rows = rows[:, :, None].to(lower.device)
+        return (lower @ upper).gather(1, rows.expand_as(lower))
 
     def inverse_weight(self) -> Tensor:
         """W^-1, (C, C), float64, by two triangular solves; on `float64_device`."""
@@ -63,7 +64,8 @@ class InvConv1x1(nn.Module):
 def _factors(layers: Sequence[InvConv1x1], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """L and U with its diagonal, (K, C, C) each."""
     lu = to_dtype(torch.stack([layer.lu for layer in layers]), dtype)
-    lower = lu.tril(-1) + torch.eye(lu.shape[-1], dtype=dtype, device=lu.device)
     log_diag = to_dtype(torch.stack([layer.log_diag for layer in layers]), dtype)
     sign = to_dtype(torch.stack([layer.sign for layer in layers]), dtype)
-    return lower, lu.triu(1) + torch.diag_embed(sign * log_diag.exp())
+    lower = lu.tril(-1) + torch.eye(lu.shape[-1], dtype=dtype, device=lu.device)
+    upper = lu.triu(1) + torch.diag_embed(sign * log_diag.exp())
+    return lower, upper

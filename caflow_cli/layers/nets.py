@@ -86,8 +86,12 @@ class ConvNet(nn.Module):
 
     def weights(self) -> list[Tensor]:
         """Weight and bias of each layer, for a net that reads an x."""
-        layers = self.first, self.second, self.last
-        return [t for conv in layers if conv for t in (conv.weight, conv.bias) if t is not None]
+        weights = []
+        for conv in (self.first, self.second, self.last):
+            if conv is not None:
+                assert conv.bias is not None
+                weights += [conv.weight, conv.bias]
+        return weights
 
     def forward_parts(
         self, x: Tensor, features: Tensor | None
@@ -100,7 +104,8 @@ class ConvNet(nn.Module):
         if features is not None:
             one.add_(per_candidate(features, x.shape[0])).relu_()
         two = conv2d(one, second, bias_2, relu=True)
-        return conv2d(two, last, bias_3), (x, one, two, first, second, last)
+        y = conv2d(two, last, bias_3)
+        return y, (x, one, two, first, second, last)
 
 
 def net_backward(parts: Sequence[Tensor], grad: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -129,11 +134,12 @@ class Residual(nn.Module):
 
     def __init__(self, width: int, *, coarse: bool = False, normed: bool = False) -> None:
         super().__init__()
-        self.coarse, self.normed = coarse, normed
+        self.coarse = coarse
+        self.normed = normed
         self.first = Conv(width, width, 3)
         self.second = Conv(width, width, 1)
-        for conv, gain in ((self.first, 2**0.5), (self.second, 0.1)):
-            init_normal(conv, gain)
+        init_normal(self.first, 2**0.5)
+        init_normal(self.second, 0.1)
 
     def forward(self, h: Tensor) -> Tensor:
         x = rms_norm(h) if self.normed else F.relu(h)
@@ -165,7 +171,9 @@ class Trunk(nn.Module):
 
     def __init__(self, width: int, blocks: int, features: int, injections: int) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(*(Residual(width, coarse=i % 2 == 1) for i in range(blocks)))
+        self.blocks = nn.Sequential(
+            *(Residual(width, coarse=i % 2 == 1) for i in range(blocks)),
+        )
         self.features = Conv(width, features, 1)
         self.injections = Conv(width, injections, 1)
         init_normal(self.features, 2**0.5)
@@ -186,5 +194,6 @@ def rms_norm(h: Tensor) -> Tensor:
 
 def init_normal(conv: Conv, gain: float) -> None:
     """Draw weights with standard deviation `gain / sqrt(fan-in)`, and set the bias to 0."""
-    nn.init.normal_(conv.weight, std=gain * conv.weight[0].numel() ** -0.5)
+    fan_in = conv.weight[0].numel()
+    nn.init.normal_(conv.weight, std=gain * fan_in**-0.5)
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]

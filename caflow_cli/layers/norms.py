@@ -34,7 +34,8 @@ class Moments:
 
     def normalise(self, h: Tensor, groups: int) -> Tensor:
         """`group_norm` with the recorded moments of this layer: (B, C, H, W) -> the same."""
-        values, axes = h.unflatten(1, (groups, -1)), (0, 2, 3, 4)
+        values = h.unflatten(1, (groups, -1))
+        axes = (0, 2, 3, 4)
         if self._kept is None:
             self._found.append((values.mean(axes), values.var(axes, correction=0)))
         mean, variance = self._found[-1] if self._kept is None else next(self._kept)

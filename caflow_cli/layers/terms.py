@@ -24,7 +24,8 @@ def observed(observer: Callable[[Tensor], None]) -> Iterator[None]:
     a term may be overwritten once `observer` returns. Not thread-safe.
     """
     global _observer
-    before, _observer = _observer, observer
+    before = _observer
+    _observer = observer
     try:
         yield
     finally:
@@ -49,9 +50,10 @@ def sum_per_image(x: Tensor, batch: int | None = None) -> Tensor:
 
 def volume(log_scale: Tensor, x: Tensor) -> Tensor:
     """The log-determinant of scaling each channel of x, with log-scales (C,): (B,)."""
+    batch, _, height, width = x.shape
     total = sum_float64(log_scale)
-    observe(lambda: total.expand(x.shape[0], *x.shape[-2:]))
-    return (x.shape[-2] * x.shape[-1] * total).expand(x.shape[0])
+    observe(lambda: total.expand(batch, height, width))
+    return (height * width * total).expand(batch)
 
 
 def scaling(factor: float, channels: int, x: Tensor) -> Tensor:
@@ -133,7 +135,8 @@ def affine_inverse(y: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor
     if half == y.shape[1]:
         return (y - b) * scale, logdet
     y1, y2 = y.split((half, y.shape[1] - half), dim=1)
-    return torch.cat([(y1 - b) * scale, y2], dim=1), logdet
+    x1 = (y1 - b) * scale
+    return torch.cat([x1, y2], dim=1), logdet
 
 
 def affine_forward(
@@ -144,7 +147,8 @@ def affine_forward(
     Halves of the channels are strided in memory, which is slow, so results are computed in dense
     memory and then copied into place.
     """
-    batch, half = x.shape[0], net.shape[1] // 2
+    batch = x.shape[0]
+    half = net.shape[1] // 2
     values = net.to(x.dtype)
     sigma, s = _bounded(values[:, :half], bound)
     logdet = sum_per_image(s, batch)
@@ -166,9 +170,11 @@ def affine_backward(
     half = sigma.shape[1]
     grad_b = grad_y[:, :half]
     grad_x1 = grad_b * scale
-    grad_s = (grad_x1 * x[:, :half]).add_(to_like(grad_logdet, x)[:, None, None, None])
+    grad_s = grad_x1 * x[:, :half]
+    grad_s.add_(to_like(grad_logdet, x)[:, None, None, None])
     if len(x) > len(sigma):  # the candidates of an image share the net's output
-        grad_b, grad_s = (g.unflatten(0, (len(sigma), -1)).sum(1) for g in (grad_b, grad_s))
+        grad_b = grad_b.unflatten(0, (len(sigma), -1)).sum(1)
+        grad_s = grad_s.unflatten(0, (len(sigma), -1)).sum(1)
     # d s / d raw = 1 - (s / bound)^2 = 4 σ (1 - σ)
     grad_raw = torch.ops.aten.sigmoid_backward.grad_input(grad_s.mul_(4), sigma, grad_input=grad_s)
     return grad_x1, torch.cat([grad_raw, grad_b], dim=1)

@@ -176,7 +176,8 @@ class CAFlow(Pretrained):
                 number of conditions.
         """
         condition = self.encode_condition(cond)
-        found, shapes = [tuple(z.shape[1:]) for z in latents], self.latent_shapes(condition.size)
+        found = [tuple(z.shape[1:]) for z in latents]
+        shapes = self.latent_shapes(condition.size)
         ensure(
             found == shapes,
             f"{len(found)} latents of shapes {found}",
@@ -231,10 +232,13 @@ class CAFlow(Pretrained):
         _, c, h, w = target.shape
         draws = noise_draws((c, h, w), normal=self.Q is not None)
         pixels = to_layout(target.to(self.device, self.dtype))
-        density, terms = self._forms.of(self.density), []
+        density = self._forms.of(self.density)
+        terms = []
         for noise in islice(draws, noise_samples):
-            v, term = self.dequantize(pixels, to_layout(noise.to(pixels).expand_as(pixels)))
-            terms.append(density(v, condition)[1] + term)
+            noise = to_layout(noise.to(pixels).expand_as(pixels))
+            v, dequantized = self.dequantize(pixels, noise)
+            _, log_prob = density(v, condition)
+            terms.append(log_prob + dequantized)
         return torch.stack(terms)
 
     @exact()
@@ -258,21 +262,28 @@ class CAFlow(Pretrained):
         """
         condition = self.encode_condition(cond)
         batch = condition.batch
-        seeds = [int(s) for s in seed] if isinstance(seed, Iterable) else [int(seed)] * batch
+        seeds = list(seed) if isinstance(seed, Iterable) else [seed] * batch
         ensure(
             candidates >= 1 and len(seeds) == batch,
             f"{candidates} candidates and {len(seeds)} seeds for {batch} images",
             "pass candidates of 1 or more, and one seed, or one per image",
         )
-        noise = [self.latent_noise(s + k, condition.size) for s in seeds for k in range(candidates)]
+        noise = [
+            self.latent_noise(int(first) + k, condition.size)
+            for first in seeds
+            for k in range(candidates)
+        ]
         v, _ = self.decode(self.latents(noise, tau), condition)
         draws: Tensor = v.unflatten(0, (batch, candidates))  # type: ignore[no-untyped-call]
         return draws
 
     def latents(self, noise: Sequence[Sequence[Tensor]], tau: Tau) -> list[Tensor]:
+        """Stack the noise of each sample to the latents of a batch, at temperature tau."""
+        latents = []
         taus = Temperature.of(tau).of_latents(self.config.flow.latent_scales)
-        stacked = (torch.stack(z).to(self.device, self.dtype) for z in zip(*noise, strict=True))
-        return [own * z for own, z in zip(taus, stacked, strict=True)]
+        for tau_j, z_j in zip(taus, zip(*noise, strict=True), strict=True):
+            latents.append(tau_j * torch.stack(z_j).to(self.device, self.dtype))
+        return latents
 
     def latent_noise(self, seed: int | torch.Generator, size: tuple[int, int]) -> list[Tensor]:
         """Draw standard normal latents for an image of that size, float32, from a seed or a CPU
@@ -327,7 +338,9 @@ class CAFlow(Pretrained):
 
         The result is on the model's device, in `dtype` or by default the model's dtype.
         """
-        flow, shape, multiple = self.config.flow, tuple(image.shape), self.config.flow.multiple
+        flow = self.config.flow
+        shape = tuple(image.shape)
+        multiple = flow.multiple
         channels = flow.target_channels if what == "target" else flow.cond_channels
         ensure(
             not only_uint8 or image.dtype == torch.uint8,

@@ -122,7 +122,9 @@ class Density(nn.Module):
         latents were drawn.
         """
         queue = list(latents)
-        z = [[queue.pop() for _ in z_i] for z_i in self.F.layout]  # z[i][j] = z_j^i
+        z = []  # z[i][j] = z_j^i
+        for z_i in self.F.layout:
+            z.append([queue.pop() for _ in z_i])
         l, logdet = self.F.inverse(z, cond.flow)
         log_prob = sum((standard_normal_log_prob(z_j) for z_j in latents), -logdet)
         h, logdet = self.T.inverse(l)

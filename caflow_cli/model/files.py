@@ -143,11 +143,13 @@ def read_info(path: Path) -> CheckpointInfo:
             not a caflow model, it has another schema, or its config is invalid.
     """
     tensors, metadata = read_header(path)
-    where, hint = repr(str(path)), "caflow train --out RUN, then caflow models pack RUN, makes one"
+    where = repr(str(path))
+    hint = "caflow train --out RUN, then caflow models pack RUN, makes one"
     ensure(_KEY in metadata, f"{where} is not a caflow model", hint, EXIT_WEIGHTS)
     try:
         record = strict_json(metadata[_KEY])
-        schema, training = record["schema"], {**(record.get("training") or {})}
+        schema = record["schema"]
+        training = {**(record.get("training") or {})}
     except (ValueError, KeyError, TypeError) as error:
         raise CaflowError(f"{where} has a broken caflow header", hint, EXIT_WEIGHTS) from error
     ensure(

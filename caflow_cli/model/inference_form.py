@@ -77,7 +77,8 @@ class InferenceForms:
             return trained
         form = self._forms.get(id(trained))
         if form is None or not form.is_of(trained):
-            form = self._forms[id(trained)] = _Form(trained)
+            form = _Form(trained)
+            self._forms[id(trained)] = form
         if bf16 and form.rough is None:
             form.rough = nets_in_bf16(form.module)
         return form.rough if bf16 else form.module  # type: ignore[return-value]

@@ -23,7 +23,8 @@ BITS = 5  # significant bits of a packed convolution
 _DENSITY = "density."  # prefix of parameter names, omitted in files
 _NOISE = "Q."
 _M = TypeVar("_M", bound="Pretrained")
-_WEIGHTS, _CONFIG = "model.safetensors", "config.json"  # as a Hub repository names them
+_WEIGHTS = "model.safetensors"  # as a Hub repository names them
+_CONFIG = "config.json"
 
 
 class Pretrained(nn.Module, PyTorchModelHubMixin):
@@ -60,7 +61,8 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
             model = without_values(cls, info, path)
             model.load_state_dict(_read_tensors(path, model.state_dict()), assign=True)
             model.to(memory_format=memory_format(torch.device("cpu")))  # type: ignore[call-overload]
-        model.split_seed, model.record = info.split_seed, info.training
+        model.split_seed = info.split_seed
+        model.record = info.training
         return model.eval()
 
     def push_to_hub(
@@ -131,7 +133,8 @@ def checkpoint_bytes(
         if bf16_convs and value.ndim == 4 and not name.startswith("T.scales.0."):
             # Round to this many significant bits, because further bits would not compress.
             mantissa, exponent = torch.frexp(value)
-            value = torch.ldexp((mantissa * 2**bits).round() / 2**bits, exponent).bfloat16()
+            mantissa = (mantissa * 2**bits).round() / 2**bits
+            value = torch.ldexp(mantissa, exponent).bfloat16()
         stored[name] = value.contiguous()
     return save(stored, metadata_of(config, training or {}))
 
@@ -146,19 +149,21 @@ def without_values(cls: type[_M], info: CheckpointInfo, path: Path) -> _M:
         model = cls(info.config)
     wanted = model.state_dict()
     for name in sorted(wanted.keys() | info.tensors.keys()):
-        found, own = info.tensors.get(name), wanted.get(name)
-        if found is None or own is None or found.shape != own.shape:
-            is_ = "missing" if found is None else found.shape
-            asked = "nothing" if own is None else tuple(own.shape)
+        stored = info.tensors.get(name)
+        tensor = wanted.get(name)
+        if stored is None or tensor is None or stored.shape != tensor.shape:
+            found = "missing" if stored is None else stored.shape
+            expected = "nothing" if tensor is None else tuple(tensor.shape)
         else:
-            types = {torch.bool: ("BOOL",), torch.int64: ("I64",)}.get(own.dtype, ("F32", "F64"))
+            types = {torch.bool: ("BOOL",), torch.int64: ("I64",)}.get(tensor.dtype, ("F32", "F64"))
             # Only net convolutions, which have four dimensions, may be bfloat16.
-            if found.dtype in types or (found.dtype == "BF16" and own.ndim == 4):
+            if stored.dtype in types or (stored.dtype == "BF16" and tensor.ndim == 4):
                 continue
-            is_, asked = f"of type {found.dtype}", types[0]
+            found = f"of type {stored.dtype}"
+            expected = types[0]
         raise CaflowError(
             f"{str(path)!r} does not have the tensors that its config requires: {name[:80]!r} is "
-            f"{is_}, expected {asked}",
+            f"{found}, expected {expected}",
             "pack the run again",
             EXIT_WEIGHTS,
         )
@@ -173,7 +178,10 @@ def _read_tensors(path: Path, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
             # Copy, because a tensor of `safe_open` may be memory-mapped to the file.
-            tensors = {n: file.get_tensor(n).to(t.dtype, copy=True) for n, t in wanted.items()}
+            tensors = {
+                name: file.get_tensor(name).to(tensor.dtype, copy=True)
+                for name, tensor in wanted.items()
+            }
     except (SafetensorError, OSError) as error:
         raise CaflowError(
             f"cannot read {str(path)!r}: {' '.join(str(error).split())}",
@@ -199,10 +207,13 @@ def to_file_names(
     _module: nn.Module, state: dict[str, Any], prefix: str, _metadata: dict[str, Any]
 ) -> None:
     """Remove the prefix `density`, which names in model files and saved states do not have."""
-    for name in [n for n in state if n.startswith(prefix + _DENSITY)]:
-        state[prefix + name.removeprefix(prefix + _DENSITY)] = state.pop(name)
+    for name in list(state):
+        if name.startswith(prefix + _DENSITY):
+            state[prefix + name.removeprefix(prefix + _DENSITY)] = state.pop(name)
 
 
 def from_file_names(_module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
-    for name in [n for n in state if n.startswith(prefix) and not n.startswith(prefix + _NOISE)]:
-        state[prefix + _DENSITY + name.removeprefix(prefix)] = state.pop(name)
+    """The inverse of `to_file_names`."""
+    for name in list(state):
+        if name.startswith(prefix) and not name.startswith(prefix + _NOISE):
+            state[prefix + _DENSITY + name.removeprefix(prefix)] = state.pop(name)
