@@ -225,6 +225,28 @@ def pack_command(
     console.note(f"{entry.bytes / 1e6:.2f} MB, sha256 {entry.sha256}")
 
 
+@models_app.command("export")
+@expanded
+def export_command(
+    name: Name,
+    onnx: str = option("--onnx FILE", "ONNX file to write (opset 17).", default=...),
+    overwrite: bool = option("--overwrite", "Replace an existing file."),
+    *,
+    console: Console,
+) -> None:
+    """Export the network of a superres model's guide, for programs that run ONNX.
+
+    `input` is (N, 3, H, W), RGB in [0, 1], of any size; `output` is enlarged, in [0, 1]. This is
+    the image that the guide predicts: not a sample, and not exactly the image at temperature 0.
+
+    Example: caflow models export photos-superres-x4 --onnx guide.onnx
+    """
+    from ...hub.export import export_onnx
+
+    metadata = export_onnx(name, Path(onnx), overwrite)
+    console.result({"input": name, "path": onnx, **metadata}, [onnx])
+
+
 @models_app.command("push")
 @expanded
 def push_command(
