@@ -15,8 +15,9 @@ from ..images import Decoded, Encoder, write_png
 from ..inference import (
     Candidate,
     Candidates,
-    Drawing,
-    far_note,
+    Request,
+    Sampler,
+    domain_warning,
     seen_by,
     task_of,
     thumbnail,
@@ -57,10 +58,11 @@ class Job:
         self.id, self.task, self.folder = str(model.identity["id"]), task_of(model), folder
         self._stopped = threading.Event()
         self._input = seen_by(model, image)
-        self._drawing = Drawing(
-            model, [self._input], sampling, [mask], self._check_stopped, batch_size=1
+        request = Request.of(self.task, self._input, mask)
+        self._sampler = Sampler(
+            model, [request], sampling, progress=self._check_stopped, batch_size=1
         )
-        self.sampling = self._drawing.sampling
+        self.sampling = self._sampler.sampling
         note = self.task.note(self._input, mask)
         self.notes = [note] if note else []
         self.result: Candidates | None = None
@@ -86,9 +88,11 @@ class Job:
         self._stopped.clear()
         yield len(self.ranked)
         self._check_stopped()
-        for _ in self._drawing.draw(count):
-            self.result = replace(self._drawing.result(), sampling=self.sampling)
-            if len(self.ranked) == 1 and (note := far_note(self.model, self.result.statistics)):
+        for _ in self._sampler.draw(count):
+            self.result = replace(self._sampler.result(), sampling=self.sampling)
+            if len(self.ranked) == 1 and (
+                note := domain_warning(self.model, self.result.statistics)
+            ):
                 self.notes.append(f"warning: {note}")
             yield len(self.ranked)
             self._check_stopped()
@@ -176,7 +180,7 @@ class Job:
     def _write(self, candidate: Candidate) -> str:
         assert self.result is not None
         record = json.dumps(self.result.provenance(candidate))
-        data = Encoder("png").encode(*self.image.put_back(candidate.image, self.mask), record)
+        data = Encoder("png").encode(*self.image.with_alpha(candidate.image, self.mask), record)
         # One folder per number of candidates, because a file's provenance states it.
         folder = self.folder / str(len(self.ranked))
         folder.mkdir(exist_ok=True)

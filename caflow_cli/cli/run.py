@@ -21,7 +21,7 @@ from ..images import Decoded
 from ..inference import (
     Candidates,
     check_size,
-    far_note,
+    domain_warning,
     grid_row,
     requests_at_a_time,
     restore_images,
@@ -299,7 +299,7 @@ class Run:
                 drawn = Image.fromarray(pixels)  # Pillow antialiases when shrinking
                 pixels = np.array(drawn.resize(size, Image.Resampling.LANCZOS))
             record = json.dumps({**result.provenance(candidate), **changed})
-            data = self.plan.encoder.encode(*image.put_back(pixels, item.mask), record)
+            data = self.plan.encoder.encode(*image.with_alpha(pixels, item.mask), record)
             # An existing file that is kept may have another candidate, so it gets no path.
             paths |= write_output(item.job, data, self.given, self.console, candidate.rank)
         return paths
@@ -312,7 +312,7 @@ class Run:
     def _report(self, item: _Item, result: Candidates) -> None:
         """Write to stderr what is to be said of a result."""
         name = item.job.name
-        if note := far_note(item.model, result.statistics):
+        if note := domain_warning(item.model, result.statistics):
             self.console.note(f"warning: {name}: {note}")
         if result.diverged:
             self.console.note(

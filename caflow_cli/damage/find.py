@@ -57,7 +57,7 @@ def find_damage(
             Also as for `as_image`.
     """
     check_usage(0 < threshold < 1, f"the threshold is {threshold}", "between 0 and 1, such as 0.5")
-    found = confidence(as_decoded(image).seen(), step=step)
+    found = confidence(as_decoded(image).flattened(), step=step)
     if found.max() <= 1 / (1 + (1 / threshold - 1) / _CERTAIN):
         return np.zeros(found.shape, np.uint8)
     regions, count = ndimage.label(found > _EXTENT * threshold, np.ones((3, 3)))

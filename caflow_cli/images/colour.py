@@ -137,7 +137,7 @@ _PROBE = np.stack(np.meshgrid(_GRID, _GRID, _GRID), -1).reshape(27, 27, 3)
 # --- transparency ---------------------------------------------------------------------------------
 
 
-def fill_transparent(rgb: Pixels, alpha: Pixels, *, faint: bool = False) -> Pixels:
+def fill_transparent(rgb: Pixels, alpha: Pixels, *, soften: bool = False) -> Pixels:
     """Fill transparent pixels with the visible colours around them: uint8 (H, W, 3).
 
     The new colour is the alpha-weighted (premultiplied) mean of the smallest block around the pixel
@@ -147,7 +147,7 @@ def fill_transparent(rgb: Pixels, alpha: Pixels, *, faint: bool = False) -> Pixe
     Args:
         rgb: Straight colours, (H, W, 3).
         alpha: (H, W), 0 transparent to 255 opaque.
-        faint: Also blend that mean into pixels that are fainter than their neighbours: `(a c +
+        soften: Also blend that mean into pixels that are fainter than their neighbours: `(a c +
             (m - a) mean) / m`, where m is the largest alpha in the 5 x 5 neighbourhood (the support
             of BICUBIC). Use this before enlarging an image, because the filter weights a faint
             pixel's colour like that of an opaque one. Uniform transparency changes nothing.
@@ -155,7 +155,7 @@ def fill_transparent(rgb: Pixels, alpha: Pixels, *, faint: bool = False) -> Pixe
     if not alpha.any():
         return rgb
     mean = _mean_around(rgb, alpha)
-    if not faint:
+    if not soften:
         filled: Pixels = np.where(alpha[..., None] > 0, rgb, mean)
         return filled
     most = np.asarray(Image.fromarray(alpha).filter(ImageFilter.MaxFilter(5)))

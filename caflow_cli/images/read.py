@@ -82,17 +82,17 @@ class Decoded:
     frames: int = 1
     quality: float | None = None
 
-    def seen(self, *, faint: bool = False) -> Pixels:
+    def flattened(self, *, soften: bool = False) -> Pixels:
         """`rgb` with transparent pixels filled by `fill_transparent`."""
         if self.alpha is None:
             return self.rgb
-        return fill_transparent(self.rgb, self.alpha, faint=faint)
+        return fill_transparent(self.rgb, self.alpha, soften=soften)
 
     def opaque(self) -> Decoded:
         """The same image without alpha: transparent pixels are filled by `fill_transparent`."""
-        return replace(self, rgb=self.seen(), alpha=None)
+        return replace(self, rgb=self.flattened(), alpha=None)
 
-    def put_back(self, result: Pixels, mask: Pixels | None) -> tuple[Pixels, Pixels | None]:
+    def with_alpha(self, result: Pixels, mask: Pixels | None) -> tuple[Pixels, Pixels | None]:
         """The colours and alpha of a result that was made from this image.
 
         Alpha is that of this image, resized by BICUBIC to the result's size. In an inpainted image,

@@ -1,8 +1,9 @@
 """Inference: from an image to ranked candidates, and from a pair to its likelihood."""
 
 from .arguments import seen_by
-from .domain import describe_domain, far_note
-from .draw import to_batch
+from .candidate import Candidate, Request
+from .conditions import to_batch
+from .domain import describe_domain, domain_warning
 from .figures import (
     attribution_chart,
     grid_row,
@@ -11,27 +12,29 @@ from .figures import (
     uncertainty_chart,
     uncertainty_map,
 )
-from .maps import Attribution, attribution, log_prob_map
-from .restore import Drawing, order, restore, restore_images, rmse_between, score
+from .maps import attribution, log_prob_map
+from .rank import order, rmse_between
+from .restore import restore, restore_images, score
 from .result import Candidates
-from .sample import Candidate, Request, Sampler, requests_at_a_time
-from .score import Score, estimator_of, task_of
+from .sample import Sampler, requests_at_a_time
+from .score import Attribution, Score, estimator_of, task_of
 from .tiles import check_size
+from .whole import Whole
 
 __all__ = [
     "Attribution",
     "Candidate",
     "Candidates",
-    "Drawing",
     "Request",
     "Sampler",
     "Score",
+    "Whole",
     "attribution",
     "attribution_chart",
     "check_size",
     "describe_domain",
+    "domain_warning",
     "estimator_of",
-    "far_note",
     "grid_row",
     "log_prob_map",
     "order",

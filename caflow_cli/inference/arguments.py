@@ -115,11 +115,8 @@ def is_exact(image: Decoded) -> bool:
 
 
 def seen_by(model: CAFlow, image: Decoded) -> Pixels:
-    """The colours of an image as a model's condition reads them: uint8 (H, W, 3).
-
-    For super-resolution, the colours of nearly transparent edges are replaced, too.
-    """
-    return image.seen(faint=task_of(model).name == "superres")
+    """The colors of an image as a model's condition reads them: uint8 (H, W, 3)."""
+    return image.flattened(soften=task_of(model).softens_edges)
 
 
 def _from_pil(image: Image.Image) -> Decoded:

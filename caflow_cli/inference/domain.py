@@ -26,7 +26,7 @@ def statistics(condition: Condition) -> Statistics:
 
 
 def describe_domain(model: CAFlow, conditions: Tensor) -> dict[str, Any] | None:
-    """Summarise the statistics of reference conditions, uint8 (B, C, H, W), for a model's file.
+    """Summarize the statistics of reference conditions, uint8 (B, C, H, W), for a model's file.
 
     Returns:
         The mean and standard deviation of each statistic, and the largest distance of a condition:
@@ -37,7 +37,8 @@ def describe_domain(model: CAFlow, conditions: Tensor) -> dict[str, Any] | None:
     values = np.concatenate(
         [statistics(model.encode_condition(part)) for part in conditions.split(50)]
     )
-    mean, deviation = values.mean(0), values.std(0, ddof=1).clip(min=1e-6)
+    mean = values.mean(0)
+    deviation = values.std(0, ddof=1).clip(min=1e-6)
     distances = np.sqrt(np.square((values - mean) / deviation).mean(1))
     return {
         "pictures": len(values),
@@ -47,7 +48,7 @@ def describe_domain(model: CAFlow, conditions: Tensor) -> dict[str, Any] | None:
     }
 
 
-def far_note(model: CAFlow, values: Statistics) -> str | None:
+def domain_warning(model: CAFlow, values: Statistics) -> str | None:
     """The note on an image that is more than 1.15 times as far from the training data as the
     farthest validation image; None for any other image.
 
@@ -57,8 +58,10 @@ def far_note(model: CAFlow, values: Statistics) -> str | None:
     """
     domain: Any = model.record.get("domain")
     try:
-        mean, deviation = (np.array(domain[key], np.float64) for key in ("mean", "deviation"))
-        images, farthest = int(domain["pictures"]), float(domain["farthest"])
+        mean = np.array(domain["mean"], np.float64)
+        deviation = np.array(domain["deviation"], np.float64)
+        images = int(domain["pictures"])
+        farthest = float(domain["farthest"])
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
     if not len(mean) == len(deviation) == len(values) or not (deviation > 0).all():

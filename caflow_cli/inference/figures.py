@@ -10,9 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from ..config import Temperature
 from ..errors import ensure
 from ..tasks import Pixels
-from .maps import Attribution
-from .sample import Candidate
-from .score import Score
+from .candidate import Candidate
+from .score import Attribution, Score
 
 _GAP = 12  # pixels between the parts of a figure
 _SIZE = 13  # font size

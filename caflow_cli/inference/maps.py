@@ -1,10 +1,9 @@
 """Score maps: which regions of an image contribute how much to its log-likelihood."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,26 +12,17 @@ from ..devices import float64_device, to_float64
 from ..errors import ensure
 from ..layers import observed
 from ..model import CAFlow, Condition
-from ..tasks import HoleWindow, Pixels
-from .sample import CustomPart, Request, Sampler
-from .score import task_of
+from ..tasks import Pixels
+from .candidate import Request
+from .conditions import to_batch
+from .sample import Sampler
+from .score import Attribution, task_of
 from .tiles import plan_tiles
+from .whole import Whole
 
 _CELL = 4  # pixels: the cell of the finest latent
 _SEED = 2**31  # first seed of the reference samples, far from those of candidates
 _AT_ONCE = 2**24  # pixels of whole-image maps that are held at a time
-
-
-@dataclass(frozen=True)
-class Attribution:
-    """A pair's score by region, compared with samples for the same condition."""
-
-    target: Pixels  # as scored, at the model's size; for a hole filled in parts, the whole image
-    nats: npt.NDArray[np.float64]  # (H, W), sums to the log-likelihood; in parts, to the rank score
-    # (H / cell, W / cell), rounded up: standard deviations above the samples' mean
-    z: npt.NDArray[np.float64]
-    cell: int  # pixels
-    samples: int
 
 
 def attribution(
@@ -51,41 +41,28 @@ def attribution(
     Raises:
         CaflowError: Condition and target do not fit each other, or are too large for one piece.
     """
-    task = task_of(model)
-    height, width = size = task.model_size(condition, mask)
+    request = Request.of(task_of(model), condition, mask)
+    parts = request.parts
+    height, width = request.size
     ensure(
-        len(plan_tiles(size, model.config.flow.multiple)) == 1,
+        len(plan_tiles(request.size, model.config.flow.multiple)) == 1,
         f"{width}×{height} pixels are scored in tiles, which have no map",
         "crop both images",
     )
-    parts = Request.of(task, condition, mask).parts
     reduced, scored = parts[0].reduce(condition, target)
     # Not strict: for some conditions most samples at tau 1 diverge, but they still have a map.
-    first = CustomPart(lambda _: reduced, parts[0].compose, parts[0].reduce)
-    at_a_time = max(1, _AT_ONCE // (target.shape[0] * target.shape[1])) if len(parts) > 1 else None
     sampler = Sampler(
-        model, [Request(condition, [first, *parts[1:]])], strict=False, batch_size=at_a_time
+        model,
+        [request],
+        strict=False,
+        batch_size=None if len(parts) == 1 else max(1, _AT_ONCE // math.prod(target.shape[:2])),
+        conditions=Whole(model, to_batch([reduced])),
     )
-
-    def map_of(images: Sequence[Pixels]) -> Tensor:
-        maps = []
-        for number in range(len(parts)):
-            conditions, targets = sampler.reduce([(0, number, image) for image in images])
-            assert conditions.kept is not None
-            assert isinstance(targets, Tensor)
-            maps.append(log_prob_map(model, targets, conditions.kept))
-        if len(parts) == 1:
-            return maps[0]
-        total = np.zeros((*condition.shape[:2], len(images)))
-        for part, values in zip(parts, maps, strict=True):
-            assert isinstance(part, HoleWindow)
-            part.window.of(total)[:] += part.onto_pixels(values.cpu().numpy()).transpose(1, 2, 0)
-        return torch.from_numpy(total).permute(2, 0, 1)
-
-    nats = map_of([target])
+    nats = _maps(model, sampler, request, [target])
     batches = sampler.batches(1.0, range(samples), [_SEED], None)
-    drawn = torch.cat([_cells(map_of([one.image for one in batch])) for batch in batches])
-    z = (_cells(nats) - drawn.mean(0)) / drawn.std(0).clamp_min(1e-6)
+    drawn = [_maps(model, sampler, request, [one.image for one in batch]) for batch in batches]
+    cells = torch.cat([_cells(maps) for maps in drawn])
+    z = (_cells(nats) - cells.mean(0)) / cells.std(0).clamp_min(1e-6)
     return Attribution(
         target=scored if len(parts) == 1 else target,
         nats=nats[0].cpu().numpy(),
@@ -93,6 +70,22 @@ def attribution(
         cell=_CELL,
         samples=samples,
     )
+
+
+def _maps(model: CAFlow, sampler: Sampler, request: Request, images: Sequence[Pixels]) -> Tensor:
+    """The maps of composed images of a request: (N, H, W)."""
+    maps = []
+    for number in range(len(request.parts)):
+        conditions, targets = sampler.reduce([(0, number, image) for image in images])
+        assert isinstance(conditions, Whole)
+        assert isinstance(targets, Tensor)
+        maps.append(log_prob_map(model, targets, conditions.encoded))
+    if len(maps) == 1:
+        return maps[0]
+    total = np.zeros((len(images), *images[0].shape[:2]))
+    for part, values in zip(request.parts, maps, strict=True):
+        part.add_map(total, values.cpu().numpy())
+    return torch.from_numpy(total)
 
 
 def _cells(nats: Tensor) -> Tensor:
@@ -107,7 +100,8 @@ def log_prob_map(model: CAFlow, target: Tensor, cond: Tensor | Condition) -> Ten
     beyond its cell, so the map is an attribution, not a likelihood per pixel.
     """
     condition = model.encode_condition(cond)
-    batch, (height, width) = target.shape[0], condition.size
+    batch = target.shape[0]
+    height, width = condition.size
     cells: dict[tuple[int, int], Tensor] = {}  # the sum of terms, by resolution
 
     def add(term: Tensor) -> None:
@@ -122,7 +116,8 @@ def log_prob_map(model: CAFlow, target: Tensor, cond: Tensor | Condition) -> Ten
         (batch, height, width), dtype=torch.float64, device=float64_device(model.device)
     )
     for (rows, columns), values in cells.items():
-        down, right = height // rows, width // columns
+        down = height // rows
+        right = width // columns
         per_pixel = values.repeat_interleave(down, -2).repeat_interleave(right, -1)
         total += per_pixel / (down * right)
     return total

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
-from itertools import combinations
 from typing import Any, overload
 
-import numpy as np
-import numpy.typing as npt
-
 from ..config import Tau
-from ..devices import check_bf16
-from ..errors import check_usage, ensure
+from ..errors import check_usage
 from ..model import CAFlow
 from ..sampling import Sampling, check_noise_samples
-from ..tasks import Inpaint, Pixels, SuperRes
+from ..tasks import Pixels
 from .arguments import ImageLike, as_decoded, as_mask, is_exact, seen_by
-from .draw import RESAMPLES, Progress
+from .candidate import Request
+from .conditions import Progress
 from .result import Candidates
-from .sample import Candidate, Request, Sampler
-from .score import Score, estimator_of, task_of
+from .sample import Sampler
+from .score import Score, task_of
 
 
 @overload
@@ -75,20 +70,22 @@ def restore(
     """
     value_range = options.pop("value_range", None)
     sampling = Sampling(tau=tau, candidates=candidates, keep=keep, seed=seed, **options)
-
-    def restored(image: ImageLike, mask: ImageLike | None) -> Candidates:
-        given, white = as_decoded(image, value_range), as_mask(mask)
-        result = restore_images(model, [seen_by(model, given)], sampling, [white])[0]
-        for one in result.ranked:
-            one.put_back = partial(given.put_back, mask=white)
-        return result
-
     images = image if isinstance(image, list) else [image]
     masks = mask if isinstance(mask, list) else [mask] * len(images)
-    wrong = f"there are {len(masks)} masks for {len(images)} images"
-    check_usage(len(masks) == len(images), wrong, "pass one mask for each image, or one for all")
-    found = [restored(*pair) for pair in zip(images, masks, strict=True)]
-    return found if isinstance(image, list) else found[0]
+    check_usage(
+        len(masks) == len(images),
+        f"there are {len(masks)} masks for {len(images)} images",
+        "pass one mask for each image, or one for all",
+    )
+    results = []
+    for each, hole in zip(images, masks, strict=True):
+        decoded = as_decoded(each, value_range)
+        white = as_mask(hole)
+        (result,) = restore_images(model, [seen_by(model, decoded)], sampling, [white])
+        for candidate in result.ranked:
+            candidate.with_alpha = partial(decoded.with_alpha, mask=white)
+        results.append(result)
+    return results if isinstance(image, list) else results[0]
 
 
 def score(
@@ -124,11 +121,12 @@ def score(
             losslessly stored, and its known pixels differ from those of the condition.
     """
     check_noise_samples(noise_samples)
-    task, white = task_of(model), as_mask(mask)
+    task = task_of(model)
+    white = as_mask(mask)
     image = seen_by(model, as_decoded(condition, value_range))
     scored = as_decoded(target, value_range)
     request = Request.of(task, image, white)
-    if isinstance(task, Inpaint) and is_exact(scored):
+    if is_exact(scored):
         task.check_known(image, scored.rgb, white)
     return Sampler(model, [request]).score([scored.rgb], noise_samples)[0]
 
@@ -140,22 +138,7 @@ def restore_images(
     masks: Sequence[Pixels | None],
     progress: Progress | None = None,
 ) -> list[Candidates]:
-    """Restore several images of one model size as a batch; see `Drawing` for the arguments.
-
-    Raises:
-        CaflowError: As for `restore`. If one image fails, none of them has a result.
-    """
-    drawing = Drawing(model, images, sampling, masks, progress)
-    for _ in drawing.draw():
-        pass
-    return [drawing.result(row) for row in range(len(images))]
-
-
-class Drawing:
-    """Draws candidates for images of one size, incrementally: more can be drawn at any time.
-
-    Candidate k does not depend on when it is drawn or on the other images, up to rounding that
-    differs with the batch size; with `batch_size` 1 it is the same bit for bit.
+    """Restore several images of one model size as a batch.
 
     Args:
         model: Any model.
@@ -163,124 +146,15 @@ class Drawing:
         sampling: For every image. If tau or M is None, it is the model's, else the task's.
         masks: uint8 (H, W), one for each image, or None.
         progress: Called after each pass of the model.
-        batch_size: Candidates at a time. Default: as many as fit well into memory.
 
     Raises:
-        CaflowError: As for `restore`.
+        CaflowError: As for `restore`. If one image fails, none of them has a result.
     """
-
-    def __init__(
-        self,
-        model: CAFlow,
-        images: Sequence[Pixels],
-        sampling: Sampling,
-        masks: Sequence[Pixels | None],
-        progress: Progress | None = None,
-        batch_size: int | None = None,
-    ) -> None:
-        task = task_of(model)
-        self._model, self._images, self._masks = model, images, masks
-        bf16 = sampling.precision == "bf16"
-        if bf16:
-            check_bf16(model.device)
-        if sampling.consistent and isinstance(task, SuperRes):
-            task = replace(task, consistent=True)
-        self._task = task
-        requests = [Request.of(task, *one) for one in zip(images, masks, strict=True)]
-        size = task.model_size(images[0], masks[0])
-        self.sampling = sampling.of(model.config, size)  # with all defaults filled in
-        self._sampler = Sampler(model, requests, True, progress, bf16, batch_size)
-        self._found: list[list[Candidate]] = [[] for _ in images]
-        self._drawn = 0
-
-    def draw(self, count: int | None = None) -> Iterator[int]:
-        """Draw and score the next `count` candidates in the order of k; by default M.
-
-        Yields the number drawn so far after each batch, once every image has a candidate. If the
-        iteration ends early, the candidates drawn so far are kept.
-
-        Raises:
-            CaflowError: The seeds run out, or all candidates of an image diverged.
-        """
-        sampling, first = self.sampling, self._drawn
-        more = sampling.candidates if count is None else count
-        ks = range(first, first + (more or 0))
-        replace(sampling, candidates=ks.stop, keep=1).check()
-        seeds = [sampling.seed] * len(self._images)
-        for batch in self._sampler.batches(sampling.temperature, ks, seeds):
-            for one in batch:
-                if isinstance(self._task, SuperRes) and self._task.consistent:
-                    apart = self._task.degrade(one.image).astype(int) - self._images[one.row]
-                    one.consistency_max = int(np.abs(apart).max())
-                self._found[one.row].append(one)
-            self._drawn = min(ks.stop, self._drawn + self._sampler.at_a_time)
-            if all(self._found):
-                yield self._drawn
-        ensure(
-            all(self._found),
-            f"{RESAMPLES + 1} samples in a row diverged at tau {sampling.temperature}",
-            "a lower --tau, such as 0.3, or an image more like the training data",
-        )
-
-    def result(self, row: int = 0) -> Candidates:
-        sampling, found, apart = self.sampling, self._found[row], None
-        if sampling.rank == "consensus":
-            apart = rmse_between([one.image for one in found])
-        places = order(sampling.rank, [one.score.rank_score for one in found], apart)
-        for rank, (index, value) in enumerate(places, 1):
-            found[index].rank, found[index].rank_value = rank, value
-        return Candidates(
-            sorted(found, key=lambda one: one.rank),
-            self._drawn - len(found),
-            sampling,
-            estimator_of(self._model, 1),
-            self._sampler.conditions.statistics[row],
-            self._images[row],
-            self._masks[row],
-            self._model.config,
-            self._model.identity,
-        )
-
-
-def order(
-    rule: str, scores: Sequence[float], apart: npt.NDArray[np.float64] | None = None
-) -> list[tuple[int, float | None]]:
-    """Rank the M candidates, best first: the index and v_k of each. No rule uses the truth.
-
-        likelihood  v_k = log p(w_k | y), or the rank score           descending
-        consensus   v_k = 1 / (M - 1)  Σ_{j ≠ k} RMSE(x_k, x_j)       ascending
-        none        the order of k
-
-    x_k is candidate k as written, and w_k its reduced form that is scored. Ties are broken by
-    likelihood, then by k. `consensus` minimises the expected RMSE to a sample (minimum Bayes
-    risk). v_k is None under "none", and under "consensus" if there is only one candidate.
-
-    Args:
-        rule: One of `RANKS`.
-        scores: log p of each candidate, or its rank score, in nats.
-        apart: The result of `rmse_between`, required by "consensus".
-
-    Examples:
-        >>> from caflow_cli.inference import order
-        >>> order("likelihood", [-3.0, -1.0, -2.0])
-        [(1, -1.0), (2, -2.0), (0, -3.0)]
-    """
-    if rule == "none":
-        return [(k, None) for k in range(len(scores))]
-    likelier = sorted(range(len(scores)), key=lambda k: (-scores[k], k))
-    if rule == "likelihood":
-        return [(k, float(scores[k])) for k in likelier]
-    assert apart is not None, "only consensus is left"
-    if len(scores) == 1:
-        return [(0, None)]
-    means = {k: float(apart[k][[j for j in likelier if j != k]].mean()) for k in likelier}
-    return [(k, means[k]) for k in sorted(likelier, key=lambda k: means[k])]
-
-
-def rmse_between(images: Sequence[Pixels]) -> npt.NDArray[np.float64]:
-    """Pairwise RMSE of M images over pixels and channels, in levels of 0-255: (M, M) float64."""
-    apart = np.zeros((len(images), len(images)))
-    for i, j in combinations(range(len(images)), 2):
-        squares = np.square(np.subtract(images[i], images[j], dtype=np.int32))
-        apart[i, j] = apart[j, i] = np.sqrt(squares.mean(dtype=np.float64))
-    return apart
+    task = task_of(model)
+    if sampling.consistent and task.can_project:
+        task = task.consistently()
+    requests = [Request.of(task, image, mask) for image, mask in zip(images, masks, strict=True)]
+    sampler = Sampler(model, requests, sampling, progress=progress)
+    for _ in sampler.draw():
+        pass
+    return [sampler.result(row) for row in range(len(images))]

@@ -16,9 +16,9 @@ from ..paths import exists, numbered
 from ..sampling import Sampling
 from ..tasks import Pixels, as_read, get_task
 from ..version import SCHEMA, __version__
+from .candidate import Candidate
 from .domain import Statistics
 from .figures import grid_row
-from .sample import Candidate
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,7 +43,7 @@ class Candidates:
     diverged: int  # how many of M were dropped, because they and their resamples diverged
     sampling: Sampling  # with tau and M filled in
     estimator: Mapping[str, str | int]
-    statistics: Statistics  # of the condition, for `domain.far_note`
+    statistics: Statistics  # of the condition, for `domain.domain_warning`
     condition: Pixels  # the input, uint8 (H, W, 3)
     mask: Pixels | None  # uint8 (H, W)
     config: Config  # the model's
@@ -81,7 +81,8 @@ class Candidates:
 
     def provenance(self, candidate: Candidate) -> dict[str, object]:
         """The provenance for a written image. It has no local path, because images are shared."""
-        score, sampling = candidate.score, self.sampling
+        score = candidate.score
+        sampling = self.sampling
         return {
             "schema": SCHEMA,
             "version": __version__,
@@ -114,17 +115,19 @@ class Candidates:
                 then nothing is written. (exit 1) a file cannot be written.
         """
         path = Path(path)
-        name, paths = format_of(path), numbered(path, len(self.kept))
+        name = format_of(path)
+        paths = numbered(path, len(self.kept))
         if name is None:
             known = ", ".join(suffixes[0] for suffixes in FORMATS.values())
             raise usage_error(f"{str(path)!r} has no image suffix", f"give it one of {known}")
-        for one in () if overwrite else paths:
-            check_usage(not exists(one), f"{str(one)!r} exists", "save(path, overwrite=True)")
-        for one, candidate in zip(paths, self.kept, strict=True):
-            alpha = candidate.image[..., 3] if candidate.image.shape[2] == 4 else None
+        for each in () if overwrite else paths:
+            check_usage(not exists(each), f"{str(each)!r} exists", "save(path, overwrite=True)")
+        for each, candidate in zip(paths, self.kept, strict=True):
+            image = candidate.image
+            alpha = image[..., 3] if image.shape[2] == 4 else None
             record = json.dumps(self.provenance(candidate))
-            data = Encoder(name).encode(candidate.image[..., :3], alpha, record)
-            atomic_write(one, data, replace=overwrite)
+            data = Encoder(name).encode(image[..., :3], alpha, record)
+            atomic_write(each, data, replace=overwrite)
         return paths
 
     def grid(self, name: str = "input") -> Image.Image:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ..errors import usage_error
 from ..model import CAFlow, bits_per_dim, standard_error
-from ..tasks import HoleWindow, Part, Place, Task, get_task
+from ..tasks import Part, Pixels, Place, Task, get_task
 
 _BOUNDS = {
     "uniform": "mean over draws of log p(w + u | y)",
@@ -18,7 +20,7 @@ _BOUNDS = {
 }
 
 
-class Nats(NamedTuple):
+class PartScore(NamedTuple):
     """The log-likelihood of one part, and its deviations over the K noise draws."""
 
     value: float
@@ -54,31 +56,50 @@ class Score:
         return f"{self.log_likelihood:.1f} nats, {self.bits_per_dim:.3f} bits/dim"
 
 
+@dataclass(frozen=True)
+class Attribution:
+    """A pair's score by region, compared with samples for the same condition."""
+
+    target: Pixels  # as scored, at the model's size; for a hole filled in parts, the whole image
+    nats: npt.NDArray[np.float64]  # (H, W), sums to the log-likelihood; in parts, to the rank score
+    # (H / cell, W / cell), rounded up: standard deviations above the samples' mean
+    z: npt.NDArray[np.float64]
+    cell: int  # pixels
+    samples: int
+
+
 def score_of(
-    nats: Sequence[Nats], parts: Sequence[Part], size: tuple[int, int], shape: tuple[int, ...]
+    part_scores: Sequence[PartScore],
+    parts: Sequence[Part],
+    size: tuple[int, int],
+    shape: tuple[int, ...],
 ) -> Score:
     """Combine the log-likelihoods of all parts into the score of an image of `shape`, (H, W, C).
 
     `size` is the height and width at which each part is scored.
     """
-    (height, width), count = size, len(parts)
-    values = [part.values for part in parts if isinstance(part, HoleWindow)]
-    known, unknown = map(sum, zip(*values, strict=True)) if values else (None, None)
+    height, width = size
     places = tuple(part.place for part in parts if part.place is not None)
-    total = sum(one.value for one in nats)
-    deviations = [one.deviations for one in nats if one.deviations is not None]
-    if len(deviations) < count:
+    total = sum(one.value for one in part_scores)
+    deviations = [one.deviations for one in part_scores if one.deviations is not None]
+    if len(deviations) < len(parts):
         return Score(total, None, None, None, "tiles", (width, height), places)
-    if count > 1 and any(place.shrunk for place in places):
+    counts = [part.values for part in parts if part.values is not None]
+    known = sum(part_known for part_known, _ in counts) if counts else None
+    unknown = sum(part_unknown for _, part_unknown in counts) if counts else None
+    if len(parts) > 1 and any(place.shrunk for place in places):
         return Score(total, None, None, None, "parts", (width, height), places, known, unknown)
+    domain = "image" if shape[:2] == size else "reduced"
+    if len(parts) > 1:
+        domain = "parts"
     # All parts use the same noise, so their errors are not independent: sum them draw by draw.
     together = torch.stack(deviations).sum(0)
     return Score(
         rank_score=total,
         log_likelihood=total,
-        bits_per_dim=bits_per_dim(total, count * shape[2] * height * width),
+        bits_per_dim=bits_per_dim(total, len(parts) * shape[2] * height * width),
         standard_error=float(standard_error(together[:, None])) if len(together) > 1 else None,
-        score_domain="parts" if count > 1 else "image" if shape[:2] == size else "reduced",
+        score_domain=domain,
         scored_size=(width, height),
         parts=places,
         known_values=known,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..errors import check_usage, ensure
+from ..errors import check_usage, ensure, usage_error
 from ..images import Pixels as Pixels, strips as strips
 
 if TYPE_CHECKING:
@@ -40,6 +40,13 @@ class Part(Protocol):
     def place(self) -> Place | None:
         """Its place in the image; None if it is the whole image."""
 
+    @property
+    def values(self) -> tuple[int, int] | None:
+        """The numbers of scored values that the condition determines, and of all others.
+
+        None if there is no such distinction.
+        """
+
     def condition(self, image: Pixels) -> Pixels:
         """Compute the condition of an image, padded: uint8 (h, w, cond_channels)."""
 
@@ -55,6 +62,9 @@ class Part(Protocol):
         Raises:
             CaflowError: (exit 1) the size of the target does not fit the image.
         """
+
+    def add_map(self, total: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> None:
+        """Add maps of its score, (N, h, w) at the model's size, to the image's, (N, H, W)."""
 
 
 class Task:
@@ -82,6 +92,7 @@ class Task:
     example: ClassVar[str] = "cat_192"  # a bundled image to try it with
     paints: ClassVar[Literal["", "hole", "map"]] = ""  # what a user of the page paints
     baseline: ClassVar[str] = "input copy"  # name of the result that needs no model
+    softens_edges: ClassVar[bool] = False  # of an input's alpha (`fill_transparent`)
 
     @property
     def cond_channels(self) -> int:
@@ -122,6 +133,26 @@ class Task:
     def parts(self, image: Pixels, mask: Pixels | None = None) -> Sequence[Part]:
         """The parts of an image, in the order in which they are sampled."""
         raise NotImplementedError
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether images above 64 megapixels can be drawn: by the two methods that follow."""
+        return False
+
+    def part_of_condition(self, image: Pixels, rows: slice, columns: slice) -> Pixels:
+        """Compute only the given rows and columns of the condition: uint8 (h, w, C)."""
+        raise NotImplementedError
+
+    def part_of_target(self, image: Pixels, target: Pixels, rows: slice, columns: slice) -> Pixels:
+        """Compute only the given rows and columns of the target that is scored: uint8 (h, w, 3)."""
+        raise NotImplementedError
+
+    def consistently(self) -> Task:
+        """The task with candidates projected to images that shrink to the input, if it can."""
+        raise NotImplementedError
+
+    def check_known(self, image: Pixels, target: Pixels, mask: Pixels | None) -> None:
+        """Raise CaflowError (exit 1) if the target changes pixels that the image determines."""
 
     def keep_known(self, condition: Pixels, sample: Pixels) -> Pixels:
         """Compose a sample with the condition alone, at model scale, if there is no image.
@@ -201,6 +232,7 @@ class WholeImage(Task, Part):
     """A task with one part per image, which is the task itself."""
 
     place = None
+    values = None
 
     def parts(self, image: Pixels, mask: Pixels | None = None) -> Sequence[Part]:
         return (self,)

@@ -210,7 +210,7 @@ class HoleWindow:
 
     @property
     def values(self) -> tuple[int, int]:
-        """The numbers of scored values that are known and unknown."""
+        """The numbers of scored values that are known and unknown: outside and in the hole."""
         unknown = 3 * int(pad(self.cells, self.side).sum())
         return 3 * self.side**2 - unknown, unknown
 
@@ -242,6 +242,9 @@ class HoleWindow:
         whole = resize(np.ascontiguousarray(part), *cells.shape)
         before = np.where(self.earlier[..., None], part, self.window.of(image))
         return self._condition(before), pad(np.where(cells[..., None], whole, known), self.side)
+
+    def add_map(self, total: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> None:
+        total[:, self.window.rows, self.window.columns] += self.onto_pixels(values)
 
     def onto_pixels(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Spread a map at model scale over the window's pixels: (..., side, side) to (..., H, W).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -59,6 +59,7 @@ class SuperRes(WholeImage):
     tag: ClassVar[str] = "super-resolution"
     example: ClassVar[str] = "cat"
     baseline: ClassVar[str] = "bicubic"
+    softens_edges: ClassVar[bool] = True
 
     @classmethod
     def of(cls, config: Config) -> SuperRes:
@@ -106,8 +107,11 @@ class SuperRes(WholeImage):
         scored = self.part_of_target(image, target, rows, columns)
         return self.condition(image), scored
 
+    @property
+    def has_regions(self) -> bool:
+        return not self.consistent  # `back_project` takes whole images
+
     def part_of_condition(self, image: Pixels, rows: slice, columns: slice) -> Pixels:
-        """Compute only the given rows and columns of `condition(image)`, for large images."""
         s, (height, width) = self.factor, image.shape[:2]
         bottom, right = min(rows.stop, s * height), min(columns.stop, s * width)
         # Include the kernel's support; Pillow's own `box` may round differently (13.0).
@@ -119,7 +123,6 @@ class SuperRes(WholeImage):
         return extend(part, (rows.stop - rows.start, columns.stop - columns.start))
 
     def part_of_target(self, image: Pixels, target: Pixels, rows: slice, columns: slice) -> Pixels:
-        """Compute only the given rows and columns of the target that is scored."""
         wanted = (self.factor * image.shape[0], self.factor * image.shape[1])
         check_target(image, target, wanted, f"{self.factor} times the condition")
         size = rows.stop - rows.start, columns.stop - columns.start
@@ -162,6 +165,9 @@ class SuperRes(WholeImage):
         self, image: Pixels, candidate: Pixels, hole: Mask | None
     ) -> tuple[Pixels, Pixels]:
         return self.degrade(candidate), image
+
+    def consistently(self) -> SuperRes:
+        return replace(self, consistent=True)
 
     def back_project(self, image: Pixels, sample: Pixels) -> Pixels:
         """Find an image near `sample` that, shrunk, is within one level of `image` everywhere.

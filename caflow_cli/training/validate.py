@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..config import Tau
 from ..images import atomic_write, make_folder, write_png
-from ..inference import Request, Sampler, describe_domain
+from ..inference import Whole, describe_domain, to_batch
 from ..model import CAFlow, bits_per_dim
 from ..sampling import Sampling
 from ..tasks import get_task
@@ -141,13 +141,19 @@ def sample_grid(
     condition, as in `restore`. Diverged samples, common early in a run, are shown, too.
     """
     task, conds = get_task(model.config), conditions.permute(0, 2, 3, 1).numpy()
-    requests = [Request.of_condition(task, cond) for cond in conds]
-    sampler = Sampler(model, requests, strict=False, batch_size=candidates * len(requests))
-    [found] = sampler.batches(tau, range(candidates), [seed] * len(requests))
+    seeds = range(seed, seed + candidates)
+    generators = [torch.Generator().manual_seed(k) for _ in conds for k in seeds]
+    whole = Whole(model, conditions)
+    samples = whole.draw(tau, generators, strict=False)
+    images = [
+        task.keep_known(conds[index // candidates], sample.image)
+        for index, sample in enumerate(samples)
+    ]
+    scores = [score.value for score in whole.log_prob(to_batch(images))]
     rows = []
     for row, (cond, target) in enumerate(zip(conds, targets.permute(0, 2, 3, 1), strict=True)):
-        own = found[row * candidates :][:candidates]
-        ranked = sorted(own, key=lambda one: -one.score.rank_score)
-        tiles = [cond[..., :3], *(one.image for one in ranked), target.numpy()]
+        first = row * candidates
+        ranked = sorted(range(first, first + candidates), key=lambda index: -scores[index])
+        tiles = [cond[..., :3], *(images[index] for index in ranked), target.numpy()]
         rows.append(np.concatenate([np.broadcast_to(t, target.shape) for t in tiles], axis=1))
     return np.concatenate(rows)

@@ -14,15 +14,15 @@ def disc(side: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (17, 30), (64, 64)])
-@pytest.mark.parametrize("faint", [False, True])
-def test_hidden_colours_reach_nothing(shape, faint):
+@pytest.mark.parametrize("soften", [False, True])
+def test_hidden_colours_reach_nothing(shape, soften):
     alpha = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
     alpha.flat[-1] = 0
     alpha.flat[0] = 255
     rgb = np.random.default_rng(2).integers(0, 256, (*shape, 3), dtype=np.uint8)
     other = np.where(alpha[..., None] == 0, 255 - rgb, rgb)
     np.testing.assert_array_equal(
-        fill_transparent(rgb, alpha, faint=faint), fill_transparent(other, alpha, faint=faint)
+        fill_transparent(rgb, alpha, soften=soften), fill_transparent(other, alpha, soften=soften)
     )
 
 
@@ -46,12 +46,12 @@ def test_a_faint_pixel_counts_as_little_as_it_shows():
     rgb[4, 4], alpha[4, 4] = 0, 5
     assert fill_transparent(rgb, alpha)[4, 4, 0] == 0
     # 5 / 255 of its own black, and of the mean in which it hardly counts
-    assert fill_transparent(rgb, alpha, faint=True)[4, 4, 0] == pytest.approx(196, abs=3)
+    assert fill_transparent(rgb, alpha, soften=True)[4, 4, 0] == pytest.approx(196, abs=3)
     even = np.full((9, 9), 40, np.uint8)
     noise = np.random.default_rng(3).integers(0, 256, (9, 9, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(fill_transparent(noise, even, faint=True), noise)
+    np.testing.assert_array_equal(fill_transparent(noise, even, soften=True), noise)
     np.testing.assert_array_equal(
-        fill_transparent(noise, np.full((9, 9), 255, np.uint8), faint=True), noise
+        fill_transparent(noise, np.full((9, 9), 255, np.uint8), soften=True), noise
     )
 
 
@@ -59,7 +59,7 @@ def test_no_edge_of_another_colour_after_enlarging():
     """A red disc whose hidden pixels are cyan, enlarged and laid on its own red, is all red."""
     red, alpha = np.array((220, 20, 20)), disc(24)
     rgb = np.where(alpha[..., None] > 0, red, (0, 255, 255)).astype(np.uint8)
-    _, opacity = Decoded(rgb, alpha, "PNG").put_back(np.zeros((96, 96, 3), np.uint8), None)
+    _, opacity = Decoded(rgb, alpha, "PNG").with_alpha(np.zeros((96, 96, 3), np.uint8), None)
     opacity = opacity.astype(float)[..., None] / 255
 
     def wrong(colours: np.ndarray) -> float:
@@ -67,22 +67,22 @@ def test_no_edge_of_another_colour_after_enlarging():
         return np.abs(opacity * (np.asarray(large) - red)).max()
 
     assert wrong(rgb) > 10
-    for faint in (False, True):
-        assert wrong(fill_transparent(rgb, alpha, faint=faint)) <= 1
+    for soften in (False, True):
+        assert wrong(fill_transparent(rgb, alpha, soften=soften)) <= 1
 
 
-def test_alpha_is_put_back_at_the_size_of_the_result():
+def test_alpha_has_the_size_of_the_result():
     alpha = disc(12)
     image = Decoded(np.zeros((12, 12, 3), np.uint8), alpha, "PNG")
-    assert image.put_back(image.rgb, None)[1] is alpha
+    assert image.with_alpha(image.rgb, None)[1] is alpha
     expected = Image.fromarray(alpha).resize((36, 48), Image.Resampling.BICUBIC)
-    _, found = image.put_back(np.zeros((48, 36, 3), np.uint8), None)
+    _, found = image.with_alpha(np.zeros((48, 36, 3), np.uint8), None)
     np.testing.assert_array_equal(found, np.asarray(expected))
 
 
 def test_outside_of_a_mask_hidden_colours_come_back():
     rgb, alpha = np.full((2, 2, 3), 7, np.uint8), np.array([[0, 0], [255, 255]], np.uint8)
     mask = np.array([[0, 255], [127, 255]], np.uint8)
-    found, opacity = Decoded(rgb, alpha, "PNG").put_back(np.full_like(rgb, 90), mask)
+    found, opacity = Decoded(rgb, alpha, "PNG").with_alpha(np.full_like(rgb, 90), mask)
     assert found[..., 0].tolist() == [[7, 90], [90, 90]]
     assert opacity is alpha

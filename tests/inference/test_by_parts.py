@@ -10,7 +10,6 @@ from drawn_masks import box, line
 
 from caflow_cli.flows import to_uint8
 from caflow_cli.inference import (
-    Drawing,
     Request,
     Sampler,
     attribution,
@@ -92,9 +91,10 @@ def test_a_score_is_the_sum_over_the_parts_in_their_order(flow):
 @pytest.mark.parametrize("mask", [SCRATCH, BLOTCH], ids=["scratch", "blotch"])
 def test_a_seed_replays_a_candidate_and_score_repeats_its_number(model, mask):
     image = photo()
-    drawing = Drawing(model, [image], Sampling(0.8, 3, seed=4), [mask], batch_size=1)
-    assert list(drawing.draw()) == [1, 2, 3]  # one by one, so that bits are repeated
-    found = drawing.result().ranked
+    request = Request.of(task_of(model), image, mask)
+    sampler = Sampler(model, [request], Sampling(0.8, 3, seed=4), batch_size=1)
+    assert list(sampler.draw()) == [1, 2, 3]  # one by one, so that bits are repeated
+    found = sampler.result().ranked
     for one in found:
         (alone,) = restore(model, image, 0.8, 1, seed=one.seed, mask=mask).ranked
         np.testing.assert_array_equal(alone.image, one.image)

@@ -10,7 +10,7 @@ from caflow_cli.assets import example_path
 from caflow_cli.hub.resolve import load
 from caflow_cli.images import read_image
 from caflow_cli.inference import describe_domain, to_batch
-from caflow_cli.inference.domain import far_note, statistics
+from caflow_cli.inference.domain import domain_warning, statistics
 from caflow_cli.tasks import SuperRes
 
 
@@ -28,9 +28,9 @@ def test_the_reference_describes_itself(small_model):
     assert distances.max() == pytest.approx(domain["farthest"], abs=1e-3)
     assert np.square(distances).mean() == pytest.approx(11 / 12, abs=1e-2)
     model = recorded({"domain": domain})
-    assert all(far_note(model, one) is None for one in values)
+    assert all(domain_warning(model, one) is None for one in values)
     far = domain["mean"] + 3 * np.array(domain["deviation"])
-    note = far_note(model, far)
+    note = domain_warning(model, far)
     assert note.startswith(
         "this image is unlike the training data of m: the distance of its statistics is 3.0,"
     )
@@ -51,7 +51,7 @@ def test_the_reference_describes_itself(small_model):
     ],
 )
 def test_a_file_without_a_record_says_nothing(record):
-    assert far_note(recorded({"domain": record}), np.full(1, 99.0)) is None
+    assert domain_warning(recorded({"domain": record}), np.full(1, 99.0)) is None
 
 
 def test_the_bundled_model_knows_a_face_from_noise_and_flat_colour():
@@ -59,4 +59,4 @@ def test_the_bundled_model_knows_a_face_from_noise_and_flat_colour():
     noise = np.random.default_rng(0).integers(0, 256, face.shape).astype(np.uint8)
     for image, far in ((face, False), (noise, True), (np.full_like(face, 240), True)):
         (values,) = statistics(model.encode_condition(to_batch([SuperRes().condition(image)])))
-        assert (far_note(model, values) is not None) == far
+        assert (domain_warning(model, values) is not None) == far

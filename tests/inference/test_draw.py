@@ -11,8 +11,9 @@ import torch
 from caflow_cli.config import TaskConfig
 from caflow_cli.errors import CaflowError
 from caflow_cli.flows import to_uint8
-from caflow_cli.inference import restore
-from caflow_cli.inference.draw import RESAMPLES, Conditions, diverged_cells
+from caflow_cli.inference import Whole, restore
+from caflow_cli.inference.conditions import RESAMPLES, diverged_cells
+from caflow_cli.inference.tiled import Tiled
 from caflow_cli.inference.tiles import plan_tiles
 from caflow_cli.model import CAFlow
 
@@ -74,10 +75,10 @@ def points_of(model, cond, seed: int, redraws: int) -> np.ndarray:
 @pytest.mark.parametrize("how", [burst, not_finite, infinite, too_likely])
 def test_what_diverges_is_resampled_and_nothing_else_changes(small_model, how):
     cond = conditions(2)
-    plain = helpers.draw(Conditions(small_model, cond), TAU, [5, 50], 0, 3)
+    plain = helpers.draw(Whole(small_model, cond), TAU, [5, 50], 0, 3)
     expected = [points_of(small_model, cond[1:], 51, 1), points_of(small_model, cond[:1], 5, 2)]
     model, _ = poisoned(small_model, [(51, 0), (5, 0), (5, 1)], how)
-    drawn = helpers.draw(Conditions(model, cond), TAU, [5, 50], 0, 3)
+    drawn = helpers.draw(Whole(model, cond), TAU, [5, 50], 0, 3)
     assert [redraws for _, redraws in plain] == [0] * 6
     assert [redraws for _, redraws in drawn] == [2, 0, 0, 0, 1, 0]
     for place in (1, 2, 3, 5):
@@ -117,10 +118,10 @@ def test_a_burst_in_a_tile_is_drawn_again_there(small_model):
     cond = conditions(1, size)
     tiles = plan_tiles(size, 16, 256)
     assert tiles.lefts == (0, 32)
-    plan = Conditions(small_model, cond, tiles=tiles)
+    plan = Tiled(small_model, cond, tiles)
     ((plain, none),) = helpers.draw(plan, TAU, [4], 0, 1)
     model, found = poisoned(small_model, [(4, 0)], size=size)
-    ((drawn, redraws),) = helpers.draw(Conditions(model, cond, tiles=tiles), TAU, [4], 0, 1)
+    ((drawn, redraws),) = helpers.draw(Tiled(model, cond, tiles), TAU, [4], 0, 1)
     assert found == [(4, 0)]  # in one tile of two, which the other's corner is not
     assert (none, redraws) == (0, 1)
     fresh = helpers.noise_behind(small_model, 4, size, 1)

@@ -13,8 +13,8 @@ from PIL import Image
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import LARGE, Encoder
 from caflow_cli.inference import Request, task_of, to_batch
-from caflow_cli.inference.draw import Conditions, Noise
-from caflow_cli.inference.tiles import Unheld, plan_tiles
+from caflow_cli.inference.tiled import Noise, Tiled
+from caflow_cli.inference.tiles import LazyImage, plan_tiles
 from caflow_cli.tasks import Paired, SuperRes
 
 
@@ -39,12 +39,12 @@ def test_what_is_computed_tile_by_tile_is_drawn_and_scored_like_what_is_held(sma
     task, image, target = task_of(small_model), helpers.noise(40, 100), helpers.noise(160, 400, 1)
     plan = plan_tiles((160, 400), 16, 256)
     assert len(plan) > 1
-    cond = Unheld((1, 3, 160, 400), partial(task.part_of_condition, image))
-    held = Conditions(small_model, to_batch([task.condition(image)]), tiles=plan)
-    unheld = Conditions(small_model, cond, tiles=plan)
+    cond = LazyImage((1, 3, 160, 400), partial(task.part_of_condition, image))
+    held = Tiled(small_model, to_batch([task.condition(image)]), plan)
+    unheld = Tiled(small_model, cond, plan)
     ((one, _),), ((other, _),) = (helpers.draw(each, 0.8, [4], 0, 1) for each in (held, unheld))
     np.testing.assert_array_equal(one, other)
-    scored = Unheld((1, 3, 160, 400), partial(task.part_of_target, image, target))
+    scored = LazyImage((1, 3, 160, 400), partial(task.part_of_target, image, target))
     assert held.log_prob(to_batch([target])) == unheld.log_prob(scored)
 
 
@@ -56,7 +56,7 @@ def test_beside_the_image_one_row_of_tiles_is_held(small_model):
     assert len(plan.tops) > 2
     first = small_model.encode_condition(torch.zeros(1, 3, *plan.shape, dtype=torch.uint8))
     model = helpers.double_of(small_model, decode=even, encode_condition=lambda *_: first)
-    conditions = Conditions(model, torch.zeros(1, 3, *size, dtype=torch.uint8), tiles=plan)
+    conditions = Tiled(model, torch.zeros(1, 3, *size, dtype=torch.uint8), plan)
     tracemalloc.start()  # which NumPy tells what it takes
     helpers.draw(conditions, 1, [0], 0, 1, strict=False)
     peak = tracemalloc.get_traced_memory()[1]

@@ -12,7 +12,7 @@ import caflow_cli as caflow
 from caflow_cli import devices
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import read_image, read_provenance, write_png
-from caflow_cli.inference import Drawing, restore, restore_images, score
+from caflow_cli.inference import Request, Sampler, restore, restore_images, score, task_of
 from caflow_cli.sampling import SEEDS, Sampling
 from caflow_cli.tasks.base import grey, scaled_size
 
@@ -84,22 +84,23 @@ def test_consistent_candidates_are_projected_before_they_are_scored(small_model)
     assert not np.array_equal(plain.kept[0].image, result.kept[0].image)
 
 
-def test_drawing_on_gives_what_drawing_at_once_gives(small_model):
+def test_more_can_be_drawn_at_any_time(small_model):
     sampling = Sampling(tau=0.8, candidates=2, keep=2, seed=4)
-    drawing = Drawing(small_model, [INPUT], sampling, [None], batch_size=1)
-    assert list(drawing.draw()) == [1, 2]
-    assert len(drawing.result().kept) == 2
-    assert list(drawing.draw(1)) == [3]
+    requests = [Request.of(task_of(small_model), INPUT)]
+    sampler = Sampler(small_model, requests, sampling, batch_size=1)
+    assert list(sampler.draw()) == [1, 2]
+    assert len(sampler.result().kept) == 2
+    assert list(sampler.draw(1)) == [3]
     (wanted,) = restore_images(small_model, [INPUT], replace(sampling, candidates=3), [None])
-    for one, other in zip(drawing.result().ranked, wanted.ranked, strict=True):
+    for one, other in zip(sampler.result().ranked, wanted.ranked, strict=True):
         assert (one.k, one.seed) == (other.k, other.seed)
         assert one.score.rank_score == pytest.approx(other.score.rank_score, abs=1)
         assert levels_apart(one.image, other.image).max() <= 1
     with pytest.raises(CaflowError, match="out of range"):
-        list(Drawing(small_model, [INPUT], replace(sampling, seed=SEEDS - 2), [None]).draw(3))
-    drawing = Drawing(small_model, [INPUT], sampling, [None])
-    assert list(drawing.draw(1)) == [1]  # fewer than are kept in the end
-    assert len(drawing.result().kept) == 1
+        list(Sampler(small_model, requests, replace(sampling, seed=SEEDS - 2)).draw(3))
+    sampler = Sampler(small_model, requests, sampling)
+    assert list(sampler.draw(1)) == [1]  # fewer than are kept in the end
+    assert len(sampler.result().kept) == 1
 
 
 def test_draws_in_bf16_are_scored_in_float32(small_model, monkeypatch):

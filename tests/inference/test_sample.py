@@ -1,7 +1,6 @@
 """The one path: a candidate is the same, and scores the same, whoever asks for it."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import helpers
@@ -13,7 +12,7 @@ from PIL import Image
 from caflow_cli.data.examples import Examples
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.examples import make_example
-from caflow_cli.inference import Request, Sampler, restore, score, task_of, to_batch
+from caflow_cli.inference import Request, Sampler, Whole, restore, score, task_of, to_batch
 
 TASKS = ["superres", "colorize", "inpaint", "paired"]
 
@@ -32,7 +31,7 @@ def asked(model, count: int = 2):
 
 def sampler(model, batch_size=None, strict=True) -> Sampler:
     requests = [Request.of(task_of(model), *one) for one in asked(model)]
-    return Sampler(model, requests, strict, batch_size=batch_size)
+    return Sampler(model, requests, strict=strict, batch_size=batch_size)
 
 
 def flat(batches) -> list:
@@ -77,15 +76,18 @@ def test_batches_change_nothing_but_rounding(models_32, task):
 def test_a_condition_alone_is_enough_at_model_scale(models_32, task):
     """Where an image is its condition's, both ways compose and score the same."""
     model = models_32[task]
-    kind, [(image, mask)] = task_of(model), asked(model, 1)
-    known = Request.of(kind, image, mask)
-    alone = Request.of_condition(kind, known.parts[0].condition(image))
-    ways = (Sampler(model, [request]) for request in (known, alone))
-    ours, theirs = (flat(way.batches(0.8, range(2), [3])) for way in ways)
-    for one, other in zip(ours, theirs, strict=True):
-        np.testing.assert_array_equal(one.image, other.image)
-        numbers = {"known_values": None, "unknown_values": None}
-        assert replace(one.score, parts=(), **numbers) == other.score
+    kind = task_of(model)
+    [(image, mask)] = asked(model, 1)
+    request = Request.of(kind, image, mask)
+    condition = request.parts[0].condition(image)
+    whole = Whole(model, to_batch([condition]))
+    drawn = whole.draw(0.8, [helpers.generator(3), helpers.generator(4)])
+    composed = [kind.keep_known(condition, sample.image) for sample in drawn]
+    scores = whole.log_prob(to_batch(composed))
+    candidates = flat(Sampler(model, [request]).batches(0.8, range(2), [3]))
+    for candidate, alone, part in zip(candidates, composed, scores, strict=True):
+        np.testing.assert_array_equal(candidate.image, alone)
+        assert candidate.score.rank_score == part.value
 
 
 def test_known_pixels_of_a_lossless_target_are_those_of_the_image(models_32, tmp_path):

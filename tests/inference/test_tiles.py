@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from caflow_cli.flows import to_uint8
-from caflow_cli.inference import to_batch
-from caflow_cli.inference.draw import Conditions, Steps
+from caflow_cli.inference import Whole, to_batch
+from caflow_cli.inference.conditions import Steps
+from caflow_cli.inference.tiled import Tiled
 from caflow_cli.inference.tiles import plan_tiles
 
 
@@ -54,7 +55,7 @@ def test_tiles_cover_with_even_overlaps(length, side):
 
 def test_one_tile_draws_and_scores_as_the_model_does(small_model):
     cond, targets = smooth(2, (32, 48), 0), smooth(4, (32, 48), 1)
-    conditions = Conditions(small_model, cond)
+    conditions = Whole(small_model, cond)
     drawn = helpers.draw(conditions, 0.8, [5, 9], 1, 2)
     expected = to_uint8(small_model.sample(cond, 0.8, 2, [6, 10])).flatten(0, 1)
     np.testing.assert_array_equal(images(drawn), expected.permute(0, 2, 3, 1))
@@ -71,7 +72,7 @@ def test_a_score_is_the_sum_over_tiles_of_its_own_condition(small_model):
     for left in plan.lefts:
         pair = (side[..., left : left + 256].contiguous() for side in (targets, cond))
         expected = expected + small_model.log_prob(*pair, noise_samples=2)
-    found = Conditions(small_model, cond, tiles=plan).log_prob(targets, 2)
+    found = Tiled(small_model, cond, plan).log_prob(targets, 2)
     assert [one.value for one in found] == pytest.approx(expected.tolist(), abs=1e-2)
     assert [one.deviations for one in found] == [None, None]
 
@@ -85,13 +86,13 @@ def test_rows_and_columns_of_tiles_give_each_pixel_once(small_model):
     assert plan.shape[0] == plan.shape[1]
     assert len(plan) == 4
     model = helpers.double_of(small_model, decode=even)
-    conditions = Conditions(model, smooth(1, (256, 256), 1), tiles=plan)
+    conditions = Tiled(model, smooth(1, (256, 256), 1), plan)
     assert (images(helpers.draw(conditions, 1, [0], 0, 1, strict=False)) == 100).all()
 
 
 def test_every_tile_is_told_as_it_is_drawn_and_as_it_is_scored(small_model):
     size, told = (32, 320), []
-    conditions = Conditions(small_model, smooth(1, size, 1), tiles=plan_tiles(size, 16, 224))
+    conditions = Tiled(small_model, smooth(1, size, 1), plan_tiles(size, 16, 224))
     count = len(conditions.tiles)
     steps = Steps(lambda *step: told.append(step), 2 * count)
     ((image, _),) = conditions.draw(0.5, [helpers.generator(3)], steps=steps)
@@ -99,7 +100,7 @@ def test_every_tile_is_told_as_it_is_drawn_and_as_it_is_scored(small_model):
     assert told == [(done, 2 * count) for done in range(1, 2 * count + 1)]
 
 
-def test_tiles_of_a_guide_that_normalises_agree_where_they_overlap():
+def test_tiles_of_a_guide_that_normalizes_agree_where_they_overlap():
     """Also where one sees even ground, and the other does not."""
     config = helpers.task_config("paired", guide=(4, 4, 4, 4), guide_net="unet")
     model = helpers.data_like_model(config, seed=3, size=32, last=0.3)
@@ -109,14 +110,14 @@ def test_tiles_of_a_guide_that_normalises_agree_where_they_overlap():
     assert plan.lefts == (0, 160)
     seen = []
 
-    def noted(_, own, given):
+    def noted(_, own, given, *more):
         if isinstance(given, torch.Tensor):  # else it is computed already
-            seen.append(own(given))
+            seen.append(own(given, *more))
             given = seen[-1]
         return given
 
     double = helpers.double_of(model, encode_condition=noted)
-    Conditions(double, cond, tiles=plan).log_prob(cond)
+    Tiled(double, cond, plan).log_prob(cond)
     _, left, right = (one.anchor for one in seen)  # places spread over the image come first
     own = [model.encode_condition(plan.cut(cond, 0, corner)).anchor for corner in plan]
 

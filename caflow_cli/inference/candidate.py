@@ -1,0 +1,110 @@
+"""What is drawn: a request for an image, and the candidates that answer it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from ..images import LARGE
+from ..tasks import Part, Pixels, Task
+from .score import Score
+from .tiles import LazyImage, check_size
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """An image to draw candidates for, part by part.
+
+    An image has one part, or several if its hole takes several windows.
+    """
+
+    task: Task
+    image: Pixels  # the first part's input; each later part gets what the previous one composed
+    mask: Pixels | None
+    size: tuple[int, int]  # height and width that the model draws, for each part
+    parts: Sequence[Part]
+
+    @classmethod
+    def of(cls, task: Task, image: Pixels, mask: Pixels | None = None) -> Request:
+        """Make the request for a user's image, uint8 (H, W, 3), and its mask, uint8 (H, W).
+
+        Raises:
+            CaflowError: The mask is missing, unexpected or does not fit; the image is too large.
+        """
+        task.check_mask(mask is not None)
+        size = task.model_size(image, mask)
+        check_size(size, task.has_regions)
+        return cls(task, image, mask, size, task.parts(image, mask))
+
+    @property
+    def is_large(self) -> bool:
+        """Whether only its input is held at full size, and regions of conditions are computed."""
+        return math.prod(self.size) > LARGE
+
+    def lazy_condition(self) -> LazyImage:
+        return LazyImage((1, 3, *self.size), partial(self.task.part_of_condition, self.image))
+
+    def lazy_target(self, target: Pixels) -> LazyImage:
+        return LazyImage((1, 3, *self.size), partial(self.task.part_of_target, self.image, target))
+
+
+@dataclass(eq=False)
+class Candidate:
+    """One sample: drawn part by part, composed, scored, ranked."""
+
+    request: Request
+    row: int  # index of its request among those drawn together
+    k: int
+    seed: int  # replays it: `--seed SEED -m 1`
+    redraws: int = 0  # how many samples diverged, over all parts
+    diverged: bool = False  # to be dropped: too many samples diverged, or its score is not finite
+    score: Score = field(init=False)
+    rank: int = 0  # from 1
+    rank_value: float | None = None  # v_k of the ranking rule (`order`)
+    consistency_max: int | None = None  # largest difference of reduced image and input, in levels
+    # Adds the input's alpha to the image.
+    with_alpha: Callable[[Pixels], tuple[Pixels, Pixels | None]] | None = None
+    _samples: list[Pixels] = field(default_factory=list)  # uint8, of the model's size, one per part
+    _image: Pixels | None = None
+
+    @property
+    def image(self) -> Pixels:
+        """The restored image, uint8 (H, W, 3), or (H, W, 4) if `restore` was given alpha."""
+        if self.with_alpha is None:
+            return self.pixels
+        colors, alpha = self.with_alpha(self.pixels)
+        return colors if alpha is None else np.dstack([colors, alpha])
+
+    @property
+    def pixels(self) -> Pixels:
+        """The scored image, uint8 (H, W, 3); a large one is composed on each access."""
+        if self._image is not None:
+            return self._image
+        image = self.request.image.copy()  # inpainting composes in place
+        for part, sample in zip(self.request.parts, self._samples, strict=False):
+            image = part.compose(image, sample)
+        return image
+
+    def take(self, sample: Pixels) -> None:
+        """Compose the image with the sample of its next part."""
+        part = self.request.parts[len(self._samples)]
+        self._image = part.compose(self.pixels, sample)
+        self._samples.append(sample)
+
+    def measure_consistency(self) -> None:
+        """Set `consistency_max`, for a task that recomputes the input from a result."""
+        recomputed = self.request.task.recomputed(self.request.image, self.pixels, None)
+        assert recomputed is not None
+        result, image = recomputed
+        self.consistency_max = int(np.abs(result.astype(np.int16) - image).max())
+
+    def release(self) -> None:
+        """Keep either the image or the samples it is composed of, whichever takes less memory."""
+        if self.pixels.nbytes > sum(sample.nbytes for sample in self._samples):
+            self._image = None
+        else:
+            self._samples = []

@@ -1,0 +1,147 @@
+"""What drawing in one pass and in tiles have in common: a protocol, a pass, and its divergence."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from ..config import Tau
+from ..flows import standard_normal_log_prob
+from ..model import CAFlow, Condition
+from ..tasks import Pixels
+from .domain import Statistics
+from .score import PartScore
+from .tiles import LazyImage
+
+RESAMPLES = 10  # how often a diverged sample is drawn again, at most
+_BLOCK = 64  # minimum side, in pixels, of the blocks in which divergence is detected
+_MOST_AT_ENDS = 12  # values per block that may lie near the end of the support: one in 1024
+_MOST_NATS = 10.0  # largest mean |log-determinant| per value, in nats
+
+Progress: TypeAlias = Callable[[int, int], None]  # called with (done, total) passes of the model
+
+
+@dataclass
+class Steps:
+    """Counts passes of the model, each over a batch or over one tile, and reports every one."""
+
+    report: Progress | None = None
+    total: int = 0  # expected passes; each resampling adds to it
+    done: int = 0
+
+    def step(self) -> None:
+        self.done += 1
+        if self.report is not None:
+            self.report(self.done, self.total)
+
+
+class Sample(NamedTuple):
+    """An image as the model drew it, uint8 (H, W, C), and how many samples before it diverged.
+
+    If these are more than `RESAMPLES`, the image itself diverged.
+    """
+
+    image: Pixels
+    redraws: int
+
+
+class Conditions(Protocol):
+    """Conditions of one size, under which images are drawn and scored."""
+
+    @property
+    def cond(self) -> Tensor | LazyImage:
+        """The conditions, uint8 (B, C, H, W)."""
+
+    @property
+    def passes(self) -> int:
+        """The number of tiles; 1 if images are drawn in one pass of the model."""
+
+    @property
+    def statistics(self) -> Statistics:
+        """`domain.statistics` of each condition, (B, S)."""
+
+    def draw(
+        self,
+        tau: Tau,
+        generators: Sequence[Generator],
+        strict: bool = True,
+        steps: Steps | None = None,
+    ) -> list[Sample]:
+        """Draw one image from the next latents of each generator.
+
+        Diverged samples are resampled one by one, so the other samples do not change.
+
+        Args:
+            tau: Temperature.
+            generators: CPU generators, the same number for each condition, grouped by condition.
+            strict: Resample diverged samples. If false, every first sample is accepted.
+            steps: Counts the passes of the model.
+        """
+
+    def log_prob(
+        self, targets: Tensor | LazyImage, noise_samples: int = 1, steps: Steps | None = None
+    ) -> list[PartScore]:
+        """Score images, uint8 (B M, C, H, W), grouped by condition."""
+
+
+def to_batch(images: Sequence[Pixels]) -> Tensor:
+    """Stack uint8 (H, W, C) arrays of one size into a (B, C, H, W) tensor."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+
+
+def decode(
+    model: CAFlow, condition: Condition, noise: Sequence[list[Tensor]], tau: Tau, bf16: bool
+) -> tuple[Tensor, Tensor]:
+    """Decode noise to points, floats (B, C, H, W), and find `diverged_cells`, on the CPU."""
+    latents = model.latents(noise, tau)
+    points, log_prob = model.decode(latents, condition, bf16=bf16)
+    gaussian = torch.stack([standard_normal_log_prob(z) for z in latents]).sum(0)
+    logdet = log_prob - gaussian.to(log_prob)
+    return points, diverged_cells(model, condition, points, logdet).cpu()
+
+
+def diverged_cells(model: CAFlow, condition: Condition, points: Tensor, logdet: Tensor) -> Tensor:
+    """Find where samples diverged, in cells of 2^(n+1) pixels: bool (B, H/2^(n+1), W/2^(n+1)).
+
+        A 64×64 block and the cells next to it diverged if a value in it is not finite,
+        or if more than 12 of its values lie near an end of the support.
+        All cells diverged if no block did, but |logdet| > 10 nats per value.
+
+    Pixels lie within [0, 256); the support of the density adds a margin on either side. A value
+    whose logit h diverged lies at an end of the support, and the logit's own term `log |dh/dv|`,
+    which grows as |h|, dominates the log-density. `near_ends` counts values with |h| > 11.8; pixels
+    have |h| <= 3.7. The test uses only the sample and its condition, so replays agree.
+
+    `logdet` is `log p(v|y) - Σ log N(z; 0, I)` of each point, nats (B,).
+    """
+    multiple = model.config.flow.multiple
+    cells = math.ceil(_BLOCK / multiple)  # per side of a block
+    side = cells * multiple
+    rows, columns = (length // multiple for length in points.shape[-2:])
+    near = model.density.A.near_ends(points, condition.anchor).to(torch.float32)
+    counts = near.where(points.isfinite().all(1), _MOST_AT_ENDS + 1.0)
+    in_blocks = F.avg_pool2d(counts[:, None], side, ceil_mode=True, divisor_override=1)[:, 0]
+    diverged = in_blocks > _MOST_AT_ENDS
+    # Negated, so that NaN counts as diverged.
+    unlikely = ~(logdet.abs() <= _MOST_NATS * points[0].numel()).to(diverged.device)
+    diverged |= (unlikely & ~diverged.flatten(1).any(1))[:, None, None]
+    diverged = diverged.repeat_interleave(cells, 1).repeat_interleave(cells, 2)
+    diverged = diverged[:, :rows, :columns]
+    return F.max_pool2d(diverged[:, None].to(torch.float32), 3, 1, 1)[:, 0] > 0
+
+
+def renew(latents: Sequence[Tensor], fresh: Sequence[Tensor], cells: Tensor) -> None:
+    """Replace latents, (C, H, W) each, by fresh ones in the given cells: bool (h, w), from the top.
+
+    Rows below the last of the cells are kept.
+    """
+    for z, new in zip(latents, fresh, strict=True):
+        times = z.shape[2] // cells.shape[1]
+        where = cells.repeat_interleave(times, 0).repeat_interleave(times, 1)
+        part = z[:, : len(where)]
+        torch.where(where, new[:, : len(where)], part, out=part)

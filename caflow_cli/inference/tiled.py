@@ -1,0 +1,227 @@
+"""Draw and score an image too large for one pass of the model: tile by tile, row by row."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from ..config import Tau
+from ..devices import trim_memory
+from ..images import LARGE
+from ..layers.norms import Moments
+from ..model import CAFlow, Condition
+from ..sampling import SEEDS
+from .conditions import RESAMPLES, Sample, Steps, decode, renew
+from .domain import Statistics, statistics
+from .score import PartScore
+from .tiles import Corner, LazyImage, Tiles
+
+_ROWS = 256  # pixels: the height of a block of noise, in large images
+
+
+class Noise:
+    """The standard normal latents of one image, in blocks of rows that are kept only while needed.
+
+    Up to 64 megapixels there is one block, drawn from the given generator. Each block of a larger
+    image has its own generator, whose seed is drawn from the given one.
+    """
+
+    def __init__(self, model: CAFlow, generator: Generator, size: tuple[int, int]) -> None:
+        self._model = model
+        self._height, self._width = size
+        self._cell = model.config.flow.multiple
+        self._rows = self._height  # of a block, in pixels
+        self._generators = [generator]
+        if self._height * self._width > LARGE:
+            self._rows = math.ceil(_ROWS / self._cell) * self._cell
+            count = math.ceil(self._height / self._rows)
+            seeds = torch.randint(SEEDS, (count,), generator=generator).tolist()
+            self._generators = [Generator().manual_seed(seed) for seed in seeds]
+        self._blocks: dict[int, list[Tensor]] = {}
+
+    def _draw(self, block: int) -> list[Tensor]:
+        rows = min(self._rows, self._height - block * self._rows)
+        return self._model.latent_noise(self._generators[block], (rows, self._width))
+
+    def cut(self, corner: Corner, shape: tuple[int, int]) -> list[Tensor]:
+        """The latents of a tile. Blocks above the tile are freed."""
+        top, left = corner
+        rows, columns = shape
+        first = top // self._rows
+        last = (top + rows - 1) // self._rows
+        self._blocks = {k: block for k, block in self._blocks.items() if k >= first}
+        for k in range(first, last + 1):
+            if k not in self._blocks:
+                self._blocks[k] = self._draw(k)
+        tile = []
+        for parts in zip(*self._blocks.values(), strict=True):
+            side = self._width // parts[0].shape[2]  # of a latent's cell, in pixels
+            across = slice(left // side, (left + columns) // side)
+            start = (top - first * self._rows) // side
+            joined = torch.cat([z[:, :, across] for z in parts], 1)
+            tile.append(joined[:, start : start + rows // side])
+        return tile
+
+    def renew(self, cells: Tensor, top: int) -> None:
+        """Replace the latents in the given cells, bool (h, w), from row `top` down, by new ones."""
+        above = (top - min(self._blocks) * self._rows) // self._cell
+        cells = F.pad(cells, (0, 0, above, 0))
+        rows = self._rows // self._cell
+        for k, block in self._blocks.items():
+            renew(block, self._draw(k), cells[:rows])
+            cells = cells[rows:]
+
+
+class Tiled:
+    """`Conditions` that are too large for one pass of the model.
+
+    They are computed tile by tile, whenever a tile is drawn or scored, and then freed, because all
+    tiles at once would take gigabytes.
+
+    Args:
+        model: Any model.
+        cond: uint8 (B, C, H, W), or a large image.
+        tiles: The tiling.
+        bf16: Draw with networks in bfloat16; scores stay float32.
+    """
+
+    def __init__(
+        self, model: CAFlow, cond: Tensor | LazyImage, tiles: Tiles, bf16: bool = False
+    ) -> None:
+        self._model = model
+        self._bf16 = bf16
+        self.cond = cond
+        self.tiles = tiles
+        self.passes = len(tiles)
+        self._statistics: dict[tuple[int, Corner], Statistics] = {}
+        self._moments: dict[int, Moments] = {}
+
+    @property
+    def statistics(self) -> Statistics:
+        """The mean of `domain.statistics` over all tiles, which must have been drawn or scored."""
+        rows = [
+            [self._statistics[row, corner] for corner in self.tiles]
+            for row in range(len(self.cond))
+        ]
+        return np.asarray(np.mean(rows, 1))
+
+    def draw(
+        self,
+        tau: Tau,
+        generators: Sequence[Generator],
+        strict: bool = True,
+        steps: Steps | None = None,
+    ) -> list[Sample]:
+        steps = steps or Steps()
+        per_condition = len(generators) // len(self.cond)
+        samples = []
+        for index, generator in enumerate(generators):
+            noise = Noise(self._model, generator, self.tiles.size)
+            samples.append(self._draw_image(index // per_condition, tau, noise, strict, steps))
+        return samples
+
+    def log_prob(
+        self, targets: Tensor | LazyImage, noise_samples: int = 1, steps: Steps | None = None
+    ) -> list[PartScore]:
+        """The sum of `log p(tile | its condition)`, for ranking only.
+
+        Overlaps count twice, so it is not a log-density and has no deviations over noise draws.
+        """
+        steps = steps or Steps()
+        per_condition = len(targets) // len(self.cond)
+        sums = [0.0] * len(targets)
+        for row in range(len(self.cond)):
+            for corner in self.tiles:
+                condition = self._condition(row, corner)
+                for index in range(row * per_condition, (row + 1) * per_condition):
+                    tile = self.tiles.cut(targets, index, corner)
+                    sums[index] += float(self._model.log_prob(tile, condition, noise_samples))
+                    steps.step()
+                del condition  # frees 0.4 kB per pixel before the next tile's is computed
+        self._trim_memory()
+        return [PartScore(value, None) for value in sums]
+
+    def _condition(self, row: int, corner: Corner) -> Condition:
+        """Compute the condition of a tile.
+
+        What the model normalizes over an image, it normalizes over patches spread over the whole
+        image: with the moments of each tile, neighboring tiles would differ.
+        """
+        if self._model.normalizes and row not in self._moments:
+            self._moments[row] = self._model.moments(self.tiles.patches(self.cond, row))
+        tile = self.tiles.cut(self.cond, row, corner)
+        condition = self._model.encode_condition(tile, self._moments.get(row))
+        self._statistics[row, corner] = statistics(condition)[0]
+        return condition
+
+    def _draw_image(self, row: int, tau: Tau, noise: Noise, strict: bool, steps: Steps) -> Sample:
+        """Draw one image.
+
+        Overlapping tiles share latents and conditions, so they draw the same image except near
+        their borders. Each pixel is taken from the nearest tile; a ramp blends neighboring tiles.
+        Within a row of tiles, only cells that diverged get new latents.
+        """
+        tiles = self.tiles
+        height, width = tiles.size
+        channels = self._model.config.flow.target_channels
+        image = np.empty((height, width, channels), np.uint8)
+        # Sums of weighted pixels: of a row of tiles, and of what the row above left unfinished.
+        band = np.empty((tiles.shape[0], width, channels), np.float32)
+        begun = np.zeros((0, width, channels), np.float32)
+
+        def draw_tile(corner: Corner) -> tuple[Tensor, Tensor]:
+            latents = noise.cut(corner, tiles.shape)
+            condition = self._condition(row, corner)
+            decoded = decode(self._model, condition, [latents], tau, self._bf16)
+            steps.step()
+            return decoded
+
+        most_redraws = 0
+        ends = (*tiles.tops[1:], height)
+        for top, vertical, end in zip(tiles.tops, tiles.weights(0), ends, strict=True):
+            for redraws in range(RESAMPLES + 1):
+                if redraws:
+                    steps.total += len(tiles.lefts)
+                band[: len(begun)] = begun
+                band[len(begun) :] = 0
+                diverged = self._add_row(band, top, vertical, draw_tile)
+                if not strict or not diverged.any():
+                    break
+                noise.renew(diverged, top)
+            else:
+                return Sample(image, RESAMPLES + 1)
+            most_redraws = max(most_redraws, redraws)
+            done = band[: end - top]
+            with np.errstate(invalid="ignore"):  # a value that is not finite has diverged
+                image[top:end] = np.floor(done, out=done).clip(0, 255, out=done)
+            begun = band[end - top :].copy()
+            self._trim_memory()
+        return Sample(image, most_redraws)
+
+    def _add_row(
+        self,
+        band: npt.NDArray[np.float32],
+        top: int,
+        vertical: npt.NDArray[np.float32],
+        draw_tile: Callable[[Corner], tuple[Tensor, Tensor]],
+    ) -> Tensor:
+        """Add a row of tiles to its band, and return the cells in which they diverged."""
+        tiles = self.tiles
+        rows, columns = tiles.shape
+        cell = self._model.config.flow.multiple
+        diverged = torch.zeros(rows // cell, tiles.size[1] // cell, dtype=torch.bool)
+        for left, horizontal in zip(tiles.lefts, tiles.weights(1), strict=True):
+            points, cells = draw_tile((top, left))
+            across = slice(left // cell, (left + columns) // cell)
+            diverged[:, across] |= cells[0]
+            weight = (vertical[:, None] * horizontal)[:, :, None]
+            band[:, left : left + columns] += weight * points[0].permute(1, 2, 0).cpu().numpy()
+        return diverged
+
+    def _trim_memory(self) -> None:
+        if isinstance(self.cond, LazyImage):  # each row of a large image allocates anew
+            trim_memory()

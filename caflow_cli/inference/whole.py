@@ -1,0 +1,90 @@
+"""Draw and score images of one size, each in one pass of the model."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from torch import Generator, Tensor
+
+from ..config import Tau
+from ..flows import to_uint8
+from ..model import CAFlow
+from .conditions import RESAMPLES, Sample, Steps, decode, renew
+from .domain import Statistics, statistics
+from .score import PartScore
+from .tiles import LazyImage
+
+
+class Whole:
+    """`Conditions` that fit into memory: computed once as a batch, and kept, at 0.4 kB per pixel.
+
+    Args:
+        model: Any model.
+        cond: uint8 (B, C, H, W).
+        bf16: Draw with networks in bfloat16; scores stay float32.
+    """
+
+    passes = 1
+
+    def __init__(self, model: CAFlow, cond: Tensor, bf16: bool = False) -> None:
+        self._model = model
+        self._bf16 = bf16
+        self.cond = cond
+        self.encoded = model.encode_condition(cond)
+
+    @property
+    def statistics(self) -> Statistics:
+        return statistics(self.encoded)
+
+    def draw(
+        self,
+        tau: Tau,
+        generators: Sequence[Generator],
+        strict: bool = True,
+        steps: Steps | None = None,
+    ) -> list[Sample]:
+        steps = steps or Steps()
+        noise = [self._model.latent_noise(each, self.encoded.size) for each in generators]
+        points, cells = decode(self._model, self.encoded, noise, tau, self._bf16)
+        steps.step()
+        samples = [Sample(image, 0) for image in _images(points)]
+        if strict:
+            per_condition = len(generators) // len(self.cond)
+            for index in cells.flatten(1).any(1).nonzero().flatten().tolist():
+                row = index // per_condition
+                samples[index] = self._redraw(row, tau, generators[index], noise[index], steps)
+        return samples
+
+    def log_prob(
+        self, targets: Tensor | LazyImage, noise_samples: int = 1, steps: Steps | None = None
+    ) -> list[PartScore]:
+        assert isinstance(targets, Tensor)
+        values, deviations = self._model.log_prob_with_deviations(
+            targets, self.encoded, noise_samples
+        )
+        (steps or Steps()).step()
+        return list(map(PartScore, values.tolist(), deviations.cpu().unbind(1)))
+
+    def _redraw(
+        self, row: int, tau: Tau, generator: Generator, latents: list[Tensor], steps: Steps
+    ) -> Sample:
+        """Draw one image alone, starting with its first latents: batching could change the bits.
+
+        Only cells that diverged get new latents.
+        """
+        condition = self.encoded
+        if len(self.cond) > 1:
+            condition = self._model.encode_condition(self.cond[row, None])
+        for redraws in range(RESAMPLES + 1):
+            steps.total += 1
+            points, cells = decode(self._model, condition, [latents], tau, self._bf16)
+            steps.step()
+            if not cells.any():
+                return Sample(_images(points)[0], redraws)
+            renew(latents, self._model.latent_noise(generator, condition.size), cells[0])
+        return Sample(_images(points)[0], RESAMPLES + 1)
+
+
+def _images(points: Tensor) -> npt.NDArray[np.uint8]:
+    """Points (B, C, H, W) as 8-bit images, (B, H, W, C)."""
+    return to_uint8(points).permute(0, 2, 3, 1).contiguous().cpu().numpy()
