@@ -1,4 +1,4 @@
-"""Figures: sheets of candidates, and colour maps beside their images."""
+"""Figures: sheets of candidates, and color maps beside their images."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,40 +17,45 @@ _GAP = 12  # pixels between the parts of a figure
 _SIZE = 13  # font size
 _LINE = 17  # line height
 _INK = (34, 34, 34)
-_BAR = 14  # width of a colour bar
+_BAR = 14  # width of a color bar
 _CELL = 192  # pixels of a thumbnail's longer side
 _LONGEST = 10  # candidates per line of a sheet
 _SIDE = 384  # pixels of a chart's longer side
-_RANGE = 3.0  # standard deviations that a score map's colour scale covers at least
+_RANGE = 3.0  # standard deviations that a score map's color scale covers at least
 
 _Values = npt.NDArray[np.float64]
 
-# From dark to light in even steps of lightness, so that it reads correctly in grey, too.
+# From dark to light in even steps of lightness, so that it reads correctly in gray, too.
 _SEQUENTIAL = "0e082c 4c0c6b 90226b d0424c f38029 fac43e fefcc8"
-# Two hues of equal lightness that meet in a light grey.
+# Two hues of equal lightness that meet in a light gray.
 _DIVERGING = "214894 6492c7 bacee2 f2f2f0 ecc0a8 d3765c 92222e"
 
 
 def sheet(rows: Sequence[Pixels]) -> Pixels:
-    return np.pad(_joined(rows, 0), ((_GAP, _GAP), (_GAP, _GAP), (0, 0)), constant_values=255)
+    """Put rows below each other, with a margin."""
+    margins = ((_GAP, _GAP), (_GAP, _GAP), (0, 0))
+    return np.pad(_joined(rows, 0), margins, constant_values=255)
 
 
 def grid_row(name: str, tau: Temperature, seen: Pixels, ranked: Sequence[Candidate]) -> Pixels:
-    """Draw the input, in the colours that the model reads, and the scored candidates by rank.
+    """Draw the input, in the colors that the model reads, and the scored candidates by rank.
 
     `name` and `tau` go into the caption.
     """
-
-    def cell(image: Pixels, *lines: str) -> Pixels:
-        return _captioned(thumbnail(image, _CELL), lines, _CELL)
-
-    cells = [
-        cell(one.pixels, f"#{one.rank}   seed {one.seed}", *one.score.summary.split(", "))
-        for one in ranked
+    height, width = seen.shape[:2]
+    first = _cell(seen, [name, f"{width} x {height}", f"tau {tau}"])
+    cells = []
+    for candidate in ranked:
+        title = f"#{candidate.rank}   seed {candidate.seed}"
+        cells.append(_cell(candidate.pixels, [title, *candidate.score.summary.split(", ")]))
+    lines = [
+        _joined(cells[start : start + _LONGEST], 1) for start in range(0, len(cells), _LONGEST)
     ]
-    lines = [_joined(cells[k : k + _LONGEST], 1) for k in range(0, len(cells), _LONGEST)]
-    first = cell(seen, name, f"{seen.shape[1]} x {seen.shape[0]}", f"tau {tau}")
     return _joined([first, _joined(lines, 0)], 1)
+
+
+def _cell(image: Pixels, lines: Sequence[str]) -> Pixels:
+    return _captioned(thumbnail(image, _CELL), lines, _CELL)
 
 
 def spread(candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
@@ -75,9 +80,9 @@ def spread(candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
 
 
 def uncertainty_map(candidates: Sequence[Candidate], tau: Temperature) -> tuple[Pixels, list[str]]:
-    """Draw `spread` as a map with a colour bar, and return lines of text that explain it."""
+    """Draw `spread` as a map with a color bar, and return lines of text that explain it."""
     values = spread(candidates)
-    # A percentile: a few extreme outliers would leave everything else in one colour.
+    # A percentile: a few extreme outliers would leave everything else in one color.
     top = _nice_above(float(np.percentile(values, 99.5)))
     lines = [
         f"standard deviation over {len(candidates)} candidates, in levels of 0-255, "
@@ -86,7 +91,8 @@ def uncertainty_map(candidates: Sequence[Candidate], tau: Temperature) -> tuple[
     ]
     if min(tau.values) < 1:
         lines.append("understates spread at tau < 1")
-    return _colour_chart(values, 0.0, top, lambda unit: _colours(unit, _SEQUENTIAL)), lines
+    chart = _color_chart(values, 0.0, top, lambda unit: _colors(unit, _SEQUENTIAL))
+    return chart, lines
 
 
 def uncertainty_chart(name: str, candidates: Sequence[Candidate], tau: Temperature) -> Pixels:
@@ -95,6 +101,7 @@ def uncertainty_chart(name: str, candidates: Sequence[Candidate], tau: Temperatu
 
 
 def attribution_chart(name: str, found: Attribution, score: Score) -> Pixels:
+    """Draw a scored image beside its map of z-scores."""
     lines = [
         f"{name}: {score.summary}",
         f"terms of log p(w|y) by cells of {found.cell} x {found.cell} pixels, z-score against "
@@ -105,20 +112,22 @@ def attribution_chart(name: str, found: Attribution, score: Score) -> Pixels:
     height, width = found.nats.shape
     cells = found.z.repeat(found.cell, 0).repeat(found.cell, 1)[:height, :width]
     top = max(_RANGE, _nice_above(float(np.percentile(np.abs(cells), 98))))
-    chart = _colour_chart(cells, -top, top, lambda unit: _colours(1 - unit, _DIVERGING))
+    chart = _color_chart(cells, -top, top, lambda unit: _colors(1 - unit, _DIVERGING))
     return _with_image(found.target, chart, lines)
 
 
 def _with_image(image: Pixels, chart: Pixels, lines: Sequence[str]) -> Pixels:
     """Put an image beside its chart, lowered by half a line of text to align with the map."""
-    small = np.pad(thumbnail(image, _SIDE), ((8, 0), (0, 0), (0, 0)), constant_values=255)
+    small = _below(thumbnail(image, _SIDE), _LINE // 2)
     return _captioned(_joined([small, chart], 1), lines)
 
 
-def _colours(values: _Values, table: str) -> Pixels:
-    colours = np.array([list(bytes.fromhex(colour)) for colour in table.split()]).T
-    stops = np.linspace(0, 1, len(colours[0]))
-    return np.stack([np.interp(values, stops, c) for c in colours], -1).round().astype(np.uint8)
+def _colors(values: _Values, table: str) -> Pixels:
+    """Interpolate in a table of colors, evenly spaced on [0, 1]: (H, W) to uint8 (H, W, 3)."""
+    colors = np.array([list(bytes.fromhex(color)) for color in table.split()])
+    stops = np.linspace(0, 1, len(colors))
+    channels = [np.interp(values, stops, channel) for channel in colors.T]
+    return np.stack(channels, -1).round().astype(np.uint8)
 
 
 def thumbnail(image: Pixels, side: int) -> Pixels:
@@ -132,23 +141,34 @@ def thumbnail(image: Pixels, side: int) -> Pixels:
     if longest <= side:
         times = side // longest
         return image.repeat(times, 0).repeat(times, 1)
-    size = max(1, width * side // longest), max(1, height * side // longest)
-    return np.array(Image.fromarray(image).resize(size, Image.Resampling.BOX))
+    small_width = max(1, width * side // longest)
+    small_height = max(1, height * side // longest)
+    small = Image.fromarray(image).resize((small_width, small_height), Image.Resampling.BOX)
+    return np.array(small)
 
 
 def _joined(parts: Sequence[Pixels], axis: int) -> Pixels:
-    sizes = [[part.shape[0], part.shape[1]] for part in parts]
-    across = max(size[1 - axis] for size in sizes)
-    for size in sizes:
-        size[axis], size[1 - axis] = size[axis] + _GAP, across
-    padded = [_on_white(part, *size) for part, size in zip(parts, sizes, strict=True)]
+    """Put images below (axis 0) or beside each other, with gaps, aligned at the top left."""
+    height = max(part.shape[0] for part in parts)
+    width = max(part.shape[1] for part in parts)
+    padded = []
+    for part in parts:
+        if axis == 0:
+            padded.append(_on_white(part, part.shape[0] + _GAP, width))
+        else:
+            padded.append(_on_white(part, height, part.shape[1] + _GAP))
     joined = np.concatenate(padded, axis)
-    return joined[:, :-_GAP] if axis else joined[:-_GAP]
+    return joined[:-_GAP] if axis == 0 else joined[:, :-_GAP]
 
 
 def _on_white(image: Pixels, height: int, width: int) -> Pixels:
-    missing = (0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)
-    return np.pad(image, missing, constant_values=255)
+    below = (0, height - image.shape[0])
+    right = (0, width - image.shape[1])
+    return np.pad(image, (below, right, (0, 0)), constant_values=255)
+
+
+def _below(image: Pixels, pixels: int) -> Pixels:
+    return np.pad(image, ((pixels, 0), (0, 0), (0, 0)), constant_values=255)
 
 
 def _captioned(image: Pixels, lines: Sequence[str], width: int = 0) -> Pixels:
@@ -157,45 +177,53 @@ def _captioned(image: Pixels, lines: Sequence[str], width: int = 0) -> Pixels:
     Pillow's built-in font has only ASCII characters; others become `?`.
     """
     font = ImageFont.load_default(_SIZE)
-    height, room = image.shape[0], max(image.shape[1], width)
-    broken = [part for line in lines for part in _broken(line, room, font.getlength)]
-    canvas = Image.fromarray(_on_white(image, height + 4 + _LINE * len(broken), room))
+    height = image.shape[0]
+    room = max(image.shape[1], width)
+    wrapped = []
+    for line in lines:
+        wrapped += _wrapped(line, room, font.getlength)
+    canvas = Image.fromarray(_on_white(image, height + 4 + _LINE * len(wrapped), room))
     draw = ImageDraw.Draw(canvas)
-    for row, line in enumerate(broken):
+    for row, line in enumerate(wrapped):
         draw.text((0, height + 4 + row * _LINE), line, font=font, fill=_INK)
     return np.array(canvas)
 
 
-def _broken(line: str, width: int, length: Callable[[str], float]) -> list[str]:
-    pieces, rest = [], line.encode("ascii", "replace").decode()
+def _wrapped(line: str, width: int, length: Callable[[str], float]) -> list[str]:
+    pieces = []
+    rest = line.encode("ascii", "replace").decode()
     while rest and length(rest) > width:
-        fits = max(n for n in range(1, len(rest) + 1) if n == 1 or length(rest[:n]) <= width)
+        fits = 1
+        while length(rest[: fits + 1]) <= width:
+            fits += 1
         space = rest.rfind(" ", 1, fits + 1)
-        cut = space if space > 0 else fits
-        pieces.append(rest[:cut])
-        rest = rest[cut:].lstrip()
+        end = space if space > 0 else fits
+        pieces.append(rest[:end])
+        rest = rest[end:].lstrip()
     return [*pieces, rest]
 
 
-def _colour_chart(
-    values: _Values, low: float, high: float, colours: Callable[[_Values], Pixels]
+def _color_chart(
+    values: _Values, low: float, high: float, colors: Callable[[_Values], Pixels]
 ) -> Pixels:
-    """Draw an array of values as an image, with a colour bar to its right.
+    """Draw an array of values as an image, with a color bar to its right.
 
-    Values outside [`low`, `high`] get the colour of the nearer end.
+    Values outside [`low`, `high`] get the color of the nearer end.
     """
-    field = thumbnail(colours(((values - low) / (high - low)).clip(0, 1)), _SIDE)
+    units = ((values - low) / (high - low)).clip(0, 1)
+    field = thumbnail(colors(units), _SIDE)
     height = max(field.shape[0], 4 * _LINE)
-    bar = colours(np.linspace(1, 0, height)[:, None].repeat(_BAR, 1))
-    canvas = Image.fromarray(np.roll(_on_white(bar, height + _LINE, _BAR + 60), _LINE // 2, 0))
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(_SIZE)
+    bar = colors(np.linspace(1, 0, height)[:, None].repeat(_BAR, 1))
+    bar = _below(bar, _LINE // 2)
+    canvas = Image.fromarray(_on_white(bar, height + _LINE, _BAR + 60))
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(_SIZE)
     for share in (0.0, 0.5, 1.0):
         y = _LINE // 2 + (1 - share) * (height - 1)
         draw.line([(_BAR, y), (_BAR + 4, y)], fill=_INK)
         value = f"{low + share * (high - low):g}"
         draw.text((_BAR + 8, y), value, font=font, fill=_INK, anchor="lm")
-    field = np.pad(field, ((_LINE // 2, 0), (0, 0), (0, 0)), constant_values=255)
-    return _joined([field, np.array(canvas)], 1)
+    return _joined([_below(field, _LINE // 2), np.array(canvas)], 1)
 
 
 def _nice_above(value: float) -> float:
