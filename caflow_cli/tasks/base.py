@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..errors import check_usage, ensure, usage_error
+from ..errors import check_usage, ensure
 from ..images import Pixels as Pixels, strips as strips
 
 if TYPE_CHECKING:
