@@ -18,8 +18,9 @@ from PIL import ImageColor
 from ..assets import example_path
 from ..damage import find_damage
 from ..errors import CaflowError, is_out_of_memory, memory_errors
+from ..hub.choice import choose_model, is_chosen
 from ..hub.manifest import bundled_path, load_manifest
-from ..hub.resolve import GOOD, WEB, default_model, load, resolve
+from ..hub.resolve import load, resolve
 from ..images import Decoded
 from ..inference import thumbnail
 from ..model import CAFlow, read_info
@@ -147,10 +148,11 @@ class Sessions:
         text, factor = f"{width}×{height} pixels", task.factor
         if factor > 1:
             text += f", the result {factor * width}×{factor * height}"
-        if task.name == "superres" and id in (WEB, default_model("superres").id):
-            nothing["model"] = default_model("superres", decoded.quality).id
-            if id == nothing["model"] == WEB:
-                text += f"; {WEB} is for JPEGs of quality below {GOOD}, or choose another model"
+        if is_chosen(task.name, id):
+            choice = choose_model(task.name, decoded)
+            nothing["model"] = choice.model
+            if id == choice.model and id != choose_model(task.name).model:
+                text += f"; {id} is {choice.reason}, or choose another model"
         if not task.paints:
             return {"size": _line(text), **nothing}
         canvas = thumbnail(image, _CANVAS)

@@ -218,9 +218,10 @@ def load_model(
 
     CaflowError: (exit 2) the device is missing or the model is for another task; (exit 3) weights.
     """
-    from ..hub.resolve import default_model, load, resolve
+    from ..hub.choice import choose_model
+    from ..hub.resolve import load, resolve
 
-    resolved = resolve(name or default or default_model(task or "superres").id)
+    resolved = resolve(name or default or choose_model(task).model)
 
     from ..devices import keep_memory, select_device
     from ..model.files import read_info

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..config import HOLE
 from ..errors import EXIT_FAILED, CaflowError, check_usage, memory_errors
-from ..hub.resolve import GOOD, WEB, default_model
+from ..hub.choice import NAMED, choose_model, hint_at_model
 from ..images import Decoded
 from ..inference import (
     Candidates,
@@ -43,7 +43,6 @@ from .records import restored_fields
 _MOST = 32  # consecutive images that may share a batch
 _HELD = 2**22  # pixels of all candidates of images that wait for their batch
 _SMALLER = "crop the image"  # hint if memory runs out
-_FACES = range(12, 33)  # sides, in pixels, of inputs for which to suggest faces-superres-x4
 
 
 @dataclass(eq=False)
@@ -52,6 +51,7 @@ class _Item:
 
     job: Job
     model: CAFlow
+    reason: str = NAMED  # why this model was chosen
     image: Decoded | None = None
     mask: Pixels | None = None
     seen: Pixels | None = None  # the image in the colours that the model reads
@@ -74,7 +74,7 @@ class Run:
     console: Console
     saturation: float = 1.0  # of the written image
     done: int = 0  # completed jobs
-    web: CAFlow | None = None  # loaded for the first JPEG that needs it
+    others: dict[str, CAFlow] = field(default_factory=dict)  # loaded for the first image of each
     show: Callable[..., object] = field(init=False)  # updates the progress bar
     grid: Sheet = field(init=False)
     uncertainty: Sheet = field(init=False)
@@ -165,7 +165,7 @@ class Run:
                     item.mask = self.masking.read(job.mask, image, job.name)
                     image = image.opaque() if job.mask is None else image
                 item.image = image
-                item.model = self._model_for(image)
+                item.model, item.reason = self._model_for(image)
                 if item.mask is not None and not (item.mask >= HOLE).any():
                     return item  # nothing to fill
                 item.seen = seen_by(item.model, image)
@@ -182,8 +182,8 @@ class Run:
                         "256 megapixels)",
                     )
                 note = task.note(item.seen, item.mask)
-                if task.name == "superres" and height == width in _FACES and not self.given.model:
-                    note = "if this is an aligned face, try --model faces-superres-x4"
+                if not self.given.model:
+                    note = hint_at_model(task.name, image) or note
                 if note:
                     self.console.note(f"{job.name}: {note}")
                 item.size = size
@@ -193,17 +193,20 @@ class Run:
                 error.exit_code = EXIT_FAILED
         return item
 
-    def _model_for(self, image: Decoded) -> CAFlow:
-        named = self.console.command != "superres" or self.given.model
-        if named or default_model("superres", image.quality).id != WEB:
-            return self.model
-        if self.web is None:
-            self.web = load_model(WEB, self.given.device)
+    def _model_for(self, image: Decoded) -> tuple[CAFlow, str]:
+        """The model for an image, and why it was chosen."""
+        if self.given.model:
+            return self.model, NAMED
+        default = self.model.identity["id"]
+        name, reason = choose_model(self.model.config.task.name, image)
+        if name == default:
+            return self.model, reason
+        if name not in self.others:
+            self.others[name] = load_model(name, self.given.device)
             if self.given.compile:
-                self.web.compile_inference()
-            other = f"override with --model {self.model.identity['id']}"
-            self.console.note(f"JPEGs of quality below {GOOD} are enlarged by {WEB}; {other}")
-        return self.web
+                self.others[name].compile_inference()
+            self.console.note(f"{name} is used {reason}; override with --model {default}")
+        return self.others[name], reason
 
     def _draw(self, batch: Sequence[_Item]) -> None:
         """Draw candidates for images of one size as a batch; if one fails, draw them one by one."""
@@ -259,7 +262,8 @@ class Run:
         self._report(item, item.result)
         exact = encoder.lossless and image.alpha is None and not changed
         fields = restored_fields(item.result, paths, changed, exact)
-        self.console.result({**job.names, **fields, "elapsed_s": round(item.elapsed, 3)})
+        fields |= {"model_reason": item.reason, "elapsed_s": round(item.elapsed, 3)}
+        self.console.result({**job.names, **fields})
 
     def _copy(self, job: Job, image: Decoded) -> None:
         """Write an image in which nothing is to be filled, as it is."""

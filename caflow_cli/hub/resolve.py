@@ -22,7 +22,6 @@ from .manifest import REINSTALL, Entry, bundled_path, load_manifest
 if TYPE_CHECKING:
     from ..model import CAFlow
 
-WEB, GOOD = "web-superres-x4", 90  # the model for JPEGs below this quality
 WEIGHTS = "model.safetensors"  # file name in repositories and folders
 _REPO = re.compile(r"(?P<repo>\w[\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -39,14 +38,9 @@ class Resolved:
     commit: str | None = None  # of its Hub repository
 
 
-def default_model(task: str, quality: float | None = None) -> Entry:
-    """The default model of a task. For superres, if `quality` is that of a JPEG below 90, it is
-    `web-superres-x4`. CaflowError (exit 3) if there is none.
-    """
-    entries = load_manifest()
-    if task == "superres" and quality is not None and quality < GOOD:
-        return entries[WEB]
-    for entry in entries.values():
+def default_model(task: str) -> Entry:
+    """The default model of a task in the manifest; CaflowError (exit 3) if there is none."""
+    for entry in load_manifest().values():
         if entry.task == task and entry.default:
             return entry
     raise CaflowError(
@@ -100,14 +94,16 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
 
 
 def maker_of(target: str, record: dict[str, Any], default: str | None) -> str | None:
-    """The name of the model in an image's provenance, else `default`.
+    """The name of the model in an image's provenance; None if it states none.
 
-    CaflowError (exit 2) if that model is no longer available.
+    The file is identified by its sha256: it is that of the manifest's entry, of the model named
+    `default`, or of a Hub repository. CaflowError (exit 2) if it is none of them.
     """
     try:
-        name, sha256 = str(record["model"]["id"]), str(record["model"]["sha256"])
+        name = str(record["model"]["id"])
+        sha256 = str(record["model"]["sha256"])
     except (KeyError, TypeError):
-        return default
+        return None
     entry = load_manifest().get(name)
     if entry is not None and entry.sha256 == sha256:
         return name

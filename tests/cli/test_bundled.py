@@ -29,6 +29,9 @@ def test_every_task_works_offline_with_its_bundled_model(
     assert result.returncode == 0, result.stderr
     record = json.loads(result.stdout)
     assert record["model"]["id"] == model
+    named = "named by --model, the environment or the config file"
+    default = f"the default for {arguments[0]}"
+    assert record["model_reason"] == (named if arguments[0] == "sample" else default)
     best, second = record["outputs"]
     assert best["log_likelihood"] >= second["log_likelihood"]
     source = next(one for one in arguments if one.startswith("example:"))
@@ -45,7 +48,9 @@ def test_every_task_works_offline_with_its_bundled_model(
         assert not np.array_equal(image[~known], given[~known])
     again = run("score", "--cond", source, "--target", best["path"], *mask, "--json")
     expected = pytest.approx(best["log_likelihood"], abs=1e-2)
-    assert json.loads(again.stdout)["log_likelihood"] == expected
+    scored = json.loads(again.stdout)
+    assert scored["log_likelihood"] == expected
+    assert scored["model_reason"] == "it made the target, according to its metadata"
 
 
 def test_jpegs_of_low_quality_get_the_model_of_web_images_with_one_note(run, tmp_path):
@@ -54,13 +59,17 @@ def test_jpegs_of_low_quality_get_the_model_of_web_images_with_one_note(run, tmp
     for name, quality in names.items():
         face.save(tmp_path / name, **({} if quality is None else {"quality": quality}))
 
+    web = "web-superres-x4"
+    photos = "photos-superres-x4"
+
     def models(*options):
         done = run("superres", *names, "-m", 1, "-o", "out/", "--overwrite", "--json", *options)
         assert done.returncode == 0, done.stderr
         found = [json.loads(line) for line in done.stdout.splitlines()]
         assert [one["input"] for one in found] == list(names)
+        reasons = {one["model"]["id"]: one["model_reason"] for one in found}
+        assert ("for JPEGs of quality below 90" in reasons.values()) == (web in reasons)
         return [one["model"]["id"] for one in found], done.stderr.count(b"web-superres-x4")
 
-    web, photos = "web-superres-x4", "photos-superres-x4"
     assert models() == ([web, photos, photos, web], 1)
     assert models("--model", photos) == ([photos] * 4, 0)

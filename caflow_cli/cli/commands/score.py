@@ -212,7 +212,7 @@ class _Scorer:
 
         start = time.perf_counter()
         name = pair["target"].name
-        model_name = self._model_of(pair["target"])
+        model_name, reason = self._model_of(pair["target"])
         condition = self.read(pair["cond"], self.console.note)
         target = pair["target"].read(self.console.note)
         model = self.load(model_name)
@@ -228,6 +228,7 @@ class _Scorer:
             )
         )
         fields = scored_fields(_names(pair), model, result, samples, target.alpha is None)
+        fields["model_reason"] = reason
         fields["elapsed_s"] = round(time.perf_counter() - start, 3)
         bits = "-" if result.bits_per_dim is None else f"{result.bits_per_dim:.6f}"
         self.console.result(fields, [f"{result.rank_score:.4f}\t{bits}\t{name}"])
@@ -241,8 +242,9 @@ class _Scorer:
         if result.standard_error is not None:
             self.console.note(f"standard error {result.standard_error:.4f} nats")
 
-    def _model_of(self, target: InputImage) -> str | None:
-        """The name of the model that scores a target; CaflowError if none can."""
+    def _model_of(self, target: InputImage) -> tuple[str, str]:
+        """The name of the model that scores a target, and why; CaflowError if none can."""
+        from ...hub.choice import NAMED, choose_model
         from ...hub.resolve import maker_of
         from ...images import read_provenance
 
@@ -253,7 +255,9 @@ class _Scorer:
                 f"{target.name!r} was changed after it was drawn and scored (--{option_name})",
                 f"score an image written without --{option_name}",
             )
-        return self.given.model if self.typed else maker_of(target.name, record, self.given.model)
+        if not self.typed and (maker := maker_of(target.name, record, self.given.model)):
+            return maker, "it made the target, according to its metadata"
+        return (self.given.model, NAMED) if self.given.model else choose_model()
 
 
 def _names(pair: _Pair) -> dict[str, str]:
