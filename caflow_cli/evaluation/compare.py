@@ -12,6 +12,7 @@ from typing import TypeAlias
 from torch import Tensor
 
 from ..data.examples import open_files
+from ..data.split import ImageFiles
 from ..errors import EXIT_FAILED, CaflowError, check_usage, ensure, usage_error
 from ..images import SUFFIXES, read_image
 from ..inference import to_batch
@@ -169,23 +170,27 @@ def _open(stack: ExitStack, path: Path, recursive: bool, notes: list[str]) -> _S
     if is_file(path) and path.suffix.lower() in SUFFIXES:
         return {path.stem: partial(read_image, path)}
     files = stack.enter_context(open_files(path))
-    members = [one for one in files.members if recursive or is_file(path) or "/" not in one]
-    if left_out := len(files.members) - len(members):
+    members = list(files.members)
+    if not recursive and not is_file(path):
+        members = [member for member in members if "/" not in member]
+    left_out = len(files.members) - len(members)
+    if left_out:
         notes.append(f"{path}: images in subfolders left out: {left_out} (see -r)")
     images: _Set = {}
     for member in sorted(members):
         name = str(PurePosixPath(member).with_suffix(""))
-        images[member if name in images else name] = partial(
-            lambda one: read_image(io.BytesIO(files.read(one)), name=one), member
-        )
-    check_usage(
-        bool(images),
-        f"no images in {str(path)!r}",
-        "-r searches subfolders, too"
-        if left_out
-        else f"give a folder or zip with {', '.join(sorted(SUFFIXES))} files",
-    )
+        if name in images:
+            name = member
+        images[name] = partial(_read, files, member)
+    hint = f"give a folder or zip with {', '.join(sorted(SUFFIXES))} files"
+    if left_out:
+        hint = "-r searches subfolders, too"
+    check_usage(bool(images), f"no images in {str(path)!r}", hint)
     return images
+
+
+def _read(files: ImageFiles, member: str) -> Pixels:
+    return read_image(io.BytesIO(files.read(member)), name=member)
 
 
 def _matched(made: _Set, true: _Set, where_made: str, where_true: str) -> dict[str, list[str]]:
@@ -201,7 +206,9 @@ def _matched(made: _Set, true: _Set, where_made: str, where_true: str) -> dict[s
     for name in sorted(made):
         path = PurePosixPath(name)
         stem = without_ending(path.name)
-        source = name if name in found or stem is None else str(path.with_name(stem))
+        source = name
+        if name not in found and stem is not None:
+            source = str(path.with_name(stem))
         if source in found:
             found[source].append(name)
         else:
@@ -236,9 +243,8 @@ def _outputs(lines: Iterable[str], failed: dict[str, CaflowError]) -> dict[str, 
             if paths:
                 outputs[str(record["input"])] = paths
             else:
-                failed[str(record["input"])] = CaflowError(
-                    str(error["message"]), str(error["hint"])
-                )
+                failure = CaflowError(str(error["message"]), str(error["hint"]))
+                failed[str(record["input"])] = failure
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # or not UTF-8: an image
         raise usage_error(
             f"line {number or 1} of stdin is not a record of a restoring command", command

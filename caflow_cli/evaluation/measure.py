@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..config import Temperature
 from ..errors import CaflowError, ensure
 from ..inference import (
     Candidate,
@@ -44,7 +43,8 @@ class Measured:
         """The N best of the first M candidates, best first."""
         draws = self.row.draws_of(cell)
         images = self.images[self.row.draws.index(draws)]
-        return [images[draw.k] for draw in draws.ranked(cell)[: cell.n]]
+        best = draws.ranked(cell)[: cell.n]
+        return [images[draw.k] for draw in best]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,34 +89,37 @@ class Measurer:
         sampler = Sampler(self.model, requests, batch_size=run.batch_size)
         encoding = time.perf_counter() - begun
         found = [self._with_baselines(example) for example in examples]
-        if {"bpd", "likelihood"} & set(run.metrics):
+        if "bpd" in run.metrics or "likelihood" in run.metrics:
             self._score_truths(sampler, found)
         seeds = [(run.seed + SEED_STEP * example.index) % SEEDS for example in examples]
         size = task.model_size(examples[0].input, examples[0].mask)
         for tau, most in run.draws:
-            m = fitting(size, most, max(run.keep)) if run.fit else most
+            m = most
+            if run.fit:
+                m = fitting(size, most, max(run.keep))
             begun = time.perf_counter()
             drawn: list[list[Candidate]] = [[] for _ in examples]
             for batch in sampler.batches(tau, range(m), seeds, run.noise_samples):
                 for candidate in batch:
                     drawn[candidate.row].append(candidate)
             ensure(
-                all(len(candidates) == m for candidates in drawn),
-                f"11 samples in a row diverged at tau {tau}",
+                all(drawn),
+                f"all samples diverged at tau {tau}, eleven times in a row",
                 "a lower --tau, or images more like the training data",
             )
             seconds = encoding + time.perf_counter() - begun
             for measured, candidates in zip(found, drawn, strict=True):
-                self._add_draws(measured, candidates, tau, most)
+                self._add_draws(measured, candidates, Draws(tau, most), m)
                 if "seconds" in run.metrics:
                     measured.row.draws[-1].seconds = _per_image(measured.example, seconds)
         return found
 
     def _with_baselines(self, example: Example) -> Measured:
+        task = task_of(self.model)
         found = Measured(example, Row(example.index, example.name))
-        for name in self.run.baselines(task_of(self.model).name):
+        for name in self.run.baselines(task.name):
             begun = time.perf_counter()
-            image = restore_simply(task_of(self.model), name, example)
+            image = restore_simply(task, name, example)
             seconds = time.perf_counter() - begun
             if image is None:
                 continue
@@ -142,49 +145,51 @@ class Measurer:
                     measured.row.truth[name] = value
 
     def _add_draws(
-        self, measured: Measured, candidates: Sequence[Candidate], tau: Temperature, most: int
+        self, measured: Measured, candidates: Sequence[Candidate], draws: Draws, m: int
     ) -> None:
-        """Add the candidates that were drawn at a temperature for the largest M, `most`."""
+        """Add what was drawn for `range(m)`: its scores, metrics and order.
+
+        Candidates whose samples diverged are missing.
+        """
         run = self.run
-        example = measured.example
-        drawn = [Draw(c.k, c.seed, c.score.log_likelihood, c.score.rank_score) for c in candidates]
-        draws = Draws(tau, drawn, most)
-        images = {candidate.k: candidate.image for candidate in candidates}
+        images = {}
+        for candidate in candidates:
+            score = candidate.score
+            images[candidate.k] = candidate.image
+            draws.candidates.append(
+                Draw(candidate.k, candidate.seed, score.log_likelihood, score.rank_score)
+            )
+        draws.diverged = [k for k in range(m) if k not in images]
         measured.row.draws.append(draws)
         measured.images.append(images)
-        cells = [cell for cell in run.cells if cell.tau == tau and cell.m <= most]
-        ms = sorted({cell.m for cell in cells})
-        self._add_orders(draws, images, ms)
-        kept = drawn if cells else []  # if empty, drawn only for their likelihoods
+        cells = [cell for cell in run.cells if cell.tau == draws.tau and cell.m <= draws.most]
+        for first in sorted({cell.m for cell in cells}):
+            self._add_figures(measured.example, draws, images, first)
+        kept = draws.candidates if cells else []  # if empty, drawn only for their likelihoods
         if run.whole:
             best = {draw.k for cell in cells for draw in draws.ranked(cell)[: cell.n]}
-            kept = [draw for draw in drawn if draw.k in best]
-        values = self._values(example, [images[draw.k] for draw in kept])
+            kept = [draw for draw in kept if draw.k in best]
+        values = self._values(measured.example, [images[draw.k] for draw in kept])
         for draw, of_draw in zip(kept, values, strict=True):
             draw.values = of_draw
-        truth = to_batch([example.truth])[0]
-        hole = None if example.hole is None else torch.from_numpy(example.hole)
-        for m in ms:
-            if m == 1:
-                continue
-            first = to_batch([image for k, image in images.items() if k < m])
-            if "diversity" in run.metrics:
-                draws.diversity[m] = diversity(first)
-            if "calibration" in run.metrics:
-                draws.ranks[m] = rank_histogram(first, truth, hole).tolist()
 
-    def _add_orders(self, draws: Draws, images: dict[int, Pixels], ms: Sequence[int]) -> None:
-        """Rank the first M candidates by the rules that compare their images."""
-        rules = [rule for rule in self.run.rank if rule not in ("likelihood", "none")]
-        if not rules:
-            return
-        distances = rmse_between(list(images.values()))
-        scores = [draw.rank_score for draw in draws.candidates]
-        for rule in rules:
-            draws.orders[rule] = {}
-            for m in ms:
-                ranked = order(rule, scores[:m], distances[:m, :m])
-                draws.orders[rule][m] = [k for k, _ in ranked]
+    def _add_figures(
+        self, example: Example, draws: Draws, images: dict[int, Pixels], m: int
+    ) -> None:
+        """Add what depends on all of the first M candidates together."""
+        ks = [k for k in images if k < m]
+        first = [images[k] for k in ks]
+        scores = [draw.rank_score for draw in draws.candidates[: len(ks)]]
+        for rule in self.run.rank:
+            if rule not in ("likelihood", "none"):
+                ranked = order(rule, scores, rmse_between(first))
+                draws.orders.setdefault(rule, {})[m] = [ks[place] for place, _ in ranked]
+        if "diversity" in self.run.metrics and len(ks) > 1:
+            draws.diversity[m] = diversity(to_batch(first))
+        if "calibration" in self.run.metrics and len(ks) == m > 1:
+            truth = to_batch([example.truth])[0]
+            hole = None if example.hole is None else torch.from_numpy(example.hole)
+            draws.ranks[m] = rank_histogram(to_batch(first), truth, hole).tolist()
 
     def _values(self, example: Example, images: list[Pixels]) -> list[Values]:
         """The metrics of images against the truth; None stands for infinity."""
@@ -192,15 +197,19 @@ class Measurer:
             return []
         task = task_of(self.model)
         truths = to_batch([example.truth] * len(images))
+        pairs = self.pairs(to_batch(images), truths)
         found: list[Values] = []
-        for image, pair in zip(images, self.pairs(to_batch(images), truths), strict=True):
-            values: Values = dict(pair)
+        for image, pair in zip(images, pairs, strict=True):
+            values: Values = {}
+            for name, value in pair.items():
+                values[name] = None if value == math.inf else value
             for name, metric in OF_EXAMPLES.items():
-                if name in self.run.metrics:
-                    value = metric(task, example, image)
-                    if value is not None:
-                        values[name] = value
-            found.append({name: None if v == math.inf else v for name, v in values.items()})
+                if name not in self.run.metrics:
+                    continue
+                of_image = metric(task, example, image)
+                if of_image is not None:
+                    values[name] = None if of_image == math.inf else of_image
+            found.append(values)
         return found
 
 

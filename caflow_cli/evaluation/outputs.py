@@ -53,7 +53,8 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
             before = dict(json.loads(head))
         except (ValueError, TypeError):
             before = {}
-        changed = [key for key, value in json.loads(origin).items() if before.get(key) != value]
+        now = json.loads(origin)
+        changed = [key for key in now if before.get(key) != now[key]]
         raise usage_error(
             f"{str(log)!r} belongs to another run: {', '.join(changed)} differ",
             "choose another folder",
@@ -88,7 +89,7 @@ def write(settings: Settings, origin: str, measured: Measured) -> None:
         for cell in settings.cells:
             paths = _paths(settings, cell, measured.example.name)
             make_folder(paths[0].parent)
-            for path, image in zip(paths, measured.kept(cell), strict=True):
+            for path, image in zip(paths, measured.kept(cell), strict=False):  # some may diverge
                 write_png(path, image)
     if settings.report is not None:
         _write_gallery(settings, Path(settings.report), measured)
@@ -127,5 +128,8 @@ def _paths(settings: Settings, cell: Cell, name: str) -> list[Path]:
     folder = Path(settings.save_images or "")
     if len(settings.cells) > 1:
         setting = f"tau{cell.tau}_m{cell.m}_n{cell.n}".replace("/", "-")
-        folder /= f"{setting}_{cell.rank}" if len(settings.rank) > 1 else setting
-    return numbered(folder / PurePosixPath(name).with_suffix(".png"), cell.n)
+        if len(settings.rank) > 1:
+            setting += f"_{cell.rank}"
+        folder /= setting
+    path = folder / PurePosixPath(name).with_suffix(".png")
+    return numbered(path, cell.n)

@@ -53,14 +53,14 @@ def _card(row: Row, cell: Cell | None, labels: Sequence[str]) -> dict[str, Any]:
     ranked = [] if cell is None else row.draws_of(cell).ranked(cell)
     for place, draw in enumerate(ranked, 1):
         figures = _texts(draw.values, labels)
-        texts = [f"seed {draw.seed}", *(f"{name} {text}" for name, text in figures.items())]
+        texts = [f"{name} {text}" for name, text in figures.items()]
         nats = draw.log_likelihood
         candidates.append(
             {
                 "file": f"c{place:02d}.png",
                 "label": f"#{place}",
                 "nats": "" if nats is None else f"{nats:,.0f} nats",
-                "title": ", ".join(texts),
+                "title": ", ".join([f"seed {draw.seed}", *texts]),
                 "figures": figures,
             }
         )

@@ -24,7 +24,10 @@ class Estimate:
 
     def as_json(self) -> dict[str, Any]:
         """Convert for JSON, with null for infinity."""
-        return vars(self) | ({} if math.isfinite(self.mean) else {"mean": None})
+        record = dict(vars(self))
+        if not math.isfinite(self.mean):
+            record["mean"] = None
+        return record
 
 
 def estimate(values: Sequence[float | list[float] | None]) -> Estimate:
@@ -73,7 +76,8 @@ class Result:
             return f"model, τ {tau}, one sample"
         if rank != "likelihood":
             return f"model, τ {tau}, {n} of {m} by {rank}"
-        return f"model, τ {tau}, {f'{n} likeliest' if n > 1 else 'likeliest'} of {m}"
+        likeliest = f"{n} likeliest" if n > 1 else "likeliest"
+        return f"model, τ {tau}, {likeliest} of {m}"
 
     def as_json(self) -> dict[str, Any]:
         record: dict[str, Any] = {"what": self.what}
@@ -84,7 +88,9 @@ class Result:
             record["rank"] = self.cell.rank
         record["values"] = _json(self.values)
         if self.differences:
-            record["differences"] = {to: _json(d) for to, d in self.differences.items()}
+            record["differences"] = {}
+        for to, values in self.differences.items():
+            record["differences"][to] = _json(values)
         return record | self.extra
 
 
@@ -139,7 +145,7 @@ class Evaluation:
 
     def as_json(self) -> dict[str, Any]:
         """Convert for JSON, without what only the caller knows: command, model, time."""
-        record = {
+        record: dict[str, Any] = {
             "form": self.form,
             "status": "error" if self.failed else "ok",
             **self.settings,
@@ -149,10 +155,10 @@ class Evaluation:
         }
         if self.gaps:
             record["likelihood"] = self.gaps
-        record["failed"] = [
-            {"input": name, "error": {"code": e.exit_code, "message": e.message, "hint": e.hint}}
-            for name, e in self.failed.items()
-        ]
+        record["failed"] = []
+        for name, error in self.failed.items():
+            problem = {"code": error.exit_code, "message": error.message, "hint": error.hint}
+            record["failed"].append({"input": name, "error": problem})
         record["notes"] = self.notes
         return record
 

@@ -45,13 +45,18 @@ class Draws:
     """The candidates drawn for an image at one temperature."""
 
     tau: Temperature
-    candidates: list[Draw]  # in the order of k
     most: int  # the M that was asked for; the image may have fewer candidates
+    candidates: list[Draw] = field(default_factory=list)  # in the order of k
+    diverged: list[int] = field(default_factory=list)  # k of those whose samples diverged
     seconds: list[float] | None = None  # for all candidates; and megapixels
     # By M:
     orders: dict[str, dict[int, list[int]]] = field(default_factory=dict)  # by rule; best k first
     diversity: dict[int, float] = field(default_factory=dict)
     ranks: dict[int, list[float]] = field(default_factory=dict)  # rank histogram of the truth
+
+    def lost(self, m: int) -> int:
+        """How many of the first M candidates diverged."""
+        return sum(k < m for k in self.diverged)
 
     def ranked(self, cell: Cell) -> list[Draw]:
         """The first M candidates, best first by the cell's rule; ties are broken by k."""
@@ -74,8 +79,13 @@ class Draws:
     @classmethod
     def of_json(cls, record: dict[str, Any]) -> "Draws":
         candidates = [Draw.of_json(candidate) for candidate in record["candidates"]]
-        most = record.get("most", len(candidates))
-        draws = cls(Temperature.of(record["tau"]), candidates, most, record.get("seconds"))
+        draws = cls(
+            Temperature.of(record["tau"]),
+            record.get("most", len(candidates)),
+            candidates,
+            record.get("diverged", []),
+            record.get("seconds"),
+        )
         draws.diversity = _by_m(record.get("diversity", {}))
         draws.ranks = _by_m(record.get("ranks", {}))
         for rule, orders in record.get("orders", {}).items():

@@ -178,9 +178,7 @@ def _add_results(
 ) -> None:
     """Add what follows from the rows: results, gaps, and notes. Published figures come last."""
     notes = evaluation.notes
-    draws = [draws for row in rows for draws in row.draws]
-    if any(len(some.candidates) < some.most for some in draws):
-        notes.append(f"at most {max(run.candidates)} candidates, as many as fit 0.75 megapixels")
+    notes += _notes_on_draws(run, rows)
     results, evaluation.gaps = summarize(rows, run.cells, run.metrics)
     evaluation.metrics += [name for name in run.metrics if name not in run.sets]
     if features is not None:
@@ -197,6 +195,23 @@ def _add_results(
     if published and run.protocol.source:
         notes.append(f"published figures, selected by the data's name: {run.protocol.source}")
     notes += run.departures(len(rows))
+
+
+def _notes_on_draws(run: Settings, rows: Sequence[Row]) -> list[str]:
+    """Why images have fewer candidates than M."""
+    notes = []
+    draws = [draws for row in rows for draws in row.draws]
+    if any(len(some.candidates) + len(some.diverged) < some.most for some in draws):
+        notes.append(f"at most {max(run.candidates)} candidates, as many as fit 0.75 megapixels")
+    diverged = sum(len(some.diverged) for some in draws)
+    if diverged:
+        images = sum(any(some.diverged for some in row.draws) for row in rows)
+        note = f"samples that diverged and are left out: {diverged}, of {images} images"
+        skipping = [name for name in ("calibration", "likelihood") if name in run.metrics]
+        if skipping:
+            note += f", which {' and '.join(skipping)} skip"
+        notes.append(note)
+    return notes
 
 
 def _check_protocol(protocol: Protocol, task: Task) -> None:
@@ -221,16 +236,17 @@ class _SetFeatures:
         self._run = run
         self._extractor = load_extractor(run.weights, device)
         self._truths: list[Tensor] = []
-        self._images: dict[str | Cell, list[Tensor]] = {}
+        # For each result and truth, the features of the images that belong to the truth.
+        self._images: dict[str | Cell, list[list[Tensor]]] = {}
 
     def add(self, measured: Measured) -> None:
         self._truths.append(self._features(measured.example.truth))
         for cell in self._run.cells:
-            features = self._images.setdefault(cell, [])
-            features += [self._features(image) for image in measured.kept(cell)]
+            features = [self._features(image) for image in measured.kept(cell)]
+            self._images.setdefault(cell, []).append(features)
         for name, image in measured.baselines.items():
             if name != "mismatched target":  # it is the set of truths itself
-                self._images.setdefault(name, []).append(self._features(image))
+                self._images.setdefault(name, []).append([self._features(image)])
 
     def _features(self, image: Pixels) -> Tensor:
         return self._extractor(to_batch([image]))  # one by one, because sizes may differ
@@ -244,13 +260,15 @@ class _SetFeatures:
             return [], [f"{', '.join(sets)} need two images or more; {len(truths)} was measured"]
         for result in results:
             what = result.cell if result.what == "model" else result.what
-            if what not in self._images:
+            by_truth = self._images.get(what or "", [])
+            images = joined([features for some in by_truth for features in some])
+            if len(images) < 2:
                 continue
-            images = joined(self._images[what])
             values, extra = distances(sets, self._extractor, images, truths)
             for name, value in values.items():
                 result.values[name] = Estimate(value, None, len(images))
             result.extra |= extra
             if result.cell and "coverage" in sets:
-                result.extra[f"{label('coverage')}_own"] = own_coverage(images, truths)
+                drawn = [joined(features) for features in by_truth]
+                result.extra[f"{label('coverage')}_own"] = own_coverage(drawn, truths)
         return [label(name) for name in sets], few_images(len(truths))

@@ -155,8 +155,9 @@ class Settings:
         """The baselines of the protocol, else of the task."""
         from ..tasks import task_named
 
-        own = () if self.protocol is None else self.protocol.baselines
-        return tuple(own) or (task_named(task).baseline,)
+        if self.protocol is not None and self.protocol.baselines:
+            return tuple(self.protocol.baselines)
+        return (task_named(task).baseline,)
 
     @property
     def sets(self) -> list[str]:
@@ -170,10 +171,14 @@ class Settings:
         if set(self.metrics) <= {"bpd"}:
             return []
         sweep = itertools.product(self.tau, self.candidates, self.keep, self.rank)
-        cells = [Cell(*values) for values in sweep]
-        if self.whole:
-            cells = [c if any(c.tau.values) else Cell(c.tau, 1, 1, self.rank[0]) for c in cells]
-        return [cell for cell in dict.fromkeys(cells) if cell.n <= cell.m]
+        cells: dict[Cell, None] = {}
+        for tau, m, n, rank in sweep:
+            cell = Cell(tau, m, n, rank)
+            if self.whole and not any(tau.values):
+                cell = Cell(tau, 1, 1, self.rank[0])
+            if cell.n <= cell.m:
+                cells[cell] = None
+        return list(cells)
 
     @property
     def draws(self) -> list[tuple[Temperature, int]]:
@@ -195,7 +200,9 @@ class Settings:
             return []
         ours = _setting(self.tau, self.candidates, self.keep, self.rank, images)
         theirs = _setting(paper.tau, paper.candidates, paper.keep, ["likelihood"], paper.images)
-        return [] if ours == theirs else [f"differs from {paper.name}: {ours}; there {theirs}"]
+        if ours == theirs:
+            return []
+        return [f"differs from {paper.name}: {ours}; there {theirs}"]
 
     def as_json(self) -> dict[str, Any]:
         record: dict[str, Any] = {

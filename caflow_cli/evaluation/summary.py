@@ -1,7 +1,7 @@
 """From rows to results: means over images, paired differences, truths against candidates."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -13,57 +13,69 @@ from .settings import Cell
 
 LIKELIEST = "likeliest"  # the likeliest candidates, if another rule chose those of the row
 
+_Key: TypeAlias = tuple[str, Cell | None]  # a row of the table: what, and the model's setting
+
 
 def summarize(
     rows: Sequence[Row], cells: Sequence[Cell], metrics: Sequence[str]
 ) -> tuple[list[Result], list[dict[str, Any]]]:
-    """Summarize rows as results, in the order of the table (baselines, settings, truth), and gaps.
+    """Summarize rows as results and gaps.
 
     Args:
         rows: One per image, at least one.
         cells: The settings of the sweep; empty if nothing was drawn.
         metrics: The metrics that were measured.
+
+    Returns:
+        The results in the order of the table (baselines, settings, truth); and as JSON, for each
+        temperature, how the truths' log-likelihoods compare with those of candidates.
     """
     images = [_values(row, cells, metrics) for row in rows]
-    names = dict.fromkeys(name for image in images for name in image)
-    columns = {name: [image.get(name, {}) for image in images] for name in names}
+    keys = dict.fromkeys(key for image in images for key in image)
+    columns: dict[_Key, list[Values]] = {}
+    for key in keys:
+        columns[key] = [image.get(key, {}) for image in images]
     results = []
-    for (what, cell), ours in columns.items():
-        if what == LIKELIEST or (what == ALL and not all(ours)):
+    for (what, cell), column in columns.items():
+        if what == LIKELIEST:
             continue
-        result = Result(what, estimates(ours), cell)
+        if what == ALL:
+            kept = columns["model", cell]
+            if any(ours and not values for ours, values in zip(kept, column, strict=True)):
+                continue  # only the kept candidates were measured
+        result = Result(what, estimates(column), cell)
         if what == "model" and cell is not None:
             result.differences = _paired_differences(columns, cell)
             if "calibration" in result.values:
                 result.extra = _histogram(rows, cell)
+            lost = sum(row.draws_of(cell).lost(cell.m) for row in rows)
+            if lost:
+                result.extra["diverged"] = lost
         results.append(result)
-    gaps = []
-    if "likelihood" in metrics:
-        for place, draws in enumerate(rows[0].draws):
-            gap, above = _gap(rows, place)
-            gaps.append(gap)
-            if all(cell.tau != draws.tau for cell in cells):
-                drawn = Cell(draws.tau, gap["candidates"], 1)
-                results.append(Result("model", {"likelihood": above}, drawn))
-    return results, gaps
+    if "likelihood" not in metrics:
+        return results, []
+    gaps, of_likelihood = _gaps(rows, cells)
+    return results + of_likelihood, gaps
 
 
-def _values(
-    row: Row, cells: Sequence[Cell], metrics: Sequence[str]
-) -> dict[tuple[str, Cell | None], Values]:
-    """The values of an image in each row of the table."""
-    columns: dict[tuple[str, Cell | None], Values] = {
-        (name, None): values for name, values in row.baselines.items()
-    }
+def _values(row: Row, cells: Sequence[Cell], metrics: Sequence[str]) -> dict[_Key, Values]:
+    """The values of an image in each row of the table.
+
+    If samples diverged, the values are those of the other candidates. The shares of `calibration`
+    and `likelihood` depend on M, so such an image has none.
+    """
+    columns: dict[_Key, Values] = {}
+    for name, values in row.baselines.items():
+        columns[name, None] = values
     for cell in cells:
         draws = row.draws_of(cell)
-        ranked = draws.ranked(cell)
+        ranked = [draw.values for draw in draws.ranked(cell)]
         likelier = draws.ranked(cell._replace(rank="likelihood"))
-        values = means([draw.values for draw in ranked[: cell.n]])
+        values = means(ranked[: cell.n])
         columns["model", cell] = values
         if draws.seconds is not None:
             values["seconds"] = draws.seconds
-        if "likelihood" in metrics:
+        if "likelihood" in metrics and not draws.lost(cell.m):
             best = likelier[0].log_likelihood
             assert best is not None, "metrics need joint log-likelihoods"
             values["likelihood"] = float(row.truth["log_likelihood"] > best)
@@ -72,10 +84,12 @@ def _values(
         if cell.m in draws.ranks:
             histogram = torch.tensor(draws.ranks[cell.m], dtype=torch.float64)
             values["calibration"] = central_share(histogram, 0.9)
-        if cell.m > cell.n:
-            if cell.rank != "likelihood":
-                columns[LIKELIEST, cell] = means([draw.values for draw in likelier[: cell.n]])
-            columns[ALL, cell] = means([draw.values for draw in ranked])
+        if cell.m == cell.n:
+            continue
+        if cell.rank != "likelihood":
+            kept = [draw.values for draw in likelier[: cell.n]]
+            columns[LIKELIEST, cell] = means(kept)
+        columns[ALL, cell] = means(ranked)
     if "bpd" in metrics:
         columns["truth", None] = {"bpd": row.truth["bits_per_dim"]}
     return columns
@@ -84,17 +98,22 @@ def _values(
 def means(images: Sequence[Mapping[str, Any]]) -> Values:
     """The mean of each metric that all images have; None (infinity) if one value is."""
     found: Values = {}
-    for name in images[0]:
+    for name in images[0] if images else ():
         values = [image[name] for image in images if name in image]
-        if len(values) == len(images):
-            found[name] = None if None in values else np.mean(values, axis=0).tolist()
+        if len(values) < len(images):
+            continue
+        if None in values:
+            found[name] = None
+        else:
+            found[name] = np.mean(values, axis=0).tolist()
     return found
 
 
 def estimates(rows: Sequence[Values]) -> dict[str, Estimate]:
     """The estimate of each metric over the images that have it; ratios to 0 are omitted."""
     found = {}
-    for name in dict.fromkeys(name for values in rows for name in values):
+    names = dict.fromkeys(name for values in rows for name in values)
+    for name in names:
         column = [values[name] for values in rows if name in values]
         pairs = [value for value in column if isinstance(value, list)]
         if not pairs or any(under for _, under in pairs):
@@ -103,14 +122,15 @@ def estimates(rows: Sequence[Values]) -> dict[str, Estimate]:
 
 
 def _paired_differences(
-    columns: dict[tuple[str, Cell | None], list[Values]], cell: Cell
+    columns: dict[_Key, list[Values]], cell: Cell
 ) -> dict[str, dict[str, Estimate]]:
     """The differences of the model's row: first within the same setting, then to baselines."""
     keys = [key for key in columns if key[1] == cell and key[0] != "model"]
     keys += [key for key in columns if key[1] is None and key[0] != "truth"]
     differences = {}
     for key in keys:
-        if found := _differences(columns["model", cell], columns[key]):
+        found = _differences(columns["model", cell], columns[key])
+        if found:
             differences[key[0]] = found
     return differences
 
@@ -128,7 +148,8 @@ def _differences(ours: Sequence[Values], theirs: Sequence[Values]) -> dict[str, 
 
 def _histogram(rows: Sequence[Row], cell: Cell) -> dict[str, Any]:
     """The mean rank histogram, and the share of true values within the central half."""
-    histograms = [row.draws_of(cell).ranks[cell.m] for row in rows]
+    draws = [row.draws_of(cell) for row in rows]
+    histograms = [some.ranks[cell.m] for some in draws if cell.m in some.ranks]
     ranks = torch.tensor(histograms, dtype=torch.float64)
     shares = [central_share(histogram, 0.5) for histogram in ranks]
     return {
@@ -137,26 +158,45 @@ def _histogram(rows: Sequence[Row], cell: Cell) -> dict[str, Any]:
     }
 
 
+def _gaps(rows: Sequence[Row], cells: Sequence[Cell]) -> tuple[list[dict[str, Any]], list[Result]]:
+    """A gap for each temperature, and results of temperatures that are of no setting."""
+    gaps = []
+    results = []
+    for place, draws in enumerate(rows[0].draws):
+        whole = [row for row in rows if not row.draws[place].diverged]
+        if not whole:
+            continue
+        gap, above = _gap(whole, place)
+        gaps.append(gap)
+        if all(cell.tau != draws.tau for cell in cells):
+            drawn = Cell(draws.tau, gap["candidates"], 1)
+            results.append(Result("model", {"likelihood": above}, drawn))
+    return gaps, results
+
+
 def _gap(rows: Sequence[Row], place: int) -> tuple[dict[str, Any], Estimate]:
     """Compare the truths' log-likelihoods with those of the M candidates at a temperature; nats.
 
     Also returns the share of images whose truth is above all candidates.
     """
-    draws = [row.draws[place] for row in rows]
+    drawn = []
+    for row in rows:
+        candidates = row.draws[place].candidates
+        drawn.append([draw.log_likelihood for draw in candidates])
+    nats = np.array(drawn, np.float64)
     truths = np.array([row.truth["log_likelihood"] for row in rows])
-    candidates = np.array([[draw.log_likelihood for draw in some.candidates] for some in draws])
-    edges = np.histogram_bin_edges([*truths, *candidates.flat], 24)
-    above = estimate((truths > candidates.max(1)).astype(float).tolist())
-    difference = estimate((truths - candidates.mean(1)).tolist())
+    edges = np.histogram_bin_edges([*truths, *nats.flat], 24)
+    above = estimate((truths > nats.max(1)).astype(float).tolist())
+    difference = estimate((truths - nats.mean(1)).tolist())
     gap = {
-        "tau": draws[0].tau.as_json(),
-        "candidates": candidates.shape[1],
+        "tau": rows[0].draws[place].tau.as_json(),
+        "candidates": nats.shape[1],
         "truth_above_all": above.as_json(),
         "truth_minus_mean_candidate": difference.as_json(),
         "histogram": {
             "edges": edges.tolist(),
             "truth": np.histogram(truths, edges)[0].tolist(),
-            "candidates": np.histogram(candidates, edges)[0].tolist(),
+            "candidates": np.histogram(nats, edges)[0].tolist(),
         },
     }
     return gap, above

@@ -22,7 +22,7 @@ def row(index: int, truth: float, *candidates: tuple[float, float], base: float 
     return Row(
         index,
         f"p{index}",
-        [Draws(HALF, draws, len(draws))],
+        [Draws(HALF, len(draws), draws)],
         {} if base is None else {"bicubic": {"rmse": base}},
         {"log_likelihood": truth, "bits_per_dim": -truth / 10},
     )
@@ -77,6 +77,48 @@ def test_other_rules_are_compared_with_likelihoods_choice():
     assert consensus.label == "model, τ 0.5, 1 of 3 by consensus"
 
 
+def test_likelihoods_share_is_that_of_the_likeliest_under_every_rule():
+    """Consensus puts candidates below the truth first, but others are above it."""
+    rows = [row(0, -25.0, (-30, 5.0), (-20, 8.0)), row(1, -10.0, (-21, 4.0), (-22, 6.0))]
+    for one in rows:
+        one.draws[0].orders = {"consensus": {2: [0, 1]}}
+    cells = [Cell(HALF, 2, 1, rank) for rank in ("consensus", "none", "likelihood")]
+    results, _ = summarize(rows, cells, ("rmse", "likelihood"))
+    shares = [one.values["likelihood"].mean for one in results if one.what == "model"]
+    assert shares == [0.5, 0.5, 0.5]
+
+
+def test_diverged_samples_are_left_out_of_means_and_their_images_of_shares():
+    whole = row(1, -25.0, (-21, 4.0), (-22, 6.0), (-23, 2.0), base=10.0)
+    part = row(0, -10.0, (-30, 5.0), (-20, 8.0), (-20, 2.0), base=9.0)
+    del part.draws[0].candidates[1]
+    part.draws[0].diverged = [1]
+    part.draws[0].ranks = {1: [1.0, 0.0]}
+    whole.draws[0].ranks = {1: [0.0, 1.0], 3: [0.0, 0.5, 0.5, 0.0]}
+    metrics = ("rmse", "calibration", "likelihood")
+    cells = [Cell(HALF, 1, 1), Cell(HALF, 3, 1)]
+    results, (gap,) = summarize([part, whole], cells, metrics)
+    one, three = (result for result in results if result.what == "model")
+    assert one.values["likelihood"].count == 2  # the first candidates are there
+    assert "diverged" not in one.extra
+    assert three.values["rmse"].mean == 3.0  # of 2, the likeliest that is left, and 4
+    assert three.values["likelihood"].count == three.values["calibration"].count == 1
+    assert three.extra["rank_histogram"] == [0.0, 0.5, 0.5, 0.0]
+    assert three.extra["diverged"] == 1
+    assert three.differences[ALL]["rmse"].mean == pytest.approx(((2 - 3.5) + 0) / 2)
+    assert sum(gap["histogram"]["truth"]) == 1
+    # An image without any of the first M candidates does not count there.
+    del part.draws[0].candidates[0]
+    part.draws[0].diverged = [0, 1]
+    results, _ = summarize([part, whole], cells, ("rmse",))
+    one, three = (result for result in results if result.what == "model")
+    assert (one.values["rmse"].count, three.values["rmse"].count) == (1, 2)
+    # Without a whole image there are no shares.
+    results, gaps = summarize([part], [Cell(HALF, 3, 1)], metrics)
+    assert gaps == []
+    assert results[1].values.keys() == {"rmse"}
+
+
 def test_an_infinite_value_makes_the_mean_infinite_and_leaves_differences():
     rows = [row(0, -1.0, (-3.0, None), base=2.0), row(1, -1.0, (-3.0, 1.0), base=5.0)]
     results, _ = summarize(rows, [Cell(HALF, 1, 1)], ("rmse",))
@@ -122,7 +164,7 @@ def test_a_row_comes_back_from_its_line():
     scored.draws[0].diversity = {2: 0.5}
     scored.draws[0].ranks = {2: [0.25, 0.5, 0.25]}
     tile = Draw(0, 7, None, -12.5, {"colourfulness": [3.0, 4.0]})
-    tiles = Draws(Temperature.of("0.9/0.5"), [tile], 10, seconds=[1.5, 0.25])
+    tiles = Draws(Temperature.of("0.9/0.5"), 10, [tile], [1, 2], seconds=[1.5, 0.25])
     scored.draws.append(tiles)
     record = json.loads(json.dumps(scored.as_json()))
     again = Row.of_json(record)

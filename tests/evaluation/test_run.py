@@ -9,6 +9,7 @@ import helpers
 import numpy as np
 import pytest
 import torch
+from evaluation.random_features import LABEL, QUICK
 
 from caflow_cli.data.examples import open_split
 from caflow_cli.errors import CaflowError
@@ -160,6 +161,52 @@ def test_one_image_without_a_finite_score_does_not_take_its_batch_along(models_3
     found = evaluate(model, true_pictures, "bpd")
     assert list(found.failed) == ["p1.png"]
     assert found.images == 4
+
+
+def test_a_diverged_sample_is_left_out_instead_of_its_image(models_32, true_pictures, tmp_path):
+    model = copy.copy(models_32["superres"])
+    settings = {"candidates": 3, "keep": 3, "tau": 1, "weights": QUICK, "limit": 3}
+    metrics = ("rmse", "diversity", "calibration", "likelihood", "coverage")
+    whole = evaluate(model, true_pictures, metrics, save_images=tmp_path / "whole", **settings)
+    line = (tmp_path / "whole" / "evaluate.jsonl").read_text().splitlines()[2]
+    [draws] = json.loads(line)["draws"]
+    ranked = sorted(draws["candidates"], key=lambda one: -one["log_likelihood"])
+    place = [one["k"] for one in ranked].index(1)
+    second = read_image(tmp_path / "whole" / f"p1_{place + 1:02}.png")
+    pixels = torch.from_numpy(second).permute(2, 0, 1)
+
+    class Failing(CAFlow):
+        def log_prob_with_deviations(self, target, *rest):
+            nats, deviations = super().log_prob_with_deviations(target, *rest)
+            bad = (target == pixels).flatten(1).all(1)
+            return torch.where(bad, torch.nan, nats), deviations
+
+    model.__class__ = Failing
+    found = evaluate(model, true_pictures, metrics, save_images=tmp_path / "part", **settings)
+    assert (found.images, found.failed) == (3, {})
+    assert [path.name for path in sorted((tmp_path / "part").glob("p1*"))] == [
+        "p1_01.png",
+        "p1_02.png",
+    ]
+    note = "samples that diverged and are left out: 1, of 1 images, which calibration and"
+    assert any(text.startswith(note) for text in found.notes)
+    [before], [after] = by_what(whole), by_what(found)
+    assert after.extra["diverged"] == 1
+    lost = draws["candidates"][1]["rmse"]
+    rest = np.mean([draws["candidates"][k]["rmse"] for k in (0, 2)])
+    mean = np.mean([one["rmse"] for one in draws["candidates"]])
+    assert lost != pytest.approx(rest, abs=1e-3)
+    change = after.values["rmse"].mean - before.values["rmse"].mean
+    assert change == pytest.approx((rest - mean) / 3)
+    for name, count in (("rmse", 3), ("diversity", 3), ("calibration", 2), ("likelihood", 2)):
+        assert after.values[name].count == count
+    assert after.values[f"coverage:{LABEL}"].count == 8
+    again = evaluate(
+        model, true_pictures, metrics, save_images=tmp_path / "part", **settings, skip_existing=True
+    )
+    assert again.as_json() == found.as_json()
+    report = evaluate(model, true_pictures, ("rmse",), report=tmp_path / "report", **settings)
+    assert report.images == 3
 
 
 def test_wrong_data_is_refused_before_anything_is_written(models_32, true_pictures, tmp_path):

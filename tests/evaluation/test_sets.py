@@ -54,10 +54,12 @@ def test_large_sets_are_compared_in_parts():
 
 def test_a_draw_counts_for_its_own_condition_alone():
     truths = on_a_line(*range(10))
-    assert own_coverage(truths, truths) == 1.0
+    assert own_coverage(truths.split(1), truths) == 1.0
     apart = [5, 4, 3, 3.1, 9, 9, 9, 9, 9, 9]
-    draws = [place for truth, by in enumerate(apart) for place in (truth + by, truth - 20)]
-    assert own_coverage(on_a_line(*draws), truths) == 0.3
+    draws = [on_a_line(truth + by, truth - 20) for truth, by in enumerate(apart)]
+    assert own_coverage(draws, truths) == 0.3
+    draws[0] = on_a_line()  # of this condition, all samples diverged
+    assert own_coverage(draws, truths) == 0.2
 
 
 def test_a_models_coverage_is_that_of_its_images(models_32, true_pictures, tmp_path):
@@ -75,7 +77,7 @@ def test_a_models_coverage_is_that_of_its_images(models_32, true_pictures, tmp_p
         share, density = coverage(of(saved / name), true)
         assert result.values[f"coverage:{LABEL}"].mean == pytest.approx(share)
         assert result.extra[f"coverage:{LABEL}_density"] == pytest.approx(density)
-        own = own_coverage(of(saved / name), true)
+        own = own_coverage(of(saved / name).unflatten(0, (len(true), -1)), true)
         assert result.extra[f"coverage:{LABEL}_own"] == pytest.approx(own)
     model, more = models_32["superres"], {"skip_existing": True}
     again = evaluate(model, true_pictures, ["coverage"], **settings, **more)

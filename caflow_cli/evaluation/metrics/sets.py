@@ -116,12 +116,17 @@ def coverage(generated: Tensor, reference: Tensor) -> tuple[float, float]:
     return covered / len(reference), inside / (neighbors * len(generated))
 
 
-def own_coverage(generated: Tensor, reference: Tensor) -> float:
-    """The share of truths whose ball contains an image drawn for that truth's own condition. There
-    are N such images per truth, in the order of the truths."""
-    own = generated.unflatten(0, (len(reference), -1))
-    nearest = (own - reference[:, None]).norm(dim=2).min(1).values
-    return float((nearest <= _radii(reference)).double().mean())
+def own_coverage(drawn: Sequence[Tensor], reference: Tensor) -> float:
+    """The share of truths whose ball contains an image drawn for that truth's own condition.
+
+    `drawn` has the features of these images, (n, d) for each truth; n may be 0.
+    """
+    covered = 0
+    radii = _radii(reference)
+    for features, truth, radius in zip(drawn, reference, radii, strict=True):
+        distances = (features - truth).norm(dim=1)
+        covered += bool((distances <= radius).any())
+    return covered / len(reference)
 
 
 def _radii(true: Tensor) -> Tensor:
