@@ -14,8 +14,9 @@ from PIL import Image
 from ..errors import CaflowError, ensure
 from ..images import Pixels, read_image
 from ..paths import is_folder
-from .files import MANIFESTS, is_remote, open_folder, open_manifest, open_remote, open_zip
+from .files import open_folder, open_zip
 from .split import ImageFiles, Role, Split, check_there, choose
+from .tables import MANIFESTS, is_remote, open_manifest, open_remote
 
 _MOST_DAMAGED = 0.01  # largest share of damaged files in a set
 _PEEK = 32  # pairs to look at to decide whether conditions are grey
@@ -102,17 +103,20 @@ def open_split(
         names = list(chosen)
 
         def read(row: int) -> list[Pixels]:
-            images = _decode(files, members := chosen[names[row]])
+            members = chosen[names[row]]
+            images = _decode(files, members)
+            wanted = size or least
             for image, member in zip(images, members, strict=True):
                 height, width = image.shape[:2]
-                side, wanted = min(height, width), size or least
+                side = min(height, width)
                 ensure(
                     side >= wanted,
                     f"{member!r} is {width}x{height}, smaller than {wanted}x{wanted}",
                     f"remove it, or train at a size of at most {side}: --set task.size=N",
                 )
             if size is not None:
-                return [_square(i, c, size) for i, c in zip(images, channels, strict=False)]
+                wanted_channels = zip(images, channels, strict=False)
+                return [_square(image, count, size) for image, count in wanted_channels]
             if least:
                 check_one_size(
                     [image.shape[:2] for image in images],
@@ -122,7 +126,11 @@ def open_split(
             return images
 
         yield Examples(
-            part, seed if held_out else None, names, read, len(files.members) // (1 + paired)
+            split=part,
+            seed=seed if held_out else None,
+            names=names,
+            read=read,
+            total=len(files.members) // (2 if paired else 1),
         )
 
 
@@ -143,16 +151,19 @@ def keep(examples: Examples, most: float, data: str) -> Examples:
             return None
 
     def read(row: int) -> list[Pixels]:
-        images = next(filter(None, map(load, range(row, row + 10))), None)
-        if images is None:
-            raise CaflowError(
-                f"ten images in a row are damaged in {data!r}, from {examples.names[row]!r} on",
-                "repair or remove them",
-            )
-        return images
+        for near in range(row, row + 10):
+            images = load(near)
+            if images is not None:
+                return images
+        raise CaflowError(
+            f"ten images in a row are damaged in {data!r}, from {examples.names[row]!r} on",
+            "repair or remove them",
+        )
 
-    kept, skipped = dict[str, list[Pixels]](), list[str]()
-    taken, threads = 0, min(8, os.cpu_count() or 1)
+    kept: dict[str, list[Pixels]] = {}
+    skipped: list[str] = []
+    taken = 0  # bytes
+    threads = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         # A few at a time: a camera's photographs take 36 MB each.
         for first in range(0, len(examples), 4 * threads):
@@ -166,8 +177,14 @@ def keep(examples: Examples, most: float, data: str) -> Examples:
             if taken > most:
                 return replace(examples, read=read)
     check_damaged(skipped, examples, data)
-    read = list(kept.values()).__getitem__  # type: ignore[assignment]
-    return replace(examples, names=list(kept), read=read, skipped=skipped, in_memory=True)
+    in_order = list(kept.values())
+    return replace(
+        examples,
+        names=list(kept),
+        read=in_order.__getitem__,
+        skipped=skipped,
+        in_memory=True,
+    )
 
 
 def check_damaged(skipped: list[str], examples: Examples, data: str) -> None:
@@ -186,9 +203,13 @@ def condition_channels(data: str | Path) -> int:
     A sample of conditions is inspected, spread evenly over the training pairs.
     """
     with open_split(data, "train", role="pairs") as pairs:
-        pairs, count = keep(pairs, 0, str(data)), min(_PEEK, len(pairs))
-        found = (pairs.read(i * len(pairs) // count)[0] for i in range(count))
-        return 3 if any((x != x[..., :1]).any() for x in found) else 1
+        pairs = keep(pairs, 0, str(data))
+        count = min(_PEEK, len(pairs))
+        for number in range(count):
+            condition = pairs.read(number * len(pairs) // count)[0]
+            if (condition != condition[..., :1]).any():
+                return 3
+        return 1
 
 
 def check_one_size(
@@ -197,8 +218,8 @@ def check_one_size(
     hint: str = "give both images of a pair the same size",
 ) -> None:
     """Raise CaflowError, naming the pair, if its images have different heights or widths."""
-    found = " and ".join(f"{width}x{height}" for height, width in sizes)
-    ensure(len(set(sizes)) < 2, f"the images of the pair {name!r} are {found}", hint)
+    stated = " and ".join(f"{width}x{height}" for height, width in sizes)
+    ensure(len(set(sizes)) < 2, f"the images of the pair {name!r} are {stated}", hint)
 
 
 def _decode(files: ImageFiles, members: tuple[str, ...]) -> list[Pixels]:
@@ -228,7 +249,8 @@ def _square(pixels: Pixels, channels: int, size: int) -> Pixels:
         image = image.convert("L")
     if (width, height) != (size, size):
         side = min(height, width)
-        left, top = (width - side) // 2, (height - side) // 2
+        left = (width - side) // 2
+        top = (height - side) // 2
         image = image.crop((left, top, left + side, top + side))
         image = image.resize((size, size), Image.Resampling.LANCZOS)
     return np.asarray(image).reshape(size, size, channels)

@@ -1,7 +1,7 @@
 """The images of a data set, from any kind of storage, and which of them belong to a split."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -12,6 +12,8 @@ from ..paths import exists
 
 Split = Literal["train", "val", "test"]
 Role = Literal["images", "pairs", "masks"]  # what to read from a set
+
+Members = dict[str, tuple[str, ...]]  # of an example, by its name: an image, or a pair
 
 _SPLITS = ("train", "val", "test")
 _HELD_OUT = 50  # one example in 50 is held out for val, and one in 50 for test
@@ -65,7 +67,7 @@ def of_masks(option: str = "--set masks=") -> Iterator[None]:
 
 def choose(
     files: ImageFiles, split: Split | None, seed: int, *, paired: bool = False
-) -> tuple[str, dict[str, tuple[str, ...]], bool]:
+) -> tuple[str, Members, bool]:
     """Choose the examples of a split; return its name, members by name, and if `seed` decided.
 
     The split None is `test/` if there is one, else "all": every image, or every pair. The members
@@ -80,32 +82,27 @@ def choose(
             partner.
     """
     where = repr(files.where)
-    # The members of each split, by name within the split; "" is the top of the set.
-    groups: dict[str, dict[str, str]] = {}
-    names = _unwrap(files.members, (*_SPLITS, *_SIDES) if paired else _SPLITS)
-    for name, member in zip(names, files.members, strict=True):
-        top, _, rest = name.partition("/")
-        group, name = (top, rest) if rest and top in _SPLITS else ("", name)
-        groups.setdefault(group, {})[name] = member
+    groups = _groups(files.members, paired)
     ensure(bool(groups), f"no images in {where}", "give a folder or zip with PNG or JPEG files")
     splits = [name for name in _SPLITS if name in groups]
     part = split or ("test" if "test" in splits else "all")
     check_usage(part in (*_SPLITS, "all"), f"unknown split {part!r}", "use train, val or test")
 
-    def examples(group: str) -> dict[str, tuple[str, ...]]:
-        named, folder = groups.get(group, {}), f"{group}/" if group else ""
-        return _pair(named, folder, where) if paired else {n: (m,) for n, m in named.items()}
+    def examples(group: str) -> Members:
+        members = groups.get(group, {})
+        if paired:
+            return _pair(members, f"{group}/" if group else "", where)
+        return {name: (member,) for name, member in members.items()}
 
     if part == "all":
         # In a paired set with splits, other images at the top, outside A/ and B/, are not pairs.
         if paired and splits and not any(n.startswith(_SIDES) for n in groups.get("", ())):
             groups.pop("", None)
-        found = {
-            f"{group}/{name}" if group else name: members
-            for group in groups
-            for name, members in examples(group).items()
-        }
-        return part, dict(sorted(found.items())), False
+        every: Members = {}
+        for group in groups:
+            for name, members in examples(group).items():
+                every[f"{group}/{name}" if group else name] = members
+        return part, dict(sorted(every.items())), False
     ensure(
         not splits or "train" in splits or part in splits,
         f"{where} has {' and '.join(f'{name}/' for name in splits)} but no {part}/",
@@ -125,9 +122,25 @@ def choose(
     # when images are added.
     order = sorted(pool, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
     count = max(1, len(pool) // _HELD_OUT)
-    parts = {name: order[i * count : (i + 1) * count] for i, name in enumerate(missing)}
-    parts["train"] = order[len(missing) * count :]
-    return part, {name: pool[name] for name in sorted(parts[part])}, bool(missing)
+    first = len(missing) * count
+    last = len(order)
+    if part != "train":
+        first = missing.index(part) * count
+        last = first + count
+    return part, {name: pool[name] for name in sorted(order[first:last])}, bool(missing)
+
+
+def _groups(members: list[str], paired: bool) -> dict[str, dict[str, str]]:
+    """The members of each split, by name within the split; "" is the top of the set."""
+    groups: dict[str, dict[str, str]] = {}
+    names = _without_top(members, {"A", "B", *_SPLITS} if paired else {*_SPLITS})
+    for name, member in zip(names, members, strict=True):
+        top, _, rest = name.partition("/")
+        if rest and top in _SPLITS:
+            groups.setdefault(top, {})[rest] = member
+        else:
+            groups.setdefault("", {})[name] = member
+    return groups
 
 
 def leads_out(member: str) -> bool:
@@ -136,24 +149,27 @@ def leads_out(member: str) -> bool:
     return bool(parts.anchor) or ".." in parts.parts
 
 
-def _pair(named: dict[str, str], folder: str, where: str) -> dict[str, tuple[str, ...]]:
+def _pair(members: dict[str, str], folder: str, where: str) -> Members:
     sides: dict[str, dict[str, str]] = {side: {} for side in _SIDES}
-    for name, member in named.items():
-        side, stem = name[:2], str(PurePosixPath(name[2:]).with_suffix("")) if name[2:] else ""
-        if side in sides and stem:
-            ensure(
-                stem not in sides[side],
-                f"{where} has two images {folder}{side}{stem} with different suffixes",
-                "remove one of them",
-            )
-            sides[side][stem] = member
+    for name, member in members.items():
+        side = name[:2]
+        if side not in sides or name == side:
+            continue
+        stem = str(PurePosixPath(name[2:]).with_suffix(""))
+        ensure(
+            stem not in sides[side],
+            f"{where} has two images {folder}{side}{stem} with different suffixes",
+            "remove one of them",
+        )
+        sides[side][stem] = member
     ensure(
         any(sides.values()),
         f"{where} has no images in {folder}A/ and {folder}B/",
         f"put conditions into {folder}A/ and targets of the same names into {folder}B/",
     )
-    conditions, targets = (sides[side] for side in _SIDES)
-    if alone := sorted(conditions.keys() ^ targets.keys()):
+    conditions, targets = sides.values()
+    alone = sorted(conditions.keys() ^ targets.keys())
+    if alone:
         first = folder + ("A/" if alone[0] in conditions else "B/") + alone[0]
         raise CaflowError(
             f"{where} has {len(alone)} images without a match, such as {first}",
@@ -162,9 +178,10 @@ def _pair(named: dict[str, str], folder: str, where: str) -> dict[str, tuple[str
     return {stem: (conditions[stem], targets[stem]) for stem in sorted(conditions)}
 
 
-def _unwrap(members: list[str], folders: Iterable[str]) -> list[str]:
-    known = {folder.rstrip("/") for folder in folders}
+def _without_top(members: list[str], folders: set[str]) -> list[str]:
+    """The names of members within a single folder that encloses `folders`, if there is one."""
     tops = {member.partition("/")[0] for member in members}
     inner = [member.partition("/")[2] for member in members]
-    inside = {name.partition("/")[0] for name in inner if "/" in name}
-    return inner if len(tops) == 1 and not tops & known and inside & known else members
+    below = {name.partition("/")[0] for name in inner if "/" in name}
+    encloses = len(tops) == 1 and not tops & folders and below & folders
+    return inner if encloses else members

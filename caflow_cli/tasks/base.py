@@ -81,6 +81,7 @@ class Task:
     fits_candidates: ClassVar[bool] = False  # whether M is smaller for large images
     needs_mask: ClassVar[bool] = False
     derives_condition: ClassVar[bool] = True  # from the target; if false, the data set has it
+    transposes: ClassVar[bool] = False  # whether new runs show images in all eight orientations
     can_project: ClassVar[bool] = False  # whether it has the option `consistent`
     options: ClassVar[tuple[str, ...]] = ()  # which of `CHECKED`, fields of TaskConfig, it has
     compact: ClassVar[dict[str, Any]] = {}  # fields of the flow that adapt the preset `compact`

@@ -50,6 +50,7 @@ class SuperRes(WholeImage):
     channels: ClassVar[tuple[int, ...]] = (3,)
     tau: ClassVar[float] = 0.5
     fits_candidates: ClassVar[bool] = True
+    transposes: ClassVar[bool] = True
     can_project: ClassVar[bool] = True
     options: ClassVar[tuple[str, ...]] = ("degrade",)
     compact: ClassVar[dict[str, Any]] = {"anchor": "enlarged", "guide": 64, "guide_net": "enlarge"}

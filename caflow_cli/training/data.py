@@ -25,8 +25,12 @@ from ..tasks import Task, get_task, held_out_conditions
 from .config import RunConfig
 
 SAMPLED = 4  # one in so many images of a batch gets a loss on samples
-_ORDER, _SAMPLE, _DRAWS = 1, 2, 3  # streams of random numbers
-_NATIVE, _SHRINK = 0.67, 4.0  # crops: share at native scale, and how much others shrink at most
+# Streams of random numbers: the order of images, their augmentation and noise, seeds of samples.
+_ORDER = 1
+_SAMPLE = 2
+_DRAWS = 3
+_NATIVE = 0.67  # share of crops at native scale
+_SHRINK = 4.0  # how much others shrink at most
 _MIDDLE = (0.5 - 1e-9,) * 2  # slightly less than half, to round down
 _REACH = 3  # support of LANCZOS, in pixels of the result
 
@@ -52,7 +56,9 @@ class Dataset:
         random parts of the condition.
         """
         images = self.examples.read(index)
-        *stored, target = [crop(x, self.size, *where) for x in images] if where else images
+        if where is not None:
+            images = [crop(image, self.size, *where) for image in images]
+        *stored, target = images
         if not stored:
             target = self.task.training_target(np.ascontiguousarray(target), generator)
             return target, self.task.training_condition(target, generator)
@@ -65,7 +71,9 @@ class Dataset:
         """
         examples = [self.examples.read(index) for index in indices.tolist()]
         if self.crops:
-            examples = [[crop(x, self.size, 0.0, *_MIDDLE) for x in images] for images in examples]
+            examples = [
+                [crop(image, self.size, 0.0, *_MIDDLE) for image in images] for images in examples
+            ]
         targets = _stack([images[-1] for images in examples])
         if len(examples[0]) == 1:
             return targets, held_out_conditions(self.task, targets)
@@ -79,7 +87,8 @@ class Dataset:
 
 
 def _stack(images: list[Pixels]) -> Tensor:
-    return torch.from_numpy(np.stack([image.transpose(2, 0, 1) for image in images]))
+    channels_first = [image.transpose(2, 0, 1) for image in images]
+    return torch.from_numpy(np.stack(channels_first))
 
 
 @contextmanager
@@ -88,7 +97,9 @@ def open_dataset(config: RunConfig, split: Literal["train", "val"]) -> Iterator[
     task = get_task(Config(config.flow, config.task))
     if config.masks is not None:
         task = task.with_masks(load_masks(config.masks, split, seed=config.seed), config.mask_share)
-    size, crops, alone = config.task.size, config.crop == "random", task.derives_condition
+    size = config.task.size
+    crops = config.crop == "random"
+    alone = task.derives_condition
     with open_split(
         config.data,
         split,
@@ -115,7 +126,8 @@ def load_masks(data: str, split: Split, seed: int = 0) -> _Masks:
     Raises:
         CaflowError: As for `open_split`, or all masks are black.
     """
-    found, skipped = _Masks(), []
+    found = _Masks()
+    skipped: list[str] = []
     with of_masks(), open_split(data, split, role="masks", seed=seed) as masks:
         for row, name in enumerate(masks.names):
             try:
@@ -150,17 +162,22 @@ def crop(image: Pixels, size: int, share: float, left: float, top: float) -> Pix
     height, width = image.shape[:2]
     shrink = max(1.0, min(_SHRINK, min(height, width) / size)) ** share
     if shrink == 1:
-        x, y = int(left * (width - size + 1)), int(top * (height - size + 1))
-        return image[y : y + size, x : x + size]
+        first_x = int(left * (width - size + 1))
+        first_y = int(top * (height - size + 1))
+        return image[first_y : first_y + size, first_x : first_x + size]
     span = size * shrink
-    x, y = left * (width - span), top * (height - span)
+    x = left * (width - span)
+    y = top * (height - span)
     margin = int(_REACH * shrink) + 2
-    first_x, first_y = max(0, int(x) - margin), max(0, int(y) - margin)
-    last_x, last_y = int(x + span) + margin, int(y + span) + margin
-    part = np.ascontiguousarray(image[first_y:last_y, first_x:last_x])
-    x, y = x - first_x, y - first_y
+    first_x = max(0, int(x) - margin)
+    first_y = max(0, int(y) - margin)
+    last_x = int(x + span) + margin
+    last_y = int(y + span) + margin
+    part = Image.fromarray(np.ascontiguousarray(image[first_y:last_y, first_x:last_x]))
+    x -= first_x
+    y -= first_y
     box = (x, y, x + span, y + span)
-    return np.asarray(Image.fromarray(part).resize((size, size), Image.Resampling.LANCZOS, box))
+    return np.asarray(part.resize((size, size), Image.Resampling.LANCZOS, box))
 
 
 def draw_crop(bits: np.random.Philox) -> tuple[float, float, float]:
@@ -174,7 +191,7 @@ def draw_crop(bits: np.random.Philox) -> tuple[float, float, float]:
 
 
 class Batch(NamedTuple):
-    """Dequantised training pairs, float32 (B, C, H, W)."""
+    """Dequantized training pairs, float32 (B, C, H, W)."""
 
     target: Tensor  # w, integer values
     cond: Tensor  # y + u'
@@ -182,7 +199,8 @@ class Batch(NamedTuple):
     seeds: Tensor  # int64 (B,): for one in `SAMPLED` the seed of its samples, for the others -1
 
     def split(self, count: int) -> list["Batch"]:
-        return [Batch(*part) for part in zip(*(x.tensor_split(count) for x in self), strict=True)]
+        parts = [x.tensor_split(count) for x in self]
+        return [Batch(*part) for part in zip(*parts, strict=True)]
 
 
 class Batches:
@@ -197,7 +215,7 @@ class Batches:
         dataset: The images.
         batch_size: Pairs per step, over all processes.
         seed: The seed of the run.
-        flip: Mirror half of the pairs.
+        orientations: 1; 2, to mirror half of the pairs; or 8, to transpose them, too.
         normal_noise: Draw the target's noise from N(0, I), for variational dequantization.
         process, processes: The index of this process, and the number of processes.
     """
@@ -207,13 +225,16 @@ class Batches:
         dataset: Dataset,
         batch_size: int,
         seed: int,
-        flip: bool,
+        orientations: int,
         normal_noise: bool = False,
         process: int = 0,
         processes: int = 1,
     ) -> None:
-        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
-        self.flip, self.normal_noise = flip, normal_noise
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.seed = seed
+        self.orientations = orientations
+        self.normal_noise = normal_noise
         self._own = slice(process, None, processes)
         self._order = lru_cache(2)(
             lambda epoch: np.random.Generator(self._bits(_ORDER, epoch)).permutation(len(dataset))
@@ -249,14 +270,17 @@ class Batches:
 
     def _sample(self, position: int, index: int) -> tuple[np.ndarray, ...]:
         bits = self._bits(_SAMPLE, position)
-        mirrored, key = (int(word) for word in bits.random_raw(2))
+        orientation, key = (int(word) for word in bits.random_raw(2))
         generator = torch.Generator().manual_seed(key % 2**32)
         where = draw_crop(bits) if self.dataset.crops else None
         pair = self.dataset.pair(index, generator, where)
-        view = slice(None, None, -1 if self.flip and mirrored % 2 else 1)
-        w, y = (image.transpose(2, 0, 1)[..., view] for image in pair)
-        normal = np.random.Generator(bits).standard_normal
-        u = normal(w.shape, np.float32) if self.normal_noise else _words(bits, w.shape)
+        w, y = (
+            oriented(image.transpose(2, 0, 1), orientation % self.orientations) for image in pair
+        )
+        if self.normal_noise:
+            u = np.random.Generator(bits).standard_normal(w.shape, np.float32)
+        else:
+            u = _words(bits, w.shape)
         return w, y, u, _words(bits, y.shape)
 
     def _seed_of_samples(self, position: int) -> int:
@@ -268,6 +292,16 @@ class Batches:
     def _bits(self, stream: int, counter: int) -> np.random.Philox:
         # The generator increments the lowest of the counter's four words.
         return np.random.Philox(key=[self.seed, stream], counter=[0, 0, 0, counter])
+
+
+def oriented(image: np.ndarray, orientation: int) -> np.ndarray:
+    """An image (C, H, W) in one of eight orientations: bit 0 of the number mirrors it, bit 1 turns
+    it upside down, and bit 2 transposes the result."""
+    if orientation & 1:
+        image = image[:, :, ::-1]
+    if orientation & 2:
+        image = image[:, ::-1]
+    return image.transpose(0, 2, 1) if orientation & 4 else image
 
 
 def _words(bits: np.random.Philox, shape: tuple[int, ...]) -> np.ndarray:

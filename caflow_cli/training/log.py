@@ -77,18 +77,20 @@ class RunSummary:
     """The figures of a run at its end.
 
     All bits/dim are those of the averaged weights, with the same fixed noise, on equally many
-    training and validation images. So their gap measures overfitting.
+    training and validation images. So their gap measures overfitting. They are None for a guide
+    that trained alone, which has a PSNR instead.
     """
 
     steps: int
     images: int
     minutes: float
     images_per_second: float
-    train_bits_per_dim: float
-    val_bits_per_dim: float
-    gap_bits_per_dim: float  # validation minus training
-    best_val_bits_per_dim: float  # of best.safetensors
+    train_bits_per_dim: float | None
+    val_bits_per_dim: float | None
+    gap_bits_per_dim: float | None  # validation minus training
+    best_val_bits_per_dim: float | None  # of best.safetensors
     val_picture_loss: float | None  # the loss on samples, if there is one
+    val_psnr: float | None  # of the images that the guide predicts, dB
     skipped_steps: int
     rollbacks: int
 
@@ -135,9 +137,14 @@ class EventLog:
         progress: Progress,
         report: Callable[[Event], None] | None = None,
     ) -> None:
-        self.config, self.accelerator, self.progress = config, accelerator, progress
-        self._path, self._report = Path(config.out) / METRICS, report
-        self._seconds, self._steps = 0.0, 0  # since the last event of a step
+        self.config = config
+        self.accelerator = accelerator
+        self.progress = progress
+        self._path = Path(config.out) / METRICS
+        self._report = report
+        # Since the last event of a step.
+        self._seconds = 0.0
+        self._steps = 0
 
     def begin(self, train_set: Dataset, val_set: Dataset, notes: Sequence[str]) -> None:
         """Write the config and the first events.
@@ -168,12 +175,18 @@ class EventLog:
     def write(self, event: str, **figures: Any) -> None:
         if not self.accelerator.is_main_process:
             return
-        step, images = self.progress.step, self.progress.images(self.config.optim)
-        figures["elapsed_s"] = round(self.progress.elapsed, 2)
+        step = self.progress.step
+        images = self.progress.images(self.config.optim)
         line = {
-            k: None if isinstance(v, float) and not math.isfinite(v) else v
-            for k, v in {"event": event, "step": step, "images": images, **figures}.items()
+            "event": event,
+            "step": step,
+            "images": images,
+            **figures,
+            "elapsed_s": round(self.progress.elapsed, 2),
         }
+        for name, value in line.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                line[name] = None
         try:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
@@ -197,10 +210,12 @@ class EventLog:
 
         `bad` is the number of skipped steps so far.
         """
-        self._seconds, self._steps = self._seconds + seconds, self._steps + 1
+        self._seconds += seconds
+        self._steps += 1
         if self.progress.step % LOG_EVERY:
             return
-        images, in_bits = self._steps * self.config.optim.batch_size, unit == "bits/dim"
+        images = self._steps * self.config.optim.batch_size
+        in_bits = unit == "bits/dim"
         self.announce(
             "step",
             lr=lr,
@@ -213,7 +228,8 @@ class EventLog:
             grad_norm=figures.grad_norm,
             skipped=bad,
         )
-        self._seconds, self._steps = 0.0, 0
+        self._seconds = 0.0
+        self._steps = 0
 
     # --- the tracker ------------------------------------------------------------------------------
 
@@ -223,18 +239,21 @@ class EventLog:
         Raises:
             CaflowError: (exit 2) it does not start, for example because there is no account.
         """
-        name, out = self.config.tracker, Path(self.config.out).resolve()
+        name = self.config.tracker
+        out = Path(self.config.out).resolve()
         if name is None:
             return
-        # TensorBoard writes into a folder named after the project, and takes no nested values.
+        project = "caflow"
         values = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _LOCAL}
-        project, values = (name, {}) if name == "tensorboard" else ("caflow", values)
+        if name == "tensorboard":  # it writes into a folder named after the project,
+            project = name
+            values = {}  # and takes no nested values
         run = {"name": out.name, "resume": "allow"}  # a resumed run continues the same one
         own_id = hashlib.sha256(str(out).encode()).hexdigest()[:16]
-        how = {"wandb": {**run, "id": own_id, "dir": str(out)}, "trackio": run}
+        options = {"wandb": {**run, "id": own_id, "dir": str(out)}, "trackio": run}
         try:
             with contextlib.redirect_stdout(sys.stderr):  # stdout carries results only
-                self.accelerator.init_trackers(project, values, how)
+                self.accelerator.init_trackers(project, values, options)
         except Exception as error:  # third-party code may raise anything
             raise usage_error(
                 f"tracker {name} failed to start: {_one_line(error)}",
@@ -257,7 +276,8 @@ class EventLog:
                 for tracker in self.accelerator.trackers:
                     use(tracker)
         except Exception as error:  # third-party code may raise anything
-            self.accelerator.trackers, name = [], self.config.tracker
+            self.accelerator.trackers = []
+            name = self.config.tracker
             self.write("note", text=f"tracker {name} failed and is disabled: {_one_line(error)}")
 
 
@@ -277,30 +297,38 @@ def read_events(out: Path) -> list[Event]:
     return events
 
 
-# Figures of the curve, in colours that are safe for colour-blind readers.
+# Figures of the curve, in colors that are safe for color-blind readers.
 _SERIES = {
     "running_bits_per_dim": ("training loss, running mean", "#b4b4b4"),
     "train_bits_per_dim": ("training images", "#d55e00"),
     "val_bits_per_dim": ("validation images", "#0072b2"),
+}
+_GUIDE_SERIES = {
+    "train_psnr": ("training images", "#d55e00"),
+    "val_psnr": ("validation images", "#0072b2"),
 }
 
 
 def draw_curve(events: Sequence[Event]) -> bytes:
     """Plot training and validation bits/dim against images seen: a PNG of 960×540 pixels.
 
-    The vertical axis ends slightly above the highest value after the first tenth of the run, so
-    that the first steps do not flatten the rest.
+    A guide that trains alone has the PSNR of its images instead. The vertical axis ends slightly
+    above the highest value after the first tenth of the run, so that the first steps do not flatten
+    the rest.
     """
     from matplotlib.figure import Figure  # imported here, because only drawing needs it
 
     figure = Figure(figsize=(9.6, 5.4), dpi=100, layout="constrained")
     axes = figure.subplots()
-    axes.set(xlabel="images seen", ylabel="bits/dim")
+    of_guide = any("val_psnr" in e for e in events if e["event"] == "validation")
+    axes.set(xlabel="images seen", ylabel="PSNR, dB" if of_guide else "bits/dim")
     late: list[float] = []
-    for name, (label, colour) in _SERIES.items():
-        own = [e for e in events if e["event"] != "end" and e.get(name) is not None]
-        axes.plot([e["images"] for e in own], [e[name] for e in own], color=colour, label=label)
-        late += [e[name] for e in own if e["images"] >= events[-1]["images"] / 10]
+    for name, (label, color) in (_GUIDE_SERIES if of_guide else _SERIES).items():
+        shown = [e for e in events if e["event"] != "end" and e.get(name) is not None]
+        images = [e["images"] for e in shown]
+        values = [e[name] for e in shown]
+        axes.plot(images, values, color=color, label=label)
+        late += [v for v, i in zip(values, images, strict=True) if i >= events[-1]["images"] / 10]
     if late:
         margin = 0.06 * max(max(late) - min(late), 0.01)
         axes.set_ylim(min(late) - margin, max(late) + margin)

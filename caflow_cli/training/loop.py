@@ -1,7 +1,6 @@
-"""The training loop: from data to step to checkpoint; and the folder of a run."""
+"""The training loop: from data to step to checkpoint."""
 
 import contextlib
-import math
 import signal
 import threading
 import time
@@ -14,20 +13,19 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from filelock import FileLock, Timeout
 
 from ..config import Config, FlowConfig
 from ..devices import select_device
-from ..errors import CaflowError, check_usage, ensure, usage_error
-from ..images import remove_leftovers
-from ..model import CAFlow, read_info, upgrade
-from ..records import parse, read_toml
+from ..errors import CaflowError, check_usage, ensure
+from ..model import CAFlow, read_info
 from .config import RunConfig, to_toml
 from .data import Batches, open_dataset
-from .log import METRICS, Event, EventLog, RunSummary, on_main_process
-from .phases import GUIDE, phases_of
-from .trainer import Trainer, states_of
-from .validate import Fit, Validation, validate
+from .folder import check_unchanged, open_run
+from .log import Event, EventLog, RunSummary, on_main_process
+from .phases import GUIDE
+from .resolve import with_guide_first
+from .trainer import Trainer
+from .validate import Validation, ValidationMetrics, validate
 
 _SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "stopped by SIGTERM"}  # Ctrl-C first
 
@@ -38,7 +36,7 @@ def train(
     resume: bool = False,
     report: Callable[[Event], None] | None = None,
 ) -> RunSummary:
-    """Maximise log p(w|y) + λ log p(y) on a set of images (paper section 4.3, appendix B).
+    """Maximize log p(w|y) + λ log p(y) on a set of images (paper section 4.3, appendix B).
 
     Writes into `config.out`: `config.toml`, `metrics.jsonl`, `curve.png`, `samples/*.png`,
     `last.safetensors` and `best.safetensors` (averaged weights; best by validation bits/dim), and
@@ -68,20 +66,20 @@ def train(
             resumed run has changed in what must not change, the disk is full, the budget ends
             before the flows train, or the run does not recover from bad steps.
     """
+    config = with_guide_first(config)
     to_toml(config)  # fail early on values that a config file cannot hold, before reading data
-    optim, out = config.optim, Path(config.out)
     accelerator = make_accelerator(config)
+    out = Path(config.out)
     with contextlib.ExitStack() as stack:
         on_main_process(accelerator, lambda: stack.enter_context(open_run(out, resume)))
         if resume:
             check_unchanged(config)
 
-        # Model and optimiser, new or from the newest state.
+        # Model and optimizer, new or from the newest state.
         torch.manual_seed(config.seed)
         trainer = Trainer(starting_model(config, resume), accelerator, config)
-        progress, guard = trainer.progress, trainer.guard
         notes = trainer.restore() if resume else []
-        if progress.spent(optim) >= 1:
+        if trainer.progress.spent(config.optim) >= 1:
             notes.append("the budget is used up: a larger --images or --minutes extends it")
 
         # Data.
@@ -90,149 +88,149 @@ def train(
         validation = Validation(train_set, val_set, config.validation_images, config.seed)
         batches = Batches(
             train_set,
-            optim.batch_size,
+            config.optim.batch_size,
             config.seed,
-            config.flip,
+            config.orientations,
             normal_noise=config.flow.dequantization == "variational",
             process=accelerator.process_index,
             processes=accelerator.num_processes,
         )
         stack.callback(batches.close)
 
-        # Events, signals, and the clock: that of the main process counts for the run.
-        log = EventLog(config, accelerator, progress, report)
+        # Events and signals.
+        log = EventLog(config, accelerator, trainer.progress, report)
         stack.callback(log.end_tracker)
         log.start_tracker()
         if not resume:
             trainer.save()
         on_main_process(accelerator, lambda: log.begin(train_set, val_set, notes))
-        fit, validated_at = Fit(math.nan, math.nan), -1  # the last validation of this session
         signals = stack.enter_context(noted_signals())
-        first_step, first_time = progress.step, time.monotonic()
-        start = first_time - progress.elapsed
+        return _run(trainer, batches, validation, log, signals)
 
-        def messages() -> list[float]:
-            clock = time.monotonic() - start if accelerator.is_main_process else 0.0
-            return [clock, *signals()]
 
-        if progress.spent(optim) < 1 and not trainer.phase.guide_alone:
-            trainer.initialise(batches(progress.step))
-        while (spent := progress.spent(optim)) < 1:
-            began, batch = time.monotonic(), batches(progress.step)
-            if trainer.phase_ends(spent):
-                reached = f"{trainer.phase.name}: {progress.running:.4f} {trainer.phase.unit}"
-                trainer.begin_next_phase(batch)
-                trainer.save()
-                log.announce("note", text=f"{reached}; next: {trainer.phase.name}")
+def _run(
+    trainer: Trainer,
+    batches: Batches,
+    validation: Validation,
+    log: EventLog,
+    signals: Callable[[], list[float]],
+) -> RunSummary:
+    """Train until the budget is spent; log, validate and save."""
+    config, progress = trainer.config, trainer.progress
+    first_step = progress.step
+    first_time = time.monotonic()
+    start = first_time - progress.elapsed
+    metrics: ValidationMetrics | None = None  # of the model after the last step, if measured
 
-            # The step.
-            epoch = progress.images(optim) // len(train_set)
-            phase_step = progress.step - progress.phase_began_at
-            lr = progress.lr_scale * trainer.phase.rate(phase_step, spent, epoch)
-            figures = trainer.step(batch, lr, messages)
-            progress.elapsed, *flags = figures.messages
-            if figures.taken:
-                progress.take_loss(figures.bits_per_dim)
-            elif guard.wants_rollback():
-                if not trainer.roll_back():
-                    raise CaflowError(
-                        f"training does not recover: {guard.skipped} of {progress.step + 1} steps "
-                        "had a loss that was not finite, or far above the last good one",
-                        f"--lr {optim.lr / 4:g}, and check the data",
-                    )
-                progress.lr_scale /= 2
-                log.announce("rollback", lr_scale=progress.lr_scale, rollbacks=guard.rollbacks)
-            progress.step += 1
+    def messages() -> list[float]:
+        # The clock of the main process counts for the run.
+        clock = time.monotonic() - start if trainer.accelerator.is_main_process else 0.0
+        return [clock, *signals()]
 
-            # Log, validate, save.
-            log.step(figures, lr, time.monotonic() - began, trainer.phase.unit, guard.skipped)
-            if progress.step % config.validate_every == 0 and not trainer.phase.guide_alone:
-                fit = validate(validation, trainer.ema.model, trainer.phase, log)
-                validated_at = progress.step
-            stopped = next((s for s, flag in zip(_SIGNALS, flags, strict=True) if flag), None)
-            if (progress.step % config.save_every == 0 and figures.taken) or stopped:
-                trainer.save()
-            if stopped:
-                raise Stopped(
-                    f"{_SIGNALS[stopped]} after step {progress.step}; the state is saved",
-                    f"caflow train --out {config.out} --resume",
-                    128 + stopped,  # as shells report it
-                )
-
-        # If the run started from a model, its flows are trained, whatever the phase.
-        has_model = not trainer.phase.guide_alone or config.init_from is not None
-        if has_model and validated_at != progress.step:
-            fit = validate(validation, trainer.ema.model, trainer.phase, log)
-        if trainer.saved_at != progress.step:
+    if progress.spent(config.optim) < 1 and not trainer.phase.guide_alone:
+        trainer.initialize(batches(progress.step))
+    while (spent := progress.spent(config.optim)) < 1:
+        began = time.monotonic()
+        batch = batches(progress.step)
+        if trainer.phase_ends(spent):
+            reached = f"{trainer.phase.name}: {progress.running:.4f} {trainer.phase.unit}"
+            trainer.begin_next_phase(batch)
             trainer.save()
-        ensure(
-            has_model,
+            log.announce("note", text=f"{reached}; next: {trainer.phase.name}")
+
+        # The step.
+        epoch = progress.images(config.optim) // len(batches.dataset)
+        phase_step = progress.step - progress.phase_began_at
+        lr = progress.lr_scale * trainer.phase.rate(phase_step, spent, epoch)
+        figures = trainer.step(batch, lr, messages)
+        progress.elapsed, *flags = figures.messages
+        if figures.taken:
+            progress.take_loss(figures.bits_per_dim)
+        elif trainer.guard.wants_rollback():
+            _roll_back(trainer, log)
+        progress.step += 1
+
+        # Log, validate, save.
+        seconds = time.monotonic() - began
+        log.step(figures, lr, seconds, trainer.phase.unit, trainer.guard.skipped)
+        metrics = None
+        if progress.step % config.validate_every == 0 and trainer.phase.validates:
+            metrics = validate(validation, trainer.ema.model, trainer.phase, log)
+        stopped = next((s for s, flag in zip(_SIGNALS, flags, strict=True) if flag), None)
+        if (progress.step % config.save_every == 0 and figures.taken) or stopped:
+            trainer.save()
+        if stopped:
+            raise Stopped(
+                f"{_SIGNALS[stopped]} after step {progress.step}; the state is saved",
+                f"caflow train --out {config.out} --resume",
+                128 + stopped,  # as shells report it
+            )
+
+    images = (progress.step - first_step) * config.optim.batch_size
+    seconds = max(time.monotonic() - first_time, 1e-9)
+    return _finish(trainer, validation, metrics, log, images / seconds)
+
+
+def _roll_back(trainer: Trainer, log: EventLog) -> None:
+    """Go back to a good state, and halve the learning rate; CaflowError if there is none."""
+    guard, progress = trainer.guard, trainer.progress
+    ensure(
+        trainer.roll_back(),
+        f"training does not recover: {guard.skipped} of {progress.step + 1} steps had a loss that "
+        "was not finite, or far above the last good one",
+        f"--lr {trainer.config.optim.lr / 4:g}, and check the data",
+    )
+    progress.lr_scale /= 2
+    log.announce("rollback", lr_scale=progress.lr_scale, rollbacks=guard.rollbacks)
+
+
+def _finish(
+    trainer: Trainer,
+    validation: Validation,
+    metrics: ValidationMetrics | None,
+    log: EventLog,
+    images_per_second: float,
+) -> RunSummary:
+    """Validate, unless the last step did, save, and summarize the run.
+
+    Raises:
+        CaflowError: The flows have not trained.
+    """
+    config, progress = trainer.config, trainer.progress
+    # If the run started from a model, its flows are trained, whatever the phase.
+    has_model = trainer.phase.validates or config.init_from is not None
+    if has_model and metrics is None:
+        metrics = validate(validation, trainer.ema.model, trainer.phase, log)
+    if trainer.saved_at != progress.step:
+        trainer.save()
+    if metrics is None:
+        raise CaflowError(
             f"the budget ended after step {progress.step}, while the guide trained alone: the "
             "flows have not trained, so no model is written; the state is saved",
             f"caflow train --out {config.out} --resume, with larger --minutes or --images",
         )
-        passed = max(time.monotonic() - first_time, 1e-9)
-        summary = RunSummary(
-            steps=progress.step,
-            images=progress.images(optim),
-            minutes=progress.elapsed / 60,
-            images_per_second=(progress.step - first_step) * optim.batch_size / passed,
-            train_bits_per_dim=fit.train,
-            val_bits_per_dim=fit.val,
-            gap_bits_per_dim=fit.val - fit.train,
-            best_val_bits_per_dim=progress.best_bits_per_dim,
-            val_picture_loss=fit.image,
-            skipped_steps=guard.skipped,
-            rollbacks=guard.rollbacks,
-        )
-        log.announce("end", **{k: v for k, v in asdict(summary).items() if k != "images"})
-        return summary
-
-
-# --- the folder of a run --------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def open_run(out: Path, resume: bool) -> Iterator[None]:
-    """Create the folder of a run and lock it, so that only one process at a time uses it.
-
-    Raises:
-        CaflowError: (exit 2) the folder has a run already, is in use, or cannot be written to.
-    """
-    lock = FileLock(out / ".lock")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise usage_error(
-            f"another process is training in {str(out)!r}", "stop it, or choose another --out"
-        ) from error
-    except OSError as error:
-        raise usage_error(
-            f"cannot write to {str(out)!r}: {error.strerror}", "choose another --out"
-        ) from error
-    try:
-        check_new(out, resume)  # under the lock: another process may just have finished a run
-        for folder in (out, out / "samples"):
-            remove_leftovers(folder)
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            if not (out / METRICS).exists():  # leave no trace of a run that never began
-                (out / ".lock").unlink()
-                lock.release()
-                out.rmdir()  # only if empty
-        lock.release()
-
-
-def check_new(out: Path, resume: bool) -> None:
-    """Raise CaflowError (exit 2) for a new run in a folder that has one. Writes nothing."""
-    has_run = (out / METRICS).exists() and (bool(states_of(out)) or any(out.glob("*.safetensors")))
-    check_usage(
-        resume or not has_run,
-        f"{str(out)!r} already holds a run",
-        "add --resume, or choose another --out",
+    in_bits = metrics.val_bits_per_dim is not None
+    summary = RunSummary(
+        steps=progress.step,
+        images=progress.images(config.optim),
+        minutes=progress.elapsed / 60,
+        images_per_second=images_per_second,
+        train_bits_per_dim=metrics.train_bits_per_dim,
+        val_bits_per_dim=metrics.val_bits_per_dim,
+        gap_bits_per_dim=metrics.gap_bits_per_dim,
+        best_val_bits_per_dim=progress.best_bits_per_dim if in_bits else None,
+        val_picture_loss=metrics.image,
+        val_psnr=metrics.val_psnr,
+        skipped_steps=trainer.guard.skipped,
+        rollbacks=trainer.guard.rollbacks,
     )
+    fields = asdict(summary)
+    del fields["images"]  # every event has them
+    log.announce("end", **fields)
+    return summary
+
+
+# --- the model, processes and signals ----------------------------------------------------------
 
 
 def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
@@ -249,15 +247,10 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     if not config.init_from or resume:
         return model
     path = Path(config.init_from)
-    weights, flow = CAFlow.load(path).state_dict(), read_info(path).config.flow
-    # R reads the image that a guide predicts, so both must have a guide, or neither.
-    ours, theirs = (
-        {k: v for k, v in asdict(one).items() if k not in FlowConfig.GUIDE_FIELDS}
-        | {"guided": bool(one.guides)}
-        for one in (config.flow, flow)
-    )
+    weights = CAFlow.load(path).state_dict()
+    flow = read_info(path).config.flow
     check_usage(
-        theirs == ours,
+        _besides_guide(flow) == _besides_guide(config.flow),
         f"{config.init_from!r} has a different architecture from the run",
         "take the run's [flow] from that model's config; only its guide may differ",
     )
@@ -268,54 +261,10 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     return model
 
 
-def check_unchanged(config: RunConfig) -> None:
-    """Compare the config with `config.toml` in the run's folder, if that can be read.
-
-    The seed determines order, noise and held-out images, and a state identifies its phase only by
-    number. So the fields that affect them must not change during a run.
-
-    Raises:
-        CaflowError: (exit 2) seed, batch size, method, task, flow, phases, or how examples are made
-            from images differ; or this version does not support the run.
-    """
-    try:
-        values = read_toml(Path(config.out, "config.toml"))
-    except CaflowError:
-        return
-    began = parse(RunConfig, upgrade(values))
-    check_usage(
-        not (began.flow.guides and values["optim"].get("guide_lr_share")),
-        f"the run in {config.out!r} trained its guide with the flows, which is no longer supported",
-        f"start a new --out, with --init-from {config.out}",
-    )
-    now, before = _fixed(config), _fixed(began)
-    for name, value in now.items():
-        check_usage(
-            value == before[name],
-            f"{name} is {value!r}, and the run in {config.out!r} began with {before[name]!r}",
-            "keep that value: the budget, rates, weights above 0, intervals and device can "
-            f"change; for anything else start a new --out, with --init-from {config.out}",
-        )
-
-
-def _fixed(config: RunConfig) -> dict[str, Any]:
-    optim, task, has_masks = config.optim, asdict(config.task), config.masks is not None
-    return {
-        **{name: getattr(config, name) for name in ("seed", "flip", "crop")},
-        "masks": has_masks,  # the same masks may have another path
-        "mask_share": config.mask_share if has_masks else None,
-        "optim.method": optim.method,
-        "optim.batch_size": optim.batch_size,
-        # Except for the default sampling settings.
-        **{f"task.{k}": task[k] for k in task.keys() - {"tau", "candidates"}},
-        **{f"flow.{k}": v for k, v in asdict(config.flow).items()},
-        "phases": ", ".join(
-            phase.name for phase in phases_of(optim, config.flow, config.samples)
-        ),  # a weight of 0 omits a phase
-    }
-
-
-# --- processes and signals ------------------------------------------------------------------------
+def _besides_guide(flow: FlowConfig) -> dict[str, Any]:
+    # R reads the image that a guide predicts, so both must have a guide, or neither.
+    fields = {k: v for k, v in asdict(flow).items() if k not in FlowConfig.GUIDE_FIELDS}
+    return fields | {"guided": bool(flow.guides)}
 
 
 def make_accelerator(config: RunConfig) -> Accelerator:

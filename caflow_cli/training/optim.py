@@ -154,7 +154,8 @@ class EMA:
 
     def __init__(self, model: CAFlow, rate: float) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
-        self.rate, self.updates = rate, 0
+        self.rate = rate
+        self.updates = 0
         self._source = model
         # Listed once: walking through all modules in every step takes longer than averaging.
         self._parameters = list[Tensor](self.model.parameters()), list[Tensor](model.parameters())

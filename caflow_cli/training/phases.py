@@ -21,8 +21,11 @@ from .data import SAMPLED, Batch
 GUIDE = "A.guide."  # prefix of the names of a guide's parameters
 
 _FLOOR = 0.01  # share of the peak at which "cosine" and the decay of "stable" end
-_WARMUP_SHARE, _LEAST_WARMUP = 0.2, 150  # maximum share of the budget, and minimum steps
-_PAPER_DECAY, _PAPER_DROP_STEP, _PAPER_DROP = 0.999, 70_000, 0.1
+_WARMUP_SHARE = 0.2  # maximum share of the budget,
+_LEAST_WARMUP = 150  # and minimum steps
+_PAPER_DECAY = 0.999
+_PAPER_DROP_STEP = 70_000
+_PAPER_DROP = 0.1
 _FAST_WIDTH = 16  # number of channels above which a 1×1 convolution gets a smaller rate
 
 
@@ -32,7 +35,7 @@ _FAST_WIDTH = 16  # number of channels above which a 1×1 convolution gets a sma
 class Loss(NamedTuple):
     """Means over a batch or a part of it, as float64 scalars."""
 
-    loss: Tensor  # to minimise
+    loss: Tensor  # to minimize
     bits_per_dim: Tensor  # of log p(w|y) alone; the loss itself if it has other units
     cond_bits_per_dim: Tensor  # of log p(y), per dimension of y; 0 if it is not part of the loss
     image: Tensor  # the loss on images; 0 if there is none
@@ -49,7 +52,8 @@ class LossModule(nn.Module):
 
     def __init__(self, model: CAFlow, objective: Objective) -> None:
         super().__init__()
-        self.model, self.objective = model, objective
+        self.model = model
+        self.objective = objective
 
     def forward(self, target: Tensor, cond: Tensor, noise: Tensor, seeds: Tensor) -> Loss:
         return self.objective(self.model, Batch(target, cond, noise, seeds))
@@ -65,9 +69,11 @@ def likelihood(
 
     def objective(model: CAFlow, batch: Batch) -> Loss:
         terms = model(*batch[:3])
-        log_prob, cond_log_prob = terms.log_prob.mean(), terms.cond_log_prob.mean()
+        log_prob = terms.log_prob.mean()
+        cond_log_prob = terms.cond_log_prob.mean()
         dims = batch.target[0].numel()
-        bits, image = bits_per_dim(log_prob, dims), torch.zeros_like(log_prob)
+        bits = bits_per_dim(log_prob, dims)
+        image = torch.zeros_like(log_prob)
         loss = bits + bits_per_dim(cond_weight * cond_log_prob, dims)
         some = batch.seeds >= 0
         if samples is not None and some.any():
@@ -86,7 +92,7 @@ def sample_loss(images: ImageLoss, tau: float) -> SampleLoss:
 
     The samples have latents z and -z, at a temperature drawn from U(0, `tau`); the image's seed
     determines both. Terms odd in z cancel in their mean, which is composed with the condition as
-    the task does it, and compared with w. So the centre of the samples learns to look like an
+    the task does it, and compared with w. So the center of the samples learns to look like an
     image, at the temperatures in use. Samples of one input become more alike, because the part of
     their spread that is even in z blurs the mean. With `tau` 0 only one sample is computed.
     Gradients reach all trained parameters; the density of y under R is not part of the loss.
@@ -112,12 +118,19 @@ def sample_loss(images: ImageLoss, tau: float) -> SampleLoss:
     return losses
 
 
+def predicted_image(model: CAFlow, cond: Tensor) -> Tensor:
+    """The image that the guide predicts for y + u', which may lie outside [0, 256).
+
+    Shapes: (B, C, H, W) -> (B, 3, H, W).
+    """
+    return model.density.A.expect(to_layout(cond.to(model.device, model.dtype)))
+
+
 def guide_loss(images: ImageLoss) -> Objective:
     """The mean loss between w and the images that the guide predicts from y + u'."""
 
     def objective(model: CAFlow, batch: Batch) -> Loss:
-        y = to_layout(batch.cond.to(model.device, model.dtype))
-        predicted = model.density.A.expect(y)
+        predicted = predicted_image(model, batch.cond)
         loss = to_float64(images(predicted / 128 - 1, (batch.target + 0.5) / 128 - 1).mean())
         return Loss(loss, loss, torch.zeros_like(loss), loss)
 
@@ -131,10 +144,12 @@ def image_loss(
     = `perceptual` and g = `checkerboard`."""
 
     def loss(x: Tensor, w: Tensor) -> Tensor:
-        found = (x - w).abs().flatten(1).mean(1)
+        total = (x - w).abs().flatten(1).mean(1)
         if perceptual is not None:
-            found = found + weight * perceptual(x, w)
-        return found + checkerboard_weight * checkerboard(x) if checkerboard_weight else found
+            total = total + weight * perceptual(x, w)
+        if checkerboard_weight:
+            total = total + checkerboard_weight * checkerboard(x)
+        return total
 
     return loss
 
@@ -224,13 +239,18 @@ class Phase:
     optim: OptimConfig  # peak and schedule of the learning rate
     begin: float  # share of the run's budget at which the phase begins
     end: float  # share at which it ends
-    # Whether only the guide trains. If not, everything else trains: actnorms are initialised when
+    # Whether only the guide trains. If not, everything else trains: actnorms are initialized when
     # the phase begins, and the model is validated during the phase.
     guide_alone: bool = False
     unit: str = "bits/dim"  # of the loss
     samples: SampleLoss | None = None  # the loss on samples in `objective`, if there is one,
     weight: float = 0.0  # and its weight
     fast_width: int = _FAST_WIDTH  # a C×C matrix gets min(1, this / C) of the rate; 0: all of it
+
+    @property
+    def validates(self) -> bool:
+        """Whether the model is validated: its flows train, or only its guide ever does."""
+        return not self.guide_alone or self.optim.guide_first == 1
 
     def rate(self, step: int, spent: float, epoch: int) -> float:
         return learning_rate(
@@ -259,29 +279,52 @@ def phases_of(
 ) -> list[Phase]:
     """The phases of a config, in order. `perceptual` loads LPIPS, if a phase needs it.
 
-    A guide trains first and alone, with its own rate and schedule: on L1, then on L1 and LPIPS.
-    After that it is frozen, and everything else trains on the likelihood, with a loss on samples
-    added at the end.
+    A guide trains first and alone, with its own peak rate: on L1, then on L1 and LPIPS. After that
+    it is frozen, and everything else trains on the likelihood, with a loss on samples added at the
+    end. Guide and flows follow `optim.schedule`, each over its own share of the budget.
     """
     guide_lpips = optim.guide_first > 0 and optim.guide_perceptual > 0
     sample_lpips = samples.share > 0 and samples.perceptual > 0
     distance = perceptual() if perceptual and (guide_lpips or sample_lpips) else None
     phases: list[Phase] = []
     if flow.guides:
-        # The second cosine has half the peak rate of the first.
-        first, second = (
-            replace(optim, schedule="cosine", lr=lr)
-            for lr in (optim.guide_first_lr, optim.guide_first_lr / 2)
-        )
         middle = optim.guide_first * (optim.guide_perceptual_from if guide_lpips else 1.0)
-        phases.append(Phase("guide (L1)", guide_loss(image_loss()), first, 0.0, middle, True, "L1"))
+        phases.append(
+            Phase(
+                "guide (L1)",
+                guide_loss(image_loss()),
+                replace(optim, lr=optim.guide_first_lr),
+                begin=0.0,
+                end=middle,
+                guide_alone=True,
+                unit="L1",
+            )
+        )
         if guide_lpips:
             images = image_loss(distance, optim.guide_perceptual, optim.checkerboard_weight)
-            loss, end, unit = guide_loss(images), optim.guide_first, "L1 and LPIPS"
-            phases.append(Phase(f"guide ({unit})", loss, second, middle, end, True, unit))
-    objective, end = likelihood(optim.cond_weight), 1.0 - samples.share
+            phases.append(
+                Phase(
+                    "guide (L1 and LPIPS)",
+                    guide_loss(images),
+                    replace(optim, lr=optim.guide_first_lr / 2),
+                    begin=middle,
+                    end=optim.guide_first,
+                    guide_alone=True,
+                    unit="L1 and LPIPS",
+                )
+            )
+    end = 1.0 - samples.share
     width = 0 if optim.schedule == "paper" else _FAST_WIDTH
-    phases.append(Phase("flows", objective, optim, optim.guide_first, end, fast_width=width))
+    phases.append(
+        Phase(
+            "flows",
+            likelihood(optim.cond_weight),
+            optim,
+            begin=optim.guide_first,
+            end=end,
+            fast_width=width,
+        )
+    )
     if samples.share > 0:
         images = image_loss(
             distance if sample_lpips else None, samples.perceptual, samples.checkerboard_weight
@@ -292,8 +335,8 @@ def phases_of(
                 "flows with a loss on samples",
                 likelihood(optim.cond_weight, losses, samples.weight),
                 replace(optim, schedule="cosine", lr=samples.lr),
-                end,
-                1.0,
+                begin=end,
+                end=1.0,
                 samples=losses,
                 weight=samples.weight,
                 fast_width=width,

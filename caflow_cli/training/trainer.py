@@ -40,13 +40,14 @@ from .optim import (
 )
 from .phases import Loss, LossModule, Phase, perceptual_distance, phases_of
 
-_BETAS, _CLIP = (0.9, 0.99), 1.0  # of Adam, and the maximum gradient norm
+_BETAS = (0.9, 0.99)  # of Adam
+_CLIP = 1.0  # maximum gradient norm
 _RECORD = "state.json"
 _ROLLBACKS = 5  # consecutive ones to the same state, after which training fails
 
 
 class Trainer:
-    """The state of a run: model, averaged weights, optimiser, guard, phases, progress.
+    """The state of a run: model, averaged weights, optimizer, guard, phases, progress.
 
     However a batch is divided among processes and parts, the step is the same up to rounding.
 
@@ -55,7 +56,9 @@ class Trainer:
     """
 
     def __init__(self, model: CAFlow, accelerator: Accelerator, config: RunConfig) -> None:
-        optim, processes, device = config.optim, accelerator.num_processes, accelerator.device
+        optim = config.optim
+        processes = accelerator.num_processes
+        device = accelerator.device
         share = processes * optim.accumulate
         check_usage(
             optim.batch_size % share == 0,
@@ -68,8 +71,9 @@ class Trainer:
         use_bf16(model, optim.bf16)
         checkpoint_activations(model, optim.checkpoint_activations)
         model.to(device).train()
-        self.model, self.accelerator, self.config = model, accelerator, config
-
+        self.model = model
+        self.accelerator = accelerator
+        self.config = config
         perceptual = partial(
             perceptual_distance, config.perceptual_weights, device, config.task.size, optim.bf16
         )
@@ -89,8 +93,8 @@ class Trainer:
         self._compiled = False
 
     @torch.no_grad()
-    def initialise(self, batch: Batch) -> None:
-        """Initialise actnorms that are not initialised yet, from the moments of a whole batch.
+    def initialize(self, batch: Batch) -> None:
+        """Initialize actnorms that are not initialized yet, from the moments of a whole batch.
 
         This happens before the first step, so that the number of parts makes no difference.
         """
@@ -98,7 +102,7 @@ class Trainer:
         if not all(layer.is_initialized for layer in layers):
             self.model(*map(self._place, batch[:3]))
         if self.config.optim.compile and not self._compiled:
-            # Only now, because the initialisation would compile a second set of graphs.
+            # Only now, because the initialization would compile a second set of graphs.
             compile_steps(self.model)
             self._compiled = True
 
@@ -118,16 +122,17 @@ class Trainer:
     def begin_next_phase(self, batch: Batch) -> None:
         """Begin the next phase, with its first batch.
 
-        Actnorms that are not yet initialised get the moments of the current activations, which the
+        Actnorms that are not yet initialized get the moments of the current activations, which the
         previous phase has changed. Averaged weights and running means of losses start anew.
         """
         self.progress.phase = self._next_phase(self.progress.phase)
         self.progress.phase_began_at = self.progress.step
         if not self.phase.guide_alone:
-            self.initialise(batch)
+            self.initialize(batch)
         self.ema.updates = 0
         self.guard.mean = None
-        self.progress.losses, self.progress.best = 0, math.inf
+        self.progress.losses = 0
+        self.progress.best = math.inf
 
     def step(
         self, batch: Batch, lr: float, messages: Callable[[], Sequence[float]] = tuple
@@ -155,11 +160,11 @@ class Trainer:
                 (loss.loss / len(parts)).backward()
                 sums += devices.to_float64(torch.stack(loss).detach()) / len(parts)
         clipped = torch.nn.utils.clip_grad_norm_(self._parameters, _CLIP)
-        # One synchronisation with the device per step.
+        # One synchronization with the device per step.
         *means, norm = torch.cat([sums, devices.to_float64(clipped)[None]]).tolist()
         shares = [mean / self.accelerator.num_processes for mean in means]
         summed = sum_over_processes(self.accelerator, [*shares, *messages()])
-        (total, bits, cond_bits, image), received = summed[:4], summed[4:]
+        total, bits, cond_bits, image, *received = summed
         taken = self.guard.accepts(total, norm)
         if taken:
             self.rule.step()
@@ -207,11 +212,10 @@ class Trainer:
     def _write_state(self) -> None:
         final = self.out / "state" / f"step-{self.progress.step:08d}"
         temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
-        moments = {
-            f"{name}.{moment}": value
-            for name, parameter in named_parameters(self.model).items()
-            for moment, value in self.rule.state.get(parameter, {}).items()
-        }
+        moments: dict[str, Tensor] = {}
+        for name, parameter in named_parameters(self.model).items():
+            for moment, value in self.rule.state.get(parameter, {}).items():
+                moments[f"{name}.{moment}"] = value
         files = {
             "model": self.model.state_dict(),
             "ema": self.ema.model.state_dict(),
@@ -284,13 +288,15 @@ class Trainer:
         guard.returns = guard.returns + 1 if step == guard.returned_to else 1
         if guard.returns > _ROLLBACKS:
             return False
-        guard.mean = self.load(states[-1])[1]["mean"]
-        guard.bad_in_a_row, guard.returned_to = 0, step
+        _, saved = self.load(states[-1])
+        guard.mean = saved["mean"]
+        guard.bad_in_a_row = 0
+        guard.returned_to = step
         guard.rollbacks += 1
         return True
 
     def load(self, state: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Restore model, averaged weights and optimiser; return the fields of progress and guard.
+        """Restore model, averaged weights and optimizer; return the fields of progress and guard.
 
         Raises:
             CaflowError: (exit 2) the state is damaged, or has another architecture.
@@ -308,7 +314,7 @@ class Trainer:
             for key, value in load_file(state / "optimizer.safetensors").items():
                 name, _, moment = key.rpartition(".")
                 parameter = parameters[name]
-                # The fused optimiser works on raw memory: moments need their parameter's layout.
+                # The fused optimizer works on raw memory: moments need their parameter's layout.
                 own = torch.empty_like(parameter) if value.ndim else value.to(parameter.device)
                 self.rule.state[parameter][moment] = own.copy_(value)
             return progress, guard

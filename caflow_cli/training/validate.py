@@ -1,4 +1,4 @@
-"""Validation: bits/dim of the averaged weights on fixed images, and grids of samples."""
+"""Validation of the averaged weights on fixed images, and grids of samples."""
 
 import math
 import os
@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from ..config import Tau
+from ..devices import to_float64
 from ..images import atomic_write, make_folder, write_png
 from ..inference import Whole, describe_domain, to_batch
 from ..model import CAFlow, bits_per_dim
@@ -20,20 +21,35 @@ from ..sampling import Sampling
 from ..tasks import get_task
 from .data import Dataset
 from .log import EventLog, draw_curve, on_main_process, read_events, sum_over_processes
-from .phases import Phase
+from .phases import Phase, predicted_image
 
 _BATCH = 50
-_GRID_EVERY, _GRID_IMAGES, _GRID_CANDIDATES = 4, 6, 4  # validations between grids; rows; columns
+_GRID_EVERY = 4  # validations between grids
+_GRID_IMAGES = 6  # rows of a grid
+_GRID_CANDIDATES = 4  # columns of a grid
 _LEAST_OF_DOMAIN = 20  # images: with fewer, nearly every other image would count as far
 
 
-class Fit(NamedTuple):
-    """Mean bits/dim with fixed images, conditions and noise, and without flips."""
+class ValidationMetrics(NamedTuple):
+    """Means over fixed images, with fixed conditions and noise, and without flips.
 
-    train: float
-    val: float
+    The PSNR is that of the image that the guide predicts; it is measured while the guide trains
+    alone, and bits/dim in the other phases.
+    """
+
+    loss: float  # lower is better: bits/dim plus the weighted loss on samples, or the PSNR negated
+    train_bits_per_dim: float | None = None
+    val_bits_per_dim: float | None = None
     image: float | None = None  # the validation loss on samples, if there is one
-    loss: float = math.nan  # validation bits/dim, plus the weighted loss on samples
+    train_psnr: float | None = None  # dB
+    val_psnr: float | None = None
+
+    @property
+    def gap_bits_per_dim(self) -> float | None:
+        """Validation minus training."""
+        if self.val_bits_per_dim is None or self.train_bits_per_dim is None:
+            return None
+        return self.val_bits_per_dim - self.train_bits_per_dim
 
 
 class Validation:
@@ -48,73 +64,104 @@ class Validation:
         self.train = choose(train, len(self.val[0]))
 
     @torch.no_grad()
-    def measure(self, model: CAFlow, accelerator: Accelerator, phase: Phase) -> Fit:
-        parts = (self.train, self.val)
-        own = [
-            sum(float(model.log_prob(w, y).sum()) for w, y in _batches(accelerator, *part))
-            for part in parts
-        ]
+    def measure(self, model: CAFlow, accelerator: Accelerator, phase: Phase) -> ValidationMetrics:
+        sums: list[float] = []
+        counts: list[int] = []
+        for targets, conditions in (self.train, self.val):
+            total = 0.0
+            for w, y in _batches(accelerator, targets, conditions):
+                values = psnr_of_guide(model, w, y) if phase.guide_alone else model.log_prob(w, y)
+                total += float(values.sum())
+            sums.append(total)
+            counts.append(len(targets))
         if phase.samples is not None:
-            device, lost = accelerator.device, 0.0
+            total = 0.0
             # The seed is the image's index, so its samples are always the same.
-            for w, y, seeds in _batches(accelerator, *self.val, torch.arange(len(self.val[0]))):
-                target, cond = w.to(device).float(), y.to(device) + 0.5
-                lost += float(phase.samples(model, target, cond, seeds).sum())
-            own.append(lost)
-        sums = sum_over_processes(accelerator, own)
-        train, val = (
-            float(bits_per_dim(total / len(targets), targets[0].numel()))
-            for total, (targets, _) in zip(sums, parts, strict=False)
+            for w, y, seeds in _batches(accelerator, *self.val, torch.arange(counts[1])):
+                target = w.to(accelerator.device).float()
+                cond = y.to(accelerator.device) + 0.5
+                total += float(phase.samples(model, target, cond, seeds).sum())
+            sums.append(total)
+            counts.append(counts[1])
+        sums = sum_over_processes(accelerator, sums)
+        train, val, *image = (total / count for total, count in zip(sums, counts, strict=True))
+        if phase.guide_alone:
+            return ValidationMetrics(loss=-val, train_psnr=train, val_psnr=val)
+        dims = self.val[0][0].numel()
+        bits = float(bits_per_dim(val, dims))
+        return ValidationMetrics(
+            loss=bits + (phase.weight * image[0] if image else 0.0),
+            train_bits_per_dim=float(bits_per_dim(train, dims)),
+            val_bits_per_dim=bits,
+            image=image[0] if image else None,
         )
-        image = None if phase.samples is None else sums[2] / len(self.val[0])
-        return Fit(train, val, image, val + phase.weight * (image or 0.0))
+
+
+def psnr_of_guide(model: CAFlow, target: Tensor, cond: Tensor) -> Tensor:
+    """The PSNR of the image that the guide predicts, `10 log10(255² / mean (x - w)²)` in dB.
+
+    Shapes: target uint8 (B, 3, H, W), cond uint8 (B, C, H, W) -> (B,) float64.
+    """
+    predicted = predicted_image(model, cond + 0.5).clamp(0.5, 255.5)
+    error = to_float64(predicted) - to_float64(target.to(predicted.device)) - 0.5
+    return 10 * (255**2 / error.square().flatten(1).mean(1)).log10()
 
 
 def _batches(accelerator: Accelerator, *of_images: Tensor) -> Iterator[tuple[Tensor, ...]]:
     process, processes = accelerator.process_index, accelerator.num_processes
-    own = [x[process::processes].split(_BATCH) for x in of_images]
-    return (batch for batch in zip(*own, strict=True) if len(batch[0]))
+    parts = [x[process::processes].split(_BATCH) for x in of_images]
+    return (batch for batch in zip(*parts, strict=True) if len(batch[0]))
 
 
-def validate(validation: Validation, model: CAFlow, phase: Phase, log: EventLog) -> Fit:
+def validate(
+    validation: Validation, model: CAFlow, phase: Phase, log: EventLog
+) -> ValidationMetrics:
     """Measure the averaged weights; write the event, the models, the curve and, at intervals, a
     grid of samples."""
     progress = log.progress
-    fit = validation.measure(model, log.accelerator, phase)
-    if better := fit.loss < progress.best:
-        progress.best, progress.best_bits_per_dim = fit.loss, fit.val
-    on_main_process(log.accelerator, lambda: _write(validation, model, log, fit, better))
+    metrics = validation.measure(model, log.accelerator, phase)
+    better = metrics.loss < progress.best
+    if better:
+        progress.best = metrics.loss
+        if metrics.val_bits_per_dim is not None:
+            progress.best_bits_per_dim = metrics.val_bits_per_dim
+    on_main_process(log.accelerator, lambda: _write(validation, model, log, metrics, better))
     progress.validations += 1
-    return fit
+    return metrics
 
 
-def _write(validation: Validation, model: CAFlow, log: EventLog, fit: Fit, better: bool) -> None:
-    config, progress, out = log.config, log.progress, Path(log.config.out)
-    log.write(
-        "validation",
-        val_bits_per_dim=fit.val,
-        train_bits_per_dim=fit.train,
-        running_bits_per_dim=progress.running,
-        **({} if fit.image is None else {"val_picture_loss": fit.image}),
-    )
+def _write(
+    validation: Validation, model: CAFlow, log: EventLog, metrics: ValidationMetrics, better: bool
+) -> None:
+    config, progress = log.config, log.progress
+    out = Path(config.out)
+    guide_alone = metrics.val_psnr is not None
+    if guide_alone:
+        figures = {"val_psnr": metrics.val_psnr, "train_psnr": metrics.train_psnr}
+        log.write("validation", **figures, running_loss=progress.running)
+    else:
+        figures = {
+            "val_bits_per_dim": metrics.val_bits_per_dim,
+            "train_bits_per_dim": metrics.train_bits_per_dim,
+        }
+        image = {} if metrics.image is None else {"val_picture_loss": metrics.image}
+        log.write("validation", **figures, running_bits_per_dim=progress.running, **image)
+        figures["val_picture_loss"] = metrics.image
     targets, conditions = validation.val
+    described = len(conditions) >= _LEAST_OF_DOMAIN
     record = {
         "data": os.fsencode(Path(config.data).name).decode(errors="replace"),
         "steps": progress.step,
         "images": progress.images(config.optim),
         "minutes": round(progress.elapsed / 60, 2),
         "seed": config.seed,
-        "train_bits_per_dim": fit.train,
-        "val_bits_per_dim": fit.val,
-        "val_picture_loss": fit.image,
+        **figures,
         "optim": asdict(config.optim),
         "samples": asdict(config.samples),
-        "domain": (
-            describe_domain(model, conditions) if len(conditions) >= _LEAST_OF_DOMAIN else None
-        ),
+        "domain": describe_domain(model, conditions) if described else None,
     }
     # A broken model must not replace a good one.
-    if math.isfinite(fit.val):
+    if math.isfinite(metrics.loss):
         model.save(out / "last.safetensors", record)
     if better:
         model.save(out / "best.safetensors", record)
@@ -124,8 +171,9 @@ def _write(validation: Validation, model: CAFlow, log: EventLog, fit: Fit, bette
             model,
             targets[:_GRID_IMAGES],
             conditions[:_GRID_IMAGES],
-            Sampling().of(model.config).temperature,
-            _GRID_CANDIDATES,
+            # Flows that have not trained would draw noise.
+            0.0 if guide_alone else Sampling().of(model.config).temperature,
+            1 if guide_alone else _GRID_CANDIDATES,
         )
         write_png(out / "samples" / f"step-{progress.step:08d}.png", grid)
     atomic_write(out / "curve.png", draw_curve(read_events(out)))
@@ -140,20 +188,21 @@ def sample_grid(
     Targets are uint8 (N, 3, H, W), conditions (N, C, H, W). Candidates are composed with the
     condition, as in `restore`. Diverged samples, common early in a run, are shown, too.
     """
-    task, conds = get_task(model.config), conditions.permute(0, 2, 3, 1).numpy()
+    task = get_task(model.config)
+    conds = conditions.permute(0, 2, 3, 1).numpy()
     seeds = range(seed, seed + candidates)
     generators = [torch.Generator().manual_seed(k) for _ in conds for k in seeds]
     whole = Whole(model, conditions)
-    samples = whole.draw(tau, generators, strict=False)
     images = [
         task.keep_known(conds[index // candidates], sample.image)
-        for index, sample in enumerate(samples)
+        for index, sample in enumerate(whole.draw(tau, generators, strict=False))
     ]
     scores = [score.value for score in whole.log_prob(to_batch(images))]
     rows = []
-    for row, (cond, target) in enumerate(zip(conds, targets.permute(0, 2, 3, 1), strict=True)):
+    for row, target in enumerate(targets.permute(0, 2, 3, 1).numpy()):
         first = row * candidates
         ranked = sorted(range(first, first + candidates), key=lambda index: -scores[index])
-        tiles = [cond[..., :3], *(images[index] for index in ranked), target.numpy()]
-        rows.append(np.concatenate([np.broadcast_to(t, target.shape) for t in tiles], axis=1))
+        condition = np.broadcast_to(conds[row][..., :3], target.shape)
+        shown = [condition, *(images[index] for index in ranked), target]
+        rows.append(np.concatenate(shown, axis=1))
     return np.concatenate(rows)

@@ -59,7 +59,7 @@ def test_names_that_others_have_or_that_lead_out_get_the_number_of_their_row(tmp
     files = images(tmp_path, 6)
     (tmp_path / "3.bmp").write_bytes(flat(5))
     partners = ["3.png", "../" + tmp_path.name + "/4.png", "3.bmp"]
-    rows = [{"condition": files[i], "target": partners[i]} for i in range(3)]
+    rows = [{"condition": files[i], "image": partners[i]} for i in range(3)]
     path = write(tmp_path / f"pairs{suffix}", rows)
     assert names(path, None, role="pairs") == ["00000001-4", "00000002-3", "3"]
     assert values(path, None, role="pairs") == [[1, 4], [2, 5], [0, 3]]
@@ -80,12 +80,13 @@ def test_rows_without_a_split_beside_others_are_refused(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("columns", "role", "found"),
     [
-        ("Image", "images", [[0]]),
+        ("image", "images", [[0]]),
         ("whatever", "images", [[0]]),
-        ("condition,target", "images", [[1]]),
-        ("image,conditioning_image", "pairs", [[1, 0]]),
-        ("A,B", "pairs", [[0, 1]]),
+        ("whatever", "masks", [[0]]),
+        ("condition,image", "images", [[1]]),
+        ("image,condition", "pairs", [[1, 0]]),
         ("image,mask", "masks", [[1]]),
+        ("x,y", "images", None),
         ("x,y", "pairs", None),
     ],
 )
@@ -116,6 +117,7 @@ def test_masks_have_a_column_of_their_own(tmp_path):
         ("a.csv", "x,y\n0.png,1.png\n", "no column image, only x, y"),
         ("a.jsonl", '{"image": "0.png"}\n{"image"\n', "line 2 of"),
         ("a.jsonl", '["0.png"]\n', "line 1 of"),
+        ("a.jsonl", '{"image": "0.png"}\n\n[[1, "im/0.png"]]\n', "line 3 of"),
         ("a.jsonl", "[" * 100_000, "line 1 of"),
         ("a.jsonl", '{"image": "0.png"}\n{"image": "a\\u0000.png"}\n', "line 2 of"),
         ("a.jsonl", '{"image": "\\ud800.png"}\n', "line 1 of"),
@@ -126,3 +128,5 @@ def test_what_is_no_manifest(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
     error = refusal(tmp_path / name)
     assert message in error.message
+    assert name in error.message
+    assert error.exit_code == 2

@@ -26,7 +26,8 @@ from caflow_cli.hub.manifest import load_manifest, manifest_path
 from caflow_cli.images import encode_png, read_image, read_provenance
 from caflow_cli.model import CAFlow
 from caflow_cli.records import read_toml
-from caflow_cli.training.config import build_config, to_toml
+from caflow_cli.training.config import to_toml
+from caflow_cli.training.resolve import build_config
 
 from ..image_files import linear_profile, png_of_16_bits, tiff_of_16_bits
 

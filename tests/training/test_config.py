@@ -11,8 +11,9 @@ from caflow_cli.model import upgrade
 from caflow_cli.records import parse
 from caflow_cli.tasks import preset
 from caflow_cli.training import OptimConfig, RunConfig
-from caflow_cli.training.config import build_config, merged, to_toml
-from caflow_cli.training.loop import check_unchanged
+from caflow_cli.training.config import to_toml
+from caflow_cli.training.folder import check_unchanged
+from caflow_cli.training.resolve import build_config, merged, with_guide_first
 
 
 def minimal(**optim):
@@ -50,6 +51,7 @@ _CHECKERBOARD = "optim.checkerboard_weight=1"
         ("masks=folder", "masks is 'folder'", "inpaint"),
         (f"{_GUIDED} samples.share=0.8", "samples.share is 0.8", "at most 0.7"),
         ("task.size=16 samples.checkerboard_weight=1", "task.size is 16", "32 or more"),
+        ("flip=false transpose=true", "transpose is True", "flip to true"),
         ("novalue", "has no value", "--set"),
         ("optim.lr.x=1", "optim.lr is", ""),
         ("data.x=1", "unknown config key 'data.x'", "--set"),
@@ -106,6 +108,18 @@ def test_a_run_is_compact_for_its_task_unless_something_states_otherwise():
     assert build_config(file, preset="compact", task="inpaint").flow == preset("compact", "inpaint")
 
 
+def test_new_runs_of_superres_show_all_orientations_and_those_of_a_file_what_it_says():
+    run = built()
+    assert (run.transpose, run.orientations) == (True, 8)
+    assert build_config({**minimal(), "init_from": "m"}, start=Config(run.flow, run.task)).transpose
+    assert built("transpose=false").orientations == 2
+    assert built("flip=false").orientations == 1
+    assert built(task="inpaint").orientations == 2
+    old = {**minimal(), "flow": {"t_steps": 3}}  # of a run before there was such a field
+    assert build_config(old).orientations == 2
+    assert RunConfig("photos", "run", OptimConfig(images=8)).orientations == 2
+
+
 def test_a_preset_of_the_paper_brings_its_task_and_its_budget_unless_one_is_named():
     run = build_config({"data": "d", "out": "o"}, preset="lsun-colorize")
     assert (run.optim.minutes, run.task.name, run.flow.cond_channels) == (4320, "colorize", 1)
@@ -141,7 +155,7 @@ def test_a_guide_trains_by_lpips_where_vgg_is_at_hand_and_images_are_large_enoug
     assert built("optim.guide_perceptual=1.5").optim.guide_perceptual == 1.5
     assert built('perceptual_weights="trunk.safetensors"').optim.guide_perceptual == 2.0
     monkeypatch.setenv("CAFLOW_LPIPS_VGG_WEIGHTS", "trunk.safetensors")
-    in_python = RunConfig("photos", "run", OptimConfig(images=8)).optim
+    in_python = with_guide_first(RunConfig("photos", "run", OptimConfig(images=8))).optim
     assert (in_python.guide_first, in_python.guide_perceptual) == (0.35, 2.0)
     assert built(_CHECKERBOARD).optim.checkerboard_weight == 1.0
     tiny = ["task.size=8", "flow.scales=1", "flow.hidden=8", "flow.trunk=0"]
@@ -197,6 +211,7 @@ def test_budget_rates_and_weights_may_change(run, tmp_path, settings):
     [
         ("seed=1", "seed is 1, and the run in '.*' began with 0"),
         ("flip=false", "flip is False, .* with True"),
+        ("transpose=true", "transpose is True, .* with False"),
         ("optim.method=adam", "optim.method is 'adam', .* with 'muon'"),
         ("optim.batch_size=4", "optim.batch_size is 4, .* with 32"),
         ("task.holes=central", "task.holes is 'central', .* with 'mixed'"),

@@ -14,7 +14,6 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.images import write_png
 from caflow_cli.tasks import Colorize, Inpaint, Paired, SuperRes
 from caflow_cli.tasks.base import grey
-from caflow_cli.training.config import build_config
 from caflow_cli.training.data import (
     Batch,
     Batches,
@@ -24,6 +23,7 @@ from caflow_cli.training.data import (
     load_masks,
     open_dataset,
 )
+from caflow_cli.training.resolve import build_config
 
 
 def dataset(task, *sides: torch.Tensor, crops: bool = False) -> Dataset:
@@ -35,8 +35,8 @@ def dataset(task, *sides: torch.Tensor, crops: bool = False) -> Dataset:
 
 
 @contextmanager
-def stream(data: Dataset, batch_size=6, seed=1, flip=True, **options) -> Iterator[Batches]:
-    with closing(Batches(data, batch_size, seed, flip, **options)) as batches:
+def stream(data: Dataset, batch_size=6, seed=1, orientations=2, **options) -> Iterator[Batches]:
+    with closing(Batches(data, batch_size, seed, orientations, **options)) as batches:
         yield batches
 
 
@@ -71,7 +71,7 @@ def test_one_of_four_has_a_seed_of_samples_and_as_often_in_each_process_and_part
 
 
 def test_an_epoch_holds_every_image_once_and_the_next_another_order():
-    batches = made(numbered(8), range(4), batch_size=4, flip=False)
+    batches = made(numbered(8), range(4), batch_size=4, orientations=1)
     orders = [
         [int(w[0, 0, 0]) for batch in batches[2 * epoch : 2 * epoch + 2] for w in batch.target]
         for epoch in (0, 1)
@@ -81,7 +81,7 @@ def test_an_epoch_holds_every_image_once_and_the_next_another_order():
 
 
 def test_noise_lies_in_the_bin_on_the_lattice_of_scores_and_differs_between_visits():
-    first, later = made(numbered(4), range(2), batch_size=4, flip=False)
+    first, later = made(numbered(4), range(2), batch_size=4, orientations=1)
     w, y, u, _ = first
     assert torch.equal(w, w.floor())
     assert torch.equal(w, y.floor().flip(1))
@@ -115,6 +115,23 @@ def test_a_mirrored_target_comes_with_its_mirrored_condition(task):
             assert torch.equal(y, condition.flip(-1) if mirrored else condition)
             flips += mirrored
     assert 8 < flips < 28  # of 36 fair coins
+
+
+def test_all_eight_orientations_occur_and_a_condition_has_that_of_its_target():
+    data = numbered()
+    plain = made(data, range(20), orientations=1)
+    seen = set()
+    for batch, before in zip(made(data, range(20), orientations=8), plain, strict=True):
+        for w, y, unturned in zip(batch.target, batch.cond.floor(), before.target, strict=True):
+            [number] = [k for k in range(8) if torch.equal(turned(unturned, k), w)]
+            seen.add(number)
+            assert torch.equal(y, turned(unturned.flip(0), number))
+    assert seen == set(range(8))
+
+
+def turned(image: torch.Tensor, number: int) -> torch.Tensor:
+    flipped = image.flip([axis for bit, axis in ((1, -1), (2, -2)) if number & bit])
+    return flipped.transpose(-2, -1) if number & 4 else flipped
 
 
 def test_a_hole_is_where_its_mask_says_and_new_at_each_visit():

@@ -19,8 +19,8 @@ from caflow_cli.model import CAFlow, read_info
 from caflow_cli.records import parse
 from caflow_cli.tasks import get_task, held_out_conditions
 from caflow_cli.training import RunConfig, train
-from caflow_cli.training.config import merged
-from caflow_cli.training.phases import learning_rate
+from caflow_cli.training.phases import learning_rate, predicted_image
+from caflow_cli.training.resolve import merged
 
 BATCH, SIZE = 8, 16
 
@@ -261,6 +261,41 @@ def test_a_budget_that_ends_while_the_guide_trains_leaves_a_state_and_no_model(
     assert ours["A.guide.head.weight"].shape != theirs["A.guide.head.weight"].shape
     unchanged = "T.scales.0.transitions.0.invconv.lu"
     assert torch.equal(ours[unchanged], theirs[unchanged])
+
+
+def test_a_guide_alone_leaves_a_model_that_chains_of_runs_go_on_from(photos, tmp_path):
+    """Two runs of the guide at a constant rate, and one of the flows around it."""
+    alone = ["flow.guide=8", "optim.guide_first=1", "optim.guide_perceptual=0"]
+    alone += ["optim.schedule=stable", "optim.decay_share=0", "optim.warmup=1"]
+    first, second, flows = (tmp_path / name for name in ("first", "second", "flows"))
+    summary = train(config(photos, first, *alone))
+    assert summary.val_bits_per_dim is None
+    path = first / "best.safetensors"
+    assert read_info(path).training["val_psnr"] == pytest.approx(summary.val_psnr, abs=1)
+    assert [e["step"] for e in events(first, "validation")] == [5, 10]
+    weights = load_file(path)
+    assert not any(weights[name] for name in weights if name.endswith(".initialized"))
+    image = np.asarray(Image.open(photos / "val" / "003.png"))
+    model = CAFlow.load(path)
+    y = get_task(model.config).degrade(image)
+    drawn = restore(model, y, 0.0, 1).ranked[0].image
+    condition = torch.from_numpy(get_task(model.config).parts(y)[0].condition(y))
+    with torch.no_grad():
+        predicted = predicted_image(model, condition.permute(2, 0, 1)[None] + 0.5)
+    assert np.array_equal(drawn, predicted[0].floor().permute(1, 2, 0).numpy())
+
+    seen: list[dict] = []
+    source = f"init_from={first / 'last.safetensors'}"
+    longer = train(config(photos, second, *alone, source, "seed=1"), report=seen.append)
+    assert longer.val_psnr > summary.val_psnr
+    assert {e["lr"] for e in seen if e["event"] == "step"} == {2e-3}
+    source = f"init_from={second / 'best.safetensors'}"
+    end = train(config(photos, flows, "flow.guide=8", source))
+    assert end.val_bits_per_dim < 8
+    guide = load_file(second / "best.safetensors")
+    final = load_file(flows / "best.safetensors")
+    assert all(torch.equal(final[n], guide[n]) for n in guide if n.startswith("A.guide."))
+    assert all(final[name] for name in final if name.endswith(".initialized"))
 
 
 def test_a_run_whose_steps_turn_bad_goes_back_and_halves_the_rate(photos, tmp_path):

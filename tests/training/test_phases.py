@@ -7,9 +7,9 @@ import pytest
 
 from caflow_cli.model import CAFlow
 from caflow_cli.training import OptimConfig, SamplesConfig
-from caflow_cli.training.config import build_config
 from caflow_cli.training.optim import named_parameters
 from caflow_cli.training.phases import learning_rate, phases_of
+from caflow_cli.training.resolve import build_config
 
 GUIDED = helpers.small_config(scales=2, guide=4)
 PLAIN = helpers.small_config(scales=2)
@@ -101,6 +101,19 @@ def test_a_guide_trains_on_l1_and_then_on_lpips_and_is_fixed_afterwards(paramete
     assert rates == pytest.approx([0.1, 0.05])
     assert near.rate(200, near.end, 0) == pytest.approx(0.001)  # each has a schedule of its own
     assert flows.rate(200, 0.75, 0) == pytest.approx(0.01 + 0.99 / 2)
+
+
+def test_a_guide_alone_takes_the_whole_budget_at_the_rate_of_the_schedule():
+    optim = OptimConfig(images=1, guide_first=1.0, guide_perceptual=0, guide_first_lr=0.1, warmup=1)
+    guide, flows = phases_of(optim, GUIDED.flow, SamplesConfig())
+    assert (guide.begin, guide.end, flows.begin, flows.end) == (0, 1, 1, 1)
+    assert guide.validates
+    assert not phases_of(replace(optim, guide_first=0.5), GUIDED.flow, SamplesConfig())[0].validates
+    stable = replace(optim, schedule="stable", decay_share=0.0)
+    constant, _ = phases_of(stable, GUIDED.flow, SamplesConfig())
+    assert {constant.rate(200, spent, 0) for spent in (0.0, 0.5, 0.99)} == {0.1}
+    falling, _ = phases_of(replace(stable, decay_share=0.5), GUIDED.flow, SamplesConfig())
+    assert falling.rate(200, 0.5, 0) == 0.1 > falling.rate(200, 0.6, 0)
 
 
 def test_the_last_part_has_a_loss_on_samples(parameters):

@@ -41,7 +41,7 @@ def of_guide(names):
 def after_one_step(model, batch, samples=None, **optim):
     """Figures and gradients of a step that leaves the weights alone."""
     one = trainer(model, samples, batch_size=len(batch.target), **optim)
-    one.initialise(batch)
+    one.initialize(batch)
     taken = {}
     one.rule.step = lambda: taken.update(
         {name: p.grad.clone() for name, p in one.model.named_parameters() if p.grad is not None}
@@ -152,11 +152,14 @@ def test_a_run_goes_back_to_the_last_state_of_its_phase_whose_next_loss_was_good
             one.save()
         if step == 4:
             saved = weights(one)
+            mean = guard.mean
     # State 4 is the last regular one (by interval); that of step 5 is as written at an interrupt.
     for _ in range(5):
         assert learned(saved, one)
+        assert guard.mean != mean
         assert goes_back(6)
         assert learned(saved, one) == set()
+        assert guard.mean == mean  # losses are compared with those at that state
         assert (guard.bad_in_a_row, guard.returned_to) == (0, 4)
         one.step(batch, 1e-3)
     assert not goes_back(6)  # five times to the same state

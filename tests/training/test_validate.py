@@ -1,5 +1,8 @@
 """Validation: images that stay the same, and grids that show what a user would get."""
 
+import copy
+import math
+
 import helpers
 import numpy as np
 import pytest
@@ -9,9 +12,10 @@ from accelerate import Accelerator
 from caflow_cli.inference import restore
 from caflow_cli.tasks import Inpaint, get_task
 from caflow_cli.tasks.base import grey
-from caflow_cli.training import OptimConfig, SamplesConfig
+from caflow_cli.training import OptimConfig, RunConfig, SamplesConfig
+from caflow_cli.training.log import EventLog, Progress
 from caflow_cli.training.phases import phases_of
-from caflow_cli.training.validate import Validation, sample_grid
+from caflow_cli.training.validate import Validation, sample_grid, validate
 
 from .test_data import dataset
 
@@ -34,14 +38,51 @@ def test_samples_are_measured_where_they_have_a_loss(holes):
     accelerator = Accelerator(cpu=True)
     plain, fit = (validation.measure(model, accelerator, phase) for phase in (before, last))
     assert plain.image is None
-    assert plain.loss == plain.val == fit.val
+    assert plain.loss == plain.val_bits_per_dim == fit.val_bits_per_dim
     w, y = validation.val
     with torch.no_grad():
         shapes = model.latent_shapes((16, 16))
         sample = model.decode([torch.zeros(4, *shape) for shape in shapes], y)[0].clamp(0, 256)
     near = (sample - w - 0.5).abs().where(y[:, 3:] >= 128, 0.0).mean() / 128
     assert fit.image == pytest.approx(float(near), rel=1e-4)
-    assert fit.loss == pytest.approx(fit.val + 3 * fit.image)
+    assert fit.loss == pytest.approx(fit.val_bits_per_dim + 3 * fit.image)
+
+
+def test_a_guide_alone_is_measured_by_the_psnr_of_its_image(guided_model):
+    train, val = (
+        dataset(get_task(guided_model.config), helpers.smooth_image(6, 3, 16, k)) for k in (3, 4)
+    )
+    validation = Validation(train, val, 4, seed=0)
+    optim = OptimConfig(images=1, guide_first=1.0, guide_perceptual=0.0)
+    guide, _ = phases_of(optim, guided_model.config.flow, SamplesConfig())
+    metrics = validation.measure(guided_model, Accelerator(cpu=True), guide)
+    assert (metrics.val_bits_per_dim, metrics.gap_bits_per_dim) == (None, None)
+    assert metrics.loss == -metrics.val_psnr
+    for psnr, (w, y) in (
+        (metrics.val_psnr, validation.val),
+        (metrics.train_psnr, validation.train),
+    ):
+        with torch.no_grad():
+            anchor = guided_model.density.A
+            image = anchor.predict(anchor.read(y + 0.5)) - 0.5
+        errors = (image - w).double().square().mean((1, 2, 3))
+        assert psnr == pytest.approx(float((10 * torch.log10(255**2 / errors)).mean()), rel=1e-6)
+
+
+def test_a_model_that_is_no_longer_finite_replaces_no_other(model, tmp_path):
+    data = dataset(get_task(model.config), helpers.smooth_image(6, 3, 16, seed=3))
+    validation = Validation(data, data, 4, seed=0)
+    optim = OptimConfig(images=8)
+    config = RunConfig("photos", str(tmp_path), optim, model.config.flow, model.config.task)
+    log = EventLog(config, Accelerator(cpu=True), Progress())
+    (phase,) = phases_of(optim, model.config.flow, SamplesConfig())
+    assert validate(validation, model, phase, log).val_bits_per_dim < 100
+    files = [tmp_path / f"{name}.safetensors" for name in ("last", "best")]
+    before = [file.read_bytes() for file in files]
+    broken = copy.deepcopy(model)
+    torch.nn.init.constant_(next(broken.density.T.parameters()), torch.inf)
+    assert not math.isfinite(validate(validation, broken, phase, log).val_bits_per_dim)
+    assert [file.read_bytes() for file in files] == before
 
 
 @pytest.mark.parametrize("task", ["superres", "colorize", "inpaint", "paired"])

@@ -88,14 +88,22 @@ class Run:
     @property
     def settings(self) -> list[str]:
         """`KEY=VALUE` for each option that sets one field of the config, then those of --set."""
-        of_run = ("data", "crop", "seed", "device", "perceptual_weights")
-        of_optim = ("batch_size", "lr", "compile", "checkpoint_activations")
-        keys = {name: name for name in of_run} | {name: f"optim.{name}" for name in of_optim}
-        values = {key: getattr(self, name) for name, key in keys.items()}
-        given = {key: one for key, one in values.items() if one is not None and one is not False}
+        fields = {
+            "data": self.data,
+            "crop": self.crop,
+            "seed": self.seed,
+            "device": self.device,
+            "perceptual_weights": self.perceptual_weights,
+            "optim.batch_size": self.batch_size,
+            "optim.lr": self.lr,
+            "optim.compile": self.compile or None,
+            "optim.checkpoint_activations": self.checkpoint_activations or None,
+        }
+        fields = {key: value for key, value in fields.items() if value is not None}
         if self.minutes is not None or self.images is not None:  # each replaces the other
-            given |= {"optim.minutes": self.minutes, "optim.images": self.images}
-        return [*(f"{key}={json.dumps(value)}" for key, value in given.items()), *(self.set or [])]
+            fields |= {"optim.minutes": self.minutes, "optim.images": self.images}
+        settings = [f"{key}={json.dumps(value)}" for key, value in fields.items()]
+        return settings + (self.set or [])
 
 
 @expanded
@@ -120,7 +128,11 @@ def train_command(
         defaults: dict[Any, Any] = {one.name: one.default for one in context.command.params}
         filed = [name for name in vars(run) if source(context, name) == "DEFAULT_MAP"]
         run = replace(run, **{name: defaults[name] for name in filed})
-    (_preview if dry_run else _train)(_config(run), run.resume, console)
+    config = _config(run)
+    if dry_run:
+        _preview(config, run.resume, console)
+    else:
+        _train(config, run.resume, console)
 
 
 def _config(given: Run) -> RunConfig:
@@ -141,7 +153,7 @@ def _config(given: Run) -> RunConfig:
     values = {} if file is None else read_toml(file)
 
     from ...model import read_info, upgrade
-    from ...training.config import build_config, merged
+    from ...training.resolve import build_config, merged
 
     values = {**upgrade(values), "out": given.out}
     known = merged(values, given.settings)
@@ -157,13 +169,15 @@ def _config(given: Run) -> RunConfig:
     start = None
     if given.init_from is not None:
         path = resolve(given.init_from).path.resolve()
-        start, values["init_from"] = read_info(path).config, str(path)
+        start = read_info(path).config
+        values["init_from"] = str(path)
     return build_config(values, given.settings, preset=given.preset, task=given.task, start=start)
 
 
 def _preview(config: RunConfig, resume: bool, console: Console) -> None:
     from ...training.data import open_dataset
-    from ...training.loop import check_new, check_unchanged, starting_model
+    from ...training.folder import check_new, check_unchanged
+    from ...training.loop import starting_model
     from ...training.optim import named_parameters
 
     check_new(Path(config.out), resume)
@@ -178,12 +192,13 @@ def _preview(config: RunConfig, resume: bool, console: Console) -> None:
     total = sum(counts.values())
     if _is_main():
         parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
-        lines = (
+        lines = [
             f"data        {images['train']:,} train, {images['val']:,} val",
             f"parameters  {total:,} ({parts})",
-        )
-        figures = {"pictures": images, "parameters": {**counts, "total": total}}
-        console.result({"status": "dry-run", **figures}, lines)
+        ]
+        parameters = {**counts, "total": total}
+        record = {"status": "dry-run", "pictures": images, "parameters": parameters}
+        console.result(record, lines)
 
 
 def _train(run: RunConfig, resume: bool, console: Console) -> None:
@@ -203,15 +218,26 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
     if not _is_main():
         return
     best = Path(run.out) / "best.safetensors"
+    counts = (
+        f"{summary.images} images in {summary.minutes:.1f} min; "
+        f"{summary.skipped_steps} steps skipped; "
+    )
+    if summary.val_bits_per_dim is None:
+        console.result({"status": "ok", **asdict(summary)}, [str(best)])
+        console.note(
+            f"{counts}PSNR of the guide's image on validation images {summary.val_psnr:.2f} dB; "
+            "draw at --tau 0, or train its flows with --init-from"
+        )
+        return
     choice = _choose_temperature(best, run)
     fields: dict[str, Any] = {"tau": choice.tau.as_json(), "val_rmse": choice.rmse}
     if choice.baseline_rmse is not None:
         fields |= {"baseline": choice.baseline, "baseline_val_rmse": choice.baseline_rmse}
     console.result({"status": "ok", **asdict(summary), **fields}, [str(best)])
     console.note(
-        f"{summary.images} images in {summary.minutes:.1f} min; bits/dim: validation "
-        f"{summary.val_bits_per_dim:.4f} (best {summary.best_val_bits_per_dim:.4f}), training "
-        f"images {summary.train_bits_per_dim:.4f}; {summary.skipped_steps} steps skipped"
+        f"{counts}bits/dim: validation {summary.val_bits_per_dim:.4f} "
+        f"(best {summary.best_val_bits_per_dim:.4f}), training images "
+        f"{summary.train_bits_per_dim:.4f}"
     )
     if choice.rmse is None:
         console.note(
@@ -245,49 +271,66 @@ def _choose_temperature(best: Path, run: RunConfig) -> Choice:
 
 
 def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
+    """A function that shows the events of a run."""
     bar = progress.add_task("reading images", total=1.0, figures="")
     last = 0.0  # when the last line of a step was written
 
     def show(event: Event) -> None:
         nonlocal last
-        kind, step, say = event["event"], f"step {event.get('step')}", console.note
+        kind = event["event"]
+        step = f"step {event.get('step')}"
         if kind == "data":
             progress.update(bar, description="training")
-            if skipped := event["skipped"]:
-                names = event["skipped_names"] + ["..."] * (skipped > len(event["skipped_names"]))
-                say(f"skipped damaged images ({skipped}): {', '.join(names)}")
-            say(f"{event['train']} training images, {event['val']} validation images")
-            if event["val"] < _FEW:
-                say(
-                    "few validation images, so their metrics are noisy: put at least "
-                    f"{_FEW} into a folder val/"
-                )
+            for line in _data_lines(event):
+                console.note(line)
         elif kind == "step":
-            figures = f"{event['images_per_second']:.1f} images/s  " + (
-                f"loss {_number(event['running_loss'])}"
-                if "running_loss" in event
-                else f"{_number(event['running_bits_per_dim'])} bits/dim"
-            )
+            figures = f"{event['images_per_second']:.1f} images/s  {_running(event)}"
             progress.update(bar, completed=event["progress"], figures=figures)
             if not console.live and time.monotonic() - last >= console.pause:
                 last = time.monotonic()
-                say(f"{step}  {event['progress']:.1%}  {figures}")
+                console.note(f"{step}  {event['progress']:.1%}  {figures}")
         elif kind == "validation":
-            samples = event.get("val_picture_loss")
-            say(
-                f"{step}  validation {_number(event['val_bits_per_dim'])} bits/dim  "
-                f"training images {_number(event['train_bits_per_dim'])}"
-                + ("" if samples is None else f"  samples {_number(samples)}")
-            )
+            console.note(f"{step}  validation {_validation(event)}")
         elif kind == "rollback":
-            say(
+            console.note(
                 f"{step}: unstable; restored the last good state, with {event['lr_scale']:g} times "
                 "the learning rate"
             )
         elif kind == "note":
-            say(event["text"])
+            console.note(event["text"])
 
     return show
+
+
+def _data_lines(event: Event) -> list[str]:
+    lines = [f"{event['train']} training images, {event['val']} validation images"]
+    if event["skipped"]:
+        names = ", ".join(event["skipped_names"])
+        more = ", ..." if event["skipped"] > len(event["skipped_names"]) else ""
+        lines.insert(0, f"skipped damaged images ({event['skipped']}): {names}{more}")
+    if event["val"] < _FEW:
+        lines.append(
+            f"few validation images, so their metrics are noisy: put at least {_FEW} into a folder "
+            "val/"
+        )
+    return lines
+
+
+def _running(event: Event) -> str:
+    if "running_loss" in event:
+        return f"loss {_number(event['running_loss'])}"
+    return f"{_number(event['running_bits_per_dim'])} bits/dim"
+
+
+def _validation(event: Event) -> str:
+    if "val_psnr" in event:
+        return f"{_number(event['val_psnr'])} dB  training images {_number(event['train_psnr'])}"
+    text = (
+        f"{_number(event['val_bits_per_dim'])} bits/dim  training images "
+        f"{_number(event['train_bits_per_dim'])}"
+    )
+    samples = event.get("val_picture_loss")
+    return text if samples is None else f"{text}  samples {_number(samples)}"
 
 
 def _number(value: float | None) -> str:

@@ -136,3 +136,23 @@ def test_train_and_restore_as_a_user_would(run, small_picture, photos):
     if "CAFLOW_LPIPS_WEIGHTS" in os.environ:  # by which it was chosen, on validation images
         assert info["defaults"]["tau"]["from"] == "config"
         assert info["training"]["defaults"]["tau"]["split"] == "val"
+
+
+def test_a_guide_alone_can_be_evaluated_at_tau_0(run, photos):
+    photos(32)
+    settings = [word for key in TINY if key != "guide=0" for word in ("--set", f"flow.{key}")]
+    settings += ["--set", "flow.guide=4", "--set", "task.size=32", "--set", "optim.guide_first=1"]
+    settings += ["--set", "optim.guide_perceptual=0"]
+    command = ("train", "--data", "photos", "--out", "run", "--images", 16, "--batch-size", 8)
+    trained = run(*command, *settings, "--json")
+    assert trained.returncode == 0, trained.stderr
+    record = json.loads(trained.stdout)
+    assert record["val_psnr"] > 0
+    assert record["val_bits_per_dim"] is None
+    assert "tau" not in record
+    assert "validation images" in trained.stderr.decode()
+    evaluated = run(
+        *("evaluate", "--model", "run", "--data", "photos", "--split", "val", "--tau", 0, "-m", 1),
+        *("--metric", "psnr", "--json"),
+    )
+    assert evaluated.returncode == 0, evaluated.stderr

@@ -1,0 +1,110 @@
+"""The folder of a run: how it is opened, and what a resumed run may change."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ..errors import CaflowError, check_usage, usage_error
+from ..images import remove_leftovers
+from ..model import upgrade
+from ..records import parse, read_toml
+from .config import RunConfig
+from .log import METRICS
+from .phases import phases_of
+from .trainer import states_of
+
+
+@contextlib.contextmanager
+def open_run(out: Path, resume: bool) -> Iterator[None]:
+    """Create the folder of a run and lock it, so that only one process at a time uses it.
+
+    Raises:
+        CaflowError: (exit 2) the folder has a run already, is in use, or cannot be written to.
+    """
+    lock = FileLock(out / ".lock")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise usage_error(
+            f"another process is training in {str(out)!r}", "stop it, or choose another --out"
+        ) from error
+    except OSError as error:
+        raise usage_error(
+            f"cannot write to {str(out)!r}: {error.strerror}", "choose another --out"
+        ) from error
+    try:
+        check_new(out, resume)  # under the lock: another process may just have finished a run
+        for folder in (out, out / "samples"):
+            remove_leftovers(folder)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            if not (out / METRICS).exists():  # leave no trace of a run that never began
+                (out / ".lock").unlink()
+                lock.release()
+                out.rmdir()  # only if empty
+        lock.release()
+
+
+def check_new(out: Path, resume: bool) -> None:
+    """Raise CaflowError (exit 2) for a new run in a folder that has one. Writes nothing."""
+    has_run = (out / METRICS).exists() and (bool(states_of(out)) or any(out.glob("*.safetensors")))
+    check_usage(
+        resume or not has_run,
+        f"{str(out)!r} already holds a run",
+        "add --resume, or choose another --out",
+    )
+
+
+def check_unchanged(config: RunConfig) -> None:
+    """Compare the config with `config.toml` in the run's folder, if that can be read.
+
+    The seed determines order, noise and held-out images, and a state identifies its phase only by
+    number. So the fields that affect them must not change during a run.
+
+    Raises:
+        CaflowError: (exit 2) seed, batch size, method, task, flow, phases, or how examples are made
+            from images differ; or this version does not support the run.
+    """
+    try:
+        values = read_toml(Path(config.out, "config.toml"))
+    except CaflowError:
+        return
+    began = parse(RunConfig, upgrade(values))
+    check_usage(
+        not (began.flow.guides and values["optim"].get("guide_lr_share")),
+        f"the run in {config.out!r} trained its guide with the flows, which is no longer supported",
+        f"start a new --out, with --init-from {config.out}",
+    )
+    before = _fixed(began)
+    for name, value in _fixed(config).items():
+        check_usage(
+            value == before[name],
+            f"{name} is {value!r}, and the run in {config.out!r} began with {before[name]!r}",
+            "keep that value: the budget, rates, weights above 0, intervals and device can "
+            f"change; for anything else start a new --out, with --init-from {config.out}",
+        )
+
+
+def _fixed(config: RunConfig) -> dict[str, Any]:
+    optim = config.optim
+    task = asdict(config.task)
+    has_masks = config.masks is not None
+    return {
+        **{name: getattr(config, name) for name in ("seed", "flip", "transpose", "crop")},
+        "masks": has_masks,  # the same masks may have another path
+        "mask_share": config.mask_share if has_masks else None,
+        "optim.method": optim.method,
+        "optim.batch_size": optim.batch_size,
+        # Except for the default sampling settings.
+        **{f"task.{k}": task[k] for k in task.keys() - {"tau", "candidates"}},
+        **{f"flow.{k}": v for k, v in asdict(config.flow).items()},
+        "phases": ", ".join(
+            phase.name for phase in phases_of(optim, config.flow, config.samples)
+        ),  # a weight of 0 omits a phase
+    }
