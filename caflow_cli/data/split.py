@@ -95,9 +95,11 @@ def choose(
         return {name: (member,) for name, member in members.items()}
 
     if part == "all":
-        # In a paired set with splits, other images at the top, outside A/ and B/, are not pairs.
-        if paired and splits and not any(n.startswith(_SIDES) for n in groups.get("", ())):
-            groups.pop("", None)
+        if paired and splits:
+            # Images at the top, outside A/ and B/, are not pairs.
+            top = groups.pop("", {})
+            if any(name.startswith(_SIDES) for name in top):
+                groups[""] = top
         every: Members = {}
         for group in groups:
             for name, members in examples(group).items():
@@ -105,29 +107,34 @@ def choose(
         return part, dict(sorted(every.items())), False
     ensure(
         not splits or "train" in splits or part in splits,
-        f"{where} has {' and '.join(f'{name}/' for name in splits)} but no {part}/",
+        f"{where} has no {part}/, only {' and '.join(splits)}",
         f"add a folder {part}/ to it",
     )
     if part in splits and part != "train":
         return part, dict(sorted(examples(part).items())), False
     pool = examples("train" if splits else "")
     missing = [name for name in ("val", "test") if name not in splits]
+    kind = "pairs" if paired else "images"
     ensure(
         len(pool) > len(missing),
-        f"{where} has {len(pool)} {'pairs' if paired else 'images'} to split into train and "
-        f"{' and '.join(missing)}",
+        f"{where} has {len(pool)} {kind} to split into train and {' and '.join(missing)}",
         f"give at least {len(missing) + 1}",
     )
-    # By digest: a permutation that does not depend on any library's generator, and hardly changes
-    # when images are added.
-    order = sorted(pool, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+
+    def digest(name: str) -> bytes:
+        return hashlib.sha256(f"{seed}:{name}".encode()).digest()
+
+    # A permutation that does not depend on any library's generator, and hardly changes when images
+    # are added.
+    order = sorted(pool, key=digest)
     count = max(1, len(pool) // _HELD_OUT)
     first = len(missing) * count
     last = len(order)
     if part != "train":
         first = missing.index(part) * count
         last = first + count
-    return part, {name: pool[name] for name in sorted(order[first:last])}, bool(missing)
+    chosen = {name: pool[name] for name in sorted(order[first:last])}
+    return part, chosen, bool(missing)
 
 
 def _groups(members: list[str], paired: bool) -> dict[str, dict[str, str]]:
@@ -150,29 +157,30 @@ def leads_out(member: str) -> bool:
 
 
 def _pair(members: dict[str, str], folder: str, where: str) -> Members:
-    sides: dict[str, dict[str, str]] = {side: {} for side in _SIDES}
+    conditions: dict[str, str] = {}
+    targets: dict[str, str] = {}
     for name, member in members.items():
-        side = name[:2]
-        if side not in sides or name == side:
+        side, _, rest = name.partition("/")
+        if side not in ("A", "B") or not rest:
             continue
-        stem = str(PurePosixPath(name[2:]).with_suffix(""))
+        images = conditions if side == "A" else targets
+        stem = str(PurePosixPath(rest).with_suffix(""))
         ensure(
-            stem not in sides[side],
-            f"{where} has two images {folder}{side}{stem} with different suffixes",
+            stem not in images,
+            f"{where} has two images {folder}{side}/{stem} with different suffixes",
             "remove one of them",
         )
-        sides[side][stem] = member
+        images[stem] = member
     ensure(
-        any(sides.values()),
+        bool(conditions or targets),
         f"{where} has no images in {folder}A/ and {folder}B/",
         f"put conditions into {folder}A/ and targets of the same names into {folder}B/",
     )
-    conditions, targets = sides.values()
     alone = sorted(conditions.keys() ^ targets.keys())
     if alone:
-        first = folder + ("A/" if alone[0] in conditions else "B/") + alone[0]
+        side = "A" if alone[0] in conditions else "B"
         raise CaflowError(
-            f"{where} has {len(alone)} images without a match, such as {first}",
+            f"{where} has {len(alone)} images without a match, such as {folder}{side}/{alone[0]}",
             "use the same names in A and B (suffixes may differ), or remove these",
         )
     return {stem: (conditions[stem], targets[stem]) for stem in sorted(conditions)}

@@ -236,9 +236,7 @@ class Batches:
         self.orientations = orientations
         self.normal_noise = normal_noise
         self._own = slice(process, None, processes)
-        self._order = lru_cache(2)(
-            lambda epoch: np.random.Generator(self._bits(_ORDER, epoch)).permutation(len(dataset))
-        )
+        self._order = lru_cache(2)(self._permutation)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="caflow-batches")
         self._next: tuple[int, Future[Batch]] | None = None
         # Decoding waits for files; examples in memory are read faster by one thread.
@@ -259,8 +257,10 @@ class Batches:
     def _make(self, step: int) -> Batch:
         first = step * self.batch_size
         positions = range(first, first + self.batch_size)[self._own]
-        count = len(self.dataset)
-        indices = [int(self._order(p // count)[p % count]) for p in positions]
+        indices = []
+        for position in positions:
+            epoch, number = divmod(position, len(self.dataset))
+            indices.append(int(self._order(epoch)[number]))
         rows = self._readers.map(self._sample, positions, indices)
         w, y, u, v = (np.stack(part) for part in zip(*rows, strict=True))
         noise = torch.from_numpy(u) if self.normal_noise else _uniform(u)
@@ -282,6 +282,10 @@ class Batches:
         else:
             u = _words(bits, w.shape)
         return w, y, u, _words(bits, y.shape)
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        generator = np.random.Generator(self._bits(_ORDER, epoch))
+        return generator.permutation(len(self.dataset))
 
     def _seed_of_samples(self, position: int) -> int:
         """The seed for one in `SAMPLED`, spread evenly over processes and parts; else -1."""

@@ -112,9 +112,11 @@ class Trainer:
 
     def _next_phase(self, number: int) -> int:
         """Index of the next phase of non-zero length after `number`, else of the last phase."""
-        later = range(number + 1, len(self.phases))
-        long = (n for n in later if self.phases[n].begin < self.phases[n].end)
-        return next(long, len(self.phases) - 1)
+        last = len(self.phases) - 1
+        for later in range(number + 1, last):
+            if self.phases[later].begin < self.phases[later].end:
+                return later
+        return last
 
     def phase_ends(self, spent: float) -> bool:
         return self.progress.phase + 1 < len(self.phases) and spent >= self.phase.end
@@ -161,7 +163,8 @@ class Trainer:
                 sums += devices.to_float64(torch.stack(loss).detach()) / len(parts)
         clipped = torch.nn.utils.clip_grad_norm_(self._parameters, _CLIP)
         # One synchronization with the device per step.
-        *means, norm = torch.cat([sums, devices.to_float64(clipped)[None]]).tolist()
+        norm_alone = devices.to_float64(clipped)[None]
+        *means, norm = torch.cat([sums, norm_alone]).tolist()
         shares = [mean / self.accelerator.num_processes for mean in means]
         summed = sum_over_processes(self.accelerator, [*shares, *messages()])
         total, bits, cond_bits, image, *received = summed
@@ -232,7 +235,8 @@ class Trainer:
                 shutil.rmtree(left, ignore_errors=True)
             temporary.mkdir()
             for name, tensors in files.items():
-                plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+                plain = {key: tensor.detach().cpu() for key, tensor in tensors.items()}
+                plain = {key: tensor.contiguous() for key, tensor in plain.items()}
                 atomic_write(temporary / f"{name}.safetensors", save(plain))
             atomic_write(temporary / _RECORD, json.dumps(record, indent=2).encode())
             _drop(final)
@@ -281,7 +285,8 @@ class Trainer:
         """
         guard, progress = self.guard, self.progress
         good = range(progress.phase_began_at, progress.step - guard.bad_in_a_row + 1)
-        states = [s for s in states_of(self.out) if _step(s) in good and self._is_regular(s)]
+        regular = [state for state in states_of(self.out) if self._is_regular(state)]
+        states = [state for state in regular if _step(state) in good]
         if not states:
             return False
         step = _step(states[-1])
@@ -302,7 +307,8 @@ class Trainer:
             CaflowError: (exit 2) the state is damaged, or has another architecture.
         """
         try:
-            record: dict[str, Any] = json.loads((state / _RECORD).read_text(encoding="utf-8"))
+            text = (state / _RECORD).read_text(encoding="utf-8")
+            record: dict[str, Any] = json.loads(text)
             progress = {name: record[name] for name in vars(self.progress)}
             guard = {"mean": record["guard"]["mean"], **record["guard"]}
             self.model.load_state_dict(load_file(state / "model.safetensors"))
