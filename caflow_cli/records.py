@@ -35,6 +35,7 @@ else:
     import tomli as tomllib
 
 _T = TypeVar("_T")
+_MAX_TOML = 16_000  # bytes; ours have 5,000, and `tomllib` takes 10 GB for a key of 50,000 parts
 _NAMES = {
     bool: "true or false",
     int: "an integer",
@@ -180,10 +181,19 @@ def short(value: object) -> str:
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """Read a TOML file. If it cannot be read or parsed, CaflowError (exit 2) names the line."""
+    """Read a TOML file of at most 16 kB.
+
+    Raises:
+        CaflowError: (exit 2) it cannot be read, is larger, or is not TOML; the message names the
+            line.
+    """
     text = ""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with Path(path).open("rb") as file:
+            data = file.read(_MAX_TOML + 1)
+        if len(data) > _MAX_TOML:
+            raise ValueError("it has more than 16 kB")
+        text = data.decode("utf-8")
         return tomllib.loads(text)
     except (OSError, RecursionError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
         end = f"line {text.count(chr(10)) + 1}"

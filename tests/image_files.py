@@ -44,15 +44,26 @@ def png(chunks: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def linear_profile() -> bytes:
-    """An ICC profile with sRGB's primaries and no gamma: sRGB's own with three curves exchanged."""
+    """An ICC profile with sRGB's primaries and no gamma."""
+    return _profile(b"curv" + bytes(4) + struct.pack(">I", 0) + bytes(4))  # no entries: identity
+
+
+def srgb_profile(scale: float) -> bytes:
+    """sRGB's with another exponent: its own times a scale."""
+    values = (2.4 * scale, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+    numbers = [round(value * 65536) for value in values]
+    return _profile(b"para" + bytes(4) + struct.pack(">HH5i", 3, 0, *numbers))
+
+
+def _profile(curve: bytes) -> bytes:
+    """sRGB's own with its three curves exchanged."""
     data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    curve = b"curv" + bytes(4) + struct.pack(">I", 0) + bytes(4)  # no entries: identity
     offset = len(data)
     data += curve
     (count,) = struct.unpack_from(">I", data, 128)
     for entry in range(132, 132 + 12 * count, 12):
         if data[entry : entry + 4] in (b"rTRC", b"gTRC", b"bTRC"):
-            struct.pack_into(">II", data, entry + 4, offset, 12)
+            struct.pack_into(">II", data, entry + 4, offset, len(curve))
     struct.pack_into(">I", data, 0, len(data))
     return bytes(data)
 

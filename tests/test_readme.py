@@ -88,6 +88,12 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
     assert all(line.endswith("(64, 64, 3)") for line in lines)
 
 
+def test_nothing_tells_to_install_what_no_index_has():
+    package = Path(__file__).parents[1] / "caflow_cli"
+    for path in (*package.rglob("*.py"), *package.rglob("*.md")):
+        assert not re.search(r"pip install[^\n]*caflow-cli", path.read_text(encoding="utf-8")), path
+
+
 def test_it_shows_every_bundled_model_with_a_figure():
     for name in (entry.id for entry in load_manifest().values() if entry.file is not None):
         (row,) = (line for line in README.splitlines() if line.startswith(f"| [`{name}`]("))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.records import Count, Positive, Rule, Share, check, number, parse
+from caflow_cli.records import Count, Positive, Rule, Share, check, number, parse, read_toml
 
 
 @dataclass(frozen=True)
@@ -92,3 +92,26 @@ def test_long_and_deep_values_are_cut_and_messages_are_one_line():
             parse(Outer, {"name": value})
         assert len(caught.value.message) < 100
         assert len(caught.value.message.splitlines()) == 1
+
+
+def test_toml_of_more_than_16_kb_is_not_parsed(tmp_path):
+    """The time and memory of one key of many parts grow with the square of their number."""
+    path = tmp_path / "a.toml"
+    path.write_text(f"a = '{'x' * 15_000}'")
+    assert len(read_toml(path)["a"]) == 15_000
+    for text in ("a" + ".a" * 50_000 + " = 1", "x" * 16_001):
+        path.write_text(text)
+        with pytest.raises(CaflowError, match="more than 16 kB") as caught:
+            read_toml(path)
+        assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(b"a = 1\nb =", "line 2"), (b"a = 1\na = 2", "overwrite"), (b"a = '\xff'", "utf-8")],
+)
+def test_toml_that_cannot_be_read_names_the_place(tmp_path, text, message):
+    path = tmp_path / "a.toml"
+    path.write_bytes(text)
+    with pytest.raises(CaflowError, match=message):
+        read_toml(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.protocols import PROTOCOLS
 from caflow_cli.hub.manifest import Entry, load_manifest, manifest_json
 from caflow_cli.paths import sha256_of
+from caflow_cli.records import read_toml
 from caflow_cli.sampling import RANKS
 
 # Label -> name in a card, decimals.
@@ -89,11 +89,7 @@ def save(path: Path, record: dict[str, Any]) -> None:
 
 def read_words(path: Path) -> dict[str, Any]:
     """What no measurement says. CaflowError if the file is missing, or lacks some."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    words = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
+    words = read_toml(path) if path.exists() else {}
     missing = [name for name in WORDS if not words.get(name)]
     if missing:
         raise CaflowError(f"{path.name} says nothing of {', '.join(missing)}", "CONTRIBUTING.md")

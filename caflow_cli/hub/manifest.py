@@ -16,7 +16,7 @@ from ..model import strict_json, upgrade
 from ..records import Count, Rule, check, parse
 from ..tasks import get_task
 
-REINSTALL = "pip install --force-reinstall caflow-cli"
+REINSTALL = "pip install --force-reinstall . in the checkout of caflow"
 _MAX_BYTES = 4_000_000  # of a manifest
 
 # Printable, so that it cannot move a terminal's cursor.

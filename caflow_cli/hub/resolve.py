@@ -157,7 +157,7 @@ def _from_hub(
                 (stated.etag, stated.size) == (entry.sha256, entry.bytes),
                 f"the Hub's weights of {name!r} have {stated.size} bytes and sha256 "
                 f"{str(stated.etag)[:12]}…, expected {entry.bytes} and {entry.sha256[:12]}…",
-                "pip install --upgrade caflow-cli",
+                "git pull && pip install . in the checkout of caflow",
                 EXIT_WEIGHTS,
             )
         digest = stated.etag if _SHA256.fullmatch(stated.etag or "") else digest

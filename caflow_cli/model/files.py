@@ -155,7 +155,7 @@ def read_info(path: Path) -> CheckpointInfo:
     ensure(
         schema == SCHEMA,
         f"{where} has checkpoint schema {short(schema)}; this version reads {SCHEMA}",
-        "pip install --upgrade caflow-cli, or pack the model again",
+        "git pull && pip install . in the checkout of caflow, or pack the model again",
         EXIT_WEIGHTS,
     )
     try:

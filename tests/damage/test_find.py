@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from cracked import cracked, faded
+from scipy import ndimage
 
 import caflow_cli as caflow
 from caflow_cli.damage.find import confidence
@@ -32,6 +33,32 @@ def test_nothing_is_marked_unless_a_pixel_has_9_times_the_odds_of_the_threshold(
     odds = highest / (1 - highest)
     assert not caflow.find_damage(image, 1 / (1 + 8 / odds)).any()
     assert caflow.find_damage(image, 1 / (1 + 10 / odds)).any()
+
+
+def grown(seeds, inside, structure):
+    """`seeds`, and what is connected to them inside."""
+    while True:
+        more = ndimage.binary_dilation(seeds, structure) & inside | seeds
+        if (more == seeds).all():
+            return seeds
+        seeds = more
+
+
+def test_regions_are_connected_by_corners():
+    image = faded()
+    for k in range(20, 160):  # diagonal hairs, light and dark
+        image[k, k] = 250
+        image[k, 180 - k] = 20
+    levels = confidence(image)
+    by_sides = 0
+    for threshold in np.arange(0.1, 0.91, 0.1):
+        seeds = levels > threshold
+        inside = levels > 0.36 * threshold
+        region = grown(seeds, inside, np.ones((3, 3)))
+        expected = ndimage.binary_dilation(region, np.ones((3, 3)))
+        np.testing.assert_array_equal(caflow.find_damage(image, threshold) > 0, expected)
+        by_sides += grown(seeds, inside, None).sum() < region.sum()
+    assert by_sides > 0  # at one of these thresholds, it matters
 
 
 def test_an_image_without_damage_is_left_alone():

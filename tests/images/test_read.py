@@ -19,6 +19,7 @@ from image_files import (
     png,
     png_of_16_bits,
     refusal,
+    srgb_profile,
     tiff_of_16_bits,
 )
 from PIL import Image, ImageCms
@@ -142,6 +143,28 @@ def test_srgb_and_broken_profiles_change_nothing():
         np.testing.assert_array_equal(decoded(encoded(COLOURS, icc_profile=profile)), COLOURS)
 
 
+def test_a_profile_within_2_levels_of_srgb_changes_nothing_and_one_beyond_is_converted():
+    grid = np.stack(np.meshgrid(*[np.linspace(0, 255, 9).astype(np.uint8)] * 3), -1)
+    grid = grid.reshape(27, 27, 3)
+    changes = set()
+    for scale in np.arange(0.95, 1.05, 0.002):
+        profile = srgb_profile(scale)
+        transform = ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            "RGB",
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        converted = np.asarray(ImageCms.applyTransform(Image.fromarray(grid), transform))
+        change = int(np.abs(converted.astype(int) - grid).max())
+        changes.add(change)
+        found = decoded(encoded(grid, icc_profile=profile))
+        np.testing.assert_array_equal(found, grid if change <= 2 else converted)
+    assert {1, 2, 3} <= changes
+
+
 def test_alpha_is_apart_and_keeps_the_colours_that_it_hides():
     grey = np.dstack([COLOURS[..., 0], OPACITY])
     found = decode(io.BytesIO(encoded(grey)))
@@ -219,6 +242,15 @@ def test_a_transparent_colour_of_16_bits_is_that_colour_alone():
     for stored, kind in ((values, 2), (values[..., :1], 0)):
         data = png_of_16_bits(stored, kind, transparent=(0x1234,) * stored.shape[2])
         assert decode(io.BytesIO(data)).alpha.tolist() == [[255, 0], [0, 0]]
+
+
+def test_a_colour_of_16_bits_that_differs_in_one_channel_is_not_transparent():
+    hidden = (0x1234, 0x5678, 0x9ABC)
+    values = np.full((1, 4, 3), hidden, np.uint16)
+    for channel in range(3):
+        values[0, channel, channel] += 1
+    found = decode(io.BytesIO(png_of_16_bits(values, 2, transparent=hidden)))
+    assert found.alpha.tolist() == [[255, 255, 255, 0]]
 
 
 def test_premultiplied_colours_are_made_straight():

@@ -90,6 +90,16 @@ def test_jpeg_has_white_under_transparent_pixels():
         np.testing.assert_allclose(read_image(io.BytesIO(data))[8, 8], expected, atol=3)
 
 
+def test_blends_with_white_are_rounded():
+    """In gray blocks of 8×8, which JPEG of quality 100 stores exactly."""
+    alpha = np.arange(256, dtype=np.uint8).reshape(16, 16).repeat(8, 0).repeat(8, 1)
+    for gray in (0, 30, 201):
+        image = np.full((128, 128, 3), gray, np.uint8)
+        found = read_image(io.BytesIO(Encoder("jpg", 100).encode(image, alpha)))
+        expected = np.rint((alpha / 255.0) * gray + (1 - alpha / 255.0) * 255)
+        np.testing.assert_array_equal(found, np.repeat(expected[..., None], 3, 2))
+
+
 @pytest.mark.parametrize(
     ("format", "quality", "message"),
     [

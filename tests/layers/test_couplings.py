@@ -55,3 +55,17 @@ def test_the_net_runs_once_an_image_for_all_its_candidates():
     assert seen == [2, 6]
     for a, b in zip(shared, own, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("candidates", [1, 2, 3])
+def test_the_gradient_for_a_condition_is_the_sum_over_its_candidates(candidates):
+    layer = coupling()
+    x = helpers.normal((2 * candidates, 4, 3, 3), 3)
+    cond = helpers.normal((2, 6, 3, 3), 4).requires_grad_()
+    own = cond.detach().repeat_interleave(candidates, dim=0).requires_grad_()
+    for given in (cond, own):
+        y, logdet = layer(x, given)
+        (y.sin().sum() + logdet.square().sum()).backward()
+    expected = own.grad.unflatten(0, (2, candidates)).sum(1)
+    assert expected.abs().max() > 1e-3
+    torch.testing.assert_close(cond.grad, expected, rtol=0, atol=1e-12)

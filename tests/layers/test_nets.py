@@ -21,6 +21,19 @@ def test_features_are_a_first_layer_over_the_concatenation():
     torch.testing.assert_close(net(x, embed(cond)), expected, rtol=0, atol=1e-12)
 
 
+def test_bfloat16_is_for_training_alone(bf16_anywhere):
+    """Also where gradients are enabled, and without the folded form."""
+    conv = helpers.randomise(Conv(2, 6, 3))
+    net = helpers.randomise(ConvNet(2, 6, 4))
+    x = helpers.normal((2, 2, 5, 4), 1, torch.float32)
+    for module in (conv, net):
+        exact = module.eval()(x)
+        for child in module.modules():
+            child.bf16 = True
+        assert torch.equal(module(x), exact)
+        assert module.train()(x).dtype == torch.bfloat16
+
+
 @torch.no_grad()
 def test_a_fresh_trunk_hands_the_condition_on():
     """Neither drowned by the residual branch nor blown up by the head."""

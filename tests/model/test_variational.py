@@ -43,6 +43,17 @@ def test_a_score_is_the_importance_weighted_bound_and_rises_with_k(model):
     assert (standard_error(deviations) > 0).all()
 
 
+def test_the_standard_error_is_that_of_the_mean_of_the_weights(model):
+    """By the delta method: the relative standard error of the mean of p/q."""
+    target, cond = helpers.image_pair(model, 2, 16)
+    terms = model.log_prob_samples(target, cond, 5)
+    weights = (terms - terms.amax(0)).exp()
+    expected = weights.std(0) / weights.mean(0) / math.sqrt(5)
+    assert float(expected.min()) > 0.1
+    _, deviations = model.log_prob_with_deviations(target, cond, 5)
+    torch.testing.assert_close(standard_error(deviations), expected, rtol=1e-6, atol=0)
+
+
 def test_the_loss_is_the_term_of_its_noise_and_reaches_q(model):
     target, cond = helpers.image_pair(model, 2, 32)
     noise = helpers.first_noise((3, 32, 32), 1, normal=True).expand(2, -1, -1, -1)
