@@ -4,11 +4,13 @@ import os
 import signal
 import sys
 import warnings
+from typing import Any
 
 import typer
 from typer import rich_utils
+from typer.core import TyperCommand
 
-from ..errors import EXIT_INTERRUPTED, CaflowError, is_out_of_memory
+from ..errors import EXIT_INTERRUPTED, CaflowError, check_usage, is_out_of_memory
 from ..version import __version__
 from .commands.app import app_command
 from .commands.evaluate import METRIC_HELP, evaluate_command
@@ -22,6 +24,18 @@ from .console import ClosedPipe, Console, say
 from .options import option
 
 _HELP = "Sample p(w|y) for images with conditional autoregressive flows, and score any pair."
+
+
+class _Command(TyperCommand):
+    """A command that refuses a second `--mask`, of which only the last would be used."""
+
+    def parse_args(self, context: Any, args: list[str]) -> list[str]:
+        typed = [word.partition("=")[0] for word in args]
+        check_usage(
+            typed.count("--mask") < 2, "--mask is given twice", "--mask FILE, or --mask DIR"
+        )
+        return super().parse_args(context, args)
+
 
 rich_utils.OPTIONS_PANEL_TITLE = "Common options"
 app = typer.Typer(
@@ -43,7 +57,8 @@ for command in (
     config_command,
 ):
     epilog = METRIC_HELP if command is evaluate_command else None
-    app.command(command.__name__.removesuffix("_command"), epilog=epilog)(command)
+    name = command.__name__.removesuffix("_command")
+    app.command(name, cls=_Command, epilog=epilog)(command)
 app.add_typer(models_app, name="models")
 
 

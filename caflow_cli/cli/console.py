@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -39,7 +40,8 @@ class Console:
     json: bool = False  # write results as JSON lines, else as text
     failed: bool = field(default=False, init=False)  # an error was written: exit code 1
     _display: Progress | None = field(default=None, init=False)  # currently shown
-    _paced: float = field(default_factory=time.monotonic, init=False)  # when `pace` last wrote
+    _notes: Counter[str] = field(default_factory=Counter, init=False)  # by kind, see `about`
+    _last_beat: float = field(default_factory=time.monotonic, init=False)  # of `heartbeat`
 
     def result(self, fields: Mapping[str, object], lines: Iterable[str] = ()) -> None:
         """Write one result: `fields` as a JSON line, or, without --json, the text `lines`."""
@@ -76,10 +78,26 @@ class Console:
         if not self.quiet:
             say(text)
 
-    def pace(self, text: str) -> None:
+    def about(self, name: str, text: str, kind: str = "") -> None:
+        """Write a note on one image. Of several notes of one kind, which is the text by default,
+        only the first is written, unless `-v` is given; `count_notes` writes the number of others.
+        """
+        kind = kind or text
+        self._notes[kind] += 1
+        if self.verbose or self._notes[kind] == 1:
+            self.note(f"{name}: {text}")
+
+    def count_notes(self) -> None:
+        """Write how many notes of each kind were not written, at the end of the command."""
+        for kind, count in self._notes.items():
+            if count > 1 and not self.verbose:
+                self.note(f"… and {count - 1} more: {kind}")
+        self._notes.clear()
+
+    def heartbeat(self, text: str) -> None:
         """Write a progress note every 30 seconds, if there is no bar."""
-        if not self.live and time.monotonic() - self._paced >= self.pause:
-            self._paced = time.monotonic()
+        if not self.live and time.monotonic() - self._last_beat >= self.pause:
+            self._last_beat = time.monotonic()
             self.note(text)
 
     def detail(self, text: str) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .console import Console
 
 Note = Callable[[str], object]  # receives messages for the user
+About = Callable[[str, str], object]  # receives the name of an image, and a message on it
 
 _EXAMPLE = "example:"
 # Suffixes of files taken from folders. A file that is named is taken whatever its suffix.
@@ -38,6 +39,7 @@ class InputImage:
     inside: Path = Path()  # subfolder for its results in the folder that the user names
     found: bool = False  # whether it was found in a folder, rather than named
     problem: CaflowError | None = None  # why it cannot be read or written, if already known
+    threshold: float | None = None  # of the detection that makes this mask; None: it is a file
 
     @property
     def full_stem(self) -> str:
@@ -45,7 +47,7 @@ class InputImage:
         suffix = "" if self.path is None else self.path.suffix
         return "_".join([self.stem, *suffix.split(".")[1:]])
 
-    def read(self, note: Note = lambda _: None) -> Decoded:
+    def read(self, about: About = lambda name, text: None) -> Decoded:
         """Read the image; CaflowError (exit 1) if that fails."""
         if self.problem is not None:
             raise self.problem
@@ -57,22 +59,20 @@ class InputImage:
         name = "stdin" if self.path is None else self.name
         image = decode(self.path or sys.stdin.buffer, name=name)
         if image.frames > 1:
-            note(f"{self.name}: the first of {image.frames} frames is used")
+            about(self.name, "only the first of its frames is used")
         return image
 
     def check(self) -> tuple[int, int] | None:
-        """Read height and width from the header; None for AUTO, and for stdin, which is read once.
+        """Read height and width from the header; None for a mask of detected damage, and for stdin,
+        which is read once.
 
         CaflowError (exit 1) if that fails, or if a problem is already known.
         """
         if self.problem is not None:
             raise self.problem
-        if self.path is None or self is AUTO:
+        if self.path is None or self.threshold is not None:
             return None
         return stored_size(self.path, self.name)
-
-
-AUTO = InputImage("auto", Path(), "auto")  # stands for a mask of detected damage
 
 
 def find_inputs(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from ..tasks import Pixels
     from .inputs import InputImage
 
+LOW = 0.2  # threshold of detection to try if nothing is found
 _MOST = 0.5  # maximum share of the hole; above it, the mask is probably inverted
 
 
@@ -26,17 +29,25 @@ class Masking:
     """The mask options; each field is the option of the same name."""
 
     mask: str | None = option(
-        "--mask FILE|DIR|auto",
+        "--mask FILE|DIR|auto[:T]",
         "Mask of the same size as the image, white where to fill. One file for all images, a "
-        "folder of masks named like the images, or auto: the damage that `caflow mask` finds. "
-        "Without it, inpaint fills transparent pixels.",
+        "folder of masks named like the images, or auto: the damage that `caflow mask` finds, "
+        "with --threshold T (default 0.5). Without it, inpaint fills transparent pixels.",
+    )
+    grow: int = option(
+        "--grow N",
+        "Extend the mask by N pixels in each direction, so that edges of an object are filled, "
+        "too. The extended mask is the one that counts.",
+        default=0,
+        min=0,
+        max=1000,
     )
     invert_mask: bool = option("--invert-mask", "Fill where the mask is black.", OUTPUT)
     mask_as_is: bool = option("--mask-as-is", "Accept a mostly white mask.", OUTPUT)
 
     def __post_init__(self) -> None:
         check_usage(
-            not (self.invert_mask and self.mask == "auto"),
+            not (self.invert_mask and detected(self.mask)),
             "--mask auto and --invert-mask cannot be used together",
             "omit --invert-mask",
         )
@@ -45,18 +56,17 @@ class Masking:
         """Read the mask of an image: uint8 (H, W), white where the image is to be filled.
 
         Transparent pixels of `mask` count as black. Without a mask, transparent pixels of the image
-        are white. CaflowError if the mask cannot be read or has another size (exit 1), or if it is
-        missing or mostly white (exit 2).
+        are white. The result is extended by `grow` pixels. CaflowError if the mask cannot be read
+        or has another size (exit 1), or if it is missing or mostly white (exit 2).
         """
         import numpy as np
 
         from ..tasks.base import check_mask_size, grey
-        from .inputs import AUTO
 
-        if mask is AUTO:
+        if mask is not None and mask.threshold is not None:
             from ..damage import find_damage
 
-            level = find_damage(image)
+            level = find_damage(image, mask.threshold)
         elif mask is not None:
             name = mask.name
             drawn = mask.read()
@@ -68,9 +78,15 @@ class Masking:
         else:
             raise usage_error(
                 f"inpaint needs a mask, because {name!r} is opaque",
-                "--mask FILE (white = fill), or make the hole transparent in the image",
+                "--mask auto (finds scratches, cracks and dust), --mask FILE (white = fill), or "
+                "make the hole transparent in the image",
             )
-        level = 255 - level if self.invert_mask else level
+        if self.invert_mask:
+            level = 255 - level
+        if self.grow:
+            from scipy.ndimage import maximum_filter
+
+            level = maximum_filter(level, 2 * self.grow + 1)
         share = float((level >= HOLE).mean())
         check_usage(
             share <= _MOST or self.mask_as_is,
@@ -81,18 +97,29 @@ class Masking:
         return level
 
 
+def detected(mask: str | None) -> bool:
+    """Whether `--mask` asks for the damage that is found: `auto` or `auto:THRESHOLD`."""
+    return mask is not None and mask.partition(":")[0] == "auto"
+
+
 def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImage | None]:
-    """Find the mask of each image: one file for all, AUTO, or, in a folder, by the image's name.
+    """Find the mask of each image: one for all, or, in a folder, by the image's name.
 
     The mask of `a.jpg` is `a_jpg_mask`, `a_mask` or, unless the folder is that of the image, `a`;
     input images are never masks. For images found in subfolders, masks are in subfolders of the
-    same names. CaflowError (exit 2) if there is no such mask, if an image has none, or if stdin is
-    named twice.
+    same names. For `auto`, the mask has a threshold. CaflowError (exit 2) if there is no such mask,
+    if an image has none, if the threshold is out of range, or if stdin is named twice.
     """
-    from .inputs import AUTO, find_inputs  # imported here, because it imports NumPy
+    from .inputs import InputImage, find_inputs  # imported here, because it imports NumPy
 
-    if mask is None or mask == AUTO.name:
-        return [AUTO if mask else None] * len(images)
+    if mask is None:
+        return [None] * len(images)
+    if detected(mask):
+        threshold = math.nan
+        with suppress(ValueError):
+            threshold = float(mask.partition(":")[2] or 0.5)
+        check_usage(0 < threshold < 1, f"--mask is {mask!r}", "--mask auto:0.2, between 0 and 1")
+        return [InputImage(mask, Path(), "auto", threshold=threshold)] * len(images)
     one = len(images) == 1 and images[0].name != "-"
     check_usage(one or mask != "-", "stdin holds one image", "give the mask as a file")
     found = find_inputs([mask], recursive=True)

@@ -78,6 +78,9 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
         except CaflowError as error:
             name_origins(error, context)
             raise
+        finally:
+            if "console" in groups:
+                console.count_notes()
         if "console" in groups and values["console"].failed:
             raise typer.Exit(EXIT_FAILED)
 

@@ -45,7 +45,7 @@ def report_undone(job: Job, console: Console) -> None:
         return
     paths = {rank: str(path) for rank, path in enumerate(job.outputs, 1)}
     if job.skipped and not console.json:
-        console.note(f"{job.name}: skipped, {paths[1]} exists")
+        console.about(job.name, f"skipped, {paths[1]} exists", "skipped")
     if job.skipped:
         console.result(job.fields("skipped", paths))
     else:
@@ -68,7 +68,7 @@ def write_output(
     except CaflowError as error:
         if not (given.skip_existing and isinstance(error.__cause__, FileExistsError)):
             raise
-        console.note(f"{job.name}: {path} exists and is kept")
+        console.about(job.name, f"{path} exists and is kept", "kept")
         return {}
     console.text([str(path)])
     return {rank: str(path)}

@@ -15,8 +15,8 @@ from ..errors import CaflowError, check_usage, usage_error
 from ..images import Encoder, format_of, no_file
 from ..paths import exists, is_folder, numbered
 from .console import Console
-from .inputs import AUTO, InputImage, find_inputs, find_shard, names_one, without_results
-from .masking import find_masks
+from .inputs import InputImage, find_inputs, find_shard, names_one, without_results
+from .masking import detected, find_masks
 from .options import Files, Restoration
 
 _MOST = 100  # maximum rows of a sheet
@@ -153,7 +153,7 @@ def _find_sources(
     console: Console, inputs: Sequence[str], given: Files, aside: Iterable[str | Path | None]
 ) -> list[InputImage]:
     """Find the inputs. In folders, earlier results and what `aside` names are ignored."""
-    ignored = [Path(path) for path in aside if path not in (None, AUTO.name)]
+    ignored = [Path(path) for path in aside if path is not None and not detected(str(path))]
     found = find_inputs(
         inputs,
         recursive=given.recursive,

@@ -33,8 +33,7 @@ from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Pixels, saturate
 from .console import Console
-from .inputs import AUTO
-from .masking import Masking
+from .masking import LOW, Masking
 from .options import Restoration, load_model
 from .output import Scale, Sheet, report_failure, report_undone, scaled, write_output
 from .plan import Job, Plan
@@ -126,23 +125,18 @@ class Run:
     def _drawn(self) -> Iterator[_Item]:
         """Read and draw jobs; consecutive small images with the same model size share a batch."""
         most = self.sampling.of(self.model.config).candidates or 1
-        told = False
         for (size, model), items in groupby(
             map(self._read, self.plan.jobs), lambda item: (item.size, item.model)
         ):
             m = self.sampling.of(model.config, size).candidates or 1
-            if size is not None and m < most and not told:
-                told = True
-                self.console.note(
-                    f"{size[1]}x{size[0]}: {m} of {most} candidates because of its size; "
-                    f"-m {most} draws all"
-                )
             together = 1 if size is None or self.given.compile else requests_at_a_time(size, m)
             batch: list[_Item] = []
             held = 0
             for item in items:
                 batch.append(item)
                 if item.seen is not None and size is not None:
+                    if m < most:
+                        self._say_fewer(item, m, most)
                     held += m * max(math.prod(item.seen.shape[:2]), math.prod(size))
                 if len(batch) >= min(_MOST, together) or held >= _HELD:
                     self._draw(batch)
@@ -152,6 +146,23 @@ class Run:
             self._draw(batch)
             yield from batch
 
+    def _say_fewer(self, item: _Item, m: int, most: int) -> None:
+        assert item.seen is not None
+        width, height = self._written_size(item.seen)
+        self.console.about(
+            item.job.name,
+            f"{m} of {most} candidates because of its size, {width}x{height}; -m {most} draws all",
+            "fewer candidates because of the size",
+        )
+
+    def _written_size(self, image: Pixels) -> tuple[int, int]:
+        """Width and height of the file that is written for an image."""
+        height, width = image.shape[:2]
+        if self.scale is not None:
+            return scaled(self.scale, height, width)
+        factor = task_of(self.model).factor
+        return factor * width, factor * height
+
     def _read(self, job: Job) -> _Item:
         """Read a job; errors are stored, to be reported in order."""
         item = _Item(job, self.model)
@@ -160,7 +171,7 @@ class Run:
             with memory_errors(_SMALLER):
                 if job.skipped:
                     return item
-                image = job.source.read(self.console.note)
+                image = job.source.read(self.console.about)
                 if self.masking is not None and task.needs_mask:
                     item.mask = self.masking.read(job.mask, image, job.name)
                     image = image.opaque() if job.mask is None else image
@@ -185,7 +196,7 @@ class Run:
                 if not self.given.model:
                     note = hint_at_model(task.name, image) or note
                 if note:
-                    self.console.note(f"{job.name}: {note}")
+                    self.console.about(job.name, note)
                 item.size = size
         except CaflowError as error:
             item.error = error
@@ -221,7 +232,9 @@ class Run:
 
         def step(done: int, total: int) -> None:
             self.show(completed=self.done + len(batch) * done / total)
-            self.console.pace(f"{self.done} of {jobs} images done; {name}: {done / total:.0%}")
+            self.console.heartbeat(
+                f"{self.done} of {jobs} images, this one {100 * done / total:.0f} %"
+            )
 
         try:
             with memory_errors(_SMALLER):
@@ -250,8 +263,8 @@ class Run:
             report_undone(job, self.console)
             return
         if image.alpha is not None and not encoder.has_alpha:
-            self.console.note(
-                f"{job.name}: composited on white, because {encoder.format} has no alpha"
+            self.console.about(
+                job.name, f"composited on white, because {encoder.format} has no alpha"
             )
         if item.result is None:
             self._copy(job, image)
@@ -267,8 +280,10 @@ class Run:
 
     def _copy(self, job: Job, image: Decoded) -> None:
         """Write an image in which nothing is to be filled, as it is."""
-        more = "; `caflow mask --threshold 0.2` finds more" if job.mask is AUTO else ""
-        self.console.note(f"{job.name}: nothing to fill, so the image is copied{more}")
+        more = ""
+        if job.mask is not None and (job.mask.threshold or 0) > LOW:
+            more = f"; --mask auto:{LOW} finds more"
+        self.console.about(job.name, f"nothing to fill, so the image is copied{more}")
         data = self.plan.encoder.encode(image.rgb, image.alpha)
         paths: dict[int, str] = {}
         for rank in range(1, self.given.keep + 1):
@@ -305,7 +320,11 @@ class Run:
             record = json.dumps({**result.provenance(candidate), **changed})
             data = self.plan.encoder.encode(*image.with_alpha(pixels, item.mask), record)
             # An existing file that is kept may have another candidate, so it gets no path.
-            paths |= write_output(item.job, data, self.given, self.console, candidate.rank)
+            path = write_output(item.job, data, self.given, self.console, candidate.rank)
+            if path and self.console.live and not self.console.json:
+                of = f"rank {candidate.rank} of {len(result.ranked)}"
+                self.console.note(f"  {of}, {candidate.score.summary}")
+            paths |= path
         return paths
 
     def _add_to_sheets(self, label: str, result: Candidates) -> None:
@@ -317,11 +336,13 @@ class Run:
         """Write to stderr what is to be said of a result."""
         name = item.job.name
         if note := domain_warning(item.model, result.statistics):
-            self.console.note(f"warning: {name}: {note}")
+            self.console.about(f"warning: {name}", note, "unlike the training data")
         if result.diverged:
-            self.console.note(
-                f"{name}: {result.diverged} of {result.sampling.candidates} candidates "
-                f"diverged at tau {result.tau} and were dropped; a lower --tau avoids this"
+            self.console.about(
+                name,
+                f"{result.diverged} of {result.sampling.candidates} candidates "
+                f"diverged at tau {result.tau} and were dropped; a lower --tau avoids this",
+                "candidates diverged",
             )
         if len(result.kept) < self.sampling.keep:
             message = f"{name}: only {len(result.kept)} of {self.sampling.keep} images drawn"

@@ -31,13 +31,20 @@ def program(folder: Path) -> Program:
     return partial(captured, folder)
 
 
-def captured(folder: Path, *arguments: object, stdin: bytes = b"", **environment: str) -> Result:
-    """The program in `folder`."""
+def captured(
+    folder: Path,
+    *arguments: object,
+    stdin: bytes = b"",
+    terminal: bool = False,
+    **environment: str,
+) -> Result:
+    """The program in `folder`; with stderr a terminal, if said so."""
     out, err = (  # with the error handlers of the interpreter's own streams
         io.TextIOWrapper(io.BytesIO(), "utf-8", errors, write_through=True)
         for errors in ("strict", "backslashreplace")
     )
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(err, "isatty", lambda: terminal)
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)

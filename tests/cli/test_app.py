@@ -151,7 +151,7 @@ def test_a_long_draw_tells_its_progress_where_no_bar_is_shown(
     done = forked.run(before + ENTRY, *arguments, cwd=tmp_path)
     lines = done.stderr.decode().splitlines()
     assert done.returncode == 0
-    assert lines[-1:] == (["0 of 2 images done; 0.png: 100%"] if before and not flags else [])
+    assert lines[-1:] == (["0 of 2 images, this one 100 %"] if before and not flags else [])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX pipes")

@@ -55,8 +55,58 @@ def test_white_strokes_on_a_transparent_layer_are_a_mask(run, tmp_path, given):
     assert not (changed & ~hole).any()
 
 
+def test_half_transparent_strokes_are_a_mask(run, tmp_path, given):
+    """Alpha counts as values do: 128 and above is in the mask."""
+    for alpha, filled in ((127, False), (128, True)):
+        layer = np.full((32, 40, 4), [255, 255, 255, 0], np.uint8)
+        layer[8:16, 10:20, 3] = alpha
+        Image.fromarray(layer, "RGBA").save(tmp_path / "layer.png")
+        done = run(*given, "--mask", "layer.png", "--overwrite", "--json")
+        (line,) = lines_of(done)
+        assert line["status"] == ("ok" if filled else "unchanged")
+    changed = (pixels(tmp_path / "x_inpaint.png") != pixels(tmp_path / "x.png")).any(-1)
+    assert not (changed & (layer[..., 3] == 0)).any()
+
+
+def test_a_mask_is_grown_before_anything_else(run, tmp_path, given):
+    hole = np.zeros((32, 40), np.uint8)
+    hole[12:14, 10:20] = 255
+    wide = np.zeros_like(hole)
+    wide[9:17, 7:23] = 255
+    for name, mask in (("thin", hole), ("wide", wide), ("inverted", 255 - hole)):
+        Image.fromarray(mask).save(tmp_path / f"{name}.png")
+    results = []
+    for flags in (
+        ["wide.png"],
+        ["thin.png", "--grow", 3],
+        ["inverted.png", "--grow", 3, "--invert-mask"],
+    ):
+        shared = ["--save-mask", "m.png", "--overwrite", "--json"]
+        (line,) = lines_of(run(*given, "--mask", *flags, *shared))
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "m.png")), wide)
+        pair = ["--cond", "x.png", "--target", "x_inpaint.png", "--model", given[-1], "--json"]
+        (again,) = lines_of(run("score", *pair, "--mask", *flags))
+        assert again["rank_score"] == line["outputs"][0]["rank_score"]
+        results.append(pixels(tmp_path / "x_inpaint.png"))
+    assert all(np.array_equal(results[0], other) for other in results[1:])
+    with_hole(tmp_path)  # transparent pixels grow, too
+    run(given[0], "cut.png", *given[2:], "--grow", 2, "--save-mask", "m.png", "--overwrite")
+    assert np.asarray(Image.open(tmp_path / "m.png"))[6:18, 8:22].all()
+    assert_refused(
+        run(*given, "--mask", "thin.png", "--grow", 99, "-o", "z.png"), 2, "marks 100% of the image"
+    )
+    assert_refused(run(*given, "--mask", "thin.png", "--grow", -1), 2, "--grow")
+
+
+def test_two_masks_are_an_error(run, given):
+    refused = run(*given, "--mask", "a.png", "--mask=b.png")
+    assert_refused(refused, 2, "--mask is given twice")
+
+
 def test_a_transparent_hole_is_filled(run, tmp_path, given):
-    assert_refused(run(*given), 2, "inpaint needs a mask, because 'x.png' is opaque")
+    refused = run(*given)
+    assert_refused(refused, 2, "inpaint needs a mask, because 'x.png' is opaque")
+    assert b"hint: --mask auto (finds scratches, cracks and dust), --mask FILE" in refused.stderr
     hole = with_hole(tmp_path)
     Image.fromarray(hole).save(tmp_path / "m.png")
     done = run(given[0], "cut.png", *given[1:], "--json")

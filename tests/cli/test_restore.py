@@ -125,13 +125,31 @@ def test_large_images_get_fewer_candidates_unless_it_is_typed(run, tmp_path, giv
     command = ["superres", "x.png", "a.png", "b.png", "--json", *given[4:]]
     done = run(*command, "-o", "open/")
     assert [line["params"]["candidates"] for line in lines_of(done)] == [10, 9, 9]
-    assert done.stderr == b"288x272: 9 of 10 candidates because of its size; -m 10 draws all\n"
+    assert done.stderr.decode().splitlines() == [
+        "a.png: 9 of 10 candidates because of its size, 288x272; -m 10 draws all",
+        "… and 1 more: fewer candidates because of the size",
+    ]
+    done = run(*command, "-o", "half/", "--scale", 2, "-v")
+    assert b"\nb.png: 9 of 10 candidates because of its size, 144x136; -m 10" in done.stderr
     environment = {"CAFLOW_SUPERRES_CANDIDATES": "1"}
     done = run(*command, "-o", "configured/", **environment)
     assert [line["params"]["candidates"] for line in lines_of(done)] == [1, 1, 1]
     assert done.stderr == b""
     (line,) = lines_of(run("superres", "a.png", *command[4:], "-o", "g/", "--grid", "g.png"))
     assert len(line["candidates"]) == 10
+
+
+def test_on_a_terminal_each_file_is_followed_by_its_rank_and_score(run, tmp_path, given):
+    shared = [*given[:2], "-m", 3, "-n", 2, *given[4:], "-o"]
+    done = run(*shared, "a/", terminal=True)
+    assert done.stdout == b"a/x_superres_01.png\na/x_superres_02.png\n"
+    said = done.stderr.decode()
+    (line,) = lines_of(run(*shared, "b/", "--json"))
+    for output in line["outputs"]:
+        score = f"{output['log_likelihood']:.1f} nats, {output['bits_per_dim']:.3f} bits/dim"
+        assert f"rank {output['rank']} of 3, {score}" in said
+    for quiet in (run(*shared, "c/"), run(*shared, "d/", "-q", terminal=True)):
+        assert b"rank" not in quiet.stderr
 
 
 def test_images_flow_through_pipes(run, tmp_path, given, model_file):
@@ -329,7 +347,7 @@ def test_the_hint_at_a_model_of_faces_is_for_inputs_of_its_sizes(run, tmp_path):
     save(tmp_path / "oblong.png", 16, 20)
     inputs = [f"{name}.png" for name in (*sides, "oblong")]
     inputs += ["-m", 1, "-o", "out/", "--overwrite"]
-    said = run("superres", *inputs).stderr.decode().splitlines()
+    said = run("superres", *inputs, "-v").stderr.decode().splitlines()
     hints = [line.partition(":") for line in said if "face" in line]
     hint = " if this is an aligned face, try --model faces-superres-x4"
     assert hints == [("12.png", ":", hint), ("32.png", ":", hint)]

@@ -155,7 +155,7 @@ def evaluate_command(
             if model.data is not None and display.tasks[bar].total is None:
                 already = f", {done} already done" if done else ""
                 console.note(f"{total} images to measure{already}")
-            console.pace(f"{done} of {total} images" if total else text)
+            console.heartbeat(f"{done} of {total} images" if total else text)
             display.update(bar, completed=done, total=total or None, description=text)
 
         if model.data is not None:

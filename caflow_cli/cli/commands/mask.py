@@ -5,6 +5,7 @@ import time
 from ...errors import CaflowError, check_usage, memory_errors
 from .. import options
 from ..console import Console
+from ..masking import LOW
 from ..options import Files, expanded, option
 
 
@@ -15,7 +16,7 @@ def mask_command(
     console: Console,
     threshold: float = option(
         "--threshold T",
-        "Between 0 and 1: a lower one marks more, and more that is no damage.",
+        "Between 0 and 1: lower finds more damage, with more false positives.",
         default=0.5,
     ),
 ) -> None:
@@ -45,19 +46,26 @@ def mask_command(
 
             def step(done: int, total: int, place: int = place, name: str = job.name) -> None:
                 display.update(bar, description=name, completed=place + done / total)
-                console.pace(f"{place} of {len(jobs)} images done; {name}: {done / total:.0%}")
+                console.heartbeat(
+                    f"{place} of {len(jobs)} images, this one {100 * done / total:.0f} %"
+                )
 
             start = time.perf_counter()
             try:
                 with memory_errors("crop the image"):
-                    mask = find_damage(job.source.read(console.note), threshold, step)
+                    mask = find_damage(job.source.read(console.about), threshold, step)
                     paths = write_output(job, encode_png(mask), given, console)
             except CaflowError as error:
                 report_failure(job, error, console)
             else:
                 share = float((mask > 0).mean())
                 elapsed = time.perf_counter() - start
-                console.detail(f"{job.name}: {share:.2%} marked, {elapsed:.2f} s")
+                if share > 0:
+                    console.note(f"{job.name}: {100 * share:.2f} % is marked")
+                else:
+                    more = f"; --threshold {LOW} finds more" if threshold > LOW else ""
+                    console.about(job.name, f"nothing is marked{more}")
+                console.detail(f"{job.name}: {elapsed:.2f} s")
                 console.result(
                     job.fields("ok", paths, share=round(share, 6), elapsed_s=round(elapsed, 3))
                 )

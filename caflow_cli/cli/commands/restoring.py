@@ -83,7 +83,8 @@ def inpaint_command(
     as scratches, are filled at native scale; thicker parts, depending on the model, from the edges
     inwards or downsampled. Pixels outside the mask are kept bit for bit. Without --mask, the
     transparent part of the image is filled, and the result is opaque. With --mask auto, the damage
-    that `caflow mask` finds is filled; an image without damage is copied.
+    that `caflow mask` finds is filled; an image without damage is copied. Paint a little beyond
+    the object that you want to remove, or use --grow 3.
 
     Example: caflow inpaint photo.png --mask hole.png
     """

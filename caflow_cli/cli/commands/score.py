@@ -213,8 +213,8 @@ class _Scorer:
         start = time.perf_counter()
         name = pair["target"].name
         model_name, reason = self._model_of(pair["target"])
-        condition = self.read(pair["cond"], self.console.note)
-        target = pair["target"].read(self.console.note)
+        condition = self.read(pair["cond"], self.console.about)
+        target = pair["target"].read(self.console.about)
         model = self.load(model_name)
         mask = None
         if "mask" in pair or (condition.alpha is not None and task_of(model).needs_mask):
@@ -236,9 +236,7 @@ class _Scorer:
             return
         if result.bits_per_dim is None:
             what = "tiles" if result.score_domain == "tiles" else "parts, some of them shrunk"
-            self.console.note(
-                f"{name}: scored in {what}, which have a rank score but no likelihood"
-            )
+            self.console.about(name, f"scored in {what}, which have a rank score but no likelihood")
         if result.standard_error is not None:
             self.console.note(f"standard error {result.standard_error:.4f} nats")
 

@@ -57,6 +57,23 @@ def test_files_folders_and_streams(run, tmp_path, old):
     assert np.array_equal(pixels(io.BytesIO(piped.stdout)), pixels(tmp_path / "m.png"))
 
 
+def test_the_share_that_is_marked_is_always_said(run, tmp_path, old):
+    (line,) = lines_of(run("mask", "old.png", "--json"))
+    done = run("mask", "old.png", "-o", "a.png")
+    share = f"{100 * line['share']:.2f}"
+    assert done.stderr.decode() == f"old.png: {share} % is marked\n"
+    assert float(share) > 0
+    for name in "abc":
+        Image.new("RGB", (40, 40), (90, 90, 90)).save(tmp_path / f"{name}.png")
+    done = run("mask", "a.png", "b.png", "c.png", "-o", "masks/")
+    assert done.stderr.decode().splitlines() == [
+        "a.png: nothing is marked; --threshold 0.2 finds more",
+        "… and 2 more: nothing is marked; --threshold 0.2 finds more",
+    ]
+    done = run("mask", "a.png", "-o", "b_mask.png", "--threshold", 0.1)
+    assert done.stderr == b"a.png: nothing is marked\n"
+
+
 @pytest.mark.parametrize("threshold", ["0", "1", "-0.1", "nan"])
 def test_a_threshold_out_of_range_is_refused_before_files_are_sought(run, threshold):
     assert_refused(run("mask", "none.png", "--threshold", threshold), 2, "--threshold is")
@@ -99,11 +116,29 @@ def test_an_image_without_damage_is_copied_with_what_is_to_be_said(run, tmp_path
     for name in ("out_01.png", "out_02.png"):
         assert np.array_equal(np.asarray(Image.open(tmp_path / name)), image)
     assert not pixels(tmp_path / "m.png").any()
-    assert b"x.png: nothing to fill, so the image is copied; `caflow mask --thr" in done.stderr
+    assert b"x.png: nothing to fill, so the image is copied; --mask auto:0.2 finds" in done.stderr
     assert b"g.png is not written: there is nothing to show" in done.stderr
     jpg = run(*fill[:-1], "x.png", "--mask", "auto", "-o", "x.jpg")
     assert jpg.stdout == b"x.jpg\n"
     assert b"composited on white, because jpg has no alpha" in jpg.stderr
+
+
+def test_auto_takes_a_threshold(run, tmp_path, old, fill):
+    given = [*fill, "old.png", "--save-mask", "m.png", "--overwrite"]
+    masks = []
+    for name, threshold in (("auto", 0.5), ("auto:0.5", 0.5), ("auto:0.05", 0.05)):
+        (line,) = lines_of(run(*given, "--mask", name))
+        assert line["mask"] == name
+        run("mask", "old.png", "--threshold", threshold, "-o", "found.png", "--overwrite")
+        masks.append((tmp_path / "m.png").read_bytes())
+        assert masks[-1] == (tmp_path / "found.png").read_bytes()
+    assert masks[0] == masks[1] != masks[2]
+    pair = ["--cond", "old.png", "--target", "old_inpaint.png", *fill[3:]]
+    (again,) = lines_of(run("score", *pair, "--mask", "auto:0.05"))
+    assert again["rank_score"] == pytest.approx(line["outputs"][0]["rank_score"], abs=1e-2)
+    for threshold in ("0", "1", "low", "nan"):
+        refused = run(*given, "--mask", f"auto:{threshold}")
+        assert_refused(refused, 2, f"--mask is 'auto:{threshold}'")
 
 
 def test_what_auto_finds_is_not_inverted(run, tmp_path, old, fill):

@@ -80,6 +80,10 @@ def test_images_without_a_partner_fail_alone(run, tmp_path, model_files):
         ("in/a.png", "out/a.png", "ok"),
     ]
     assert b"error: no match for 'out/stray.png'\n" in done.stderr
+    # A single pair beside strays does not end the command with its own code.
+    done = run(*pair, model_files["inpaint"])
+    assert done.returncode == 1
+    assert [line["status"] for line in lines_of(done)] == ["error"] * 3
     (tmp_path / "out" / "a.png").unlink()
     assert_refused(run(*pair, "nowhere"), 2, "no image in 'out' has the name of one in 'in'")
     save(tmp_path / "out" / "a.png", 8, 8)
