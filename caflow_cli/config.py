@@ -273,6 +273,8 @@ class TaskConfig:
     # shrunk by various kernels. colorize: with the luminance of the image, or "photo": that of an
     # old print.
     degrade: Literal["clean", "photo"] = "clean"
+    # superres: project each candidate to a nearby image that shrinks to the input.
+    consistent: bool = False
 
     def __post_init__(self) -> None:
         check(self, "task")

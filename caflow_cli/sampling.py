@@ -32,7 +32,8 @@ class Sampling:
     keep: int = 1  # N, how many of the M are kept
     seed: int = 0  # candidate k is drawn with seed + k
     rank: str = "likelihood"  # ranking rule, one of RANKS; "none": the order of k
-    consistent: bool = False  # superres: project each candidate to an image that shrinks to input
+    # superres: project each candidate to an image that shrinks to the input; None: the model's.
+    consistent: bool | None = None
     precision: str = "float32"  # of the nets while drawing, or "bf16"; scores are float32
 
     @property
@@ -78,11 +79,12 @@ class Sampling:
             m = task.candidates
             if size is not None and task.fits_candidates and self.rank != "consensus":
                 m = fitting(size, m, self.keep)
-        filled = replace(self, tau=Temperature.of(tau), candidates=m)
+        consistent = given.consistent if self.consistent is None else self.consistent
+        filled = replace(self, tau=Temperature.of(tau), candidates=m, consistent=consistent)
         filled.check()
         filled.temperature.of_latents(config.flow.latent_scales)
         check_usage(
-            not self.consistent or task.can_project,
+            not consistent or task.can_project,
             f"only superres can be consistent, not {task.name}",
             "leave --consistent out",
         )

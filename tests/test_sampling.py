@@ -18,12 +18,12 @@ from caflow_cli.sampling import Sampling, check_noise_samples
 )
 def test_a_flag_beats_the_model_s_config_and_that_beats_the_task(name, tau, candidates):
     config = helpers.task_config(name)
-    assert Sampling().of(config) == Sampling(Temperature((tau,)), candidates)
+    assert Sampling().of(config) == Sampling(Temperature((tau,)), candidates, consistent=False)
     own = replace(config, task=replace(config.task, tau=0.0, candidates=7))
-    assert Sampling().of(own) == Sampling(Temperature((0.0,)), 7)
-    asked = Sampling(tau=Temperature((0.9,)), candidates=3, keep=2, seed=5, rank="none")
+    assert Sampling().of(own) == Sampling(Temperature((0.0,)), 7, consistent=False)
+    asked = Sampling(Temperature((0.9,)), 3, keep=2, seed=5, rank="none", consistent=False)
     assert asked.of(own) == asked
-    assert Sampling().of(own).of(config) == Sampling(Temperature((0.0,)), 7)
+    assert Sampling().of(own).of(config) == Sampling(Temperature((0.0,)), 7, consistent=False)
 
 
 def test_a_shape_must_fit_the_model_and_may_be_its_own():
@@ -85,6 +85,9 @@ def test_large_results_of_superres_get_as_many_candidates_as_fit(size, asked, ca
 def test_options_that_depend_on_the_task():
     asked, config = Sampling(consistent=True), helpers.task_config("superres")
     assert asked.of(config).consistent
+    own = replace(config, task=replace(config.task, consistent=True))
+    assert Sampling().of(own).consistent
+    assert not Sampling(consistent=False).of(own).consistent
     with pytest.raises(CaflowError, match="only superres can be consistent, not colorize"):
         asked.of(helpers.task_config("colorize"))
     with pytest.raises(CaflowError, match="cannot keep 20 of 10 candidates"):

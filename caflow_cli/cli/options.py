@@ -33,12 +33,13 @@ def option(
     Args:
         spec: Its names and the placeholder of its value: "--candidates -m M". Flags have no value.
         help, panel: For `--help`: the text, and the group; None for a common option.
-        default: `...` for a required option. A flag defaults to False.
+        default: `...` for a required option. A flag defaults to False; one that has an opposite,
+            "--yes/--no", to None.
         settings: Further arguments of `typer.Option`.
     """
     names = [word for word in spec.split() if word.startswith("-")]
     metavar = " ".join(word for word in spec.split() if not word.startswith("-"))
-    if not metavar and default is None:
+    if not metavar and default is None and "/" not in spec:
         default = False
     settings |= {"metavar": metavar, "rich_help_panel": panel, "show_envvar": False}
     return typer.Option(default, *names, help=help, **settings)

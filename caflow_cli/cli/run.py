@@ -166,7 +166,7 @@ class Run:
     def _read(self, job: Job) -> _Item:
         """Read a job; errors are stored, to be reported in order."""
         item = _Item(job, self.model)
-        task = task_of(self.model)
+        task = task_of(self.model, self.sampling)
         try:
             with memory_errors(_SMALLER):
                 if job.skipped:

@@ -150,9 +150,7 @@ def restore_images(
     Raises:
         CaflowError: As for `restore`. If one image fails, none of them has a result.
     """
-    task = task_of(model)
-    if sampling.consistent and task.can_project:
-        task = task.consistently()
+    task = task_of(model, sampling)
     requests = [Request.of(task, image, mask) for image, mask in zip(images, masks, strict=True)]
     sampler = Sampler(model, requests, sampling, progress=progress)
     for _ in sampler.draw():

@@ -225,7 +225,7 @@ class Sampler:
             if noise_samples is not None:
                 parts = one.request.parts
                 one.score = score_of(part_scores[one], parts, self._size, one.pixels.shape)
-            if self.sampling.consistent:
+            if one.request.task.can_project and not one.request.is_large:
                 one.measure_consistency()
             one.release()
         return batch

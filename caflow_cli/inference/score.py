@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import usage_error
 from ..model import CAFlow, bits_per_dim, standard_error
+from ..sampling import Sampling
 from ..tasks import Part, Pixels, Place, Task, get_task
 
 _BOUNDS = {
@@ -113,8 +114,8 @@ def estimator_of(model: CAFlow, noise_samples: int) -> dict[str, str | int]:
     return {"dequantization": kind, "noise_samples": noise_samples, "bound": _BOUNDS[kind]}
 
 
-def task_of(model: CAFlow) -> Task:
-    """The task that the model was trained for.
+def task_of(model: CAFlow, sampling: Sampling | None = None) -> Task:
+    """The task that the model was trained for, with candidates consistent if `sampling` says so.
 
     Raises:
         CaflowError: (exit 2) `model` is a name or path, not a loaded model.
@@ -124,4 +125,7 @@ def task_of(model: CAFlow) -> Task:
             f"the model is {str(model)!r}, a name, not a loaded model",
             f"model = caflow_cli.load({str(model)!r})",
         )
-    return get_task(model.config)
+    task = get_task(model.config)
+    if sampling is None or sampling.consistent is None or not task.can_project:
+        return task
+    return task.made_consistent(sampling.consistent)

@@ -54,7 +54,11 @@ __all__ = [
 
 # The one registration of tasks, by name.
 TASKS: dict[str, type[Task]] = {one.name: one for one in (SuperRes, Colorize, Inpaint, Paired)}
-CHECKED = ("degrade", "native")  # fields of TaskConfig that a task must list in its `options`
+CHECKED = (
+    "degrade",
+    "native",
+    "consistent",
+)  # fields of TaskConfig that a task must list in its `options`
 _DEFAULT = TaskConfig()
 
 

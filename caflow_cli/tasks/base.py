@@ -83,6 +83,8 @@ class Task:
     derives_condition: ClassVar[bool] = True  # from the target; if false, the data set has it
     transposes: ClassVar[bool] = False  # whether new runs show images in all eight orientations
     can_project: ClassVar[bool] = False  # whether it has the option `consistent`
+    # Whether images above 64 megapixels can be drawn, by `part_of_condition` and `part_of_target`.
+    has_regions: ClassVar[bool] = False
     options: ClassVar[tuple[str, ...]] = ()  # which of `CHECKED`, fields of TaskConfig, it has
     compact: ClassVar[dict[str, Any]] = {}  # fields of the flow that adapt the preset `compact`
 
@@ -135,11 +137,6 @@ class Task:
         """The parts of an image, in the order in which they are sampled."""
         raise NotImplementedError
 
-    @property
-    def has_regions(self) -> bool:
-        """Whether images above 64 megapixels can be drawn: by the two methods that follow."""
-        return False
-
     def part_of_condition(self, image: Pixels, rows: slice, columns: slice) -> Pixels:
         """Compute only the given rows and columns of the condition: uint8 (h, w, C)."""
         raise NotImplementedError
@@ -148,8 +145,8 @@ class Task:
         """Compute only the given rows and columns of the target that is scored: uint8 (h, w, 3)."""
         raise NotImplementedError
 
-    def consistently(self) -> Task:
-        """The task with candidates projected to images that shrink to the input, if it can."""
+    def made_consistent(self, consistent: bool) -> Task:
+        """The task that projects candidates to images that shrink to the input, or does not."""
         raise NotImplementedError
 
     def check_known(self, image: Pixels, target: Pixels, mask: Pixels | None) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ..errors import ensure
+from ..images import LARGE
 from .base import (
     Mask,
     Pixels,
@@ -44,7 +46,7 @@ class SuperRes(WholeImage):
     factor: int = 4
     multiple: int = 16  # what the flow's image sides must be multiples of
     inputs: str = "clean"  # training inputs: shrunk by BICUBIC, or "photo": by `shrink_as_photo`
-    consistent: bool = False  # whether `compose` also applies `back_project`
+    consistent: bool = False  # whether `compose` also applies `back_project`, up to 64 megapixels
 
     name: ClassVar[str] = "superres"
     channels: ClassVar[tuple[int, ...]] = (3,)
@@ -52,7 +54,8 @@ class SuperRes(WholeImage):
     fits_candidates: ClassVar[bool] = True
     transposes: ClassVar[bool] = True
     can_project: ClassVar[bool] = True
-    options: ClassVar[tuple[str, ...]] = ("degrade",)
+    options: ClassVar[tuple[str, ...]] = ("degrade", "consistent")
+    has_regions: ClassVar[bool] = True
     compact: ClassVar[dict[str, Any]] = {"anchor": "enlarged", "guide": 64, "guide_net": "enlarge"}
     command: ClassVar[str] = "superres"
     usage: ClassVar[str] = "superres small.png"
@@ -64,7 +67,8 @@ class SuperRes(WholeImage):
 
     @classmethod
     def of(cls, config: Config) -> SuperRes:
-        return cls(config.task.factor, config.flow.multiple, config.task.degrade)
+        task = config.task
+        return cls(task.factor, config.flow.multiple, task.degrade, task.consistent)
 
     @classmethod
     def describe(cls, config: TaskConfig) -> str:
@@ -101,16 +105,20 @@ class SuperRes(WholeImage):
             coloured, result = result, np.empty_like(result)
             for part in strips(*result.shape[:2]):
                 result[part] = grey(np.ascontiguousarray(coloured[part]))[..., None]
-        return self.back_project(image, result) if self.consistent else result
+        return self.back_project(image, result) if self._projects(image) else result
 
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
         rows, columns = (slice(0, side) for side in self.model_size(image))
         scored = self.part_of_target(image, target, rows, columns)
         return self.condition(image), scored
 
-    @property
-    def has_regions(self) -> bool:
-        return not self.consistent  # `back_project` takes whole images
+    def _projects(self, image: Pixels) -> bool:
+        return self.consistent and math.prod(self.model_size(image)) <= LARGE
+
+    def note(self, image: Pixels, mask: Pixels | None) -> str | None:
+        if self.consistent and not self._projects(image):
+            return "above 64 megapixels, candidates are not made consistent with the input"
+        return None
 
     def part_of_condition(self, image: Pixels, rows: slice, columns: slice) -> Pixels:
         s, (height, width) = self.factor, image.shape[:2]
@@ -167,8 +175,8 @@ class SuperRes(WholeImage):
     ) -> tuple[Pixels, Pixels]:
         return self.degrade(candidate), image
 
-    def consistently(self) -> SuperRes:
-        return replace(self, consistent=True)
+    def made_consistent(self, consistent: bool) -> SuperRes:
+        return replace(self, consistent=consistent)
 
     def back_project(self, image: Pixels, sample: Pixels) -> Pixels:
         """Find an image near `sample` that, shrunk, is within one level of `image` everywhere.

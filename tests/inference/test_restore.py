@@ -80,8 +80,22 @@ def test_consistent_candidates_are_projected_before_they_are_scored(small_model)
         again = score(small_model, image, candidate.image)
         assert again.log_likelihood == pytest.approx(candidate.score.log_likelihood, abs=1e-2)
     plain = restore(small_model, image, 0.4, 3)
-    assert all(candidate.consistency_max is None for candidate in plain.ranked)
+    assert max(candidate.consistency_max for candidate in plain.ranked) > 1
     assert not np.array_equal(plain.kept[0].image, result.kept[0].image)
+
+
+def test_a_model_states_whether_its_candidates_are_consistent(small_model):
+    image = smooth(8, 12)
+    model = copy.copy(small_model)
+    task = replace(model.config.task, consistent=True)
+    model.config = replace(model.config, task=task)
+    expected = restore(small_model, image, 0.4, 3, consistent=True)
+    plain = restore(small_model, image, 0.4, 3)
+    for asked, other in ((None, expected), (False, plain)):
+        result = restore(model, image, 0.4, 3, consistent=asked)
+        assert result.sampling.consistent == (asked is None)
+        for candidate, same in zip(result.ranked, other.ranked, strict=True):
+            np.testing.assert_array_equal(candidate.image, same.image)
 
 
 def test_more_can_be_drawn_at_any_time(small_model):

@@ -16,10 +16,11 @@ def superres_command(
     images: options.Images,
     given: Restoration,
     console: Console,
-    consistent: bool = option(
-        "--consistent",
+    consistent: bool | None = option(
+        "--consistent/--no-consistent",
         "Before scoring, project each candidate to a nearby image that downsamples to the input "
-        "within one level. JSON has the largest difference, consistency_max.",
+        "within one level, except where values are clipped. Default: as the model states. With "
+        "--scale, this holds before resizing; above 64 megapixels it is skipped.",
         SAMPLING,
     ),
     scale: str | None = option(
@@ -122,7 +123,7 @@ def _restore(
     given: Restoration,
     masking: Masking | None = None,
     *,
-    consistent: bool = False,
+    consistent: bool | None = None,
     scale: str | None = None,
     saturation: float = 1.0,
     save_mask: str | None = None,
