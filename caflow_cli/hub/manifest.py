@@ -81,7 +81,9 @@ def load_manifest(path: Path | None = None) -> dict[str, Entry]:
         CaflowError: (exit 3) the manifest is missing, is not JSON or has another schema, or an
             entry has a missing, unknown or invalid field. The message names entry and field.
     """
-    path, entries, where = path or manifest_path(), {}, ""
+    path = path or manifest_path()
+    entries: dict[str, Entry] = {}
+    where = ""
     try:
         with path.open("rb") as file:
             text = file.read(_MAX_BYTES + 1)
@@ -89,27 +91,33 @@ def load_manifest(path: Path | None = None) -> dict[str, Entry]:
             raise ValueError(f"more than {_MAX_BYTES} bytes")
         for id_, values in parse(_Manifest, strict_json(text)).models.items():
             where = f"entry {id_[:80]!r}: "
-            if isinstance(values, dict):
-                values = {**values, "id": id_}
-                if isinstance(values.get("config"), dict):
-                    values["config"] = upgrade(values["config"])
-            entries[id_] = parse(Entry, values)
-    except (OSError, ValueError, CaflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        if isinstance(error, CaflowError):
-            reason = f"{where}{error.message}; {error.hint}"
-        raise CaflowError(
-            f"unusable manifest {str(path)!r}: {reason}", REINSTALL, EXIT_WEIGHTS
-        ) from error
+            entries[id_] = _entry(id_, values)
+    except CaflowError as error:
+        raise _unusable(path, f"{where}{error.message}; {error.hint}") from error
+    except (OSError, ValueError) as error:
+        raise _unusable(path, str(getattr(error, "strerror", None) or error)) from error
     return entries
 
 
+def _entry(id_: str, values: Any) -> Entry:
+    if isinstance(values, dict):
+        values = {**values, "id": id_}
+        if isinstance(values.get("config"), dict):
+            values["config"] = upgrade(values["config"])
+    return parse(Entry, values)
+
+
+def _unusable(path: Path, reason: str) -> CaflowError:
+    return CaflowError(f"unusable manifest {str(path)!r}: {reason}", REINSTALL, EXIT_WEIGHTS)
+
+
 def manifest_json(entries: Iterable[Entry]) -> str:
-    """Serialise entries as a manifest in JSON, without unset fields."""
-    models = {
-        entry.id: {k: v for k, v in asdict(entry).items() if v is not None and k != "id"}
-        for entry in entries
-    }
+    """Serialize entries as a manifest in JSON, without unset fields."""
+    models = {}
+    for entry in entries:
+        fields = asdict(entry)
+        del fields["id"]
+        models[entry.id] = {name: value for name, value in fields.items() if value is not None}
     return json.dumps({"schema": 1, "models": models}, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -119,9 +127,10 @@ def bundled_path(entry: Entry) -> Path | None:
     Raises:
         CaflowError: (exit 3) the file is missing.
     """
-    path = None if entry.file is None else WEIGHTS_DIR / entry.file
-    if path is not None and path.is_file():
-        return path
+    if entry.file is not None:
+        path = WEIGHTS_DIR / entry.file
+        if path.is_file():
+            return path
     ensure(
         entry.repo_id is not None,
         f"the bundled weights of {entry.id!r} are missing",

@@ -47,7 +47,8 @@ def pack(
         CaflowError: There is no model, the id or a term is invalid, the id exists, the folder is
             not writable, or the bundle is too large. In these cases nothing is written.
     """
-    path, bundle = output / f"{model_id}.safetensors", output == WEIGHTS_DIR
+    path = output / f"{model_id}.safetensors"
+    bundle = output == WEIGHTS_DIR
     manifest = manifest_path() if bundle else output / manifest_path().name
     check_usage(
         bundle or manifest.resolve() != manifest_path().resolve(),
@@ -55,7 +56,8 @@ def pack(
         "-o DIR, or --bundle to add a bundled model",
     )
     source = run / "best.safetensors" if is_folder(run) else run
-    model, info = CAFlow.load(source), read_info(source)
+    model = CAFlow.load(source)
+    info = read_info(source)
     for bits in (BITS, BITS - 1):
         content = checkpoint_bytes(
             model.state_dict(), info.config, info.training, bf16_convs=True, bits=bits
@@ -112,7 +114,9 @@ def prepare(
         "--repo user/name",
     )
     found = resolve(run, local=True)
-    info, entry, content = read_info(found.path), entry_of(found), found.path.read_bytes()
+    info = read_info(found.path)
+    entry = entry_of(found)
+    content = found.path.read_bytes()
     ensure(
         hashlib.sha256(content).hexdigest() == found.sha256,
         f"{run!r} changed while it was being read",

@@ -59,7 +59,7 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
     Raises:
         CaflowError: There is no such model, or its checksum is wrong (exit code 3).
     """
-    entries, path = load_manifest(), Path(name)
+    entries = load_manifest()
     if name in entries:
         entry = entries[name]
         file = bundled_path(entry)
@@ -68,6 +68,22 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
         found = Resolved(name, file, sha256_of(file))
         _check_digest(name, found.sha256, entry.sha256, REINSTALL)
         return found
+    stored = _stored(name)
+    if stored is not None:
+        return stored
+    path = Path(name)
+    match = _REPO.fullmatch(name)
+    # A mistyped path must not be sent over the network.
+    if match and path.suffix != ".safetensors" and not exists(path.parts[0]):
+        return _from_hub(name, match["repo"], match["revision"], local)
+    near = difflib.get_close_matches(name, entries, n=1)
+    hint = f"--model {near[0]}" if near else "caflow models list"
+    raise CaflowError(f"no model {name!r}", hint, EXIT_WEIGHTS)
+
+
+def _stored(name: str) -> Resolved | None:
+    """The model in the file or folder of that name; None if there is neither."""
+    path = Path(name)
     try:
         if path.is_dir():
             for file in (path / WEIGHTS, path / "best.safetensors"):
@@ -84,13 +100,7 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
             "check its name and permissions",
             EXIT_WEIGHTS,
         ) from error
-    match = _REPO.fullmatch(name)
-    # A mistyped path must not be sent over the network.
-    if match and path.suffix != ".safetensors" and not exists(path.parts[0]):
-        return _from_hub(name, match["repo"], match["revision"], local)
-    near = difflib.get_close_matches(name, entries, n=1)
-    hint = f"--model {near[0]}" if near else "caflow models list"
-    raise CaflowError(f"no model {name!r}", hint, EXIT_WEIGHTS)
+    return None
 
 
 def maker_of(target: str, record: dict[str, Any], default: str | None) -> str | None:
@@ -107,9 +117,10 @@ def maker_of(target: str, record: dict[str, Any], default: str | None) -> str | 
     entry = load_manifest().get(name)
     if entry is not None and entry.sha256 == sha256:
         return name
-    for one in (default, name if entry is None and "/" in name else None):
-        if one is not None and resolve(one).sha256 == sha256:
-            return one
+    repository = name if entry is None and "/" in name else None
+    for candidate in (default, repository):
+        if candidate is not None and resolve(candidate).sha256 == sha256:
+            return candidate
     raise usage_error(
         f"{target!r} was made with model {name!r} ({sha256[:12]}…), which cannot be found",
         "--model PATH of that model",
@@ -117,25 +128,25 @@ def maker_of(target: str, record: dict[str, Any], default: str | None) -> str | 
 
 
 def _check_digest(name: str, digest: str, wanted: str, hint: str) -> None:
-    message = f"the weights of {name!r} have sha256 {digest[:12]}…, expected {wanted[:12]}…"
-    ensure(digest == wanted, message, hint, EXIT_WEIGHTS)
+    ensure(
+        digest == wanted,
+        f"the weights of {name!r} have sha256 {digest[:12]}…, expected {wanted[:12]}…",
+        hint,
+        EXIT_WEIGHTS,
+    )
 
 
 def _from_hub(
     name: str, repo: str, revision: str | None, local: bool, entry: Entry | None = None
 ) -> Resolved:
-    """Get a file from the Hub's cache, or download it; check the sha256 of the manifest or the Hub.
+    """Get a file from the Hub's cache, or download it, and check its sha256.
 
-    A cached file that cannot change, because it is pinned to a commit or has a digest in the
-    manifest, needs no request. For a branch, the Hub is asked for the newest commit; if it cannot
-    be reached, the cached file is used.
+    The manifest states the sha256, or else the Hub, or else the name of the cached file. A file of
+    which the Hub states none is refused. A cached file that cannot change, because it is pinned to
+    a commit or has a digest in the manifest, needs no request. For a branch, the Hub is asked for
+    the newest commit; if it cannot be reached, the cached file is used.
     """
-    from huggingface_hub import (
-        get_hf_file_metadata,
-        hf_hub_download,
-        hf_hub_url,
-        try_to_load_from_cache,
-    )
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     filename = (entry and entry.filename) or WEIGHTS
 
@@ -145,35 +156,63 @@ def _from_hub(
 
     with hub_errors(name):
         cached = try_to_load_from_cache(repo, filename, revision=revision)
-    path = Path(cached) if isinstance(cached, str) else None
     digest = entry.sha256 if entry else None
-    if path is None:
-        absent, pull = f"the model {name!r} is not in the cache", f"caflow models pull {name}"
-        ensure(not local, absent, pull, EXIT_WEIGHTS)
-        with hub_errors(name):  # fail at once: a download retries for half a minute
-            stated = get_hf_file_metadata(hf_hub_url(repo, filename, revision=revision))
-        if entry:
-            ensure(
-                (stated.etag, stated.size) == (entry.sha256, entry.bytes),
-                f"the Hub's weights of {name!r} have {stated.size} bytes and sha256 "
-                f"{str(stated.etag)[:12]}…, expected {entry.bytes} and {entry.sha256[:12]}…",
-                "git pull && pip install . in the checkout of caflow",
-                EXIT_WEIGHTS,
-            )
-        digest = stated.etag if _SHA256.fullmatch(stated.etag or "") else digest
-    if path is None or not (local or entry or _COMMIT.fullmatch(revision or "")):
+    is_fixed = local or entry is not None or _COMMIT.fullmatch(revision or "") is not None
+    if isinstance(cached, str):
+        path = Path(cached) if is_fixed else download()
+    else:
+        ensure(
+            not local,
+            f"the model {name!r} is not in the cache",
+            f"caflow models pull {name}",
+            EXIT_WEIGHTS,
+        )
+        digest = _stated_sha256(name, repo, filename, revision, entry)
         path = download()
-    # Where symlinks exist, the Hub's cache links to files named by their sha256.
+    # Where symlinks exist, the Hub's cache links to files named by their sha256. Where they do not,
+    # a file that was checked when it was downloaded cannot be checked again.
     linked = path.resolve().name
-    digest = digest or (linked if _SHA256.fullmatch(linked) else None)
+    if digest is None and _SHA256.fullmatch(linked):
+        digest = linked
     actual = sha256_of(path)
     if digest not in (None, actual) and not local:
         with suppress(CaflowError):
             path = download(force_download=True)
             actual = sha256_of(path)
-    again = f"caflow models pull {name}, or report it to the owner"
-    _check_digest(name, actual, digest or actual, again)
+    if digest is not None:
+        again = f"caflow models pull {name}, or report it to the owner"
+        _check_digest(name, actual, digest, again)
     return Resolved(name, path, actual, path.parent.name)  # snapshots/COMMIT/FILE
+
+
+def _stated_sha256(
+    name: str, repo: str, filename: str, revision: str | None, entry: Entry | None
+) -> str:
+    """The sha256 of a file according to the Hub, asked before a download, to fail at once.
+
+    A download would retry for half a minute. CaflowError (exit 3) if the Hub states none, or
+    another size or sha256 than the manifest.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    with hub_errors(name):
+        stated = get_hf_file_metadata(hf_hub_url(repo, filename, revision=revision))
+    digest = stated.etag or ""
+    if entry is not None:
+        ensure(
+            (digest, stated.size) == (entry.sha256, entry.bytes),
+            f"the Hub's weights of {name!r} have {stated.size} bytes and sha256 {digest[:12]}…, "
+            f"expected {entry.bytes} and {entry.sha256[:12]}…",
+            "git pull && pip install . in the checkout of caflow",
+            EXIT_WEIGHTS,
+        )
+    ensure(
+        _SHA256.fullmatch(digest) is not None,
+        f"the Hub states no sha256 of the weights of {name!r}, so they cannot be checked",
+        "ask the owner to push them again with `caflow models push`",
+        EXIT_WEIGHTS,
+    )
+    return digest
 
 
 def load(name: str | Path | Resolved) -> CAFlow:
@@ -260,7 +299,8 @@ def hub_errors(name: str, action: str = "download") -> Iterator[None]:
 def _explained(error: BaseException, name: str, cannot: str) -> tuple[str, str]:
     from huggingface_hub import errors
 
-    repo, login = name.partition("@")[0], "hf auth login (or set HF_TOKEN)"
+    repo = name.partition("@")[0]
+    login = "hf auth login (or set HF_TOKEN)"
     if isinstance(error, errors.LocalEntryNotFoundError):
         return cannot, "check the network, and run the command again"
     if isinstance(error, errors.OfflineModeIsEnabled):
@@ -268,8 +308,13 @@ def _explained(error: BaseException, name: str, cannot: str) -> tuple[str, str]:
     if isinstance(error, errors.GatedRepoError):
         message = f"access to {repo!r} on the Hub requires agreeing to its terms"
         return message, f"agree on its page on the Hub, then: {login}"
-    no_repo = errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError
-    if isinstance(error, (*no_repo, errors.EntryNotFoundError)):
+    nothing = (
+        errors.RepositoryNotFoundError,
+        errors.RevisionNotFoundError,
+        errors.HFValidationError,
+        errors.EntryNotFoundError,
+    )
+    if isinstance(error, nothing):
         message = f"the Hub has no caflow model {name!r}, or it is private"
         return message, f"check the name, or {login}"
     text = " ".join(str(error).split())[:200] or type(error).__name__

@@ -238,7 +238,8 @@ class WholeImage(Task, Part):
 
 def check_mask_size(mask: Sequence[int], image: Sequence[int]) -> None:
     """Raise CaflowError (exit 1) unless the mask has the image's height and width."""
-    (h, w), (height, width) = mask[:2], image[:2]
+    h, w = mask[:2]
+    height, width = image[:2]
     ensure(
         (h, w) == (height, width),
         f"the mask is {w}x{h}, the image {width}x{height}",
@@ -257,9 +258,11 @@ def pad(image: npt.NDArray[Any], multiple: int) -> npt.NDArray[Any]:
 def extend(image: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
     """Extend (H, W, ...) by reflection at the right and bottom to the given height and width."""
     for axis in (0, 1):
-        if missing := size[axis] - image.shape[axis]:
-            widths = [(0, missing if axis == a else 0) for a in range(image.ndim)]
-            image = np.pad(image, widths, "reflect" if image.shape[axis] > 1 else "edge")
+        side = image.shape[axis]
+        if side != size[axis]:
+            widths = [(0, 0)] * image.ndim
+            widths[axis] = (0, size[axis] - side)
+            image = np.pad(image, widths, "reflect" if side > 1 else "edge")
     return image
 
 
@@ -270,15 +273,17 @@ def padded_size(height: int, width: int, multiple: int) -> tuple[int, int]:
 
 def resize(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
     """Resize by Pillow BICUBIC: uint8 (H, W, 3) or (H, W), or float32 (H, W), to the same type."""
-    # Not `asarray`, whose result would be read-only, which torch warns about.
-    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+    return np.array(resized)  # not `asarray`: it would be read-only, which torch warns about
 
 
 def scaled_size(image: Pixels, size: int) -> tuple[int, int]:
     """Height and width of an image resized so that its shorter side is `size`; keeps the aspect."""
     height, width = image.shape[:2]
     short = min(height, width)
-    return (2 * height * size + short) // (2 * short), (2 * width * size + short) // (2 * short)
+    scaled_height = (2 * height * size + short) // (2 * short)
+    scaled_width = (2 * width * size + short) // (2 * short)
+    return scaled_height, scaled_width
 
 
 def grey(image: Pixels) -> Pixels:
@@ -288,12 +293,15 @@ def grey(image: Pixels) -> Pixels:
 
 def as_read(task: Task, image: Pixels) -> Pixels:
     """The image in the colours of its condition: uint8 (H, W, 3), grey if that has one channel."""
-    return grey(image)[..., None].repeat(3, 2) if task.cond_channels == 1 else image
+    if task.cond_channels == 1:
+        return grey(image)[..., None].repeat(3, 2)
+    return image
 
 
 def check_target(image: Pixels, target: Pixels, wanted: tuple[int, ...], because: str) -> None:
     """Raise CaflowError (exit 1) unless the target has the height and width `wanted`."""
-    (height, width), (h, w) = image.shape[:2], target.shape[:2]
+    height, width = image.shape[:2]
+    h, w = target.shape[:2]
     ensure(
         (h, w) == wanted,
         f"the target is {w}x{h}, the condition {width}x{height}",

@@ -29,20 +29,22 @@ if TYPE_CHECKING:
 
 Plane = npt.NDArray[np.float32]
 
-_R, _G, _B = 19595, 38470, 7471  # Rec. 601 luma in 65536ths, as in Pillow
+_R = 19595  # Rec. 601 luma in 65536ths, as in Pillow
+_G = 38470
+_B = 7471
 _ONE = _R + _G + _B
-_HALF_AT = 24.0  # luminance difference, in levels, at which a pixel's colour has half the weight
+_HALF_AT = 24.0  # luminance difference, in levels, at which a pixel's color has half the weight
 _CORRECTIONS = 2
-_COLOUR = 24  # difference of channels, in levels, above which a pixel is coloured, not toned
-_COLOURED = 0.02  # share of coloured pixels that makes an image coloured
+_COLOR = 24  # difference of channels, in levels, above which a pixel is colored, not toned
+_COLORED = 0.02  # share of colored pixels that makes an image colored
 _LEAST = 1e-3  # lower bound of chroma in divisions, in levels
 
 
 @dataclass(frozen=True)
 class Colorize(WholeImage):
-    """Adds colours to a grey image of any size.
+    """Adds colors to a gray image of any size.
 
-    Colours are sampled at model scale: the image is resized by Pillow BICUBIC so that its shorter
+    Colors are sampled at model scale: the image is resized by Pillow BICUBIC so that its shorter
     side is `size`, with its aspect kept, and then padded. Only the chroma of the sample is used: it
     is upsampled, added to the luminance of the image, and reduced until it is in gamut.
     """
@@ -82,45 +84,49 @@ class Colorize(WholeImage):
         return padded_size(*scaled_size(image, self.size), self.multiple)
 
     def condition(self, image: Pixels) -> Pixels:
-        return pad(resize(grey(image), *scaled_size(image, self.size)), self.multiple)[..., None]
+        small = resize(grey(image), *scaled_size(image, self.size))
+        return pad(small, self.multiple)[..., None]
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
         """Add the sample's chroma to the image, which leaves its `convert("L")` unchanged.
 
-        Each pixel is `L + k (sample - Y)`, with the luma Y of the sample, the grey L of the image,
+        Each pixel is `L + k (sample - Y)`, with the luma Y of the sample, the gray L of the image,
         and k <= 1 as large as the range [0, 255] allows.
         """
-        height, width = image.shape[:2]
-        h, w = scaled_size(image, self.size)
+        height, width = scaled_size(image, self.size)
         level = grey(image)
-        chroma = upsample_chroma(_chroma(sample[:h, :w]), resize(level, h, w), level)
-        parts = strips(height, width)
-        return np.concatenate([_tint(level[part], [c[part] for c in chroma]) for part in parts])
+        small = resize(level, height, width)
+        chroma = upsample_chroma(chroma_of(sample[:height, :width]), small, level)
+        result = np.empty((*level.shape, 3), np.uint8)
+        for part in strips(*level.shape):
+            result[part] = _tint(level[part], [plane[part] for plane in chroma])
+        return result
 
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
-        """The grey of the target at model scale, and the target at model scale, both padded.
+        """The gray of the target at model scale, and the target at model scale, both padded.
 
-        The grey is corrected by the difference between the greys of image and target at model
+        The gray is corrected by the difference between the grays of image and target at model
         scale, so that the target is scored under the image's luminance.
         """
         check_target(image, target, image.shape[:2], "the size of the condition")
-        h, w = scaled_size(image, self.size)
-        small = resize(target, h, w)
-        wanted, found = (resize(grey(x), h, w).astype(np.int16) for x in (image, target))
-        level = np.clip(grey(small) + wanted - found, 0, 255).astype(np.uint8)
+        height, width = scaled_size(image, self.size)
+        small = resize(target, height, width)
+        of_image = resize(grey(image), height, width).astype(np.int16)
+        of_target = resize(grey(target), height, width).astype(np.int16)
+        level = np.clip(grey(small) + of_image - of_target, 0, 255).astype(np.uint8)
         return pad(level[..., None], self.multiple), pad(small, self.multiple)
 
     def keep_known(self, condition: Pixels, sample: Pixels) -> Pixels:
-        return _tint(condition[..., 0], _chroma(sample))
+        return _tint(condition[..., 0], chroma_of(sample))
 
     def keep_known_points(self, condition: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
         """`L + k (sample - Y)` as in `compose`, with k such that values stay in [0.5, 255.5]."""
         luma = sample.new_tensor([_R, _G, _B]).div(_ONE)[:, None, None]
         chroma = sample - (sample * luma).sum(1, keepdim=True)
-        room = ((255.5 - condition) / chroma.clamp_min(_LEAST)).minimum(
-            (condition - 0.5) / (-chroma).clamp_min(_LEAST)
-        )
-        return condition + chroma * room.amin(1, keepdim=True).clamp(max=1)
+        above = (255.5 - condition) / chroma.clamp_min(_LEAST)
+        below = (condition - 0.5) / (-chroma).clamp_min(_LEAST)
+        keep = above.minimum(below).amin(1, keepdim=True).clamp(max=1)
+        return condition + chroma * keep
 
     def training_target(self, target: Pixels, generator: torch.Generator) -> Pixels:
         return as_print(target, generator) if self.inputs == "photo" else target
@@ -141,14 +147,20 @@ class Colorize(WholeImage):
         return grey(candidate), grey(image)
 
     def note(self, image: Pixels, mask: Pixels | None) -> str | None:
-        coloured = float((np.ptp(image, axis=-1) > _COLOUR).mean())
-        return "its own colours are replaced by new ones" if coloured > _COLOURED else None
+        colored = float((np.ptp(image, axis=-1) > _COLOR).mean())
+        if colored <= _COLORED:
+            return None
+        return "the image is already in color; its colors will be replaced"
 
 
 def saturate(image: Pixels, saturation: float) -> Pixels:
     """Scale the chroma of an image, keeping it in gamut and its luminance: uint8 (H, W, 3)."""
-    parts = [image[part] for part in strips(*image.shape[:2])]
-    return np.concatenate([_tint(grey(x), [saturation * c for c in _chroma(x)]) for x in parts])
+    result = np.empty_like(image)
+    for strip in strips(*image.shape[:2]):
+        part = image[strip]
+        chroma = [saturation * plane for plane in chroma_of(part)]
+        result[strip] = _tint(grey(part), chroma)
+    return result
 
 
 def as_print(image: Pixels, generator: torch.Generator) -> Pixels:
@@ -163,7 +175,7 @@ def as_print(image: Pixels, generator: torch.Generator) -> Pixels:
         vignette   1/3  L (1 - v r²), v 0 to 0.5, r = 1 in the corners
         grain      1/3  Gaussian noise, σ 1 to 5 levels
 
-    Colours that no longer fit are reduced until they are in gamut.
+    Colors that no longer fit are reduced until they are in gamut.
     """
     import torch  # imported here, so that the tasks' defaults need no torch
 
@@ -175,33 +187,40 @@ def as_print(image: Pixels, generator: torch.Generator) -> Pixels:
         plane = plane.filter(ImageFilter.GaussianBlur(0.3 + 0.7 * u[2]))
     luma = (np.asarray(plane, np.float32) / 255) ** (0.6 * (1.6 / 0.6) ** u[3])
     if u[4] < 2 / 3:
-        black, white = 0.25 * u[5], 1 - 0.3 * u[6]
+        black = 0.25 * u[5]
+        white = 1 - 0.3 * u[6]
         luma = black + (white - black) * luma
     if u[7] < 1 / 3:
-        y, x = (np.linspace(-1, 1, side, dtype=np.float32) for side in luma.shape)
-        luma = luma * (1 - 0.5 * u[8] * (y[:, None] ** 2 + x**2) / 2)
+        height, width = luma.shape
+        y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+        x = np.linspace(-1, 1, width, dtype=np.float32)
+        luma = luma * (1 - 0.5 * u[8] * (y**2 + x**2) / 2)
     levels = 255 * luma
     if u[9] < 1 / 3:
-        levels = levels + (1 + 4 * u[10]) * torch.randn(luma.shape, generator=generator).numpy()
-    return _tint(np.rint(levels).clip(0, 255).astype(np.uint8), _chroma(image))
+        grain = torch.randn(luma.shape, generator=generator).numpy()
+        levels = levels + (1 + 4 * u[10]) * grain
+    return _tint(np.rint(levels).clip(0, 255).astype(np.uint8), chroma_of(image))
 
 
-def _chroma(sample: Pixels) -> list[Plane]:
-    """Red, green and blue minus the luma: three arrays (H, W)."""
-    values = sample.astype(np.float32)
-    luma = (values @ np.array([_R, _G, _B], np.float32)) / _ONE
-    return [np.asarray(values[..., c] - luma, np.float32) for c in range(3)]
+def chroma_of(image: Pixels) -> list[Plane]:
+    """Red, green and blue minus the luma, in levels: three arrays (H, W)."""
+    values = image.astype(np.float32)
+    weights = np.array([_R, _G, _B], np.float32)
+    luma = (values @ weights) / _ONE
+    return [np.asarray(values[..., channel] - luma, np.float32) for channel in range(3)]
 
 
 def _tint(level: Pixels, chroma: list[Plane]) -> Pixels:
-    """Colour the grey `level` with chroma, all (H, W), reduced into gamut: uint8 (H, W, 3)."""
+    """Color the gray `level` with chroma, all (H, W), reduced into gamut: uint8 (H, W, 3)."""
     luma = level.astype(np.float32)
     keep = np.ones_like(luma)
     for plane in chroma:
         room = np.where(plane > 0, 255 - luma, luma)
         size = np.abs(plane)
-        np.minimum(keep, np.divide(room, size, out=np.ones_like(luma), where=size > room), out=keep)
-    r, b = (np.rint(luma + keep * plane).clip(0, 255) for plane in chroma[::2])
+        share = np.divide(room, size, out=np.ones_like(luma), where=size > room)
+        np.minimum(keep, share, out=keep)
+    r = np.rint(luma + keep * chroma[0]).clip(0, 255)
+    b = np.rint(luma + keep * chroma[2]).clip(0, 255)
     # Green last: having the largest weight, it absorbs the rounding of the other two, so that the
     # luminance is exact.
     g = np.rint((float(_ONE) * luma - _R * r - _B * b) / _G).clip(0, 255)
@@ -209,10 +228,10 @@ def _tint(level: Pixels, chroma: list[Plane]) -> Pixels:
 
 
 def upsample_chroma(planes: list[Plane], small: Pixels, level: Pixels) -> list[Plane]:
-    """Upsample planes of chroma so that colours end where the luminance has edges.
+    """Upsample planes of chroma so that colors end where the luminance has edges.
 
     First, joint bilateral upsampling (Kopf et al. 2007) gives every pixel p a weighted mean of the
-    four pixels q around it at model scale, which favours those with a similar luminance:
+    four pixels q around it at model scale, which favors those with a similar luminance:
 
         c(p) = Σ_q w(p, q) c(q) / Σ_q w(p, q),  w = bilinear(p, q) / (1 + ((L(p) - l(q)) / 24)²)
 
@@ -224,11 +243,12 @@ def upsample_chroma(planes: list[Plane], small: Pixels, level: Pixels) -> list[P
         planes: Chroma at model scale, (h, w) each. The result is at full size.
         small, level: l and L, the luminance at model scale and at full size, uint8 (H, W).
     """
-    (height, width), (h, w) = level.shape, small.shape
+    height, width = level.shape
+    h, w = small.shape
     if height <= h and width <= w:
         return [resize(plane, height, width) for plane in planes]
-    rows, down = _neighbours(height, h)
-    columns, right = _neighbours(width, w)
+    rows, down = _neighbors(height, h)
+    columns, right = _neighbors(width, w)
     near = small.astype(np.float32) / _HALF_AT
     result = [np.empty((height, width), np.float32) for _ in planes]
     for strip in strips(height, width):
@@ -238,7 +258,8 @@ def upsample_chroma(planes: list[Plane], small: Pixels, level: Pixels) -> list[P
         for row, vertical in zip(rows, down, strict=True):
             for column, horizontal in zip(columns, right, strict=True):
                 q = np.ix_(row[strip], column)
-                weight = vertical[strip, None] * horizontal / (1 + np.square(own - near[q]))
+                bilinear = vertical[strip, None] * horizontal
+                weight = bilinear / (1 + np.square(own - near[q]))
                 total += weight
                 for plane, summed in zip(planes, sums, strict=True):
                     summed += weight * plane[q]
@@ -246,11 +267,12 @@ def upsample_chroma(planes: list[Plane], small: Pixels, level: Pixels) -> list[P
             full[strip] = summed / total
     for plane, full in zip(planes, result, strict=True):
         for _ in range(_CORRECTIONS):
-            full += resize(plane - resize(full, h, w), height, width)
+            residual = plane - resize(full, h, w)
+            full += resize(residual, height, width)
     return result
 
 
-def _neighbours(full: int, small: int) -> tuple[list[npt.NDArray[np.intp]], list[Plane]]:
+def _neighbors(full: int, small: int) -> tuple[list[npt.NDArray[np.intp]], list[Plane]]:
     """For each of `full` pixels, the two nearest of `small` pixels, and their bilinear weights."""
     place = (np.arange(full) + 0.5) * small / full - 0.5
     first = np.floor(place)

@@ -33,21 +33,22 @@ def shrink_as_photo(target: Pixels, factor: int, rng: np.random.Generator) -> Pi
     JPEG: 50 % of all once, 38 % twice, with a random size in between. Each operation is skipped
     with some probability. σ is log-uniform:
 
-        blur    σ 0.4 to 3 pixels, Gaussian, isotropic or not; 8 % are a sharp cut-off, which rings
-        noise   σ 1 to 12 levels, per channel or grey, constant or growing with brightness
+        blur    σ 0.4 to 3 pixels, Gaussian, isotropic or not; 8 % ideal low-pass (ringing)
+        noise   σ 1 to 12 levels, per channel or gray, constant or growing with brightness
         JPEG    quality 28 to 95, 2/3 with halved chroma; the block grid is shifted at random
     """
-    small = target.shape[0] // factor, target.shape[1] // factor
+    height, width = target.shape[:2]
+    small = (height // factor, width // factor)
     kind = rng.random()
     if kind < 0.12:
         return resize(target, *small)
     if kind < 0.62:
         return _degrade(target, small, (0.75, 0.4, 2.8), (2 / 3, 9), 0.9, rng)
     scale = _log_uniform(rng, 1.2 / factor, 1.2)
-    height, width = (max(8, round(side * scale)) for side in target.shape[:2])
-    x = _degrade(target, (height, width), (0.85, 0.4, 3), (0.6, 12), 0.7, rng)
-    blur = 0.5, 0.15 * scale * factor, 0.5 * scale * factor
-    return _degrade(x, small, blur, (0.5, 7), 0.9, rng)
+    between = (max(8, round(height * scale)), max(8, round(width * scale)))
+    image = _degrade(target, between, (0.85, 0.4, 3), (0.6, 12), 0.7, rng)
+    blur = (0.5, 0.15 * scale * factor, 0.5 * scale * factor)
+    return _degrade(image, small, blur, (0.5, 7), 0.9, rng)
 
 
 def shrink_as_web(truth: Pixels, height: int, width: int, index: int) -> Pixels:
@@ -57,8 +58,9 @@ def shrink_as_web(truth: Pixels, height: int, width: int, index: int) -> Pixels:
 
     blurred = ndimage.gaussian_filter(truth.astype(np.float32), (1.6, 1.6, 0))
     small = resize(np.rint(blurred).astype(np.uint8), height, width)
-    noisy = small + 4 * np.random.default_rng(index).standard_normal(small.shape)
-    return compress(np.rint(noisy).clip(0, 255).astype(np.uint8), 60, halved=True)
+    noise = np.random.default_rng(index).standard_normal(small.shape)
+    noisy = np.rint(small + 4 * noise).clip(0, 255)
+    return compress(noisy.astype(np.uint8), 60, halved=True)
 
 
 def _degrade(
@@ -69,35 +71,49 @@ def _degrade(
     jpeg: float,
     rng: np.random.Generator,
 ) -> Pixels:
-    """Blur, resize, noise and JPEG, each with some probability; blur and noise with a random σ."""
-    x = image.astype(np.float32)
+    """Blur, resize, noise and JPEG.
+
+    Args:
+        blur: Its probability, and the range of σ in pixels.
+        noise: Its probability, and the largest σ in levels; the smallest is 1.
+        jpeg: The probability of JPEG.
+    """
+    values = image.astype(np.float32)
     if rng.random() < blur[0]:
-        x = _blur(x, _log_uniform(rng, *blur[1:]), rng)
-    if size != x.shape[:2]:
+        values = _blur(values, _log_uniform(rng, *blur[1:]), rng)
+    if size != values.shape[:2]:
         kernel = _KERNELS[rng.integers(len(_KERNELS))]
-        x = np.asarray(Image.fromarray(_rounded(x)).resize(size[::-1], kernel), np.float32)
+        resized = Image.fromarray(_rounded(values)).resize(size[::-1], kernel)
+        values = np.asarray(resized, np.float32)
     if rng.random() < noise[0]:
-        grain = rng.standard_normal((*size, 1 if rng.random() < 0.4 else 3), np.float32)
+        channels = 1 if rng.random() < 0.4 else 3
+        grain = rng.standard_normal((*size, channels), np.float32)
         if rng.random() < 1 / 3:  # shot noise
-            grain = grain * np.sqrt(x.clip(0, 255) / 128)
-        x = x + _log_uniform(rng, 1, noise[1]) * grain
+            grain = grain * np.sqrt(values.clip(0, 255) / 128)
+        values = values + _log_uniform(rng, 1, noise[1]) * grain
     if rng.random() >= jpeg:
-        return _rounded(x)
+        return _rounded(values)
     top, left = rng.integers(_BLOCK, size=2)
-    quality, halved = int(rng.integers(28, 96)), rng.random() < 2 / 3
-    return compress(_rounded(x), quality, halved=halved, corner=(int(top), int(left)))
+    quality = int(rng.integers(28, 96))
+    halved = rng.random() < 2 / 3
+    return compress(_rounded(values), quality, halved=halved, corner=(int(top), int(left)))
 
 
-def compress(x: Pixels, quality: int, *, halved: bool, corner: tuple[int, int] = (0, 0)) -> Pixels:
+def compress(
+    image: Pixels, quality: int, *, halved: bool, corner: tuple[int, int] = (0, 0)
+) -> Pixels:
     """Encode as JPEG, optionally with halved chroma, and decode.
 
     `corner` is the position of the first pixel in its 16×16 block.
     """
-    (top, left), (height, width) = corner, x.shape[:2]
-    around = ((top, -(top + height) % _BLOCK), (left, -(left + width) % _BLOCK), (0, 0))
+    top, left = corner
+    height, width = image.shape[:2]
+    rows = (top, -(top + height) % _BLOCK)
+    columns = (left, -(left + width) % _BLOCK)
+    padded = np.pad(image, (rows, columns, (0, 0)), mode="symmetric")
     stream = io.BytesIO()
-    padded = Image.fromarray(np.pad(x, around, mode="symmetric"))
-    padded.save(stream, "JPEG", quality=quality, subsampling=2 if halved else 0)
+    subsampling = 2 if halved else 0
+    Image.fromarray(padded).save(stream, "JPEG", quality=quality, subsampling=subsampling)
     with Image.open(stream) as decoded:
         return np.array(decoded)[top : top + height, left : left + width]
 
@@ -105,21 +121,28 @@ def compress(x: Pixels, quality: int, *, halved: bool, corner: tuple[int, int] =
 def _blur(x: _Floats, sigma: float, rng: np.random.Generator) -> _Floats:
     """Multiply the spectrum by that of a Gaussian, or by an ideal low-pass."""
     reach = min(_REACH, min(x.shape[:2]) - 1)
-    padded = np.pad(x, ((reach, reach), (reach, reach), (0, 0)), mode="reflect")
+    around = (reach, reach)
+    padded = np.pad(x, (around, around, (0, 0)), mode="reflect")
     height, width = padded.shape[:2]
     v = np.fft.fftfreq(height).astype(np.float32)[:, None]  # cycles per pixel
     u = np.fft.rfftfreq(width).astype(np.float32)
     kind = rng.random()
     if kind < 0.08:
-        response = (u**2 + v**2 < min(0.48, 0.35 / sigma) ** 2).astype(np.float32)
+        cutoff = min(0.48, 0.35 / sigma)
+        response = (u**2 + v**2 < cutoff**2).astype(np.float32)
     else:
-        across, angle = sigma, 0.0
+        across = sigma
+        angle = 0.0
         if kind < 0.4:
-            across, angle = sigma * rng.uniform(0.3, 1), rng.uniform(0, math.pi)
-        cos, sin = math.cos(angle), math.sin(angle)
-        squares = (sigma * (cos * u + sin * v)) ** 2 + (across * (cos * v - sin * u)) ** 2
+            across = sigma * rng.uniform(0.3, 1)
+            angle = rng.uniform(0, math.pi)
+        cos = math.cos(angle)
+        sin = math.sin(angle)
+        squares = (sigma * (cos * u + sin * v)) ** 2
+        squares = squares + (across * (cos * v - sin * u)) ** 2
         response = np.exp(-2 * np.pi**2 * squares)
-    spectrum = np.fft.rfft2(padded, axes=(0, 1)) * response[..., None]
+    spectrum = np.fft.rfft2(padded, axes=(0, 1))
+    spectrum = spectrum * response[..., None]
     blurred = np.fft.irfft2(spectrum, (height, width), axes=(0, 1))
     return blurred[reach:-reach, reach:-reach].astype(np.float32)
 

@@ -18,16 +18,21 @@ _Mask = npt.NDArray[np.bool_]
 # Draws a hole for an image of the given height and width.
 HoleSource = Callable[[int, int, "torch.Generator"], _Mask]
 
-_RECTANGLES, _STROKES, _VERTICES = 3, 4, 6  # at most
-_SMALLEST, _LARGEST = 0.75, 2.0  # range of the factor by which a mask is enlarged
+_RECTANGLES = 3  # in a hole, at most
+_STROKES = 4  # in a hole, at most
+_VERTICES = 6  # of a stroke
+_SMALLEST = 0.75  # factor by which a mask is enlarged
+_LARGEST = 2.0
 _MOST = 0.4  # share of an image that a part of a mask may cover
 _TRIES = 8
 
 
 def central_hole(height: int, width: int) -> _Mask:
     """The paper's hole: the central 25 % of the image, half as high and half as wide."""
+    top = height // 4
+    left = width // 4
     hole = np.zeros((height, width), np.bool_)
-    hole[height // 4 : height // 4 + height // 2, width // 4 : width // 4 + width // 2] = True
+    hole[top : top + height // 2, left : left + width // 2] = True
     return hole
 
 
@@ -43,10 +48,12 @@ def draw_hole(kind: str, height: int, width: int, generator: torch.Generator) ->
 
     count = 2 + max(4 * _RECTANGLES, _STROKES * (4 + 2 * _VERTICES))
     choice, many, *u = torch.rand(count, generator=generator).tolist()
-    pick = int(choice * {"central": 1, "random": 2, "mixed": 4}[kind])  # of four, two are central
+    ways = {"central": 1, "random": 2, "mixed": 4}[kind]
+    pick = int(choice * ways)  # of four, two are central
     if kind == "central" or pick >= 2:
         return central_hole(height, width)
-    return (_strokes if pick else _rectangles)(height, width, many, u)
+    draw = _strokes if pick else _rectangles
+    return draw(height, width, many, u)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +78,13 @@ class MaskHoles:
     def __call__(self, height: int, width: int, generator: torch.Generator) -> _Mask:
         import torch  # imported here, so that the tasks' defaults need no torch
 
-        choice, *u = torch.rand(1 + 7 * _TRIES, generator=generator, dtype=torch.float64).tolist()
+        drawn = torch.rand(1 + 7 * _TRIES, generator=generator, dtype=torch.float64)
+        choice, *u = drawn.tolist()
         if choice < self.share:
             for first in range(0, len(u), 7):
                 which, *place = u[first : first + 7]
-                hole = _part(self.masks[int(which * len(self.masks))], height, width, place)
+                mask = self.masks[int(which * len(self.masks))]
+                hole = _part(mask, height, width, place)
                 if hole.mean() <= _MOST:
                     return hole
         return draw_hole(self.kind, height, width, generator)
@@ -87,13 +96,17 @@ def _part(mask: _Mask, height: int, width: int, u: list[float]) -> _Mask:
     rows, columns = mask.nonzero()
     white = int(pixel * len(rows))
     step = 1 / (_SMALLEST * (_LARGEST / _SMALLEST) ** scale)  # pixels of the mask per pixel
+    sign = -1 if mirrored < 0.5 else 1
     down = step * (np.arange(height) - int(row * height))[:, None]
-    right = step * (np.arange(width) - int(column * width)) * (-1 if mirrored < 0.5 else 1)
-    cos, sin = math.cos(2 * math.pi * angle), math.sin(2 * math.pi * angle)
+    right = step * (np.arange(width) - int(column * width)) * sign
+    cos = math.cos(2 * math.pi * angle)
+    sin = math.sin(2 * math.pi * angle)
     y = np.rint(rows[white] + cos * down - sin * right).astype(np.int64)
     x = np.rint(columns[white] + sin * down + cos * right).astype(np.int64)
-    inside = (y >= 0) & (y < mask.shape[0]) & (x >= 0) & (x < mask.shape[1])
-    return np.asarray(inside & mask[np.where(inside, y, 0), np.where(inside, x, 0)])
+    inside = (y >= 0) & (y < mask.shape[0])
+    inside &= (x >= 0) & (x < mask.shape[1])
+    found = mask[np.where(inside, y, 0), np.where(inside, x, 0)]
+    return np.asarray(inside & found)
 
 
 def _rectangles(height: int, width: int, many: float, u: list[float]) -> _Mask:
@@ -101,8 +114,10 @@ def _rectangles(height: int, width: int, many: float, u: list[float]) -> _Mask:
     hole = np.zeros((height, width), np.bool_)
     for i in range(1 + int(many * _RECTANGLES)):
         tall, wide, y, x = u[4 * i : 4 * i + 4]
-        h, w = (max(1, round(s * (0.15 + 0.45 * v))) for s, v in ((height, tall), (width, wide)))
-        top, left = int(y * (height - h + 1)), int(x * (width - w + 1))
+        h = max(1, round(height * (0.15 + 0.45 * tall)))
+        w = max(1, round(width * (0.15 + 0.45 * wide)))
+        top = int(y * (height - h + 1))
+        left = int(x * (width - w + 1))
         hole[top : top + h, left : left + w] = True
     return hole
 
@@ -120,11 +135,13 @@ def _strokes(height: int, width: int, many: float, u: list[float]) -> _Mask:
         for turn, length in zip(turns[::2], turns[1::2], strict=True):
             angle += (turn - 0.5) * math.pi
             step = side * (0.05 + 0.25 * length)
-            x = min(max(points[-1][0] + step * math.cos(angle), 0), width - 1)
-            y = min(max(points[-1][1] + step * math.sin(angle), 0), height - 1)
+            x, y = points[-1]
+            x = min(max(x + step * math.cos(angle), 0), width - 1)
+            y = min(max(y + step * math.sin(angle), 0), height - 1)
             points.append((x, y))
         radius = side * (0.03 + 0.07 * thickness)
-        draw.line(points, fill=255, width=max(1, round(2 * radius)), joint="curve")
-        for px, py in (points[0], points[-1]):
-            draw.ellipse((px - radius, py - radius, px + radius, py + radius), fill=255)
+        thick = max(1, round(2 * radius))
+        draw.line(points, fill=255, width=thick, joint="curve")
+        for x, y in (points[0], points[-1]):
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
     return np.asarray(image) > 0

@@ -64,8 +64,15 @@ class Inpaint(Task):
 
     @classmethod
     def of(cls, config: Config) -> Inpaint:
-        task, flow = config.task, config.flow
-        return cls(flow.cond_channels, task.size, flow.multiple, task.holes, task.rim, task.window)
+        task = config.task
+        return cls(
+            cond_channels=config.flow.cond_channels,
+            size=task.size,
+            multiple=config.flow.multiple,
+            holes=task.holes,
+            rim=task.rim,
+            window=task.window,
+        )
 
     @classmethod
     def describe(cls, config: TaskConfig) -> str:
@@ -83,32 +90,42 @@ class Inpaint(Task):
             CaflowError: The mask does not fit, is empty, or takes too many windows.
         """
         hole = self.hole(image, mask)
-        left, found, (side, _) = hole.copy(), [], self.model_size(image)
-        is_grey = not hole.all() and not np.ptp(image, axis=-1)[~hole].any()
+        side, _ = self.model_size(image)
+        is_gray = not hole.all() and not np.ptp(image, axis=-1)[~hole].any()
         whole = self.rim == self.window == 0 and min(hole.shape) >= 2 * self.size
+        unfilled = hole.copy()
+        parts = []
         for window in plan_windows(hole, self._window_side(hole.shape), self.rim, whole):
-            own = window.of(left).copy()
-            earlier = window.of(hole) & ~own
-            found.append(HoleWindow(window, own, earlier, self.cond_channels, side, is_grey))
-            window.of(left)[:] = False
-        return found
+            filled = window.of(unfilled).copy()
+            earlier = window.of(hole) & ~filled
+            parts.append(HoleWindow(window, filled, earlier, self.cond_channels, side, is_gray))
+            window.of(unfilled)[:] = False
+        return parts
 
     def keep_known(self, condition: Pixels, sample: Pixels) -> Pixels:
         """Keep the sample in the hole, and known pixels outside; with 3 channels, black is hole."""
-        marked, black = condition[..., 3:] >= HOLE, (condition == 0).all(-1, keepdims=True)
-        return np.where(marked if self.cond_channels == 4 else black, sample, condition[..., :3])
+        if self.cond_channels == 4:
+            hole = condition[..., 3:] >= HOLE
+        else:
+            hole = (condition == 0).all(-1, keepdims=True)
+        return np.where(hole, sample, condition[..., :3])
 
     def keep_known_points(self, condition: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
-        marked, black = condition[:, 3:] >= HOLE, (condition < 1).all(1, keepdim=True)
-        return sample.where(marked if self.cond_channels == 4 else black, condition[:, :3])
+        if self.cond_channels == 4:
+            hole = condition[:, 3:] >= HOLE
+        else:
+            hole = (condition < 1).all(1, keepdim=True)
+        return sample.where(hole, condition[:, :3])
 
     def training_condition(
         self, target: Pixels, generator: torch.Generator | None = None
     ) -> Pixels:
         """Mark a hole in the target, drawn from `generator`; without one, the central hole."""
-        (height, width), draw = target.shape[:2], self.source or partial(draw_hole, self.holes)
-        hole = central_hole(height, width) if generator is None else draw(height, width, generator)
-        return _marked(target, hole, self.cond_channels)
+        height, width = target.shape[:2]
+        if generator is None:
+            return _marked(target, central_hole(height, width), self.cond_channels)
+        draw = self.source or partial(draw_hole, self.holes)
+        return _marked(target, draw(height, width, generator), self.cond_channels)
 
     def with_masks(self, masks: Sequence[Any], share: float) -> Inpaint:
         return replace(self, source=MaskHoles(masks, share, self.holes))
@@ -118,9 +135,9 @@ class Inpaint(Task):
     ) -> tuple[Pixels, Pixels, Pixels | None]:
         """Fill the hole, by default the central 25 %, with 128."""
         if mask is None:
-            hole = central_hole(*truth.shape[:2])
-            mask = np.where(hole, np.uint8(255), np.uint8(0))
-        return np.where((mask >= HOLE)[..., None], np.uint8(_FILL), truth), truth, mask
+            mask = _white(central_hole(*truth.shape[:2]))
+        hole = mask >= HOLE
+        return np.where(hole[..., None], np.uint8(_FILL), truth), truth, mask
 
     def baseline_image(
         self, image: Pixels, size: tuple[int, int], hole: Mask | None, other: Pixels | None
@@ -140,7 +157,8 @@ class Inpaint(Task):
         if not self.rim or mask is None:
             return None
         hole = self.hole(image, mask)
-        if not (hole & ~edge_of(hole, _DEPTH)).any():
+        deep = hole & ~edge_of(hole, _DEPTH)
+        if not deep.any():
             return None
         return (
             f"the hole is more than {2 * _DEPTH} pixels wide, so expect blur: the model was "
@@ -153,24 +171,23 @@ class Inpaint(Task):
         height, width = image.shape[:2]
         check_mask_size(mask.shape, image.shape)
         values = mask.reshape(height, width, -1)[..., 0]
+        brightest = int(values.max())
+        message = "the mask is empty: it has no white pixels"
+        if brightest > 0:
+            message += f"; the brightest value is {brightest}, and white is {HOLE} or more"
+        ensure(brightest >= HOLE, message, "paint the area to fill white, and all else black")
         hole: Mask = values >= HOLE
-        most = int(values.max())
-        lit = f"; the brightest value is {most}, and white is {HOLE} or more" if most else ""
-        ensure(
-            most >= HOLE,
-            f"the mask is empty: it has no white pixels{lit}",
-            "paint the area to fill white, and all else black",
-        )
         return hole
 
     def check_known(self, image: Pixels, target: Pixels, mask: Pixels | None) -> None:
         """Raise CaflowError (exit 1) if known pixels of the target differ from the image."""
         check_target(image, target, image.shape[:2], "the size of the condition")
-        differ = int(((image != target).any(-1) & ~self.hole(image, mask)).sum())
+        changed = (image != target).any(-1) & ~self.hole(image, mask)
+        count = int(changed.sum())
+        pixels = "pixel differs" if count == 1 else "pixels differ"
         ensure(
-            differ == 0,
-            f"{differ} known {'pixel differs' if differ == 1 else 'pixels differ'} between image "
-            "and target",
+            count == 0,
+            f"{count} known {pixels} between image and target",
             "score an image that caflow inpaint wrote, or copy the image's known pixels into it",
         )
 
@@ -193,20 +210,23 @@ class HoleWindow:
     earlier: Mask  # within the window: filled in earlier parts
     channels: int  # of the condition
     side: int  # of the model's image
-    is_grey: bool = False  # whether all known pixels are grey, so that the fill must be grey
+    is_gray: bool = False  # whether all known pixels are gray, so that the fill must be gray
 
     @property
     def place(self) -> Place:
-        (top, left), (height, width) = self.window.corner, self.hole.shape
+        top, left = self.window.corner
+        height, width = self.hole.shape
         return Place((left, top, width, height), int(self.hole.sum()), self.window.shrunk)
 
     @cached_property
     def cells(self) -> Mask:
         """Which of the model's pixels touch the hole: bool (h, w), without padding."""
-        size = self.window.height, self.window.width
-        if self.hole.shape == size:
+        height = self.window.height
+        width = self.window.width
+        if self.hole.shape == (height, width):
             return self.hole
-        return _touched(_touched(self.hole, size[0]).T, size[1]).T
+        rows = _touched(self.hole, height)
+        return _touched(rows.T, width).T
 
     @property
     def values(self) -> tuple[int, int]:
@@ -222,11 +242,12 @@ class HoleWindow:
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
         """Fill the hole in place, so that a large image with many windows is not copied."""
         window = self.window
-        known, cells = self._shrink(window.of(image)), self.cells
+        known = self._shrink(window.of(image))
+        inside = sample[: window.height, : window.width]
         # Outside the hole the sample only approximates the image, which would show at its edge.
-        patch = np.where(cells[..., None], sample[: window.height, : window.width], known)
+        patch = np.where(self.cells[..., None], inside, known)
         fill = resize(patch, *self.hole.shape)
-        if self.is_grey:
+        if self.is_gray:
             fill = np.repeat(grey(fill)[..., None], 3, 2)
         window.of(image)[self.hole] = fill[self.hole]
         return image
@@ -238,10 +259,10 @@ class HoleWindow:
         """
         check_target(image, target, image.shape[:2], "the size of the condition")
         part = self.window.of(target)
-        known, cells = self._shrink(part), self.cells
-        whole = resize(np.ascontiguousarray(part), *cells.shape)
+        whole = resize(np.ascontiguousarray(part), *self.cells.shape)
+        scored = np.where(self.cells[..., None], whole, self._shrink(part))
         before = np.where(self.earlier[..., None], part, self.window.of(image))
-        return self._condition(before), pad(np.where(cells[..., None], whole, known), self.side)
+        return self._condition(before), pad(scored, self.side)
 
     def add_map(self, total: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> None:
         total[:, self.window.rows, self.window.columns] += self.onto_pixels(values)
@@ -252,18 +273,25 @@ class HoleWindow:
         Values on padding are added to the pixels that it reflects. The value of a shrunk pixel is
         divided evenly among the pixels that it covers. So the sum is preserved.
         """
-        spans = (self.window.height, self.window.width)
-        for axis, (cells, pixels) in enumerate(zip(spans, self.hole.shape, strict=True), -2):
-            columns = np.moveaxis(values, axis, 0)
-            folded = np.zeros((cells, *columns.shape[1:]))
-            np.add.at(folded, pad(np.arange(cells)[:, None], self.side)[:, 0], columns)
-            cell = np.arange(pixels) * cells // pixels
-            counts = np.bincount(cell, minlength=cells).reshape(-1, *[1] * (values.ndim - 1))
-            values = np.moveaxis((folded / counts)[cell], 0, axis)
-        return values
+        height, width = self.hole.shape
+        values = self._onto_axis(values, -2, self.window.height, height)
+        return self._onto_axis(values, -1, self.window.width, width)
+
+    def _onto_axis(
+        self, values: npt.NDArray[np.float64], axis: int, cells: int, pixels: int
+    ) -> npt.NDArray[np.float64]:
+        lines = np.moveaxis(values, axis, 0)
+        folded = np.zeros((cells, *lines.shape[1:]))
+        reflected = pad(np.arange(cells)[:, None], self.side)[:, 0]
+        np.add.at(folded, reflected, lines)
+        cell = np.arange(pixels) * cells // pixels  # of each pixel
+        counts = np.bincount(cell, minlength=cells)
+        counts = counts.reshape(-1, *[1] * (values.ndim - 1))
+        return np.moveaxis((folded / counts)[cell], 0, axis)
 
     def _condition(self, part: Pixels) -> Pixels:
-        return pad(_marked(self._shrink(part), self.cells, self.channels), self.side)
+        known = self._shrink(part)
+        return pad(_marked(known, self.cells, self.channels), self.side)
 
     def _shrink(self, part: Pixels) -> Pixels:
         """Shrink the window's known pixels to model scale: (h, w, 3).
@@ -271,16 +299,16 @@ class HoleWindow:
         The result is BICUBIC of the image, with 0 in the hole, divided by BICUBIC of the weight,
         which is 1 for known pixels and 0 in the hole.
         """
-        inside, size = self.hole, self.cells.shape
-        if inside.shape == size:
+        size = self.cells.shape
+        if self.hole.shape == size:
             return part
-        weight = resize((~inside).astype(np.float32), *size)
+        weight = resize((~self.hole).astype(np.float32), *size)
         weight[self.cells] = 1  # these results are unused, and the weight may be 0
-        known = [
-            resize(np.where(inside, 0, part[..., c]).astype(np.float32), *size) / weight
-            for c in range(3)
-        ]
-        shrunk: Pixels = np.rint(np.stack(known, -1)).clip(0, 255).astype(np.uint8)
+        planes = []
+        for channel in range(3):
+            known = np.where(self.hole, 0, part[..., channel]).astype(np.float32)
+            planes.append(resize(known, *size) / weight)
+        shrunk: Pixels = np.rint(np.stack(planes, -1)).clip(0, 255).astype(np.uint8)
         return shrunk
 
 
@@ -288,13 +316,20 @@ def _marked(image: Pixels, hole: Mask, channels: int) -> Pixels:
     """Make a condition of 3 or 4 channels, as `Inpaint` describes: uint8 (h, w, channels)."""
     if channels == 3:
         return np.where(hole[..., None], np.uint8(0), image)
-    mark = np.where(hole, np.uint8(255), np.uint8(0))
-    return np.dstack([np.where(hole[..., None], np.uint8(_FILL), image), mark])
+    filled = np.where(hole[..., None], np.uint8(_FILL), image)
+    return np.dstack([filled, _white(hole)])
+
+
+def _white(hole: Mask) -> Pixels:
+    """A mask: 255 in the hole, else 0."""
+    return np.where(hole, np.uint8(255), np.uint8(0))
 
 
 def _touched(hole: Mask, cells: int) -> Mask:
     """Reduce (N, W) to (cells, W): true where any row of the cell is. Cells may share a row."""
     edges = np.arange(cells + 1) * len(hole)
-    first, last = edges[:-1] // cells, -(-edges[1:] // cells)
-    counts = np.concatenate([np.zeros_like(hole[:1], np.int32), hole.cumsum(0, dtype=np.int32)])
+    first = edges[:-1] // cells
+    last = -(-edges[1:] // cells)
+    above = np.zeros_like(hole[:1], np.int32)
+    counts = np.concatenate([above, hole.cumsum(0, dtype=np.int32)])
     return counts[last] > counts[first]

@@ -49,8 +49,8 @@ class Paired(WholeImage):
 
     @classmethod
     def of(cls, config: Config) -> Paired:
-        flow, task = config.flow, config.task
-        return cls(flow.cond_channels, task.size, flow.multiple, task.native)
+        task = config.task
+        return cls(config.flow.cond_channels, task.size, config.flow.multiple, task.native)
 
     @classmethod
     def describe(cls, config: TaskConfig) -> str:
@@ -66,7 +66,9 @@ class Paired(WholeImage):
     def condition(self, image: Pixels) -> Pixels:
         size = self._size(image)
         small = image if image.shape[:2] == size else resize(image, *size)
-        return pad(grey(small)[..., None] if self.cond_channels == 1 else small, self.multiple)
+        if self.cond_channels == 1:
+            small = grey(small)[..., None]
+        return pad(small, self.multiple)
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
         height, width = self._size(image)
@@ -91,4 +93,6 @@ class Paired(WholeImage):
         return None if other is None else resize(other, *size)
 
     def _size(self, image: Pixels) -> tuple[int, int]:
-        return (image.shape[0], image.shape[1]) if self.native else scaled_size(image, self.size)
+        if self.native:
+            return image.shape[0], image.shape[1]
+        return scaled_size(image, self.size)

@@ -82,11 +82,14 @@ class SuperRes(WholeImage):
 
     def degrade(self, target: Pixels) -> Pixels:
         """Shrink an image to an input: uint8 (H, W, 3) to (H / factor, W / factor, 3)."""
-        (height, width), s = target.shape[:2], self.factor
+        s = self.factor
+        height, width = target.shape[:2]
+        whole_width = max(width // s, 1) * s
+        whole_height = max(height // s, 1) * s
         ensure(
-            height % s == 0 and width % s == 0 and target.size > 0,
+            (height, width) == (whole_height, whole_width),
             f"an image of {width}x{height} cannot be shrunk {s} times to whole pixels",
-            f"crop it to {max(width // s, 1) * s}x{max(height // s, 1) * s}",
+            f"crop it to {whole_width}x{whole_height}",
         )
         return resize(target, height // s, width // s)
 
@@ -98,18 +101,21 @@ class SuperRes(WholeImage):
         return pad(self._enlarge(image), self.multiple)
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
-        """The sample without its padding, grey if the image is: uint8 (factor h, factor w, 3)."""
+        """The sample without its padding, gray if the image is: uint8 (factor h, factor w, 3)."""
         height, width = image.shape[:2]
-        result = sample[: self.factor * height, : self.factor * width]
+        result: Pixels = sample[: self.factor * height, : self.factor * width]
         if not np.ptp(image, axis=-1).any():
-            coloured, result = result, np.empty_like(result)
-            for part in strips(*result.shape[:2]):
-                result[part] = grey(np.ascontiguousarray(coloured[part]))[..., None]
-        return self.back_project(image, result) if self._projects(image) else result
+            colored = result
+            result = np.empty_like(colored)
+            for part in strips(*colored.shape[:2]):
+                result[part] = grey(np.ascontiguousarray(colored[part]))[..., None]
+        if self._projects(image):
+            return self.back_project(image, result)
+        return result
 
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
-        rows, columns = (slice(0, side) for side in self.model_size(image))
-        scored = self.part_of_target(image, target, rows, columns)
+        height, width = self.model_size(image)
+        scored = self.part_of_target(image, target, slice(0, height), slice(0, width))
         return self.condition(image), scored
 
     def _projects(self, image: Pixels) -> bool:
@@ -121,20 +127,22 @@ class SuperRes(WholeImage):
         return None
 
     def part_of_condition(self, image: Pixels, rows: slice, columns: slice) -> Pixels:
-        s, (height, width) = self.factor, image.shape[:2]
-        bottom, right = min(rows.stop, s * height), min(columns.stop, s * width)
+        s = self.factor
+        bottom = min(rows.stop, s * image.shape[0])
+        right = min(columns.stop, s * image.shape[1])
         # Include the kernel's support; Pillow's own `box` may round differently (13.0).
-        top, left = (max(0, span.start // s - _REACH) for span in (rows, columns))
+        top = max(0, rows.start // s - _REACH)
+        left = max(0, columns.start // s - _REACH)
         near = image[top : -(-bottom // s) + _REACH, left : -(-right // s) + _REACH]
         part = self._enlarge(np.ascontiguousarray(near))
-        part = part[rows.start - s * top : bottom - s * top, columns.start - s * left :]
-        part = part[:, : right - columns.start]
+        part = part[rows.start - s * top : bottom - s * top]
+        part = part[:, columns.start - s * left : right - s * left]
         return extend(part, (rows.stop - rows.start, columns.stop - columns.start))
 
     def part_of_target(self, image: Pixels, target: Pixels, rows: slice, columns: slice) -> Pixels:
         wanted = (self.factor * image.shape[0], self.factor * image.shape[1])
         check_target(image, target, wanted, f"{self.factor} times the condition")
-        size = rows.stop - rows.start, columns.stop - columns.start
+        size = (rows.stop - rows.start, columns.stop - columns.start)
         return extend(target[rows, columns], size)
 
     def training_condition(
@@ -187,18 +195,21 @@ class SuperRes(WholeImage):
         such image nearby; then the best of 100 iterations is returned.
         """
         x = sample.astype(np.float32)
-        best, least = sample, 256
+        best = sample
+        least = 256
         for _ in range(_PROJECTIONS):
             rounded = np.rint(x).astype(np.uint8)
             residual = image.astype(np.float32) - self.degrade(rounded)
             worst = int(np.abs(residual).max())
             if worst < least:
-                best, least = rounded, worst
+                best = rounded
+                least = worst
             if worst <= 1:  # the best that 8-bit images can guarantee
                 break
-            up = [resize(residual[..., channel], *x.shape[:2]) for channel in range(3)]
-            x = (x + np.stack(up, -1)).clip(0, 255)
+            enlarged = [resize(residual[..., channel], *x.shape[:2]) for channel in range(3)]
+            x = (x + np.stack(enlarged, -1)).clip(0, 255)
         return best
 
     def _enlarge(self, image: Pixels) -> Pixels:
-        return resize(image, self.factor * image.shape[0], self.factor * image.shape[1])
+        height, width = image.shape[:2]
+        return resize(image, self.factor * height, self.factor * width)

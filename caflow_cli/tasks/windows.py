@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,12 @@ class Window(NamedTuple):
     def shrunk(self) -> bool:
         return (_length(self.rows), _length(self.columns)) != (self.height, self.width)
 
+    def contains(self, box: Box) -> bool:
+        rows, columns = box
+        above = rows.start < self.rows.start or rows.stop > self.rows.stop
+        beside = columns.start < self.columns.start or columns.stop > self.columns.stop
+        return not (above or beside)
+
 
 def window_around(hole: Mask, size: int) -> Window:
     """The square around a hole, twice as wide as its box and at least `size` wide.
@@ -61,15 +67,18 @@ def plan_windows(hole: Mask, size: int, rim: int = 0, whole: bool = False) -> li
         CaflowError: All windows together have more than 2^24 pixels at the model's size.
     """
     if whole:
-        box, (short, long) = _box(hole), sorted(hole.shape)
-        side = max(short, min(2 * max(map(_length, box)), long))
+        box = _box(hole)
+        short, long = sorted(hole.shape)
+        side = max(short, min(2 * _longer(box), long))
         return [_square(box, side, hole.shape, size)]
     around = window_around(hole, size)
     if not around.shrunk:
         return [around]
     left = hole.copy()
-    first = _at_native_scale(edge_of(hole, rim), np.zeros_like(hole), size) if rim else []
-    kept = _in_order(first, left)
+    kept = []
+    if rim:
+        of_rim = _at_native_scale(edge_of(hole, rim), np.zeros_like(hole), size)
+        kept = _in_order(of_rim, left)
     if left.any():
         kept += _in_order(_of_thick_and_thin(left, size), left)
     _check_count(kept, size)
@@ -82,33 +91,28 @@ def _of_thick_and_thin(hole: Mask, size: int) -> list[Window]:
     thick = _thick(hole, size)
     thin = hole & ~thick
     windows: list[Window] = []
-    labels, _ = ndimage.label(thick, np.ones((3, 3)))  # diagonal neighbours are connected
+    labels, _ = ndimage.label(thick, np.ones((3, 3)))  # diagonal neighbors are connected
     for box in ndimage.find_objects(labels):
-        held = (
-            w.rows.start <= box[0].start
-            and box[0].stop <= w.rows.stop
-            and w.columns.start <= box[1].start
-            and box[1].stop <= w.columns.stop
-            for w in windows
-            if not w.shrunk
-        )
-        if not any(held):
-            windows.append(_around(box, hole.shape, size))
-            _check_count(windows, size)
-            if not windows[-1].shrunk:
-                windows[-1].of(thin)[:] = False
+        if any(not window.shrunk and window.contains(box) for window in windows):
+            continue
+        window = _around(box, hole.shape, size)
+        windows.append(window)
+        _check_count(windows, size)
+        if not window.shrunk:
+            window.of(thin)[:] = False
     return windows + _at_native_scale(thin, thick, size)
 
 
 def _at_native_scale(thin: Mask, avoid: Mask, size: int) -> list[Window]:
     """Plan windows that are not shrunk, row by row, or column by column if that takes fewer."""
     room = _MOST // size**2 + 1  # stop at one too many
-    found = list(islice(_cover(thin.copy(), avoid, size), room))
-    right = list(islice(_cover(thin.T.copy(), avoid.T, size), room))
-    if len(right) < len(found):
-        found = [Window(w.columns, w.rows, w.width, w.height) for w in right]
-    _check_count(found, size)
-    return found
+    by_row = list(islice(_cover(thin.copy(), avoid, size), room))
+    by_column = list(islice(_cover(thin.T.copy(), avoid.T, size), room))
+    windows = by_row
+    if len(by_column) < len(by_row):
+        windows = [Window(w.columns, w.rows, w.width, w.height) for w in by_column]
+    _check_count(windows, size)
+    return windows
 
 
 def _in_order(windows: list[Window], left: Mask) -> list[Window]:
@@ -117,7 +121,8 @@ def _in_order(windows: list[Window], left: Mask) -> list[Window]:
     The pixels that they fill are removed from `left`.
     """
     kept = []
-    for window in sorted(windows, key=lambda w: (w.of(left).mean(), w.shrunk, w.corner)):
+    ordered = sorted(windows, key=lambda w: (w.of(left).mean(), w.shrunk, w.corner))
+    for window in ordered:
         if window.of(left).any():
             window.of(left)[:] = False
             kept.append(window)
@@ -136,25 +141,39 @@ def _length(span: slice) -> int:
     return int(span.stop - span.start)
 
 
+def _longer(box: Box) -> int:
+    """The longer side of a box."""
+    return max(_length(box[0]), _length(box[1]))
+
+
 def _box(mask: Mask, top: int = 0, left: int = 0) -> Box:
-    rows, columns = (np.flatnonzero(mask.any(axis)).tolist() for axis in (1, 0))
+    """The smallest box around what a mask marks, whose first pixel is at that place."""
+    rows = np.flatnonzero(mask.any(1)).tolist()
+    columns = np.flatnonzero(mask.any(0)).tolist()
     down = slice(top + rows[0], top + rows[-1] + 1)
-    return down, slice(left + columns[0], left + columns[-1] + 1)
+    right = slice(left + columns[0], left + columns[-1] + 1)
+    return down, right
 
 
 def _around(box: Box, shape: tuple[int, ...], size: int) -> Window:
-    return _square(box, max(size, min(2 * max(map(_length, box)), max(shape))), shape, size)
+    side = max(size, min(2 * _longer(box), max(shape)))
+    return _square(box, side, shape, size)
 
 
 def _square(box: Box, side: int, shape: tuple[int, ...], size: int) -> Window:
-    """A square centred on the box, shifted and cropped to lie in the image."""
-    spans, sizes = [], []
-    for own, length in zip(box, shape, strict=True):
-        span = min(side, length)
-        first = min(max((own.start + own.stop) // 2 - span // 2, 0), length - span)
-        spans.append(slice(first, first + span))
-        sizes.append(max(1, (2 * span * size + side) // (2 * side)))
-    return Window(spans[0], spans[1], sizes[0], sizes[1])
+    """A square centered on the box, shifted and cropped to lie in the image."""
+    rows, height = _span(box[0], side, shape[0], size)
+    columns, width = _span(box[1], side, shape[1], size)
+    return Window(rows, columns, height, width)
+
+
+def _span(inner: slice, side: int, length: int, size: int) -> tuple[slice, int]:
+    """One side of a square: what it covers, and how long the model sees it."""
+    span = min(side, length)
+    first = (inner.start + inner.stop) // 2 - span // 2
+    first = min(max(first, 0), length - span)
+    seen = max(1, (2 * span * size + side) // (2 * side))
+    return slice(first, first + span), seen
 
 
 def edge_of(hole: Mask, depth: int) -> Mask:
@@ -162,7 +181,8 @@ def edge_of(hole: Mask, depth: int) -> Mask:
 
     Outside the image nothing is known.
     """
-    inside = _over_squares(np.logical_and, np.pad(hole, depth, constant_values=True), 2 * depth + 1)
+    padded = np.pad(hole, depth, constant_values=True)
+    inside = _over_squares(np.logical_and, padded, 2 * depth + 1)
     return hole & ~inside
 
 
@@ -172,8 +192,9 @@ def _thick(hole: Mask, size: int) -> Mask:
     if min(hole.shape) < side:
         return np.zeros_like(hole)
     inside = _over_squares(np.logical_and, hole, side)  # first pixels of squares in the hole
-    around = np.pad(inside, side - 1 + size // 8)
-    return hole & _over_squares(np.logical_or, around, side + 2 * (size // 8))
+    near = size // 8
+    around = np.pad(inside, side - 1 + near)
+    return hole & _over_squares(np.logical_or, around, side + 2 * near)
 
 
 def _over_squares(join: np.ufunc, mask: Mask, side: int) -> Mask:
@@ -192,26 +213,36 @@ def _cover(left: Mask, avoid: Mask, size: int) -> Iterator[Window]:
     """Yield windows at native scale that together cover `left`, which is cleared.
 
     Greedily, each is the one that covers most of what is left, minus the pixels to avoid, of all
-    windows that contain the first pixel left. It is centred on what it covers, if that is free.
+    windows that contain the first pixel left. It is centered on what it covers, if that is free.
     """
-    shape = height, width = left.shape
-    tall, wide = min(size, height), min(size, width)
+    height, width = left.shape
+    tall = min(size, height)
+    wide = min(size, width)
     worth = left.astype(np.int32) - avoid
     for row in range(height):
         while left[row].any():
             column = int(left[row].argmax())
-            first, last = max(0, row - tall + 1), min(row, height - tall)  # range of its start
-            near, far = max(0, column - wide + 1), min(column, width - wide)
-            seen = worth[first : last + tall, near : far + wide]
-            sums = np.pad(seen.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-            counts = sums[tall:, wide:] - sums[:-tall, wide:] - sums[tall:, :-wide]
-            counts += sums[:-tall, :-wide]
-            down, right = (int(at) for at in np.unravel_index(counts.argmax(), counts.shape))
-            top, side = first + down, near + right
+            first = max(0, row - tall + 1)  # the least and the largest row and column of its start
+            last = min(row, height - tall)
+            near = max(0, column - wide + 1)
+            far = min(column, width - wide)
+            counts = _sums_over(worth[first : last + tall, near : far + wide], tall, wide)
+            down, right = np.unravel_index(counts.argmax(), counts.shape)
+            top = first + int(down)
+            side = near + int(right)
             window = Window(slice(top, top + tall), slice(side, side + wide), tall, wide)
-            centred = _square(_box(window.of(left), top, side), size, shape, size)
-            if counts[centred.rows.start - first, centred.columns.start - near] >= counts.max():
-                window = centred
+            box = _box(window.of(left), top, side)
+            centered = _square(box, size, left.shape, size)
+            count = counts[centered.rows.start - first, centered.columns.start - near]
+            if count >= counts.max():
+                window = centered
             window.of(left)[:] = False
             window.of(worth)[:] = np.minimum(window.of(worth), 0)
             yield window
+
+
+def _sums_over(values: npt.NDArray[np.int32], tall: int, wide: int) -> npt.NDArray[Any]:
+    """The sum over every rectangle of that size, indexed by its first pixel."""
+    sums = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    across = sums[:, wide:] - sums[:, :-wide]
+    return np.asarray(across[tall:] - across[:-tall])

@@ -51,6 +51,16 @@ def test_a_wrong_checksum_is_refused(hub, run):
     assert pulled(run("models", "pull", REPO)).read_bytes() == DATA
 
 
+def test_weights_of_which_the_hub_states_no_sha256_are_refused(hub, run):
+    hub.repository(REPO, DATA)
+    hub.plain = True
+    refused = run("models", "pull", REPO)
+    assert_refused(refused, 3, f"the Hub states no sha256 of the weights of '{REPO}'")
+    assert not [one for one in hub.requests if one.method == "GET" and WEIGHTS in one.path]
+    hub.plain = False
+    assert pulled(run("models", "pull", REPO)).read_bytes() == DATA
+
+
 NONE = "the Hub has no caflow model '{}', or it is private"
 REFUSED = [
     *((name, NONE.format(name), "hf auth login") for name in ("user/nothing", "user/private")),

@@ -167,7 +167,7 @@ def test_saved_images_score_as_they_were_ranked_and_none_is_overwritten(
 def test_an_input_whose_colours_are_dropped_is_shown_grey_with_a_note(found, task_models):
     assert found.notes == []
     shown = restore(task_models["colorize"], INPUT, candidates=1)
-    assert shown.notes == ["its own colours are replaced by new ones"]
+    assert shown.notes == ["the image is already in color; its colors will be replaced"]
     assert shown.notes[0] in repr(shown)
     assert np.array_equal(shown.condition, INPUT)
     assert np.array_equal(shown.seen, grey(INPUT)[..., None].repeat(3, 2))

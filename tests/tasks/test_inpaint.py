@@ -95,6 +95,28 @@ def test_a_smaller_image_is_padded_with_its_hole():
     assert (condition[40:43, 10:15, 3] == 255).all()
 
 
+@pytest.mark.parametrize("size", [(40, 50), (64, 64), (9, 9)])
+def test_known_and_unknown_values_are_counted_with_the_padding(size):
+    image = noise(*size)
+    part = only(image, box(*size, size[0] - 5, 2, 4, 5))
+    hole = part.condition(image)[..., 3] == 255
+    known, unknown = part.values
+    assert unknown == 3 * hole.sum()
+    assert known == 3 * (~hole).sum()
+
+
+def test_the_fill_is_gray_only_if_known_pixels_are_gray():
+    gray = np.repeat(noise(64, 64)[..., :1], 3, 2)
+    sample = noise(64, 64, 5)
+    for image, mask, is_gray in (
+        (gray, box(64, 64, 20, 20, 9, 9), True),
+        (noise(64, 64), box(64, 64, 20, 20, 9, 9), False),
+        (gray, np.full((64, 64), 255, np.uint8), False),  # nothing is known
+    ):
+        result = only(image, mask).compose(image.copy(), sample)
+        assert np.ptp(result[mask > 0], axis=-1).any() == (not is_gray)
+
+
 @pytest.mark.parametrize(
     ("mask", "message"),
     [

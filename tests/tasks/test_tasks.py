@@ -161,7 +161,7 @@ def test_what_is_dropped_or_will_be_blurred_is_noted():
     image = np.full((120, 120, 3), 90, np.uint8)
     assert Colorize().note(image + np.array([12, 0, 0], np.uint8), None) is None  # toned
     image[:20, :, 0] = 200
-    assert "colours are replaced" in Colorize().note(image, None)
+    assert "its colors will be replaced" in Colorize().note(image, None)
     assert SuperRes().note(image, None) is None
     for rim, side, said in ((24, 33, True), (24, 32, False), (0, 60, False)):
         note = Inpaint(rim=rim).note(image, box(120, 120, 20, 20, side, side) * np.uint8(255))
