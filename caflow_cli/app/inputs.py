@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import check_usage, ensure
-from ..images import Decoded, decode, stored_size
+from ..images import Decoded, decode, read_header
 from ..sampling import Sampling
 from ..tasks import Pixels, Task
 
@@ -61,7 +61,7 @@ def read_upload(path: Path, limits: Limits, task: Task) -> Decoded:
         f"{path.name!r} has more than {limits.megabytes} MB",
         f"{smaller} --max-megabytes",
     )
-    given = made = stored_size(path, path.name)
+    given = made = read_header(path, path.name).size
     if not task.needs_mask:
         made = task.model_size(np.broadcast_to(np.uint8(0), (*given, 3)))
     larger = f" make {made[1]}x{made[0]}, which" if made != given else ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..assets import example_path
 from ..errors import CaflowError, check_usage, ensure, usage_error
-from ..images import SUFFIXES, Decoded, decode, stored_size
+from ..images import SUFFIXES, Decoded, Header, decode, read_header
 from ..paths import exists, is_file, is_folder
 
 if TYPE_CHECKING:
@@ -62,9 +62,8 @@ class InputImage:
             about(self.name, "only the first of its frames is used")
         return image
 
-    def check(self) -> tuple[int, int] | None:
-        """Read height and width from the header; None for a mask of detected damage, and for stdin,
-        which is read once.
+    def check(self) -> Header | None:
+        """Read the header; None for a mask of detected damage, and for stdin, which is read once.
 
         CaflowError (exit 1) if that fails, or if a problem is already known.
         """
@@ -72,7 +71,7 @@ class InputImage:
             raise self.problem
         if self.path is None or self.threshold is not None:
             return None
-        return stored_size(self.path, self.name)
+        return read_header(self.path, self.name)
 
 
 def find_inputs(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import HOLE
-from ..errors import check_usage, usage_error
+from ..errors import CaflowError, check_usage, usage_error
 from ..paths import is_folder
 from .options import OUTPUT, option
 
@@ -76,11 +76,7 @@ class Masking:
         elif image.alpha is not None:
             level = np.where(image.alpha < 255, np.uint8(255), np.uint8(0))
         else:
-            raise usage_error(
-                f"inpaint needs a mask, because {name!r} is opaque",
-                "--mask auto (finds scratches, cracks and dust), --mask FILE (white = fill), or "
-                "make the hole transparent in the image",
-            )
+            raise no_mask(name)
         if self.invert_mask:
             level = 255 - level
         if self.grow:
@@ -95,6 +91,15 @@ class Masking:
         )
         check_mask_size(level.shape, image.rgb.shape)
         return level
+
+
+def no_mask(name: str) -> CaflowError:
+    """The error for an image that has neither a mask nor transparent pixels."""
+    return usage_error(
+        f"inpaint needs a mask, because {name!r} is opaque",
+        "--mask auto (finds scratches, cracks and dust), --mask FILE (white = fill), or make the "
+        "hole transparent in the image",
+    )
 
 
 def detected(mask: str | None) -> bool:

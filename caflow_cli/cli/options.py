@@ -17,6 +17,8 @@ from .config import name_origins
 from .console import Console
 
 if TYPE_CHECKING:
+    from ..config import Config
+    from ..hub.resolve import Resolved
     from ..model import CAFlow
 
 # Titles of groups in `--help`. Common options have no group, and come first.
@@ -228,15 +230,22 @@ def load_model(
     resolved = resolve(name or default or choose_model(task).model)
 
     from ..devices import keep_memory, select_device
-    from ..model.files import read_info
-    from ..tasks import task_named
 
     target = select_device(device)
     keep_memory()
-    trained_for = read_info(resolved.path).config.task.name
-    check_usage(
-        task in (None, trained_for),
-        f"model {resolved.id!r} is for {trained_for}, not {task}",
-        f"caflow {task_named(trained_for).command}, or another --model",
-    )
+    read_config(resolved, task)
     return load(resolved).to(target)
+
+
+def read_config(model: Resolved, task: str | None) -> Config:
+    """Read the config of a model; CaflowError (exit 2) if it is for another task."""
+    from ..model.files import read_info
+    from ..tasks import task_named
+
+    config = read_info(model.path).config
+    check_usage(
+        task in (None, config.task.name),
+        f"model {model.id!r} is for {config.task.name}, not {task}",
+        f"caflow {task_named(config.task.name).command}, or another --model",
+    )
+    return config

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EXIT_FAILED, CaflowError, ensure, usage_error
-from ..images import atomic_write, encode_png, make_folder
+from ..images import Header, atomic_write, encode_png, make_folder
 from ..tasks.base import check_mask_size
 from .options import Files
 from .plan import Job
@@ -32,24 +32,31 @@ def report_failure(job: Job, error: CaflowError, console: Console) -> None:
     console.failure(job.names, error)
 
 
-def report_undone(job: Job, console: Console) -> None:
-    """Report a job that is not executed: planned, skipped or, by its files' headers, failed."""
-    try:
-        read = [] if job.skipped else [job.source, job.mask]
-        sizes = [image.check() for image in read if image is not None]
-        known = [size for size in sizes if size is not None]
-        if len({tuple(sorted(size)) for size in known}) == 2:  # regardless of EXIF orientation
-            check_mask_size(known[1], known[0])
-    except CaflowError as error:
-        console.failure(job.names, error)
-        return
+def report_undone(
+    job: Job,
+    console: Console,
+    check: Callable[[Job, Header], Mapping[str, object]] = lambda job, header: {},
+) -> None:
+    """Report a job that is not executed: planned or skipped.
+
+    `check` gets the header of the input, and returns fields of the JSON line. CaflowError if it
+    fails, or if the headers of input and mask show that they cannot be used.
+    """
+    fields: Mapping[str, object] = {}
+    if not job.skipped:
+        header = job.source.check()
+        mask = None if job.mask is None else job.mask.check()
+        if header is not None:
+            if mask is not None:
+                check_mask_size(mask.size, header.size)
+            fields = check(job, header)
     paths = {rank: str(path) for rank, path in enumerate(job.outputs, 1)}
     if job.skipped and not console.json:
         console.about(job.name, f"skipped, {paths[1]} exists", "skipped")
     if job.skipped:
         console.result(job.fields("skipped", paths))
     else:
-        console.result(job.fields("planned", paths), paths.values())
+        console.result(job.fields("planned", paths, **fields), paths.values())
 
 
 def write_output(

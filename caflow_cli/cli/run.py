@@ -15,23 +15,22 @@ import numpy as np
 from PIL import Image
 
 from ..config import HOLE
-from ..errors import EXIT_FAILED, CaflowError, check_usage, memory_errors
+from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from ..hub.choice import NAMED, choose_model, hint_at_model
 from ..images import Decoded
 from ..inference import (
     Candidates,
-    check_size,
     domain_warning,
     grid_row,
     requests_at_a_time,
     restore_images,
     seen_by,
-    task_of,
     uncertainty_chart,
 )
 from ..model import CAFlow
 from ..sampling import Sampling
-from ..tasks import Pixels, saturate
+from ..tasks import Pixels, Task, saturate
+from .checks import check_settings, drawn_size
 from .console import Console
 from .masking import LOW, Masking
 from .options import Restoration, load_model
@@ -75,6 +74,7 @@ class Run:
     done: int = 0  # completed jobs
     others: dict[str, CAFlow] = field(default_factory=dict)  # loaded for the first image of each
     show: Callable[..., object] = field(init=False)  # updates the progress bar
+    task: Task = field(init=False)
     grid: Sheet = field(init=False)
     uncertainty: Sheet = field(init=False)
     mask: Sheet = field(init=False)
@@ -87,28 +87,15 @@ class Run:
 
     def all(self) -> None:
         """Read, draw, write and report every job. CaflowError (exit 2) before any is written."""
-        given = self.given
-        task = task_of(self.model)
-        if self.masking is not None:  # without a mask, inpaint fills what is transparent
-            transparent = task.needs_mask and self.console.command == task.command
-            task.check_mask(self.masking.mask is not None or transparent)
-        if given.compile:
-            self.model.compile_inference()
-        filled = self.sampling.of(self.model.config)
-        if self.plan.grid or self.plan.uncertainty:  # these compare candidates
-            self.sampling = replace(self.sampling, candidates=filled.candidates)
-        factor = self.model.config.task.factor
-        if isinstance(self.scale, float):
-            check_usage(
-                self.scale <= factor,
-                f"--scale {self.scale:g} exceeds the model's scale of {factor}",
-                f"--scale {factor}, or --scale WIDTHxHEIGHT",
-            )
-        check_usage(
-            given.uncertainty is None or filled.candidates != 1,
-            "--uncertainty needs more than one candidate",
-            "-m 10",
+        config = self.model.config
+        self.task = check_settings(
+            config, self.sampling, self.given, self.masking, self.scale, self.console.command
         )
+        if self.given.compile:
+            self.model.compile_inference()
+        if self.plan.grid or self.plan.uncertainty:  # these compare candidates
+            filled = self.sampling.of(config)
+            self.sampling = replace(self.sampling, candidates=filled.candidates)
         with self.console.progress() as display:
             bar = display.add_task(self.console.command, total=len(self.plan.jobs))
             self.show = partial(display.update, bar)
@@ -160,13 +147,13 @@ class Run:
         height, width = image.shape[:2]
         if self.scale is not None:
             return scaled(self.scale, height, width)
-        factor = task_of(self.model).factor
+        factor = self.task.factor
         return factor * width, factor * height
 
     def _read(self, job: Job) -> _Item:
         """Read a job; errors are stored, to be reported in order."""
         item = _Item(job, self.model)
-        task = task_of(self.model, self.sampling)
+        task = self.task
         try:
             with memory_errors(_SMALLER):
                 if job.skipped:
@@ -180,18 +167,7 @@ class Run:
                 if item.mask is not None and not (item.mask >= HOLE).any():
                     return item  # nothing to fill
                 item.seen = seen_by(item.model, image)
-                height, width = item.seen.shape[:2]
-                if self.scale is not None:
-                    scaled(self.scale, height, width)
-                size = task.model_size(item.seen, item.mask)
-                check_size(size)
-                if task.factor > 1 and self.scale is None:
-                    check_size(
-                        size,
-                        False,
-                        f"shrink the image, or use --scale {self.model.config.task.factor} (up to "
-                        "256 megapixels)",
-                    )
+                size = drawn_size(task, item.seen, item.mask, self.scale)
                 note = task.note(item.seen, item.mask)
                 if not self.given.model:
                     note = hint_at_model(task.name, image) or note

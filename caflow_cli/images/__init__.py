@@ -6,11 +6,12 @@ from .read import (
     MAX_BYTES,
     SUFFIXES,
     Decoded,
+    Header,
     decode,
     no_file,
+    read_header,
     read_image,
     read_provenance,
-    stored_size,
 )
 from .write import FORMATS, LARGE, Encoder, encode_png, format_of, write_png
 
@@ -21,6 +22,7 @@ __all__ = [
     "SUFFIXES",
     "Decoded",
     "Encoder",
+    "Header",
     "Pixels",
     "atomic_write",
     "decode",
@@ -30,10 +32,10 @@ __all__ = [
     "locked_folder",
     "make_folder",
     "no_file",
+    "read_header",
     "read_image",
     "read_provenance",
     "remove_leftovers",
-    "stored_size",
     "strips",
     "write_png",
 ]

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
@@ -62,6 +62,13 @@ _NATIVE = "L" if sys.byteorder == "little" else "B"
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # raised errors say the same
 # `warnings.catch_warnings` is process-wide, but threads read data sets.
 _warnings_lock = threading.Lock()
+
+
+class Header(NamedTuple):
+    """What is known of an image before it is decoded."""
+
+    size: tuple[int, int]  # height and width, with EXIF orientation applied
+    opaque: bool  # whether no pixel can be transparent
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,15 +171,22 @@ def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels
     return decode(source, name).rgb
 
 
-def stored_size(source: str | Path | BinaryIO, name: str | None = None) -> tuple[int, int]:
-    """Read height and width of an image from its header, before EXIF orientation is applied.
+def read_header(source: str | Path | BinaryIO, name: str | None = None) -> Header:
+    """Read what the header of an image says, without decoding it.
 
     Raises:
         CaflowError: As for `decode`, as far as the header shows it.
     """
     image, _ = _open(*_read_source(source, name))
     with image:
-        return image.height, image.width
+        size = image.height, image.width
+        turn = None
+        if "exif" in image.info:  # Pillow turns TIFFs itself
+            with contextlib.suppress(Exception), _quiet_warnings():  # broken EXIF is ignored
+                turn = image.getexif().get(_ORIENTATION)
+        if turn in (5, 6, 7, 8):
+            size = image.width, image.height
+        return Header(size, not image.has_transparency_data)
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:

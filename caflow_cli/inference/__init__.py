@@ -18,7 +18,6 @@ from .restore import restore, restore_images, score
 from .result import Candidates
 from .sample import Sampler, requests_at_a_time
 from .score import Attribution, Score, estimator_of, task_of
-from .tiles import check_size
 from .whole import Whole
 
 __all__ = [
@@ -31,7 +30,6 @@ __all__ = [
     "Whole",
     "attribution",
     "attribution_chart",
-    "check_size",
     "describe_domain",
     "domain_warning",
     "estimator_of",

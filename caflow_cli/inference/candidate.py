@@ -10,9 +10,9 @@ from functools import partial
 import numpy as np
 
 from ..images import LARGE
-from ..tasks import Part, Pixels, Task
+from ..tasks import Part, Pixels, Task, check_size
 from .score import Score
-from .tiles import LazyImage, check_size
+from .tiles import LazyImage
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,13 +10,11 @@ import torch
 from torch import Tensor
 
 from ..devices import to_layout
-from ..errors import ensure
 from ..images import LARGE, Pixels
 
 # Pixels at the model's size that are drawn in one pass, at 0.9 kB per pixel for the bundled models.
 # Of larger images only conditions, candidates and their noise are held (docs/inference.md).
 _ONE_PASS = 2**21
-_MOST = 256_000_000
 # In units of 2^(n+1) pixels, the cell of the coarsest latent. The effect of a tile's border fades
 # with distance. With the bundled model at temperature 0.9, a margin of 3 leaves differences of up
 # to 124 levels from a single pass; a margin of 5, at most one level (docs/inference.md).
@@ -111,23 +109,6 @@ def _cut(images: Tensor | LazyImage, k: int, corner: Corner, shape: tuple[int, i
     if isinstance(images, LazyImage):
         return torch.from_numpy(images.part(rows, columns)).permute(2, 0, 1)[None]
     return images[k, None, :, rows, columns]
-
-
-def check_size(
-    size: tuple[int, int], large: bool = True, hint: str = "crop or shrink the image first"
-) -> None:
-    """Raise CaflowError for an image that is too large to be drawn in reasonable time.
-
-    The limit is 256 megapixels, or 64 if `large` is false.
-    """
-    height, width = size
-    most = _MOST if large else LARGE
-    ensure(
-        height * width <= most,
-        f"the model would draw {width}×{height}, {height * width / 1e6:.0f} megapixels: more "
-        f"than {most / 1e6:.0f}",
-        hint,
-    )
 
 
 def plan_tiles(size: tuple[int, int], multiple: int, side: int | None = None) -> Tiles:

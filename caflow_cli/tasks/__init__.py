@@ -11,7 +11,7 @@ import numpy as np
 
 from ..config import PRESETS, FlowConfig, TaskConfig, require
 from ..errors import check_usage, usage_error
-from .base import Part, Pixels, Place, Task, as_read, grey, pad, resize
+from .base import Part, Pixels, Place, Task, as_read, check_size, grey, pad, resize
 from .colorize import Colorize, saturate
 from .degradation import shrink_as_photo, shrink_as_web
 from .holes import MaskHoles, central_hole
@@ -38,6 +38,7 @@ __all__ = [
     "Task",
     "as_read",
     "central_hole",
+    "check_size",
     "check_task",
     "get_task",
     "grey",

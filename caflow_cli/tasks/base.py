@@ -11,12 +11,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..errors import check_usage, ensure
-from ..images import Pixels as Pixels, strips as strips
+from ..images import LARGE, Pixels as Pixels, strips as strips
 
 if TYPE_CHECKING:
     import torch
 
     from ..config import Config, TaskConfig
+
+_MOST = 256_000_000  # pixels that a model draws
 
 Mask = npt.NDArray[np.bool_]  # (H, W), true = fill
 
@@ -244,6 +246,23 @@ def check_mask_size(mask: Sequence[int], image: Sequence[int]) -> None:
         (h, w) == (height, width),
         f"the mask is {w}x{h}, the image {width}x{height}",
         f"give a mask of {width}x{height}, white where the image is to be filled",
+    )
+
+
+def check_size(
+    size: tuple[int, int], large: bool = True, hint: str = "crop or shrink the image first"
+) -> None:
+    """Raise CaflowError for an image that is too large to be drawn in reasonable time.
+
+    The limit is 256 megapixels, or 64 if `large` is false.
+    """
+    height, width = size
+    most = _MOST if large else LARGE
+    ensure(
+        height * width <= most,
+        f"the model would draw {width}×{height}, {height * width / 1e6:.0f} megapixels: more "
+        f"than {most / 1e6:.0f}",
+        hint,
     )
 
 

@@ -199,6 +199,7 @@ def test_a_dry_run_opens_headers_and_a_folder_names_what_it_leaves_out(run, tmp_
         "in/deep: left out",
         "in: files of other kinds left out: 1",
         "in/notes.txt: left out",
+        "in/1.png: would draw 32×32, 0.00102 megapixels, 10 candidates",
         "error: 'in/2.png' is not an image",
         "hint: convert it to PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF",
     ]
@@ -209,7 +210,7 @@ def test_a_dry_run_opens_the_headers_of_masks(run, tmp_path, model_file):
     save(tmp_path / "in" / "1.png", 8, 12)
     for name, data, message in (
         ("good", save_mask(tmp_path / "m.png", 8, 12).read_bytes(), None),
-        ("turned", save_mask(tmp_path / "m.png", 12, 8).read_bytes(), None),  # by EXIF, perhaps
+        ("turned", save_mask(tmp_path / "m.png", 12, 8).read_bytes(), "the mask is 8x12"),
         ("small", save_mask(tmp_path / "m.png", 8, 8).read_bytes(), "the mask is 8x8, the image"),
         ("broken", b"no image", "is not an image"),
     ):
@@ -218,6 +219,54 @@ def test_a_dry_run_opens_the_headers_of_masks(run, tmp_path, model_file):
         assert done.returncode == (message is not None), name
         assert (message or "") in done.stderr.decode()
     assert_refused(run("inpaint", "in/1.png", "--mask", "no.png", "--dry-run"), 2, "no mask")
+
+
+def test_a_dry_run_refuses_by_the_header_what_the_run_refuses(run, tmp_path, model_files):
+    Image.new("RGB", (2100, 2000)).save(tmp_path / "large.png")
+    Image.new("RGB", (4100, 4000)).save(tmp_path / "huge.png")
+    save(tmp_path / "x.png", 32, 40)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (40, 20)).save(tmp_path / "turned.jpg", exif=turned)  # seen as 20x40
+    superres = ["superres", "--model", model_files["superres"]]
+    inpaint = ["inpaint", "--model", model_files["inpaint"]]
+    for command in (
+        [*superres, "large.png"],
+        [*superres, "huge.png", "--scale", 4],
+        [*superres, "large.png", "x.png"],
+        [*superres, "turned.jpg", "--scale", "40x40"],
+        [*superres, "x.png", "--scale", 5],
+        [*superres, "x.png", "--uncertainty", "u.png"],
+        [*superres, "x.png", "--tau", "0.9/0.5"],
+        ["colorize", "x.png", "--model", model_files["paired"]],
+        ["colorize", "x.png", "--model", "./none"],
+        [*inpaint, "x.png"],
+        [*inpaint, "x.png", "turned.jpg"],
+        ["sample", "--cond", "x.png", *inpaint[1:]],
+        ["sample", "--cond", "x.png", *superres[1:], "--mask", "x.png"],
+    ):
+        done = run(*command, "-o", "real/", "--overwrite", "--json", CAFLOW_SUPERRES_CANDIDATES="1")
+        dry = run(*command, "-o", "dry/", "--dry-run", "--json", CAFLOW_SUPERRES_CANDIDATES="1")
+        assert dry.returncode == done.returncode != 0, command
+        errors = [line for line in done.stderr.splitlines() if line[:6] in (b"error:", b"hint: ")]
+        assert [line for line in dry.stderr.splitlines() if line in errors] == errors
+        assert [line["status"] == "error" for line in lines_of(dry)] == [
+            line["status"] == "error" for line in lines_of(done)
+        ]
+    assert not (tmp_path / "dry").exists()
+
+
+def test_a_dry_run_states_what_would_be_drawn(run, tmp_path, model_files):
+    save(tmp_path / "x.png", 60, 100)
+    given = ["superres", "x.png", "--model", model_files["superres"], "--dry-run"]
+    done = run(*given)
+    assert done.stdout == b"x_superres.png\n"
+    assert done.stderr.decode() == "x.png: would draw 400×240, 0.096 megapixels, 7 candidates\n"
+    line = only_record(run(*given, "--json", "-m", 1))
+    assert (line["megapixels"], line["candidates"]) == (0.096, 1)
+    mask = save_mask(tmp_path / "m.png", 60, 100)
+    line = only_record(run("inpaint", "x.png", "--mask", mask, "--json", "--dry-run"))
+    assert "megapixels" not in line
 
 
 def test_a_grey_image_is_filled_with_grey_and_scored_so(run, tmp_path, model_files):
@@ -403,6 +452,6 @@ def test_above_64_megapixels_a_scale_has_to_be_typed(run, tmp_path, model_file):
     Image.new("RGB", (4100, 4000)).save(tmp_path / "b.png")
     refused = run("superres", "a.png", "-m", 1, "--model", model_file)
     assert_refused(refused, 1, "would draw 8400×8000, 67 megapixels: more than 64")
-    assert "--scale 4 (up to 256 megapixels)" in refused.stderr.decode()
+    assert "confirm its size with --scale 8400x8000" in refused.stderr.decode()
     refused = run("superres", "b.png", "-m", 1, "--model", model_file, "--scale", 4)
     assert_refused(refused, 1, "would draw 16400×16000, 262 megapixels: more than 256")

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import fields
 
-from ...errors import check_usage
+from ...errors import CaflowError, check_usage
 from ...sampling import Sampling
 from .. import options
 from ..console import Console
 from ..masking import Masking
-from ..options import OUTPUT, SAMPLING, Restoration, expanded, load_model, option
+from ..options import OUTPUT, SAMPLING, Restoration, expanded, load_model, option, read_config
 
 
 @expanded
@@ -133,17 +133,30 @@ def _restore(
     sampling = Sampling(consistent=consistent, **{name: getattr(given, name) for name in names})
     sampling.check()
 
-    from ..output import parse_scale, report_undone
+    from ..output import parse_scale, report_failure, report_undone
     from ..plan import make_plan
 
     size = None if scale is None else parse_scale(scale)
     mask = None if masking is None else masking.mask
     plan = make_plan(console, inputs, given, mask, save_mask)
-    if given.dry_run or all(job.skipped or job.source.problem for job in plan.jobs):
-        for job in plan.jobs:
-            report_undone(job, console)
-        return
     task = None if console.command == "sample" else console.command
+    if all(job.skipped or job.source.problem for job in plan.jobs):
+        for job in plan.jobs:
+            try:
+                report_undone(job, console)
+            except CaflowError as error:
+                report_failure(job, error, console)
+        return
+    if given.dry_run:
+        from ...hub.choice import choose_model
+        from ...hub.resolve import resolve
+        from ..checks import check_settings, report_planned
+
+        found = resolve(given.model or choose_model(task).model, local=True)
+        config = read_config(found, task)
+        kind = check_settings(config, sampling, given, masking, size, console.command)
+        report_planned(plan, config, sampling, kind, size, console)
+        return
     model = load_model(given.model, given.device, task)
 
     from ..run import Run
