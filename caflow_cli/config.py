@@ -12,6 +12,7 @@ from .errors import check_usage, usage_error
 from .records import Count, NonNegative, Positive, Size, check, number, short
 
 HOLE = 128  # mask values from here up mark the hole
+METADATA = ("none", "basic", "all")  # what of an image's EXIF a result keeps
 
 
 def require(condition: bool, name: str, value: object, wanted: str) -> None:

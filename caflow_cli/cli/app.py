@@ -21,7 +21,7 @@ from .commands.score import score_command
 from .commands.train import train_command
 from .config import config_command, defaults, origin
 from .console import ClosedPipe, Console, say
-from .options import option
+from .options import option, typed_arguments
 
 _HELP = "Sample p(w|y) for images with conditional autoregressive flows, and score any pair."
 
@@ -94,7 +94,7 @@ def main() -> None:
     """
     _prepare_process()
     try:
-        code = app(standalone_mode=False, prog_name="caflow") or 0
+        code = app(typed_arguments(sys.argv[1:]), standalone_mode=False, prog_name="caflow") or 0
         if sys.stdout is not None:
             sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):

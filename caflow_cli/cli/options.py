@@ -6,12 +6,13 @@ import dataclasses
 import inspect
 import os
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..config import METADATA
 from ..errors import EXIT_FAILED, CaflowError, check_usage
 from .config import name_origins
 from .console import Console
@@ -114,6 +115,18 @@ def _parameters(
     return parameters
 
 
+def typed_arguments(arguments: Sequence[str]) -> list[str]:
+    """What was typed, with the value that `--keep-metadata` has if none follows: basic."""
+    arguments = list(arguments)
+    for index, argument in enumerate(arguments):
+        if argument == "--":
+            break
+        following = "".join(arguments[index + 1 : index + 2])
+        if argument == "--keep-metadata" and following not in METADATA:
+            arguments[index] += "=basic"
+    return arguments
+
+
 MODEL_NAME = "An id from `caflow models list`, a file, a folder, or a Hub repository."
 
 Images = Annotated[
@@ -208,6 +221,13 @@ class Restoration(Files):
     )
     no_provenance: bool = option(
         "--no-provenance", "Do not embed provenance (model, seed, score; XMP) in images.", OUTPUT
+    )
+    keep_metadata: str = option(
+        "--keep-metadata [all]",
+        "Keep dates, camera, exposure, artist, copyright and description of the input's EXIF; with "
+        "`all`, also the place. Default: none.",
+        OUTPUT,
+        default="none",
     )
     grid: str | None = option(
         "--grid FILE", "Write a PNG of each input with its candidates and their scores.", OUTPUT

@@ -180,7 +180,12 @@ def _encoder(file: Path | None, given: Files) -> Encoder:
     encoder = Encoder()
     if isinstance(given, Restoration):  # masks are PNG files
         wanted = given.format
-        encoder = Encoder(wanted or named or "png", given.quality, not given.no_provenance)
+        encoder = Encoder(
+            wanted or named or "png",
+            given.quality,
+            not given.no_provenance,
+            given.keep_metadata,
+        )
     if file is not None and named != encoder.format and (named or wanted is None):
         raise usage_error(
             f"the suffix of {str(file)!r} does not fit {encoder.format if named else 'an image'}",

@@ -242,6 +242,8 @@ class Run:
             self.console.about(
                 job.name, f"composited on white, because {encoder.format} has no alpha"
             )
+        if encoder.metadata != "none" and image.metadata is None:
+            self.console.about(job.name, "its EXIF is unreadable or above 64 kB, and is not kept")
         if item.result is None:
             self._copy(job, image)
             return
@@ -260,7 +262,7 @@ class Run:
         if job.mask is not None and (job.mask.threshold or 0) > LOW:
             more = f"; --mask auto:{LOW} finds more"
         self.console.about(job.name, f"nothing to fill, so the image is copied{more}")
-        data = self.plan.encoder.encode(image.rgb, image.alpha)
+        data = self.plan.encoder.encode(image.rgb, image.alpha, None, image.metadata)
         paths: dict[int, str] = {}
         for rank in range(1, self.given.keep + 1):
             paths |= write_output(job, data, self.given, self.console, rank)
@@ -294,7 +296,8 @@ class Run:
                 drawn = Image.fromarray(pixels)  # Pillow antialiases when shrinking
                 pixels = np.array(drawn.resize(size, Image.Resampling.LANCZOS))
             record = json.dumps({**result.provenance(candidate), **changed})
-            data = self.plan.encoder.encode(*image.with_alpha(pixels, item.mask), record)
+            written = image.with_alpha(pixels, item.mask)
+            data = self.plan.encoder.encode(*written, record, image.metadata)
             # An existing file that is kept may have another candidate, so it gets no path.
             path = write_output(item.job, data, self.given, self.console, candidate.rank)
             if path and self.console.live and not self.console.json:

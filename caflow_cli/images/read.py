@@ -11,7 +11,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -21,7 +21,8 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 from ..config import HOLE
 from ..errors import CaflowError, ensure
 from .colour import Pixels, fill_transparent, to_srgb
-from .write import DESCRIPTION, PROVENANCE_KEY
+from .metadata import DESCRIPTION, Metadata, read_metadata
+from .write import PROVENANCE_KEY
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".bmp", ".tif", ".tiff"}
@@ -81,6 +82,7 @@ class Decoded:
         format: Format of the file's content: PNG, JPEG, WEBP, …
         frames: Number of frames or pages in the file; this is the first.
         quality: Quality of a JPEG, 1 to 100, estimated from its first quantization table.
+        metadata: The EXIF that a result may keep; None if it cannot be read or has more than 64 kB.
     """
 
     rgb: Pixels
@@ -88,6 +90,7 @@ class Decoded:
     format: str
     frames: int = 1
     quality: float | None = None
+    metadata: Metadata | None = field(default_factory=dict)
 
     def flattened(self, *, soften: bool = False) -> Pixels:
         """`rgb` with transparent pixels filled by `fill_transparent`."""
@@ -150,13 +153,14 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
         # Read after the pixels: a PNG may have EXIF after them, and Pillow rotates TIFFs itself.
         with contextlib.suppress(Exception), _quiet_warnings():  # broken EXIF is ignored
             turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+        metadata = read_metadata(image, data)
     if turn is not None:
         rgb = np.array(Image.fromarray(rgb).transpose(turn))
         if alpha is not None:
             alpha = np.array(Image.fromarray(alpha).transpose(turn))
     tables = [*getattr(image, "quantization", {}).values()]
     quality = _quality(tables[0]) if tables else None
-    return Decoded(rgb, alpha, image.format or "", frames, quality)
+    return Decoded(rgb, alpha, image.format or "", frames, quality, metadata)
 
 
 def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, PngImagePlugin, features
+from PIL import Image, PngImagePlugin, TiffTags, features
 from PIL.PngImagePlugin import putchunk
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from ..config import METADATA
 from ..errors import check_usage, ensure
 from .atomic import atomic_write
 from .colour import Pixels, strips
+from .metadata import DESCRIPTION, GPS, MAIN, Metadata, as_exif, rebuilt, with_directories
 
 # Name on the command line -> suffixes; written files get the first one.
 FORMATS: Mapping[str, tuple[str, ...]] = {
@@ -30,8 +33,7 @@ PROVENANCE_KEY = "caflow"
 LARGE = 64_000_000  # pixels above which only 8-bit values are held at full size
 _MAX_SIDE = {"webp": 16383, "jpg": 65500, "avif": 65535}
 _QUALITY = {"jpg": 95, "avif": 90}  # by default
-DESCRIPTION = 0x010E  # EXIF tag
-_TIFF_XMP = 700
+_TIFF_XMP = 700  # TIFF tag
 _PNG_XMP = "XML:com.adobe.xmp"  # keyword of a text chunk
 # IPTC's digital source type, for other programs: https://cv.iptc.org/newscodes/digitalsourcetype/
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -60,6 +62,8 @@ class Encoder:
         quality: 1 to 100. Default 95 for JPEG and 90 for AVIF, which always have full colour
             resolution (4:4:4). WebP is lossless unless a quality is given.
         provenance: Whether to write provenance, and XMP beside it.
+        metadata: What of an input's EXIF is kept: "none", "basic" (dates, camera, exposure, artist,
+            copyright, description) or "all" (also the place).
 
     Raises:
         CaflowError: (exit 2) the format is unknown, Pillow cannot write it here, or it does not
@@ -69,6 +73,7 @@ class Encoder:
     format: str = "png"
     quality: int | None = None
     provenance: bool = True
+    metadata: str = "none"
 
     def __post_init__(self) -> None:
         known = ", ".join(FORMATS)
@@ -86,6 +91,11 @@ class Encoder:
                 f"--format jpg --quality {q}",
             ),
             (q is None or 1 <= q <= 100, f"quality {q} is out of range", "--quality 1 to 100"),
+            (
+                self.metadata in METADATA,
+                f"cannot keep metadata {self.metadata!r}",
+                "--keep-metadata, or --keep-metadata all",
+            ),
         ):
             check_usage(fits, message, hint)
 
@@ -105,7 +115,11 @@ class Encoder:
         return self.format != "jpg"
 
     def encode(
-        self, image: Pixels, alpha: Pixels | None = None, provenance: str | None = None
+        self,
+        image: Pixels,
+        alpha: Pixels | None = None,
+        provenance: str | None = None,
+        metadata: Metadata | None = None,
     ) -> bytes:
         """Encode uint8 (H, W, 3), with straight alpha (H, W) if any, to the bytes of a file.
 
@@ -114,6 +128,7 @@ class Encoder:
 
         Args:
             provenance: ASCII JSON, stored in PNG's text chunk `caflow`, else in ImageDescription.
+            metadata: `Decoded.metadata` of the input, of which `self.metadata` is kept.
 
         Raises:
             CaflowError: (exit 1) a side is longer than the format allows.
@@ -126,8 +141,9 @@ class Encoder:
             "--format png",
         )
         provenance = provenance if self.provenance else None
+        directories = rebuilt(self._kept(metadata or {}))
         if self.format == "png" and height * width > LARGE:
-            return _png_in_strips(image, alpha, provenance)
+            return _png_in_strips(image, alpha, provenance, directories)
         if alpha is not None and self.has_alpha:
             image = np.dstack([image, alpha])
         elif alpha is not None:
@@ -135,38 +151,72 @@ class Encoder:
             on_white = a * image + (255 - a) * 255
             image = ((on_white + 127) // 255).astype(np.uint8)
         if self.format == "png":
-            return encode_png(image, provenance)
-        exif = Image.Exif()
-        options: dict[str, Any] = {"format": "WEBP", "exif": exif}
-        if self.format == "tiff":
-            options |= {"format": "TIFF", "compression": "tiff_adobe_deflate"}
-        elif self.format in _QUALITY:
-            options |= {"format": "AVIF", "quality": self.quality or _QUALITY[self.format]}
-            options |= {"subsampling": "4:4:4"}
-            if self.format == "jpg":
-                options |= {"format": "JPEG", "optimize": True}
-        elif self.quality is None:
-            options |= {"lossless": True, "exact": True}  # keep colours of transparent pixels
-        else:
-            options |= {"quality": self.quality, "method": 6}
+            return encode_png(image, provenance, directories)
         if provenance:
-            exif[DESCRIPTION] = f'{{"{PROVENANCE_KEY}": {provenance}}}'
-            if self.format == "tiff":
-                exif[_TIFF_XMP] = _XMP.encode()
-            else:
-                options["xmp"] = _XMP.encode()
-        return _saved(image, **options)
+            description = f'{{"{PROVENANCE_KEY}": {provenance}}}'
+            directories.setdefault(MAIN, {})[DESCRIPTION] = description
+        if self.format == "tiff":
+            return _tiff(image, directories, bool(provenance))
+        options = self._options()
+        if provenance:
+            options["xmp"] = _XMP.encode()
+        return _saved(image, exif=as_exif(directories), **options)
+
+    def _kept(self, metadata: Metadata) -> Metadata:
+        if self.metadata == "none":
+            return {}
+        return {
+            name: tags for name, tags in metadata.items() if name != GPS or self.metadata == "all"
+        }
+
+    def _options(self) -> dict[str, Any]:
+        """The arguments of `Image.save` for JPEG, WebP and AVIF."""
+        quality = self.quality or _QUALITY.get(self.format)
+        if self.format == "jpg":
+            return {
+                "format": "JPEG",
+                "quality": quality,
+                "subsampling": "4:4:4",
+                "optimize": True,
+            }
+        if self.format == "avif":
+            return {"format": "AVIF", "quality": quality, "subsampling": "4:4:4"}
+        if quality is None:
+            # Keep the colors of transparent pixels.
+            return {"format": "WEBP", "lossless": True, "exact": True}
+        return {"format": "WEBP", "quality": quality, "method": 6}
 
 
-def encode_png(image: Pixels, provenance: str | None = None) -> bytes:
+def encode_png(
+    image: Pixels,
+    provenance: str | None = None,
+    directories: Metadata | None = None,
+) -> bytes:
     """Encode uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) as a PNG file.
 
     Args:
         provenance: ASCII JSON for the text chunk `caflow`; XMP is written beside it.
+        directories: EXIF, as for `as_exif`.
     """
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
-    return _saved(image, format="PNG", pnginfo=_png_texts(provenance))
+    options = {"exif": as_exif(directories)} if directories else {}
+    return _saved(image, format="PNG", pnginfo=_png_texts(provenance), **options)
+
+
+def _tiff(image: Pixels, directories: Metadata, xmp: bool) -> bytes:
+    """Encode as TIFF. Pillow writes the main directory, with pointers to the others."""
+    main = ImageFileDirectory_v2()
+    for tag, value in directories.get(MAIN, {}).items():
+        main[tag] = value
+    if xmp:
+        main.tagtype[_TIFF_XMP] = TiffTags.BYTE
+        main[_TIFF_XMP] = _XMP.encode()
+    others = {name: tags for name, tags in directories.items() if name != MAIN}
+    for name in others:
+        main[name] = 0
+    data = _saved(image, format="TIFF", compression="tiff_adobe_deflate", tiffinfo=main)
+    return with_directories(data, others) if others else data
 
 
 def _png_texts(provenance: str | None) -> PngImagePlugin.PngInfo:
@@ -177,7 +227,12 @@ def _png_texts(provenance: str | None) -> PngImagePlugin.PngInfo:
     return chunks
 
 
-def _png_in_strips(image: Pixels, alpha: Pixels | None, provenance: str | None) -> bytes:
+def _png_in_strips(
+    image: Pixels,
+    alpha: Pixels | None,
+    provenance: str | None,
+    directories: Metadata,
+) -> bytes:
     """Encode (H, W, 3), with alpha (H, W) if any, as PNG without the full copy that Pillow makes.
 
     Every row is stored as its difference to the one above (filter "up").
@@ -191,6 +246,8 @@ def _png_in_strips(image: Pixels, alpha: Pixels | None, provenance: str | None) 
     putchunk(buffer, b"IHDR", struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0))
     for name, data, *_ in _png_texts(provenance).chunks:
         putchunk(buffer, name, data)
+    if directories:
+        putchunk(buffer, b"eXIf", as_exif(directories).tobytes().removeprefix(b"Exif\0\0"))
     for rows in strips(height, width):
         part = image[rows]
         if alpha is not None:

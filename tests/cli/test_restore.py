@@ -455,3 +455,34 @@ def test_above_64_megapixels_a_scale_has_to_be_typed(run, tmp_path, model_file):
     assert "confirm its size with --scale 8400x8000" in refused.stderr.decode()
     refused = run("superres", "b.png", "-m", 1, "--model", model_file, "--scale", 4)
     assert_refused(refused, 1, "would draw 16400×16000, 262 megapixels: more than 256")
+
+
+def test_metadata_is_kept_if_asked_for(tmp_path, run, model_file):
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    exif.get_ifd(0x8825).update({1: "N"})
+    Image.fromarray(PHOTO).save(tmp_path / "x.jpg", exif=exif)
+    Image.fromarray(PHOTO).save(tmp_path / "bad.jpg", exif=b"Exif\0\0II*")
+
+    def kept(*arguments, **environment):
+        given = ["superres", "-m", 1, "--model", model_file, "--overwrite", "-o", "out.png"]
+        assert run(*given, *arguments, **environment).returncode == 0
+        read = Image.open(tmp_path / "out.png").getexif()
+        return read.get(0x010F), dict(read.get_ifd(0x8825))
+
+    for arguments, place in (
+        (["x.jpg"], None),
+        (["--keep-metadata", "none", "x.jpg"], None),
+        (["--keep-metadata", "x.jpg"], {}),
+        (["x.jpg", "--keep-metadata"], {}),
+        (["--keep-metadata", "--", "x.jpg"], {}),
+        (["--keep-metadata", "all", "x.jpg"], {1: "N"}),
+        (["--keep-metadata=all", "x.jpg"], {1: "N"}),
+    ):
+        assert kept(*arguments) == ((None, {}) if place is None else ("Maker", place)), arguments
+    assert kept("x.jpg", CAFLOW_SUPERRES_KEEP_METADATA="all") == ("Maker", {1: "N"})
+    done = run("superres", "bad.jpg", "-m", 1, "--model", model_file, "--keep-metadata")
+    assert done.returncode == 0
+    assert b"bad.jpg: its EXIF is unreadable" in done.stderr
+    done = run("superres", "x.jpg", "--keep-metadata=some", "--model", model_file)
+    assert (done.returncode, b"cannot keep metadata" in done.stderr) == (2, True)
