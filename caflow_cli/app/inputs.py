@@ -1,4 +1,4 @@
-"""Inputs of the page: fields, an image, a painted hole, a drawn map; and their limits."""
+"""The inputs of the page: fields, an image, a painted mask, a drawn map; and their limits."""
 
 import math
 from collections.abc import Sequence
@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..config import HOLE, Tau, Temperature
 from ..errors import check_usage, ensure
 from ..images import Decoded, decode, read_header
 from ..sampling import Sampling
 from ..tasks import Pixels, Task
-
-RED = "#ff2d55"  # colour of the brush that paints holes
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +22,7 @@ class Fields:
     model: str
     image: str | None = None  # path of the upload
     layers: Sequence[Pixels] = ()  # painted layers, uint8 (h, w, 4), in the size of the canvas
-    tau: str | None = None
+    tau: Tau | None = None
     candidates: int | None = None
     keep: int | None = None
     seed: int | None = None
@@ -53,41 +52,57 @@ class Limits:
         )
 
 
+def temperature_at(default: Temperature, variety: float) -> Temperature:
+    """The temperature for a position v in [-1, 1] of the slider, whose middle is the default.
+
+        tau = (1 + v) tau_default                                     v <= 0
+        tau = tau_default + v (max(1, tau_default) - tau_default)     v > 0
+
+    for each value of a shape. So the left end is 0, and the right end at least 1.
+    """
+    values = []
+    for value in default.values:
+        end = 0.0 if variety < 0 else max(1.0, value)
+        values.append(round(value + abs(variety) * (end - value), 6))
+    return Temperature(tuple(values))
+
+
 def read_upload(path: Path, limits: Limits, task: Task) -> Decoded:
     """Read an image as the commands do; CaflowError if it, or its result, would be too large."""
-    smaller = "crop or shrink the image first, or start the app with"
+    hint = "crop or shrink the image first, or start the app with"
     ensure(
         path.stat().st_size <= limits.megabytes << 20,
         f"{path.name!r} has more than {limits.megabytes} MB",
-        f"{smaller} --max-megabytes",
+        f"{hint} --max-megabytes",
     )
-    given = made = read_header(path, path.name).size
+    height, width = read_header(path, path.name).size
+    result = height, width
     if not task.needs_mask:
-        made = task.model_size(np.broadcast_to(np.uint8(0), (*given, 3)))
-    larger = f" make {made[1]}x{made[0]}, which" if made != given else ""
+        result = task.model_size(np.broadcast_to(np.uint8(0), (height, width, 3)))
+    made = "" if result == (height, width) else f" make {result[1]}x{result[0]}, which"
     ensure(
-        max(math.prod(given), math.prod(made)) <= limits.megapixels * 1e6,
-        f"{path.name!r}: {given[1]}x{given[0]} pixels{larger} are more than "
+        max(height * width, math.prod(result)) <= limits.megapixels * 1e6,
+        f"{path.name!r}: {width}x{height} pixels{made} are more than "
         f"{limits.megapixels:g} megapixels",
-        f"{smaller} --max-megapixels",
+        f"{hint} --max-megapixels",
     )
     return decode(path, path.name)
 
 
-def painted_hole(layers: Sequence[Pixels], height: int, width: int) -> Pixels:
+def painted_mask(layers: Sequence[Pixels], height: int, width: int) -> Pixels:
     """Make a mask from painted layers: uint8 (height, width), 255 where half or more is covered."""
     covered = np.zeros((height, width), bool)
     for layer in layers:
         alpha = Image.fromarray(np.ascontiguousarray(layer[..., 3]))
-        covered |= np.array(alpha.resize((width, height), Image.Resampling.BOX)) >= 128
+        covered |= np.array(alpha.resize((width, height), Image.Resampling.BOX)) >= HOLE
     ensure(bool(covered.any()), "there is no hole to fill", "paint over the area to fill")
     return covered.astype(np.uint8) * 255
 
 
-def drawn_map(layers: Sequence[Pixels], below: Pixels) -> Decoded:
+def drawn_map(layers: Sequence[Pixels], background: Pixels) -> Decoded:
     """Composite painted layers, resized, over an image, uint8 (H, W, 3)."""
-    flat = Image.fromarray(below).convert("RGBA")
+    composite = Image.fromarray(background).convert("RGBA")
     for layer in layers:
-        drawn = Image.fromarray(layer).resize(flat.size, Image.Resampling.BOX)
-        flat = Image.alpha_composite(flat, drawn)
-    return Decoded(np.array(flat.convert("RGB")), None, "PNG")
+        resized = Image.fromarray(layer).resize(composite.size, Image.Resampling.BOX)
+        composite = Image.alpha_composite(composite, resized)
+    return Decoded(np.array(composite.convert("RGB")), None, "PNG")

@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..images import Decoded, Encoder, write_png
 from ..inference import (
     Candidate,
@@ -25,12 +23,13 @@ from ..inference import (
 )
 from ..model import CAFlow
 from ..sampling import Sampling
-from ..tasks import Pixels, as_read, resize
+from ..tasks import Pixels, resize
 
 # New values or properties of the page's components, by name; other components do not change.
 Update = dict[str, Any]
 
-_SHOWN, _SMALL = 1024, 256  # longer side in pixels: displayed image, gallery image
+_DISPLAY_SIDE = 1024  # longer side of a displayed image, in pixels
+_GALLERY_SIDE = 256
 
 
 class Stopped(Exception):
@@ -54,8 +53,13 @@ class Job:
         sampling: Sampling,
         folder: Path,
     ) -> None:
-        self.model, self.name, self.image, self.mask = model, name, image, mask
-        self.id, self.task, self.folder = str(model.identity["id"]), task_of(model), folder
+        self.model = model
+        self.id = str(model.identity["id"])
+        self.task = task_of(model)
+        self.name = name
+        self.image = image
+        self.mask = mask
+        self.folder = folder
         self._stopped = threading.Event()
         self._input = seen_by(model, image)
         request = Request.of(self.task, self._input, mask)
@@ -107,49 +111,51 @@ class Job:
 
     def shown(self) -> Update:
         """The current candidates by rank, and the chosen one."""
-        tau, seed = self.sampling.temperature, self.sampling.seed
-        title = html.escape(f"{self.name}, {self.id}, τ {tau}, seed {seed}")
-        changed = f"Settings have changed: these candidates are of {title}. Draw starts over."
-        text = f'<p class="fresh">{title}</p><p class="stale">{changed}</p>'  # one is displayed
+        tau = self.sampling.temperature
+        title = html.escape(f"{self.name}, {self.id}, τ {tau}, seed {self.sampling.seed}")
+        # The style sheet displays one of the two lines.
+        text = f'<p class="fresh">{title}</p><p class="stale">Settings have changed: these '
+        text += f"candidates are of {title}. Draw starts over.</p>"
         for note in self.notes:
             text += f'<p class="note">{html.escape(note[0].upper() + note[1:])}</p>'
+        more = {"interactive": bool(self.ranked)}
         if not self.ranked:
             names = ("gallery", "slider", "file", "files", "spread", "command")
-            gone = {name: {"value": None, "visible": False} for name in names}
-            return {"title": text, "text": "", **gone}
-        captions = []
-        for one in self.ranked:
-            path = self.folder / f"candidate_{one.k}.png"
+            hidden = {name: {"value": None, "visible": False} for name in names}
+            return {"title": text, "text": "", "more": more, **hidden}
+        gallery = []
+        for candidate in self.ranked:
+            path = self.folder / f"candidate_{candidate.k}.png"
             if not path.exists():
-                write_png(path, thumbnail(one.image, _SMALL))
-            captions.append((str(path), f"#{one.rank}: {one.score.summary}"))
-        return {"title": text, "gallery": {"value": captions, "visible": True}, **self.choice()}
+                write_png(path, thumbnail(candidate.image, _GALLERY_SIDE))
+            gallery.append((str(path), f"#{candidate.rank}: {candidate.score.summary}"))
+        shown = {"value": gallery, "visible": True}
+        return {"title": text, "more": more, "gallery": shown, **self.choice()}
 
     def choice(self) -> Update:
-        """The chosen candidate (by default the best), beside the input, with its current rank."""
-        one, tau = self.chosen or self.ranked[0], self.sampling.temperature
-        before, after = as_read(self.task, self._input), one.image
-        if self.mask is not None:
-            before = np.where(self.mask[..., None] >= 128, np.uint8(128), before)
+        """The chosen candidate, by default the best, beside the image as uploaded."""
+        candidate = self.chosen or self.ranked[0]
+        before = self._input
+        after = candidate.image
         if before.shape != after.shape:
             before = resize(before, *after.shape[:2])
+        compared = thumbnail(before, _DISPLAY_SIDE), thumbnail(after, _DISPLAY_SIDE)
+        name = f"candidate #{candidate.rank}"
+        text = f'<p class="sides"><span>◀ input</span><span>{name} ▶</span></p>'
+        text += f"<p>{name.capitalize()} of {len(self.ranked)}: {candidate.score.summary}. "
+        text += f"Seed {candidate.seed}, τ {self.sampling.temperature}</p>"
         return {
-            "slider": {
-                "value": (thumbnail(before, _SHOWN), thumbnail(after, _SHOWN)),
-                "visible": True,
-            },
-            "text": f'<p class="sides"><span>◀ input</span><span>candidate #{one.rank} ▶</span></p>'
-            f"<p>Candidate #{one.rank} of {len(self.ranked)}: {one.score.summary}. "
-            f"Seed {one.seed}, τ {tau}</p>",
-            "file": {"value": self._write(one), "visible": True},
+            "slider": {"value": compared, "visible": True},
+            "text": text,
+            "file": {"value": self._write(candidate), "visible": True},
         }
 
     def files(self) -> Update:
         """The files that the command would write for the candidates so far, and the command."""
         if self.result is None:
             return {}
-        files = [self._write(one) for one in self.result.kept]
-        # The painted hole or map is an input of the command.
+        files = [self._write(candidate) for candidate in self.result.kept]
+        # The painted mask or map is an input of the command.
         painted = {"map.png": self.image.rgb} if self.name == "map.png" else {"hole.png": self.mask}
         for name, pixels in painted.items():
             if pixels is not None:
@@ -160,11 +166,8 @@ class Job:
             path = self.folder / f"spread_{len(self.ranked)}.png"
             chart, lines = uncertainty_map(self.ranked, self.sampling.temperature)
             write_png(path, chart)
-            spread = {
-                "value": str(path),
-                "visible": True,
-                "label": f"Where candidates differ: {'; '.join(lines)}",
-            }
+            label = f"Where candidates differ: {'; '.join(lines)}"
+            spread = {"value": str(path), "visible": True, "label": label}
         drawn = len(self.ranked) + self.result.diverged
         words = ["caflow", self.task.command]
         words += ["--cond", self.name] if self.task.command == "sample" else [self.name]

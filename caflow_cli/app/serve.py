@@ -16,7 +16,8 @@ from ..errors import EXIT_WEIGHTS, ensure, usage_error
 from .inputs import Limits
 from .sessions import Models, Sessions
 
-_LOCAL, _LIMITS = "127.0.0.1", Limits()
+_LOCAL = "127.0.0.1"
+_LIMITS = Limits()
 
 
 class _KnownHosts:
@@ -26,12 +27,14 @@ class _KnownHosts:
     """
 
     def __init__(self, app: Any, host: str | None) -> None:
-        self._app, self._names = app, {_LOCAL, "localhost", "[::1]", host}
+        self._app = app
+        self._names = {_LOCAL, "localhost", "[::1]", host}
         self._any = host in (None, "0.0.0.0", "::")  # reachable under any name of the machine
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         headers = {name: value.decode("latin-1") for name, value in scope.get("headers", [])}
-        host, origin = headers.get(b"host", ""), headers.get(b"origin")
+        host = headers.get(b"host", "")
+        origin = headers.get(b"origin")
         foreign = origin is not None and urlsplit(origin).netloc != host
         known = self._any or re.sub(r":\d+$", "", host) in self._names
         if scope["type"] == "http" and (foreign or not known):
@@ -77,14 +80,7 @@ def serving(
     offered = Models(models, select_device(device))
     keep_memory()
     with tempfile.TemporaryDirectory(prefix="caflow-app-") as folder:
-        # Gradio reads these on import: no telemetry, its files here, and no proxy for its own
-        # request that checks whether the page is up.
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-        os.environ["GRADIO_TEMP_DIR"] = f"{folder}/gradio"
-        for name in ("NO_PROXY", "no_proxy"):
-            known = filter(None, [os.environ.get(name)])
-            os.environ[name] = ",".join([*known, _LOCAL, "localhost"])
+        _set_environment(folder)
         from starlette.middleware import Middleware
 
         from .page import CSS, THEME, Page
@@ -122,3 +118,13 @@ def serving(
         finally:
             sessions.close()
             blocks.close(verbose=False)
+
+
+def _set_environment(folder: str) -> None:
+    """Set what Gradio reads on import: no telemetry, its files in `folder`, no proxy for itself."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["GRADIO_TEMP_DIR"] = f"{folder}/gradio"
+    for name in ("NO_PROXY", "no_proxy"):  # its request that checks whether the page is up
+        hosts = [os.environ.get(name), _LOCAL, "localhost"]
+        os.environ[name] = ",".join(filter(None, hosts))

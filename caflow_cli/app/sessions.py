@@ -16,6 +16,7 @@ import torch
 from PIL import ImageColor
 
 from ..assets import example_path
+from ..config import HOLE
 from ..damage import find_damage
 from ..errors import CaflowError, is_out_of_memory, memory_errors
 from ..hub.choice import choose_model, is_chosen
@@ -26,11 +27,13 @@ from ..inference import thumbnail
 from ..model import CAFlow, read_info
 from ..sampling import Sampling
 from ..tasks import TASKS, Pixels, get_task
-from .inputs import RED, Fields, Limits, drawn_map, painted_hole, read_upload
+from .inputs import Fields, Limits, drawn_map, painted_mask, read_upload
 from .job import Job, Stopped, Update
 
-_CANVAS = 1024  # pixels of the longer side of what is painted on, at most
-_EVERY = 0.4  # seconds between two updates of the page, at least
+BRUSH = "#ff2d55"  # color of the brush that paints masks
+_MASK_CANVAS = 2048  # longer side of the canvas of a mask, in pixels, at most
+_MAP_CANVAS = 1024  # of a map, which is magnified, so that thin lines are smooth
+_INTERVAL = 0.4  # seconds between two updates of the page, at least
 _SMALLER = "crop or shrink the image first"
 # The page's fields, which hints of the command line name by their options.
 _FIELDS = {"--tau": "temperature", "-m": "candidates", "-n": "keep", "--seed": "seed"}
@@ -44,13 +47,18 @@ class Models:
     """
 
     def __init__(self, named: Sequence[str], device: torch.device) -> None:
-        bundled = [one for one in load_manifest().values() if bundled_path(one) is not None]
-        bundled.sort(key=lambda one: (not one.default, list(TASKS).index(one.task)))
-        found = [resolve(name) for name in [*named, *(one.id for one in bundled)]]
-        files = {one.id: one for one in reversed(found)}
-        self._configs = {one.id: read_info(files[one.id].path).config for one in found}
+        bundled = [entry for entry in load_manifest().values() if bundled_path(entry) is not None]
+        bundled.sort(key=lambda entry: (not entry.default, list(TASKS).index(entry.task)))
+        resolved = [resolve(name) for name in [*named, *(entry.id for entry in bundled)]]
+        files = {file.id: file for file in reversed(resolved)}
+        self._configs = {file.id: read_info(files[file.id].path).config for file in resolved}
         self.tasks = {id: get_task(config) for id, config in self._configs.items()}
         self.load: Callable[[str], CAFlow] = functools.cache(lambda id: load(files[id]).to(device))
+
+    def of_tasks(self) -> dict[str, list[str]]:
+        """The ids of the models of each task that has one, in the order of `TASKS`."""
+        ids = {name: [id for id, task in self.tasks.items() if task.name == name] for name in TASKS}
+        return {name: models for name, models in ids.items() if models}
 
     def sampling(self, id: str) -> Sampling:
         """How a model draws if nothing is chosen."""
@@ -69,8 +77,10 @@ class Sessions:
     """
 
     def __init__(self, models: Models, limits: Limits, folder: Path) -> None:
-        self.models, self.limits = models, limits
-        self._folder, self._count = folder, 0
+        self.models = models
+        self.limits = limits
+        self._folder = folder
+        self._count = 0
         self._jobs: dict[str, Job] = {}  # by session, the oldest first
 
     def draw(self, session: str, fields: Fields) -> Iterator[Update]:
@@ -121,7 +131,7 @@ class Sessions:
             self.leave(session)
 
     def choose(self, session: str, index: int) -> Update:
-        """Show the candidate at a place of the gallery, from 0."""
+        """Show the candidate at an index of the gallery."""
         job = self._jobs.get(session)
         if job is None or not 0 <= index < len(job.ranked):
             return {}
@@ -132,52 +142,77 @@ class Sessions:
         """State the size of an image, and make the canvas if the task takes what is painted.
 
         Returns:
-            `size`, HTML; `canvas`, uint8 or None; `pixel`, the side of a pixel of the image, or of
-            what the model draws from it, in pixels of the canvas; `model`, the id to choose for it.
+            `status` and `size`, HTML; `canvas`, uint8 or None; `pixel`, the side of a pixel of the
+            image, or of a map as the model draws it, in pixels of the canvas; `model`, the id to
+            choose for the image.
         """
-        task, id = self.models.tasks[fields.model], fields.model
-        nothing: Update = {"canvas": None, "pixel": 1.0, "model": id}
+        id = fields.model
+        task = self.models.tasks[id]
+        status = _line("Add an image, then press Draw.")
+        nothing: Update = {"canvas": None, "pixel": 1.0, "model": id, "status": status}
         if fields.image is None and task.paints != "map":
             return {"size": "", **nothing}
         try:
-            decoded = self._below(fields)
+            decoded = self._background(fields)
         except Exception as error:
             return {"size": _error(error), **nothing}
         image = decoded.rgb
         height, width = image.shape[:2]
-        text, factor = f"{width}×{height} pixels", task.factor
-        if factor > 1:
-            text += f", the result {factor * width}×{factor * height}"
-        if is_chosen(task.name, id):
+        text = f"{width}×{height} pixels"
+        if task.factor > 1:
+            text += f", the result {task.factor * width}×{task.factor * height}"
+        model = id
+        if id in load_manifest() and is_chosen(task.name, id):
             choice = choose_model(task.name, decoded)
-            nothing["model"] = choice.model
-            if id == choice.model and id != choose_model(task.name).model:
-                text += f"; {id} is {choice.reason}, or choose another model"
-        if not task.paints:
-            return {"size": _line(text), **nothing}
-        canvas = thumbnail(image, _CANVAS)
-        drawn = task.model_size(image) if task.paints == "map" else (height, width)
-        pixel = max(canvas.shape) / max(drawn)
-        return {"size": _line(text), "canvas": canvas, "pixel": pixel, "model": id}
+            model = choice.model
+            if id == model and id != choose_model(task.name).model:
+                text += f"; {id} is {choice.reason}, other models are under More"
+        canvas = None
+        pixel = 1.0
+        status = "Press Draw."
+        if task.paints == "hole":
+            status = "Paint what is to be filled, and a little beyond. Then press Draw."
+            canvas = _mask_canvas(image)
+            pixel = max(canvas.shape) / max(image.shape)
+        elif task.paints == "map":
+            status = "Draw a map, or add one. Then press Draw."
+            canvas = thumbnail(image, _MAP_CANVAS)
+            pixel = max(canvas.shape) / max(task.model_size(image))
+        about: Update = {"status": _line(status), "size": _line(text)}
+        return {**about, "canvas": canvas, "pixel": pixel, "model": model}
 
-    def damage(self, fields: Fields) -> Update:
-        """Paint what is found to be damaged, for the visitor to correct before it is filled."""
+    def find_damage(self, fields: Fields) -> Update:
+        """Find damage. `damage` is the path of the image and a mask, or None if there is none."""
         try:
             with memory_errors(_SMALLER):
-                image = self._below(fields).rgb
-                hole = find_damage(image)
+                mask = find_damage(self._background(fields).rgb)
         except Exception as error:
-            return {"status": _error(error)}
-        if not hole.any():
-            return {"status": _line("No damage was found. Paint over what to fill.")}
-        covered = thumbnail(hole, _CANVAS) > 0
-        for layer in fields.layers:  # what is painted stays
-            covered |= layer[..., 3] >= 128
-        red = np.array(ImageColor.getcolor(RED, "RGBA"), np.uint8)
-        painted = covered.astype(np.uint8)[..., None] * red
-        value = {"background": thumbnail(image, _CANVAS), "layers": [painted], "composite": None}
-        share = (painted_hole([painted], *hole.shape) > 0).mean()
+            return {"status": _error(error), "damage": None}
+        if not mask.any():
+            text = "No damage was found. Paint over what to fill."
+            return {"status": _line(text), "damage": None}
+        return {"status": _line("Painting the damage"), "damage": (fields.image, mask)}
+
+    def paint_damage(self, fields: Fields, damage: tuple[str, Pixels] | None) -> Update:
+        """Paint what `find_damage` has found, for the visitor to correct before it is filled.
+
+        What is painted stays. If the image in the fields is another one by now, nothing changes.
+        """
+        if damage is None:
+            return {}
+        path, mask = damage
+        if fields.image != path or self.models.tasks[fields.model].paints != "hole":
+            text = "The image has changed: press Find damage again."
+            return {"status": _line(text)}
+        background = _mask_canvas(self._background(fields).rgb)
+        covered = _mask_canvas(mask) > 0
+        for layer in fields.layers:
+            covered |= layer[..., 3] >= HOLE
+        color = np.array(ImageColor.getcolor(BRUSH, "RGBA"), np.uint8)
+        painted = covered.astype(np.uint8)[..., None] * color
+        share = (painted_mask([painted], *mask.shape) > 0).mean()
         text = f"{share:.1%} of the image is painted. Correct it, then press Draw."
+        value = {"background": background, "layers": [painted], "composite": None}
         return {"status": _line(text), "canvas": {"value": value}}
 
     def example(self, model: str) -> str:
@@ -187,23 +222,27 @@ class Sessions:
     def _read(self, fields: Fields) -> tuple[str, Decoded, Pixels | None]:
         task = self.models.tasks[fields.model]
         if task.paints == "map" and any(layer[..., 3].any() for layer in fields.layers):
-            return "map.png", drawn_map(fields.layers, self._below(fields).rgb), None
+            return "map.png", drawn_map(fields.layers, self._background(fields).rgb), None
         if fields.image is None:
-            draw = "drop one, draw one" if task.paints == "map" else "drop one"
-            raise CaflowError("there is no image", f"{draw}, or use the example")
+            hint = "drop one, draw one" if task.paints == "map" else "drop one"
+            raise CaflowError("there is no image", f"{hint}, or use the example")
         image = read_upload(Path(fields.image), self.limits, task)
-        mask = painted_hole(fields.layers, *image.rgb.shape[:2]) if task.needs_mask else None
+        mask = painted_mask(fields.layers, *image.rgb.shape[:2]) if task.needs_mask else None
         return Path(fields.image).name, image, mask
 
-    def _below(self, fields: Fields) -> Decoded:
+    def _background(self, fields: Fields) -> Decoded:
         """What is painted on: the image, else a white one."""
         if fields.image is None:
             return Decoded(self.models.blank(fields.model), None, "")
         return read_upload(Path(fields.image), self.limits, self.models.tasks[fields.model])
 
     def _run(self, session: str, job: Job, count: int, keep: int) -> Iterator[Update]:
-        first, start, shown = len(job.ranked), time.monotonic(), 0.0
-        total, prefix, failed, compared = first + count, "", None, {"view": "Comparison"}
+        first = len(job.ranked)
+        total = first + count
+        start = time.monotonic()
+        shown = 0.0
+        prefix = ""
+        failed = None
         try:
             self.limits.check_candidates(total)
             with memory_errors(_SMALLER):
@@ -211,13 +250,16 @@ class Sessions:
                     now = time.monotonic()
                     if drawn == first:
                         text = f"Drawing candidate {first + 1} of {total}"
-                    elif now - shown < _EVERY or drawn == total:
+                    elif now - shown < _INTERVAL or drawn == total:
                         continue
                     else:
                         left = (now - start) / (drawn - first) * (total - drawn)
-                        text, shown = f"{drawn} of {total}, {left:.1f} s left", now
-                    busy = {"status": _line(text), "end": {"interactive": True}}
-                    yield {**busy, **job.shown(), **(compared if drawn == first + 1 else {})}
+                        text = f"{drawn} of {total}, {left:.1f} s left"
+                        shown = now
+                    update = {"status": _line(text), "end": {"interactive": True}, **job.shown()}
+                    if drawn == first + 1:
+                        update["view"] = "Comparison"
+                    yield update
         except Stopped:
             prefix = "stopped: "
         except Exception as error:
@@ -228,8 +270,15 @@ class Sessions:
         text = f"{prefix}{drawn} candidate{'s' * (drawn != 1)}, "
         text += f"{drawn - first} of them new in " if first else ""
         status = failed or _line(f"{text}{time.monotonic() - start:.1f} s")
-        done = {"status": status, "end": {"interactive": False}, **job.shown(), **job.files()}
-        yield {**done, **(compared if drawn == first + 1 else {})}
+        update = {"status": status, "end": {"interactive": False}, **job.shown(), **job.files()}
+        if drawn == first + 1:
+            update["view"] = "Comparison"
+        yield update
+
+
+def _mask_canvas(image: Pixels) -> Pixels:
+    """The canvas that a mask is painted on: the image itself, or a smaller one if it is large."""
+    return thumbnail(image, _MASK_CANVAS) if max(image.shape) > _MASK_CANVAS else image
 
 
 def _line(text: str) -> str:
@@ -239,12 +288,14 @@ def _line(text: str) -> str:
 def _error(error: Exception) -> str:
     """Say what is wrong and what to do, as HTML, with fields in place of options."""
     if isinstance(error, CaflowError):
-        message, hint = error.message, error.hint
+        message = error.message
+        hint = error.hint
         for option, name in _FIELDS.items():
             hint = re.sub(rf"(?<![\w-]){option} (?=[\d.])", f"{name} = ", hint)
             hint = re.sub(rf"(?<![\w-]){option}(?![\w-])", name, hint)
     elif is_out_of_memory(error):
-        message, hint = "not enough memory", _SMALLER
+        message = "not enough memory"
+        hint = _SMALLER
     else:
         if os.environ.get("CAFLOW_DEBUG") == "1":
             traceback.print_exception(error, file=sys.stderr)

@@ -92,7 +92,7 @@ class Task:
 
     command: ClassVar[str] = "sample"  # the command that restores images
     usage: ClassVar[str] = "sample --cond input.png"  # an example of it, for a model card
-    verb: ClassVar[str] = "translate"  # what the task does to an image, on the page
+    verb: ClassVar[str] = "restore"  # what the task does to an image, on the page
     tag: ClassVar[str] = "image-to-image"  # of its models on the Hub
     example: ClassVar[str] = "cat_192"  # a bundled image to try it with
     paints: ClassVar[Literal["", "hole", "map"]] = ""  # what a user of the page paints

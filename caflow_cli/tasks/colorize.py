@@ -65,7 +65,7 @@ class Colorize(WholeImage):
     }
     command: ClassVar[str] = "colorize"
     usage: ClassVar[str] = "colorize grey.png"
-    verb: ClassVar[str] = "colour"
+    verb: ClassVar[str] = "color"
     tag: ClassVar[str] = "image-colorization"
     baseline: ClassVar[str] = "grey copy"
 

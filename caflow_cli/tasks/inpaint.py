@@ -57,7 +57,7 @@ class Inpaint(Task):
     }
     command: ClassVar[str] = "inpaint"
     usage: ClassVar[str] = "inpaint photo.png --mask hole.png"
-    verb: ClassVar[str] = "fill a hole"
+    verb: ClassVar[str] = "repair"
     tag: ClassVar[str] = "image-inpainting"
     paints: ClassVar[Literal["", "hole", "map"]] = "hole"
     baseline: ClassVar[str] = "mean fill"

@@ -43,6 +43,7 @@ class Paired(WholeImage):
     tau: ClassVar[float] = 0.8
     derives_condition: ClassVar[bool] = False
     options: ClassVar[tuple[str, ...]] = ("native",)
+    verb: ClassVar[str] = "translate"
     example: ClassVar[str] = "map"
     paints: ClassVar[Literal["", "hole", "map"]] = "map"
     baseline: ClassVar[str] = "mismatched target"

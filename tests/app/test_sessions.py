@@ -12,18 +12,20 @@ import torch
 from cracked import cracked, faded
 from PIL import Image
 
-from caflow_cli.app.inputs import Fields, drawn_map, painted_hole
+from caflow_cli.app.inputs import Fields, drawn_map, painted_mask, temperature_at
 from caflow_cli.app.sessions import Models
+from caflow_cli.config import Temperature
 from caflow_cli.damage import find_damage
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.images import decode
 from caflow_cli.inference.figures import thumbnail
+from caflow_cli.tasks import TASKS, resize
 
 
-def stroke(height=64, width=64, rows=slice(16, 48), columns=slice(16, 48), colour=(0, 0, 0)):
+def stroke(height=64, width=64, rows=slice(16, 48), columns=slice(16, 48), color=(0, 0, 0)):
     layer = np.zeros((height, width, 4), np.uint8)
-    layer[rows, columns] = (*colour, 255)
+    layer[rows, columns] = (*color, 255)
     return layer
 
 
@@ -52,10 +54,12 @@ def every_update(monkeypatch):
 
 def test_candidates_appear_by_rank_as_they_are_drawn(sessions, small_photo, every_update):
     updates = draw(sessions, "superres", small_photo, 4, tau="0.9", keep=2)
-    assert [len(one["gallery"]["value"] or []) for one in updates[1:]] == [0, 1, 2, 3, 4]
-    assert [one.get("view") for one in updates[1:4]] == [None, "Comparison", None]  # at the first
+    assert [shown_in(update) for update in updates[1:]] == [0, 1, 2, 3, 4]
+    views = [update.get("view") for update in updates[1:4]]
+    assert views == [None, "Comparison", None]  # at the first candidate
     assert re.search(r"2 of 4, [\d.]+ s left", updates[3]["status"])
-    assert [one["end"]["interactive"] for one in updates[1:]] == [True] * 4 + [False]
+    assert [update["end"]["interactive"] for update in updates[1:]] == [True] * 4 + [False]
+    assert [update["more"]["interactive"] for update in updates[1:]] == [False] + [True] * 4
     last = updates[-1]
     assert "4 candidates" in last["status"]
     values = [
@@ -166,7 +170,7 @@ def test_a_stop_keeps_what_is_drawn(sessions, small_photo, every_update):
     assert len(more(sessions, 1)[-1]["gallery"]["value"]) == 3
 
 
-def test_who_leaves_ends_the_job_and_the_oldest_makes_room(
+def test_leaving_ends_the_job_and_the_oldest_makes_room(
     sessions, small_photo, tmp_path, every_update
 ):
     shown = []
@@ -185,16 +189,15 @@ def test_who_leaves_ends_the_job_and_the_oldest_makes_room(
 
 
 def test_sizes_and_canvases(sessions, photo, small_photo, tmp_path):
-    found = sessions.describe(fields("superres", small_photo))
-    assert "8×8 pixels, the result 32×32" in found["size"]
-    assert found["canvas"] is None
+    about = sessions.describe(fields("superres", small_photo))
+    assert "8×8 pixels, the result 32×32" in about["size"]
+    assert about["canvas"] is None
     assert "make 128x128" in sessions.describe(fields("superres", photo))["size"]
-    assert sessions.describe(fields("inpaint", photo))["canvas"].shape == (1024, 1024, 3)
-    nothing = sessions.describe(fields("inpaint"))
-    assert (nothing["size"], nothing["canvas"], nothing["pixel"]) == ("", None, 1.0)
-    found = sessions.describe(fields("paired"))
-    assert "32×32 pixels" in found["size"]
-    assert (found["canvas"].min(), found["pixel"]) == (255, 1024 / 32)
+    about = sessions.describe(fields("inpaint"))
+    assert (about["size"], about["canvas"], about["pixel"]) == ("", None, 1.0)
+    about = sessions.describe(fields("paired"))
+    assert "32×32 pixels" in about["size"]
+    assert (about["canvas"].min(), about["pixel"]) == (255, 1024 / 32)
     long = tmp_path / "long.png"
     Image.new("RGB", (1000, 2)).save(long)  # 16000x32 at the model's scale
     for task in ("colorize", "paired"):
@@ -203,10 +206,45 @@ def test_sizes_and_canvases(sessions, photo, small_photo, tmp_path):
     assert "1000×2 pixels" in sessions.describe(fields("paired", long))["size"]
     noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "large.png")
-    found = sessions.describe(fields("inpaint", tmp_path / "large.png"))
-    assert "has more than 1 MB" in found["size"]
+    about = sessions.describe(fields("inpaint", tmp_path / "large.png"))
+    assert "has more than 1 MB" in about["size"]
     for task in ("superres", "colorize", "inpaint", "paired"):
         assert decode(sessions.example(f"{task}.safetensors")).rgb.size
+
+
+def test_a_mask_is_painted_on_the_image_itself_unless_it_is_large(sessions, photo, tmp_path):
+    about = sessions.describe(fields("inpaint", photo))
+    np.testing.assert_array_equal(about["canvas"], decode(photo).rgb)
+    assert about["pixel"] == 1
+    sessions.limits = replace(sessions.limits, megapixels=1.0)
+    long = tmp_path / "long.png"
+    Image.new("RGB", (4096, 64)).save(long)
+    about = sessions.describe(fields("inpaint", long))
+    assert about["canvas"].shape == (32, 2048, 3)
+    assert about["pixel"] == 0.5
+
+
+@pytest.mark.parametrize("task", ["superres", "inpaint"])
+def test_the_comparison_shows_the_image_as_uploaded(sessions, photo, small_photo, task):
+    path = small_photo if task == "superres" else photo
+    last = draw(sessions, task, path, layers=[stroke()] if task == "inpaint" else [])[-1]
+    before, after = last["slider"]["value"]
+    image = decode(path).rgb
+    if task == "superres":
+        image = resize(image, 32, 32)
+    np.testing.assert_array_equal(before, thumbnail(image, 1024))
+    assert before.shape == after.shape
+
+
+@pytest.mark.parametrize("default", ["0.5", "1/0.8/0.6", "1.2"])
+def test_the_middle_of_the_slider_is_the_default_temperature(default):
+    default = Temperature.of(default)
+    assert temperature_at(default, 0) == default
+    assert set(temperature_at(default, -1).values) == {0}
+    assert min(temperature_at(default, 1).values) >= 1
+    positions = np.linspace(-1, 1, 21)
+    values = np.array([temperature_at(default, position).values for position in positions])
+    assert (np.diff(values, axis=0) >= 0).all()
 
 
 @pytest.mark.parametrize(
@@ -224,29 +262,43 @@ def test_jpegs_of_low_quality_get_the_model_that_the_command_takes(
     sessions, small_photo, tmp_path, quality, model, chosen
 ):
     Image.open(small_photo).convert("RGB").save(tmp_path / "x.jpg", quality=quality)
-    found = sessions.describe(Fields(model, str(tmp_path / "x.jpg")))
-    assert found["model"] == chosen
-    assert ("or choose another model" in found["size"]) == (model == chosen == "web-superres-x4")
+    about = sessions.describe(Fields(model, str(tmp_path / "x.jpg")))
+    assert about["model"] == chosen
+    assert ("other models are" in about["size"]) == (model == chosen == "web-superres-x4")
 
 
-def test_found_damage_is_painted_for_correction(sessions, tmp_path):
+def test_damage_is_painted_for_correction(sessions, tmp_path):
     part = np.s_[40:136, 60:150]
     Image.fromarray(faded()[part]).save(tmp_path / "whole.png")
-    assert "No damage" in sessions.damage(fields("inpaint", tmp_path / "whole.png"))["status"]
+    whole = fields("inpaint", tmp_path / "whole.png")
+    update = sessions.find_damage(whole)
+    assert "No damage" in update["status"]
+    assert sessions.paint_damage(whole, update["damage"]) == {}
     image = cracked()[0][part]
     Image.fromarray(image).save(tmp_path / "cracked.png")
-    found = sessions.damage(fields("inpaint", tmp_path / "cracked.png"))
-    assert "of the image is painted" in found["status"]
-    value = found["canvas"]["value"]
-    hole = painted_hole(value["layers"], 96, 90) == 255
-    np.testing.assert_array_equal(hole, find_damage(image) == 255)
-    height, width = value["background"].shape[:2]
-    mine = stroke(height, width, rows=slice(0, height // 6), columns=slice(0, width))
-    found = sessions.damage(fields("inpaint", tmp_path / "cracked.png", layers=[mine]))
-    both = painted_hole(found["canvas"]["value"]["layers"], 96, 90) == 255
+    given = fields("inpaint", tmp_path / "cracked.png")
+    damage = sessions.find_damage(given)["damage"]
+    update = sessions.paint_damage(given, damage)
+    assert "of the image is painted" in update["status"]
+    value = update["canvas"]["value"]
+    np.testing.assert_array_equal(value["background"], image)
+    mask = painted_mask(value["layers"], 96, 90) == 255
+    np.testing.assert_array_equal(mask, find_damage(image) == 255)
+    visitors = stroke(96, 90, rows=slice(0, 16), columns=slice(0, 90))
+    update = sessions.paint_damage(replace(given, layers=[visitors]), damage)
+    both = painted_mask(update["canvas"]["value"]["layers"], 96, 90) == 255
     assert both[:16].all()
-    assert f"<p>{both.mean():.1%} of" in found["status"]
-    np.testing.assert_array_equal(both[16:], hole[16:])
+    assert f"<p>{both.mean():.1%} of" in update["status"]
+    np.testing.assert_array_equal(both[16:], mask[16:])
+
+
+def test_damage_is_not_painted_on_another_image(sessions, photo, tmp_path):
+    Image.fromarray(cracked()[0][40:136, 60:150]).save(tmp_path / "cracked.png")
+    damage = sessions.find_damage(fields("inpaint", tmp_path / "cracked.png"))["damage"]
+    for now in (fields("inpaint", photo), fields("colorize", tmp_path / "cracked.png")):
+        update = sessions.paint_damage(now, damage)
+        assert "canvas" not in update
+        assert "The image has changed" in update["status"]
 
 
 def test_a_hole_is_what_is_covered_by_half_in_any_layer():
@@ -257,9 +309,9 @@ def test_a_hole_is_what_is_covered_by_half_in_any_layer():
     ]
     wanted = np.zeros((16, 16), np.uint8)
     wanted[:4, :4] = wanted[15, 15] = 255
-    np.testing.assert_array_equal(painted_hole(layers, 16, 16), wanted)
+    np.testing.assert_array_equal(painted_mask(layers, 16, 16), wanted)
     with pytest.raises(CaflowError, match="no hole") as caught:
-        painted_hole([np.zeros((64, 64, 4), np.uint8)], 16, 16)
+        painted_mask([np.zeros((64, 64, 4), np.uint8)], 16, 16)
     assert "paint" in caught.value.hint
 
 
@@ -283,6 +335,8 @@ def test_named_models_come_first_and_bundled_ones_follow(models):
     assert sorted(ids[4:]) == sorted(load_manifest())
     assert ids[4:8] == ["photos-superres-x4", "photos-colorize", "photos-inpaint", "maps-aerial"]
     assert models.tasks["paired.safetensors"].name == "paired"
+    assert list(models.of_tasks()) == list(TASKS)
+    assert models.of_tasks()["inpaint"][:2] == ["inpaint.safetensors", "photos-inpaint"]
     assert models.sampling("inpaint.safetensors").candidates == 30
     loaded = models.load("superres.safetensors")
     assert loaded is models.load("superres.safetensors")
