@@ -171,11 +171,11 @@ class Sessions:
         pixel = 1.0
         status = "Press Draw."
         if task.paints == "hole":
-            status = "Paint what is to be filled, and a little beyond. Then press Draw."
+            status = "Paint what to fill, and a little beyond; then press Draw."
             canvas = _mask_canvas(image)
             pixel = max(canvas.shape) / max(image.shape)
         elif task.paints == "map":
-            status = "Draw a map, or add one. Then press Draw."
+            status = "Draw a map, or add one; then press Draw."
             canvas = thumbnail(image, _MAP_CANVAS)
             pixel = max(canvas.shape) / max(task.model_size(image))
         about: Update = {"status": _line(status), "size": _line(text)}

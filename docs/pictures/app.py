@@ -27,7 +27,7 @@ def main() -> None:
         page.goto(url)
         taken = shot(page)
         browser.close()
-    # Few colours are enough for letters and frames, and the file stays small.
+    # Few colors are enough for letters and frames, and the file stays small.
     picture = Image.open(io.BytesIO(taken)).convert("RGB").quantize(160, dither=0)
     picture.save(HERE / "app.png", optimize=True)
     print("docs/pictures/app.png", (HERE / "app.png").stat().st_size)
