@@ -28,8 +28,8 @@ def main() -> None:
         taken = shot(page)
         browser.close()
     # Few colors are enough for letters and frames, and the file stays small.
-    picture = Image.open(io.BytesIO(taken)).convert("RGB").quantize(160, dither=0)
-    picture.save(HERE / "app.png", optimize=True)
+    screenshot = Image.open(io.BytesIO(taken)).convert("RGB").quantize(160, dither=0)
+    screenshot.save(HERE / "app.png", optimize=True)
     print("docs/pictures/app.png", (HERE / "app.png").stat().st_size)
 
 

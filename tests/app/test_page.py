@@ -234,12 +234,12 @@ def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
     visitor.wait_for("2 candidates")
     result, mask = (decode(path).rgb for path in visitor.files(tmp_path))
     hole = mask[..., 0] == 255
-    given = decode(photo).rgb
+    image = decode(photo).rgb
     assert 8 < hole.sum() < 32 * 32 / 2
     assert hole[15:17, :18].all()  # from the left edge to the middle, where the stroke went
     assert not hole[:8].any()
-    np.testing.assert_array_equal(result[~hole], given[~hole])
-    assert (result[hole] != given[hole]).any()
+    np.testing.assert_array_equal(result[~hole], image[~hole])
+    assert (result[hole] != image[hole]).any()
     # The comparison replaces the canvas, whose paint stays, also while another task is chosen.
     assert not visitor.page.locator("#caflow-editor").is_visible()
     slider = visitor.page.locator("#caflow-slider")
@@ -336,10 +336,10 @@ def test_a_map_is_drawn(visitor, tmp_path):
     visitor.stroke(canvas.bounding_box()["height"] - 2 * _MARGIN)
     visitor.draw(2)
     visitor.wait_for("2 candidates")
-    result, given = (decode(path).rgb for path in visitor.files(tmp_path))
-    assert result.shape == given.shape == (32, 32, 3)
-    assert given[15:17, 14:18].mean() < 128  # black, where the stroke went
-    assert given[:8].min() == 255
+    result, drawn_map = (decode(path).rgb for path in visitor.files(tmp_path))
+    assert result.shape == drawn_map.shape == (32, 32, 3)
+    assert drawn_map[15:17, 14:18].mean() < 128  # black, where the stroke went
+    assert drawn_map[:8].min() == 255
 
 
 def test_a_stop_and_a_closed_page_end_the_work(browser, url, small_photo):

@@ -276,16 +276,16 @@ def test_damage_is_painted_for_correction(sessions, tmp_path):
     assert sessions.paint_damage(whole, update["damage"]) == {}
     image = cracked()[0][part]
     Image.fromarray(image).save(tmp_path / "cracked.png")
-    given = fields("inpaint", tmp_path / "cracked.png")
-    damage = sessions.find_damage(given)["damage"]
-    update = sessions.paint_damage(given, damage)
+    page_fields = fields("inpaint", tmp_path / "cracked.png")
+    damage = sessions.find_damage(page_fields)["damage"]
+    update = sessions.paint_damage(page_fields, damage)
     assert "of the image is painted" in update["status"]
     value = update["canvas"]["value"]
     np.testing.assert_array_equal(value["background"], image)
     mask = painted_mask(value["layers"], 96, 90) == 255
     np.testing.assert_array_equal(mask, find_damage(image) == 255)
     visitors = stroke(96, 90, rows=slice(0, 16), columns=slice(0, 90))
-    update = sessions.paint_damage(replace(given, layers=[visitors]), damage)
+    update = sessions.paint_damage(replace(page_fields, layers=[visitors]), damage)
     both = painted_mask(update["canvas"]["value"]["layers"], 96, 90) == 255
     assert both[:16].all()
     assert f"<p>{both.mean():.1%} of" in update["status"]
@@ -317,14 +317,14 @@ def test_a_hole_is_what_is_covered_by_half_in_any_layer():
 
 @pytest.mark.parametrize("size", [(30, 20), (1100, 1500)])
 def test_an_image_that_is_painted_on_stays_as_it_is_elsewhere(size):
-    below = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    height, width = thumbnail(below, 1024).shape[:2]
+    background = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    height, width = thumbnail(background, 1024).shape[:2]
     upper, left = (slice(0, height // 2), slice(0, width)), (slice(0, height), slice(0, width // 4))
     layers = [stroke(height, width, *upper, (255, 0, 0)), stroke(height, width, *left)]
-    drawn = drawn_map(layers, below).rgb
+    drawn = drawn_map(layers, background).rgb
     half, quarter = size[0] // 2, size[1] // 4
     inner = (slice(half + 1, None), slice(quarter + 1, None))
-    np.testing.assert_array_equal(drawn[inner], below[inner])
+    np.testing.assert_array_equal(drawn[inner], background[inner])
     assert (drawn[: half - 1, quarter + 1 :] == (255, 0, 0)).all()
     assert drawn[:, : quarter - 1].max() == 0
 

@@ -33,8 +33,8 @@ def test_it_serves_the_page_where_the_space_says(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    told = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
-    environment = {**os.environ, **told, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    address = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
+    environment = {**os.environ, **address, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     process = subprocess.Popen([sys.executable, SPACE / "app.py"], cwd=tmp_path, env=environment)
     try:
         end = time.monotonic() + 300

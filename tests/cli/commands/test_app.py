@@ -3,6 +3,7 @@
 import importlib.util
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,17 +33,24 @@ def test_its_files_are_those_that_the_command_writes(run, tmp_path, model_files,
     side = 8 if task == "superres" else 32
     rows, columns = np.indices((side, side)) * (32 // side)
     values = np.stack([rows * 7, columns * 7, rows + columns, 255 - rows * 4], -1)
-    Image.fromarray(values.astype(np.uint8)).save(tmp_path / "my picture.png")
+    Image.fromarray(values.astype(np.uint8)).save(tmp_path / "my image.png")
     layer = np.zeros((64, 64, 4), np.uint8)
     layer[20:50, 10:40, 3] = 255
     layers = [layer] if task == "inpaint" else []
     (tmp_path / "page").mkdir()
     models = Models([str(tmp_path / f"{task}.safetensors")], torch.device("cpu"))
     sessions = Sessions(models, Limits(), tmp_path / "page")
-    image, id = str(tmp_path / "my picture.png"), f"{task}.safetensors"
-    two, one = (Fields(id, image, layers, "0.9/0.7/0.5", count, 2, 3) for count in (2, 1))
-    *_, first = sessions.draw("a", two)
-    *_, last = sessions.more("a", one)
+    fields = Fields(
+        model=f"{task}.safetensors",
+        image=str(tmp_path / "my image.png"),
+        layers=layers,
+        tau="0.9/0.7/0.5",
+        candidates=2,
+        keep=2,
+        seed=3,
+    )
+    *_, first = sessions.draw("a", fields)
+    *_, last = sessions.more("a", replace(fields, candidates=1))
     if task == "inpaint":
         shutil.copy(last["files"]["value"].pop(), tmp_path)  # the mask
     assert "-m 2 -n 2" in first["command"]["value"]
@@ -52,9 +60,10 @@ def test_its_files_are_those_that_the_command_writes(run, tmp_path, model_files,
     assert len(last["files"]["value"]) == 2
     for path in last["files"]["value"]:
         name = path.rpartition("/")[2]
-        ours, commands = decode(path), decode(tmp_path / "out" / name)
+        ours = decode(path)
+        commands = decode(tmp_path / "out" / name)
         # Up to the rounding of another batch size.
         assert np.abs(ours.rgb.astype(int) - commands.rgb).max() <= 1
         np.testing.assert_array_equal(ours.alpha, commands.alpha)
-        one, other = (read_provenance(Path(file)) for file in (path, tmp_path / "out" / name))
-        assert {**one, **SCORES} == {**other, **SCORES}
+        record = read_provenance(Path(path))
+        assert {**record, **SCORES} == {**read_provenance(tmp_path / "out" / name), **SCORES}
