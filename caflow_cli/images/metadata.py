@@ -26,29 +26,23 @@ _MAX_BLOCK = 2**16  # bytes of an EXIF block
 _MAX_TEXT = 2000  # bytes of a text; longer ones are left out
 _TEXT = 2
 _FORMATS = {1: "B", 3: "H", 4: "I", 5: "II", 9: "i", 10: "ii"}  # of the numeric types, for `struct`
-_TEXTS: Mapping[int, frozenset[int]] = {
-    MAIN: frozenset({0x010F, 0x0110, 0x0132, 0x013B, 0x8298, DESCRIPTION}),
-    EXIF: frozenset(
-        {
-            *(0x9003, 0x9004),  # DateTimeOriginal, DateTimeDigitized; 0x0132 is DateTime
-            *(0x9010, 0x9011, 0x9012),  # their offsets from UTC
-            *(0x9290, 0x9291, 0x9292),  # and fractions of seconds
-            0xA434,  # LensModel; 0x010F, 0x0110, 0x013B, 0x8298: Make, Model, Artist, Copyright
-        }
-    ),
-    GPS: frozenset({0x01, 0x03, 0x10, 0x1D}),  # references, DateStamp
+# The texts and the numbers that are kept of each directory.
+_TEXTS = {
+    # Make, Model, DateTime, Artist, Copyright
+    MAIN: (0x010F, 0x0110, 0x0132, 0x013B, 0x8298, DESCRIPTION),
+    # DateTimeOriginal and DateTimeDigitized, offsets and fractions of all three, LensModel
+    EXIF: (0x9003, 0x9004, 0x9010, 0x9011, 0x9012, 0x9290, 0x9291, 0x9292, 0xA434),
+    GPS: (0x01, 0x03, 0x10, 0x1D),  # north or south, east or west, kind of direction, date
 }
-# Tags with up to three numbers.
-_NUMBERS: Mapping[int, frozenset[int]] = {
-    MAIN: frozenset({EXIF, GPS}),
-    EXIF: frozenset(
-        {
-            *(0x829A, 0x829D, 0x8822, 0x8827),  # ExposureTime, FNumber, ExposureProgram, ISO
-            *(0x9201, 0x9202, 0x9204, 0x9207),  # shutter, aperture, bias, metering
-            *(0x9209, 0x920A, 0xA402, 0xA405),  # Flash, FocalLength, ExposureMode, at 35 mm
-        }
+_NUMBERS = {
+    MAIN: (EXIF, GPS),
+    # ExposureTime, FNumber, ExposureProgram, ISO, shutter, aperture, bias, metering, Flash,
+    # FocalLength, ExposureMode, focal length at 35 mm
+    EXIF: (
+        *(0x829A, 0x829D, 0x8822, 0x8827, 0x9201, 0x9202),
+        *(0x9204, 0x9207, 0x9209, 0x920A, 0xA402, 0xA405),
     ),
-    GPS: frozenset({0x02, 0x04, _ALTITUDE_REF, 0x06, 0x07, 0x11}),  # place, altitude, time, way
+    GPS: (0x02, 0x04, _ALTITUDE_REF, 0x06, 0x07, 0x11),  # place, altitude, time, direction
 }
 
 
@@ -92,7 +86,7 @@ def _directory(data: bytes, order: str, at: int, name: int) -> dict[int, Any]:
         if tag in _TEXTS[name] and kind == _TEXT and length <= _MAX_TEXT:
             text = _bytes(data, order, entry, length).partition(b"\0")[0].strip()
             value: Any = bytes(c for c in text if c >= 32)  # without control characters
-        elif tag in _NUMBERS[name] and kind in _FORMATS and 1 <= length <= 3:
+        elif tag in _NUMBERS[name] and kind in _FORMATS and length in (1, 3 if name == GPS else 1):
             value = _numbers(data, order, entry, kind, length)
         else:
             continue
