@@ -109,9 +109,9 @@ def to_like(x: Tensor, other: Tensor) -> Tensor:
     return x.to(other.dtype).to(other.device)
 
 
-def net_type(own: torch.dtype, device: torch.device, training: bool, bf16: bool) -> torch.dtype:
+def net_type(dtype: torch.dtype, device: torch.device, training: bool, bf16: bool) -> torch.dtype:
     """The dtype of a net's convolutions: bfloat16 only in training, and only if requested."""
-    return torch.bfloat16 if training and bf16 and device.type not in LACKING["bf16"] else own
+    return torch.bfloat16 if training and bf16 and device.type not in LACKING["bf16"] else dtype
 
 
 def check_bf16(device: torch.device) -> None:

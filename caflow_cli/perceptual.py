@@ -44,7 +44,7 @@ VGG = PerceptualNet(
 )
 
 
-def at_hand(kind: PerceptualNet, weights: str | Path | None = None) -> bool:
+def is_available(kind: PerceptualNet, weights: str | Path | None = None) -> bool:
     """Whether a trunk is available: named by `weights` or the environment, or in torch's cache."""
     return bool(weights or os.environ.get(kind.variable)) or kind.cached.is_file()
 

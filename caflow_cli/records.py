@@ -88,8 +88,8 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
         CaflowError: (exit 2) a key is unknown (the hint suggests the nearest one) or missing, or a
             value has the wrong type, is out of range, is not one of the choices, or is not finite.
     """
-    found = f"{where or 'the config'} is {short(values)}, not a table"
-    check_usage(isinstance(values, dict), found, "write it as a table of keys")
+    message = f"{where or 'the config'} is {short(values)}, not a table"
+    check_usage(isinstance(values, dict), message, "write it as a table of keys")
     prefix = f"{where}." if where else ""
     record: Any = cls
     kinds = _kinds(record)

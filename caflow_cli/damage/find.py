@@ -57,13 +57,13 @@ def find_damage(
             Also as for `as_image`.
     """
     check_usage(0 < threshold < 1, f"the threshold is {threshold}", "between 0 and 1, such as 0.5")
-    found = confidence(as_decoded(image).flattened(), step=step)
-    if found.max() <= 1 / (1 + (1 / threshold - 1) / _CERTAIN):
-        return np.zeros(found.shape, np.uint8)
-    regions, count = ndimage.label(found > _EXTENT * threshold, np.ones((3, 3)))
-    level = np.zeros(count + 1, np.uint8)
-    level[regions[found > threshold]] = 255
-    marked = np.stack([level[row] for row in regions])  # by rows, as indices become 64-bit
+    levels = confidence(as_decoded(image).flattened(), step=step)
+    if levels.max() <= 1 / (1 + (1 / threshold - 1) / _CERTAIN):
+        return np.zeros(levels.shape, np.uint8)
+    regions, count = ndimage.label(levels > _EXTENT * threshold, np.ones((3, 3)))
+    value = np.zeros(count + 1, np.uint8)
+    value[regions[levels > threshold]] = 255
+    marked = np.stack([value[row] for row in regions])  # by rows, as indices become 64-bit
     return np.asarray(ndimage.maximum_filter(marked, 3))
 
 
@@ -95,10 +95,10 @@ def confidence(
         ends = [(0, -side % MULTIPLE) for side in window.shape[:2]]
         padded = np.pad(window, [*ends, (0, 0)], mode="symmetric")
         pixels = torch.from_numpy(padded).permute(2, 0, 1)[None]
-        found = net(pixels.float() / 127.5 - 1).sigmoid()[0, 0].numpy()
+        levels = net(pixels.float() / 127.5 - 1).sigmoid()[0, 0].numpy()
         part = result[top : top + tile, left : left + tile]
         rows, columns = part.shape
-        part[:] = found[top - y :, left - x :][:rows, :columns]
+        part[:] = levels[top - y :, left - x :][:rows, :columns]
         step(done, len(tiles))
     return result
 

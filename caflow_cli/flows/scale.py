@@ -58,11 +58,13 @@ class _Scale(nn.Module):
         count = len(self.transitions)
         of_steps = list(maps[count:])
         links = [Link(self.squeeze)]
-        merged = [own for own in maps[: count + 1] if own is not None]
+        merged = [affine for affine in maps[: count + 1] if affine is not None]
         if self.steps and len(merged) == count + 1:
             of_steps[0] = product(merged)
         else:
-            links += [Link(t, None, own) for t, own in zip(self.transitions, maps, strict=False)]
+            links += [
+                Link(t, None, affine) for t, affine in zip(self.transitions, maps, strict=False)
+            ]
         conditions = self._conditions(cond)
         links += [Link(*parts) for parts in zip(self.steps, conditions, of_steps, strict=True)]
         return forward_through(links, x, self.recompute)

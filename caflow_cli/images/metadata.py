@@ -67,14 +67,14 @@ def read_metadata(image: Image.Image, data: bytes) -> Metadata | None:
         order = {b"II*\0": "<", b"MM\0*": ">"}[data[:4]]
         (first,) = struct.unpack_from(f"{order}I", data, 4)
         main = _directory(data, order, first, MAIN)
-        found = {MAIN: main}
+        directories = {MAIN: main}
         for pointer in (EXIF, GPS):
             offset = main.pop(pointer, None)
             if offset is not None:
-                found[pointer] = _directory(data, order, offset, pointer)
+                directories[pointer] = _directory(data, order, offset, pointer)
     except (KeyError, TypeError, ValueError, struct.error):
         return None
-    return {directory: tags for directory, tags in found.items() if tags}
+    return {directory: tags for directory, tags in directories.items() if tags}
 
 
 def _directory(data: bytes, order: str, at: int, name: int) -> dict[int, Any]:

@@ -60,18 +60,18 @@ class FixedConv(nn.Module):
         if not self._packable or torch.compiler.is_compiling():
             return conv2d(x, self.weight, self.bias, relu)
         pad = [self.weight.shape[-1] // 2] * 2
-        one = [1, 1]  # stride and dilation
+        unit = [1, 1]  # stride and dilation
         weight = self._packed.get(x.shape)
         if weight is None:
             # Per shape: with the layout for another shape, oneDNN can be ten times slower.
             weight = torch.ops.mkldnn._reorder_convolution_weight(
-                self.weight, pad, one, one, 1, list(x.shape)
+                self.weight, pad, unit, unit, 1, list(x.shape)
             )
             if len(self._packed) == 2:
                 del self._packed[next(iter(self._packed))]
             self._packed[x.shape] = weight
         then = "relu" if relu else "none"
         y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, weight, self.bias, pad, one, one, 1, then, [], ""
+            x, weight, self.bias, pad, unit, unit, 1, then, [], ""
         )
         return y

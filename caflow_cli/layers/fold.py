@@ -16,8 +16,8 @@ def fold(module: nn.Module) -> nn.Module:
     successive actnorms and 1×1 convolutions become one affine map with its inverse. Any other
     module is copied with folded children, so flows and nets need no second implementation.
     """
-    own: Callable[[], nn.Module] | None = getattr(module, "fold", None)
-    return fold_children(module) if own is None else own()
+    folds: Callable[[], nn.Module] | None = getattr(module, "fold", None)
+    return fold_children(module) if folds is None else folds()
 
 
 def fold_children(module: _M) -> _M:

@@ -100,25 +100,25 @@ class ConvNet(nn.Module):
         dtype = self.last.type_for(x)
         x = x.to(dtype)
         first, bias_1, second, bias_2, last, bias_3 = (t.to(dtype) for t in self.weights())
-        one = conv2d(x, first, bias_1, relu=features is None)
+        hidden_1 = conv2d(x, first, bias_1, relu=features is None)
         if features is not None:
-            one.add_(per_candidate(features, x.shape[0])).relu_()
-        two = conv2d(one, second, bias_2, relu=True)
-        y = conv2d(two, last, bias_3)
-        return y, (x, one, two, first, second, last)
+            hidden_1.add_(per_candidate(features, x.shape[0])).relu_()
+        hidden_2 = conv2d(hidden_1, second, bias_2, relu=True)
+        y = conv2d(hidden_2, last, bias_3)
+        return y, (x, hidden_1, hidden_2, first, second, last)
 
 
 def net_backward(parts: Sequence[Tensor], grad: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
     """The gradients for x, for the features of each candidate, and for `ConvNet.weights()`."""
-    x, one, two, first, second, last = parts
-    of_two = mask(data_gradient(grad, two, last), two)
-    of_one = mask(data_gradient(of_two, one, second), one)
+    x, hidden_1, hidden_2, first, second, last = parts
+    grad_2 = mask(data_gradient(grad, hidden_2, last), hidden_2)
+    grad_1 = mask(data_gradient(grad_2, hidden_1, second), hidden_1)
     weights = [
-        *weight_gradients(of_one, x, first),
-        *weight_gradients(of_two, one, second),
-        *weight_gradients(grad, two, last),
+        *weight_gradients(grad_1, x, first),
+        *weight_gradients(grad_2, hidden_1, second),
+        *weight_gradients(grad, hidden_2, last),
     ]
-    return data_gradient(of_one, x, first), of_one, weights
+    return data_gradient(grad_1, x, first), grad_1, weights
 
 
 class Residual(nn.Module):

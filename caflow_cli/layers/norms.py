@@ -19,13 +19,13 @@ class Moments:
     """
 
     def __init__(self) -> None:
-        self._found: list[tuple[Tensor, Tensor]] = []
-        self._kept: Iterator[tuple[Tensor, Tensor]] | None = None
+        self._recorded: list[tuple[Tensor, Tensor]] = []
+        self._replayed: Iterator[tuple[Tensor, Tensor]] | None = None
 
     @contextmanager
     def of_pass(self) -> Iterator[None]:
         """Context of one pass of the net. The first pass records, over its batch as one image."""
-        self._kept = iter(self._found) if self._found else None
+        self._replayed = iter(self._recorded) if self._recorded else None
         token = _active.set(self)
         try:
             yield
@@ -36,9 +36,9 @@ class Moments:
         """`group_norm` with the recorded moments of this layer: (B, C, H, W) -> the same."""
         values = h.unflatten(1, (groups, -1))
         axes = (0, 2, 3, 4)
-        if self._kept is None:
-            self._found.append((values.mean(axes), values.var(axes, correction=0)))
-        mean, variance = self._found[-1] if self._kept is None else next(self._kept)
+        if self._replayed is None:
+            self._recorded.append((values.mean(axes), values.var(axes, correction=0)))
+        mean, variance = self._recorded[-1] if self._replayed is None else next(self._replayed)
         scale = torch.rsqrt(variance + 1e-5)  # as in `F.group_norm`
         normal: Tensor = (values - mean[:, None, None, None]) * scale[:, None, None, None]
         return normal.flatten(1, 2)

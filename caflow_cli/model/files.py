@@ -202,8 +202,8 @@ def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
         with safe_open(path, framework="np") as opened:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
             return {
-                name: TensorInfo(one.get_dtype(), tuple(one.get_shape()))
-                for name, one in slices.items()
+                name: TensorInfo(tensor.get_dtype(), tuple(tensor.get_shape()))
+                for name, tensor in slices.items()
             }, opened.metadata() or {}
     except FileNotFoundError as error:
         raise CaflowError(

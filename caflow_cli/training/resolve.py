@@ -114,9 +114,13 @@ def _guide_defaults(flow: FlowConfig) -> dict[str, Any]:
 
 def _without_missing_lpips(config: RunConfig) -> OptimConfig:
     """`optim`, without LPIPS if VGG16 is unavailable or the images are too small for it."""
-    from ..perceptual import LEAST_SIDE, VGG, at_hand  # imported here, because it imports torch
+    from ..perceptual import (
+        LEAST_SIDE,
+        VGG,
+        is_available,
+    )  # imported here, because it imports torch
 
-    if config.task.size >= LEAST_SIDE and at_hand(VGG, config.perceptual_weights):
+    if config.task.size >= LEAST_SIDE and is_available(VGG, config.perceptual_weights):
         return config.optim
     # Checkerboard artifacts come from LPIPS: without it there is nothing to penalize.
     return replace(config.optim, guide_perceptual=0.0, checkerboard_weight=0.0)

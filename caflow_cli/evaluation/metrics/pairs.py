@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...errors import CaflowError, ensure
-from ...perceptual import ALEX, at_hand, load_perceptual
+from ...perceptual import ALEX, is_available, load_perceptual
 from . import Weights
 
 PairMetrics: TypeAlias = Callable[[Tensor, Tensor], list[dict[str, float]]]  # one dict per pair
@@ -234,7 +234,7 @@ def pair_metrics(
 def measurable(metrics: tuple[str, ...], weights: Weights) -> tuple[tuple[str, ...], list[str]]:
     """The metrics that can be computed, and notes. If LPIPS's trunk is not available, LPIPS is
     omitted, and a note says why and which file it needs; but a trunk that is named must exist."""
-    if "lpips" in metrics and not at_hand(ALEX, weights.lpips):
+    if "lpips" in metrics and not is_available(ALEX, weights.lpips):
         try:
             load_perceptual(ALEX)
         except CaflowError as error:
