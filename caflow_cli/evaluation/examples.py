@@ -4,11 +4,13 @@ import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 
 from ..config import HOLE
 from ..data.examples import Examples, check_one_size
@@ -19,6 +21,7 @@ from ..tasks import Pixels, Task
 from .metrics.pairs import psnr
 
 _FILLS = {"telea": "INPAINT_TELEA", "navier-stokes": "INPAINT_NS"}  # methods of `cv2.inpaint`
+_BLOCK = 56  # pixels, seven periods of 8
 _RADIUS = 3  # radius in pixels of `cv2.inpaint`, as in OpenCV's own examples
 
 
@@ -210,10 +213,37 @@ def checkerboard(task: Task, example: Example, candidate: Pixels) -> list[float]
     return [float(energy) for energy in checkerboard_energy(to_batch([candidate]).float())]
 
 
-OF_EXAMPLES: dict[str, Callable[[Task, Example, Pixels], float | list[float] | None]] = {
+def periodic(
+    task: Task, example: Example, candidate: Pixels, axis: int, period: int
+) -> list[float] | None:
+    """The energy of fine detail that repeats every `period` pixels along an axis, and that of all.
+
+        h = x - its mean over 5×5 pixels
+        m_p = mean_k h[p + period k] along the axis, less its mean over the phases p
+
+    m_p is taken of blocks of 56×56 pixels, over all lines across the axis. The two energies are the
+    mean of m_p² over phases, blocks and channels, and the mean of h². By chance the ratio of the
+    two is (period - 1) / 56², at most 0.2 %.
+    """
+    if min(candidate.shape[:2]) < _BLOCK + 4:
+        return None
+    x = to_batch([candidate]).double().movedim(axis + 2, 3)
+    fine = x[..., 2:-2, 2:-2] - F.avg_pool2d(x, 5, stride=1)
+    blocks = fine.unfold(2, _BLOCK, _BLOCK // 2).unfold(3, _BLOCK, _BLOCK // 2)
+    profiles = blocks.mean(dim=4)  # across the axis
+    of_phases = profiles.unflatten(4, (_BLOCK // period, period)).mean(dim=4)
+    apart = of_phases - of_phases.mean(dim=4, keepdim=True)
+    return [float(apart.square().mean()), float(fine.square().mean())]
+
+
+_Metric: TypeAlias = Callable[[Task, Example, Pixels], float | list[float] | None]
+OF_EXAMPLES: dict[str, _Metric] = {
     "consistency": inconsistency,
     "seam": seam,
     "psnr_hole": psnr_hole,
     "colourfulness": colourfulness,
     "checkerboard": checkerboard,
 }
+for _axis, _name in enumerate("yx"):
+    for _period in (2, 4, 8):
+        OF_EXAMPLES[f"periodic_{_name}{_period}"] = partial(periodic, axis=_axis, period=_period)

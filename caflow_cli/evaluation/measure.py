@@ -22,9 +22,10 @@ from ..model import CAFlow
 from ..sampling import SEEDS, fitting
 from ..tasks import Pixels
 from .examples import OF_EXAMPLES, Example, restore_simply
-from .metrics.pairs import PairMetrics, diversity, rank_histogram
+from .metrics.pairs import LpipsDistance, PairMetrics, diversity, rank_histogram
 from .rows import Draw, Draws, Row, Values
 from .settings import Cell, Settings
+from .space import space_metrics
 
 SEED_STEP = 1_000_003  # between the seeds of successive images
 _OF_TRUTH = ("log_likelihood", "bits_per_dim", "standard_error")
@@ -54,6 +55,7 @@ class Measurer:
     model: CAFlow
     run: Settings
     pairs: PairMetrics
+    lpips: LpipsDistance | None  # for metrics of all M samples, if there are any
     example: Callable[[int], Example]  # derives the example of an image from its index
 
     def measure(
@@ -84,6 +86,8 @@ class Measurer:
     def _measure(self, examples: Sequence[Example]) -> list[Measured]:
         run = self.run
         task = task_of(self.model)
+        if run.consistent:
+            task = task.consistently()
         begun = time.perf_counter()
         requests = [Request.of(task, example.input, example.mask) for example in examples]
         sampler = Sampler(self.model, requests, batch_size=run.batch_size)
@@ -125,6 +129,7 @@ class Measurer:
                 continue
             found.baselines[name] = image
             [values] = self._values(example, [image])
+            values |= self._space(example, [image])
             if "seconds" in self.run.metrics:
                 values["seconds"] = _per_image(example, seconds)
             found.row.baselines[name] = values
@@ -186,10 +191,18 @@ class Measurer:
                 draws.orders.setdefault(rule, {})[m] = [ks[place] for place, _ in ranked]
         if "diversity" in self.run.metrics and len(ks) > 1:
             draws.diversity[m] = diversity(to_batch(first))
+        if first and self.lpips is not None:
+            draws.space[m] = self._space(example, first)
         if "calibration" in self.run.metrics and len(ks) == m > 1:
             truth = to_batch([example.truth])[0]
             hole = None if example.hole is None else torch.from_numpy(example.hole)
             draws.ranks[m] = rank_histogram(to_batch(first), truth, hole).tolist()
+
+    def _space(self, example: Example, samples: Sequence[Pixels]) -> Values:
+        if self.lpips is None:
+            return {}
+        values = space_metrics(task_of(self.model), example.truth, samples, self.lpips)
+        return {name: value for name, value in values.items() if name in self.run.metrics}
 
     def _values(self, example: Example, images: list[Pixels]) -> list[Values]:
         """The metrics of images against the truth; None stands for infinity."""

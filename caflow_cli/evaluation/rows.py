@@ -52,6 +52,7 @@ class Draws:
     # By M:
     orders: dict[str, dict[int, list[int]]] = field(default_factory=dict)  # by rule; best k first
     diversity: dict[int, float] = field(default_factory=dict)
+    space: dict[int, Values] = field(default_factory=dict)  # `space_metrics`
     ranks: dict[int, list[float]] = field(default_factory=dict)  # rank histogram of the truth
 
     def lost(self, m: int) -> int:
@@ -86,8 +87,8 @@ class Draws:
             record.get("diverged", []),
             record.get("seconds"),
         )
-        draws.diversity = _by_m(record.get("diversity", {}))
-        draws.ranks = _by_m(record.get("ranks", {}))
+        for name in ("diversity", "space", "ranks"):
+            setattr(draws, name, _by_m(record.get(name, {})))
         for rule, orders in record.get("orders", {}).items():
             draws.orders[rule] = _by_m(orders)
         return draws

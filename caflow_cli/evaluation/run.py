@@ -20,8 +20,9 @@ from ..tasks import Pixels, Task
 from ..version import __version__
 from .examples import load_opencv, make_example
 from .measure import Measured, Measurer
+from .metrics import METRICS
 from .metrics.features import joined, load_extractor
-from .metrics.pairs import measurable, pair_metrics
+from .metrics.pairs import load_lpips, measurable, pair_metrics
 from .metrics.sets import distances, few_images, own_coverage
 from .outputs import earlier_rows, write
 from .protocols import Protocol
@@ -151,7 +152,10 @@ def _rows(
     pairs = pair_metrics(run.metrics, run.weights, model.device)
     features = _SetFeatures(run, model.device) if run.sets else None
     example = partial(make_example, task, reader, masks=masks, seed=run.seed, inputs=run.inputs)
-    measurer = Measurer(model, run, pairs, example)
+    lpips = None
+    if any(METRICS[name].needs == "samples" for name in run.metrics):
+        lpips = load_lpips(run.weights, model.device)
+    measurer = Measurer(model, run, pairs, lpips, example)
     left = [index for index in range(len(names)) if index not in rows]
     failed: dict[int, CaflowError] = {}
     if progress is not None:
@@ -193,7 +197,7 @@ def _add_results(
         values = {name: Estimate(value, None, 0) for name, value in figures.items()}
         evaluation.results.append(Result(f"{method}, published", values))
     if published and run.protocol.source:
-        notes.append(f"published figures, selected by the data's name: {run.protocol.source}")
+        notes.append(f"published figures: {run.protocol.source}")
     notes += run.departures(len(rows))
 
 

@@ -21,7 +21,9 @@ _SEVERAL: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "keep": ("-n", int),
     "rank": ("--rank", str),
 }
-_OF_ALL = {"diversity", "calibration", "likelihood"}  # metrics that need all M candidates
+# Metrics that need all M candidates.
+_OF_ALL = {"diversity", "calibration", "likelihood"}
+_OF_ALL |= {name for name, metric in METRICS.items() if metric.needs == "samples"}
 
 
 class Cell(NamedTuple):
@@ -51,6 +53,7 @@ class Settings:
     keep: tuple[int, ...] = ()  # N of the M are measured; empty: the protocol's, else 1
     rank: tuple[str, ...] = ("likelihood",)  # rules that choose the N
     seed: int = 0  # candidate k of image r has the seed seed + 1,000,003 r + k, modulo 2^32
+    consistent: bool = False  # superres: project candidates to images that shrink to the input
     noise_samples: int = 1  # K, for all log-likelihoods
     batch_size: int | None = None  # candidates at a time
     split: Split | None = None  # None: `test/` if there is one, else everything
@@ -117,7 +120,7 @@ class Settings:
         """
         from ..tasks import task_named  # imported here, so that `--help` needs no NumPy
 
-        defaults = Sampling().of(config)
+        defaults = Sampling(consistent=self.consistent).of(config)
         assert defaults.candidates is not None, "`of` fills it in"
         chosen = self.candidates or config.task.candidates
         compared = "consensus" in self.rank or not _OF_ALL.isdisjoint(self.metrics)
@@ -214,6 +217,8 @@ class Settings:
             "noise_samples": self.noise_samples,
             "ranks": list(self.rank),
         }
+        if self.consistent:
+            record["consistent"] = True
         if self.inputs != "clean":
             record["inputs"] = self.inputs
         if self.fit:
@@ -223,8 +228,11 @@ class Settings:
 
 def _offered(protocol: Protocol | None) -> list[str]:
     """The metrics that a model can be measured by, with a protocol or without."""
-    whole = protocol is not None and protocol.whole
-    needs = ("pairs", "benchmark") if whole else ("pairs", "sets", "model")
+    needs = ["pairs", "sets", "model"]
+    if protocol is not None and protocol.whole:
+        needs = ["pairs", "benchmark"]
+        if protocol.factor is not None:
+            needs.append("samples")
     names = [name for name, metric in METRICS.items() if metric.needs in needs]
     if protocol is None or not protocol.masks:
         names = [name for name in names if name != "psnr_hole"]

@@ -79,6 +79,7 @@ def _values(row: Row, cells: Sequence[Cell], metrics: Sequence[str]) -> dict[_Ke
             best = likelier[0].log_likelihood
             assert best is not None, "metrics need joint log-likelihoods"
             values["likelihood"] = float(row.truth["log_likelihood"] > best)
+        values |= draws.space.get(cell.m, {})
         if cell.m in draws.diversity:
             values["diversity"] = draws.diversity[cell.m]
         if cell.m in draws.ranks:

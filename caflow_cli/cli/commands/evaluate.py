@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 
 _BETTER = {"lower": "lower is better", "higher": "higher is better", "nominal": "no direction"}
 _MEAN = "; mean over images"  # the aggregation of most metrics
-METRIC_HELP = "\n\n".join(
-    f"{m.name} ({m.units}; {_BETTER[m.better]}): {m.definition.removesuffix(_MEAN)}."
-    for m in METRICS.values()
-)
+_NAMES: dict[str, list[str]] = {}  # of the metrics, by description
+for _metric in METRICS.values():
+    _text = _metric.definition.removesuffix(_MEAN)
+    _NAMES.setdefault(f"({_metric.units}; {_BETTER[_metric.better]}): {_text}.", []).append(
+        _metric.name
+    )
+METRIC_HELP = "\n\n".join(f"{', '.join(names)} {text}" for text, names in _NAMES.items())
 # Options in panels of the help.
 _model = partial(option, panel="A model on data")
 _network = partial(option, panel="Networks of metrics")
@@ -74,6 +77,9 @@ class ModelOnData:
     seed: int = _model(
         "--seed S", "Candidate k of image r has seed S + 1,000,003 r + k.", default=0
     )
+    consistent: bool = _model(
+        "--consistent", "superres: measure candidates that shrink to the input."
+    )
     noise_samples: int = options.NOISE_SAMPLES
     batch_size: int | None = _model("--batch-size B", "Candidates to draw at a time.")
     device: str = options.device_option("A model on data", default="auto")
@@ -101,7 +107,7 @@ class Networks:
     feature_extractor: str = _network(
         "--feature-extractor NAME",
         "Features of fid, kid and coverage: inception, inception-768, inception-192, inception-64, "
-        "alexnet, or your own module:factory.",
+        "alexnet, efficientnet-lite0, or module:factory.",
         default="inception",
     )
 
@@ -136,7 +142,7 @@ def evaluate_command(
     Give --data to evaluate a model, or two folders to compare, or --reference to read the JSON
     lines of a restoring command from a pipe. A model is compared with a baseline (bicubic, grey
     copy, mean fill) and with the mean of all M candidates, with paired standard errors. --protocol
-    sr4, sr4-web, repair and colour measure whole images at their own size.
+    sr4, sr4-web, sr-space, repair and colour measure whole images at their own size.
 
     Values are means over images, printed as a table on a terminal, and as tab-separated lines with
     a header in a pipe.

@@ -18,8 +18,8 @@ from ...records import read_toml
 class Metric:
     """The description of a metric.
 
-    `needs` is "pairs" (image and truth), "sets" (two sets), "model" (one that samples), or
-    "benchmark" (a protocol on whole images).
+    `needs` is "pairs" (image and truth), "sets" (two sets), "model" (one that samples), "benchmark"
+    (a protocol on whole images), or "samples" (such a protocol for superres, and all M samples).
     """
 
     name: str
@@ -27,7 +27,7 @@ class Metric:
     range: str
     units: str
     better: Literal["lower", "higher", "nominal"]
-    needs: Literal["pairs", "sets", "model", "benchmark"]
+    needs: Literal["pairs", "sets", "model", "benchmark", "samples"]
     decimals: int  # how many a table shows
 
 

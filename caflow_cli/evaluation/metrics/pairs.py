@@ -4,6 +4,7 @@ Batch metrics take `images` and `references`, uint8 (B, 3, H, W), and return (B,
 raise `CaflowError` if shapes or dtypes differ, or if the images are too small.
 """
 
+import copy
 import functools
 import os
 from collections.abc import Callable, Collection
@@ -191,6 +192,8 @@ class LpipsDistance:
         self, weights: str | Path | None = None, device: torch.device | str = "cpu"
     ) -> None:
         self._net = load_perceptual(ALEX, weights).to(device)
+        self._maps = copy.copy(self._net)  # which shares its tensors
+        self._maps.spatial = True
         self._device = device
 
     @torch.no_grad()
@@ -199,6 +202,13 @@ class LpipsDistance:
         _check(images, references)
         distance: Tensor = self._net(self._scaled(images), self._scaled(references))
         return distance.flatten().cpu().double()
+
+    @torch.no_grad()
+    def maps(self, images: Tensor, references: Tensor) -> Tensor:
+        """The distance at each pixel, (B, H, W) float64: `lpips.LPIPS` with `spatial=True`."""
+        _check(images, references)
+        distances: Tensor = self._maps(self._scaled(images), self._scaled(references))
+        return distances[:, 0].cpu().double()
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
@@ -211,7 +221,13 @@ class LpipsDistance:
         return images.to(self._device).float() / 127.5 - 1
 
 
-_lpips = functools.cache(LpipsDistance)  # building it takes longer than measuring a few images
+# Building it takes longer than measuring a few images.
+_cached_lpips = functools.cache(LpipsDistance)
+
+
+def load_lpips(weights: Weights, device: torch.device | str = "cpu") -> LpipsDistance:
+    """LPIPS with the weights' trunk, built once. CaflowError (exit 3) if the trunk is missing."""
+    return _cached_lpips(weights.lpips or os.environ.get(ALEX.variable), str(device))
 
 
 def pair_metrics(
@@ -221,7 +237,7 @@ def pair_metrics(
     LPIPS's trunk is missing."""
     functions: dict[str, Callable[[Tensor, Tensor], Tensor]] = {}
     if "lpips" in names:
-        functions["lpips"] = _lpips(weights.lpips or os.environ.get(ALEX.variable), str(device))
+        functions["lpips"] = load_lpips(weights, device)
     functions |= {name: FORMULAS[name] for name in names if name in FORMULAS}
 
     def measure(images: Tensor, references: Tensor) -> list[dict[str, float]]:
