@@ -19,7 +19,7 @@ from ..inference import (
     to_batch,
 )
 from ..model import CAFlow
-from ..sampling import SEEDS, fitting
+from ..sampling import SEEDS, Sampling, fitting
 from ..tasks import Pixels
 from .examples import OF_EXAMPLES, Example, restore_simply
 from .metrics.pairs import LpipsDistance, PairMetrics, diversity, rank_histogram
@@ -85,9 +85,7 @@ class Measurer:
     @torch.no_grad()
     def _measure(self, examples: Sequence[Example]) -> list[Measured]:
         run = self.run
-        task = task_of(self.model)
-        if run.consistent:
-            task = task.consistently()
+        task = task_of(self.model, Sampling(consistent=run.consistent))
         begun = time.perf_counter()
         requests = [Request.of(task, example.input, example.mask) for example in examples]
         sampler = Sampler(self.model, requests, batch_size=run.batch_size)

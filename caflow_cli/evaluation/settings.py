@@ -53,7 +53,9 @@ class Settings:
     keep: tuple[int, ...] = ()  # N of the M are measured; empty: the protocol's, else 1
     rank: tuple[str, ...] = ("likelihood",)  # rules that choose the N
     seed: int = 0  # candidate k of image r has the seed seed + 1,000,003 r + k, modulo 2^32
-    consistent: bool = False  # superres: project candidates to images that shrink to the input
+    # superres: whether candidates are projected to images that shrink to the input; None: as the
+    # model states.
+    consistent: bool | None = None
     noise_samples: int = 1  # K, for all log-likelihoods
     batch_size: int | None = None  # candidates at a time
     split: Split | None = None  # None: `test/` if there is one, else everything
@@ -217,7 +219,7 @@ class Settings:
             "noise_samples": self.noise_samples,
             "ranks": list(self.rank),
         }
-        if self.consistent:
+        if self.consistent is not None:
             record["consistent"] = True
         if self.inputs != "clean":
             record["inputs"] = self.inputs

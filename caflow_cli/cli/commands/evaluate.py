@@ -50,44 +50,36 @@ class ModelOnData:
     )
     task: str | None = option("--task T", "Task. Default: the model's.")
     model: str | None = options.MODEL_OPTION
-    split: str | None = _model(
-        "--split NAME", "train, val or test. Default: test/ if it exists, else all images."
-    )
+    split: str | None = _model("--split NAME", "train, val or test. Default: test/, else all.")
     limit: int | None = _model("--limit COUNT", "Use only the first COUNT images.")
     protocol: str | None = option(
         "--protocol NAME",
         f"{_PAPER}: the paper's settings, with its results. {_WHOLE}: whole images at their own "
         "size, with results of common methods (docs/evaluation.md).",
     )
-    masks: str | None = _model(
-        "--masks DATA", "Damage masks for --protocol repair, white inside holes."
-    )
+    masks: str | None = _model("--masks DATA", "For --protocol repair, white inside holes.")
     tau: str | None = _model(
         "--tau T,…", "Temperatures, or shapes (0.9/0.7/0.5). Default: the model's."
     )
     candidates: str | None = _model(
-        "--candidates -m M,…", "Numbers of candidates to draw. Default: the model's."
+        "--candidates -m M,…", "How many to draw. Default: the model's."
     )
-    keep: str | None = _model(
-        "--keep -n N,…", "Numbers of best candidates, by --rank, to measure. Default: 1."
-    )
+    keep: str | None = _model("--keep -n N,…", "How many of the best to measure. Default: 1.")
     rank: str = _model(
         "--rank BY,…", "How to rank them: likelihood, consensus or none.", default="likelihood"
     )
     seed: int = _model(
         "--seed S", "Candidate k of image r has seed S + 1,000,003 r + k.", default=0
     )
-    consistent: bool = _model(
-        "--consistent", "superres: measure candidates that shrink to the input."
+    consistent: bool | None = _model(
+        "--consistent/--no-consistent", "As for superres. Default: as the model states."
     )
     noise_samples: int = options.NOISE_SAMPLES
     batch_size: int | None = _model("--batch-size B", "Candidates to draw at a time.")
     device: str = options.device_option("A model on data", default="auto")
     save_images: str | None = _model("--save-images DIR", "Write the measured candidates.")
     report: str | None = option("--report DIR", "Write an HTML report with a gallery, index.html.")
-    skip_existing: bool = _model(
-        "--skip-existing", "Resume an interrupted run in --save-images or --report."
-    )
+    skip_existing: bool = _model("--skip-existing", "Resume an interrupted run.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +98,8 @@ class Networks:
     )
     feature_extractor: str = _network(
         "--feature-extractor NAME",
-        "Features of fid, kid and coverage: inception, inception-768, inception-192, inception-64, "
-        "alexnet, efficientnet-lite0, or module:factory.",
+        "Features of fid, kid and coverage: inception(-768, -192, -64), alexnet, "
+        "efficientnet-lite0, or module:factory.",
         default="inception",
     )
 
