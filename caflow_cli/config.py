@@ -304,6 +304,11 @@ class Config:
     def __post_init__(self) -> None:
         if isinstance(self.task.tau, tuple):
             Temperature.of(self.task.tau).of_latents(self.flow.latent_scales)
+        factor = self.flow.guide_factor
+        reads_small = bool(self.flow.guides) and self.flow.guide_net == "residual"
+        wanted = f"task.factor, {self.task.factor}"
+        fits = not reads_small or factor == self.task.factor
+        require(fits, "flow.guide_factor", factor, wanted)
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to nested plain values for JSON and TOML; `parse(Config, d)` reads them back."""

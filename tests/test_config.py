@@ -75,6 +75,14 @@ def test_values_without_a_meaning_are_refused(values):
     assert caught.value.exit_code == 2
 
 
+def test_a_guide_that_reads_the_small_image_has_the_factor_of_the_task():
+    flow = {"anchor": "enlarged", "guide": 8, "guide_net": "residual", "guide_factor": 2}
+    assert parse(Config, {"flow": flow, "task": {"factor": 2}}).flow.guide_factor == 2
+    with pytest.raises(CaflowError, match="guide_factor is 2") as caught:
+        parse(Config, {"flow": flow, "task": {"factor": 4}})
+    assert caught.value.exit_code == 2
+
+
 def test_presets():
     assert preset("compact", "paired") == PRESETS["compact"]
     with pytest.raises(CaflowError, match="'compacct'") as caught:

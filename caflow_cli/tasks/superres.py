@@ -56,7 +56,12 @@ class SuperRes(WholeImage):
     can_project: ClassVar[bool] = True
     options: ClassVar[tuple[str, ...]] = ("degrade", "consistent")
     has_regions: ClassVar[bool] = True
-    compact: ClassVar[dict[str, Any]] = {"anchor": "enlarged", "guide": 64, "guide_net": "enlarge"}
+    compact: ClassVar[dict[str, Any]] = {
+        "anchor": "enlarged",
+        "guide": 64,
+        "guide_net": "residual",
+        "guide_blocks": 8,
+    }
     command: ClassVar[str] = "superres"
     usage: ClassVar[str] = "superres small.png"
     verb: ClassVar[str] = "enlarge"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from caflow_cli.config import Config, FlowConfig
+from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.errors import CaflowError
 from caflow_cli.model import upgrade
 from caflow_cli.records import parse
@@ -94,9 +94,10 @@ def test_retired_fields_are_accepted_at_the_value_that_is_built_in():
 def test_a_run_is_compact_for_its_task_unless_something_states_otherwise():
     assert built().flow == preset("compact", "superres")
     assert built("flow.t_steps=3").flow == replace(preset("compact"), t_steps=3)
-    for factor, reads in ((3, 2), (4, 4), (6, 4), (32, 16)):
+    nets = {3: ("enlarge", 2), 4: ("residual", 4), 6: ("enlarge", 4), 32: ("enlarge", 16)}
+    for factor, net in nets.items():
         run = built(f"task.factor={factor}", "task.size=192")
-        assert (run.flow.guide_net, run.flow.guide_factor) == ("enlarge", reads)
+        assert (run.flow.guide_net, run.flow.guide_factor) == net
     assert build_config({**minimal(), "flow": {"t_steps": 3}}).flow == FlowConfig(t_steps=3)
     inpaint = build_config({**minimal(), "task": {"name": "inpaint"}})
     for run in (inpaint, built("task.name=inpaint"), built(task="inpaint")):
@@ -134,13 +135,14 @@ def test_a_preset_of_the_paper_brings_its_task_and_its_budget_unless_one_is_name
 def test_a_new_guide_trains_first(task):
     run = built(task=task)
     assert run.optim.guide_first == 0.35
-    assert run.optim.guide_first_lr == (7e-4 if run.flow.guide_net == "unet" else 2e-3)
+    rates = {"residual": 1e-3, "sums": 2e-3, "unet": 7e-4}
+    assert run.optim.guide_first_lr == rates[run.flow.guide_net]
     assert built("optim.guide_first=0.3", task=task).optim.guide_first == 0.3
     assert built("flow.guide=0", task=task).optim.guide_first == 0
     start = Config(run.flow, run.task)
     values = {**minimal(), "init_from": "model.safetensors"}
     assert build_config(values, task=task, start=start).optim.guide_first == 0  # it has trained
-    guide = "4" if run.flow.guide_net == "enlarge" else "[4,4,4,4]"
+    guide = "4" if run.flow.guide_net == "residual" else "[4,4,4,4]"
     another = build_config(values, [f"flow.guide={guide}"], task=task, start=start)
     assert another.optim.guide_first == 0.35
 
@@ -150,16 +152,20 @@ def test_a_guide_trains_by_lpips_where_vgg_is_at_hand_and_images_are_large_enoug
 ):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("CAFLOW_LPIPS_VGG_WEIGHTS", raising=False)
-    assert built().optim.guide_perceptual == 0.0
-    assert built(_CHECKERBOARD).optim.checkerboard_weight == 0.0
-    assert built("optim.guide_perceptual=1.5").optim.guide_perceptual == 1.5
-    assert built('perceptual_weights="trunk.safetensors"').optim.guide_perceptual == 2.0
+    assert built(task="inpaint").optim.guide_perceptual == 0.0
+    assert built(_CHECKERBOARD, task="inpaint").optim.checkerboard_weight == 0.0
+    assert built("optim.guide_perceptual=1.5", task="inpaint").optim.guide_perceptual == 1.5
+    given = 'perceptual_weights="trunk.safetensors"'
+    assert built(given, task="inpaint").optim.guide_perceptual == 2.0
+    assert built(given).optim.guide_perceptual == 0.0  # by L1 alone
     monkeypatch.setenv("CAFLOW_LPIPS_VGG_WEIGHTS", "trunk.safetensors")
-    in_python = with_guide_first(RunConfig("photos", "run", OptimConfig(images=8))).optim
+    flow, task = preset("compact", "inpaint"), TaskConfig("inpaint")
+    run = RunConfig("photos", "run", OptimConfig(images=8), flow, task)
+    in_python = with_guide_first(run).optim
     assert (in_python.guide_first, in_python.guide_perceptual) == (0.35, 2.0)
-    assert built(_CHECKERBOARD).optim.checkerboard_weight == 1.0
-    tiny = ["task.size=8", "flow.scales=1", "flow.hidden=8", "flow.trunk=0"]
-    assert built(*tiny).optim.guide_perceptual == 0.0
+    assert built(_CHECKERBOARD, task="inpaint").optim.checkerboard_weight == 1.0
+    tiny = ["task.size=8", "flow.scales=1", "flow.hidden=8", "flow.trunk=0", "flow.guide=[4,4]"]
+    assert built(*tiny, task="inpaint").optim.guide_perceptual == 0.0
 
 
 def test_a_run_from_another_models_weights_takes_its_flow_and_task_and_a_short_stable_warm_up():
