@@ -80,6 +80,10 @@ class Temperature:
             "latent)",
         )
 
+    def times(self, factor: float) -> Temperature:
+        """All values times a factor, rounded to four digits."""
+        return Temperature(tuple(float(f"{factor * value:.4g}") for value in self.values))
+
     def as_json(self) -> list[float]:
         return list(self.values)
 

@@ -31,7 +31,7 @@ class Sampling:
     candidates: int | None = None  # M; None: the model's, else the task's, or what `fitting` says
     keep: int = 1  # N, how many of the M are kept
     seed: int = 0  # candidate k is drawn with seed + k
-    rank: str = "likelihood"  # ranking rule, one of RANKS; "none": the order of k
+    rank: str | None = None  # ranking rule, one of RANKS; None: "likelihood" of what is scored
     # superres: project each candidate to an image that shrinks to the input; None: the model's.
     consistent: bool | None = None
     precision: str = "float32"  # of the nets while drawing, or "bf16"; scores are float32
@@ -61,7 +61,8 @@ class Sampling:
             ),
         ):
             check_usage(fits, message, hint)
-        check_rank(self.rank)
+        if self.rank is not None:
+            check_rank(self.rank)
 
     def of(self, config: Config, size: tuple[int, int] | None = None) -> Sampling:
         """Fill in tau and M from the model's config, else from its task, and check all settings.

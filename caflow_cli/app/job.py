@@ -93,11 +93,13 @@ class Job:
         yield len(self.ranked)
         self._check_stopped()
         for _ in self._sampler.draw(count):
-            self.result = replace(self._sampler.result(), sampling=self.sampling)
-            if len(self.ranked) == 1 and (
-                note := domain_warning(self.model, self.result.statistics)
-            ):
-                self.notes.append(f"warning: {note}")
+            result = self._sampler.result()
+            self.sampling = replace(self.sampling, tau=result.tau)
+            self.result = replace(result, sampling=self.sampling)
+            if len(self.ranked) == 1:
+                warning = domain_warning(self.model, result.statistics)
+                notes = [result.lower_tau_note, warning and f"warning: {warning}"]
+                self.notes += [note for note in notes if note]
             yield len(self.ranked)
             self._check_stopped()
 

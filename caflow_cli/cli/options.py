@@ -193,11 +193,11 @@ class Restoration(Files):
         "Number to draw. Default: the model's, else the task's; fewer for large superres results.",
     )
     keep: int = option("--keep -n N", "Number of best candidates to write.", default=1)
-    rank: str = option(
+    rank: str | None = option(
         "--rank BY",
-        "Rank by likelihood, consensus (closest to all others) or none (by seed).",
+        "Rank by likelihood, consensus (closest to all others) or none (by seed). Default: "
+        "likelihood; a single candidate drawn in tiles is scored only if --rank is given.",
         SAMPLING,
-        default="likelihood",
     )
     seed: int = option("--seed S", "Random seed; candidate k uses S + k.", default=0)
     model: str | None = MODEL_OPTION

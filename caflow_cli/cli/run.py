@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -19,6 +20,7 @@ from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from ..hub.choice import NAMED, choose_model, hint_at_model
 from ..images import Decoded
 from ..inference import (
+    ONE_PASS,
     Candidates,
     domain_warning,
     grid_row,
@@ -124,6 +126,10 @@ class Run:
                 if item.seen is not None and size is not None:
                     if m < most:
                         self._say_fewer(item, m, most)
+                    if math.prod(size) > ONE_PASS:
+                        times = f"{m} × " if m > 1 else ""
+                        text = f"draws {times}{math.prod(size) / 1e6:.1f} megapixels in tiles"
+                        self.console.about(item.job.name, text, "drawn in tiles")
                     held += m * max(math.prod(item.seen.shape[:2]), math.prod(size))
                 if len(batch) >= min(_MOST, together) or held >= _HELD:
                     self._draw(batch)
@@ -207,9 +213,13 @@ class Run:
         start = time.perf_counter()
 
         def step(done: int, total: int) -> None:
-            self.show(completed=self.done + len(batch) * done / total)
+            left = ""
+            if math.prod(batch[0].size or ()) > ONE_PASS:
+                seconds = (time.perf_counter() - start) * (total - done) / done
+                left = f", {timedelta(seconds=round(seconds))} left"
+            self.show(completed=self.done + len(batch) * done / total, description=name + left)
             self.console.heartbeat(
-                f"{self.done} of {jobs} images, this one {100 * done / total:.0f} %"
+                f"{self.done} of {jobs} images, this one {100 * done / total:.0f} %{left}"
             )
 
         try:
@@ -316,6 +326,8 @@ class Run:
         name = item.job.name
         if note := domain_warning(item.model, result.statistics):
             self.console.about(f"warning: {name}", note, "unlike the training data")
+        if result.lower_tau_note:
+            self.console.about(name, result.lower_tau_note, "all candidates diverged")
         if result.diverged:
             self.console.about(
                 name,

@@ -159,6 +159,7 @@ class Measurer:
         for candidate in candidates:
             score = candidate.score
             images[candidate.k] = candidate.image
+            assert score.rank_score is not None
             draws.candidates.append(
                 Draw(candidate.k, candidate.seed, score.log_likelihood, score.rank_score)
             )

@@ -18,9 +18,11 @@ from .restore import restore, restore_images, score
 from .result import Candidates
 from .sample import Sampler, requests_at_a_time
 from .score import Attribution, Score, estimator_of, task_of
+from .tiles import ONE_PASS
 from .whole import Whole
 
 __all__ = [
+    "ONE_PASS",
     "Attribution",
     "Candidate",
     "Candidates",

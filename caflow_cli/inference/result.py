@@ -48,6 +48,7 @@ class Candidates:
     mask: Pixels | None  # uint8 (H, W)
     config: Config  # the model's
     model: Mapping[str, str | None]  # id and sha256
+    diverged_at: Temperature | None = None  # tau at which all M diverged, before they were drawn
 
     def __repr__(self) -> str:
         more = "; ".join([f"the first {self.ranked[0].score.summary}", *self.notes])
@@ -72,7 +73,17 @@ class Candidates:
     def notes(self) -> list[str]:
         """Warnings about the input, the same as the command line prints; usually none."""
         note = get_task(self.config).note(self.condition, self.mask)
-        return [note] if note else []
+        return [note for note in (note, self.lower_tau_note) if note]
+
+    @property
+    def lower_tau_note(self) -> str | None:
+        """The note on candidates drawn at a lower temperature; None for all others."""
+        if self.diverged_at is None:
+            return None
+        return (
+            f"all candidates diverged at tau {self.diverged_at}, so tau is {self.tau}: the image "
+            "is unlike the training data"
+        )
 
     @property
     def kept(self) -> list[Candidate]:

@@ -16,7 +16,7 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
-from ..config import Tau
+from ..config import Tau, Temperature
 from ..devices import check_bf16
 from ..errors import ensure
 from ..model import CAFlow
@@ -32,6 +32,7 @@ from .tiles import LazyImage, plan_tiles
 from .whole import Whole
 
 _BATCH = 2**18  # pixels per batch, at the model's size
+_LOWER = 0.7  # factor of tau if all candidates diverged
 _HELD = 2**26  # pixels of all full-size images of a batch together
 
 
@@ -70,7 +71,8 @@ class Sampler:
         conditions: Of the first parts. Default: those of the requests.
 
     Attributes:
-        sampling: With all defaults filled in.
+        sampling: With all defaults filled in. A single candidate in tiles is neither scored nor
+            ranked, unless a rule is given.
         conditions: The conditions of the first parts.
         at_a_time: How many candidates of each request make a batch.
 
@@ -99,6 +101,11 @@ class Sampler:
         if self._bf16:
             check_bf16(model.device)
         self.conditions = conditions or self._first_conditions()
+        alone = self.sampling.candidates == 1 and self.sampling.rank is None
+        # In tiles, a score takes nearly as long as the image, and a single one ranks nothing.
+        self._is_scored = not alone or self.conditions.passes == 1
+        rule = self.sampling.rank or ("likelihood" if self._is_scored else "none")
+        self.sampling = replace(self.sampling, rank=rule)
         self._parts = max(len(request.parts) for request in requests)
         # Each candidate of a batch holds its image, which may be far larger than its samples.
         largest = max(math.prod(request.image.shape[:2]) for request in requests)
@@ -106,6 +113,7 @@ class Sampler:
         self.at_a_time = max(1, (batch_size or room) // len(requests))
         self._candidates: list[list[Candidate]] = [[] for _ in requests]
         self._drawn = 0
+        self._diverged_at: Temperature | None = None  # tau of the set of which nothing is left
 
     def _first_conditions(self) -> Conditions:
         requests = self._requests
@@ -120,25 +128,39 @@ class Sampler:
         Yields the number drawn so far after each batch, once every request has a candidate. If the
         iteration ends early, the candidates drawn so far are kept.
 
+        If all candidates of a single request diverge, they are drawn again at 0.7 tau, by the same
+        generators, and then one at tau 0; `sampling` and the result state the tau.
+
         Raises:
             CaflowError: The seeds run out, or all candidates of a request diverged.
         """
+        count = self.sampling.candidates or 1 if count is None else count
+        first_tau = self.sampling.temperature
+        yield from self._draw(count)
+        for tau, fewer in ((first_tau.times(_LOWER), count), (Temperature.of(0), 1)):
+            if len(self._requests) == 1 and not self._candidates[0] and any(first_tau.values):
+                self.sampling = replace(self.sampling, tau=tau, candidates=fewer)
+                self._diverged_at = first_tau
+                self._drawn = 0
+                yield from self._draw(fewer)
+        ensure(
+            all(self._candidates),
+            f"{RESAMPLES + 1} samples in a row diverged at tau {first_tau}",
+            "an image more like the training data, or another --model",
+        )
+
+    def _draw(self, count: int) -> Iterator[int]:
         sampling = self.sampling
-        more = sampling.candidates if count is None else count
-        ks = range(self._drawn, self._drawn + (more or 0))
+        ks = range(self._drawn, self._drawn + count)
         replace(sampling, candidates=ks.stop, keep=1).check()
         seeds = [sampling.seed] * len(self._requests)
-        for batch in self.batches(sampling.temperature, ks, seeds):
+        noise_samples = 1 if self._is_scored else None
+        for batch in self.batches(sampling.temperature, ks, seeds, noise_samples):
             for candidate in batch:
                 self._candidates[candidate.row].append(candidate)
             self._drawn = min(ks.stop, self._drawn + self.at_a_time)
             if all(self._candidates):
                 yield self._drawn
-        ensure(
-            all(self._candidates),
-            f"{RESAMPLES + 1} samples in a row diverged at tau {sampling.temperature}",
-            "a lower --tau, such as 0.3, or an image more like the training data",
-        )
 
     def result(self, row: int = 0) -> Candidates:
         """Rank the candidates of a request that were drawn so far."""
@@ -148,9 +170,9 @@ class Sampler:
         apart = None
         if sampling.rank == "consensus":
             apart = rmse_between([candidate.image for candidate in candidates])
-        scores = [candidate.score.rank_score for candidate in candidates]
+        scores = [candidate.score.rank_score or 0.0 for candidate in candidates]
         ranked = []
-        for index, value in order(sampling.rank, scores, apart):
+        for index, value in order(sampling.rank or "likelihood", scores, apart):
             ranked.append(candidates[index])
             ranked[-1].rank = len(ranked)
             ranked[-1].rank_value = value
@@ -164,6 +186,7 @@ class Sampler:
             request.mask,
             self._model.config,
             self._model.identity,
+            self._diverged_at,
         )
 
     def batches(
@@ -222,9 +245,8 @@ class Sampler:
                     one.diverged |= self._strict and not math.isfinite(score.value)
             batch = [one for one in batch if not one.diverged]
         for one in batch:
-            if noise_samples is not None:
-                parts = one.request.parts
-                one.score = score_of(part_scores[one], parts, self._size, one.pixels.shape)
+            parts = one.request.parts
+            one.score = score_of(part_scores[one], parts, self._size, one.pixels.shape)
             if one.request.task.can_project and not one.request.is_large:
                 one.measure_consistency()
             one.release()

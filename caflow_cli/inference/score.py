@@ -38,7 +38,9 @@ class Score:
     pair too large for one pass: it is scored in tiles, which have no joint density.
     """
 
-    rank_score: float  # nats: log_likelihood, or the sum over tiles or parts
+    # nats: log_likelihood, or the sum over tiles or parts; None for a candidate in tiles that was
+    # not scored, because there was no other
+    rank_score: float | None
     log_likelihood: float | None  # nats; None for tiles, and for several parts if one is shrunk
     bits_per_dim: float | None
     standard_error: float | None  # of log_likelihood over the K noise draws, nats; None for K = 1
@@ -52,6 +54,8 @@ class Score:
     @property
     def summary(self) -> str:
         """A human-readable summary: `-30881.2 nats, 3.626 bits/dim`."""
+        if self.rank_score is None:
+            return "not scored"
         if self.log_likelihood is None or self.bits_per_dim is None:
             return f"rank score {self.rank_score:.1f} nats, in {self.score_domain}"
         return f"{self.log_likelihood:.1f} nats, {self.bits_per_dim:.3f} bits/dim"
@@ -77,13 +81,14 @@ def score_of(
 ) -> Score:
     """Combine the log-likelihoods of all parts into the score of an image of `shape`, (H, W, C).
 
-    `size` is the height and width at which each part is scored.
+    `size` is the height and width at which each part is scored. Without part scores, the image was
+    not scored, and all values are None.
     """
     height, width = size
     places = tuple(part.place for part in parts if part.place is not None)
-    total = sum(one.value for one in part_scores)
+    total = sum(one.value for one in part_scores) if part_scores else None
     deviations = [one.deviations for one in part_scores if one.deviations is not None]
-    if len(deviations) < len(parts):
+    if total is None or len(deviations) < len(parts):
         return Score(total, None, None, None, "tiles", (width, height), places)
     counts = [part.values for part in parts if part.values is not None]
     known = sum(part_known for part_known, _ in counts) if counts else None

@@ -14,7 +14,7 @@ from ..images import LARGE, Pixels
 
 # Pixels at the model's size that are drawn in one pass, at 0.9 kB per pixel for the bundled models.
 # Of larger images only conditions, candidates and their noise are held (docs/inference.md).
-_ONE_PASS = 2**21
+ONE_PASS = 2**21
 # In units of 2^(n+1) pixels, the cell of the coarsest latent. The effect of a tile's border fades
 # with distance. With the bundled model at temperature 0.9, a margin of 3 leaves differences of up
 # to 124 levels from a single pass; a margin of 5, at most one level (docs/inference.md).
@@ -124,7 +124,7 @@ def plan_tiles(size: tuple[int, int], multiple: int, side: int | None = None) ->
     """
     overlap = (2 * _MARGIN + _RAMP) * multiple
     pixels = math.prod(size)
-    if side is None and pixels <= _ONE_PASS:
+    if side is None and pixels <= ONE_PASS:
         side = max(size)
     elif side is None:
         side = _SIDE if pixels <= LARGE else _SIDE_OF_LARGE

@@ -11,11 +11,12 @@ import torch
 from caflow_cli.config import TaskConfig
 from caflow_cli.errors import CaflowError
 from caflow_cli.flows import to_uint8
-from caflow_cli.inference import Whole, restore
+from caflow_cli.inference import Whole, restore, restore_images
 from caflow_cli.inference.conditions import RESAMPLES, diverged_cells
 from caflow_cli.inference.tiled import Tiled
 from caflow_cli.inference.tiles import plan_tiles
 from caflow_cli.model import CAFlow
+from caflow_cli.sampling import Sampling
 
 TAU = 0.8
 SIZE = (32, 32)
@@ -104,12 +105,62 @@ def test_a_candidate_that_always_diverges_is_left_out_and_others_stay(models_32)
     for one, other in zip(found.ranked, (plain.ranked[0], plain.ranked[2]), strict=True):
         np.testing.assert_array_equal(one.image, other.image)
         assert one.score == other.score
-    with pytest.raises(CaflowError, match=r"11 samples in a row diverged at tau 0\.8") as caught:
-        restore(model, image, TAU, 1, seed=8)
+
+
+def small_input() -> np.ndarray:
+    return conditions(1, (8, 8))[0].permute(1, 2, 0).contiguous().numpy()
+
+
+def diverging(model, is_lost):
+    """A double whose samples diverge if `is_lost` of their finest latents."""
+
+    def decode(_, own, latents, *given, **more):
+        points, log_prob = own(latents, *given, **more)
+        for row, z in enumerate(latents[0]):
+            if is_lost(z):
+                points[row] = nan
+        return points, log_prob
+
+    return helpers.double_of(model, decode=decode)
+
+
+def test_a_set_of_which_nothing_is_left_is_drawn_again_at_a_lower_tau(models_32):
+    model = diverging(models_32["superres"], lambda z: z.std() > 0.7)
+    found = restore(model, small_input(), TAU, 3, keep=2, seed=7)
+    assert found.tau.values == (0.56,)
+    assert found.provenance(found.kept[0])["tau"] == [0.56]
+    assert found.notes == [
+        "all candidates diverged at tau 0.8, so tau is 0.56: the image is unlike the training data"
+    ]
+    assert (len(found.ranked), found.diverged, found.sampling.candidates) == (3, 0, 3)
+    for one in found.ranked:
+        (again,) = restore(model, small_input(), found.tau, 1, seed=one.seed).ranked
+        apart = np.abs(again.image.astype(int) - one.image)
+        assert apart.max() <= 1
+        assert (apart > 0).mean() <= 1e-3
+    assert restore(model, small_input(), 0.56, 3, seed=7).notes == []
+
+
+def test_the_last_resort_is_one_candidate_at_tau_0(models_32):
+    model = diverging(models_32["superres"], lambda z: bool(z.any()))
+    found = restore(model, small_input(), (0.9, 0.7, 0.5), 3, seed=7)
+    assert found.tau.values == (0,)
+    assert found.sampling.candidates == len(found.ranked) == 1
+    (again,) = restore(model, small_input(), 0, 1, seed=7).ranked
+    np.testing.assert_array_equal(found.kept[0].image, again.image)
+    assert "all candidates diverged at tau 0.9/0.7/0.5, so tau is 0" in repr(found)
+    # Several images do not share what is left to try: the caller draws them one by one.
+    with pytest.raises(CaflowError, match=r"11 samples in a row diverged at tau 0\.8"):
+        restore_images(model, [small_input()] * 2, Sampling(TAU, 1), [None, None])
+
+
+@pytest.mark.parametrize("tau", [TAU, 0])
+def test_an_image_of_which_every_sample_diverges_is_an_error(models_32, tau):
+    model = diverging(models_32["superres"], lambda _: True)
+    with pytest.raises(CaflowError, match=f"11 samples in a row diverged at tau {tau}") as caught:
+        restore(model, small_input(), tau, 1, seed=8)
     assert caught.value.exit_code == 1
-    assert (
-        caught.value.hint == "a lower --tau, such as 0.3, or an image more like the training data"
-    )
+    assert caught.value.hint == "an image more like the training data, or another --model"
 
 
 def test_a_burst_in_a_tile_is_drawn_again_there(small_model):
@@ -157,6 +208,19 @@ def test_a_block_diverges_where_more_than_12_values_are_at_an_end(
     cells = diverged_cells(small_model, condition, points, torch.zeros(1))
     wanted = expected.bool() if values == 13 else torch.zeros_like(expected).bool()
     assert torch.equal(cells[0], wanted)
+
+
+def test_what_is_drawn_again_is_the_block_that_diverged_and_the_cells_beside_it(small_model):
+    size = (160, 288)  # of 10 × 18 cells; the last blocks have 2 cells
+    condition = small_model.encode_condition(conditions(1, size))
+    points = torch.full((2, 3, *size), 128.0)
+    points[0, 0, 64:72, 200:203] = BURST
+    points[1, 2, 130:134, 270:275] = nan
+    cells = diverged_cells(small_model, condition, points, torch.zeros(2))
+    wanted = torch.zeros(2, 10, 18, dtype=torch.bool)
+    wanted[0, 3:9, 11:17] = True
+    wanted[1, 7:, 15:] = True
+    assert torch.equal(cells, wanted)
 
 
 def test_a_density_far_from_any_means_that_all_diverged(small_model):

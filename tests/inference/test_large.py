@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import LARGE, Encoder
-from caflow_cli.inference import Request, task_of, to_batch
+from caflow_cli.images import LARGE, Encoder, read_provenance
+from caflow_cli.inference import Request, restore, restore_images, score, task_of, to_batch
 from caflow_cli.inference.tiled import Noise, Tiled
 from caflow_cli.inference.tiles import LazyImage, plan_tiles
+from caflow_cli.sampling import Sampling
 from caflow_cli.tasks import Paired, SuperRes
 
 
@@ -111,3 +112,25 @@ def test_a_large_png_is_written_in_strips(monkeypatch, with_alpha):
         part = found.crop((0, 3900, 8000, 4700))
     whole = image if alpha is None else np.dstack([image, alpha])
     np.testing.assert_array_equal(np.asarray(part), whole[3900:4700])
+
+
+def test_a_single_candidate_in_tiles_is_scored_only_if_a_rank_is_typed(small_model, tmp_path):
+    image = helpers.smooth_image(1, 3, (400, 340), 2)[0].permute(1, 2, 0).contiguous().numpy()
+    told = []
+    (found,) = restore_images(
+        small_model, [image], Sampling(), [None], lambda *step: told.append(step)
+    )
+    (one,) = found.ranked
+    assert (one.score.rank_score, one.score.log_likelihood, one.rank_value) == (None, None, None)
+    assert (one.score.score_domain, one.score.summary) == ("tiles", "not scored")
+    (path,) = found.save(tmp_path / "large.png")
+    record = read_provenance(path)
+    assert (record["rank_score"], record["rank_by"]) == (None, "none")
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]  # tiles, each in one pass
+    ranked = restore(small_model, image, rank="likelihood").kept[0]
+    np.testing.assert_array_equal(ranked.image, one.image)
+    again = score(small_model, image, path)
+    assert again.rank_score == pytest.approx(ranked.score.rank_score, abs=1e-2)
+    small = restore(small_model, image[:20, :20], candidates=1)
+    assert small.kept[0].score.rank_score is not None
+    assert small.provenance(small.kept[0])["rank_by"] == "likelihood"
