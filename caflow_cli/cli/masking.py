@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..config import HOLE
 from ..errors import CaflowError, check_usage, usage_error
-from ..paths import is_folder
+from .companions import find_companions
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
@@ -108,14 +107,11 @@ def detected(mask: str | None) -> bool:
 
 
 def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImage | None]:
-    """Find the mask of each image: one for all, or, in a folder, by the image's name.
+    """Find the mask of each image, as `find_companions` says. For `auto`, it has a threshold.
 
-    The mask of `a.jpg` is `a_jpg_mask`, `a_mask` or, unless the folder is that of the image, `a`;
-    input images are never masks. For images found in subfolders, masks are in subfolders of the
-    same names. For `auto`, the mask has a threshold. CaflowError (exit 2) if there is no such mask,
-    if an image has none, if the threshold is out of range, or if stdin is named twice.
+    CaflowError (exit 2) also if the threshold is out of range.
     """
-    from .inputs import InputImage, find_inputs  # imported here, because it imports NumPy
+    from .inputs import InputImage  # imported here, because it imports NumPy
 
     if mask is None:
         return [None] * len(images)
@@ -125,60 +121,4 @@ def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImag
             threshold = float(mask.partition(":")[2] or 0.5)
         check_usage(0 < threshold < 1, f"--mask is {mask!r}", "--mask auto:0.2, between 0 and 1")
         return [InputImage(mask, Path(), "auto", threshold=threshold)] * len(images)
-    one = len(images) == 1 and images[0].name != "-"
-    check_usage(one or mask != "-", "stdin holds one image", "give the mask as a file")
-    found = find_inputs([mask], recursive=True)
-    if not is_folder(mask):
-        path = found[0].path
-        check_usage(
-            path is None or os.path.lexists(path),
-            f"no mask {mask!r}",
-            "check the path, or use --mask auto",
-        )
-        check_usage(
-            len(found) == 1,
-            f"{len(found)} masks match {mask!r}",
-            "--mask FILE, or --mask DIR with a mask of each",
-        )
-        return [found[0]] * len(images)
-    own = {os.path.realpath(one.path) for one in images if one.path is not None}
-    keys = [  # names to look for, by image, the preferred one first
-        [
-            (image.inside, stem)
-            for stem in (f"{image.full_stem}_mask", f"{image.stem}_mask", image.stem)
-            # In the image's own folder, its stem names an image, not a mask.
-            if stem != image.stem
-            or os.path.realpath(Path(mask, image.inside)) != os.path.realpath(image.folder)
-        ]
-        for image in images
-    ]
-    wanted = {key for its in keys for key in its}
-    known = by_stem(
-        [
-            source
-            for source in found
-            if (source.inside, source.stem) in wanted
-            and os.path.realpath(source.path or "") not in own
-        ]
-    )
-    masks = [next((known[key] for key in its if key in known), None) for its in keys]
-    missing = [one.name for one, its in zip(images, masks, strict=True) if its is None]
-    check_usage(
-        not missing,
-        f"no mask in {mask!r} for {', '.join(map(repr, missing[:5]))}",
-        "name the mask of a.jpg a_mask.png",
-    )
-    return masks
-
-
-def by_stem(sources: Sequence[InputImage]) -> dict[tuple[Path, str], InputImage]:
-    """Images by subfolder and stem; CaflowError (exit 2) if two have the same stem."""
-    found: dict[tuple[Path, str], InputImage] = {}
-    for source in sources:
-        other = found.setdefault((source.inside, source.stem), source)
-        check_usage(
-            other is source,
-            f"{other.name!r} and {source.name!r} differ only in their suffix",
-            "rename one of them",
-        )
-    return found
+    return [*find_companions("mask", mask, images, ", or use --mask auto")]

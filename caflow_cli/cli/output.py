@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import EXIT_FAILED, CaflowError, ensure, usage_error
 from ..images import Header, atomic_write, encode_png, make_folder
 from ..tasks.base import check_mask_size
+from ..tasks.hints import check_hints_size
 from .options import Files
 from .plan import Job
 
@@ -40,15 +41,18 @@ def report_undone(
     """Report a job that is not executed: planned or skipped.
 
     `check` gets the header of the input, and returns fields of the JSON line. CaflowError if it
-    fails, or if the headers of input and mask show that they cannot be used.
+    fails, or if the headers of input, mask and hints show that they cannot be used.
     """
     fields: Mapping[str, object] = {}
     if not job.skipped:
         header = job.source.check()
         mask = None if job.mask is None else job.mask.check()
+        hints = None if job.hints is None else job.hints.check()
         if header is not None:
             if mask is not None:
                 check_mask_size(mask.size, header.size)
+            if hints is not None:
+                check_hints_size(hints.size, header.size)
             fields = check(job, header)
     paths = {rank: str(path) for rank, path in enumerate(job.outputs, 1)}
     if job.skipped and not console.json:

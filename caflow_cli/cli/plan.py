@@ -14,6 +14,7 @@ from pathlib import Path
 from ..errors import CaflowError, check_usage, usage_error
 from ..images import Encoder, format_of, no_file
 from ..paths import exists, is_folder, numbered
+from .coloring import find_hints, without_hints
 from .console import Console
 from .inputs import InputImage, find_inputs, find_shard, names_one, without_results
 from .masking import detected, find_masks
@@ -24,12 +25,13 @@ _MOST = 100  # maximum rows of a sheet
 
 @dataclass(frozen=True)
 class Job:
-    """An input, its mask, and its output files."""
+    """An input, its mask and hints, and its output files."""
 
     source: InputImage
     outputs: list[Path]  # in rank order; empty: image bytes go to stdout
     skipped: bool = False  # all outputs exist and are to be kept
     mask: InputImage | None = None  # white where the image is to be filled
+    hints: InputImage | None = None  # opaque where the color is known
 
     @property
     def name(self) -> str:
@@ -39,7 +41,12 @@ class Job:
     @property
     def names(self) -> dict[str, str]:
         """The names of all files that are read, for JSON."""
-        return {"input": self.name, **({} if self.mask is None else {"mask": self.mask.name})}
+        names = {"input": self.name}
+        if self.mask is not None:
+            names["mask"] = self.mask.name
+        if self.hints is not None:
+            names["hints"] = self.hints.name
+        return names
 
     def fields(self, status: str, paths: Mapping[int, str], **more: object) -> dict[str, object]:
         """The fields of a JSON line, with the paths of outputs by rank."""
@@ -64,14 +71,15 @@ def make_plan(
     given: Files,
     mask: str | None = None,
     save_mask: str | None = None,
+    hints: str | None = None,
 ) -> Plan:
     """Find all inputs, name all outputs, and raise CaflowError (exit 2) if the plan cannot work.
 
     `face.png` becomes `face_COMMAND.png` in its folder, or in the folder `-o`, which mirrors
     subfolders; with one input, `-o` may name the file, or be `-`. In folders that are searched,
-    earlier results and masks (`face_COMMAND.png` beside `face.png`) are ignored, as are `mask` and
-    the folder of results. With several processes, each plans all outputs, but gets only the jobs
-    of its share.
+    earlier results, masks and hints (`face_COMMAND.png` beside `face.png`) are ignored, as are
+    `mask`, `hints` and the folder of results. With several processes, each plans all outputs, but
+    gets only the jobs of its share.
     """
     _check_options(given, console)
     keep = 1
@@ -81,9 +89,12 @@ def make_plan(
         sheets["--grid"] = given.grid
         sheets["--uncertainty"] = given.uncertainty
     folder, file = _destination(inputs, given.output)
-    sources = _find_sources(console, inputs, given, aside=(folder, mask))
+    sources = _find_sources(console, inputs, given, aside=(folder, mask, hints))
+    sources = without_hints(sources, hints)
+    check_usage(bool(sources), "the only image is used as hints", "give the photo, too")
     masks = find_masks(mask, sources)
-    read = [image.path for image in (*sources, *masks) if image is not None]
+    strokes = find_hints(hints, sources)
+    read = [image.path for image in (*sources, *masks, *strokes) if image is not None]
     together = {"stdin": None in read, "-o -": given.output == "-"}
     together |= {option: sheet is not None for option, sheet in sheets.items()}
     share = find_shard(given.shard, console, together)
@@ -118,7 +129,7 @@ def make_plan(
     jobs = []
     for index, (source, paths) in enumerate(zip(sources, outputs, strict=True)):
         may_exist = given.overwrite or given.skip_existing or index not in own
-        job = Job(source, paths, mask=masks[index])
+        job = Job(source, paths, mask=masks[index], hints=strokes[index])
         jobs.append(_claimed(job, claims, may_exist, may_skip))
     return Plan(jobs[share], encoder, *claimed)
 

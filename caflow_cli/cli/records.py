@@ -47,6 +47,7 @@ def restored_fields(
             **({"precision": sampling.precision} if sampling.precision != "float32" else {}),
         },
         **changed,
+        **({"hinted_pixels": result.hinted_pixels} if result.hinted_pixels else {}),
         "estimator": result.estimator,
         "outputs": [{"path": path, **candidates[rank]} for rank, path in paths.items()],
         "candidates": [{"k": one.k, **candidates[one.rank]} for one in result.ranked],

@@ -33,6 +33,7 @@ from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Pixels, Task, saturate
 from .checks import check_settings, drawn_size
+from .coloring import Coloring
 from .console import Console
 from .masking import LOW, Masking
 from .options import Restoration, load_model
@@ -54,6 +55,7 @@ class _Item:
     reason: str = NAMED  # why this model was chosen
     image: Decoded | None = None
     mask: Pixels | None = None
+    hints: Pixels | None = None  # uint8 (H, W, 4), opaque where the color is known
     seen: Pixels | None = None  # the image in the colours that the model reads
     size: tuple[int, int] | None = None  # the size that the model draws; None: nothing is drawn
     result: Candidates | None = None
@@ -70,9 +72,9 @@ class Run:
     sampling: Sampling
     given: Restoration
     masking: Masking | None
+    coloring: Coloring | None
     scale: Scale | None  # size of the written image; None: as drawn
     console: Console
-    saturation: float = 1.0  # of the written image
     done: int = 0  # completed jobs
     others: dict[str, CAFlow] = field(default_factory=dict)  # loaded for the first image of each
     show: Callable[..., object] = field(init=False)  # updates the progress bar
@@ -148,6 +150,11 @@ class Run:
             "fewer candidates because of the size",
         )
 
+    @property
+    def saturation(self) -> float:
+        """Of the written image."""
+        return 1.0 if self.coloring is None else self.coloring.saturation
+
     def _written_size(self, image: Pixels) -> tuple[int, int]:
         """Width and height of the file that is written for an image."""
         height, width = image.shape[:2]
@@ -168,6 +175,8 @@ class Run:
                 if self.masking is not None and task.needs_mask:
                     item.mask = self.masking.read(job.mask, image, job.name)
                     image = image.opaque() if job.mask is None else image
+                if self.coloring is not None:
+                    item.hints = self.coloring.read(job.hints, image)
                 item.image = image
                 item.model, item.reason = self._model_for(image)
                 if item.mask is not None and not (item.mask >= HOLE).any():
@@ -210,6 +219,7 @@ class Run:
         jobs = len(self.plan.jobs)
         self.show(description=name)
         masks = [item.mask for item in batch]
+        hints = [item.hints for item in batch]
         start = time.perf_counter()
 
         def step(done: int, total: int) -> None:
@@ -224,7 +234,7 @@ class Run:
 
         try:
             with memory_errors(_SMALLER):
-                results = restore_images(batch[0].model, images, self.sampling, masks, step)
+                results = restore_images(batch[0].model, images, self.sampling, masks, step, hints)
         except CaflowError as error:
             if len(batch) == 1:
                 batch[0].error = error

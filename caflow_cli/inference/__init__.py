@@ -1,6 +1,6 @@
 """Inference: from an image to ranked candidates, and from a pair to its likelihood."""
 
-from .arguments import seen_by
+from .arguments import seen_by, strokes_of
 from .candidate import Candidate, Request
 from .conditions import to_batch
 from .domain import describe_domain, domain_warning
@@ -45,6 +45,7 @@ __all__ = [
     "score",
     "seen_by",
     "spread",
+    "strokes_of",
     "task_of",
     "thumbnail",
     "to_batch",

@@ -109,6 +109,13 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
     return grey(as_image(mask))
 
 
+def strokes_of(image: Decoded) -> Pixels:
+    """Color hints as they are painted: uint8 (H, W, 4), or (H, W, 3) if every pixel is opaque."""
+    if image.alpha is None:
+        return image.rgb
+    return np.dstack([image.rgb, image.alpha])
+
+
 def is_exact(image: Decoded) -> bool:
     """Whether an image has exactly the values that were written: lossless, and without alpha."""
     return image.alpha is None and image.format in ("", "PNG", "TIFF", "BMP", "PPM")

@@ -29,13 +29,19 @@ class Request:
     parts: Sequence[Part]
 
     @classmethod
-    def of(cls, task: Task, image: Pixels, mask: Pixels | None = None) -> Request:
-        """Make the request for a user's image, uint8 (H, W, 3), and its mask, uint8 (H, W).
+    def of(
+        cls, task: Task, image: Pixels, mask: Pixels | None = None, hints: Pixels | None = None
+    ) -> Request:
+        """Make the request for a user's image, uint8 (H, W, 3), its mask, uint8 (H, W), and color
+        hints, uint8 (H, W, 4).
 
         Raises:
-            CaflowError: The mask is missing, unexpected or does not fit; the image is too large.
+            CaflowError: The mask is missing, unexpected or does not fit; hints are unexpected or
+                do not fit; the image is too large.
         """
         task.check_mask(mask is not None)
+        if hints is not None:
+            task = task.with_hints(image, hints)
         size = task.model_size(image, mask)
         check_size(size, task.has_regions)
         return cls(task, image, mask, size, task.parts(image, mask))
@@ -62,7 +68,8 @@ class Candidate:
     seed: int  # replays it: `--seed SEED -m 1`
     redraws: int = 0  # how many samples diverged, over all parts
     diverged: bool = False  # to be dropped: too many samples diverged, or its score is not finite
-    score: Score = field(init=False)
+    score: Score = field(init=False)  # of the image
+    unhinted: Score | None = None  # of the image without color hints, by which it is ranked
     rank: int = 0  # from 1
     rank_value: float | None = None  # v_k of the ranking rule (`order`)
     consistency_max: int | None = None  # largest difference of reduced image and input, in levels
@@ -88,6 +95,11 @@ class Candidate:
         for part, sample in zip(self.request.parts, self._samples, strict=False):
             image = part.compose(image, sample)
         return image
+
+    @property
+    def rank_score(self) -> float | None:
+        """The score in nats by which it is ranked; None if it is not scored."""
+        return (self.unhinted or self.score).rank_score
 
     def take(self, sample: Pixels) -> None:
         """Compose the image with the sample of its next part."""

@@ -11,7 +11,7 @@ from ..errors import check_usage
 from ..model import CAFlow
 from ..sampling import Sampling, check_noise_samples
 from ..tasks import Pixels
-from .arguments import ImageLike, as_decoded, as_mask, is_exact, seen_by
+from .arguments import ImageLike, as_decoded, as_mask, is_exact, seen_by, strokes_of
 from .candidate import Request
 from .conditions import Progress
 from .result import Candidates
@@ -55,6 +55,9 @@ def restore(
         mask: For inpaint: a path, a PIL image, or an array, either bool or uint8 (H, W) with 128
             and above where the image is to be filled; for a list of images, a list of masks.
         options: `rank`, `consistent` and `precision` of `Sampling`; `value_range` of `as_image`.
+            For colorize, `hints`: the colors that you know, as an image with alpha of the same
+            size, opaque where you know them, such as an array, uint8 (H, W, 4); for a list of
+            images, a list. Candidates are ranked by their scores without hints.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -69,23 +72,35 @@ def restore(
             candidates diverged, or the device has no fast bfloat16.
     """
     value_range = options.pop("value_range", None)
+    hints = options.pop("hints", None)
     sampling = Sampling(tau=tau, candidates=candidates, keep=keep, seed=seed, **options)
     images = image if isinstance(image, list) else [image]
-    masks = mask if isinstance(mask, list) else [mask] * len(images)
-    check_usage(
-        len(masks) == len(images),
-        f"there are {len(masks)} masks for {len(images)} images",
-        "pass one mask for each image, or one for all",
-    )
+    masks = _one_each(mask, len(images), "masks")
+    strokes = _one_each(hints, len(images), "hints")
     results = []
-    for each, hole in zip(images, masks, strict=True):
+    for each, hole, colors in zip(images, masks, strokes, strict=True):
         decoded = as_decoded(each, value_range)
         white = as_mask(hole)
-        (result,) = restore_images(model, [seen_by(model, decoded)], sampling, [white])
+        known = None if colors is None else strokes_of(as_decoded(colors))
+        seen = seen_by(model, decoded)
+        (result,) = restore_images(model, [seen], sampling, [white], hints=[known])
         for candidate in result.ranked:
             candidate.with_alpha = partial(decoded.with_alpha, mask=white)
         results.append(result)
     return results if isinstance(image, list) else results[0]
+
+
+def _one_each(
+    given: ImageLike | list[ImageLike] | None, count: int, what: str
+) -> list[ImageLike | None]:
+    """What belongs to each of `count` images: a list, or one for all."""
+    each: list[ImageLike | None] = [*given] if isinstance(given, list) else [given] * count
+    check_usage(
+        len(each) == count,
+        f"there are {len(each)} {what} for {count} images",
+        "pass one for each image, or one for all",
+    )
+    return each
 
 
 def score(
@@ -137,6 +152,7 @@ def restore_images(
     sampling: Sampling,
     masks: Sequence[Pixels | None],
     progress: Progress | None = None,
+    hints: Sequence[Pixels | None] | None = None,
 ) -> list[Candidates]:
     """Restore several images of one model size as a batch.
 
@@ -146,12 +162,17 @@ def restore_images(
         sampling: For every image. If tau or M is None, it is the model's, else the task's.
         masks: uint8 (H, W), one for each image, or None.
         progress: Called after each pass of the model.
+        hints: uint8 (H, W, 4), opaque where colors are known, one for each image, or None.
 
     Raises:
         CaflowError: As for `restore`. If one image fails, none of them has a result.
     """
     task = task_of(model, sampling)
-    requests = [Request.of(task, image, mask) for image, mask in zip(images, masks, strict=True)]
+    strokes = hints or [None] * len(images)
+    requests = [
+        Request.of(task, image, mask, colors)
+        for image, mask, colors in zip(images, masks, strokes, strict=True)
+    ]
     sampler = Sampler(model, requests, sampling, progress=progress)
     for _ in sampler.draw():
         pass

@@ -49,6 +49,7 @@ class Candidates:
     config: Config  # the model's
     model: Mapping[str, str | None]  # id and sha256
     diverged_at: Temperature | None = None  # tau at which all M diverged, before they were drawn
+    hinted_pixels: int = 0  # of which the color was stated
 
     def __repr__(self) -> str:
         more = "; ".join([f"the first {self.ranked[0].score.summary}", *self.notes])
@@ -112,6 +113,7 @@ class Candidates:
             "log_likelihood": score.log_likelihood,
             "bits_per_dim": score.bits_per_dim,
             **({"parts": len(score.parts)} if score.parts else {}),
+            **({"hinted_pixels": self.hinted_pixels} if self.hinted_pixels else {}),
             "estimator": self.estimator,
         }
 

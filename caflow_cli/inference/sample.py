@@ -23,7 +23,7 @@ from ..model import CAFlow
 from ..sampling import SEEDS, Sampling
 from ..tasks import Pixels
 from .candidate import Candidate, Request
-from .conditions import RESAMPLES, Conditions, Progress, Steps, to_batch
+from .conditions import RESAMPLES, Conditions, Progress, Sample, Steps, to_batch
 from .rank import order, rmse_between
 from .result import Candidates
 from .score import PartScore, Score, estimator_of, score_of
@@ -111,6 +111,7 @@ class Sampler:
         largest = max(math.prod(request.image.shape[:2]) for request in requests)
         room = min(max(1, _HELD // largest), _BATCH // math.prod(self._size))
         self.at_a_time = max(1, (batch_size or room) // len(requests))
+        self._hinted = any(request.task.hinted_pixels for request in requests)
         self._candidates: list[list[Candidate]] = [[] for _ in requests]
         self._drawn = 0
         self._diverged_at: Temperature | None = None  # tau of the set of which nothing is left
@@ -170,7 +171,7 @@ class Sampler:
         apart = None
         if sampling.rank == "consensus":
             apart = rmse_between([candidate.image for candidate in candidates])
-        scores = [candidate.score.rank_score or 0.0 for candidate in candidates]
+        scores = [candidate.rank_score or 0.0 for candidate in candidates]
         ranked = []
         for index, value in order(sampling.rank or "likelihood", scores, apart):
             ranked.append(candidates[index])
@@ -187,6 +188,7 @@ class Sampler:
             self._model.config,
             self._model.identity,
             self._diverged_at,
+            request.task.hinted_pixels,
         )
 
     def batches(
@@ -207,7 +209,8 @@ class Sampler:
         passes = math.ceil(len(ks) / self.at_a_time)
         if self.conditions.passes > 1:
             passes = len(ks) * len(self._requests) * self.conditions.passes
-        steps.total = passes * self._parts * (1 if noise_samples is None else 2)
+        scored = 2 if self._hinted else 1  # times
+        steps.total = passes * self._parts * (1 if noise_samples is None else 1 + scored)
         for first in range(0, len(ks), self.at_a_time):
             batch = [
                 Candidate(request, row, k, (seed + k) % SEEDS)
@@ -243,6 +246,8 @@ class Sampler:
                 for one, score in zip(drawing, scores, strict=True):
                     part_scores[one].append(score)
                     one.diverged |= self._strict and not math.isfinite(score.value)
+                if self._hinted:
+                    self._score_unhinted(drawing, samples, noise_samples, steps)
             batch = [one for one in batch if not one.diverged]
         for one in batch:
             parts = one.request.parts
@@ -251,6 +256,23 @@ class Sampler:
                 one.measure_consistency()
             one.release()
         return batch
+
+    def _score_unhinted(
+        self,
+        batch: Sequence[Candidate],
+        samples: Sequence[Sample],
+        noise_samples: int,
+        steps: Steps,
+    ) -> None:
+        """Set the scores without color hints of candidates that have one part."""
+        composed = []
+        for one, sample in zip(batch, samples, strict=True):
+            part = one.request.task.without_hints().parts(one.request.image)[0]
+            composed.append((one.row, 0, part.compose(one.request.image, sample.image)))
+        conditions, targets = self.reduce(composed)
+        scores = conditions.log_prob(targets, noise_samples, steps)
+        for one, (_, _, image), score in zip(batch, composed, scores, strict=True):
+            one.unhinted = score_of([score], one.request.parts, self._size, image.shape)
 
     def score(self, images: Sequence[Pixels], noise_samples: int = 1) -> list[Score]:
         """Score one composed image, uint8 (H, W, 3), per request, with K noise samples.

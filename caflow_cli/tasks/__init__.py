@@ -12,8 +12,10 @@ import numpy as np
 from ..config import PRESETS, FlowConfig, TaskConfig, require
 from ..errors import check_usage, usage_error
 from .base import Part, Pixels, Place, Task, as_read, check_size, grey, pad, resize
-from .colorize import Colorize, saturate
+from .chroma import saturate
+from .colorize import Colorize
 from .degradation import shrink_as_photo, shrink_as_web
+from .hints import check_strokes
 from .holes import MaskHoles, central_hole
 from .inpaint import HoleWindow, Inpaint
 from .paired import Paired
@@ -39,6 +41,7 @@ __all__ = [
     "as_read",
     "central_hole",
     "check_size",
+    "check_strokes",
     "check_task",
     "get_task",
     "grey",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageFilter
 
+from ..config import HOLE
 from .base import (
     Mask,
     Pixels,
@@ -21,20 +21,14 @@ from .base import (
     scaled_size,
     strips,
 )
+from .chroma import LUMA, ONE, chroma_of, tint, upsample_chroma
+from .hints import Hints, check_strokes
 
 if TYPE_CHECKING:
     import torch
 
     from ..config import Config, TaskConfig
 
-Plane = npt.NDArray[np.float32]
-
-_R = 19595  # Rec. 601 luma in 65536ths, as in Pillow
-_G = 38470
-_B = 7471
-_ONE = _R + _G + _B
-_HALF_AT = 24.0  # luminance difference, in levels, at which a pixel's color has half the weight
-_CORRECTIONS = 2
 _COLOR = 24  # difference of channels, in levels, above which a pixel is colored, not toned
 _COLORED = 0.02  # share of colored pixels that makes an image colored
 _LEAST = 1e-3  # lower bound of chroma in divisions, in levels
@@ -52,6 +46,7 @@ class Colorize(WholeImage):
     size: int = 64  # the shorter side at model scale
     multiple: int = 16  # what the flow's image sides must be multiples of
     inputs: str = "clean"  # training targets: unchanged, or "photo": changed by `as_print`
+    hints: Hints | None = field(default=None, compare=False)  # for the one photo to colorize
 
     name: ClassVar[str] = "colorize"
     channels: ClassVar[tuple[int, ...]] = (1,)
@@ -91,16 +86,31 @@ class Colorize(WholeImage):
         """Add the sample's chroma to the image, which leaves its `convert("L")` unchanged.
 
         Each pixel is `L + k (sample - Y)`, with the luma Y of the sample, the gray L of the image,
-        and k <= 1 as large as the range [0, 255] allows.
+        and k <= 1 as large as the range [0, 255] allows. Hints move `sample - Y` before.
         """
         height, width = scaled_size(image, self.size)
         level = grey(image)
         small = resize(level, height, width)
         chroma = upsample_chroma(chroma_of(sample[:height, :width]), small, level)
+        if self.hints is not None:
+            chroma = self.hints.move(chroma)
         result = np.empty((*level.shape, 3), np.uint8)
         for part in strips(*level.shape):
-            result[part] = _tint(level[part], [plane[part] for plane in chroma])
+            result[part] = tint(level[part], [plane[part] for plane in chroma])
         return result
+
+    @property
+    def hinted_pixels(self) -> int:
+        return 0 if self.hints is None else self.hints.pixels
+
+    def with_hints(self, image: Pixels, strokes: Pixels) -> Colorize:
+        check_strokes(image, strokes)
+        if not (strokes[..., 3] >= HOLE).any():
+            return self
+        return replace(self, hints=Hints(image, strokes))
+
+    def without_hints(self) -> Colorize:
+        return replace(self, hints=None)
 
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
         """The gray of the target at model scale, and the target at model scale, both padded.
@@ -117,11 +127,11 @@ class Colorize(WholeImage):
         return pad(level[..., None], self.multiple), pad(small, self.multiple)
 
     def keep_known(self, condition: Pixels, sample: Pixels) -> Pixels:
-        return _tint(condition[..., 0], chroma_of(sample))
+        return tint(condition[..., 0], chroma_of(sample))
 
     def keep_known_points(self, condition: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
         """`L + k (sample - Y)` as in `compose`, with k such that values stay in [0.5, 255.5]."""
-        luma = sample.new_tensor([_R, _G, _B]).div(_ONE)[:, None, None]
+        luma = sample.new_tensor(LUMA).div(ONE)[:, None, None]
         chroma = sample - (sample * luma).sum(1, keepdim=True)
         above = (255.5 - condition) / chroma.clamp_min(_LEAST)
         below = (condition - 0.5) / (-chroma).clamp_min(_LEAST)
@@ -151,16 +161,6 @@ class Colorize(WholeImage):
         if colored <= _COLORED:
             return None
         return "the image is already in color; its colors will be replaced"
-
-
-def saturate(image: Pixels, saturation: float) -> Pixels:
-    """Scale the chroma of an image, keeping it in gamut and its luminance: uint8 (H, W, 3)."""
-    result = np.empty_like(image)
-    for strip in strips(*image.shape[:2]):
-        part = image[strip]
-        chroma = [saturation * plane for plane in chroma_of(part)]
-        result[strip] = _tint(grey(part), chroma)
-    return result
 
 
 def as_print(image: Pixels, generator: torch.Generator) -> Pixels:
@@ -199,83 +199,4 @@ def as_print(image: Pixels, generator: torch.Generator) -> Pixels:
     if u[9] < 1 / 3:
         grain = torch.randn(luma.shape, generator=generator).numpy()
         levels = levels + (1 + 4 * u[10]) * grain
-    return _tint(np.rint(levels).clip(0, 255).astype(np.uint8), chroma_of(image))
-
-
-def chroma_of(image: Pixels) -> list[Plane]:
-    """Red, green and blue minus the luma, in levels: three arrays (H, W)."""
-    values = image.astype(np.float32)
-    weights = np.array([_R, _G, _B], np.float32)
-    luma = (values @ weights) / _ONE
-    return [np.asarray(values[..., channel] - luma, np.float32) for channel in range(3)]
-
-
-def _tint(level: Pixels, chroma: list[Plane]) -> Pixels:
-    """Color the gray `level` with chroma, all (H, W), reduced into gamut: uint8 (H, W, 3)."""
-    luma = level.astype(np.float32)
-    keep = np.ones_like(luma)
-    for plane in chroma:
-        room = np.where(plane > 0, 255 - luma, luma)
-        size = np.abs(plane)
-        share = np.divide(room, size, out=np.ones_like(luma), where=size > room)
-        np.minimum(keep, share, out=keep)
-    r = np.rint(luma + keep * chroma[0]).clip(0, 255)
-    b = np.rint(luma + keep * chroma[2]).clip(0, 255)
-    # Green last: having the largest weight, it absorbs the rounding of the other two, so that the
-    # luminance is exact.
-    g = np.rint((float(_ONE) * luma - _R * r - _B * b) / _G).clip(0, 255)
-    return np.stack([r, g, b], axis=-1).astype(np.uint8)
-
-
-def upsample_chroma(planes: list[Plane], small: Pixels, level: Pixels) -> list[Plane]:
-    """Upsample planes of chroma so that colors end where the luminance has edges.
-
-    First, joint bilateral upsampling (Kopf et al. 2007) gives every pixel p a weighted mean of the
-    four pixels q around it at model scale, which favors those with a similar luminance:
-
-        c(p) = Σ_q w(p, q) c(q) / Σ_q w(p, q),  w = bilinear(p, q) / (1 + ((L(p) - l(q)) / 24)²)
-
-    Then the residual at model scale is upsampled by BICUBIC and added, twice:
-    `c += enlarge(chroma - shrink(c))`, so that the result, shrunk, is close to the given chroma.
-    For an image no larger than model scale, the planes are simply resized.
-
-    Args:
-        planes: Chroma at model scale, (h, w) each. The result is at full size.
-        small, level: l and L, the luminance at model scale and at full size, uint8 (H, W).
-    """
-    height, width = level.shape
-    h, w = small.shape
-    if height <= h and width <= w:
-        return [resize(plane, height, width) for plane in planes]
-    rows, down = _neighbors(height, h)
-    columns, right = _neighbors(width, w)
-    near = small.astype(np.float32) / _HALF_AT
-    result = [np.empty((height, width), np.float32) for _ in planes]
-    for strip in strips(height, width):
-        own = level[strip].astype(np.float32) / _HALF_AT
-        total = np.zeros_like(own)
-        sums = [np.zeros_like(own) for _ in planes]
-        for row, vertical in zip(rows, down, strict=True):
-            for column, horizontal in zip(columns, right, strict=True):
-                q = np.ix_(row[strip], column)
-                bilinear = vertical[strip, None] * horizontal
-                weight = bilinear / (1 + np.square(own - near[q]))
-                total += weight
-                for plane, summed in zip(planes, sums, strict=True):
-                    summed += weight * plane[q]
-        for full, summed in zip(result, sums, strict=True):
-            full[strip] = summed / total
-    for plane, full in zip(planes, result, strict=True):
-        for _ in range(_CORRECTIONS):
-            residual = plane - resize(full, h, w)
-            full += resize(residual, height, width)
-    return result
-
-
-def _neighbors(full: int, small: int) -> tuple[list[npt.NDArray[np.intp]], list[Plane]]:
-    """For each of `full` pixels, the two nearest of `small` pixels, and their bilinear weights."""
-    place = (np.arange(full) + 0.5) * small / full - 0.5
-    first = np.floor(place)
-    share = (place - first).astype(np.float32)
-    indices = [np.clip(first + k, 0, small - 1).astype(np.intp) for k in (0, 1)]
-    return indices, [1 - share, share]
+    return tint(np.rint(levels).clip(0, 255).astype(np.uint8), chroma_of(image))

@@ -8,7 +8,7 @@ from PIL import Image
 
 from caflow_cli.tasks import Colorize
 from caflow_cli.tasks.base import resize
-from caflow_cli.tasks.colorize import saturate, upsample_chroma
+from caflow_cli.tasks.chroma import saturate, upsample_chroma
 
 BICUBIC = Image.Resampling.BICUBIC
 TASK = Colorize()

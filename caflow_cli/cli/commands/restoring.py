@@ -6,6 +6,7 @@ from dataclasses import fields
 from ...errors import CaflowError, check_usage
 from ...sampling import Sampling
 from .. import options
+from ..coloring import Coloring
 from ..console import Console
 from ..masking import Masking
 from ..options import OUTPUT, SAMPLING, Restoration, expanded, load_model, option, read_config
@@ -45,26 +46,22 @@ def superres_command(
 def colorize_command(
     images: options.Images,
     given: Restoration,
+    coloring: Coloring,
     console: Console,
-    saturation: float = option(
-        "--saturation S",
-        "Multiply the chroma of the output: 0 is grey, below 1 is paler. Scores are those of the "
-        "original sample; JSON has score_exact false.",
-        OUTPUT,
-        default=1.0,
-        min=0.0,
-        max=10.0,
-    ),
 ) -> None:
-    """Colorize grey images: draw M candidates, rank them by log-likelihood, write the best N.
+    """Colorize gray images: draw M candidates, rank them by log-likelihood, write the best N.
 
     `old.png` becomes `old_colorize.png`, with N > 1 `old_colorize_01.png` and so on, best first.
     Images may have any size. Colors are sampled at the model's scale, and the luminance of the
-    input is kept exactly. A color image is converted to grey first.
+    input is kept exactly. A color image is converted to gray first.
 
-    Example: caflow colorize old.png -m 10 -n 3
+    Colors that you know are painted on a transparent layer (--hints) or stated for a spot (--hint);
+    they spread over the objects that they touch. Candidates are ranked by their scores without
+    hints.
+
+    Example: caflow colorize old.png -m 10 -n 3 --hint '120,80=#4a6b3c'
     """
-    _restore(console, images, given, saturation=saturation)
+    _restore(console, images, given, coloring=coloring)
 
 
 @expanded
@@ -125,7 +122,7 @@ def _restore(
     *,
     consistent: bool | None = None,
     scale: str | None = None,
-    saturation: float = 1.0,
+    coloring: Coloring | None = None,
     save_mask: str | None = None,
 ) -> None:
     """Restore every input. PyTorch is imported only after the plan has been checked."""
@@ -138,7 +135,8 @@ def _restore(
 
     size = None if scale is None else parse_scale(scale)
     mask = None if masking is None else masking.mask
-    plan = make_plan(console, inputs, given, mask, save_mask)
+    hints = None if coloring is None else coloring.hints
+    plan = make_plan(console, inputs, given, mask, save_mask, hints)
     task = None if console.command == "sample" else console.command
     if all(job.skipped or job.source.problem for job in plan.jobs):
         for job in plan.jobs:
@@ -161,4 +159,4 @@ def _restore(
 
     from ..run import Run
 
-    Run(plan, model, sampling, given, masking, size, console, saturation).all()
+    Run(plan, model, sampling, given, masking, coloring, size, console).all()

@@ -15,9 +15,10 @@ import typer
 from ...errors import EXIT_FAILED, CaflowError, check_usage, ensure, memory_errors
 from ...paths import is_folder
 from .. import options
+from ..companions import by_stem
 from ..config import source
 from ..console import Console
-from ..masking import Masking, by_stem, find_masks
+from ..masking import Masking, find_masks
 from ..options import expanded, load_model, option
 
 if TYPE_CHECKING:

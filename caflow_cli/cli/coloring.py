@@ -1,0 +1,121 @@
+"""The options of colorization, and color hints: how they are read, and whose they are."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import check_usage, ensure
+from ..paths import is_folder
+from .companions import find_companions
+from .options import OUTPUT, option
+
+if TYPE_CHECKING:
+    from ..images import Decoded
+    from ..tasks import Pixels
+    from .inputs import InputImage
+
+_POINT = re.compile(r"(\d{1,6}),(\d{1,6})=#([0-9a-fA-F]{6})")
+_DISC = 64  # radius of the disc of a hint, as a share of the image's shorter side
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coloring:
+    """The options of colorization; each field is the option of the same name."""
+
+    hints: str | None = option(
+        "--hints FILE|DIR",
+        "Colors that you know: an image with transparency, of the size of the photo, painted where "
+        "you know them. Gray means no color. One file for all photos, or a folder of files named "
+        "like the photos, such as old_hints.png.",
+    )
+    hint: list[str] | None = option(
+        "--hint X,Y=#rrggbb", "Color of a spot: pixels from the left and top. Repeatable."
+    )
+    saturation: float = option(
+        "--saturation S",
+        "Multiply the chroma of the output: 0 is gray, below 1 is paler. Scores are those of the "
+        "original sample; JSON has score_exact false.",
+        OUTPUT,
+        default=1.0,
+        min=0.0,
+        max=10.0,
+    )
+
+    def __post_init__(self) -> None:
+        for point in self.hint or ():
+            check_usage(
+                _POINT.fullmatch(point) is not None,
+                f"--hint is {point!r}",
+                "--hint 120,80=#4a6b3c, and quote it",
+            )
+        check_usage(
+            self.saturation == 1 or not self.hinted,
+            "--hints and --hint cannot be used with --saturation",
+            "omit --saturation",
+        )
+
+    @property
+    def hinted(self) -> bool:
+        return self.hints is not None or bool(self.hint)
+
+    def read(self, file: InputImage | None, image: Decoded) -> Pixels | None:
+        """Read the hints for an image: uint8 (H, W, 4), opaque where the color is known.
+
+        None if there are none. CaflowError (exit 1) if they cannot be read or do not fit.
+        """
+        if not self.hinted:
+            return None
+        import numpy as np
+
+        from ..inference import strokes_of
+        from ..tasks import check_strokes
+
+        height, width = image.rgb.shape[:2]
+        strokes = np.zeros((height, width, 4), np.uint8)
+        if file is not None:
+            strokes = strokes_of(file.read())
+            check_strokes(image.rgb, strokes)
+        radius = max(2, min(height, width) / _DISC)
+        rows = np.arange(height)[:, None]
+        columns = np.arange(width)
+        for point in self.hint or ():
+            match = _POINT.fullmatch(point)
+            assert match is not None
+            x = int(match[1])
+            y = int(match[2])
+            ensure(
+                x < width and y < height,
+                f"--hint {point} is outside of the image, {width}x{height}",
+                f"--hint X,Y=#rrggbb with X below {width} and Y below {height}",
+            )
+            disc = (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
+            strokes[disc] = [*bytes.fromhex(match[3]), 255]
+        return strokes
+
+
+def find_hints(hints: str | None, images: Sequence[InputImage]) -> Sequence[InputImage | None]:
+    """Find the hints of each image, as `find_companions` says."""
+    if hints is None:
+        return [None] * len(images)
+    return find_companions("hints", hints, images)
+
+
+def without_hints(images: Sequence[InputImage], hints: str | None) -> list[InputImage]:
+    """The images without those that are used as hints, such as `a_hints.png` beside `a.png`."""
+    if hints is None:
+        return [*images]
+    if not is_folder(hints):
+        file = os.path.realpath(hints)
+        return [image for image in images if os.path.realpath(image.path or "") != file]
+    names = {(image.folder, image.stem) for image in images}
+    names |= {(image.folder, image.full_stem) for image in images}
+    kept = []
+    for image in images:
+        stem = image.stem.removesuffix("_hints")
+        if stem == image.stem or (image.folder, stem) not in names:
+            kept.append(image)
+    return kept

@@ -1,0 +1,163 @@
+"""Color hints: what a stroke moves, and what it leaves alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import noise
+from PIL import Image
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.tasks import Colorize, SuperRes
+from caflow_cli.tasks.base import grey, scaled_size
+from caflow_cli.tasks.chroma import chroma_of
+
+
+def photo(height: int, width: int, sigma: float = 3.0, step: int = 0) -> np.ndarray:
+    """A gray image with noise, whose right half is `step` levels lighter."""
+    level = np.random.default_rng(0).normal(110, sigma, (height, width))
+    level[:, width // 2 :] += step
+    return np.repeat(np.rint(level).clip(0, 255).astype(np.uint8)[..., None], 3, 2)
+
+
+def sample_for(image: np.ndarray, seed: int = 0) -> np.ndarray:
+    """What a model may draw: smooth colors, of the model's size, padded."""
+    height, width = scaled_size(image, 64)
+    few = np.random.default_rng(seed).integers(80, 180, (3, 4, 3), np.uint8)
+    small = Image.fromarray(few).resize((width, height), Image.Resampling.BICUBIC)
+    padding = ((0, -height % 16), (0, -width % 16), (0, 0))
+    return np.pad(np.array(small), padding, "edge")
+
+
+def stroke(image: np.ndarray, rows: slice, columns: slice, color: object) -> np.ndarray:
+    strokes = np.zeros((*image.shape[:2], 4), np.uint8)
+    strokes[rows, columns, :3] = color
+    strokes[rows, columns, 3] = 255
+    return strokes
+
+
+def chroma(image: np.ndarray) -> np.ndarray:
+    return np.stack(chroma_of(image), -1)
+
+
+GREEN = (95, 120, 90)  # within the gamut of the photo's luminance
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(256, 384), (384, 256), (257, 385), (2000, 3000), (90, 60)]
+)
+def test_a_thin_stroke_is_met_and_the_luminance_is_exact(height, width):
+    image = photo(height, width)
+    wide = max(2, round(min(height, width) / 64))
+    rows = slice(height // 4, 3 * height // 4)
+    strokes = stroke(image, rows, slice(width // 3, width // 3 + wide), GREEN)
+    task = Colorize().with_hints(image, strokes)
+    assert task.hinted_pixels == (strokes[..., 3] > 0).sum()
+    result = task.compose(image, sample_for(image))
+    assert np.array_equal(grey(result), image[..., 0])
+    hinted = strokes[..., 3] > 0
+    error = np.abs(chroma(result) - chroma(strokes[..., :3]))[hinted]
+    assert error.mean() < 3
+
+
+def test_hints_do_not_cross_an_edge_of_the_luminance():
+    image = photo(256, 384, step=60)
+    sample = sample_for(image)
+    strokes = stroke(image, slice(64, 192), slice(90, 94), GREEN)
+    before = chroma(Colorize().compose(image, sample))
+    moved = np.abs(chroma(Colorize().with_hints(image, strokes).compose(image, sample)) - before)
+    left = moved[:, :186].mean()
+    right = moved[:, 198:].mean()
+    assert left > 5
+    assert right < left / 10
+
+
+def test_hints_fill_the_region_that_they_touch():
+    image = photo(256, 384)
+    image[60:200, 100:250] = photo(140, 150) + 50
+    strokes = stroke(image, slice(120, 124), slice(120, 220), GREEN)
+    sample = np.full_like(sample_for(image), (140, 100, 120))
+    before = chroma(Colorize().compose(image, sample))
+    after = chroma(Colorize().with_hints(image, strokes).compose(image, sample))
+    wanted = chroma(strokes[120:121, 120:121, :3])
+    region = np.s_[64:196, 104:246]
+    share = np.abs(after - wanted)[region].mean() / np.abs(before - wanted)[region].mean()
+    assert share < 0.3
+    moved = np.abs(after - before)
+    assert moved[:, :90].mean() < 0.1 * moved[region].mean()
+
+
+def test_a_stroke_in_the_colors_of_the_sample_holds_them():
+    image = photo(256, 384)
+    sample = sample_for(image)
+    plain = Colorize().compose(image, sample)
+    rows = slice(100, 140)
+    columns = slice(60, 300)
+    strokes = stroke(image, rows, columns, plain[rows, columns])
+    result = Colorize().with_hints(image, strokes).compose(image, sample)
+    assert np.abs(result.astype(int) - plain).max() <= 1
+
+
+def test_a_gray_stroke_removes_color():
+    image = photo(256, 384)
+    strokes = stroke(image, slice(100, 140), slice(60, 300), (77, 77, 77))
+    result = Colorize().with_hints(image, strokes).compose(image, sample_for(image))
+    assert np.abs(chroma(result))[102:138, 62:298].mean() < 1
+
+
+def test_far_from_strokes_candidates_differ_as_before():
+    image = photo(256, 384, step=60)
+    strokes = stroke(image, slice(100, 140), slice(20, 60), GREEN)
+    hinted = Colorize().with_hints(image, strokes)
+    samples = [sample_for(image, seed) for seed in range(4)]
+    before = np.stack([Colorize().compose(image, sample) for sample in samples])
+    after = np.stack([hinted.compose(image, sample) for sample in samples])
+    far = np.s_[:, :, 200:]
+    assert after[far].std(0).mean() == pytest.approx(before[far].std(0).mean(), rel=0.02)
+    near = np.s_[:, 110:130, 30:50]
+    assert after[near].std(0).mean() < 0.1 * before[near].std(0).mean()
+
+
+def test_without_an_opaque_pixel_nothing_changes():
+    image = photo(40, 50)
+    strokes = stroke(image, slice(3, 9), slice(3, 9), GREEN)
+    strokes[..., 3] = np.minimum(strokes[..., 3], 127)
+    task = Colorize().with_hints(image, strokes)
+    assert task.hinted_pixels == 0
+    sample = sample_for(image)
+    plain = Colorize().compose(image, sample)
+    assert task.compose(image, sample).tobytes() == plain.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("strokes", "message"),
+    [
+        (noise(40, 51, 0), "the hints are 51x40, the image 50x40"),
+        (noise(40, 50, 0), "no transparent pixels"),
+    ],
+)
+def test_hints_that_do_not_fit_are_refused(strokes, message):
+    with pytest.raises(CaflowError, match=message) as caught:
+        Colorize().with_hints(photo(40, 50), strokes)
+    assert caught.value.exit_code == 1
+    assert "transparent layer" in caught.value.hint
+
+
+def test_other_tasks_take_no_hints():
+    with pytest.raises(CaflowError, match="superres takes no color hints") as caught:
+        SuperRes().with_hints(noise(8, 8), np.zeros((8, 8, 4), np.uint8))
+    assert caught.value.exit_code == 2
+
+
+def test_only_the_composition_changes():
+    image = photo(64, 64)
+    strokes = stroke(image, slice(20, 30), slice(20, 30), GREEN)
+    hinted = Colorize().with_hints(image, strokes)
+    target = noise(64, 64)
+    assert np.array_equal(hinted.condition(image), Colorize().condition(image))
+    for ours, plain in zip(
+        hinted.reduce(image, target), Colorize().reduce(image, target), strict=True
+    ):
+        assert np.array_equal(ours, plain)
+    assert hinted.without_hints() == Colorize()
+    assert hinted.without_hints().hinted_pixels == 0
