@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from caflow_cli.assets import WEIGHTS_DIR
 
@@ -78,6 +79,21 @@ def test_the_images_are_of_these_models_examples_and_script(monkeypatch):
     assert record["pictures"] == found, "python docs/pictures/draw.py"
     bundled = {path.stem for path in WEIGHTS_DIR.glob("*.safetensors")}
     assert {scene.model for scene in draw.SCENES} <= bundled
+
+
+def test_the_flow_of_the_page_learns_a_density(capsys):
+    """With fewer steps than the page takes."""
+    page = (DOCS / "library.md").read_text("utf-8")
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE))
+    assert code.count("range(300)") == 1
+    names = {}
+    exec(compile(code.replace("range(300)", "range(120)"), "docs/library.md", "exec"), names)
+    assert float(names["mass"]) == pytest.approx(1, abs=0.01)
+    assert float(names["nats"]) > -1.6  # the best normal distribution has -1.91
+    points = names["samples"].flatten(1)
+    circles = names["half_circles"](4000).flatten(1)
+    assert float(torch.cdist(points, circles).amin(1).median()) < 0.1
+    assert capsys.readouterr().out.count("\n") == 2
 
 
 def test_the_density_example_runs(capsys):
