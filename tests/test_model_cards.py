@@ -111,3 +111,26 @@ def test_a_measured_model_has_all_that_a_card_shows(
         assert text in card
     assert pages.table_cells(model, "x.md")["to compare"].startswith("bicubic: RMSE ")
     assert pages.metrics(model)["single draws"].keys() >= {"rmse", "lpips", "diversity"}
+
+
+def test_protocols_of_one_task_stand_side_by_side(
+    models_32, true_pictures, tmp_path, flat_trunk, monkeypatch
+):
+    model_file = tmp_path / "tiny-x4.safetensors"
+    models_32["superres"].save(model_file)
+    monkeypatch.setenv("CAFLOW_LPIPS_WEIGHTS", str(flat_trunk))
+    known = tmp_path / "tiny-x4.whole.json"
+    data = true_pictures / "test"
+    for protocol, settings in (
+        ("sr4", {}),
+        ("sr-space", {"taus": [0.9], "candidates": 2, "keep": 2, "consistent": True}),
+    ):
+        record = measure.measure_whole(
+            model_file, data, known, protocol=protocol, limit=1, **settings
+        )
+        pages.save(known, record)
+    assert record["protocol"] == "sr4"
+    assert [one["name"] for one in record["sets"]] == ["test", "test, sr-space, consistent"]
+    rows = [row["what"] for row in record["sets"][1]["rows"]]
+    assert rows[:2] == ["bicubic", "model, τ 0.9, all 2"]
+    assert "diversity_score" in record["sets"][1]["rows"][1]["values"]

@@ -26,6 +26,8 @@ from caflow_cli.sampling import Sampling
 from caflow_cli.version import __version__
 
 SCHEMA = 1
+# What follows the name of a set, for each protocol of whole images for superres.
+SUFFIXES = {"sr4": "", "sr4-web": ", web inputs", "sr-space": ", sr-space"}
 TAUS = (0.0, 0.5, 0.7, 0.8, 0.9, 1.0)  # of the curve
 HIGH_TAUS = (1.0, 1.2)
 PAIRS = ("lpips", "rmse", "psnr", "ssim", "consistency", "seam")
@@ -51,14 +53,18 @@ def measure(
     model, or data or LPIPS's network cannot be had.
     """
     begun = time.process_time()
-    info, model = read_info(path), caflow.load(str(path))
-    own = Sampling().of(model.config)
-    m, tau = own.candidates, own.temperature
+    info = read_info(path)
+    model = caflow.load(str(path))
+    defaults = Sampling().of(model.config)
+    m = defaults.candidates
+    tau = defaults.temperature
     assert m is not None, "`of` fills it in"
 
     def evaluate(what: str, metrics: tuple[str, ...], **settings: Any) -> Evaluation:
-        shared = {"split": "test", "limit": images, "weights": Weights(extractor="alexnet")}
-        settings |= {"inputs": inputs, **shared}
+        settings["split"] = "test"
+        settings["limit"] = images
+        settings["inputs"] = inputs
+        settings["weights"] = Weights(extractor="alexnet")
         return caflow.evaluate(model, data, metrics, progress=_progress(what), **settings)
 
     sets = ("kid", "coverage", "diversity", "calibration")
@@ -67,17 +73,20 @@ def measure(
         raise error
     everything = _row(main, m, m)
     bits = evaluate("bits/dim", ("bpd",), noise_samples=NOISE_SAMPLES).results[-1]
-    curve = []
-    for warmth in taus:
-        what, metrics = f"tau {warmth:g}", (*PAIRS, "kid", "diversity")
-        point: dict[str, Any] = {"tau": f"{warmth:g}", "values": {}, "failed": images}
-        with contextlib.suppress(CaflowError):  # samples of every image diverged
-            found = evaluate(what, metrics, tau=warmth, candidates=CURVE_DRAWS, keep=CURVE_DRAWS)
-            point["values"] = _figures(_row(found, CURVE_DRAWS, CURVE_DRAWS))
-            point["failed"] = len(found.failed)
-        curve.append(point)
     examples = _examples(model, data, main.images, inputs)
     baseline = task_of(model).baseline
+    protocol = {
+        "data": data.name,
+        "split": "test",
+        "pictures": main.images,
+        "size": model.config.task.size,
+        "tau": str(tau),
+        "candidates": m,
+        "rank": "likelihood",
+        "seed": 0,
+        "noise_samples": NOISE_SAMPLES,
+        "curve_draws": CURVE_DRAWS,
+    }
     return {
         "schema": SCHEMA,
         "id": model_id,
@@ -88,18 +97,7 @@ def measure(
         "parameters": sum(info.parameters.values()),
         "flow": info.config.to_dict()["flow"],
         "training": info.training,
-        "protocol": {
-            "data": data.name,
-            "split": "test",
-            "pictures": main.images,
-            "size": model.config.task.size,
-            "tau": str(tau),
-            "candidates": m,
-            "rank": "likelihood",
-            "seed": 0,
-            "noise_samples": NOISE_SAMPLES,
-            "curve_draws": CURVE_DRAWS,
-        },
+        "protocol": protocol,
         "baseline": baseline,
         "baseline_values": _figures(next(r for r in main.results if r.what == baseline)),
         "likeliest": _of_images(_row(main, m, 1)),
@@ -108,11 +106,32 @@ def measure(
         "own_coverage": everything.extra["coverage:alexnet_own"],
         "central_50": everything.extra["coverage_50"],
         "bits_per_dim": bits.values["bpd"].as_json(),
-        "curve": curve,
+        "curve": _curve(evaluate, taus, images),
         "returned": sum(_returns(model, example) for example in examples),
         "far": [_high(model, examples[:high], high, tau) for tau in HIGH_TAUS],
         "core_seconds": time.process_time() - begun,
     }
+
+
+def _curve(
+    evaluate: Callable[..., Evaluation], taus: Sequence[float], images: int
+) -> list[dict[str, Any]]:
+    """Figures of single samples at each temperature; none if samples of every image diverged."""
+    curve = []
+    for point_tau in taus:
+        point: dict[str, Any] = {"tau": f"{point_tau:g}", "values": {}, "failed": images}
+        with contextlib.suppress(CaflowError):
+            found = evaluate(
+                f"tau {point_tau:g}",
+                (*PAIRS, "kid", "diversity"),
+                tau=point_tau,
+                candidates=CURVE_DRAWS,
+                keep=CURVE_DRAWS,
+            )
+            point["values"] = _figures(_row(found, CURVE_DRAWS, CURVE_DRAWS))
+            point["failed"] = len(found.failed)
+        curve.append(point)
+    return curve
 
 
 def measure_whole(
@@ -121,33 +140,44 @@ def measure_whole(
     known: Path,
     *,
     protocol: str,
-    candidates: int | None = None,
+    taus: Sequence[float] | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Measure a model file on a set of whole images at τ 0 and at its default.
+    """Measure a model file on a set of whole images at `taus`; default: at 0 and the model's.
 
-    `known` is the record of other sets, which need not exist; of another file or protocol it is
-    dropped, but `sr4-web` stands beside `sr4`. `settings` are masks and limit.
+    `known` is the record of other sets, which need not exist; of another file or task it is
+    dropped. Protocols of one task, such as `sr4`, `sr4-web` and `sr-space`, stand side by side.
+    `settings` are candidates, consistent, masks and limit.
     """
-    model, digest = caflow.load(str(path)), sha256_of(path)
-    taus = (0.0, Sampling().of(model.config).temperature)
-    found = caflow.evaluate(
-        model, data, protocol=protocol, tau=taus, candidates=candidates, **settings
-    )
+    model = caflow.load(str(path))
+    tried = taus or (0.0, Sampling().of(model.config).temperature)
+    found = caflow.evaluate(model, data, protocol=protocol, tau=tried, **settings)
     rows = [{"what": row.label.strip(), "values": _figures(row)} for row in found.results]
     failed = [f"{name}: {error.message}" for name, error in found.failed.items()]
-    name, inputs, _ = protocol.partition("-web")
-    one = {"name": f"{data.stem}{inputs}", "pictures": found.images, "rows": rows, "failed": failed}
-    head = {"schema": SCHEMA, "sha256": digest, "protocol": name}
+    head = {
+        "schema": SCHEMA,
+        "sha256": sha256_of(path),
+        "protocol": "sr4" if protocol in SUFFIXES else protocol,
+    }
+    name = data.stem + SUFFIXES.get(protocol, "")
+    if settings.get("consistent"):
+        name += ", consistent"
+    measured = {
+        "name": name,
+        "pictures": found.images,
+        "rows": rows,
+        "failed": failed,
+    }
     sets = json.loads(known.read_text("utf-8")) if known.exists() else {}
     others = sets.get("sets", []) if head.items() <= sets.items() else []
-    others = [other for other in others if other["name"] != one["name"]]
-    return {**head, "sets": sorted([*others, one], key=lambda other: other["name"])}
+    others = [other for other in others if other["name"] != measured["name"]]
+    return {**head, "sets": sorted([*others, measured], key=lambda other: other["name"])}
 
 
 def _row(found: Evaluation, m: int, n: int) -> Result:
     """The model's row of one setting."""
-    return next(r for r in found.results if r.what == "model" and r.cell and r.cell[1:3] == (m, n))
+    rows = [row for row in found.results if row.what == "model"]
+    return next(row for row in rows if row.cell and (row.cell.m, row.cell.n) == (m, n))
 
 
 def _figures(result: Result) -> dict[str, Any]:
@@ -161,8 +191,9 @@ def _of_images(result: Result) -> dict[str, Any]:
 
 
 def _examples(model: caflow.CAFlow, data: Path, count: int, inputs: str) -> list[Example]:
-    task, own = task_of(model), model.config.task
-    side, role = None if own.native else own.size, "images" if task.derives_condition else "pairs"
+    task = task_of(model)
+    side = None if task.native else model.config.task.size
+    role = "images" if task.derives_condition else "pairs"
     with open_split(data, "test", side, role=role) as reader:
         return [make_example(task, reader, index, inputs=inputs) for index in range(count)]
 
@@ -171,15 +202,17 @@ def _examples(model: caflow.CAFlow, data: Path, count: int, inputs: str) -> list
 def _returns(model: caflow.CAFlow, example: Example) -> bool:
     """Whether a true image comes back from `encode` and `decode` as the same 8 bits."""
     part = task_of(model).parts(example.input, example.mask)[0]
-    pair = part.reduce(example.input, example.truth)
-    cond, target = (to_batch([side]) for side in pair)
+    condition, truth = part.reduce(example.input, example.truth)
+    cond = to_batch([condition])
+    target = to_batch([truth])
     back, _ = model.decode(model.encode(target, cond)[0], cond)
     return bool((to_uint8(back) == target).all())
 
 
 def _high(model: caflow.CAFlow, examples: list[Example], draws: int, tau: float) -> dict[str, Any]:
     """How many single samples diverge at a high temperature."""
-    redrawn = lost = 0
+    redrawn = 0
+    lost = 0
     for one in examples:
         for k in range(draws):
             seed = SEED_STEP * one.index + k

@@ -35,6 +35,15 @@ NAMES = {
     "psnr_hole": ("PSNR in the holes, dB", 2),
     "colourfulness": ("colourfulness of the truth's", 2),
     "checkerboard": ("checkerboard share", 3),
+    **{
+        f"periodic_{axis}{period}": (f"share at {period} pixels in {axis}", 4)
+        for axis in "xy"
+        for period in (2, 4, 8)
+    },
+    "diversity_score": ("diversity score, %", 2),
+    "lpips_map": ("LPIPS, mean of the maps", 3),
+    "lr_psnr": ("LR-PSNR, dB", 2),
+    "lr_psnr_worst": ("LR-PSNR, worst, dB", 2),
     "seconds": ("seconds a megapixel", 1),
 }
 TABLES = {
@@ -46,7 +55,8 @@ TABLES = {
 }
 WORDS = ("does", "data", "pictures", "truths", "tau", "fails")  # of docs/models/ID.toml
 _OF_SETS = ("kid:alexnet", "coverage:alexnet")
-_MARK, _END = "<!-- {}: .ci/models write -->", "<!-- end of {} -->"
+_MARK = "<!-- {}: .ci/models write -->"
+_END = "<!-- end of {} -->"
 
 
 @dataclass(frozen=True)
@@ -149,10 +159,12 @@ def wanted(place: Place) -> Iterator[tuple[Path, str]]:
 
 def _model(place: Place, entry: Entry) -> dict[str, Any]:
     """The record, the words and the whole images of a bundled model."""
-    path, hint = place.record(entry.id), f".ci/models measure {entry.id} --data FILE"
+    path = place.record(entry.id)
+    hint = f".ci/models measure {entry.id} --data FILE"
     if not path.exists():
         raise CaflowError(f"{entry.id} has no record docs/models/{path.name}", hint)
-    record, words = json.loads(_read(path)), read_words(place.words(entry.id))
+    record = json.loads(_read(path))
+    words = read_words(place.words(entry.id))
     whole_path = place.whole(entry.id)
     whole = json.loads(_read(whole_path)) if whole_path.exists() else None
     digests = {"its manifest entry": entry.sha256, "its file": sha256_of(place.weights(entry.id))}
@@ -204,13 +216,17 @@ def card_text(model: dict[str, Any]) -> str:
 
 def _whole_table(whole: dict[str, Any] | None) -> str:
     sets = whole["sets"] if whole else []
-    names = [n for n in NAMES if any(n in row["values"] for one in sets for row in one["rows"])]
+    measured = {name for part in sets for row in part["rows"] for name in row["values"]}
+    names = [name for name in NAMES if name in measured]
     rows = []
-    for one in sets:
-        for k, row in enumerate(one["rows"]):
+    for part in sets:
+        first = f"{part['name']}, {part['pictures']}"
+        for row in part["rows"]:
             cells = [plain(row["values"].get(name), NAMES[name][1]) for name in names]
-            rows.append(["" if k else f"{one['name']}, {one['pictures']}", row["what"], *cells])
-    return table(["set, images", "", *(NAMES[name][0] for name in names)], rows)
+            rows.append([first, row["what"], *cells])
+            first = ""
+    heads = [NAMES[name][0] for name in names]
+    return table(["set, images", "", *heads], rows)
 
 
 def _single(record: dict[str, Any]) -> dict[str, Any]:
@@ -238,16 +254,21 @@ def table_cells(model: dict[str, Any], card: str) -> dict[str, str]:
             f"{name.upper()} {plain(values.get(name), NAMES[name][1])}" for name in (first, "lpips")
         )
 
-    baseline, values, published = record["baseline"], record["baseline_values"], paper(record)
+    baseline = record["baseline"]
+    values = record["baseline_values"]
+    published = paper(record)
     beside = f"{baseline}: {both(values)}"
-    ours, theirs = (plain(one.get("lpips"), 3) for one in (record["likeliest"], values))
+    if published:
+        beside += f"; the paper: {published}"
+    ours = plain(record["likeliest"].get("lpips"), 3)
+    theirs = plain(values.get("lpips"), 3)
     return {
         "model": f"[`{record['id']}`]({card})",
         "LPIPS": f"{ours}; {baseline} {theirs}",
         "what it does": model["words"]["does"].strip(),
         "likeliest of its candidates": f"{both(record['likeliest'])} at τ "
         f"{record['protocol']['tau']}",
-        "to compare": beside + (f"; the paper: {published}" if published else ""),
+        "to compare": beside,
         "diversity": f"{plain(record['all']['diversity'], 1)} levels",
         "bits/dim": plain(record["bits_per_dim"], 3),
     }
@@ -255,7 +276,8 @@ def table_cells(model: dict[str, Any], card: str) -> dict[str, str]:
 
 def metrics(model: dict[str, Any]) -> dict[str, Any]:
     """The `metrics` of a manifest's entry."""
-    record, p = model["record"], model["record"]["protocol"]
+    record = model["record"]
+    p = record["protocol"]
 
     def numbers(values: dict[str, Any]) -> dict[str, float]:
         return {
@@ -305,7 +327,8 @@ def share(value: float) -> str:
 
 def _with_block(page: Path, text: str, name: str, block: str) -> str:
     """The page with other text between its marks."""
-    mark, end = _MARK.format(name), _END.format(name)
+    mark = _MARK.format(name)
+    end = _END.format(name)
     before, found, rest = text.partition(mark)
     _, closed, after = rest.partition(end)
     if not found or not closed or mark in rest or end in after:

@@ -74,6 +74,8 @@ class Result:
             return f"  {self.what}, mean"
         if m == 1:
             return f"model, τ {tau}, one sample"
+        if n == m:
+            return f"model, τ {tau}, all {m}"
         if rank != "likelihood":
             return f"model, τ {tau}, {n} of {m} by {rank}"
         likeliest = f"{n} likeliest" if n > 1 else "likeliest"
