@@ -150,7 +150,8 @@ def rank_histogram(candidates: Tensor, truth: Tensor, where: Tensor | None = Non
         Shares of values by rank, (M + 1,) float64, which sum to 1.
     """
     if where is not None:
-        candidates, truth = candidates[:, :, where], truth[:, where]
+        candidates = candidates[:, :, where]
+        truth = truth[:, where]
     below = (candidates < truth).sum(0)
     equal = (candidates == truth).sum(0)
     shares = [
