@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from caflow_cli.tasks import TASKS
+
 PACKAGE = Path(__file__).parents[1] / "caflow_cli"
 PAGE = PACKAGE.parent / "docs" / "architecture.md"
 # The floors, the ground first: a module imports only from its own room and from floors below.
@@ -141,6 +143,22 @@ def test_a_planted_circle_is_seen():
 def test_files_are_small():
     lines = {name: len(source.splitlines()) for name, (source, _) in HOUSE.items()}
     assert {name: number for name, number in lines.items() if number > 400} == {}
+
+
+def test_tasks_are_not_told_apart_outside_of_their_room():
+    """A task describes itself: other rooms compare no names of tasks, and know none of the classes."""
+    classes = {task.__name__ for task in TASKS.values()}
+    checks = []
+    for module, (source, _) in HOUSE.items():
+        for node in ast.walk(ast.parse(source)):
+            words: set[object] = set()
+            if isinstance(node, ast.Compare):
+                words = {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}
+            elif isinstance(node, ast.ImportFrom):
+                words = {alias.name for alias in node.names}
+            if words & (TASKS.keys() | classes) and ".tasks" not in module:
+                checks.append(f"{module}:{node.lineno}")
+    assert len(checks) <= 10, checks
 
 
 def test_the_page_shows_the_floors():

@@ -16,7 +16,7 @@ from .commands.app import app_command
 from .commands.evaluate import METRIC_HELP, evaluate_command
 from .commands.mask import mask_command
 from .commands.models import models_app
-from .commands.restoring import colorize_command, inpaint_command, sample_command, superres_command
+from .commands.restoring import RESTORING
 from .commands.score import score_command
 from .commands.train import train_command
 from .config import config_command, defaults, origin
@@ -45,11 +45,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    superres_command,
-    colorize_command,
-    inpaint_command,
+    *RESTORING,
     mask_command,
-    sample_command,
     score_command,
     evaluate_command,
     train_command,

@@ -130,7 +130,7 @@ def damage(mask: Pixels, height: int, width: int, seed: int, index: int) -> Pixe
 
     SHA-256 of `seed` and the image's `index` determines the corner of the part, independently of
     any library's generator. If nothing in the part is white, the mask's first white pixel is moved
-    to its centre. The mask is uint8 (H, W) or (H, W, 3), 128 and above in the holes.
+    to its center. The mask is uint8 (H, W) or (H, W, 3), 128 and above in the holes.
 
     Raises:
         CaflowError: Nothing in the mask is white.
@@ -138,16 +138,20 @@ def damage(mask: Pixels, height: int, width: int, seed: int, index: int) -> Pixe
     white = mask.reshape(*mask.shape[:2], -1)[..., 0] >= HOLE
     ensure(bool(white.any()), "a mask is empty: it has no white pixels", "remove it from --masks")
 
+    tall, wide = white.shape
+
     def cut(top: int, left: int) -> npt.NDArray[np.bool_]:
-        rows = (top % white.shape[0] + np.arange(height)) % white.shape[0]
-        columns = (left % white.shape[1] + np.arange(width)) % white.shape[1]
+        rows = (top % tall + np.arange(height)) % tall
+        columns = (left % wide + np.arange(width)) % wide
         return white[np.ix_(rows, columns)]
 
     digest = hashlib.sha256(f"{seed}:{index}".encode()).digest()
-    part = cut(int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:16], "big"))
+    top = int.from_bytes(digest[:8], "big")
+    left = int.from_bytes(digest[8:16], "big")
+    part = cut(top, left)
     if not part.any():
-        row, column = (int(line[0]) for line in np.nonzero(white))
-        part = cut(row - height // 2, column - width // 2)
+        rows, columns = np.nonzero(white)
+        part = cut(int(rows[0]) - height // 2, int(columns[0]) - width // 2)
     return _white(part)
 
 
@@ -159,14 +163,15 @@ def inconsistency(task: Task, example: Example, candidate: Pixels) -> float | No
     pair = task.recomputed(example.input, candidate, example.hole)
     if pair is None:
         return None
-    found, given = pair
-    return float(np.sqrt(np.mean(np.square(found.astype(np.float64) - given))))
+    recomputed, given = pair
+    errors = recomputed.astype(np.float64) - given
+    return float(np.sqrt(np.mean(np.square(errors))))
 
 
 def seam(task: Task, example: Example, candidate: Pixels) -> float | None:
     """The step across the hole's border, divided by the same step in the truth.
 
-    The step is the mean of |p - q| over channels and over pairs of neighbouring pixels p, q of
+    The step is the mean of |p - q| over channels and over pairs of neighboring pixels p, q of
     which exactly one is in the hole. 1 is as in the truth; above 1 an edge is visible; below 1 the
     border is blurred.
     """
@@ -176,7 +181,10 @@ def seam(task: Task, example: Example, candidate: Pixels) -> float | None:
 
     def step(image: Pixels) -> float:
         values = image.astype(np.float64)
-        across = [np.abs(np.diff(values, axis=axis))[np.diff(hole, axis=axis)] for axis in (0, 1)]
+        across = []
+        for axis in (0, 1):
+            differences = np.abs(np.diff(values, axis=axis))
+            across.append(differences[np.diff(hole, axis=axis)])
         steps = np.concatenate(across)
         return float(steps.mean()) if steps.size else 0.0
 
@@ -187,8 +195,9 @@ def seam(task: Task, example: Example, candidate: Pixels) -> float | None:
 def psnr_hole(task: Task, example: Example, candidate: Pixels) -> float:
     """`20 log10(255 / rmse)` over the pixels of the hole and their channels, in dB."""
     hole = torch.from_numpy(example.hole)
-    made, true = (to_batch([image])[:, :, hole, None] for image in (candidate, example.truth))
-    return psnr(made, true).item()
+    filled = to_batch([candidate])[:, :, hole, None]
+    truth = to_batch([example.truth])[:, :, hole, None]
+    return psnr(filled, truth).item()
 
 
 def colourfulness(task: Task, example: Example, candidate: Pixels) -> list[float]:
@@ -200,9 +209,11 @@ def colourfulness(task: Task, example: Example, candidate: Pixels) -> list[float
     found = []
     for image in (candidate, example.truth):
         red, green, blue = np.moveaxis(image.astype(np.float64), 2, 0)
-        opponents = red - green, (red + green) / 2 - blue
-        spread, mean = (np.hypot(*(f(one) for one in opponents)) for f in (np.std, np.mean))
-        found.append(float(spread + 0.3 * mean))
+        red_green = red - green
+        yellow_blue = (red + green) / 2 - blue
+        deviation = np.hypot(red_green.std(), yellow_blue.std())
+        mean = np.hypot(red_green.mean(), yellow_blue.mean())
+        found.append(float(deviation + 0.3 * mean))
     return found
 
 
@@ -214,7 +225,11 @@ def checkerboard(task: Task, example: Example, candidate: Pixels) -> list[float]
 
 
 def periodic(
-    task: Task, example: Example, candidate: Pixels, axis: int, period: int
+    task: Task,
+    example: Example,
+    candidate: Pixels,
+    axis: int,
+    period: int,
 ) -> list[float] | None:
     """The energy of fine detail that repeats every `period` pixels along an axis, and that of all.
 

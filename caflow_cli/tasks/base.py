@@ -187,7 +187,9 @@ class Task:
         return target
 
     def training_condition(
-        self, target: Pixels, generator: torch.Generator | None = None
+        self,
+        target: Pixels,
+        generator: torch.Generator | None = None,
     ) -> Pixels:
         """Compute a condition for a training target: uint8 (H, W, 3) to (H, W, cond_channels).
 
@@ -206,7 +208,11 @@ class Task:
         return self
 
     def evaluation_input(
-        self, truth: Pixels, index: int, inputs: str = "clean", mask: Pixels | None = None
+        self,
+        truth: Pixels,
+        index: int,
+        inputs: str = "clean",
+        mask: Pixels | None = None,
     ) -> tuple[Pixels, Pixels, Pixels | None]:
         """Derive what a user would give from a true image: input, truth (perhaps cropped), mask.
 
@@ -219,7 +225,11 @@ class Task:
         raise NotImplementedError
 
     def baseline_image(
-        self, image: Pixels, size: tuple[int, int], hole: Mask | None, other: Pixels | None
+        self,
+        image: Pixels,
+        size: tuple[int, int],
+        hole: Mask | None,
+        other: Pixels | None,
     ) -> Pixels | None:
         """The result of `baseline`: uint8 (H, W, 3). Default: the input.
 
@@ -232,7 +242,10 @@ class Task:
         return image
 
     def recomputed(
-        self, image: Pixels, candidate: Pixels, hole: Mask | None
+        self,
+        image: Pixels,
+        candidate: Pixels,
+        hole: Mask | None,
     ) -> tuple[Pixels, Pixels] | None:
         """What a candidate says about the input, and the input itself, to measure consistency.
 
@@ -267,7 +280,9 @@ def check_mask_size(mask: Sequence[int], image: Sequence[int]) -> None:
 
 
 def check_size(
-    size: tuple[int, int], large: bool = True, hint: str = "crop or shrink the image first"
+    size: tuple[int, int],
+    large: bool = True,
+    hint: str = "crop or shrink the image first",
 ) -> None:
     """Raise CaflowError for an image that is too large to be drawn in reasonable time.
 

@@ -34,22 +34,32 @@ def chroma_of(image: Pixels) -> list[Plane]:
 
 
 def tint(level: Pixels, chroma: list[Plane]) -> Pixels:
-    """Color the gray `level` with chroma, all (H, W), reduced into gamut: uint8 (H, W, 3)."""
+    """Color a gray image: uint8 (H, W, 3), whose luma is exactly the given one.
+
+    Args:
+        level: The gray image, uint8 (H, W).
+        chroma: Red, green and blue minus the luma, (H, W) each. At each pixel they are multiplied
+            by the largest k <= 1 for which the color is in gamut.
+    """
     red, green, blue = LUMA
     luma = level.astype(np.float32)
     keep = np.ones_like(luma)
     for plane in chroma:
         room = np.where(plane > 0, 255 - luma, luma)
         size = np.abs(plane)
-        share = np.divide(room, size, out=np.ones_like(luma), where=size > room)
+        share = np.ones_like(luma)
+        np.divide(room, size, out=share, where=size > room)
         np.minimum(keep, share, out=keep)
-    r = np.rint(luma + keep * chroma[0]).clip(0, 255)
-    b = np.rint(luma + keep * chroma[2]).clip(0, 255)
+    r = luma + keep * chroma[0]
+    b = luma + keep * chroma[2]
+    r = np.rint(r).clip(0, 255)
+    b = np.rint(b).clip(0, 255)
     # Green last: having the largest weight, it absorbs the rounding of the other two, so that the
     # luminance is exact.
     g = (float(ONE) * luma - red * r - blue * b) / green
     g = np.rint(g).clip(0, 255)
-    return np.stack([r, g, b], axis=-1).astype(np.uint8)
+    colors = np.stack([r, g, b], axis=-1)
+    return colors.astype(np.uint8)
 
 
 def upsample_chroma(planes: list[Plane], small: Pixels, level: Pixels) -> list[Plane]:
@@ -77,14 +87,15 @@ def upsample_chroma(planes: list[Plane], small: Pixels, level: Pixels) -> list[P
     near = small.astype(np.float32) / _HALF_AT
     result = [np.empty((height, width), np.float32) for _ in planes]
     for strip in strips(height, width):
-        own = level[strip].astype(np.float32) / _HALF_AT
-        total = np.zeros_like(own)
-        sums = [np.zeros_like(own) for _ in planes]
+        at = level[strip].astype(np.float32) / _HALF_AT
+        total = np.zeros_like(at)
+        sums = [np.zeros_like(at) for _ in planes]
         for row, vertical in zip(rows, down, strict=True):
             for column, horizontal in zip(columns, right, strict=True):
                 q = np.ix_(row[strip], column)
                 bilinear = vertical[strip, None] * horizontal
-                weight = bilinear / (1 + np.square(own - near[q]))
+                apart = at - near[q]
+                weight = bilinear / (1 + np.square(apart))
                 total += weight
                 for plane, summed in zip(planes, sums, strict=True):
                     summed += weight * plane[q]
@@ -99,8 +110,12 @@ def upsample_chroma(planes: list[Plane], small: Pixels, level: Pixels) -> list[P
 
 def _neighbors(full: int, small: int) -> tuple[list[npt.NDArray[np.intp]], list[Plane]]:
     """For each of `full` pixels, the two nearest of `small` pixels, and their bilinear weights."""
-    place = (np.arange(full) + 0.5) * small / full - 0.5
+    centers = np.arange(full) + 0.5
+    place = centers * small / full - 0.5
     first = np.floor(place)
     share = (place - first).astype(np.float32)
-    indices = [np.clip(first + k, 0, small - 1).astype(np.intp) for k in (0, 1)]
+    indices = []
+    for neighbor in (first, first + 1):
+        index = np.clip(neighbor, 0, small - 1)
+        indices.append(index.astype(np.intp))
     return indices, [1 - share, share]

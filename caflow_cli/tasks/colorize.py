@@ -131,8 +131,9 @@ class Colorize(WholeImage):
 
     def keep_known_points(self, condition: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
         """`L + k (sample - Y)` as in `compose`, with k such that values stay in [0.5, 255.5]."""
-        luma = sample.new_tensor(LUMA).div(ONE)[:, None, None]
-        chroma = sample - (sample * luma).sum(1, keepdim=True)
+        weights = sample.new_tensor(LUMA).div(ONE)[:, None, None]
+        luma = (sample * weights).sum(1, keepdim=True)
+        chroma = sample - luma
         above = (255.5 - condition) / chroma.clamp_min(_LEAST)
         below = (condition - 0.5) / (-chroma).clamp_min(_LEAST)
         keep = above.minimum(below).amin(1, keepdim=True).clamp(max=1)
@@ -142,17 +143,26 @@ class Colorize(WholeImage):
         return as_print(target, generator) if self.inputs == "photo" else target
 
     def training_condition(
-        self, target: Pixels, generator: torch.Generator | None = None
+        self,
+        target: Pixels,
+        generator: torch.Generator | None = None,
     ) -> Pixels:
         return grey(target)[..., None]
 
     def evaluation_input(
-        self, truth: Pixels, index: int, inputs: str = "clean", mask: Pixels | None = None
+        self,
+        truth: Pixels,
+        index: int,
+        inputs: str = "clean",
+        mask: Pixels | None = None,
     ) -> tuple[Pixels, Pixels, Pixels | None]:
         return np.repeat(grey(truth)[..., None], 3, axis=2), truth, None
 
     def recomputed(
-        self, image: Pixels, candidate: Pixels, hole: Mask | None
+        self,
+        image: Pixels,
+        candidate: Pixels,
+        hole: Mask | None,
     ) -> tuple[Pixels, Pixels]:
         return grey(candidate), grey(image)
 
@@ -185,7 +195,8 @@ def as_print(image: Pixels, generator: torch.Generator) -> Pixels:
     plane = Image.fromarray(grey(image))
     if u[1] < 1 / 3:
         plane = plane.filter(ImageFilter.GaussianBlur(0.3 + 0.7 * u[2]))
-    luma = (np.asarray(plane, np.float32) / 255) ** (0.6 * (1.6 / 0.6) ** u[3])
+    gamma = 0.6 * (1.6 / 0.6) ** u[3]
+    luma = (np.asarray(plane, np.float32) / 255) ** gamma
     if u[4] < 2 / 3:
         black = 0.25 * u[5]
         white = 1 - 0.3 * u[6]
@@ -194,9 +205,12 @@ def as_print(image: Pixels, generator: torch.Generator) -> Pixels:
         height, width = luma.shape
         y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
         x = np.linspace(-1, 1, width, dtype=np.float32)
-        luma = luma * (1 - 0.5 * u[8] * (y**2 + x**2) / 2)
+        strength = 0.5 * u[8]
+        luma = luma * (1 - strength * (y**2 + x**2) / 2)
     levels = 255 * luma
     if u[9] < 1 / 3:
+        sigma = 1 + 4 * u[10]
         grain = torch.randn(luma.shape, generator=generator).numpy()
-        levels = levels + (1 + 4 * u[10]) * grain
-    return tint(np.rint(levels).clip(0, 255).astype(np.uint8), chroma_of(image))
+        levels = levels + sigma * grain
+    faded = np.rint(levels).clip(0, 255)
+    return tint(faded.astype(np.uint8), chroma_of(image))

@@ -100,7 +100,11 @@ def _degrade(
 
 
 def compress(
-    image: Pixels, quality: int, *, halved: bool, corner: tuple[int, int] = (0, 0)
+    image: Pixels,
+    quality: int,
+    *,
+    halved: bool,
+    corner: tuple[int, int] = (0, 0),
 ) -> Pixels:
     """Encode as JPEG, optionally with halved chroma, and decode.
 

@@ -55,25 +55,29 @@ class Hints:
         h, w = self._small.shape
         self._rows, self._columns = np.nonzero(strokes[..., 3] >= HOLE)
         self.pixels = len(self._rows)
-        colors = strokes[self._rows, self._columns, :3]
-        self._chroma = np.stack(chroma_of(colors[None]), -1)[0]  # (pixels, 3)
-        self._cells = (self._rows * h // height) * w + self._columns * w // width
+        self._chroma = chroma_of(strokes[self._rows, self._columns, :3])  # (pixels,) each
+        rows = self._rows * h // height
+        columns = self._columns * w // width
+        self._cells = rows * w + columns
         counts = np.bincount(self._cells, minlength=h * w)
         self._covered = counts > 0
         self._counts = counts[self._covered]
-        self._pins = _PIN * np.minimum(1, counts * (h * w / (height * width)))
+        size = height * width / (h * w)  # pixels in a cell
+        self._pins = _PIN * np.minimum(1, counts / size)
         self._factors = _factorized(self._small, self._pins + (2 / side) ** 2)
 
     def move(self, chroma: list[Plane]) -> list[Plane]:
         """Move the chroma of a sample at full size, (H, W) each, towards the hints."""
-        current = np.stack([plane[self._rows, self._columns] for plane in chroma], -1)
-        right = np.zeros((self._pins.size, 3))
-        for channel, difference in enumerate((self._chroma - current).T):
-            sums = np.bincount(self._cells, difference, self._pins.size)[self._covered]
-            right[self._covered, channel] = self._pins[self._covered] * sums / self._counts
-        solved = self._factors.solve(right).astype(np.float32).reshape(*self._small.shape, 3)
-        small = [np.ascontiguousarray(solved[..., channel]) for channel in range(3)]
-        moves = upsample_chroma(small, self._small, self._level)
+        moves = []
+        for plane, hinted in zip(chroma, self._chroma, strict=True):
+            difference = hinted - plane[self._rows, self._columns]
+            sums = np.bincount(self._cells, difference, self._pins.size)
+            means = np.zeros(self._pins.size)
+            means[self._covered] = sums[self._covered] / self._counts
+            solved = self._factors.solve(self._pins * means)
+            move = solved.reshape(self._small.shape)
+            moves.append(move.astype(np.float32))
+        moves = upsample_chroma(moves, self._small, self._level)
         return [plane + move for plane, move in zip(chroma, moves, strict=True)]
 
 
@@ -99,18 +103,29 @@ def check_strokes(image: Pixels, strokes: Pixels) -> None:
 
 
 def _factorized(level: Pixels, diagonal: npt.NDArray[np.float64]) -> sparse.linalg.SuperLU:
-    """Factorize the matrix of the normal equations, whose links follow from the luminance."""
+    """Factorize the matrix of the normal equations.
+
+    Args:
+        level: The luminance L, uint8 (h, w).
+        diagonal: c(p) + 1 / ℓ², (h w,).
+    """
     from scipy import sparse  # imported here, because few images have hints
     from scipy.sparse.linalg import splu
 
-    values = level.astype(np.float64)
+    values = level.astype(np.float64).ravel()
     index = np.arange(level.size).reshape(level.shape)
-    across = np.exp(-np.abs(np.diff(values, axis=1)) / _SOFTNESS).ravel()
-    down = np.exp(-np.abs(np.diff(values, axis=0)) / _SOFTNESS).ravel()
-    first = np.concatenate([index[:, :-1].ravel(), index[:-1].ravel()])
-    second = np.concatenate([index[:, 1:].ravel(), index[1:].ravel()])
-    links = np.concatenate([across, down])
-    weights = sparse.coo_array((links, (first, second)), shape=(level.size, level.size))
-    weights = weights + weights.T
-    laplacian = sparse.diags_array(weights.sum(0) + diagonal) - weights
-    return splu(laplacian.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+    left_and_top = [index[:, :-1].ravel(), index[:-1].ravel()]
+    right_and_bottom = [index[:, 1:].ravel(), index[1:].ravel()]
+    first = np.concatenate(left_and_top)
+    second = np.concatenate(right_and_bottom)
+    apart = np.abs(values[first] - values[second])
+    links = np.exp(-apart / _SOFTNESS)
+    shape = (level.size, level.size)
+    one_way = sparse.coo_array((links, (first, second)), shape=shape)
+    weights = one_way + one_way.T
+    matrix = sparse.diags_array(weights.sum(0) + diagonal) - weights
+    return splu(
+        matrix.tocsc(),
+        permc_spec="MMD_AT_PLUS_A",
+        options={"SymmetricMode": True},
+    )

@@ -46,8 +46,9 @@ def draw_hole(kind: str, height: int, width: int, generator: torch.Generator) ->
     """
     import torch  # imported here, so that the tasks' defaults need no torch
 
-    count = 2 + max(4 * _RECTANGLES, _STROKES * (4 + 2 * _VERTICES))
-    choice, many, *u = torch.rand(count, generator=generator).tolist()
+    longest = max(4 * _RECTANGLES, _STROKES * (4 + 2 * _VERTICES))
+    drawn = torch.rand(2 + longest, generator=generator)
+    choice, many, *u = drawn.tolist()
     ways = {"central": 1, "random": 2, "mixed": 4}[kind]
     pick = int(choice * ways)  # of four, two are central
     if kind == "central" or pick >= 2:
@@ -91,31 +92,54 @@ class MaskHoles:
 
 
 def _part(mask: _Mask, height: int, width: int, u: list[float]) -> _Mask:
-    """Cut a part out of a mask: (H, W), with at least one white pixel."""
+    """Cut a part out of a mask: (H, W), with at least one white pixel.
+
+    Args:
+        mask: The mask, of any size.
+        height, width: Of the part.
+        u: Uniform in [0, 1): which white pixel, the row and the column where it goes, the angle,
+            the factor, whether to mirror.
+    """
     pixel, row, column, angle, scale, mirrored = u
     rows, columns = mask.nonzero()
     white = int(pixel * len(rows))
-    step = 1 / (_SMALLEST * (_LARGEST / _SMALLEST) ** scale)  # pixels of the mask per pixel
+    factor = _SMALLEST * (_LARGEST / _SMALLEST) ** scale
+    step = 1 / factor  # pixels of the mask per pixel
     sign = -1 if mirrored < 0.5 else 1
-    down = step * (np.arange(height) - int(row * height))[:, None]
-    right = step * (np.arange(width) - int(column * width)) * sign
-    cos = math.cos(2 * math.pi * angle)
-    sin = math.sin(2 * math.pi * angle)
-    y = np.rint(rows[white] + cos * down - sin * right).astype(np.int64)
-    x = np.rint(columns[white] + sin * down + cos * right).astype(np.int64)
+    below = np.arange(height) - int(row * height)
+    beside = np.arange(width) - int(column * width)
+    down = step * below[:, None]
+    right = step * beside * sign
+    turn = 2 * math.pi * angle
+    cos = math.cos(turn)
+    sin = math.sin(turn)
+    y = rows[white] + cos * down - sin * right
+    x = columns[white] + sin * down + cos * right
+    y = np.rint(y).astype(np.int64)
+    x = np.rint(x).astype(np.int64)
     inside = (y >= 0) & (y < mask.shape[0])
     inside &= (x >= 0) & (x < mask.shape[1])
-    found = mask[np.where(inside, y, 0), np.where(inside, x, 0)]
-    return np.asarray(inside & found)
+    y = np.where(inside, y, 0)
+    x = np.where(inside, x, 0)
+    return np.asarray(inside & mask[y, x])
 
 
 def _rectangles(height: int, width: int, many: float, u: list[float]) -> _Mask:
-    """Draw one to three rectangles; each side is 15 % to 60 % of the image's."""
+    """Draw one to three rectangles; each side is 15 % to 60 % of the image's.
+
+    Args:
+        height, width: Of the hole.
+        many: Uniform in [0, 1): how many.
+        u: Uniform in [0, 1), four for each: height, width, row, column.
+    """
     hole = np.zeros((height, width), np.bool_)
-    for i in range(1 + int(many * _RECTANGLES)):
-        tall, wide, y, x = u[4 * i : 4 * i + 4]
-        h = max(1, round(height * (0.15 + 0.45 * tall)))
-        w = max(1, round(width * (0.15 + 0.45 * wide)))
+    count = 1 + int(many * _RECTANGLES)
+    for first in range(0, 4 * count, 4):
+        tall, wide, y, x = u[first : first + 4]
+        h = round(height * (0.15 + 0.45 * tall))
+        w = round(width * (0.15 + 0.45 * wide))
+        h = max(1, h)
+        w = max(1, w)
         top = int(y * (height - h + 1))
         left = int(x * (width - w + 1))
         hole[top : top + h, left : left + w] = True
@@ -123,25 +147,36 @@ def _rectangles(height: int, width: int, many: float, u: list[float]) -> _Mask:
 
 
 def _strokes(height: int, width: int, many: float, u: list[float]) -> _Mask:
-    """Draw one to four polylines with round ends, with a width of 6 % to 20 % of the image."""
+    """Draw one to four polylines with round ends, with a width of 6 % to 20 % of the image.
+
+    Args:
+        height, width: Of the hole.
+        many: Uniform in [0, 1): how many.
+        u: Uniform in [0, 1), for each: where it begins, its direction, its width, and for each
+            vertex a turn and a length.
+    """
     side = min(height, width)
     image = Image.new("L", (width, height))
     draw = ImageDraw.Draw(image)
+    count = 1 + int(many * _STROKES)
     each = 4 + 2 * _VERTICES
-    for i in range(1 + int(many * _STROKES)):
-        x, y, angle, thickness, *turns = u[each * i : each * (i + 1)]
+    for first in range(0, each * count, each):
+        x, y, angle, thickness, *turns = u[first : first + each]
         points = [(x * width, y * height)]
         angle *= 2 * math.pi
         for turn, length in zip(turns[::2], turns[1::2], strict=True):
             angle += (turn - 0.5) * math.pi
             step = side * (0.05 + 0.25 * length)
             x, y = points[-1]
-            x = min(max(x + step * math.cos(angle), 0), width - 1)
-            y = min(max(y + step * math.sin(angle), 0), height - 1)
+            x += step * math.cos(angle)
+            y += step * math.sin(angle)
+            x = min(max(x, 0), width - 1)
+            y = min(max(y, 0), height - 1)
             points.append((x, y))
         radius = side * (0.03 + 0.07 * thickness)
         thick = max(1, round(2 * radius))
         draw.line(points, fill=255, width=thick, joint="curve")
         for x, y in (points[0], points[-1]):
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
+            box = (x - radius, y - radius, x + radius, y + radius)
+            draw.ellipse(box, fill=255)
     return np.asarray(image) > 0

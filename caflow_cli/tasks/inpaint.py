@@ -118,7 +118,9 @@ class Inpaint(Task):
         return sample.where(hole, condition[:, :3])
 
     def training_condition(
-        self, target: Pixels, generator: torch.Generator | None = None
+        self,
+        target: Pixels,
+        generator: torch.Generator | None = None,
     ) -> Pixels:
         """Mark a hole in the target, drawn from `generator`; without one, the central hole."""
         height, width = target.shape[:2]
@@ -131,7 +133,11 @@ class Inpaint(Task):
         return replace(self, source=MaskHoles(masks, share, self.holes))
 
     def evaluation_input(
-        self, truth: Pixels, index: int, inputs: str = "clean", mask: Pixels | None = None
+        self,
+        truth: Pixels,
+        index: int,
+        inputs: str = "clean",
+        mask: Pixels | None = None,
     ) -> tuple[Pixels, Pixels, Pixels | None]:
         """Fill the hole, by default the central 25 %, with 128."""
         if mask is None:
@@ -140,7 +146,11 @@ class Inpaint(Task):
         return np.where(hole[..., None], np.uint8(_FILL), truth), truth, mask
 
     def baseline_image(
-        self, image: Pixels, size: tuple[int, int], hole: Mask | None, other: Pixels | None
+        self,
+        image: Pixels,
+        size: tuple[int, int],
+        hole: Mask | None,
+        other: Pixels | None,
     ) -> Pixels:
         """Fill the hole with the mean color of the rest."""
         assert hole is not None
@@ -148,7 +158,10 @@ class Inpaint(Task):
         return np.where(hole[..., None], mean, image)
 
     def recomputed(
-        self, image: Pixels, candidate: Pixels, hole: Mask | None
+        self,
+        image: Pixels,
+        candidate: Pixels,
+        hole: Mask | None,
     ) -> tuple[Pixels, Pixels]:
         assert hole is not None
         return candidate[~hole], image[~hole]
@@ -278,7 +291,11 @@ class HoleWindow:
         return self._onto_axis(values, -1, self.window.width, width)
 
     def _onto_axis(
-        self, values: npt.NDArray[np.float64], axis: int, cells: int, pixels: int
+        self,
+        values: npt.NDArray[np.float64],
+        axis: int,
+        cells: int,
+        pixels: int,
     ) -> npt.NDArray[np.float64]:
         lines = np.moveaxis(values, axis, 0)
         folded = np.zeros((cells, *lines.shape[1:]))

@@ -80,7 +80,9 @@ class Paired(WholeImage):
         return self.condition(image), pad(target, self.multiple)
 
     def training_condition(
-        self, target: Pixels, generator: torch.Generator | None = None
+        self,
+        target: Pixels,
+        generator: torch.Generator | None = None,
     ) -> Pixels:
         raise usage_error(
             "a paired model is trained on pairs, not on targets alone",
@@ -88,7 +90,11 @@ class Paired(WholeImage):
         )
 
     def baseline_image(
-        self, image: Pixels, size: tuple[int, int], hole: Mask | None, other: Pixels | None
+        self,
+        image: Pixels,
+        size: tuple[int, int],
+        hole: Mask | None,
+        other: Pixels | None,
     ) -> Pixels | None:
         """The true image of another pair, resized: it looks real, but is unrelated to the input."""
         return None if other is None else resize(other, *size)

@@ -151,7 +151,9 @@ class SuperRes(WholeImage):
         return extend(target[rows, columns], size)
 
     def training_condition(
-        self, target: Pixels, generator: torch.Generator | None = None
+        self,
+        target: Pixels,
+        generator: torch.Generator | None = None,
     ) -> Pixels:
         """Shrink the target (without a generator, always by BICUBIC), and enlarge it again."""
         if self.inputs == "photo" and generator is not None:
@@ -163,7 +165,11 @@ class SuperRes(WholeImage):
         return self._enlarge(self.degrade(target))
 
     def evaluation_input(
-        self, truth: Pixels, index: int, inputs: str = "clean", mask: Pixels | None = None
+        self,
+        truth: Pixels,
+        index: int,
+        inputs: str = "clean",
+        mask: Pixels | None = None,
     ) -> tuple[Pixels, Pixels, Pixels | None]:
         """Crop sides to multiples of the factor, and shrink by Pillow BICUBIC, `shrink_as_web` or
         `shrink_as_photo`. No side may be less than the factor."""
@@ -179,12 +185,19 @@ class SuperRes(WholeImage):
         return small, truth, None
 
     def baseline_image(
-        self, image: Pixels, size: tuple[int, int], hole: Mask | None, other: Pixels | None
+        self,
+        image: Pixels,
+        size: tuple[int, int],
+        hole: Mask | None,
+        other: Pixels | None,
     ) -> Pixels:
         return resize(image, *size)
 
     def recomputed(
-        self, image: Pixels, candidate: Pixels, hole: Mask | None
+        self,
+        image: Pixels,
+        candidate: Pixels,
+        hole: Mask | None,
     ) -> tuple[Pixels, Pixels]:
         return self.degrade(candidate), image
 

@@ -86,6 +86,7 @@ def plan_windows(hole: Mask, size: int, rim: int = 0, whole: bool = False) -> li
 
 
 def _of_thick_and_thin(hole: Mask, size: int) -> list[Window]:
+    """Plan windows for the rest of a hole: around thick parts, then for thin ones."""
     from scipy import ndimage  # imported here, because it takes 0.2 s and few holes need it
 
     thick = _thick(hole, size)
@@ -198,7 +199,13 @@ def _thick(hole: Mask, size: int) -> Mask:
 
 
 def _over_squares(join: np.ufunc, mask: Mask, side: int) -> Mask:
-    """The "and" or "or" over every square within the mask, indexed by the square's first pixel."""
+    """The "and" or "or" over every square within the mask, indexed by the square's first pixel.
+
+    Args:
+        join: `np.logical_and` or `np.logical_or`.
+        mask: bool (H, W).
+        side: Of the squares.
+    """
     for _ in range(2):  # down, then to the right
         span = 1
         while span < side:
@@ -226,15 +233,20 @@ def _cover(left: Mask, avoid: Mask, size: int) -> Iterator[Window]:
             last = min(row, height - tall)
             near = max(0, column - wide + 1)
             far = min(column, width - wide)
-            counts = _sums_over(worth[first : last + tall, near : far + wide], tall, wide)
-            down, right = np.unravel_index(counts.argmax(), counts.shape)
+            around = worth[first : last + tall, near : far + wide]
+            counts = _sums_over(around, tall, wide)
+            best = counts.argmax()
+            down, right = np.unravel_index(best, counts.shape)
             top = first + int(down)
             side = near + int(right)
-            window = Window(slice(top, top + tall), slice(side, side + wide), tall, wide)
+            rows = slice(top, top + tall)
+            columns = slice(side, side + wide)
+            window = Window(rows, columns, tall, wide)
             box = _box(window.of(left), top, side)
             centered = _square(box, size, left.shape, size)
-            count = counts[centered.rows.start - first, centered.columns.start - near]
-            if count >= counts.max():
+            down = centered.rows.start - first
+            right = centered.columns.start - near
+            if counts[down, right] >= counts.max():
                 window = centered
             window.of(left)[:] = False
             window.of(worth)[:] = np.minimum(window.of(worth), 0)
@@ -243,6 +255,7 @@ def _cover(left: Mask, avoid: Mask, size: int) -> Iterator[Window]:
 
 def _sums_over(values: npt.NDArray[np.int32], tall: int, wide: int) -> npt.NDArray[Any]:
     """The sum over every rectangle of that size, indexed by its first pixel."""
-    sums = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    sums = values.cumsum(0).cumsum(1)
+    sums = np.pad(sums, ((1, 0), (1, 0)))
     across = sums[:, wide:] - sums[:, :-wide]
     return np.asarray(across[tall:] - across[:-tall])

@@ -114,6 +114,9 @@ def sample_command(
     _restore(console, cond, given, masking)
 
 
+RESTORING = (superres_command, colorize_command, inpaint_command, sample_command)
+
+
 def _restore(
     console: Console,
     inputs: Sequence[str],
