@@ -10,7 +10,7 @@ from .errors import check_usage
 
 RANKS = ("likelihood", "consensus", "none")
 SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
-_FIT = 750_000  # pixels of all candidates of an enlarged image together, if M is not given
+_FIT = 750_000  # pixels of all candidates of an image together, if M is not given
 
 
 @dataclass(frozen=True)
@@ -64,22 +64,30 @@ class Sampling:
         if self.rank is not None:
             check_rank(self.rank)
 
-    def of(self, config: Config, size: tuple[int, int] | None = None) -> Sampling:
+    def of(
+        self, config: Config, size: tuple[int, int] | None = None, windows: int | None = None
+    ) -> Sampling:
         """Fill in tau and M from the model's config, else from its task, and check all settings.
 
-        If neither states M, superres takes it from `fitting`, with `size` the height and width that
-        the model draws (`Task.model_size`). Without `size`, or by consensus, M is the task's.
+        If neither states M, superres reduces it by `fitting`; for a hole, M is reduced unless it is
+        given here. Without `size`, or by consensus, M is not reduced.
+
+        Args:
+            config: The model's.
+            size: The height and width that the model draws (`Task.model_size`).
+            windows: For a hole: how many windows of that size are drawn.
         """
         from .tasks import get_task  # imported here, so that checking ranges needs no NumPy
 
         task = get_task(config)
         given = config.task
         tau = next(tau for tau in (self.tau, given.tau, task.tau) if tau is not None)
-        m = given.candidates if self.candidates is None else self.candidates
+        m = self.candidates
         if m is None:
-            m = task.candidates
-            if size is not None and task.fits_candidates and self.rank != "consensus":
-                m = fitting(size, m, self.keep)
+            m = given.candidates or task.candidates
+            fits = task.fits_candidates and given.candidates is None
+            if size is not None and (fits or windows) and self.rank != "consensus":
+                m = fitting(size, m, self.keep, windows or 1)
         consistent = given.consistent if self.consistent is None else self.consistent
         filled = replace(self, tau=Temperature.of(tau), candidates=m, consistent=consistent)
         filled.check()
@@ -92,9 +100,12 @@ class Sampling:
         return filled
 
 
-def fitting(size: tuple[int, int], most: int, keep: int) -> int:
-    """M: how many images of that height and width fit into 0.75 megapixels, from N to `most`."""
-    return min(most, max(keep, _FIT // math.prod(size)))
+def fitting(size: tuple[int, int], most: int, keep: int, windows: int = 1) -> int:
+    """M: how many candidates fit into 0.75 megapixels, from N to `most`.
+
+    A candidate has that height and width, or, for a hole, a number of windows of that size.
+    """
+    return min(most, max(keep, _FIT // (windows * math.prod(size))))
 
 
 def check_rank(rank: str) -> None:

@@ -82,6 +82,25 @@ def test_large_results_of_superres_get_as_many_candidates_as_fit(size, asked, ca
     assert Sampling().of(helpers.task_config("colorize"), size).candidates == 10
 
 
+@pytest.mark.parametrize(
+    ("windows", "asked", "candidates"),
+    [
+        (1, {}, 30),
+        (4, {}, 11),
+        (60, {}, 1),
+        (60, {"keep": 2}, 2),
+        (60, {"candidates": 7}, 7),
+        (60, {"rank": "consensus"}, 30),
+    ],
+)
+def test_holes_of_many_windows_get_as_many_candidates_as_fit(windows, asked, candidates):
+    config = helpers.task_config("inpaint")
+    assert Sampling(**asked).of(config, (128, 128), windows).candidates == candidates
+    own = replace(config, task=replace(config.task, candidates=10))  # at most
+    assert Sampling().of(own, (128, 128), 1).candidates == 10
+    assert Sampling().of(own, (128, 128), 60).candidates == 1
+
+
 def test_options_that_depend_on_the_task():
     asked, config = Sampling(consistent=True), helpers.task_config("superres")
     assert asked.of(config).consistent

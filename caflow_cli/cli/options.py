@@ -190,7 +190,8 @@ class Restoration(Files):
     )
     candidates: int | None = option(
         "--candidates -m M",
-        "Number to draw. Default: the model's, else the task's; fewer for large superres results.",
+        "Number to draw. Default: the model's, else the task's; fewer for large superres results "
+        "and for holes of many windows.",
     )
     keep: int = option("--keep -n N", "Number of best candidates to write.", default=1)
     rank: str | None = option(

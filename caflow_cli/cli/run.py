@@ -58,6 +58,7 @@ class _Item:
     hints: Pixels | None = None  # uint8 (H, W, 4), opaque where the color is known
     seen: Pixels | None = None  # the image in the colours that the model reads
     size: tuple[int, int] | None = None  # the size that the model draws; None: nothing is drawn
+    candidates: int = 1  # M
     result: Candidates | None = None
     error: CaflowError | None = None
     elapsed: float = 0.0  # seconds of drawing; in a batch, its share
@@ -113,21 +114,22 @@ class Run:
         for sheet in (self.grid, self.uncertainty, self.mask):
             sheet.write(self.console)
 
+    @property
+    def saturation(self) -> float:
+        """Of the written image."""
+        return 1.0 if self.coloring is None else self.coloring.saturation
+
     def _drawn(self) -> Iterator[_Item]:
         """Read and draw jobs; consecutive small images with the same model size share a batch."""
-        most = self.sampling.of(self.model.config).candidates or 1
-        for (size, model), items in groupby(
-            map(self._read, self.plan.jobs), lambda item: (item.size, item.model)
+        for (size, _, m), items in groupby(
+            map(self._read, self.plan.jobs), lambda item: (item.size, item.model, item.candidates)
         ):
-            m = self.sampling.of(model.config, size).candidates or 1
             together = 1 if size is None or self.given.compile else requests_at_a_time(size, m)
             batch: list[_Item] = []
             held = 0
             for item in items:
                 batch.append(item)
                 if item.seen is not None and size is not None:
-                    if m < most:
-                        self._say_fewer(item, m, most)
                     if math.prod(size) > ONE_PASS:
                         times = f"{m} × " if m > 1 else ""
                         text = f"draws {times}{math.prod(size) / 1e6:.1f} megapixels in tiles"
@@ -141,27 +143,26 @@ class Run:
             self._draw(batch)
             yield from batch
 
-    def _say_fewer(self, item: _Item, m: int, most: int) -> None:
-        assert item.seen is not None
-        width, height = self._written_size(item.seen)
-        self.console.about(
-            item.job.name,
-            f"{m} of {most} candidates because of its size, {width}x{height}; -m {most} draws all",
-            "fewer candidates because of the size",
-        )
-
-    @property
-    def saturation(self) -> float:
-        """Of the written image."""
-        return 1.0 if self.coloring is None else self.coloring.saturation
-
-    def _written_size(self, image: Pixels) -> tuple[int, int]:
-        """Width and height of the file that is written for an image."""
-        height, width = image.shape[:2]
-        if self.scale is not None:
-            return scaled(self.scale, height, width)
-        factor = self.task.factor
-        return factor * width, factor * height
+    def _candidates(self, item: _Item, image: Pixels, size: tuple[int, int]) -> int:
+        """M for an image, of which the model draws that size; a note says if it is reduced."""
+        config = item.model.config
+        windows = None
+        if item.mask is not None:
+            windows = len(self.task.parts(image, item.mask))
+        m = self.sampling.of(config, size, windows).candidates or 1
+        most = self.sampling.of(config).candidates or 1
+        if m < most:
+            height, width = image.shape[:2]
+            written = f"{self.task.factor * width}x{self.task.factor * height}"
+            if self.scale is not None:
+                written = "x".join(map(str, scaled(self.scale, height, width)))
+            why = f"size, {written}" if windows is None else f"holes, which take {windows} windows"
+            self.console.about(
+                item.job.name,
+                f"{m} of {most} candidates because of its {why}; -m {most} draws all",
+                "fewer candidates",
+            )
+        return m
 
     def _read(self, job: Job) -> _Item:
         """Read a job; errors are stored, to be reported in order."""
@@ -188,6 +189,7 @@ class Run:
                     note = hint_at_model(task.name, image) or note
                 if note:
                     self.console.about(job.name, note)
+                item.candidates = self._candidates(item, item.seen, size)
                 item.size = size
         except CaflowError as error:
             item.error = error
@@ -234,7 +236,8 @@ class Run:
 
         try:
             with memory_errors(_SMALLER):
-                results = restore_images(batch[0].model, images, self.sampling, masks, step, hints)
+                sampling = replace(self.sampling, candidates=batch[0].candidates)
+                results = restore_images(batch[0].model, images, sampling, masks, step, hints)
         except CaflowError as error:
             if len(batch) == 1:
                 batch[0].error = error

@@ -245,8 +245,8 @@ def _outputs(lines: Iterable[str], failed: dict[str, CaflowError]) -> dict[str, 
             else:
                 failure = CaflowError(str(error["message"]), str(error["hint"]))
                 failed[str(record["input"])] = failure
-    except (ValueError, KeyError, TypeError, AttributeError) as error:  # or not UTF-8: an image
-        raise usage_error(
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise usage_error(  # also if it is not UTF-8, such as an image
             f"line {number or 1} of stdin is not a record of a restoring command", command
         ) from error
     ensure(bool(outputs or failed), "stdin names no images", command)

@@ -49,7 +49,8 @@ def restore(
         tau: Temperature: a number, or a shape such as (0.9, 0.7, 0.5) or "0.9/0.7/0.5" with one
             value per scale, finest first, or per latent. Default: the model's, else the task's.
         candidates: M. Default: the model's, else the task's; the latter is reduced for superres,
-            unless ranked by consensus, to what fits 0.75 megapixels, but not below `keep`.
+            and either for holes, unless ranked by consensus, to what fits 0.75 megapixels (of
+            windows onto the holes), but not below `keep`.
         keep: N, how many of the best candidates `kept` holds.
         seed: Candidate k is drawn from a generator with seed `seed + k`.
         mask: For inpaint: a path, a PIL image, or an array, either bool or uint8 (H, W) with 128

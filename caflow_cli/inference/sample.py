@@ -96,7 +96,9 @@ class Sampler:
         self._size = requests[0].size
         self._strict = strict
         self._progress = progress
-        self.sampling = (sampling or Sampling()).of(model.config, self._size)
+        self._parts = max(len(request.parts) for request in requests)
+        windows = self._parts if requests[0].task.needs_mask else None
+        self.sampling = (sampling or Sampling()).of(model.config, self._size, windows)
         self._bf16 = self.sampling.precision == "bf16"
         if self._bf16:
             check_bf16(model.device)
@@ -106,7 +108,6 @@ class Sampler:
         self._is_scored = not alone or self.conditions.passes == 1
         rule = self.sampling.rank or ("likelihood" if self._is_scored else "none")
         self.sampling = replace(self.sampling, rank=rule)
-        self._parts = max(len(request.parts) for request in requests)
         # Each candidate of a batch holds its image, which may be far larger than its samples.
         largest = max(math.prod(request.image.shape[:2]) for request in requests)
         room = min(max(1, _HELD // largest), _BATCH // math.prod(self._size))

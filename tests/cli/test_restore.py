@@ -135,7 +135,7 @@ def test_large_images_get_fewer_candidates_unless_it_is_typed(run, tmp_path, giv
     assert [line["params"]["candidates"] for line in lines_of(done)] == [10, 9, 9]
     assert done.stderr.decode().splitlines() == [
         "a.png: 9 of 10 candidates because of its size, 288x272; -m 10 draws all",
-        "… and 1 more: fewer candidates because of the size",
+        "… and 1 more: fewer candidates",
     ]
     done = run(*command, "-o", "half/", "--scale", 2, "-v")
     assert b"\nb.png: 9 of 10 candidates because of its size, 144x136; -m 10" in done.stderr

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+import caflow_cli
 from caflow_cli.images import read_provenance
 from caflow_cli.tasks import Inpaint
 
@@ -50,3 +51,33 @@ def test_a_scratch_across_a_photograph(run, tmp_path, model_files, blotch):
         assert np.abs(replayed - result).max() <= 1
     assert Image.open(tmp_path / "grid.png").width == 3 * 192 + 4 * 12  # the input, two candidates
     assert Image.open(tmp_path / "spread.png").width > 2 * 200
+
+
+def test_many_holes_get_fewer_candidates_unless_a_number_is_typed(run, tmp_path, model_files):
+    image = save(tmp_path / "x.png", 60, 2000)
+    few = np.zeros((60, 2000), np.uint8)
+    few[10:20, 10:20] = 255
+    many = np.zeros_like(few)
+    for left in range(10, 2000, 50):
+        many[20:30, left : left + 10] = 255
+    for name, mask in (("few", few), ("many", many)):
+        save(tmp_path / "in" / f"{name}.png", 60, 2000)
+        Image.fromarray(mask).save(tmp_path / "in" / f"{name}_mask.png")
+    given = ["inpaint", "in", "--mask", "in", "--model", model_files["inpaint"], "--json", "-o"]
+    done = run(*given, "a/")
+    first, second = lines_of(done)
+    windows = len(second["parts"])
+    assert windows > 30
+    assert first["params"]["candidates"] == 30
+    assert second["params"]["candidates"] == 750_000 // (windows * 32 * 32) < 30
+    assert (
+        f"in/many.png: {second['params']['candidates']} of 30 candidates because of its holes, "
+        f"which take {windows} windows; -m 30 draws all" in done.stderr.decode()
+    )
+    (line,) = lines_of(
+        run("inpaint", "x.png", "--mask", "in/many_mask.png", *given[4:], "b/", "-m", 2)
+    )
+    assert line["params"]["candidates"] == 2
+    model = caflow_cli.load(model_files["inpaint"])
+    found = caflow_cli.restore(model, image, mask=many)
+    assert len(found.ranked) == second["params"]["candidates"]
