@@ -1,18 +1,21 @@
-"""The benchmark runs, small."""
+"""The benchmarks run, small."""
 
 import json
+import shutil
 from pathlib import Path
 
 import forked
 import pytest
 
+from caflow_cli.assets import example_path
+
 SCRIPT = Path(__file__).parent / "benchmarks" / "speed.py"
 # A preset of the smallest size.
 RUN = """
 import runpy, sys
-from caflow_cli import config
+from caflow_cli import config, tasks
 sizes = {"r_steps": 1, "t_steps": 1, "f_steps": 1, "hidden": 8, "f_hidden": 8}
-config.preset = lambda name: config.FlowConfig(**sizes)
+tasks.preset = lambda name: config.FlowConfig(**sizes)
 sys.argv[:1] = []
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -26,3 +29,14 @@ def test_it_measures_candidates_and_training(options, tmp_path):
     assert figures["images_per_second"] == pytest.approx(2 / figures["seconds"])
     assert figures["gflops"] > 0
     assert figures["peak_gb"] > 0.1
+
+
+def test_hints_help(tmp_path):
+    (tmp_path / "scenes").mkdir()
+    shutil.copy(example_path("cat"), tmp_path / "scenes")
+    done = forked.run(SCRIPT.with_name("hints.py").read_text(), "scenes", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = [line.rsplit(maxsplit=1) for line in done.stdout.decode().splitlines()]
+    rmse = {what.strip(): float(value) for what, value in lines}
+    assert rmse["10 points"] < rmse["no hints"]
+    assert rmse["10 points"] < rmse["10 points, without a sample"]

@@ -146,7 +146,7 @@ def test_files_are_small():
 
 
 def test_tasks_are_not_told_apart_outside_of_their_room():
-    """A task describes itself: other rooms compare no names of tasks, and know none of the classes."""
+    """A task describes itself: other rooms compare no names and know no classes."""
     classes = {task.__name__ for task in TASKS.values()}
     checks = []
     for module, (source, _) in HOUSE.items():
