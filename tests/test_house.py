@@ -145,6 +145,30 @@ def test_files_are_small():
     assert {name: number for name, number in lines.items() if number > 400} == {}
 
 
+def test_functions_are_short():
+    long = {}
+    for module, (source, _) in HOUSE.items():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = node.end_lineno - node.lineno + 1  # with its docstring
+                if lines > 80:
+                    long[f"{module}.{node.name}"] = lines
+    assert long == {}
+
+
+def test_one_line_assigns_one_value():
+    """`a, b = x, y` is for true pairs: at most 3 % of assignments."""
+    parallel = []
+    count = 0
+    for module, (source, _) in HOUSE.items():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Assign):
+                count += 1
+                if isinstance(node.targets[0], ast.Tuple) and isinstance(node.value, ast.Tuple):
+                    parallel.append(f"{module}:{node.lineno}")
+    assert len(parallel) <= 0.03 * count, parallel
+
+
 def test_tasks_are_not_told_apart_outside_of_their_room():
     """A task describes itself: other rooms compare no names and know no classes."""
     classes = {task.__name__ for task in TASKS.values()}

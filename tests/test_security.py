@@ -44,16 +44,20 @@ def dotted(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
+def imports(node: ast.AST) -> list[str]:
+    """The modules of other packages that a statement imports."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and not node.level:
+        return [node.module or ""]
+    return []
+
+
 def problems(source: str, name: str) -> list[str]:
     """Find forbidden calls in the source of a module."""
     found = []
     for node in ast.walk(ast.parse(source)):
-        imported: list[str] = []
-        if isinstance(node, ast.Import):
-            imported = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            imported = [node.module or ""]
-        for module in imported:
+        for module in imports(node):
             top = module.partition(".")[0]
             if top in FORBIDDEN_MODULES and (name, top) not in ALLOWED_IMPORTS:
                 found.append(f"imports {module}")

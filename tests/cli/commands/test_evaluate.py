@@ -96,7 +96,7 @@ def test_lines_of_a_command_against_truths(run, true_pictures, model_32, tmp_pat
     expected = np.mean([np.sqrt(np.mean((a - b) ** 2)) for a, b in arrays])
     found = record["results"][0]["values"]["rmse"]
     assert (found["mean"], found["count"]) == (pytest.approx(expected), 2)
-    for other in (b"[1]", b"\x89PNG"):
+    for other in (b"[1]", b"\x89PNG", b"[" * 100_000):
         assert_refused(run("evaluate", *given, stdin=other), 2, "line 1 of stdin is not a record")
 
 
