@@ -120,7 +120,7 @@ class FlowConfig:
             other, or the model would exceed 1,000 layers or 131,072 channels in one of them.
     """
 
-    GUIDE_NET: ClassVar = ("guide_net", "guide_blocks", "guide_factor")
+    GUIDE_NET: ClassVar = ("guide_net", "guide_blocks", "guide_factor", "guide_reach")
     GUIDE_FIELDS: ClassVar = ("guide", *GUIDE_NET, "guide_views")
 
     # The number of scales, n; image sides must be multiples of 2^(n+1).
@@ -149,11 +149,16 @@ class FlowConfig:
     # Widths of a net over the whole condition that predicts the mean of every value of the target,
     # at 1/2, 1/4, ... 2^-(n+1) of its resolution; 0: no guide. R reads the predicted image, too.
     guide: Size | tuple[Count, ...] = 0
-    # `AdditiveUNet`, `UNet`, `Enlarge` or `ResidualSR`. The last two have one width, or three: two
-    # more at 1/2 and 1/4 of the small image's size.
-    guide_net: Literal["sums", "unet", "enlarge", "residual"] = "sums"
+    # `AdditiveUNet`, `UNet`, `Enlarge`, `ResidualSR`, or `Restorer`: a network of another project.
+    # `Enlarge` and `ResidualSR` have one width, or three: two more at 1/2 and 1/4 of the small
+    # image's size. `Restorer` has the width 1, whatever its network is.
+    guide_net: Literal["sums", "unet", "enlarge", "residual", "restorer"] = "sums"
     guide_blocks: Count = 12  # "enlarge" and "residual": number of residual blocks
-    guide_factor: Count = 4  # the same: how many times the condition was enlarged
+    # "enlarge", "residual" and "restorer": how many times the condition was enlarged.
+    guide_factor: Count = 4
+    # "restorer": how many pixels of the small image it reads on each side of a pixel; in tiles it
+    # reads as many around each tile.
+    guide_reach: Annotated[int, number(ge=0, le=64)] = 0
     # The guide averages the predictions of its net over this many orientations of the condition: 2
     # adds the mirror image, 4 mirrors vertically as well, 8 adds the transposes.
     guide_views: Literal[1, 2, 4, 8] = 1
@@ -169,10 +174,11 @@ class FlowConfig:
         for_anchor = f"none, or cond_channels to {given} and target_channels to {asked}"
         guided = bool(self.guides)
         enlarges = self._guide_enlarges
-        levels = (0, 1, 3) if enlarges else (0, self.scales + 1)
+        restores = self.guide_net == "restorer"
+        levels = (0, 1, 3) if enlarges else (0, 1 if restores else self.scales + 1)
         # With three widths, the net halves the resolution of the small image twice.
         most = self.scales - 1 if len(self.guides) == 3 else self.scales + 1
-        powers = [2**k for k in range(1, most + 1)]
+        powers = [2**k for k in range(0 if restores else 1, most + 1)]
         for fits, name, wanted in (
             (len(self.widths) == self.scales, "hidden", per_scale),
             (len(self.trunks) == self.scales, "trunk", per_scale),
@@ -185,7 +191,12 @@ class FlowConfig:
             (len(self.guides) in levels, "guide", f"one value, or {levels[-1]}"),
             (guided or self.guide_views == 1, "guide_views", "1, or give the model a guide"),
             (guided or self.spread == 0, "spread", "0, or give the model a guide"),
-            (not enlarges or self.guide_factor in powers, "guide_factor", f"one of {powers}"),
+            (
+                self.guide_factor in powers or not (enlarges or restores),
+                "guide_factor",
+                f"one of {powers}",
+            ),
+            (not restores or self.cond_channels == 3, "cond_channels", "3, which the guide reads"),
         ):
             require(fits, f"flow.{name}", getattr(self, name), wanted)
         self._check_size()
@@ -224,7 +235,7 @@ class FlowConfig:
     @property
     def guides(self) -> tuple[int, ...]:
         """Widths of the guide, finest first; empty if there is no guide."""
-        levels = 1 if self._guide_enlarges else self.scales + 1
+        levels = 1 if self._guide_enlarges or self.guide_net == "restorer" else self.scales + 1
         return _each(self.guide, levels if self.guide else 0)
 
     @property

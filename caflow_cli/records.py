@@ -134,6 +134,8 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
         value = _convert(arguments[0], value, path)
         fits = all(rule.holds(value) for rule in arguments[1:])
     elif origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
         for option in arguments:
             with suppress(ValueError, OverflowError):
                 return _convert(option, value, path)

@@ -6,7 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from ..config import FlowConfig
-from ..guides import ResidualSR, build_guide, build_scale_net, mean_of_views, recover_small
+from ..guides import (
+    ResidualSR,
+    Restorer,
+    build_guide,
+    build_scale_net,
+    mean_of_views,
+    recover_small,
+)
 from ..layers import affine, affine_inverse, per_candidate
 from .known import FilledPixels, KnownImage, KnownLuminance, KnownPixels
 from .logit import Logit
@@ -55,14 +62,18 @@ class Anchor(nn.Module):
         self.bound = flow.scale_bound
         self.views = flow.guide_views
 
-    def read(self, y: Tensor) -> AnchorCondition:
-        """Compute everything that depends on y alone. A guide reads y as the map completes it."""
+    def read(self, y: Tensor, expected: Tensor | None = None) -> AnchorCondition:
+        """Compute everything that depends on y alone. A guide reads y as the map completes it.
+
+        `expected` is the result of `expect` if it is known, for a guide that reads the small image.
+        """
         y = self.map.complete(y)
         if self.guide is None:
             return AnchorCondition(y, None)
         h = self.map.of(y)
-        if isinstance(self.guide, ResidualSR):
-            predicted, _ = self.map(self.expect(y).clamp(0.5, 255.5), y)
+        if isinstance(self.guide, ResidualSR | Restorer):
+            image = self.expect(y) if expected is None else expected.to(y)
+            predicted, _ = self.map(image.clamp(0.5, 255.5), y)
         else:
             predicted = mean_of_views(self.guide, h, self.views).to(h.dtype)
         cond = AnchorCondition(y, predicted * self.map.unknown(y))
@@ -106,11 +117,11 @@ class Anchor(nn.Module):
     def expect(self, y: Tensor) -> Tensor:
         """The image that the guide predicts for y, which may lie outside [0, 256): (B, C, H, W).
 
-        A `ResidualSR` reads the small image: `255 net(recover_small(y) / 255) + 1/2`.
+        A `ResidualSR` or `Restorer` reads the small image: `255 net(recover_small(y) / 255) + 1/2`.
         """
-        if not isinstance(self.guide, ResidualSR):
+        if not isinstance(self.guide, ResidualSR | Restorer):
             return self.predict(self.read(y))
-        small = recover_small(y, self.guide.factor)
+        small = recover_small(y, self.guide.factor) if self.guide.factor > 1 else y.floor()
         return 255 * mean_of_views(self.guide, small / 255, self.views).to(y.dtype) + 0.5
 
     def predict(self, cond: AnchorCondition) -> Tensor:

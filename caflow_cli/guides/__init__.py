@@ -4,18 +4,22 @@ from .additive_unet import AdditiveUNet
 from .build import GuideNet, build_guide, build_scale_net, mean_of_views
 from .enlarge import Enlarge
 from .residual_sr import ResidualSR
+from .restorer import NET, Restorer, build_network
 from .scale_net import ScaleNet
 from .small import recover_small
 from .unet import UNet
 
 __all__ = [
+    "NET",
     "AdditiveUNet",
     "Enlarge",
     "GuideNet",
     "ResidualSR",
+    "Restorer",
     "ScaleNet",
     "UNet",
     "build_guide",
+    "build_network",
     "build_scale_net",
     "mean_of_views",
     "recover_small",

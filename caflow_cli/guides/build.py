@@ -9,10 +9,11 @@ from ..devices import to_layout
 from .additive_unet import AdditiveUNet
 from .enlarge import Enlarge
 from .residual_sr import ResidualSR
+from .restorer import Restorer
 from .scale_net import ScaleNet
 from .unet import UNet
 
-GuideNet = Enlarge | AdditiveUNet | UNet | ResidualSR
+GuideNet = Enlarge | AdditiveUNet | UNet | ResidualSR | Restorer
 
 
 def build_guide(flow: FlowConfig) -> GuideNet | None:
@@ -27,6 +28,8 @@ def build_guide(flow: FlowConfig) -> GuideNet | None:
     if flow.guide_net == "residual":
         width, *coarser = flow.guides
         return ResidualSR(out, width, flow.guide_blocks, flow.guide_factor, coarser)
+    if flow.guide_net == "restorer":
+        return Restorer(flow.guide_factor)
     if flow.guide_net == "unet":
         return UNet(channels, flow.guides, out)
     return AdditiveUNet(channels, flow.guides, out)

@@ -10,7 +10,7 @@ from typing import Any
 from ..assets import WEIGHTS_DIR, manifest_path
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure
 from ..images import atomic_write, locked_folder, make_folder
-from ..model import BITS, CAFlow, Card, checkpoint_bytes, config_json, read_info
+from ..model import BITS, CAFlow, Card, CheckpointInfo, checkpoint_bytes, config_json, read_info
 from ..paths import exists, is_folder
 from .manifest import Entry, load_manifest, manifest_json
 from .resolve import WEIGHTS, entry_of, hub_errors, resolve
@@ -29,6 +29,7 @@ def pack(
     overwrite: bool = False,
     data_terms: str = "",
     license_terms: str = "see the training data's terms",
+    guide_license: str | None = None,
 ) -> Entry:
     """Write a run's best averaged weights, with net convolutions in bfloat16, and a manifest entry.
 
@@ -42,6 +43,7 @@ def pack(
         default: Make it the default model of its task, instead of the current one.
         overwrite: Replace a model with the same id.
         data_terms, license_terms: For the manifest.
+        guide_license: License of a published network that is the guide; a bundle must state it.
 
     Raises:
         CaflowError: There is no model, the id or a term is invalid, the id exists, the folder is
@@ -58,9 +60,10 @@ def pack(
     source = run / "best.safetensors" if is_folder(run) else run
     model = CAFlow.load(source)
     info = read_info(source)
+    record = _with_guide_license(info, guide_license, bundle)
     for bits in (BITS, BITS - 1):
         content = checkpoint_bytes(
-            model.state_dict(), info.config, info.training, bf16_convs=True, bits=bits
+            model.state_dict(), info.config, record, bf16_convs=True, bits=bits
         )
         if limit is None or len(zlib.compress(content)) <= limit:
             break
@@ -98,15 +101,39 @@ def pack(
     return entry
 
 
+def _with_guide_license(
+    info: CheckpointInfo, license: str | None, required: bool
+) -> dict[str, Any]:
+    """The training record, with this license of the guide, if it is a published network.
+
+    Raises:
+        CaflowError: (exit 2) a license is `required`, and neither given nor stated.
+    """
+    if not info.guide:
+        return info.training
+    guide = info.guide | ({"license": license} if license else {})
+    check_usage(
+        not required or guide.get("license", "not stated") != "not stated",
+        f"the license of the guide, {guide.get('file')!r}, is not stated",
+        "--guide-license TEXT",
+    )
+    return {**info.training, "guide": guide}
+
+
 def prepare(
-    run: str, repo: str, license_terms: str = "", data_terms: str = ""
+    run: str,
+    repo: str,
+    license_terms: str = "",
+    data_terms: str = "",
+    guide_license: str | None = None,
 ) -> tuple[bytes, Card]:
     """Return the bytes of a model file to push, unchanged, and its card.
 
     Terms that are not given, and metrics, come from the file's manifest entry (`entry_of`).
 
     Raises:
-        CaflowError: (exit 2) `repo` is not a valid repository name; (exit 3) there is no model.
+        CaflowError: (exit 2) `repo` is not a valid repository name, or the license of a guide is
+            not stated; (exit 3) there is no model.
     """
     check_usage(
         re.fullmatch(r"[\w.-]+/[\w.-]+", repo) is not None,
@@ -128,7 +155,7 @@ def prepare(
         repo,
         license_terms or (entry.license if entry else ""),
         data_terms or (entry.data if entry else ""),
-        info.training,
+        _with_guide_license(info, guide_license, required=True),
         entry.metrics if entry else {},
         found.sha256,
     )

@@ -229,6 +229,9 @@ def load(name: str | Path | Resolved) -> CAFlow:
     found = name if isinstance(name, Resolved) else resolve(str(name))
     model = CAFlow.load(found.path)
     model.identity = {"id": found.id, "sha256": found.sha256}
+    guide = model.record.get("guide")
+    if isinstance(guide, dict):
+        model.identity["guide"] = {"name": guide.get("file"), "sha256": guide.get("sha256")}
     return model
 
 

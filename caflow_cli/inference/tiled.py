@@ -97,6 +97,7 @@ class Tiled:
         self.cond = cond
         self.tiles = tiles
         self.passes = len(tiles)
+        self._around = model.reads_around if model.reads_around > tiles.margin else 0
         self._statistics: dict[tuple[int, Corner], Statistics] = {}
         self._moments: dict[int, Moments] = {}
 
@@ -154,9 +155,15 @@ class Tiled:
         if self._model.normalizes and row not in self._moments:
             self._moments[row] = self._model.moments(self.tiles.patches(self.cond, row))
         tile = self.tiles.cut(self.cond, row, corner)
-        condition = self._model.encode_condition(tile, self._moments.get(row))
+        expected = self._expect(row, corner) if self._around else None
+        condition = self._model.encode_condition(tile, self._moments.get(row), expected)
         self._statistics[row, corner] = statistics(condition)[0]
         return condition
+
+    def _expect(self, row: int, corner: Corner) -> Tensor:
+        """What a guide that reads further than a tile's margin predicts for a tile."""
+        window, inner = self.tiles.around(self.cond, row, corner, self._around)
+        return self._model.expect(window)[:, :, inner[0], inner[1]]
 
     def _draw_image(self, row: int, tau: Tau, noise: Noise, strict: bool, steps: Steps) -> Sample:
         """Draw one image.

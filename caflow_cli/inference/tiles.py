@@ -49,6 +49,7 @@ class Tiles:
     tops: tuple[int, ...]
     lefts: tuple[int, ...]
     ramp: int  # pixels over which neighbors are blended, in the middle of their overlap
+    margin: int = 0  # pixels that are discarded along the borders of a tile
 
     def __iter__(self) -> Iterator[Corner]:
         """Iterate over the corners of the tiles, row by row."""
@@ -60,6 +61,26 @@ class Tiles:
     def cut(self, images: Tensor | LazyImage, k: int, corner: Corner) -> Tensor:
         """Cut a tile from image k of (B, C, height, width): (1, C, rows, columns)."""
         return _cut(images, k, corner, self.shape)
+
+    def around(
+        self, images: Tensor | LazyImage, k: int, corner: Corner, margin: int
+    ) -> tuple[Tensor, tuple[slice, slice]]:
+        """Cut a tile of image k with a margin, as far as the image has one, in pixels.
+
+        Returns the window, (1, C, h, w), and where the tile lies in it: rows and columns.
+        """
+        starts = [max(0, place - margin) for place in corner]
+        ends = [
+            min(length, place + side + margin)
+            for length, place, side in zip(self.size, corner, self.shape, strict=True)
+        ]
+        shape = (ends[0] - starts[0], ends[1] - starts[1])
+        window = _cut(images, k, (starts[0], starts[1]), shape)
+        rows, columns = (
+            slice(place - start, place - start + side)
+            for place, start, side in zip(corner, starts, self.shape, strict=True)
+        )
+        return window, (rows, columns)
 
     def patches(self, images: Tensor | LazyImage, k: int) -> Tensor:
         """At most 4×4 evenly spread patches of image k, 256×256 pixels each: (count, C, h, w)."""
@@ -131,7 +152,7 @@ def plan_tiles(size: tuple[int, int], multiple: int, side: int | None = None) ->
         side = side if overlap < side else 2 * overlap  # for large n
     height, tops = _plan_axis(size[0], side, overlap, multiple)
     width, lefts = _plan_axis(size[1], side, overlap, multiple)
-    return Tiles(size, (height, width), tops, lefts, _RAMP * multiple)
+    return Tiles(size, (height, width), tops, lefts, _RAMP * multiple, _MARGIN * multiple)
 
 
 def _plan_axis(length: int, side: int, overlap: int, multiple: int) -> tuple[int, tuple[int, ...]]:

@@ -78,7 +78,7 @@ class CAFlow(Pretrained):
         super().__init__()
         self.config = config or Config()
         # The identity of the model's file, for the provenance in images; set by `hub.load`.
-        self.identity: dict[str, str | None] = {"id": "unnamed", "sha256": None}
+        self.identity: dict[str, Any] = {"id": "unnamed", "sha256": None}
         flow = self.config.flow
         self.density = Density(flow)
         self.Q = VariationalNoise(flow) if flow.dequantization == "variational" else None
@@ -87,7 +87,13 @@ class CAFlow(Pretrained):
         self.register_load_state_dict_pre_hook(from_file_names)
         self._forms = InferenceForms()
 
-    def forward(self, target: Tensor, cond: Tensor, noise: Tensor | None = None) -> LossTerms:
+    def forward(
+        self,
+        target: Tensor,
+        cond: Tensor,
+        noise: Tensor | None = None,
+        expected: Tensor | None = None,
+    ) -> LossTerms:
         """Compute the loss terms of a batch: `log p(w + u | y) - log q(u|w)`, and log p(y).
 
         For uniform dequantization, q = 1.
@@ -99,8 +105,10 @@ class CAFlow(Pretrained):
                 condition.
             noise: (B, C, H, W). The uniform u; or, for variational dequantization, standard normal
                 noise.
+            expected: (B, C, H, W), what the guide predicts for y, if it is known.
         """
-        condition, cond_log_prob = self.density.condition(self._pixels(cond, "condition"))
+        pixels = self._pixels(cond, "condition")
+        condition, cond_log_prob = self.density.condition(pixels, expected)
         v = self._pixels(target, "target")
         dequantized: Tensor | float = 0.0
         if noise is not None:
@@ -118,7 +126,10 @@ class CAFlow(Pretrained):
 
     @exact()
     def encode_condition(
-        self, cond: Tensor | Condition, moments: Moments | None = None
+        self,
+        cond: Tensor | Condition,
+        moments: Moments | None = None,
+        expected: Tensor | None = None,
     ) -> Condition:
         """Precompute what scores and samples need of y, uint8, at its bin centres (u = 1/2).
 
@@ -127,12 +138,30 @@ class CAFlow(Pretrained):
         Args:
             cond: uint8, or a `Condition`.
             moments: Of the image that `cond` is a tile of, if the model `normalizes`.
+            expected: What the guide predicts for the tile (`expect`), if it `reads_around` tiles.
         """
         if isinstance(cond, Condition):
             return cond
         pixels = self._pixels(cond, "condition", only_uint8=True)
         with nullcontext() if moments is None else moments.of_pass():
-            return self._forms.of(self.density).condition(pixels)[0]
+            return self._forms.of(self.density).condition(pixels, expected)[0]
+
+    @property
+    def reads_around(self) -> int:
+        """How far from a pixel the guide reads the condition, in pixels, if that is known, else 0.
+
+        A multiple of `flow.multiple`, and at least one pixel of the small image more, because each
+        is estimated from its neighborhood.
+        """
+        flow = self.config.flow
+        reach = (flow.guide_reach + 1) * flow.guide_factor if flow.guide_reach else 0
+        return math.ceil(reach / flow.multiple) * flow.multiple
+
+    @exact()
+    def expect(self, cond: Tensor) -> Tensor:
+        """The image that the guide predicts for conditions, uint8; it may lie outside [0, 256)."""
+        pixels = self._pixels(cond, "condition", only_uint8=True)
+        return self._forms.of(self.density).A.expect(pixels)
 
     @property
     def normalizes(self) -> bool:

@@ -11,6 +11,7 @@ from ..tasks import task_named
 
 _RECORD = {
     "data": "data",
+    "guide": "guide, a published network",
     "images": "images seen",
     "steps": "steps",
     "minutes": "minutes",

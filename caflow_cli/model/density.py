@@ -89,13 +89,14 @@ class Density(nn.Module):
         self.T = MultiScaleFlow(flow.target_channels, flow.t_steps, flow)
         self.F = _CONDITIONALS[flow.conditional](flow)
 
-    def condition(self, y: Tensor) -> tuple[Condition, Tensor]:
+    def condition(self, y: Tensor, expected: Tensor | None = None) -> tuple[Condition, Tensor]:
         """Compute the condition from y, and log p(y) under R with a standard normal base.
 
-        With a guide, R also reads the predicted image, and the density is that of both.
+        With a guide, R also reads the predicted image, and the density is that of both. `expected`
+        is this image if it is known (`Anchor.read`).
         """
         h, log_prob = self.logit(y)
-        anchor = self.A.read(y)
+        anchor = self.A.read(y, expected)
         if self.A.guide is not None:
             predicted, term = self.logit(self.logit.nearest(self.A.predict(anchor)))
             h = torch.cat([h, predicted], dim=1)

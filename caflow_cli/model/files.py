@@ -116,6 +116,12 @@ class CheckpointInfo:
         return {part: counts[part] for part in "ARTFQ" if part in counts}
 
     @property
+    def guide(self) -> dict[str, str]:
+        """The published network that is the guide: `RestorerConfig`; empty if there is none."""
+        guide = self.training.get("guide")
+        return guide if isinstance(guide, dict) else {}
+
+    @property
     def split_seed(self) -> int:
         """The seed that determined the held-out images in training; 0 if the record has none."""
         seed = self.training.get("seed")

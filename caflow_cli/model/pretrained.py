@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..config import Config
 from ..devices import Uninitialised, memory_format
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure
+from ..guides import NET
 from ..images import atomic_write
 from ..paths import is_folder, sha256_of
 from .card import Card
@@ -59,7 +60,7 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
         info = read_info(path)
         with torch.inference_mode(False):  # inference tensors could never get gradients
             model = without_values(cls, info, path)
-            model.load_state_dict(_read_tensors(path, model.state_dict()), assign=True)
+            model.load_state_dict(_read_tensors(path, info, model.state_dict()), assign=True)
             model.to(memory_format=memory_format(torch.device("cpu")))  # type: ignore[call-overload]
         model.split_seed = info.split_seed
         model.record = info.training
@@ -125,12 +126,14 @@ def checkpoint_bytes(
             cost of about 0.002 bits/dim; 4 bits by a third, at a cost of 0.005 to 0.012.
     """
     stored = {}
+    published = published_prefix(config)
     for name, tensor in tensors.items():
         value = tensor.detach().cpu()
         # Only net convolutions have four dimensions; LU factors have two. Rounding in T's finest
         # scale affects every latent: with it, scores of a trained model changed by up to 8.6 nats
         # per image (at 8 significant bits), without it by up to 3.4.
-        if bf16_convs and value.ndim == 4 and not name.startswith("T.scales.0."):
+        exact = name.startswith(("T.scales.0.", *published))
+        if bf16_convs and value.ndim == 4 and not exact:
             # Round to this many significant bits, because further bits would not compress.
             mantissa, exponent = torch.frexp(value)
             mantissa = (mantissa * 2**bits).round() / 2**bits
@@ -139,8 +142,18 @@ def checkpoint_bytes(
     return save(stored, metadata_of(config, training or {}))
 
 
+def published_prefix(config: Config) -> tuple[str, ...]:
+    """The prefix of the tensors of a published network (`Restorer`), if the model has one.
+
+    They are stored as in the network's file, and only spandrel can compare them with a config.
+    """
+    return (f"A.guide.{NET}",) if config.flow.guide_net == "restorer" else ()
+
+
 def without_values(cls: type[_M], info: CheckpointInfo, path: Path) -> _M:
     """Build a file's model on the "meta" device, and compare its tensors with the file's.
+
+    The tensors of a published network are not compared.
 
     Raises:
         CaflowError: (exit 3) names, shapes or dtypes differ from what the config requires.
@@ -148,7 +161,15 @@ def without_values(cls: type[_M], info: CheckpointInfo, path: Path) -> _M:
     with torch.device("meta"), Uninitialised():
         model = cls(info.config)
     wanted = model.state_dict()
-    for name in sorted(wanted.keys() | info.tensors.keys()):
+    prefix = published_prefix(info.config)
+    published = {name for name in info.tensors if name.startswith(prefix)}
+    ensure(
+        bool(published) or not prefix,
+        f"{str(path)!r} does not have the tensors of its guide",
+        "pack the run again",
+        EXIT_WEIGHTS,
+    )
+    for name in sorted(wanted.keys() | (info.tensors.keys() - published)):
         stored = info.tensors.get(name)
         tensor = wanted.get(name)
         if stored is None or tensor is None or stored.shape != tensor.shape:
@@ -170,7 +191,7 @@ def without_values(cls: type[_M], info: CheckpointInfo, path: Path) -> _M:
     return model
 
 
-def _read_tensors(path: Path, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+def _read_tensors(path: Path, info: CheckpointInfo, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
     """Read the tensors of a file whose header has been checked, in the dtypes of the model.
 
     Values that are not finite and invalid permutations are rejected: they would fail much later.
@@ -178,10 +199,9 @@ def _read_tensors(path: Path, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
             # Copy, because a tensor of `safe_open` may be memory-mapped to the file.
-            tensors = {
-                name: file.get_tensor(name).to(tensor.dtype, copy=True)
-                for name, tensor in wanted.items()
-            }
+            tensors = {name: file.get_tensor(name).clone() for name in info.tensors}
+        for name, tensor in wanted.items():
+            tensors[name] = tensors[name].to(tensor.dtype)
     except (SafetensorError, OSError) as error:
         raise CaflowError(
             f"cannot read {str(path)!r}: {' '.join(str(error).split())}",

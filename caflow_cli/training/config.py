@@ -76,6 +76,20 @@ class SamplesConfig:
 
 
 @dataclass(frozen=True)
+class RestorerConfig:
+    """A published network that is the guide (`guides.Restorer`), and its file (`read_restorer`)."""
+
+    file: str  # its safetensors file; for a model that already has the network, only the name
+    sha256: str
+    architecture: str  # as spandrel names it
+    spandrel: str  # the version of spandrel that built it
+    license: str = "not stated"
+
+    def __post_init__(self) -> None:
+        check(self, "guide")
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """A training run: its data, model, optimization, budget and output folder.
 
@@ -92,6 +106,10 @@ class RunConfig:
     flow: FlowConfig = field(default_factory=lambda: preset("compact"))
     task: TaskConfig = field(default_factory=TaskConfig)
     samples: SamplesConfig = field(default_factory=SamplesConfig)
+    guide: RestorerConfig | None = None  # with flow.guide_net "restorer"
+    # "restorer": number of fixed crops to train on, for which the guide's images are computed once;
+    # 0: compute them at every step.
+    guide_pool: Size = 0
     seed: Annotated[int, number(ge=0, lt=2**32)] = 0  # for order, noise and initial weights
     flip: bool = True  # mirror half of the images
     # Show images in all eight orientations, mirrored and transposed; needs `flip`.
@@ -115,6 +133,8 @@ class RunConfig:
     @property
     def orientations(self) -> int:
         """In how many orientations images are shown: 1, 2 (mirrored) or 8."""
+        if self.guide_pool:
+            return 1
         if self.transpose:
             return 8
         return 2 if self.flip else 1
@@ -133,7 +153,26 @@ class RunConfig:
             checkerboard,
             "0, or set a guide",
         )
+        published = self.flow.guide_net == "restorer" and guided
+        require(
+            published == (self.guide is not None),
+            "flow.guide_net",
+            self.flow.guide_net,
+            "restorer with a guide, and only then: --guide FILE",
+        )
+        require(not published or first == 0, "optim.guide_first", first, "0: the guide is trained")
+        check_usage(
+            not published or self.flow.guide_factor == task.factor,
+            f"the guide enlarges {self.flow.guide_factor} times, {task.name} {task.factor} times",
+            "a network for that factor, or --set task.factor=N for superres",
+        )
         share = self.samples.share
+        require(
+            self.guide_pool == 0 or (published and share == 0),
+            "guide_pool",
+            self.guide_pool,
+            "0, or give a guide of another project, and samples.share 0",
+        )
         require(first + share <= 1, "samples.share", share, f"at most {1 - first:g}")
         require(
             self.masks is None or task.needs_mask, "masks", self.masks, "nothing but for inpaint"

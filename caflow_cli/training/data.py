@@ -49,7 +49,7 @@ class Dataset:
 
     def pair(
         self, index: int, generator: torch.Generator, where: tuple[float, ...] | None = None
-    ) -> tuple[Pixels, Pixels]:
+    ) -> tuple[np.ndarray, ...]:
         """Target and condition of one example for a training step, (H, W, C).
 
         `where` are the share and position of a `crop`, which comes first; `generator` draws the
@@ -58,6 +58,10 @@ class Dataset:
         images = self.examples.read(index)
         if where is not None:
             images = [crop(image, self.size, *where) for image in images]
+        return self.of_images(images, generator)
+
+    def of_images(self, images: list[Pixels], generator: torch.Generator) -> tuple[Pixels, Pixels]:
+        """Target and condition of the images of an example, which may be larger than `size`."""
         *stored, target = images
         if not stored:
             target = self.task.training_target(np.ascontiguousarray(target), generator)
@@ -159,25 +163,69 @@ def crop(image: Pixels, size: int, share: float, left: float, top: float) -> Pix
             less if a smaller image requires it.
         left, top: The crop's position, as shares of the free range, in [0, 1).
     """
+    shrink, x, y = _place(image, size, share, left, top)
+    return _cut(image, shrink, x, y, size, size)
+
+
+def crop_around(
+    image: Pixels,
+    size: int,
+    share: float,
+    left: float,
+    top: float,
+    margin: int,
+    cell: int,
+) -> tuple[Pixels, tuple[slice, slice]]:
+    """A `crop` with a margin, as far as the image has one, in whole cells.
+
+    Returns the image, and where the crop lies in it: rows and columns.
+    """
+    height, width = image.shape[:2]
+    shrink, x, y = _place(image, size, share, left, top)
+    span = size * shrink
+    before_x, after_x, before_y, after_y = (
+        min(
+            margin, int((room - 1e-6) / shrink) // cell * cell
+        )  # rounding must not exceed the image
+        for room in (x, width - x - span, y, height - y - span)
+    )
+    part = _cut(
+        image,
+        shrink,
+        x - before_x * shrink,
+        y - before_y * shrink,
+        before_x + size + after_x,
+        before_y + size + after_y,
+    )
+    return part, (slice(before_y, before_y + size), slice(before_x, before_x + size))
+
+
+def _place(
+    image: Pixels, size: int, share: float, left: float, top: float
+) -> tuple[float, float, float]:
+    """By how much a crop is shrunk, and where it begins, x and y in pixels of the image."""
     height, width = image.shape[:2]
     shrink = max(1.0, min(_SHRINK, min(height, width) / size)) ** share
     if shrink == 1:
-        first_x = int(left * (width - size + 1))
-        first_y = int(top * (height - size + 1))
-        return image[first_y : first_y + size, first_x : first_x + size]
+        return shrink, int(left * (width - size + 1)), int(top * (height - size + 1))
     span = size * shrink
-    x = left * (width - span)
-    y = top * (height - span)
+    return shrink, left * (width - span), top * (height - span)
+
+
+def _cut(image: Pixels, shrink: float, x: float, y: float, width: int, height: int) -> Pixels:
+    """Cut a region of this size from the shrunk image; it begins at x and y of the image."""
+    if shrink == 1:
+        return image[int(y) : int(y) + height, int(x) : int(x) + width]
     margin = int(_REACH * shrink) + 2
     first_x = max(0, int(x) - margin)
     first_y = max(0, int(y) - margin)
-    last_x = int(x + span) + margin
-    last_y = int(y + span) + margin
+    last_x = int(x + width * shrink) + margin
+    last_y = int(y + height * shrink) + margin
     part = Image.fromarray(np.ascontiguousarray(image[first_y:last_y, first_x:last_x]))
     x -= first_x
     y -= first_y
-    box = (x, y, x + span, y + span)
-    return np.asarray(part.resize((size, size), Image.Resampling.LANCZOS, box))
+    box = (x, y, x + width * shrink, y + height * shrink)
+    return np.asarray(part.resize((width, height), Image.Resampling.LANCZOS, box))
 
 
 def draw_crop(bits: np.random.Philox) -> tuple[float, float, float]:
@@ -197,9 +245,10 @@ class Batch(NamedTuple):
     cond: Tensor  # y + u'
     noise: Tensor  # dequantization noise of w: uniform, or standard normal
     seeds: Tensor  # int64 (B,): for one in `SAMPLED` the seed of its samples, for the others -1
+    expected: Tensor | None = None  # what the guide predicts, float16, if it was computed before
 
     def split(self, count: int) -> list["Batch"]:
-        parts = [x.tensor_split(count) for x in self]
+        parts = [x.tensor_split(count) for x in self if x is not None]
         return [Batch(*part) for part in zip(*parts, strict=True)]
 
 
@@ -236,7 +285,7 @@ class Batches:
         self.orientations = orientations
         self.normal_noise = normal_noise
         self._own = slice(process, None, processes)
-        self._order = lru_cache(2)(self._permutation)
+        self._order = lru_cache(2)(lambda epoch: permutation(seed, epoch, len(dataset)))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="caflow-batches")
         self._next: tuple[int, Future[Batch]] | None = None
         # Decoding waits for files; examples in memory are read faster by one thread.
@@ -257,45 +306,58 @@ class Batches:
     def _make(self, step: int) -> Batch:
         first = step * self.batch_size
         positions = range(first, first + self.batch_size)[self._own]
-        indices = []
-        for position in positions:
-            epoch, number = divmod(position, len(self.dataset))
-            indices.append(int(self._order(epoch)[number]))
-        rows = self._readers.map(self._sample, positions, indices)
-        w, y, u, v = (np.stack(part) for part in zip(*rows, strict=True))
+        rows = self._readers.map(self._sample, positions)
+        w, y, u, v, *expected = (np.stack(part) for part in zip(*rows, strict=True))
         noise = torch.from_numpy(u) if self.normal_noise else _uniform(u)
         cond = torch.from_numpy(y) + _uniform(v)
         seeds = torch.tensor([self._seed_of_samples(position) for position in positions])
-        return Batch(torch.from_numpy(w).float(), cond, noise, seeds)
+        target = torch.from_numpy(w).float()
+        return Batch(target, cond, noise, seeds, *map(torch.from_numpy, expected))
 
-    def _sample(self, position: int, index: int) -> tuple[np.ndarray, ...]:
-        bits = self._bits(_SAMPLE, position)
-        orientation, key = (int(word) for word in bits.random_raw(2))
-        generator = torch.Generator().manual_seed(key % 2**32)
-        where = draw_crop(bits) if self.dataset.crops else None
-        pair = self.dataset.pair(index, generator, where)
-        w, y = (
-            oriented(image.transpose(2, 0, 1), orientation % self.orientations) for image in pair
+    def _sample(self, position: int) -> tuple[np.ndarray, ...]:
+        epoch, number = divmod(position, len(self.dataset))
+        index = int(self._order(epoch)[number])
+        bits = sample_bits(self.seed, position)
+        orientation, generator, where = draw(bits, self.dataset.crops)
+        images = self.dataset.pair(index, generator, where)
+        w, y, *expected = (
+            oriented(image.transpose(2, 0, 1), orientation % self.orientations) for image in images
         )
         if self.normal_noise:
             u = np.random.Generator(bits).standard_normal(w.shape, np.float32)
         else:
             u = _words(bits, w.shape)
-        return w, y, u, _words(bits, y.shape)
-
-    def _permutation(self, epoch: int) -> np.ndarray:
-        generator = np.random.Generator(self._bits(_ORDER, epoch))
-        return generator.permutation(len(self.dataset))
+        return w, y, u, _words(bits, y.shape), *expected
 
     def _seed_of_samples(self, position: int) -> int:
         """The seed for one in `SAMPLED`, spread evenly over processes and parts; else -1."""
         if position % SAMPLED != position // SAMPLED % SAMPLED:
             return -1
-        return int(self._bits(_DRAWS, position).random_raw(1)[0]) % 2**32
+        return int(_bits(self.seed, _DRAWS, position).random_raw(1)[0]) % 2**32
 
-    def _bits(self, stream: int, counter: int) -> np.random.Philox:
-        # The generator increments the lowest of the counter's four words.
-        return np.random.Philox(key=[self.seed, stream], counter=[0, 0, 0, counter])
+
+def permutation(seed: int, epoch: int, count: int) -> np.ndarray:
+    """The order of `count` images in an epoch of a stream."""
+    return np.random.Generator(_bits(seed, _ORDER, epoch)).permutation(count)
+
+
+def sample_bits(seed: int, position: int) -> np.random.Philox:
+    """The generator of everything random in a sample of a stream."""
+    return _bits(seed, _SAMPLE, position)
+
+
+def draw(
+    bits: np.random.Philox, crops: bool
+) -> tuple[int, torch.Generator, tuple[float, float, float] | None]:
+    """Draw the orientation of a sample, the generator of its condition, and its crop, if any."""
+    orientation, key = (int(word) for word in bits.random_raw(2))
+    generator = torch.Generator().manual_seed(key % 2**32)
+    return orientation, generator, draw_crop(bits) if crops else None
+
+
+def _bits(seed: int, stream: int, counter: int) -> np.random.Philox:
+    # The generator increments the lowest of the counter's four words.
+    return np.random.Philox(key=[seed, stream], counter=[0, 0, 0, counter])
 
 
 def oriented(image: np.ndarray, orientation: int) -> np.ndarray:

@@ -282,7 +282,7 @@ class EventLog:
             self.write("note", text=f"tracker {name} failed and is disabled: {_one_line(error)}")
 
 
-_LOCAL = ("out", "init_from", "perceptual_weights", "masks", "data")  # local paths
+_LOCAL = ("out", "init_from", "perceptual_weights", "masks", "data", "guide")  # local paths
 
 
 def _one_line(error: Exception) -> str:

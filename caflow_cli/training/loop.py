@@ -17,13 +17,16 @@ from accelerate import Accelerator
 from ..config import Config, FlowConfig
 from ..devices import select_device
 from ..errors import CaflowError, check_usage, ensure
+from ..guides import Restorer
 from ..model import CAFlow, read_info
 from .config import RunConfig, to_toml
 from .data import Batches, open_dataset
 from .folder import check_unchanged, open_run
 from .log import Event, EventLog, RunSummary, on_main_process
 from .phases import GUIDE
+from .pool import make_pool
 from .resolve import with_guide_first
+from .restorer import read_tensors
 from .trainer import Trainer
 from .validate import Validation, ValidationMetrics, validate
 
@@ -86,6 +89,20 @@ def train(
         train_set = stack.enter_context(open_dataset(config, "train"))
         val_set = stack.enter_context(open_dataset(config, "val"))
         validation = Validation(train_set, val_set, config.validation_images, config.seed)
+
+        # Events and signals.
+        log = EventLog(config, accelerator, trainer.progress, report)
+        stack.callback(log.end_tracker)
+        log.start_tracker()
+        if not resume:
+            trainer.save()
+        on_main_process(accelerator, lambda: log.begin(train_set, val_set, notes))
+        signals = stack.enter_context(noted_signals())
+
+        # Batches.
+        if config.guide_pool:
+            log.announce("note", text=f"the guide reads {config.guide_pool:,} crops")
+            train_set = make_pool(train_set, trainer.model, config.guide_pool, config.seed)
         batches = Batches(
             train_set,
             config.optim.batch_size,
@@ -96,15 +113,6 @@ def train(
             processes=accelerator.num_processes,
         )
         stack.callback(batches.close)
-
-        # Events and signals.
-        log = EventLog(config, accelerator, trainer.progress, report)
-        stack.callback(log.end_tracker)
-        log.start_tracker()
-        if not resume:
-            trainer.save()
-        on_main_process(accelerator, lambda: log.begin(train_set, val_set, notes))
-        signals = stack.enter_context(noted_signals())
         return _run(trainer, batches, validation, log, signals)
 
 
@@ -237,14 +245,24 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     """Make a new model, or one with the weights of `init_from`.
 
     If that model's guide is a different network, its weights are not used. The new guide has no
-    effect at first, because its last convolution is zero. A resumed run does not read `init_from`,
-    because its state has all weights.
+    effect at first, because its last convolution is zero; or it is a published network, whose file
+    is read. A resumed run reads neither file, because its state has all weights.
 
     Raises:
-        CaflowError: The model differs in more than its guide (exit code 2), or cannot be read.
+        CaflowError: The model differs in more than its guide (exit code 2), or a file cannot be
+            read.
     """
     model = CAFlow(Config(config.flow, config.task))
-    if not config.init_from or resume:
+    if resume:
+        return model
+    published = config.guide.sha256 if config.guide else None
+    theirs = None  # the network that is the guide of `init_from`
+    if config.init_from:
+        theirs = read_info(Path(config.init_from)).guide.get("sha256")
+    if config.guide and published != theirs:
+        assert isinstance(model.density.A.guide, Restorer)
+        model.density.A.guide.set_tensors(read_tensors(Path(config.guide.file), published))
+    if not config.init_from:
         return model
     path = Path(config.init_from)
     weights = CAFlow.load(path).state_dict()
@@ -254,7 +272,7 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
         f"{config.init_from!r} has a different architecture from the run",
         "take the run's [flow] from that model's config; only its guide may differ",
     )
-    if not flow.same_guide(config.flow):
+    if published != theirs or not flow.same_guide(config.flow):
         fresh = {k: v for k, v in model.state_dict().items() if k.startswith(GUIDE)}
         weights = {k: v for k, v in weights.items() if not k.startswith(GUIDE)} | fresh
     model.load_state_dict(weights)

@@ -55,8 +55,8 @@ class LossModule(nn.Module):
         self.model = model
         self.objective = objective
 
-    def forward(self, target: Tensor, cond: Tensor, noise: Tensor, seeds: Tensor) -> Loss:
-        return self.objective(self.model, Batch(target, cond, noise, seeds))
+    def forward(self, *batch: Tensor) -> Loss:
+        return self.objective(self.model, Batch(*batch))
 
 
 def likelihood(
@@ -68,7 +68,7 @@ def likelihood(
     """
 
     def objective(model: CAFlow, batch: Batch) -> Loss:
-        terms = model(*batch[:3])
+        terms = model(batch.target, batch.cond, batch.noise, batch.expected)
         log_prob = terms.log_prob.mean()
         cond_log_prob = terms.cond_log_prob.mean()
         dims = batch.target[0].numel()

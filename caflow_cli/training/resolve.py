@@ -12,7 +12,7 @@ from ..data.examples import condition_channels
 from ..errors import check_usage
 from ..records import parse
 from ..tasks import preset as preset_flow, task_named
-from .config import OptimConfig, RunConfig
+from .config import OptimConfig, RestorerConfig, RunConfig
 
 # The paper's presets set more than the architecture (appendix B). Their budget is the training time
 # on one Tesla P100: 4.5, 3 and 5 days.
@@ -33,6 +33,7 @@ def build_config(
     preset: str | None = None,
     task: str | None = None,
     start: Config | None = None,
+    guide: tuple[RestorerConfig, dict[str, Any]] | None = None,
 ) -> RunConfig:
     """Build a run's config from a user's values, and fill in defaults that depend on them.
 
@@ -47,6 +48,7 @@ def build_config(
         task: Name of the task.
         start: Config of the model whose weights the run starts from. It supplies the fields of flow
             and task that values and settings do not state.
+        guide: A published network to use as the guide, as `read_restorer` describes it.
 
     Raises:
         CaflowError: (exit 2) a setting has no `=`, a key is unknown, a value has the wrong type, or
@@ -77,6 +79,12 @@ def build_config(
     if preset is not None:
         chosen = merged({"flow": {}}, settings)["flow"]
         given["flow"] = _preset_flow(preset, name, given["task"].get("factor"), chosen)
+    if guide is not None:
+        given["guide"] = asdict(guide[0])
+        if not given["flow"].get("guide"):  # as in presets with a guide
+            chosen = merged({"flow": {}}, settings)["flow"]
+            given["flow"] |= {"spread": 64, "scale_bound": 1.0} | chosen
+        given["flow"] |= guide[1]
     if "cond_channels" not in given["flow"]:
         given["flow"]["cond_channels"] = _cond_channels(name, given.get("data"))
     if preset is None and start is None:
@@ -90,7 +98,8 @@ def _with_guide_defaults(given: dict[str, Any], start: Config | None) -> RunConf
     if not flow.guides:
         return parse(RunConfig, given)
     defaults = _guide_defaults(flow)
-    if start is not None and start.flow.same_guide(flow):
+    published = given.get("guide") is not None
+    if published or (start is not None and start.flow.same_guide(flow)):
         del defaults["guide_first"]  # the guide is trained already
     run = parse(RunConfig, given | {"optim": defaults | given["optim"]})
     if "guide_perceptual" not in given["optim"]:
@@ -100,8 +109,8 @@ def _with_guide_defaults(given: dict[str, Any], start: Config | None) -> RunConf
 
 def with_guide_first(config: RunConfig) -> RunConfig:
     """Let a new guide train first, because it is fixed afterwards, unless the config says how."""
-    trained = config.init_from is not None or config.optim.guide_first > 0
-    if trained or not config.flow.guides:
+    trained = config.init_from is not None or config.guide is not None
+    if trained or config.optim.guide_first > 0 or not config.flow.guides:
         return config
     config = replace(config, optim=replace(config.optim, **_guide_defaults(config.flow)))
     return replace(config, optim=_without_missing_lpips(config))

@@ -100,7 +100,7 @@ class Trainer:
         """
         layers = (m for m in self.model.modules() if isinstance(m, ActNorm))
         if not all(layer.is_initialized for layer in layers):
-            self.model(*map(self._place, batch[:3]))
+            self.model(*(self._place(x) for x in (batch.target, batch.cond, batch.noise)))
         if self.config.optim.compile and not self._compiled:
             # Only now, because the initialization would compile a second set of graphs.
             compile_steps(self.model)
@@ -158,7 +158,8 @@ class Trainer:
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(module):
-                loss: Loss = module(*map(self._place, part))
+                tensors = [self._place(x) for x in part if x is not None]
+                loss: Loss = module(*tensors)
                 (loss.loss / len(parts)).backward()
                 sums += devices.to_float64(torch.stack(loss).detach()) / len(parts)
         clipped = torch.nn.utils.clip_grad_norm_(self._parameters, _CLIP)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -149,7 +149,7 @@ def _write(
         figures["val_picture_loss"] = metrics.image
     targets, conditions = validation.val
     described = len(conditions) >= _LEAST_OF_DOMAIN
-    record = {
+    record: dict[str, Any] = {
         "data": os.fsencode(Path(config.data).name).decode(errors="replace"),
         "steps": progress.step,
         "images": progress.images(config.optim),
@@ -160,6 +160,8 @@ def _write(
         "samples": asdict(config.samples),
         "domain": describe_domain(model, conditions) if described else None,
     }
+    if config.guide is not None:
+        record["guide"] = asdict(config.guide) | {"file": Path(config.guide.file).name}
     # A broken model must not replace a good one.
     if math.isfinite(metrics.loss):
         model.save(out / "last.safetensors", record)

@@ -20,6 +20,9 @@ models_app = typer.Typer(
 Name = Annotated[str, typer.Argument(metavar="ID", help=options.MODEL_NAME)]
 DATA_TERMS = option("--data-terms TEXT", "Training data and its terms.", default="")
 LICENSE = "License of the weights: a Hub identifier, or any text."
+GUIDE_LICENSE = option(
+    "--guide-license TEXT", "License of the guide, if it is a network of another project."
+)
 
 
 @models_app.command("list")
@@ -91,8 +94,10 @@ def info_command(name: Name, console: Console) -> None:
 
 def _lines(facts: dict[str, Any]) -> Iterator[str]:
     """A line for every known fact, with characters that could move a terminal's cursor escaped."""
-    training = {k: v for k, v in facts["training"].items() if not isinstance(v, dict | list)}
-    for label, value in {**facts, "training": training}.items():  # JSON has the rest
+    training = facts["training"]
+    guide = training.get("guide")
+    training = {k: v for k, v in training.items() if not isinstance(v, dict | list)}
+    for label, value in {**facts, "guide": guide, "training": training}.items():  # JSON has more
         parts = {label: value}
         if label in ("config", "metrics", "defaults"):
             parts = {f"{label}.{part}": inner for part, inner in value.items()}
@@ -198,6 +203,7 @@ def pack_command(
     overwrite: bool = option("--overwrite", "Replace an existing model with that id."),
     data_terms: str = DATA_TERMS,
     license: str = option("--license TEXT", LICENSE, default="see the training data's terms"),
+    guide_license: str | None = GUIDE_LICENSE,
     *,
     console: Console,
 ) -> None:
@@ -220,6 +226,7 @@ def pack_command(
         overwrite=overwrite,
         data_terms=data_terms,
         license_terms=license,
+        guide_license=guide_license,
     )
     console.result(asdict(entry), [str(folder / f"{entry.id}.safetensors")])
     console.note(f"{entry.bytes / 1e6:.2f} MB, sha256 {entry.sha256}")
@@ -256,6 +263,7 @@ def push_command(
     private: bool = option("--private", "Create the repository as private; refuse a public one."),
     license: str = option("--license TEXT", LICENSE, default=""),
     data_terms: str = DATA_TERMS,
+    guide_license: str | None = GUIDE_LICENSE,
     message: str | None = option("--message TEXT", "Commit message."),
     overwrite: bool = option("--overwrite", "Replace the repository's README.md."),
     dry_run: bool = option("--dry-run", "Print the model card without pushing."),
@@ -271,7 +279,7 @@ def push_command(
     """
     from ...hub.publish import prepare, push
 
-    content, card = prepare(run, repo, license, data_terms)
+    content, card = prepare(run, repo, license, data_terms, guide_license)
     if dry_run:
         about = {"sha256": card.sha256, "bytes": len(content), "card": card.text}
         planned = {"input": run, "status": "planned", "repo_id": repo, **about}

@@ -64,6 +64,15 @@ class Run:
         "Initialize from this model's weights. Only the guide of its flow may differ.",
         TRAINING,
     )
+    guide: str | None = option(
+        "--guide FILE",
+        "A network of another project as the guide: .safetensors, for superres or paired. Needs "
+        "spandrel.",
+        TRAINING,
+    )
+    guide_license: str | None = option(
+        "--guide-license TEXT", "License of that network. Default: not stated.", TRAINING
+    )
     perceptual_weights: str | None = option(
         "--perceptual-weights FILE",
         "VGG16's trunk for LPIPS. Default: CAFLOW_LPIPS_VGG_WEIGHTS, torch's cache, a download.",
@@ -138,7 +147,7 @@ def train_command(
 def _config(given: Run) -> RunConfig:
     own = Path(given.out, "config.toml")
     if given.resume:
-        for name in ("task", "preset", "init_from", "seed", "crop"):
+        for name in ("task", "preset", "init_from", "guide", "seed", "crop"):
             check_usage(
                 getattr(given, name) is None,
                 f"--{name.replace('_', '-')} cannot change in a resumed run",
@@ -165,13 +174,27 @@ def _config(given: Run) -> RunConfig:
             check_there(known["masks"])
 
     from ...hub.resolve import resolve
+    from ...training.restorer import read_restorer
 
     start = None
     if given.init_from is not None:
         path = resolve(given.init_from).path.resolve()
-        start = read_info(path).config
+        info = read_info(path)
+        start = info.config
         values["init_from"] = str(path)
-    return build_config(values, given.settings, preset=given.preset, task=given.task, start=start)
+        if info.guide:
+            values["guide"] = info.guide
+    guide = None
+    if given.guide is not None:
+        guide = read_restorer(Path(given.guide), given.guide_license)
+    return build_config(
+        values,
+        given.settings,
+        preset=given.preset,
+        task=given.task,
+        start=start,
+        guide=guide,
+    )
 
 
 def _preview(config: RunConfig, resume: bool, console: Console) -> None:

@@ -9,6 +9,7 @@ import forked
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
 
 from caflow_cli.records import read_toml
 
@@ -156,3 +157,23 @@ def test_a_guide_alone_can_be_evaluated_at_tau_0(run, photos):
         *("--metric", "psnr", "--json"),
     )
     assert evaluated.returncode == 0, evaluated.stderr
+
+
+def test_a_network_of_another_project_is_the_guide(run, tmp_path, photos):
+    spandrel = pytest.importorskip("spandrel.architectures.Compact")
+    photos(32)
+    for scale in (2, 4):
+        net = spandrel.Compact(num_feat=8, num_conv=1, upscale=scale)
+        save_file(net.state_dict(), tmp_path / f"x{scale}.safetensors")
+    words = ("train", "--data", "photos", "--out", "run", "--images", 16, "--batch-size", 8)
+    words = (*words, *SETTINGS, "--set", "task.size=32")
+    assert_refused(run(*words, "--guide", "x2.safetensors"), 2, "the guide enlarges 2 times")
+    assert not (tmp_path / "run").exists()
+    trained = run(*words, "--guide", "x4.safetensors", "--guide-license", "mit")
+    assert trained.returncode == 0, trained.stderr
+    info = json.loads(run("models", "info", "run", "--json").stdout)
+    guide = info["training"]["guide"]
+    assert (guide["file"], guide["license"]) == ("x4.safetensors", "mit")
+    assert "license mit" in run("models", "info", "run").stdout.decode()
+    resumed = run("train", "--out", "run", "--resume", "--guide", "x4.safetensors")
+    assert_refused(resumed, 2, "--guide cannot change")

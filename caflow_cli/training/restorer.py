@@ -1,0 +1,74 @@
+"""A published network as the guide of a run: its file, and the crops on which it is computed."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
+from ..guides import Restorer
+from ..model.files import read_header
+from ..paths import sha256_of
+from .config import RestorerConfig
+
+_MOST_REACH = 64  # pixels of the small image
+
+
+def read_restorer(path: Path, license: str | None = None) -> tuple[RestorerConfig, dict[str, Any]]:
+    """Describe the network in a file, and the fields of `flow` for it as the guide.
+
+    Raises:
+        CaflowError: (exit 2) spandrel knows no such architecture, or it is not for color images, or
+            needs a mask. (exit 3) the file is not safetensors or damaged, or spandrel is missing.
+    """
+    guide = Restorer(1)
+    guide.set_tensors(read_tensors(path))
+    network = guide.network
+    channels = (network.input_channels, network.output_channels)
+    check_usage(
+        channels == (3, 3),
+        f"{str(path)!r} reads {channels[0]} channels and writes {channels[1]}",
+        "a network for color images",
+    )
+    guide.factor = network.scale
+    config = RestorerConfig(
+        file=str(path.resolve()),
+        sha256=sha256_of(path),
+        architecture=network.architecture.name,
+        spandrel=version("spandrel"),
+        **({} if license is None else {"license": license}),
+    )
+    flow = {
+        "guide": 1,
+        "guide_net": "restorer",
+        "guide_factor": network.scale,
+        "guide_reach": guide.reach(_MOST_REACH),
+        "guide_views": 1,
+    }
+    return config, flow
+
+
+def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
+    """Read all tensors of a safetensors file, whose sha256 is checked if it is given.
+
+    Raises:
+        CaflowError: (exit 3) there is no such file, it is damaged, not safetensors, or another one.
+    """
+    read_header(path)
+    if sha256 is not None and sha256_of(path) != sha256:
+        raise CaflowError(
+            f"{str(path)!r} is no longer the file that the run's config names",
+            "caflow train --guide FILE, with a new --out",
+            EXIT_WEIGHTS,
+        )
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CaflowError(
+            f"cannot read {str(path)!r}: {' '.join(str(error).split())}",
+            "copy the file again",
+            EXIT_WEIGHTS,
+        ) from error
