@@ -247,6 +247,15 @@ class FlowConfig:
             return tuple(range(n))
         return tuple(scale for finest in range(n) for scale in range(finest, n))
 
+    @property
+    def guide_margin(self) -> int:
+        """How far from a pixel a "restorer" reads the condition, in pixels, as a multiple.
+
+        At least one pixel of the small image is added, because each is estimated from y around it.
+        """
+        reach = (self.guide_reach + 1) * self.guide_factor if self.guide_reach else 0
+        return math.ceil(reach / self.multiple) * self.multiple
+
     def same_guide(self, other: FlowConfig) -> bool:
         """Whether the guides of both have the same tensors."""
         names = ("guides", *self.GUIDE_NET)

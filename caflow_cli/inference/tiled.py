@@ -97,7 +97,8 @@ class Tiled:
         self.cond = cond
         self.tiles = tiles
         self.passes = len(tiles)
-        self._around = model.reads_around if model.reads_around > tiles.margin else 0
+        margin = model.config.flow.guide_margin
+        self._around = margin if margin > tiles.margin else 0
         self._statistics: dict[tuple[int, Corner], Statistics] = {}
         self._moments: dict[int, Moments] = {}
 

@@ -138,24 +138,13 @@ class CAFlow(Pretrained):
         Args:
             cond: uint8, or a `Condition`.
             moments: Of the image that `cond` is a tile of, if the model `normalizes`.
-            expected: What the guide predicts for the tile (`expect`), if it `reads_around` tiles.
+            expected: What the guide predicts for it (`expect`), if it read more than `cond`.
         """
         if isinstance(cond, Condition):
             return cond
         pixels = self._pixels(cond, "condition", only_uint8=True)
         with nullcontext() if moments is None else moments.of_pass():
             return self._forms.of(self.density).condition(pixels, expected)[0]
-
-    @property
-    def reads_around(self) -> int:
-        """How far from a pixel the guide reads the condition, in pixels, if that is known, else 0.
-
-        A multiple of `flow.multiple`, and at least one pixel of the small image more, because each
-        is estimated from its neighborhood.
-        """
-        flow = self.config.flow
-        reach = (flow.guide_reach + 1) * flow.guide_factor if flow.guide_reach else 0
-        return math.ceil(reach / flow.multiple) * flow.multiple
 
     @exact()
     def expect(self, cond: Tensor) -> Tensor:

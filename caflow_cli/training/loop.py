@@ -99,7 +99,6 @@ def train(
         on_main_process(accelerator, lambda: log.begin(train_set, val_set, notes))
         signals = stack.enter_context(noted_signals())
 
-        # Batches.
         if config.guide_pool:
             log.announce("note", text=f"the guide reads {config.guide_pool:,} crops")
             train_set = make_pool(train_set, trainer.model, config.guide_pool, config.seed)

@@ -25,7 +25,7 @@ def make_pool(dataset: Dataset, model: CAFlow, count: int, seed: int) -> Pool:
     The guide reads each crop with its surroundings, as far as it reads and as the image has them.
     """
     cell = model.config.flow.multiple
-    margin = model.reads_around
+    margin = model.config.flow.guide_margin
     crops = []
     order = permutation(seed, 0, len(dataset))
     for position in range(count):

@@ -76,17 +76,10 @@ def build_config(
     name = str(given["task"].get("name", TaskConfig.name))
     if new and task_named(name).transposes and given.get("flip", True) is True:
         given.setdefault("transpose", True)
-    if preset is not None:
-        chosen = merged({"flow": {}}, settings)["flow"]
-        given["flow"] = _preset_flow(preset, name, given["task"].get("factor"), chosen)
     if guide is not None:
         given["guide"] = asdict(guide[0])
-        if not given["flow"].get("guide"):  # as in presets with a guide
-            chosen = merged({"flow": {}}, settings)["flow"]
-            given["flow"] |= {"spread": 64, "scale_bound": 1.0} | chosen
-        given["flow"] |= guide[1]
-    if "cond_channels" not in given["flow"]:
-        given["flow"]["cond_channels"] = _cond_channels(name, given.get("data"))
+    chosen = merged({"flow": {}}, settings)["flow"]
+    given["flow"] = _flow_values(given, name, preset, chosen, guide[1] if guide else {})
     if preset is None and start is None:
         return with_guide_first(parse(RunConfig, given))
     return _with_guide_defaults(given, start)
@@ -143,22 +136,33 @@ def _without_missing_lpips(config: RunConfig) -> OptimConfig:
     return replace(config.optim, guide_perceptual=0.0, checkerboard_weight=0.0)
 
 
-def _preset_flow(name: str, task: str, factor: object, chosen: dict[str, Any]) -> dict[str, Any]:
-    """A preset's flow for a task, with the `chosen` fields.
-
-    Its guide reads an image that was enlarged by `factor`.
-    """
-    flow = asdict(preset_flow(name, task))
-    factor = TaskConfig.factor if factor is None else factor
-    if isinstance(factor, int) and 2 <= factor <= 64:  # others are rejected later
-        flow["guide_factor"] = int(2 ** min(4, factor.bit_length() - 1))
-        if flow["guide_net"] == "residual" and factor != flow["guide_factor"]:
-            flow["guide_net"] = "enlarge"  # it reads the small image at its own size only
-    if name not in _PAPER or _PAPER[name][0] != task:
-        del flow["cond_channels"]  # the task decides
-    if chosen.get("guide") == 0:
-        flow["spread"] = FlowConfig.spread
-    return flow | chosen
+def _flow_values(
+    given: dict[str, Any],
+    task: str,
+    preset: str | None,
+    chosen: dict[str, Any],
+    of_guide: dict[str, Any],
+) -> dict[str, Any]:
+    """Fields of the flow: of a preset, else those `given`; then the `chosen` and the guide's."""
+    flow: dict[str, Any] = given["flow"]
+    if preset is not None:
+        flow = asdict(preset_flow(preset, task))
+        factor = given["task"].get("factor", TaskConfig.factor)
+        if isinstance(factor, int) and 2 <= factor <= 64:  # others are rejected later
+            flow["guide_factor"] = int(2 ** min(4, factor.bit_length() - 1))
+            if flow["guide_net"] == "residual" and factor != flow["guide_factor"]:
+                flow["guide_net"] = "enlarge"  # it reads the small image at its own size only
+        if preset not in _PAPER or _PAPER[preset][0] != task:
+            del flow["cond_channels"]  # the task decides
+        if chosen.get("guide") == 0:
+            flow["spread"] = FlowConfig.spread
+        flow |= chosen
+    if of_guide and not flow.get("guide"):  # as in presets with a guide
+        flow = flow | {"spread": 64, "scale_bound": 1.0} | chosen
+    flow = flow | of_guide
+    if "cond_channels" not in flow:
+        flow["cond_channels"] = _cond_channels(task, given.get("data"))
+    return flow
 
 
 def _cond_channels(task: str, data: object) -> int:

@@ -249,7 +249,7 @@ def test_a_guide_that_reads_beyond_the_margin_of_tiles_reads_windows_of_its_own(
     for reach in (0, 14):
         model = model_with(net, reach)
         tiles = plan_tiles((160, 160), 4, side=64)
-        assert tiles.margin == 20 < model.reads_around or reach == 0
+        assert tiles.margin == 20 < model.config.flow.guide_margin or reach == 0
         assert len(tiles) > 4
         for conditions in (Tiled(model, cond, tiles), Whole(model, cond)):
             generators = [helpers.generator(0)]
