@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from local_hub import LocalHub
 
 from caflow_cli.data.examples import condition_channels
@@ -94,6 +95,27 @@ def test_what_is_no_table(tmp_path, monkeypatch):
     error = refusal(tmp_path / "a.parquet")
     assert "package datasets" in error.message
     assert error.hint == "pip install datasets"
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "code"),
+    [
+        (datasets.exceptions.DatasetNotFoundError("gone"), "the Hub has no data set", 2),
+        (HFValidationError("no name"), "the Hub has no data set", 2),
+        (ConnectionError("offline"), "cannot download", 3),
+        (LocalEntryNotFoundError("offline, and not in the cache"), "cannot download", 3),
+    ],
+)
+def test_a_set_that_does_not_exist_and_a_hub_that_cannot_be_reached(
+    monkeypatch, error, message, code
+):
+    def fail(*names, **options):
+        raise error
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    refused = refusal("hf://owner/name")
+    assert message in refused.message
+    assert refused.exit_code == code
 
 
 # A process of its own: `datasets` reads the address of the Hub as it is imported.
