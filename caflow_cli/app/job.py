@@ -185,7 +185,9 @@ class Job:
     def _write(self, candidate: Candidate) -> str:
         assert self.result is not None
         record = json.dumps(self.result.provenance(candidate))
-        data = Encoder("png").encode(*self.image.with_alpha(candidate.image, self.mask), record)
+        colors, alpha = self.image.with_alpha(candidate.image, self.mask)
+        gray = self.image.gray and self.task.keeps_gray
+        data = Encoder("png").encode(colors, alpha, record, gray=gray)
         # One folder per number of candidates, because a file's provenance states it.
         folder = self.folder / str(len(self.ranked))
         folder.mkdir(exist_ok=True)

@@ -261,6 +261,8 @@ class Run:
         if image is None:
             report_undone(job, self.console)
             return
+        if image.deep:
+            self.console.about(job.name, "its 16 bits per channel are written as 8")
         if image.alpha is not None and not encoder.has_alpha:
             self.console.about(
                 job.name, f"composited on white, because {encoder.format} has no alpha"
@@ -285,7 +287,7 @@ class Run:
         if job.mask is not None and (job.mask.threshold or 0) > LOW:
             more = f"; --mask auto:{LOW} finds more"
         self.console.about(job.name, f"nothing to fill, so the image is copied{more}")
-        data = self.plan.encoder.encode(image.rgb, image.alpha, None, image.metadata)
+        data = self.plan.encoder.encode(image.rgb, image.alpha, None, image.metadata, image.gray)
         paths: dict[int, str] = {}
         for rank in range(1, self.given.keep + 1):
             paths |= write_output(job, data, self.given, self.console, rank)
@@ -320,7 +322,8 @@ class Run:
                 pixels = np.array(drawn.resize(size, Image.Resampling.LANCZOS))
             record = json.dumps({**result.provenance(candidate), **changed})
             written = image.with_alpha(pixels, item.mask)
-            data = self.plan.encoder.encode(*written, record, image.metadata)
+            gray = image.gray and self.task.keeps_gray
+            data = self.plan.encoder.encode(*written, record, image.metadata, gray)
             # An existing file that is kept may have another candidate, so it gets no path.
             path = write_output(item.job, data, self.given, self.console, candidate.rank)
             if path and self.console.live and not self.console.json:

@@ -23,6 +23,11 @@ def strips(height: int, width: int) -> list[slice]:
     return [slice(top, top + rows) for top in range(0, height, rows)]
 
 
+def is_gray(image: Pixels) -> bool:
+    """Whether the channels of an image, uint8 (H, W, 3), are equal."""
+    return all(bool((image[rows] == image[rows, :, :1]).all()) for rows in strips(*image.shape[:2]))
+
+
 def to_srgb(image: Image.Image, low: Image.Image | None) -> tuple[Pixels, Pixels | None]:
     """Convert a loaded image to sRGB and alpha, a few rows at a time: uint8 (H, W, 3) and (H, W).
 

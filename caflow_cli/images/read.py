@@ -83,6 +83,8 @@ class Decoded:
         frames: Number of frames or pages in the file; this is the first.
         quality: Quality of a JPEG, 1 to 100, estimated from its first quantization table.
         metadata: The EXIF that a result may keep; None if it cannot be read or has more than 64 kB.
+        gray: Whether the file stores no color: 1-bit or gray, perhaps with alpha.
+        deep: Whether the file has 16 bits per channel, which were rounded to 8.
     """
 
     rgb: Pixels
@@ -91,6 +93,8 @@ class Decoded:
     frames: int = 1
     quality: float | None = None
     metadata: Metadata | None = field(default_factory=dict)
+    gray: bool = False
+    deep: bool = False
 
     def flattened(self, *, soften: bool = False) -> Pixels:
         """`rgb` with transparent pixels filled by `fill_transparent`."""
@@ -139,6 +143,8 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
     data, label = _read_source(source, name)
     image, frames = _open(data, label)
     with image:
+        gray = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
+        deep = _exchanged_layout(image) is not None or image.mode.startswith("I")
         low = _low_bytes(image, data, label)
         hidden = image.info.get("transparency")
         tiles = getattr(image, "tile", [])
@@ -160,7 +166,7 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
             alpha = np.array(Image.fromarray(alpha).transpose(turn))
     tables = [*getattr(image, "quantization", {}).values()]
     quality = _quality(tables[0]) if tables else None
-    return Decoded(rgb, alpha, image.format or "", frames, quality, metadata)
+    return Decoded(rgb, alpha, image.format or "", frames, quality, metadata, gray, deep)
 
 
 def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels:

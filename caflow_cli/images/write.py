@@ -16,7 +16,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from ..config import METADATA
 from ..errors import check_usage, ensure
 from .atomic import atomic_write
-from .colour import Pixels, strips
+from .colour import Pixels, is_gray, strips
 from .metadata import DESCRIPTION, GPS, MAIN, Metadata, as_exif, rebuilt, with_directories
 
 # Name on the command line -> suffixes; written files get the first one.
@@ -120,6 +120,7 @@ class Encoder:
         alpha: Pixels | None = None,
         provenance: str | None = None,
         metadata: Metadata | None = None,
+        gray: bool = False,
     ) -> bytes:
         """Encode uint8 (H, W, 3), with straight alpha (H, W) if any, to the bytes of a file.
 
@@ -129,6 +130,7 @@ class Encoder:
         Args:
             provenance: ASCII JSON, stored in PNG's text chunk `caflow`, else in ImageDescription.
             metadata: `Decoded.metadata` of the input, of which `self.metadata` is kept.
+            gray: Store an image without color in one channel, as far as the format can.
 
         Raises:
             CaflowError: (exit 1) a side is longer than the format allows.
@@ -142,12 +144,14 @@ class Encoder:
         )
         provenance = provenance if self.provenance else None
         directories = rebuilt(self._kept(metadata or {}))
+        if gray and is_gray(image):
+            image = image[..., 0]
         if self.format == "png" and height * width > LARGE:
             return _png_in_strips(image, alpha, provenance, directories)
         if alpha is not None and self.has_alpha:
             image = np.dstack([image, alpha])
         elif alpha is not None:
-            a = alpha[..., None].astype(np.uint16)
+            a = alpha.reshape(*alpha.shape, *[1] * (image.ndim - 2)).astype(np.uint16)
             on_white = a * image + (255 - a) * 255
             image = ((on_white + 127) // 255).astype(np.uint8)
         if self.format == "png":
@@ -192,7 +196,7 @@ def encode_png(
     provenance: str | None = None,
     directories: Metadata | None = None,
 ) -> bytes:
-    """Encode uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) as a PNG file.
+    """Encode uint8 (H, W), or (H, W, C) with 1 to 4 channels, the last alpha if even, as PNG.
 
     Args:
         provenance: ASCII JSON for the text chunk `caflow`; XMP is written beside it.
@@ -233,14 +237,17 @@ def _png_in_strips(
     provenance: str | None,
     directories: Metadata,
 ) -> bytes:
-    """Encode (H, W, 3), with alpha (H, W) if any, as PNG without the full copy that Pillow makes.
+    """Encode (H, W) or (H, W, 3), with alpha (H, W) if any, without the full copy of Pillow.
 
     Every row is stored as its difference to the one above (filter "up").
     """
     height, width = image.shape[:2]
     buffer = io.BytesIO()
     packer = zlib.compressobj()
-    color_type, channels = (2, 3) if alpha is None else (6, 4)
+    channels = 1 if image.ndim == 2 else 3
+    if alpha is not None:
+        channels += 1
+    color_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     above = np.zeros((1, width * channels), np.uint8)
     buffer.write(b"\x89PNG\r\n\x1a\n")
     putchunk(buffer, b"IHDR", struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0))

@@ -67,7 +67,7 @@ def as_decoded(image: ImageLike, value_range: tuple[float, float] | None = None)
     check_usage(image.dtype == np.uint8, f"an image cannot have type {image.dtype}", _WANTED)
     rgb = np.repeat(image, 3, 2) if image.shape[2] == 1 else np.ascontiguousarray(image[..., :3])
     alpha = image[..., 3] if image.shape[2] == 4 and image[..., 3].min() < 255 else None
-    return Decoded(rgb, alpha, "")
+    return Decoded(rgb, alpha, "", gray=image.shape[2] == 1)
 
 
 def _to_levels(image: np.ndarray[Any, Any], value_range: tuple[float, float] | None) -> Pixels:

@@ -75,6 +75,7 @@ class Candidate:
     consistency_max: int | None = None  # largest difference of reduced image and input, in levels
     # Adds the input's alpha to the image.
     with_alpha: Callable[[Pixels], tuple[Pixels, Pixels | None]] | None = None
+    gray: bool = False  # whether it is written in one channel, if it has no color
     _samples: list[Pixels] = field(default_factory=list)  # uint8, of the model's size, one per part
     _image: Pixels | None = None
 

@@ -87,6 +87,7 @@ def restore(
         (result,) = restore_images(model, [seen], sampling, [white], hints=[known])
         for candidate in result.ranked:
             candidate.with_alpha = partial(decoded.with_alpha, mask=white)
+            candidate.gray = decoded.gray and candidate.request.task.keeps_gray
         results.append(result)
     return results if isinstance(image, list) else results[0]
 

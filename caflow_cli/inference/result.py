@@ -139,7 +139,7 @@ class Candidates:
             image = candidate.image
             alpha = image[..., 3] if image.shape[2] == 4 else None
             record = json.dumps(self.provenance(candidate))
-            data = Encoder(name).encode(image[..., :3], alpha, record)
+            data = Encoder(name).encode(image[..., :3], alpha, record, gray=candidate.gray)
             atomic_write(each, data, replace=overwrite)
         return paths
 

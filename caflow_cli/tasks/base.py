@@ -98,6 +98,7 @@ class Task:
     paints: ClassVar[Literal["", "hole", "map"]] = ""  # what a user of the page paints
     baseline: ClassVar[str] = "input copy"  # name of the result that needs no model
     softens_edges: ClassVar[bool] = False  # of an input's alpha (`fill_transparent`)
+    keeps_gray: ClassVar[bool] = False  # whether results of gray images are gray
 
     @property
     def cond_channels(self) -> int:

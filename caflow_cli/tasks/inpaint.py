@@ -50,6 +50,7 @@ class Inpaint(Task):
     tau: ClassVar[float] = 0.5
     candidates: ClassVar[int] = 30
     needs_mask: ClassVar[bool] = True
+    keeps_gray: ClassVar[bool] = True
     compact: ClassVar[dict[str, Any]] = {
         "anchor": "pixels",
         "guide": (64, 96, 96, 112),

@@ -69,6 +69,7 @@ class SuperRes(WholeImage):
     example: ClassVar[str] = "cat"
     baseline: ClassVar[str] = "bicubic"
     softens_edges: ClassVar[bool] = True
+    keeps_gray: ClassVar[bool] = True
 
     @classmethod
     def of(cls, config: Config) -> SuperRes:

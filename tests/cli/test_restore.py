@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import caflow_cli
 from caflow_cli import inference
 from caflow_cli.assets import example_path
+from caflow_cli.hub.resolve import load
 from caflow_cli.images import decode, read_image, read_provenance
 
 from .process import assert_refused, caflow
@@ -395,6 +397,48 @@ def test_saturation_scales_what_is_written_and_not_what_is_scored(run, tmp_path,
     refused = run("score", "--cond", "x.png", "--target", "b.png", *given[2:4])
     assert_refused(refused, 1, "(--saturation)")
     assert_refused(run(*given, "--saturation", -1), 2, "--saturation")
+
+
+GRAY = {
+    "bits.png": Image.fromarray(PHOTO[..., 0] > 100),
+    "level.png": Image.fromarray(PHOTO[..., 0]),
+    "alpha.png": Image.fromarray(np.dstack([PHOTO[..., 1], ALPHA])),
+    "deep.tif": Image.fromarray(PHOTO[..., 2].astype(np.uint16) * 257),
+}
+
+
+@pytest.mark.parametrize("name", GRAY)
+@pytest.mark.parametrize("task", ["superres", "inpaint"])
+def test_gray_images_come_back_gray_and_score_as_they_were_ranked(
+    run, tmp_path, model_files, name, task
+):
+    GRAY[name].save(tmp_path / name)
+    more = []
+    if task == "inpaint":
+        Image.fromarray(np.pad(np.full((3, 3), 255, np.uint8), ((2, 3), (2, 3)))).save(
+            tmp_path / "mask.png"
+        )
+        more = ["--mask", "mask.png"]
+    given = [task, name, *more, "--model", model_files[task], "-m", 2]
+    done = run(*given, "-o", "out.png", "--json")
+    assert (b"its 16 bits per channel are written as 8" in done.stderr) == (name == "deep.tif")
+    (output,) = only_record(done)["outputs"]
+    with Image.open(tmp_path / "out.png") as stored:
+        assert stored.mode == ("LA" if name == "alpha.png" else "L")
+    scored = ["score", "--cond", name, "--target", "out.png", *more, *given[-4:-2], "--json"]
+    again = only_record(run(*scored))
+    if name != "alpha.png":  # alpha blends hidden pixels
+        assert again["rank_score"] == output["rank_score"]
+    # In Python, and of the same image in RGB.
+    model = load(model_files[task])
+    mask = tmp_path / "mask.png" if more else None
+    found = caflow_cli.restore(model, tmp_path / name, candidates=2, mask=mask)
+    (path,) = found.save(tmp_path / "python.png")
+    written = [np.asarray(Image.open(file)) for file in (path, tmp_path / "out.png")]
+    np.testing.assert_array_equal(*written)
+    GRAY["level.png"].convert("RGB").save(tmp_path / "rgb.png")
+    run(task, "rgb.png", *given[2:], "-o", "color.png")
+    assert Image.open(tmp_path / "color.png").mode == "RGB"
 
 
 def test_the_hint_at_a_model_of_faces_is_for_inputs_of_its_sizes(run, tmp_path):

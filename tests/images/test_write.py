@@ -118,3 +118,23 @@ def test_encoders_that_cannot_be(format, quality, message):
 def test_images_too_large_for_their_format():
     with pytest.raises(CaflowError, match="16384x1 is too large for webp"):
         Encoder("webp").encode(np.zeros((1, 16384, 3), np.uint8))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("alpha", [None, ALPHA])
+def test_an_image_without_color_may_be_stored_in_one_channel(format, alpha):
+    encoder = Encoder(format)
+    flat = np.repeat(COLOURS[..., :1], 3, 2)
+    plain, gray = (encoder.encode(flat, alpha, gray=gray) for gray in (False, True))
+    modes = {"jpg": "L", "webp": "RGB", "avif": "RGB"}
+    wanted = modes.get(format, "L") + ("A" if alpha is not None and encoder.has_alpha else "")
+    with Image.open(io.BytesIO(gray)) as stored:
+        assert stored.mode == wanted
+    found, other = (decode(io.BytesIO(data)) for data in (gray, plain))
+    np.testing.assert_allclose(found.rgb.astype(int), other.rgb, atol=0 if encoder.lossless else 9)
+    if encoder.has_alpha:
+        np.testing.assert_array_equal(found.alpha, other.alpha)
+    assert found.gray == (format not in ("webp", "avif"))
+    almost = flat.copy()
+    almost[-1, -1, 2] ^= 1
+    assert encoder.encode(almost, alpha, gray=True) == encoder.encode(almost, alpha)

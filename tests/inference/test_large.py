@@ -99,18 +99,21 @@ def test_sizes_beyond_a_limit_are_refused_before_anything_is_computed():
 
 
 @pytest.mark.parametrize("with_alpha", [False, True])
-def test_a_large_png_is_written_in_strips(monkeypatch, with_alpha):
+@pytest.mark.parametrize("gray", [False, True])
+def test_a_large_png_is_written_in_strips(monkeypatch, with_alpha, gray):
     """Of which Pillow reads what was given."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     image = np.zeros((8001, 8000, 3), np.uint8)
-    image[4000:4600:7, 100:7900:3] = 200, 30, 90
+    image[4000:4600:7, 100:7900:3] = 70 if gray else (200, 30, 90)
     alpha = image[..., 0] if with_alpha else None
-    data = Encoder().encode(image, alpha, '{"seed": 1}')
+    data = Encoder().encode(image, alpha, '{"seed": 1}', gray=gray)
     with Image.open(io.BytesIO(data)) as found:
         assert found.info["caflow"] == '{"seed": 1}'
         assert "compositeWithTrained" in found.info["XML:com.adobe.xmp"]
+        assert found.mode == ("L" if gray else "RGB") + ("A" if with_alpha else "")
         part = found.crop((0, 3900, 8000, 4700))
-    whole = image if alpha is None else np.dstack([image, alpha])
+    whole = image[..., 0] if gray else image
+    whole = whole if alpha is None else np.dstack([whole, alpha])
     np.testing.assert_array_equal(np.asarray(part), whole[3900:4700])
 
 
