@@ -73,6 +73,10 @@ Count = Annotated[int, number(ge=1)]
 Size = Annotated[int, number(ge=0)]
 Positive = Annotated[float, number(gt=0)]
 NonNegative = Annotated[float, number(ge=0)]
+# Printable, so that it cannot move a terminal's cursor.
+Line = Annotated[
+    str, Rule(lambda text: text.strip() != "" and text.isprintable(), "a line of printable text")
+]
 Share = Annotated[float, number(ge=0, le=1)]
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from .config import Config, Tau, Temperature
-from .errors import check_usage
+from .errors import check_usage, usage_error
+
+if TYPE_CHECKING:
+    from .model import Calibration
 
 RANKS = ("likelihood", "consensus", "none")
 SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
@@ -34,7 +38,7 @@ class Sampling:
     rank: str | None = None  # ranking rule, one of RANKS; None: "likelihood" of what is scored
     # superres: project each candidate to an image that shrinks to the input; None: the model's.
     consistent: bool | None = None
-    precision: str = "float32"  # of the nets while drawing, or "bf16"; scores are float32
+    precision: str | None = None  # of the nets while drawing: float32 (None) or bf16
 
     @property
     def temperature(self) -> Temperature:
@@ -55,7 +59,7 @@ class Sampling:
             (keep <= m, f"cannot keep {keep} of {m} candidates", f"-m {keep} -n {keep}"),
             (0 <= seed <= SEEDS - m, f"seed {seed} is out of range", f"--seed 0 to {SEEDS} - m"),
             (
-                self.precision in ("float32", "bf16"),
+                self.precision in (None, "float32", "bf16"),
                 f"unknown precision {self.precision!r}",
                 "--precision float32 or bf16",
             ),
@@ -89,7 +93,13 @@ class Sampling:
             if size is not None and (fits or windows) and self.rank != "consensus":
                 m = fitting(size, m, self.keep, windows or 1)
         consistent = given.consistent if self.consistent is None else self.consistent
-        filled = replace(self, tau=Temperature.of(tau), candidates=m, consistent=consistent)
+        filled = replace(
+            self,
+            tau=Temperature.of(tau),
+            candidates=m,
+            consistent=consistent,
+            precision=self.precision or "float32",
+        )
         filled.check()
         filled.temperature.of_latents(config.flow.latent_scales)
         check_usage(
@@ -98,6 +108,47 @@ class Sampling:
             "leave --consistent out",
         )
         return filled
+
+    def calibrated(self, calibration: Calibration | None, model: str | None) -> Sampling:
+        """Fill in the settings of a model's calibration, for which alone its intervals hold.
+
+        Raises:
+            CaflowError: (exit 2) the model, with that id, has no calibration, or a setting that is
+                given differs from it.
+        """
+        command = f"caflow calibrate --model {model} --data DIR"
+        if calibration is None:
+            raise usage_error(
+                f"the model {model!r} has no calibration, so it has no intervals",
+                f"{command} -o FILE.safetensors, then --model FILE.safetensors",
+            )
+        filled = replace(
+            self,
+            tau=Temperature(calibration.tau),
+            candidates=calibration.candidates,
+            consistent=calibration.consistent,
+            precision=calibration.precision,
+        )
+        names = ("tau", "candidates", "consistent", "precision")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        asked = replace(filled, **given)
+        options = asked.options
+        if filled.consistent and not asked.consistent:
+            options += " --no-consistent"
+        check_usage(
+            options == filled.options,
+            f"the intervals of {model!r} are calibrated for {filled.options}, not {options}",
+            f"{command} {options} -o FILE.safetensors, then --model FILE.safetensors",
+        )
+        return filled
+
+    @property
+    def options(self) -> str:
+        """What intervals depend on, as options of the command; all of it must be filled in."""
+        text = f"--tau {self.temperature} -m {self.candidates}"
+        if self.consistent:
+            text += " --consistent"
+        return text if self.precision == "float32" else f"{text} --precision {self.precision}"
 
 
 def fitting(size: tuple[int, int], most: int, keep: int, windows: int = 1) -> int:

@@ -9,6 +9,7 @@ import pytest
 
 from caflow_cli.config import Temperature
 from caflow_cli.errors import CaflowError
+from caflow_cli.model import Calibration
 from caflow_cli.sampling import Sampling, check_noise_samples
 
 
@@ -18,12 +19,13 @@ from caflow_cli.sampling import Sampling, check_noise_samples
 )
 def test_a_flag_beats_the_model_s_config_and_that_beats_the_task(name, tau, candidates):
     config = helpers.task_config(name)
-    assert Sampling().of(config) == Sampling(Temperature((tau,)), candidates, consistent=False)
+    plain = {"consistent": False, "precision": "float32"}
+    assert Sampling().of(config) == Sampling(Temperature((tau,)), candidates, **plain)
     own = replace(config, task=replace(config.task, tau=0.0, candidates=7))
-    assert Sampling().of(own) == Sampling(Temperature((0.0,)), 7, consistent=False)
-    asked = Sampling(Temperature((0.9,)), 3, keep=2, seed=5, rank="none", consistent=False)
+    assert Sampling().of(own) == Sampling(Temperature((0.0,)), 7, **plain)
+    asked = Sampling(Temperature((0.9,)), 3, keep=2, seed=5, rank="none", **plain)
     assert asked.of(own) == asked
-    assert Sampling().of(own).of(config) == Sampling(Temperature((0.0,)), 7, consistent=False)
+    assert Sampling().of(own).of(config) == Sampling(Temperature((0.0,)), 7, **plain)
 
 
 def test_a_shape_must_fit_the_model_and_may_be_its_own():
@@ -113,3 +115,41 @@ def test_options_that_depend_on_the_task():
         Sampling(keep=20).of(config)
     with pytest.raises(CaflowError, match="cannot use 0 noise samples"):
         check_noise_samples(0)
+
+
+CALIBRATION = Calibration(
+    tau=(0.9, 0.7, 0.5),
+    candidates=40,
+    consistent=True,
+    precision="bf16",
+    level=0.9,
+    lambd=1.5,
+    images=200,
+    width=12.5,
+    data="photos, val",
+)
+
+
+def test_a_calibration_determines_what_is_not_given():
+    filled = Sampling(keep=2, seed=7).calibrated(CALIBRATION, "mine")
+    assert filled.options == "--tau 0.9/0.7/0.5 -m 40 --consistent --precision bf16"
+    assert (filled.keep, filled.seed) == (2, 7)
+    same = Sampling(tau="0.9/0.7/0.5", candidates=40, consistent=True, precision="bf16")
+    assert same.calibrated(CALIBRATION, "mine").options == filled.options
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ({"tau": 0.5}, "--tau 0.5 -m 40 --consistent --precision bf16"),
+        ({"candidates": 10}, "--tau 0.9/0.7/0.5 -m 10 --consistent --precision bf16"),
+        ({"consistent": False}, "--tau 0.9/0.7/0.5 -m 40 --precision bf16 --no-consistent"),
+        ({"precision": "float32"}, "--tau 0.9/0.7/0.5 -m 40 --consistent"),
+    ],
+)
+def test_another_setting_than_the_calibrated_one_is_refused(given, options):
+    with pytest.raises(CaflowError, match=r"intervals of 'mine' are calibrated for") as caught:
+        Sampling(**given).calibrated(CALIBRATION, "mine")
+    assert caught.value.exit_code == 2
+    assert f"not {options}" in caught.value.message
+    assert f"caflow calibrate --model mine --data DIR {options} -o" in caught.value.hint

@@ -13,6 +13,7 @@ from typer.core import TyperCommand
 from ..errors import EXIT_INTERRUPTED, CaflowError, check_usage, is_out_of_memory
 from ..version import __version__
 from .commands.app import app_command
+from .commands.calibrate import calibrate_command
 from .commands.evaluate import METRIC_HELP, evaluate_command
 from .commands.mask import mask_command
 from .commands.models import models_app
@@ -50,6 +51,7 @@ for command in (
     score_command,
     evaluate_command,
     train_command,
+    calibrate_command,
     app_command,
     config_command,
 ):

@@ -10,7 +10,7 @@ from ..config import Config
 from ..errors import EXIT_FAILED, CaflowError, check_usage
 from ..images import Header
 from ..sampling import Sampling
-from ..tasks import Pixels, Task, check_size, get_task
+from ..tasks import Pixels, Task, check_one_pass, check_size, get_task
 from .console import Console
 from .masking import Masking, no_mask
 from .options import Restoration
@@ -84,6 +84,8 @@ def report_planned(
         """Fields of the job's JSON line."""
         image = np.broadcast_to(np.uint8(0), (*header.size, 3))
         height, width = drawn_size(task, image, None, scale)
+        if job.interval:
+            check_one_pass((height, width))
         if task.needs_mask:  # how much is drawn depends on the hole
             if job.mask is None and header.opaque:
                 raise no_mask(job.name)

@@ -127,12 +127,12 @@ def find_inputs(
 def without_results(sources: Sequence[InputImage], command: str) -> list[InputImage]:
     """Drop earlier results: sources found in a folder beside the image they were made from.
 
-    Results are masks, hints and what the command itself writes: `face_mask`, `face_hints` and
-    `face_COMMAND_01`.
+    Results are masks, hints and what the command itself writes: `face_mask`, `face_hints`,
+    `face_COMMAND_01` and `face_COMMAND_low`.
     """
     inputs = {(source.folder, source.stem) for source in sources}
     inputs |= {(source.folder, source.full_stem) for source in sources}
-    result = re.compile(rf"(.+)_(mask|hints|{command}(_\d+)?)")
+    result = re.compile(rf"(.+)_(mask|hints|{command}(_(\d+|low|high))?)")
     kept = []
     for source in sources:
         match = result.fullmatch(source.stem)

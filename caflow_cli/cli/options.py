@@ -203,11 +203,11 @@ class Restoration(Files):
     seed: int = option("--seed S", "Random seed; candidate k uses S + k.", default=0)
     model: str | None = MODEL_OPTION
     device: str = DEVICE
-    precision: str = option(
+    precision: str | None = option(
         "--precision P",
-        "float32 or bf16. bf16 samples faster on GPUs and some CPUs; scores stay float32.",
+        "float32 (default) or bf16, which samples faster on GPUs and some CPUs; scores stay "
+        "float32.",
         MODEL,
-        default="float32",
     )
     compile: bool = option(
         "--compile", "Compile the sampler (takes minutes); for many images of the same size.", MODEL
@@ -234,7 +234,28 @@ class Restoration(Files):
         "--grid FILE", "Write a PNG of each input with its candidates and their scores.", OUTPUT
     )
     uncertainty: str | None = option(
-        "--uncertainty FILE", "Write a PNG of the candidates' standard deviation.", OUTPUT
+        "--uncertainty FILE",
+        "Write a PNG of the candidates' standard deviation, or of half the --interval.",
+        OUTPUT,
+    )
+
+    @property
+    def wants_interval(self) -> bool:
+        """Whether --interval is given; only some commands have it."""
+        return getattr(self, "interval", False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IntervalRestoration(Restoration):
+    """The options of commands whose results can have calibrated intervals."""
+
+    interval: bool = option(
+        "--interval",
+        "Also write NAME_low.png and NAME_high.png. On average over images of the same kind as "
+        "those of the model's calibration, 90 % of values lie between them; this promises nothing "
+        "for each image or pixel. tau, M, --consistent and precision are those of the calibration "
+        "(`caflow calibrate`).",
+        OUTPUT,
     )
 
 

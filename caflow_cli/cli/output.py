@@ -60,7 +60,7 @@ def report_undone(
     if job.skipped:
         console.result(job.fields("skipped", paths))
     else:
-        console.result(job.fields("planned", paths, **fields), paths.values())
+        console.result(job.fields("planned", paths, **fields), map(str, job.paths))
 
 
 def write_output(
@@ -73,6 +73,11 @@ def write_output(
         console.binary(data)
         return {}
     path = job.outputs[rank - 1]
+    return {rank: str(path)} if write_file(job, path, data, given, console) else {}
+
+
+def write_file(job: Job, path: Path, data: bytes, given: Files, console: Console) -> bool:
+    """Write a file, and its path to stdout; return False if it exists and is to be kept."""
     make_folder(path.parent)
     try:
         atomic_write(path, data, replace=given.overwrite)
@@ -80,9 +85,9 @@ def write_output(
         if not (given.skip_existing and isinstance(error.__cause__, FileExistsError)):
             raise
         console.about(job.name, f"{path} exists and is kept", "kept")
-        return {}
+        return False
     console.text([str(path)])
-    return {rank: str(path)}
+    return True
 
 
 def parse_scale(typed: str) -> Scale:

@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import CaflowError, check_usage, usage_error
@@ -32,11 +32,17 @@ class Job:
     skipped: bool = False  # all outputs exist and are to be kept
     mask: InputImage | None = None  # white where the image is to be filled
     hints: InputImage | None = None  # opaque where the color is known
+    interval: Mapping[str, Path] = field(default_factory=dict)  # of --interval: low and high
 
     @property
     def name(self) -> str:
         """The input's name, for messages."""
         return self.source.name
+
+    @property
+    def paths(self) -> list[Path]:
+        """All files that are written for the input."""
+        return [*self.outputs, *self.interval.values()]
 
     @property
     def names(self) -> dict[str, str]:
@@ -51,6 +57,8 @@ class Job:
     def fields(self, status: str, paths: Mapping[int, str], **more: object) -> dict[str, object]:
         """The fields of a JSON line, with the paths of outputs by rank."""
         outputs = [{"rank": rank, "path": path} for rank, path in paths.items()]
+        if self.interval:
+            more["interval"] = {end: str(path) for end, path in self.interval.items()}
         return {**self.names, "status": status, **more, "outputs": outputs}
 
 
@@ -78,14 +86,17 @@ def make_plan(
     `face.png` becomes `face_COMMAND.png` in its folder, or in the folder `-o`, which mirrors
     subfolders; with one input, `-o` may name the file, or be `-`. In folders that are searched,
     earlier results, masks and hints (`face_COMMAND.png` beside `face.png`) are ignored, as are
-    `mask`, `hints` and the folder of results. With several processes, each plans all outputs, but
-    gets only the jobs of its share.
+    `mask`, `hints` and the folder of results. With --interval, each input has
+    `face_COMMAND_low.png` and `face_COMMAND_high.png`, too. With several processes, each plans all
+    outputs, but gets only the jobs of its share.
     """
     _check_options(given, console)
     keep = 1
+    interval = False
     sheets = {"--grid": None, "--uncertainty": None, "--save-mask": save_mask}
     if isinstance(given, Restoration):
         keep = given.keep
+        interval = given.wants_interval
         sheets["--grid"] = given.grid
         sheets["--uncertainty"] = given.uncertainty
     folder, file = _destination(inputs, given.output)
@@ -106,16 +117,16 @@ def make_plan(
     )
     if given.output == "-":
         _check_stdout(len(sources) * keep)
-        outputs: list[list[Path]] = [[]]
+        paths: list[Path] = []
     elif file is not None:
         check_usage(
             len(sources) == 1,
             f"-o {file} is one file for {len(sources)} inputs",
             f"-o {file.with_suffix('')}/",
         )
-        outputs = [numbered(file, keep)]
+        paths = [file]
     else:
-        outputs = _names(sources, console.command, encoder.suffix, folder, keep)
+        paths = _names(sources, console.command, encoder.suffix, folder)
         if None in read and not console.json and not sys.stdout.isatty():
             console.note("stdout receives paths of files; -o - writes the image itself")
     claims = Claims(path for path in read if path is not None)
@@ -124,13 +135,18 @@ def make_plan(
         for option, sheet in sheets.items()
     ]
     may_skip = given.skip_existing and claimed == [None, None, None]  # sheets need all images
-    sources = _with_problems(sources, outputs)
-    own = range(len(sources))[share]
-    jobs = []
-    for index, (source, paths) in enumerate(zip(sources, outputs, strict=True)):
-        may_exist = given.overwrite or given.skip_existing or index not in own
-        job = Job(source, paths, mask=masks[index], hints=strokes[index])
-        jobs.append(_claimed(job, claims, may_exist, may_skip))
+    jobs = [
+        Job(source, [], mask=white, hints=colors)
+        for source, white, colors in zip(sources, masks, strokes, strict=True)
+    ]
+    for place, path in enumerate(paths):
+        ends = _interval_names(path) if interval else {}
+        jobs[place] = replace(jobs[place], outputs=numbered(path, keep), interval=ends)
+    own = range(len(jobs))[share]
+    jobs = [
+        _claimed(job, claims, given.overwrite or given.skip_existing or index not in own, may_skip)
+        for index, job in enumerate(_with_problems(jobs))
+    ]
     return Plan(jobs[share], encoder, *claimed)
 
 
@@ -206,9 +222,9 @@ def _encoder(file: Path | None, given: Files) -> Encoder:
 
 
 def _names(
-    sources: Sequence[InputImage], label: str, suffix: str, folder: Path | None, keep: int
-) -> list[list[Path]]:
-    """The output files of each source, in rank order.
+    sources: Sequence[InputImage], label: str, suffix: str, folder: Path | None
+) -> list[Path]:
+    """The output file of each source, without a rank.
 
     Sources of one folder that differ only in their suffix keep it: `a.jpg` and `a.png` become
     `a_jpg_LABEL.png` and `a_png_LABEL.png`.
@@ -221,30 +237,32 @@ def _names(
     names = []
     for key, source in zip(keys, sources, strict=True):
         stem = source.full_stem if shared[key] > 1 else source.stem
-        path = key[0] / f"{stem}_{label}{suffix}"
-        names.append(numbered(path, keep))
+        names.append(key[0] / f"{stem}_{label}{suffix}")
     return names
 
 
-def _with_problems(
-    sources: Sequence[InputImage], outputs: Sequence[Sequence[Path]]
-) -> list[InputImage]:
-    """The sources, with the reason in those whose outputs cannot be written; the others go on.
+def _interval_names(path: Path) -> dict[str, Path]:
+    """The files of --interval beside an output, whatever its format and number."""
+    return {end: path.with_name(f"{path.stem}_{end}.png") for end in ("low", "high")}
 
-    CaflowError (exit 2) if no source has outputs that can be written.
+
+def _with_problems(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, with the reason in the sources whose outputs cannot be written; the others go on.
+
+    CaflowError (exit 2) if no job has outputs that can be written.
     """
     checked = []
     refused = []
-    for source, paths in zip(sources, outputs, strict=True):
-        problem = source.problem
+    for job in jobs:
+        problem = job.source.problem
         try:
-            for path in paths:
+            for path in job.paths:
                 _check_writable(path)
         except CaflowError as error:  # such as a name that is too long
             refused.append(error)
             problem = problem or CaflowError(error.message, error.hint)
-        checked.append(replace(source, problem=problem))
-    if len(refused) == len(sources):  # such as one read-only folder for all
+        checked.append(replace(job, source=replace(job.source, problem=problem)))
+    if len(refused) == len(jobs):  # such as one read-only folder for all
         raise refused[0]
     return checked
 
@@ -254,9 +272,9 @@ def _claimed(job: Job, claims: Claims, may_exist: bool, may_skip: bool) -> Job:
     source = job.source
     if source.problem is not None:
         return job
-    for path in job.outputs:
+    for path in job.paths:
         claims.claim(path, source.name, may_exist)
-    if may_skip and job.outputs and all(map(os.path.lexists, job.outputs)):
+    if may_skip and job.outputs and all(map(os.path.lexists, job.paths)):
         return replace(job, skipped=True)
     if source.path is not None and not os.path.lexists(source.path):
         return replace(job, source=replace(source, problem=no_file(source.name)))

@@ -20,10 +20,10 @@ from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from ..hub.choice import NAMED, choose_model, hint_at_model
 from ..images import Decoded
 from ..inference import (
-    ONE_PASS,
     Candidates,
     domain_warning,
     grid_row,
+    interval_chart,
     requests_at_a_time,
     restore_images,
     seen_by,
@@ -31,13 +31,21 @@ from ..inference import (
 )
 from ..model import CAFlow
 from ..sampling import Sampling
-from ..tasks import Pixels, Task, saturate
+from ..tasks import ONE_PASS, Pixels, Task, check_one_pass, saturate
 from .checks import check_settings, drawn_size
 from .coloring import Coloring
 from .console import Console
+from .intervals import note_interval, write_interval
 from .masking import LOW, Masking
 from .options import Restoration, load_model
-from .output import Scale, Sheet, report_failure, report_undone, scaled, write_output
+from .output import (
+    Scale,
+    Sheet,
+    report_failure,
+    report_undone,
+    scaled,
+    write_output,
+)
 from .plan import Job, Plan
 from .records import restored_fields
 
@@ -93,12 +101,15 @@ class Run:
     def all(self) -> None:
         """Read, draw, write and report every job. CaflowError (exit 2) before any is written."""
         config = self.model.config
+        sampling = self._settings(self.model)
         self.task = check_settings(
-            config, self.sampling, self.given, self.masking, self.scale, self.console.command
+            config, sampling, self.given, self.masking, self.scale, self.console.command
         )
         if self.given.compile:
             self.model.compile_inference()
-        if self.plan.grid or self.plan.uncertainty:  # these compare candidates
+        if self.given.wants_interval:
+            note_interval(self.model, sampling, self.console)
+        elif self.plan.grid or self.plan.uncertainty:  # these compare candidates
             filled = self.sampling.of(config)
             self.sampling = replace(self.sampling, candidates=filled.candidates)
         with self.console.progress() as display:
@@ -149,8 +160,9 @@ class Run:
         windows = None
         if item.mask is not None:
             windows = len(self.task.parts(image, item.mask))
-        m = self.sampling.of(config, size, windows).candidates or 1
-        most = self.sampling.of(config).candidates or 1
+        settings = self._settings(item.model)
+        m = settings.of(config, size, windows).candidates or 1
+        most = settings.of(config).candidates or 1
         if m < most:
             height, width = image.shape[:2]
             written = f"{self.task.factor * width}x{self.task.factor * height}"
@@ -184,6 +196,8 @@ class Run:
                     return item  # nothing to fill
                 item.seen = seen_by(item.model, image)
                 size = drawn_size(task, item.seen, item.mask, self.scale)
+                if job.interval:
+                    check_one_pass(size)
                 note = task.note(item.seen, item.mask)
                 if not self.given.model:
                     note = hint_at_model(task.name, image) or note
@@ -210,7 +224,19 @@ class Run:
             if self.given.compile:
                 self.others[name].compile_inference()
             self.console.note(f"{name} is used {reason}; override with --model {default}")
+            other = self.others[name]
+            if self.given.wants_interval and other.calibration is not None:
+                note_interval(other, self._settings(other), self.console)
         return self.others[name], reason
+
+    def _settings(self, model: CAFlow) -> Sampling:
+        """The settings for a model; for intervals, those of its calibration.
+
+        CaflowError (exit 2) if it has none, or if a setting that is given differs.
+        """
+        if not self.given.wants_interval:
+            return self.sampling
+        return self.sampling.calibrated(model.calibration, model.identity["id"])
 
     def _draw(self, batch: Sequence[_Item]) -> None:
         """Draw candidates for images of one size as a batch; if one fails, draw them one by one."""
@@ -236,8 +262,8 @@ class Run:
 
         try:
             with memory_errors(_SMALLER):
-                sampling = replace(self.sampling, candidates=batch[0].candidates)
-                results = restore_images(batch[0].model, images, sampling, masks, step, hints)
+                settings = replace(self._settings(batch[0].model), candidates=batch[0].candidates)
+                results = restore_images(batch[0].model, images, settings, masks, step, hints)
         except CaflowError as error:
             if len(batch) == 1:
                 batch[0].error = error
@@ -274,10 +300,11 @@ class Run:
             return
         changed = self._changes(item.result)
         paths = self._write_kept(item, image, item.result, changed)
-        self._add_to_sheets(Path(job.name).name, item.result)
+        interval = write_interval(job, item.result, self.given, self.console)
+        self._add_to_sheets(Path(job.name).name, item.result, bool(interval))
         self._report(item, item.result)
         exact = encoder.lossless and image.alpha is None and not changed
-        fields = restored_fields(item.result, paths, changed, exact)
+        fields = restored_fields(item.result, paths, {**changed, **interval}, exact)
         fields |= {"model_reason": item.reason, "elapsed_s": round(item.elapsed, 3)}
         self.console.result({**job.names, **fields})
 
@@ -332,9 +359,15 @@ class Run:
             paths |= path
         return paths
 
-    def _add_to_sheets(self, label: str, result: Candidates) -> None:
+    def _add_to_sheets(self, label: str, result: Candidates, has_interval: bool) -> None:
         self.grid.add(lambda: grid_row(label, result.tau, result.seen, result.ranked))
-        if len(result.ranked) > 1:  # a single candidate has no spread
+        calibration = result.calibration
+        if has_interval and calibration is not None:
+            best = result.kept[0].pixels
+            self.uncertainty.add(
+                lambda: interval_chart(label, best, result.interval(), calibration.level)
+            )
+        elif len(result.ranked) > 1:  # a single candidate has no spread
             self.uncertainty.add(lambda: uncertainty_chart(label, result.ranked, result.tau))
 
     def _report(self, item: _Item, result: Candidates) -> None:

@@ -150,6 +150,11 @@ def _groups(members: list[str], paired: bool) -> dict[str, dict[str, str]]:
     return groups
 
 
+def has_splits(files: ImageFiles) -> bool:
+    """Whether images are in folders `train/`, `val/` or `test/`."""
+    return bool(_groups(files.members, False).keys() - {""})
+
+
 def leads_out(member: str) -> bool:
     """Whether a path leads out of the folder that it is relative to."""
     parts = PureWindowsPath(member)  # knows both separators, and drives

@@ -17,7 +17,7 @@ from ..errors import EXIT_FAILED, CaflowError, check_usage, ensure, usage_error
 from ..images import SUFFIXES, read_image
 from ..inference import to_batch
 from ..paths import is_file
-from ..tasks import Pixels, without_ending
+from ..tasks import Pixels, is_interval_end, without_ending
 from .metrics import METRICS, Weights, choose_metrics
 from .metrics.features import Extractor, joined, load_extractor
 from .metrics.pairs import PairMetrics, measurable, pair_metrics
@@ -179,6 +179,8 @@ def _open(stack: ExitStack, path: Path, recursive: bool, notes: list[str]) -> _S
     images: _Set = {}
     for member in sorted(members):
         name = str(PurePosixPath(member).with_suffix(""))
+        if is_interval_end(name):
+            continue
         if name in images:
             name = member
         images[name] = partial(_read, files, member)

@@ -12,15 +12,13 @@ from typing import Annotated, Any, Literal
 from ..assets import WEIGHTS_DIR, manifest_path
 from ..config import Config, require
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure
-from ..model import strict_json, upgrade
-from ..records import Count, Rule, check, parse
+from ..model import Calibration, strict_json, upgrade
+from ..records import Count, Line, Rule, check, parse
 from ..tasks import get_task
 
 REINSTALL = "pip install --force-reinstall . in the checkout of caflow"
 _MAX_BYTES = 4_000_000  # of a manifest
 
-# Printable, so that it cannot move a terminal's cursor.
-_LINE = Rule(lambda text: text.strip() != "" and text.isprintable(), "a line of printable text")
 # Names of a single file, repository or revision: no separator, no drive, no leading dot.
 _FILE = Rule.text(
     r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.safetensors", "the name of a .safetensors file"
@@ -46,14 +44,15 @@ class Entry:
     sha256: Annotated[str, _SHA256]  # of the file, wherever it is from
     bytes: Count
     default: bool  # whether it is the default model of its task
-    license: Annotated[str, _LINE]  # of the weights
-    data: Annotated[str, _LINE]  # the training data, and its terms
+    license: Line  # of the weights
+    data: Line  # the training data, and its terms
     config: dict[str, Any]
     metrics: dict[str, Any]  # measured with exactly this file, with key "protocol"; or empty
     file: Annotated[str, _FILE] | None = None  # name of the bundled file
     repo_id: Annotated[str, _REPO] | None = None  # Hub repository
     revision: Annotated[str, _REVISION] | None = None  # in that repository
     filename: Annotated[str, _FILE] | None = None  # in it; None: `model.safetensors`
+    calibration: dict[str, Any] | None = None  # a `Calibration` with exactly this file
 
     def __post_init__(self) -> None:
         check(self)
@@ -64,6 +63,8 @@ class Entry:
             self.revision,
             "a commit of repo_id, or leave both out",
         )
+        if self.calibration is not None:
+            Calibration.of(self.calibration)
         name = get_task(parse(Config, self.config, "config")).name
         require(name == self.task, "task", self.task, f"{name}, as its config says")
 

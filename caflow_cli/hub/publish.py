@@ -7,13 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load
+
 from ..assets import WEIGHTS_DIR, manifest_path
-from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure
+from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure, usage_error
 from ..images import atomic_write, locked_folder, make_folder
-from ..model import BITS, CAFlow, Card, CheckpointInfo, checkpoint_bytes, config_json, read_info
+from ..model import (
+    BITS,
+    CALIBRATION,
+    CAFlow,
+    Calibration,
+    Card,
+    CheckpointInfo,
+    checkpoint_bytes,
+    config_json,
+    read_info,
+)
 from ..paths import exists, is_folder
 from .manifest import Entry, load_manifest, manifest_json
-from .resolve import WEIGHTS, entry_of, hub_errors, resolve
+from .resolve import WEIGHTS, Resolved, entry_of, hub_errors, resolve
 
 MAX_BYTES = 12_000_000  # size limit of a bundled file, compressed as in a wheel
 _CARD = "README.md"
@@ -60,7 +72,7 @@ def pack(
     source = run / "best.safetensors" if is_folder(run) else run
     model = CAFlow.load(source)
     info = read_info(source)
-    record = _with_guide_license(info, guide_license, bundle)
+    record = _packed_record(info, guide_license, bundle)
     for bits in (BITS, BITS - 1):
         content = checkpoint_bytes(
             model.state_dict(), info.config, record, bf16_convs=True, bits=bits
@@ -101,23 +113,81 @@ def pack(
     return entry
 
 
-def _with_guide_license(
-    info: CheckpointInfo, license: str | None, required: bool
-) -> dict[str, Any]:
-    """The training record, with this license of the guide, if it is a published network.
+def _packed_record(info: CheckpointInfo, license: str | None, required: bool) -> dict[str, Any]:
+    """The training record, with this license of the guide, if it is a published network, and
+    without a calibration, which holds for exactly the weights that it was measured with.
 
     Raises:
         CaflowError: (exit 2) a license is `required`, and neither given nor stated.
     """
+    record = {key: value for key, value in info.training.items() if key != CALIBRATION}
     if not info.guide:
-        return info.training
+        return record
     guide = info.guide | ({"license": license} if license else {})
     check_usage(
         not required or guide.get("license", "not stated") != "not stated",
         f"the license of the guide, {guide.get('file')!r}, is not stated",
         "--guide-license TEXT",
     )
-    return {**info.training, "guide": guide}
+    return {**record, "guide": guide}
+
+
+def check_calibration_output(found: Resolved, output: Path, overwrite: bool = False) -> None:
+    """Raise CaflowError (exit 2) unless `store_calibration` can write there."""
+    name = str(output)
+    if output.suffix == ".json":
+        entries = load_manifest(output) if exists(output) else {}
+        entry = next((one for one in entries.values() if one.sha256 == found.sha256), None)
+        if entry is None:
+            raise usage_error(
+                f"no manifest with an entry for the file of {found.id!r} at {name!r}",
+                "the manifest that `caflow models pack` wrote, or -o FILE.safetensors",
+            )
+        check_usage(
+            overwrite or entry.calibration is None,
+            f"{name!r} has a calibration for {entry.id!r} already",
+            "--overwrite",
+        )
+        return
+    check_usage(
+        output.suffix == ".safetensors",
+        f"a calibration is written into a model file, not {name!r}",
+        "-o FILE.safetensors",
+    )
+    check_usage(overwrite or not exists(output), f"{name!r} exists", "--overwrite, or another -o")
+
+
+def store_calibration(
+    calibration: Calibration, found: Resolved, output: Path, *, overwrite: bool = False
+) -> None:
+    """Write a calibration into a copy of the model's file, or into its entry in a manifest.
+
+    Args:
+        calibration: Measured with exactly this file.
+        found: The model's file.
+        output: `FILE.safetensors`: the same weights with the calibration in the header; it may be
+            the model's file itself. Or a manifest, `FILE.json`, with an entry for the file.
+        overwrite: Replace an existing file, or the calibration in the entry.
+
+    Raises:
+        CaflowError: The output exists, has no such entry, or cannot be written.
+    """
+    check_calibration_output(found, output, overwrite)
+    record = calibration.as_json()
+    make_folder(output.parent)
+    if output.suffix == ".json":
+        with locked_folder(output.parent):
+            entries = load_manifest(output)
+            for entry in entries.values():
+                if entry.sha256 == found.sha256:
+                    entries[entry.id] = replace(entry, calibration=record)
+            atomic_write(output, manifest_json(entries.values()).encode())
+        return
+    info = read_info(found.path)
+    content = checkpoint_bytes(
+        load(found.path.read_bytes()), info.config, {**info.training, CALIBRATION: record}
+    )
+    atomic_write(output, content, replace=overwrite)
 
 
 def prepare(
@@ -155,7 +225,7 @@ def prepare(
         repo,
         license_terms or (entry.license if entry else ""),
         data_terms or (entry.data if entry else ""),
-        _with_guide_license(info, guide_license, required=True),
+        _packed_record(info, guide_license, required=True),
         entry.metrics if entry else {},
         found.sha256,
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..assets import manifest_path
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure, usage_error
-from ..model import CheckpointInfo, read_info
+from ..model import Calibration, CheckpointInfo, read_info
 from ..paths import exists, is_file, sha256_of
 from .manifest import REINSTALL, Entry, bundled_path, load_manifest
 
@@ -232,7 +232,24 @@ def load(name: str | Path | Resolved) -> CAFlow:
     guide = model.record.get("guide")
     if isinstance(guide, dict):
         model.identity["guide"] = {"name": guide.get("file"), "sha256": guide.get("sha256")}
+    model.calibration = calibration_of(found)
     return model
+
+
+def calibration_of(found: Resolved) -> Calibration | None:
+    """The calibration of a model: from its file's header, else from the manifest entry of the file.
+
+    Raises:
+        CaflowError: (exit 3) the header's record is invalid.
+    """
+    try:
+        calibration = read_info(found.path).calibration
+    except CaflowError as error:
+        raise CaflowError(error.message, error.hint, EXIT_WEIGHTS) from error
+    entry = entry_of(found)
+    if calibration is None and entry is not None and entry.calibration is not None:
+        return Calibration.of(entry.calibration)
+    return calibration
 
 
 def entry_of(found: Resolved) -> Entry | None:

@@ -3,10 +3,12 @@
 from .arguments import seen_by, strokes_of
 from .candidate import Candidate, Request
 from .conditions import to_batch
+from .conformal import mean_width
 from .domain import describe_domain, domain_warning
 from .figures import (
     attribution_chart,
     grid_row,
+    interval_chart,
     spread,
     thumbnail,
     uncertainty_chart,
@@ -18,11 +20,9 @@ from .restore import restore, restore_images, score
 from .result import Candidates
 from .sample import Sampler, requests_at_a_time
 from .score import Attribution, Score, estimator_of, task_of
-from .tiles import ONE_PASS
 from .whole import Whole
 
 __all__ = [
-    "ONE_PASS",
     "Attribution",
     "Candidate",
     "Candidates",
@@ -36,7 +36,9 @@ __all__ = [
     "domain_warning",
     "estimator_of",
     "grid_row",
+    "interval_chart",
     "log_prob_map",
+    "mean_width",
     "order",
     "requests_at_a_time",
     "restore",

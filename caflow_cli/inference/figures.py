@@ -11,6 +11,7 @@ from ..config import Temperature
 from ..errors import ensure
 from ..tasks import Pixels
 from .candidate import Candidate
+from .conformal import moments
 from .score import Attribution, Score
 
 _GAP = 12  # pixels between the parts of a figure
@@ -67,23 +68,14 @@ def spread(candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
         CaflowError: There is only one candidate.
     """
     ensure(len(candidates) > 1, "one candidate has no spread", "-m 10")
-    # Welford's algorithm: one image at a time, without cancellation between large numbers.
-    mean = candidates[0].pixels.astype(np.float32)
-    squares = np.zeros_like(mean)
-    for count, candidate in enumerate(candidates[1:], 2):
-        image = candidate.pixels.astype(np.float32)
-        change = image - mean
-        mean += change / count
-        squares += change * (image - mean)
-    variance: npt.NDArray[np.float64] = squares.mean(2, dtype=np.float64)
-    return np.sqrt(variance / (len(candidates) - 1))
+    _, variance = moments(candidate.pixels for candidate in candidates)
+    mean_variance: npt.NDArray[np.float64] = variance.mean(2, dtype=np.float64)
+    return np.sqrt(mean_variance)
 
 
 def uncertainty_map(candidates: Sequence[Candidate], tau: Temperature) -> tuple[Pixels, list[str]]:
     """Draw `spread` as a map with a color bar, and return lines of text that explain it."""
     values = spread(candidates)
-    # A percentile: a few extreme outliers would leave everything else in one color.
-    top = _nice_above(float(np.percentile(values, 99.5)))
     lines = [
         f"standard deviation over {len(candidates)} candidates, in levels of 0-255, "
         "RMS over channels",
@@ -91,13 +83,33 @@ def uncertainty_map(candidates: Sequence[Candidate], tau: Temperature) -> tuple[
     ]
     if min(tau.values) < 1:
         lines.append("understates spread at tau < 1")
-    chart = _color_chart(values, 0.0, top, lambda unit: _colors(unit, _SEQUENTIAL))
-    return chart, lines
+    return _level_chart(values), lines
 
 
 def uncertainty_chart(name: str, candidates: Sequence[Candidate], tau: Temperature) -> Pixels:
     chart, lines = uncertainty_map(candidates, tau)
     return _with_image(candidates[0].pixels, chart, [f"{name}: {lines[0]}", *lines[1:]])
+
+
+def interval_chart(
+    name: str, image: Pixels, interval: tuple[Pixels, Pixels], level: float
+) -> Pixels:
+    """Draw half the width of calibrated intervals, mean over channels, beside an image."""
+    low, high = interval
+    values = (high.astype(np.float64) - low).mean(2) / 2
+    lines = [
+        f"{name}: half-width in levels; on average {100 * level:g} % of the values of such images "
+        "lie within",
+        f"mean {values.mean():.2f}, largest {values.max():.1f}",
+    ]
+    return _with_image(image, _level_chart(values), lines)
+
+
+def _level_chart(values: _Values) -> Pixels:
+    """Draw a map of levels from 0 up."""
+    # A percentile: a few extreme outliers would leave everything else in one color.
+    top = _nice_above(float(np.percentile(values, 99.5)))
+    return _color_chart(values, 0.0, top, lambda unit: _colors(unit, _SEQUENTIAL))
 
 
 def attribution_chart(name: str, found: Attribution, score: Score) -> Pixels:

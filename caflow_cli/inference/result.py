@@ -10,13 +10,15 @@ import numpy as np
 from PIL import Image
 
 from ..config import Config, Temperature
-from ..errors import check_usage, usage_error
+from ..errors import check_usage, ensure, usage_error
 from ..images import FORMATS, Encoder, atomic_write, encode_png, format_of
+from ..model import Calibration
 from ..paths import exists, numbered
 from ..sampling import Sampling
-from ..tasks import Pixels, as_read, get_task
+from ..tasks import Pixels, as_read, check_one_pass, get_task
 from ..version import SCHEMA, __version__
 from .candidate import Candidate
+from .conformal import bounds, moments
 from .domain import Statistics
 from .figures import grid_row
 
@@ -50,6 +52,7 @@ class Candidates:
     model: Mapping[str, str | None]  # id and sha256
     diverged_at: Temperature | None = None  # tau at which all M diverged, before they were drawn
     hinted_pixels: int = 0  # of which the color was stated
+    calibration: Calibration | None = None  # the model's
 
     def __repr__(self) -> str:
         more = "; ".join([f"the first {self.ranked[0].score.summary}", *self.notes])
@@ -90,6 +93,30 @@ class Candidates:
     def kept(self) -> list[Candidate]:
         """The best N candidates."""
         return self.ranked[: self.sampling.keep]
+
+    def interval(self) -> tuple[Pixels, Pixels]:
+        """The ends of the calibrated intervals of all values: two arrays, uint8 (H, W, 3).
+
+        For images of the same kind as those of the calibration, the expected share of values within
+        their intervals, ends included, is at least `calibration.level`. This is an average over
+        images and values, not a promise for each image or pixel.
+
+        Raises:
+            CaflowError: (exit 2) the model has no calibration, or the candidates were drawn with
+                other settings; (exit 1) a candidate is missing, colors were stated by hints, or
+                they were drawn in tiles.
+        """
+        sampling = self.sampling.calibrated(self.calibration, self.model["id"])
+        assert self.calibration is not None
+        ensure(
+            len(self.ranked) == sampling.candidates,
+            f"no interval: {len(self.ranked)} of {sampling.candidates} candidates are there",
+            "another seed",
+        )
+        ensure(not self.hinted_pixels, "no interval: colors were stated by hints", "no hints")
+        check_one_pass(self.ranked[0].request.size)
+        mean, variance = moments(candidate.pixels for candidate in self.ranked)
+        return bounds(mean, np.sqrt(variance), self.calibration.lambd)
 
     def provenance(self, candidate: Candidate) -> dict[str, object]:
         """The provenance for a written image. It has no local path, because images are shared."""

@@ -190,6 +190,7 @@ class Sampler:
             self._model.identity,
             self._diverged_at,
             request.task.hinted_pixels,
+            self._model.calibration,
         )
 
     def batches(

@@ -11,10 +11,8 @@ from torch import Tensor
 
 from ..devices import to_layout
 from ..images import LARGE, Pixels
+from ..tasks import ONE_PASS
 
-# Pixels at the model's size that are drawn in one pass, at 0.9 kB per pixel for the bundled models.
-# Of larger images only conditions, candidates and their noise are held (docs/inference.md).
-ONE_PASS = 2**21
 # In units of 2^(n+1) pixels, the cell of the coarsest latent. The effect of a tile's border fades
 # with distance. With the bundled model at temperature 0.9, a margin of 3 leaves differences of up
 # to 124 levels from a single pass; a margin of 5, at most one level (docs/inference.md).

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .card import Card as Card
     from .density import Condition as Condition, Density as Density
     from .files import (
+        CALIBRATION as CALIBRATION,
+        Calibration as Calibration,
         CheckpointInfo as CheckpointInfo,
         config_json as config_json,
         read_info as read_info,
@@ -35,7 +37,7 @@ _HOMES = {
     **dict.fromkeys(("CAFlow", "LossTerms", "bits_per_dim", "standard_error"), ".caflow"),
     **dict.fromkeys(("Condition", "Density"), ".density"),
     **dict.fromkeys(("CheckpointInfo", "config_json", "read_info"), ".files"),
-    **dict.fromkeys(("strict_json", "upgrade"), ".files"),
+    **dict.fromkeys(("CALIBRATION", "Calibration", "strict_json", "upgrade"), ".files"),
     **dict.fromkeys(("BITS", "checkpoint_bytes", "without_values"), ".pretrained"),
     "Card": ".card",
 }

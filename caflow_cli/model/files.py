@@ -16,17 +16,18 @@ import math
 import re
 import stat
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from ..config import Config
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure
-from ..records import parse, short
+from ..records import Count, Line, NonNegative, check, number, parse, short
 from ..tasks import check_task
 
 MAX_HEADER = 4 << 20  # bytes; a model of 4,000 tensors has half a MB
 SCHEMA = 1
+CALIBRATION = "calibration"  # the key of a `Calibration` in the training record
 _KEY = "caflow"
 _BUFFERS = ("initialized", "permutation", "sign")  # everything else is trained
 
@@ -99,6 +100,39 @@ def upgrade(values: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """How a model's intervals were calibrated, and the settings for which alone they hold.
+
+    Raises:
+        CaflowError: (exit 2) a value is of the wrong type or out of range.
+    """
+
+    tau: tuple[NonNegative, ...]
+    candidates: Annotated[int, number(ge=2)]  # M
+    consistent: bool
+    precision: Literal["float32", "bf16"]
+    level: Annotated[float, number(gt=0, lt=1)]  # expected share of values within their intervals
+    lambd: NonNegative  # λ: an interval reaches λ (s + 1) levels to either side of the mean
+    images: Count  # n
+    width: NonNegative  # mean width of the intervals of the n images, in levels
+    data: Line  # the name of the set
+
+    def __post_init__(self) -> None:
+        check(self, "calibration")
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "Calibration":
+        """The inverse of `as_json`."""
+        named = {("lambd" if key == "lambda" else key): value for key, value in values.items()}
+        return parse(cls, named, "calibration")
+
+    def as_json(self) -> dict[str, Any]:
+        """The record in a model file or in a manifest."""
+        values = asdict(self)
+        return {("lambda" if key == "lambd" else key): value for key, value in values.items()}
+
+
+@dataclass(frozen=True)
 class CheckpointInfo:
     """The header of a model file, without the tensors."""
 
@@ -126,6 +160,12 @@ class CheckpointInfo:
         """The seed that determined the held-out images in training; 0 if the record has none."""
         seed = self.training.get("seed")
         return seed if type(seed) is int and 0 <= seed < 2**32 else 0
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The calibration in the training record, if there is one."""
+        values = self.training.get(CALIBRATION)
+        return None if values is None else Calibration.of(values)
 
 
 def config_json(config: Config) -> str:

@@ -18,7 +18,7 @@ from ..guides import NET
 from ..images import atomic_write
 from ..paths import is_folder, sha256_of
 from .card import Card
-from .files import CheckpointInfo, config_json, metadata_of, read_info
+from .files import Calibration, CheckpointInfo, config_json, metadata_of, read_info
 
 BITS = 5  # significant bits of a packed convolution
 _DENSITY = "density."  # prefix of parameter names, omitted in files
@@ -34,6 +34,7 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
     config: Config
     split_seed: int = 0  # the seed that determined the held-out images in training
     record: Mapping[str, Any] = MappingProxyType({})  # the training record in the model's file
+    calibration: Calibration | None = None  # of its intervals; `hub.resolve.load` sets it
 
     def save(
         self, path: Path, training: dict[str, Any] | None = None, *, bf16_convs: bool = False

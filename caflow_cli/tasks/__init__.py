@@ -11,7 +11,19 @@ import numpy as np
 
 from ..config import PRESETS, FlowConfig, TaskConfig, require
 from ..errors import check_usage, usage_error
-from .base import Part, Pixels, Place, Task, as_read, check_size, grey, pad, resize
+from .base import (
+    ONE_PASS,
+    Part,
+    Pixels,
+    Place,
+    Task,
+    as_read,
+    check_one_pass,
+    check_size,
+    grey,
+    pad,
+    resize,
+)
 from .chroma import saturate
 from .colorize import Colorize
 from .degradation import shrink_as_photo, shrink_as_web
@@ -27,6 +39,7 @@ if TYPE_CHECKING:
     from ..config import Config
 
 __all__ = [
+    "ONE_PASS",
     "TASKS",
     "Colorize",
     "HoleWindow",
@@ -40,12 +53,14 @@ __all__ = [
     "Task",
     "as_read",
     "central_hole",
+    "check_one_pass",
     "check_size",
     "check_strokes",
     "check_task",
     "get_task",
     "grey",
     "held_out_conditions",
+    "is_interval_end",
     "pad",
     "preset",
     "resize",
@@ -135,6 +150,12 @@ def without_ending(stem: str) -> str | None:
     commands = "|".join({task.command for task in TASKS.values()} | {"sample"})
     match = re.fullmatch(rf"(?P<stem>.+)_({commands})(_\d+)?", stem)
     return match["stem"] if match else None
+
+
+def is_interval_end(stem: str) -> bool:
+    """Whether a file with that stem is one of --interval: `face_superres_low`."""
+    result, _, end = stem.rpartition("_")
+    return end in ("low", "high") and without_ending(result) is not None
 
 
 def held_out_conditions(task: Task, targets: Tensor) -> Tensor:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from ..config import Config, TaskConfig
 
+# Pixels at the model's size that are drawn in one pass, at 0.9 kB per pixel for the bundled models.
+# Of larger images only conditions, candidates and their noise are held (docs/inference.md).
+ONE_PASS = 2**21
 _MOST = 256_000_000  # pixels that a model draws
 
 Mask = npt.NDArray[np.bool_]  # (H, W), true = fill
@@ -84,6 +87,7 @@ class Task:
     needs_mask: ClassVar[bool] = False
     derives_condition: ClassVar[bool] = True  # from the target; if false, the data set has it
     transposes: ClassVar[bool] = False  # whether new runs show images in all eight orientations
+    has_intervals: ClassVar[bool] = False  # whether inputs are of one kind, to calibrate for
     can_project: ClassVar[bool] = False  # whether it has the option `consistent`
     # Whether images above 64 megapixels can be drawn, by `part_of_condition` and `part_of_target`.
     has_regions: ClassVar[bool] = False
@@ -296,6 +300,16 @@ def check_size(
         f"the model would draw {width}×{height}, {height * width / 1e6:.0f} megapixels: more "
         f"than {most / 1e6:.0f}",
         hint,
+    )
+
+
+def check_one_pass(size: tuple[int, int]) -> None:
+    """Raise CaflowError for an image that is drawn in tiles, which intervals do not cover."""
+    height, width = size
+    ensure(
+        height * width <= ONE_PASS,
+        f"{width}×{height} pixels are drawn in tiles, which have no intervals",
+        "crop the image",
     )
 
 

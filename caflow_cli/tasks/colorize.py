@@ -51,6 +51,7 @@ class Colorize(WholeImage):
     name: ClassVar[str] = "colorize"
     channels: ClassVar[tuple[int, ...]] = (1,)
     tau: ClassVar[float] = 0.85
+    has_intervals: ClassVar[bool] = True
     options: ClassVar[tuple[str, ...]] = ("degrade",)
     compact: ClassVar[dict[str, Any]] = {
         "anchor": "luminance",

@@ -54,6 +54,7 @@ class SuperRes(WholeImage):
     fits_candidates: ClassVar[bool] = True
     transposes: ClassVar[bool] = True
     can_project: ClassVar[bool] = True
+    has_intervals: ClassVar[bool] = True
     options: ClassVar[tuple[str, ...]] = ("degrade", "consistent")
     has_regions: ClassVar[bool] = True
     compact: ClassVar[dict[str, Any]] = {

@@ -48,6 +48,17 @@ def renamed(name):
     return {"schema": 1, "models": {name: changed()["models"]["faces-superres-x4"]}}
 
 
+RECORD = {
+    "tau": [0.9, 0.7, 0.5],
+    "candidates": 40,
+    "consistent": False,
+    "precision": "float32",
+    "level": 0.9,
+    "lambda": 1.25,
+    "images": 200,
+    "width": 20.5,
+    "data": "photos.zip, val",
+}
 HUB = {"repo_id": "someone/faces", "revision": "v1"}
 
 
@@ -59,6 +70,7 @@ HUB = {"repo_id": "someone/faces", "revision": "v1"}
         {**HUB, "file": None},
         {**HUB, "filename": "faces.safetensors"},
         {"metrics": {}},
+        {"calibration": RECORD},
         {"metrics": {"protocol": "100 pictures", "rmse": 1, "tau 0.5": {"lpips": 0.1}}},
     ],
 )
@@ -84,6 +96,16 @@ NOT_THESE = {
     "data": ["\x1b[2Jhidden"],
     "config": ["{}", {"flow": {}, "more": {}}],
     "metrics": [[]],
+    "calibration": [
+        "yes",
+        {},
+        {**RECORD, "level": 1},
+        {**RECORD, "lambda": -1},
+        {**RECORD, "candidates": 1},
+        {**RECORD, "precision": "fp8"},
+        {**RECORD, "data": "\x1b[2J"},
+        {**RECORD, "more": 1},
+    ],
     "licence": ["mine"],
     "file": ["../x.safetensors", "..safetensors", "a\\b.safetensors", "x.safetensors\n", "", 1],
     "filename": ["../a.safetensors", "a"],

@@ -60,10 +60,11 @@ def info_command(name: Name, console: Console) -> None:
 
     Example: caflow models info faces-superres-x4
     """
-    from ...hub.resolve import describe
+    from ...hub.resolve import calibration_of, describe
     from ...sampling import Sampling
 
     model, info, entry, card = describe(name)
+    calibration = calibration_of(model)
     task = info.config.task
     filled = Sampling().of(info.config)
     defaults = (
@@ -82,6 +83,7 @@ def info_command(name: Name, console: Console) -> None:
         "parameters": {"total": sum(info.parameters.values()), **info.parameters},
         "config": info.config.to_dict(),
         "metrics": entry.metrics if entry else {},
+        "calibration": None if calibration is None else calibration.as_json(),
         "defaults": {
             name: {"value": value, "from": "default" if stated is None else "config"}
             for name, value, stated in defaults

@@ -1,6 +1,6 @@
 """`caflow superres`, `colorize`, `inpaint` and `sample`, which restore or sample images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
 from ...errors import CaflowError, check_usage
@@ -9,13 +9,22 @@ from .. import options
 from ..coloring import Coloring
 from ..console import Console
 from ..masking import Masking
-from ..options import OUTPUT, SAMPLING, Restoration, expanded, load_model, option, read_config
+from ..options import (
+    OUTPUT,
+    SAMPLING,
+    IntervalRestoration,
+    Restoration,
+    expanded,
+    load_model,
+    option,
+    read_config,
+)
 
 
 @expanded
 def superres_command(
     images: options.Images,
-    given: Restoration,
+    given: IntervalRestoration,
     console: Console,
     consistent: bool | None = option(
         "--consistent/--no-consistent",
@@ -39,13 +48,14 @@ def superres_command(
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """
+    _check_interval(given, {"--scale": scale is not None})
     _restore(console, images, given, consistent=consistent, scale=scale)
 
 
 @expanded
 def colorize_command(
     images: options.Images,
-    given: Restoration,
+    given: IntervalRestoration,
     coloring: Coloring,
     console: Console,
 ) -> None:
@@ -61,6 +71,12 @@ def colorize_command(
 
     Example: caflow colorize old.png -m 10 -n 3 --hint '120,80=#4a6b3c'
     """
+    changes = {
+        "--saturation": coloring.saturation != 1,
+        "--hints": coloring.hints is not None,
+        "--hint": bool(coloring.hint),
+    }
+    _check_interval(given, changes)
     _restore(console, images, given, coloring=coloring)
 
 
@@ -150,11 +166,13 @@ def _restore(
         return
     if given.dry_run:
         from ...hub.choice import choose_model
-        from ...hub.resolve import resolve
+        from ...hub.resolve import calibration_of, resolve
         from ..checks import check_settings, report_planned
 
         found = resolve(given.model or choose_model(task).model, local=True)
         config = read_config(found, task)
+        if given.wants_interval:
+            sampling = sampling.calibrated(calibration_of(found), found.id)
         kind = check_settings(config, sampling, given, masking, size, console.command)
         report_planned(plan, config, sampling, kind, size, console)
         return
@@ -163,3 +181,13 @@ def _restore(
     from ..run import Run
 
     Run(plan, model, sampling, given, masking, coloring, size, console).all()
+
+
+def _check_interval(given: Restoration, changes: Mapping[str, bool]) -> None:
+    """Raise CaflowError (exit 2) for options that cannot be combined with --interval."""
+    for name, used in {**changes, "-o -": given.output == "-"}.items():
+        check_usage(
+            not (given.wants_interval and used),
+            f"--interval and {name} cannot be used together",
+            "leave one of them out",
+        )

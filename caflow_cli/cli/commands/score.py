@@ -65,6 +65,7 @@ def plan_pairs(
     (`face_superres_01` belongs to `face`), in a subfolder of the same name. CaflowError (exit 2) if
     there are no pairs, or if a pattern matches several conditions.
     """
+    from ...tasks import is_interval_end
     from ..inputs import find_inputs, without_results
 
     check_usage(
@@ -78,7 +79,11 @@ def plan_pairs(
     # Targets or masks may be in a subfolder of the conditions' folder.
     aside = [Path(name) for name in (target, mask) if name is not None]
     conditions = without_results(find_inputs([cond], recursive=recursive, aside=aside), "score")
-    targets = find_inputs([target], recursive=recursive)
+    targets = [
+        image
+        for image in find_inputs([target], recursive=recursive)
+        if not (image.found and is_interval_end(image.stem))
+    ]
     check_usage(
         is_folder(cond) or len(conditions) == 1,
         f"{len(conditions)} images match {cond!r}, and targets have one condition",

@@ -1,0 +1,175 @@
+"""`caflow calibrate`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...data.split import check_there
+from ...errors import check_usage
+from ...sampling import Sampling
+from .. import options
+from ..console import Console
+from ..options import MODEL, SAMPLING, expanded, load_model, option
+
+if TYPE_CHECKING:
+    from ...model import Calibration
+
+FEW = 100  # images; with fewer, λ depends much on which images they are
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """The options for the images of a calibration."""
+
+    data: str = option(
+        "--data DATA",
+        "Images, as for `train --data`, of the kind that you restore, and unseen in training. Of a "
+        "set with train/, val/ or test/, val/ is used.",
+        default=...,
+    )
+    split: str | None = option("--split NAME", "train, val or test, instead of val.")
+    limit: int | None = option("--limit COUNT", "Use only the first COUNT images.", min=1)
+    crop: int | None = option(
+        "--crop N", "Use the central N x N pixels of each image. Default: whole images.", min=1
+    )
+    inputs: str | None = option(
+        "--inputs HOW",
+        "superres: how inputs are made of images: clean (bicubic), web (blurred, noisy, JPEG) or "
+        "photo (random). Default: as in the model's training.",
+    )
+
+    def __post_init__(self) -> None:
+        check_usage(
+            self.inputs in (None, "clean", "web", "photo"),
+            f"--inputs is {self.inputs!r}",
+            "--inputs clean, web or photo",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The options for what a calibration holds for."""
+
+    model: str = option("--model MODEL", options.MODEL_NAME, default=...)
+    level: float = option(
+        "--level L", "Expected share of values within their intervals.", default=0.9
+    )
+    tau: str | None = option("--tau T", "Temperature. Default: the model's.", SAMPLING)
+    candidates: int | None = option(
+        "--candidates -m M", "Candidates for each image. Default: the model's, else 10.", SAMPLING
+    )
+    consistent: bool | None = option(
+        "--consistent/--no-consistent", "superres: as for `caflow superres`.", SAMPLING
+    )
+    precision: str | None = option(
+        "--precision P", "Calibrate for float32 (default) or bf16.", SAMPLING
+    )
+    device: str = options.device_option(MODEL, default="auto")
+
+
+@expanded
+def calibrate_command(
+    images: Images,
+    given: Settings,
+    console: Console,
+    output: str | None = option(
+        "--output -o FILE",
+        "FILE.safetensors: the model, with the calibration in its header. Or a manifest, "
+        "FILE.json, with an entry for the model.",
+    ),
+    overwrite: bool = options.OVERWRITE,
+    check: bool = option(
+        "--check", "Measure the model's calibration on these images, and write nothing."
+    ),
+) -> None:
+    """Calibrate the intervals of a superres or colorize model on images with known truth.
+
+    `--interval` then writes, for every value of a restored image, an interval around the mean of
+    all candidates. For images of the same kind as the n images of the calibration, on average 90 %
+    (--level) of values lie within their intervals, whatever the model gets wrong. This is an
+    average over images and values, not a promise for each image or pixel.
+
+    Example: caflow calibrate --model run --data photos/ -m 40 -o calibrated.safetensors
+    """
+    sampling = Sampling(
+        tau=given.tau,
+        candidates=given.candidates,
+        consistent=given.consistent,
+        precision=given.precision,
+    )
+    sampling.check()
+    check_there(images.data)
+    check_usage(
+        check == (output is None),
+        "calibrate writes a calibration, or measures one",
+        "-o FILE.safetensors, or --check",
+    )
+
+    from ...hub.publish import check_calibration_output, store_calibration
+    from ...hub.resolve import resolve
+
+    found = resolve(given.model)
+    if output is not None:
+        check_calibration_output(found, Path(output), overwrite)
+
+    from ...evaluation.calibration import CalibrationImages, calibrate, check_calibration
+
+    split: Any = images.split
+    calibration_images = CalibrationImages(
+        data=images.data,
+        split=split,
+        limit=images.limit,
+        size=images.crop,
+        inputs=images.inputs,
+    )
+    model = load_model(given.model, given.device)
+    start = time.perf_counter()
+    with console.progress() as display:
+        bar = display.add_task("drawing", total=None)
+
+        def show(done: int, total: int) -> None:
+            display.update(bar, completed=done, total=total)
+            console.heartbeat(f"{done} of {total} images")
+
+        if output is None:
+            coverage, failures = check_calibration(model, calibration_images, sampling, show)
+            figures = coverage.as_json()
+            lines = _lines(figures)
+        else:
+            calibration, failures = calibrate(
+                model, calibration_images, sampling, given.level, show
+            )
+            store_calibration(calibration, found, Path(output), overwrite=overwrite)
+            figures = {"output": output, **calibration.as_json()}
+            lines = [output]
+            _describe(calibration, console)
+    elapsed = round(time.perf_counter() - start, 3)
+    fields = {"status": "ok", "model": model.identity, **figures, "elapsed_s": elapsed}
+    console.result(fields, lines)
+    for error in failures.values():
+        console.error(error)
+
+
+def _lines(figures: dict[str, Any]) -> list[str]:
+    """The coverage of a calibration as text."""
+    low, high = figures["quantiles"]
+    error = figures["standard_error"]
+    shown = "" if error is None else f" ± {100 * error:.1f}"
+    return [
+        f"coverage  {100 * figures['coverage']:.1f}{shown} % of values, {figures['images']} images",
+        f"images    {100 * low:.1f} to {100 * high:.1f} % (5 and 95 % quantiles)",
+        f"width     {figures['width']:.1f} levels on average",
+    ]
+
+
+def _describe(calibration: Calibration, console: Console) -> None:
+    console.note(
+        f"λ {calibration.lambd:g}: intervals are {calibration.width:.1f} levels wide on average "
+        f"over {calibration.images} images; for images of the same kind, on average "
+        f"{100 * calibration.level:g} % of values lie within them"
+    )
+    if calibration.images < FEW:
+        console.note(f"with fewer than {FEW} images, λ depends much on which images they are")

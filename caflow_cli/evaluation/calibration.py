@@ -1,0 +1,253 @@
+"""Calibrate a model's intervals on images with known truth, and check them on others."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..data.examples import Examples, open_files, open_split
+from ..data.split import Split, has_splits
+from ..errors import CaflowError, check_usage, ensure
+from ..inference import Request, Sampler, task_of
+from ..inference.conformal import (
+    LAMBDAS,
+    Plane,
+    bounds,
+    first_controlled,
+    least_images,
+    mean_width,
+    moments,
+    risks,
+)
+from ..model import CAFlow, Calibration
+from ..sampling import SEEDS, Sampling
+from ..tasks import Pixels, check_one_pass
+from .examples import make_example
+from .measure import SEED_STEP
+
+# Values of λ at which the mean width is measured; between them it is almost linear.
+_KNOTS = np.geomspace(1, 256, 33) - 1
+
+Progress = Callable[[int, int], None]  # images done and in total
+Failures = dict[str, CaflowError]  # of images that were left out, by name
+Drawn = tuple[Pixels, Plane, Plane]  # the truth; mean and standard deviation of the candidates
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationImages:
+    """The images of a calibration, and how a model's inputs are made of them."""
+
+    data: str | Path
+    split: Split | None = None  # None: val/ if the set has splits, else all images
+    limit: int | None = None  # use only the first images
+    size: int | None = None  # side of square images; None: whole images
+    crop: bool = True  # whether squares are cut out of images, or images downsampled to them
+    inputs: str | None = None  # superres: clean, web or photo; None: as in training
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many values of images lie within their intervals, ends included."""
+
+    images: int
+    coverage: float  # share of values, mean over images
+    standard_error: float | None  # of the mean, over images; None for one image
+    quantiles: tuple[float, float]  # 5 and 95 % quantiles of the share, over images
+    width: float  # mean width of the intervals, in levels
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def calibrate(
+    model: CAFlow,
+    images: CalibrationImages,
+    sampling: Sampling | None = None,
+    level: float = 0.9,
+    progress: Progress | None = None,
+) -> tuple[Calibration, Failures]:
+    """Calibrate a model's intervals by conformal risk control (`inference.conformal`).
+
+    Args:
+        model: A model for superres or colorize.
+        images: Images of the kind for which intervals are wanted, unseen in training.
+        sampling: tau, M, consistent and precision. Default: the model's.
+        level: The expected share of values within their intervals.
+        progress: Called after each image.
+
+    Returns:
+        The calibration, and the errors of images that were left out.
+
+    Raises:
+        CaflowError: The model or a setting does not fit, there are fewer images than
+            level / (1 - level), or the data cannot be used.
+    """
+    check_usage(0 < level < 1, f"the level is {level:g}", "--level 0.9")
+    sampling = _filled(model, sampling or Sampling())
+    least = least_images(level)
+    total = np.zeros(len(LAMBDAS))
+    widths = np.zeros(len(_KNOTS))
+    count = 0
+    failures: Failures = {}
+    with _opened(model, images) as reader:
+        check_usage(len(reader) >= least, *_too_few(len(reader), level))
+        for truth, mean, deviation in _draw(model, reader, images, sampling, failures, progress):
+            total += risks(truth, mean, deviation)
+            widths += [mean_width(*bounds(mean, deviation, lambd)) for lambd in _KNOTS]
+            count += 1
+        if count == 0:
+            raise next(iter(failures.values()))
+        ensure(count >= least, *_too_few(count, level))
+        # Without folders, because models are shared.
+        set_name = "".join(filter(str.isprintable, Path(images.data).resolve().name)) or "images"
+        data = set_name if reader.split == "all" else f"{set_name}, {reader.split}"
+    lambd = float(LAMBDAS[first_controlled(total / count, count, level)])
+    assert sampling.candidates is not None
+    calibration = Calibration(
+        tau=sampling.temperature.values,
+        candidates=sampling.candidates,
+        consistent=bool(sampling.consistent),
+        precision="bf16" if sampling.precision == "bf16" else "float32",
+        level=level,
+        lambd=lambd,
+        images=count,
+        width=float(np.interp(lambd, _KNOTS, widths / count)),
+        data=data,
+    )
+    return calibration, failures
+
+
+def check_calibration(
+    model: CAFlow,
+    images: CalibrationImages,
+    sampling: Sampling | None = None,
+    progress: Progress | None = None,
+) -> tuple[Coverage, Failures]:
+    """Measure a model's calibrated intervals on other images with known truth.
+
+    Raises:
+        CaflowError: The model has no calibration, `sampling` differs from it, or no image can be
+            drawn.
+    """
+    sampling = (sampling or Sampling()).calibrated(model.calibration, model.identity["id"])
+    assert model.calibration is not None
+    shares = []
+    widths = []
+    failures: Failures = {}
+    with _opened(model, images) as reader:
+        sampling = _filled(model, sampling)
+        for truth, mean, deviation in _draw(model, reader, images, sampling, failures, progress):
+            low, high = bounds(mean, deviation, model.calibration.lambd)
+            shares.append(float(((low <= truth) & (truth <= high)).mean()))
+            widths.append(mean_width(low, high))
+    if not shares:
+        raise next(iter(failures.values()))
+    quantiles = np.quantile(shares, (0.05, 0.95)).tolist()
+    coverage = Coverage(
+        images=len(shares),
+        coverage=float(np.mean(shares)),
+        standard_error=float(np.std(shares, ddof=1) / len(shares) ** 0.5) if shares[1:] else None,
+        quantiles=(quantiles[0], quantiles[1]),
+        width=float(np.mean(widths)),
+    )
+    return coverage, failures
+
+
+def _filled(model: CAFlow, sampling: Sampling) -> Sampling:
+    """The settings with defaults; CaflowError (exit 2) if the model has no intervals with them."""
+    task = task_of(model)
+    check_usage(
+        task.has_intervals,
+        f"intervals are for superres and colorize, not {task.name}",
+        "a --model for one of these",
+    )
+    filled = sampling.of(model.config)
+    check_usage((filled.candidates or 0) > 1, "one candidate has no standard deviation", "-m 10")
+    return filled
+
+
+def _too_few(count: int, level: float) -> tuple[str, str]:
+    return (
+        f"intervals at level {level:g} need {least_images(level)} images or more, not {count}",
+        "more images, or a lower --level",
+    )
+
+
+@contextmanager
+def _opened(model: CAFlow, images: CalibrationImages) -> Iterator[Examples]:
+    """The images, limited, and cropped or downsampled."""
+    split = images.split
+    if split is None:
+        with open_files(images.data) as files:
+            split = "val" if has_splits(files) else None
+    size = None if images.crop else images.size
+    with open_split(images.data, split, size, seed=model.split_seed) as reader:
+        read = reader.read
+        if images.crop and images.size is not None:
+            read = partial(_read_crop, reader, images.size)
+        yield replace(reader, names=reader.names[: images.limit], read=read)
+
+
+def _read_crop(reader: Examples, size: int, row: int) -> list[Pixels]:
+    """The central square of an image, at its own scale."""
+    (image,) = reader.read(row)
+    height, width = image.shape[:2]
+    ensure(
+        min(height, width) >= size,
+        f"{reader.names[row]!r} is {width}x{height}, smaller than {size}x{size}",
+        "a smaller --crop",
+    )
+    top = (height - size) // 2
+    left = (width - size) // 2
+    return [image[top : top + size, left : left + size]]
+
+
+@torch.no_grad()
+def _draw(
+    model: CAFlow,
+    reader: Examples,
+    images: CalibrationImages,
+    sampling: Sampling,
+    failures: Failures,
+    progress: Progress | None,
+) -> Iterator[Drawn]:
+    """Draw the candidates of every image; what fails is left out, and noted in `failures`.
+
+    An image with a missing candidate gets no interval, so it is left out here, too.
+    """
+    task = task_of(model, sampling)
+    for index, name in enumerate(reader.names):
+        try:
+            example = make_example(
+                task, reader, index, inputs=images.inputs or model.config.task.degrade
+            )
+            request = Request.of(task, example.input)
+            check_one_pass(request.size)
+            sampler = Sampler(model, [request], sampling)
+            candidates = [
+                candidate
+                for batch in sampler.batches(
+                    sampling.temperature,
+                    range(sampling.candidates or 0),
+                    [SEED_STEP * index % SEEDS],
+                    noise_samples=None,
+                )
+                for candidate in batch
+            ]
+            ensure(
+                len(candidates) == sampling.candidates,
+                f"{name}: a candidate diverged at tau {sampling.temperature}",
+                "a lower --tau",
+            )
+        except CaflowError as error:
+            failures[name] = error
+        else:
+            mean, variance = moments(candidate.pixels for candidate in candidates)
+            yield example.truth, mean, np.sqrt(variance)
+        if progress is not None:
+            progress(index + 1, len(reader))
