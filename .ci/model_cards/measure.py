@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import time
@@ -118,19 +117,20 @@ def _curve(
 ) -> list[dict[str, Any]]:
     """Figures of single samples at each temperature; none if samples of every image diverged."""
     curve = []
-    for point_tau in taus:
-        point: dict[str, Any] = {"tau": f"{point_tau:g}", "values": {}, "failed": images}
-        with contextlib.suppress(CaflowError):
-            found = evaluate(
-                f"tau {point_tau:g}",
-                (*PAIRS, "kid", "diversity"),
-                tau=point_tau,
-                candidates=CURVE_DRAWS,
-                keep=CURVE_DRAWS,
-            )
-            point["values"] = _figures(_row(found, CURVE_DRAWS, CURVE_DRAWS))
-            point["failed"] = len(found.failed)
-        curve.append(point)
+    for tau in taus:
+        found = evaluate(
+            f"tau {tau:g}",
+            (*PAIRS, "kid", "diversity"),
+            tau=tau,
+            candidates=CURVE_DRAWS,
+            keep=CURVE_DRAWS,
+        )
+        values = {}
+        for row in found.results:
+            if row.what == "model":
+                values = _figures(row)
+        measured = values["rmse"]["count"] if values else 0
+        curve.append({"tau": f"{tau:g}", "values": values, "failed": images - measured})
     return curve
 
 

@@ -43,20 +43,9 @@ def _table(evaluation: Evaluation) -> str:
     from rich.console import Console
     from rich.table import Table
 
-    caption = []
-    for gap in evaluation.gaps:
-        tau = "/".join(map(str, gap["tau"]))
-        difference = gap["truth_minus_mean_candidate"]
-        error = difference["standard_error"] or 0
-        caption.append(
-            f"log-likelihood of truth minus mean candidate at τ {tau}: "
-            f"{difference['mean']:.0f} ± {error:.0f} nats"
-        )
     task = f"{evaluation.settings['task']}, " if "task" in evaluation.settings else ""
     title = f"{task}{evaluation.images} images, ± standard error"
-    table = Table(
-        title=title, caption="\n".join(caption), title_justify="left", caption_justify="left"
-    )
+    table = Table(title=title, title_justify="left")
     table.add_column("")
     for label in evaluation.metrics:
         arrow = _ARROWS[METRICS[label.partition(":")[0]].better]

@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from ..config import FlowConfig, Temperature
-from ..errors import EXIT_FAILED, CaflowError
 from ..inference import task_of
 from ..model import CAFlow
 from ..sampling import Sampling
 from .metrics import Weights
 from .metrics.pairs import LEAST_SIDE, measurable
-from .run import Progress, evaluate
+from .run import evaluate
 from .settings import Settings
 
 _ROOM = 0.10  # how much the RMSE may exceed the lowest one, relative to it
@@ -77,7 +76,6 @@ def choose_temperature(
     *,
     limit: int = 20,
     weights: Weights | None = None,
-    progress: Progress | None = None,
 ) -> Choice:
     """Choose a model's default temperature by single samples for validation images.
 
@@ -94,58 +92,38 @@ def choose_temperature(
         data: Its training data; `val/` is used, or what the training seed holds out.
         limit: How many images to use; the first ones are taken.
         weights: The networks of metrics; only LPIPS is used.
-        progress: Called after each image.
 
     Raises:
         CaflowError: The data or the given weights cannot be used.
     """
-    metrics: tuple[str, ...] = ("rmse",)
     weights = weights or Weights()
+    metrics: tuple[str, ...] = ("rmse",)
     if model.config.task.native or model.config.task.size >= LEAST_SIDE:
         metrics, _ = measurable(("rmse", "lpips"), weights)
     default = Sampling().of(model.config).temperature
-    tried = temperatures(model.config.flow) if "lpips" in metrics else [default]
-    means: dict[Temperature, dict[str, float]] = {}
-    images: dict[Temperature, int] = {}
-    for place, tau in enumerate(tried):
-
-        def part(done: int, total: int, place: int = place) -> None:
-            if progress is not None:
-                progress(place * total + done, len(tried) * total)
-
-        settings = Settings(
-            metrics=metrics,
-            split="val",
-            limit=limit,
-            tau=(tau,),
-            candidates=(1,),
-            inputs=model.config.task.degrade,
-            weights=weights,
-        )
-        try:
-            evaluation = evaluate(model, data, settings, progress=part)
-        except CaflowError as error:  # no image has a valid sample at this temperature
-            if error.exit_code != EXIT_FAILED:
-                raise
-            continue
-        images[tau] = evaluation.images
-        means[tau] = {}
-        for result in evaluation.results:
-            for name, value in result.values.items():
-                means[tau][f"{result.what} {name}"] = value.mean
-    baseline = task_of(model).baseline
-    if not means:
-        return Choice(default, 0, None, None, baseline, None)
-    most = max(images.values())
-    whole = {tau: values for tau, values in means.items() if images[tau] == most}
-    limit_rmse = (1 + _ROOM) * min(values["model rmse"] for values in whole.values())
-    fit = {tau: values for tau, values in whole.items() if values["model rmse"] <= limit_rmse}
-    tau = min(fit, key=lambda tau: (fit[tau].get("model lpips", 0.0), fit[tau]["model rmse"]))
-    return Choice(
-        tau,
-        most,
-        fit[tau]["model rmse"],
-        fit[tau].get("model lpips"),
-        baseline,
-        fit[tau].get(f"{baseline} rmse"),
+    settings = Settings(
+        metrics=metrics,
+        split="val",
+        limit=limit,
+        tau=tuple(temperatures(model.config.flow)) if "lpips" in metrics else (default,),
+        candidates=(1,),
+        inputs=model.config.task.degrade,
+        weights=weights,
     )
+    evaluation = evaluate(model, data, settings)
+    baseline = task_of(model).baseline
+    others = [result for result in evaluation.results if result.what == baseline]
+    baseline_rmse = others[0].values["rmse"].mean if others else None
+    drawn = [result for result in evaluation.results if result.cell is not None]
+    if not drawn:
+        return Choice(default, 0, None, None, baseline, baseline_rmse)
+    most = max(result.values["rmse"].count for result in drawn)
+    figures: dict[Temperature, dict[str, float]] = {}
+    for result in drawn:
+        if result.cell is not None and result.values["rmse"].count == most:
+            means = {name: value.mean for name, value in result.values.items()}
+            figures[result.cell.tau] = means
+    bound = (1 + _ROOM) * min(means["rmse"] for means in figures.values())
+    fit = {tau: means for tau, means in figures.items() if means["rmse"] <= bound}
+    tau = min(fit, key=lambda tau: (fit[tau].get("lpips", 0.0), fit[tau]["rmse"]))
+    return Choice(tau, most, fit[tau]["rmse"], fit[tau].get("lpips"), baseline, baseline_rmse)

@@ -20,7 +20,7 @@ from ..paths import is_file
 from ..tasks import Pixels, is_interval_end, without_ending
 from .metrics import METRICS, Weights, choose_metrics
 from .metrics.features import Extractor, joined, load_extractor
-from .metrics.pairs import PairMetrics, measurable, pair_metrics
+from .metrics.pairs import load_lpips, measurable, measure_pairs
 from .metrics.sets import distances, few_images
 from .result import Estimate, Evaluation, Result
 from .rows import Values
@@ -65,8 +65,11 @@ def compare(
             that fail are listed in `failed` instead.
     """
     chosen = choose_metrics(metrics, _COMPARED)
-    of_pairs = any(METRICS[name].needs == "pairs" for name in chosen)
     notes: list[str] = []
+    if not metrics:
+        chosen, notes = measurable(chosen, weights)
+    labels = [name for name in chosen if METRICS[name].needs == "pairs"]
+    sets = [name for name in chosen if METRICS[name].needs == "sets"]
     failed: dict[str, CaflowError] = {}
     pairs: dict[str, list[str]] = {}
     with ExitStack() as stack:
@@ -75,7 +78,7 @@ def compare(
             form = "sets"
             made = _open(stack, Path(generated), recursive, notes)
             images = len(made)
-            if of_pairs:
+            if labels:
                 pairs = _matched(made, true, str(generated), str(reference))
         else:
             form = "lines"
@@ -83,21 +86,17 @@ def compare(
             images = len(outputs) + len(failed)
             paths = [path for paths in outputs.values() for path in paths]
             made = {path: partial(read_image, Path(path)) for path in paths}
-            if of_pairs:
+            if labels:
                 pairs = _of_inputs(outputs, true, str(reference), failed)
-        if not metrics:
-            chosen, more = measurable(chosen, weights)
-            notes += more
-        labels = [name for name in chosen if METRICS[name].needs == "pairs"]
-        sets = [name for name in chosen if name not in labels]
-        measure = pair_metrics(chosen, weights)
+        if "lpips" in labels:
+            load_lpips(weights)  # if it is missing, say so before the first image
         extractor = load_extractor(weights) if sets else None
         if progress is not None:
             passes = bool(pairs) + bool(sets)
             tell = partial(_tell, progress, count(1), (len(made) + len(true)) * passes)
             made = {name: partial(tell, read) for name, read in made.items()}
             true = {name: partial(tell, read) for name, read in true.items()}
-        rows = _pair_rows(pairs, made, true, measure, failed)
+        rows = _pair_rows(pairs, made, true, labels, weights, failed)
         result = Result("generated", estimates(rows))
         if extractor is not None:
             unread = {} if pairs else failed  # pairs report it themselves
@@ -111,7 +110,7 @@ def compare(
         first = next(iter(failed.values()))
         raise CaflowError(f"no image could be measured: {first.message}", first.hint)
     settings = {"params": {"metrics": list(chosen)}}
-    return Evaluation(form, images, labels, [result], settings, failed=failed, notes=notes)
+    return Evaluation(form, images, labels, [result], settings, failed, notes)
 
 
 def _tell(
@@ -125,7 +124,8 @@ def _pair_rows(
     pairs: dict[str, list[str]],
     made: _Set,
     true: _Set,
-    measure: PairMetrics,
+    metrics: Sequence[str],
+    weights: Weights,
     failed: dict[str, CaflowError],
 ) -> list[Values]:
     """The values of each truth: means over its images. Those that fail are added to `failed`."""
@@ -142,13 +142,12 @@ def _pair_rows(
                     f"{width}x{height}",
                     "give images of the same size",
                 )
-            values = measure(to_batch(images), to_batch([truth] * len(images)))
+            truths = to_batch([truth] * len(images))
+            rows.append(means(measure_pairs(metrics, to_batch(images), truths, weights)))
         except CaflowError as error:
             if error.exit_code != EXIT_FAILED:
                 raise
             failed[", ".join(results)] = error
-            continue
-        rows.append(means(values))
     return rows
 
 

@@ -2,11 +2,12 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
+from ..data.examples import Examples
 from ..errors import CaflowError, ensure
 from ..inference import (
     Candidate,
@@ -15,14 +16,13 @@ from ..inference import (
     order,
     requests_at_a_time,
     rmse_between,
-    task_of,
     to_batch,
 )
 from ..model import CAFlow
-from ..sampling import SEEDS, Sampling, fitting
-from ..tasks import Pixels
-from .examples import OF_EXAMPLES, Example, restore_simply
-from .metrics.pairs import LpipsDistance, PairMetrics, diversity, rank_histogram
+from ..sampling import SEEDS, fitting
+from ..tasks import Pixels, Task
+from .examples import OF_EXAMPLES, Example, make_example, restore_simply
+from .metrics.pairs import diversity, load_lpips, measure_pairs, rank_histogram
 from .rows import Draw, Draws, Row, Values
 from .settings import Cell, Settings
 from .space import space_metrics
@@ -44,8 +44,7 @@ class Measured:
         """The N best of the first M candidates, best first."""
         draws = self.row.draws_of(cell)
         images = self.images[self.row.draws.index(draws)]
-        best = draws.ranked(cell)[: cell.n]
-        return [images[draw.k] for draw in best]
+        return [images[draw.k] for draw in draws.ranked(cell.m, cell.rank)[: cell.n]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +52,10 @@ class Measurer:
     """Samples, scores and measures images, several at a time."""
 
     model: CAFlow
+    task: Task
     run: Settings
-    pairs: PairMetrics
-    lpips: LpipsDistance | None  # for metrics of all M samples, if there are any
-    example: Callable[[int], Example]  # derives the example of an image from its index
+    images: Examples
+    masks: Examples | None  # of damage, if the protocol needs them
 
     def measure(
         self, indices: Sequence[int], side: int | None
@@ -72,56 +71,51 @@ class Measurer:
     def _attempt(self, indices: Sequence[int]) -> Iterator[tuple[int, Measured | CaflowError]]:
         """Measure images as a batch; if one of them fails, measure them one by one."""
         try:
-            measured = self._measure([self.example(index) for index in indices])
+            measured = self._measure(indices)
         except CaflowError as error:
             if len(indices) == 1:
                 yield indices[0], error
-            else:
-                for index in indices:
-                    yield from self._attempt([index])
+                return
+            for index in indices:
+                yield from self._attempt([index])
         else:
             yield from zip(indices, measured, strict=True)
 
     @torch.no_grad()
-    def _measure(self, examples: Sequence[Example]) -> list[Measured]:
+    def _measure(self, indices: Sequence[int]) -> list[Measured]:
         run = self.run
-        task = task_of(self.model, Sampling(consistent=run.consistent))
+        examples = [
+            make_example(self.task, self.images, index, self.masks, run.seed, run.inputs)
+            for index in indices
+        ]
         begun = time.perf_counter()
-        requests = [Request.of(task, example.input, example.mask) for example in examples]
+        requests = [Request.of(self.task, example.input, example.mask) for example in examples]
         sampler = Sampler(self.model, requests, batch_size=run.batch_size)
         encoding = time.perf_counter() - begun
         found = [self._with_baselines(example) for example in examples]
         if "bpd" in run.metrics or "likelihood" in run.metrics:
             self._score_truths(sampler, found)
-        seeds = [(run.seed + SEED_STEP * example.index) % SEEDS for example in examples]
-        size = task.model_size(examples[0].input, examples[0].mask)
+        seeds = [(run.seed + SEED_STEP * index) % SEEDS for index in indices]
         for tau, most in run.draws:
-            m = most
-            if run.fit:
-                m = fitting(size, most, max(run.keep))
+            m = fitting(requests[0].size, most, max(run.keep)) if run.fit else most
             begun = time.perf_counter()
             drawn: list[list[Candidate]] = [[] for _ in examples]
             for batch in sampler.batches(tau, range(m), seeds, run.noise_samples):
                 for candidate in batch:
                     drawn[candidate.row].append(candidate)
-            ensure(
-                all(drawn),
-                f"all samples diverged at tau {tau}, eleven times in a row",
-                "a lower --tau, or images more like the training data",
-            )
             seconds = encoding + time.perf_counter() - begun
             for measured, candidates in zip(found, drawn, strict=True):
-                self._add_draws(measured, candidates, Draws(tau, most), m)
+                draws = Draws(tau, most)
                 if "seconds" in run.metrics:
-                    measured.row.draws[-1].seconds = _per_image(measured.example, seconds)
+                    draws.seconds = _per_image(measured.example, seconds)
+                self._add_draws(measured, candidates, draws, m)
         return found
 
     def _with_baselines(self, example: Example) -> Measured:
-        task = task_of(self.model)
         found = Measured(example, Row(example.index, example.name))
-        for name in self.run.baselines(task.name):
+        for name in self.run.protocol.baselines or (self.task.baseline,):
             begun = time.perf_counter()
-            image = restore_simply(task, name, example)
+            image = restore_simply(self.task, name, example)
             seconds = time.perf_counter() - begun
             if image is None:
                 continue
@@ -154,7 +148,6 @@ class Measurer:
 
         Candidates whose samples diverged are missing.
         """
-        run = self.run
         images = {}
         for candidate in candidates:
             score = candidate.score
@@ -166,12 +159,12 @@ class Measurer:
         draws.diverged = [k for k in range(m) if k not in images]
         measured.row.draws.append(draws)
         measured.images.append(images)
-        cells = [cell for cell in run.cells if cell.tau == draws.tau and cell.m <= draws.most]
+        cells = [cell for cell in self.run.cells if cell.tau == draws.tau and cell.m <= draws.most]
         for first in sorted({cell.m for cell in cells}):
             self._add_figures(measured.example, draws, images, first)
-        kept = draws.candidates if cells else []  # if empty, drawn only for their likelihoods
-        if run.whole:
-            best = {draw.k for cell in cells for draw in draws.ranked(cell)[: cell.n]}
+        kept = draws.candidates
+        if self.run.whole:
+            best = {draw.k for cell in cells for draw in draws.ranked(cell.m, cell.rank)[: cell.n]}
             kept = [draw for draw in kept if draw.k in best]
         values = self._values(measured.example, [images[draw.k] for draw in kept])
         for draw, of_draw in zip(kept, values, strict=True):
@@ -184,43 +177,46 @@ class Measurer:
         ks = [k for k in images if k < m]
         first = [images[k] for k in ks]
         scores = [draw.rank_score for draw in draws.candidates[: len(ks)]]
-        for rule in self.run.rank:
-            if rule not in ("likelihood", "none"):
-                ranked = order(rule, scores, rmse_between(first))
-                draws.orders.setdefault(rule, {})[m] = [ks[place] for place, _ in ranked]
+        if "consensus" in self.run.rank:
+            ranked = order("consensus", scores, rmse_between(first))
+            draws.orders.setdefault("consensus", {})[m] = [ks[place] for place, _ in ranked]
         if "diversity" in self.run.metrics and len(ks) > 1:
             draws.diversity[m] = diversity(to_batch(first))
-        if first and self.lpips is not None:
-            draws.space[m] = self._space(example, first)
+        space = self._space(example, first)
+        if space:
+            draws.space[m] = space
         if "calibration" in self.run.metrics and len(ks) == m > 1:
             truth = to_batch([example.truth])[0]
             hole = None if example.hole is None else torch.from_numpy(example.hole)
             draws.ranks[m] = rank_histogram(to_batch(first), truth, hole).tolist()
 
     def _space(self, example: Example, samples: Sequence[Pixels]) -> Values:
-        if self.lpips is None:
+        names = self.run.of_samples
+        if not names or not samples:
             return {}
-        values = space_metrics(task_of(self.model), example.truth, samples, self.lpips)
-        return {name: value for name, value in values.items() if name in self.run.metrics}
+        lpips = load_lpips(self.run.weights, self.model.device)
+        values = space_metrics(self.task, example.truth, samples, lpips)
+        return {name: values[name] for name in names}
 
     def _values(self, example: Example, images: list[Pixels]) -> list[Values]:
         """The metrics of images against the truth; None stands for infinity."""
         if not images:
             return []
-        task = task_of(self.model)
+        metrics = self.run.metrics
         truths = to_batch([example.truth] * len(images))
-        pairs = self.pairs(to_batch(images), truths)
+        pairs = measure_pairs(
+            metrics, to_batch(images), truths, self.run.weights, self.model.device
+        )
         found: list[Values] = []
         for image, pair in zip(images, pairs, strict=True):
-            values: Values = {}
-            for name, value in pair.items():
-                values[name] = None if value == math.inf else value
+            values: Values = {**pair}
             for name, metric in OF_EXAMPLES.items():
-                if name not in self.run.metrics:
-                    continue
-                of_image = metric(task, example, image)
+                of_image = metric(self.task, example, image) if name in metrics else None
                 if of_image is not None:
-                    values[name] = None if of_image == math.inf else of_image
+                    values[name] = of_image
+            for name, value in values.items():
+                if value == math.inf:
+                    values[name] = None
             found.append(values)
         return found
 

@@ -2,7 +2,7 @@
 
 `evaluate.jsonl` has one row per line. `DIR/NAME.png` is the kept candidate (for N > 1,
 `NAME_01.png` etc.); a sweep has a folder per setting. `REPORT/images/00012/` has input, baseline,
-truth, candidates by rank, and the error of the first.
+truth, and the candidates of the first temperature by rank.
 """
 
 import json
@@ -12,18 +12,10 @@ from pathlib import Path, PurePosixPath
 from ..errors import CaflowError, check_usage, usage_error
 from ..images import make_folder, write_png
 from ..paths import exists, numbered
+from ..tasks import Pixels
 from .measure import Measured
 from .rows import Row
 from .settings import Cell, Settings
-
-
-def shown_cell(settings: Settings) -> Cell | None:
-    """The setting shown in the gallery: first temperature and rule, largest M."""
-    cells = [cell for cell in settings.cells if cell.tau == settings.tau[0]]
-    if not cells:
-        return None
-    m = max(cell.m for cell in cells)
-    return cells[0]._replace(m=m, n=m)
 
 
 def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[int, Row]:
@@ -38,14 +30,15 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
     if settings.save_images:
         _check_names(names)
     log = settings.log
-    page = None if settings.report is None else Path(settings.report) / "index.html"
-    for path in (log, page):
+    if log is None:
+        return {}
+    for path in (log, Path(settings.report or log.parent) / "index.html"):
         check_usage(
-            path is None or not exists(path) or settings.skip_existing,
+            settings.skip_existing or not exists(path),
             f"{str(path)!r} exists",
             "choose another folder, or --skip-existing",
         )
-    if log is None or not exists(log):
+    if not exists(log):
         return {}
     head, *lines = log.read_text("utf-8").splitlines(keepends=True) or [""]
     if head and head.strip() != origin:
@@ -92,36 +85,34 @@ def write(settings: Settings, origin: str, measured: Measured) -> None:
             for path, image in zip(paths, measured.kept(cell), strict=False):  # some may diverge
                 write_png(path, image)
     if settings.report is not None:
-        _write_gallery(settings, Path(settings.report), measured)
+        folder = Path(settings.report) / "images" / f"{measured.example.index:05d}"
+        make_folder(folder)
+        for name, image in _gallery(settings, measured).items():
+            write_png(folder / f"{name}.png", image)
     log = settings.log
     if log is None:
         return
-    lines = json.dumps(measured.row.as_json(), allow_nan=False) + "\n"
-    if not (log.exists() and log.stat().st_size):
-        lines = f"{origin}\n{lines}"
     try:
         make_folder(log.parent)
         with log.open("a", encoding="utf-8") as file:
-            file.write(lines)
+            if file.tell() == 0:
+                file.write(f"{origin}\n")
+            file.write(json.dumps(measured.row.as_json(), allow_nan=False) + "\n")
     except OSError as error:
         raise CaflowError(
             f"cannot write {str(log)!r}: {error.strerror}", "choose another folder"
         ) from error
 
 
-def _write_gallery(settings: Settings, report: Path, measured: Measured) -> None:
-    example = measured.example
-    images = {"input": example.input, "truth": example.truth}
+def _gallery(settings: Settings, measured: Measured) -> dict[str, Pixels]:
+    """The images of the report by file name: the candidates are those of the first draws."""
+    images = {"input": measured.example.input, "truth": measured.example.truth}
     for image in list(measured.baselines.values())[:1]:
         images["baseline"] = image
-    shown = shown_cell(settings)
-    if shown is not None:
-        for rank, image in enumerate(measured.kept(shown), 1):
-            images[f"c{rank:02d}"] = image
-    folder = report / "images" / f"{example.index:05d}"
-    make_folder(folder)
-    for name, image in images.items():
-        write_png(folder / f"{name}.png", image)
+    for draws, drawn in zip(measured.row.draws[:1], measured.images, strict=False):
+        for place, draw in enumerate(draws.ranked(draws.most, settings.rank[0]), 1):
+            images[f"c{place:02d}"] = drawn[draw.k]
+    return images
 
 
 def _paths(settings: Settings, cell: Cell, name: str) -> list[Path]:
@@ -131,5 +122,4 @@ def _paths(settings: Settings, cell: Cell, name: str) -> list[Path]:
         if len(settings.rank) > 1:
             setting += f"_{cell.rank}"
         folder /= setting
-    path = folder / PurePosixPath(name).with_suffix(".png")
-    return numbered(path, cell.n)
+    return numbered(folder / PurePosixPath(name).with_suffix(".png"), cell.n)

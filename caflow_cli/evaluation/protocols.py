@@ -20,21 +20,21 @@ _SETS = {"b100": "bsd100", "bsds100": "bsd100"}  # aliases
 class Protocol:
     """The data, degradation, metrics and baselines of a comparison, and published figures."""
 
-    name: str
-    task: str
-    data: str  # the data that it is meant for
-    metrics: Sequence[str]
-    reading: str  # how we interpret it, and what the paper leaves open
+    name: str = ""
+    task: str = ""
+    data: str = ""  # the data that it is meant for
+    metrics: Sequence[str] = ()
+    reading: str = ""  # how we interpret it, and what the paper leaves open
     whole: bool = False  # images keep their size, and only the best candidate is measured
     baselines: Sequence[str] = ()  # default: the task's
     masks: bool = False  # whether it needs masks of damage
-    inputs: Literal["clean", "web"] = "clean"  # superres: how inputs are shrunk
+    inputs: Literal["web"] | None = None  # superres: how inputs are shrunk; None: as asked
     factor: int | None = None  # superres: the model's required factor
     # Settings of a paper's table. None, or empty: the model's, or everything.
     model: str | None = None  # the bundled model for the table
     tau: Sequence[float] = ()
     candidates: Sequence[int] = ()
-    keep: Sequence[int] = ()
+    keep: Sequence[int] = (1,)
     images: int | None = None  # how many images, from the beginning of the split
     figures: Sequence[dict[str, Any]] = ()  # by metric; `of` is the method, `set` the data
     source: str = ""  # source of the figures
@@ -44,17 +44,20 @@ class Protocol:
         stem = PurePath(data.replace("\\", "/")).stem.lower()
         name = "".join(filter(str.isalnum, stem))
         name = _SETS.get(name, name)
-        return {
-            row["of"]: {key: value for key, value in row.items() if key not in ("set", "of")}
-            for row in self.figures
-            if row.get("set", name) == name
-        }
+        found = {}
+        for row in self.figures:
+            figures = dict(row)
+            method = figures.pop("of")
+            if figures.pop("set", name) == name:
+                found[method] = figures
+        return found
 
     def as_json(self) -> dict[str, Any]:
         record = {key: getattr(self, key) for key in ("name", "data", "reading", "source")}
         return {key: text for key, text in record.items() if text}
 
 
+NO_PROTOCOL = Protocol()
 PROTOCOLS = {
     name: Protocol(**table)
     for name, table in read_tables(Path(__file__).with_suffix(".toml")).items()

@@ -109,7 +109,6 @@ class Evaluation:
     metrics: list[str]  # labels, such as `fid:NAME`, which is not FID
     results: list[Result]
     settings: dict[str, Any] = field(default_factory=dict)  # as JSON: task, data, params, ...
-    gaps: list[dict[str, Any]] = field(default_factory=list)  # as JSON: truths vs. candidates
     failed: dict[str, CaflowError] = field(default_factory=dict)  # by the name of the image
     notes: list[str] = field(default_factory=list)  # caveats for readers of the figures
 
@@ -134,14 +133,12 @@ class Evaluation:
     def _texts(self, values: dict[str, Estimate], sign: str) -> list[str]:
         texts = []
         for label in self.metrics:
-            if label not in values:
-                texts.append("")
-                continue
-            value = values[label]
-            decimals = METRICS[label.partition(":")[0]].decimals
-            text = f"{value.mean:{sign}.{decimals}f}".replace("inf", "∞")
-            if value.standard_error is not None:
-                text += f" ± {value.standard_error:.{decimals}f}"
+            text = ""
+            if label in values:
+                value = values[label]
+                text = shown(label, value.mean, sign)
+                if value.standard_error is not None:
+                    text += f" ± {shown(label, value.standard_error)}"
             texts.append(text)
         return texts
 
@@ -155,14 +152,18 @@ class Evaluation:
             "metrics": {label: describe(label) for label in self.metrics},
             "results": [result.as_json() for result in self.results],
         }
-        if self.gaps:
-            record["likelihood"] = self.gaps
         record["failed"] = []
         for name, error in self.failed.items():
             problem = {"code": error.exit_code, "message": error.message, "hint": error.hint}
             record["failed"].append({"input": name, "error": problem})
         record["notes"] = self.notes
         return record
+
+
+def shown(label: str, value: float, sign: str = "") -> str:
+    """A value of a metric as a text; `sign` is that of the format, such as "+"."""
+    decimals = METRICS[label.partition(":")[0]].decimals
+    return f"{value:{sign}.{decimals}f}".replace("inf", "∞")
 
 
 def describe(label: str) -> dict[str, str]:

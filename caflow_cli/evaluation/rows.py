@@ -32,12 +32,11 @@ class Draw:
 
     @classmethod
     def of_json(cls, record: dict[str, Any]) -> "Draw":
-        scores = {"rank_score": record["log_likelihood"]}
-        for name in ("k", "seed", "log_likelihood", "rank_score"):
-            if name in record:
-                scores[name] = record[name]
-        values = {name: value for name, value in record.items() if name not in scores}
-        return cls(**scores, values=values)
+        values = dict(record)
+        k = values.pop("k")
+        seed = values.pop("seed")
+        nats = values.pop("log_likelihood")
+        return cls(k, seed, nats, values.pop("rank_score", nats), values)
 
 
 @dataclass(eq=False)
@@ -59,14 +58,14 @@ class Draws:
         """How many of the first M candidates diverged."""
         return sum(k < m for k in self.diverged)
 
-    def ranked(self, cell: Cell) -> list[Draw]:
-        """The first M candidates, best first by the cell's rule; ties are broken by k."""
-        first = {draw.k: draw for draw in self.candidates if draw.k < cell.m}
-        if cell.rank == "likelihood":
+    def ranked(self, m: int, rule: str) -> list[Draw]:
+        """The first M candidates, best first by a ranking rule; ties are broken by k."""
+        first = {draw.k: draw for draw in self.candidates if draw.k < m}
+        if rule == "likelihood":
             return sorted(first.values(), key=lambda draw: (-draw.rank_score, draw.k))
-        if cell.rank == "none":
+        if rule == "none":
             return list(first.values())
-        return [first[k] for k in self.orders[cell.rank][cell.m]]
+        return [first[k] for k in self.orders[rule][m]]
 
     def as_json(self) -> dict[str, Any]:
         """Convert for JSON, which makes texts of the numbers M; without what is not known."""
@@ -79,19 +78,14 @@ class Draws:
 
     @classmethod
     def of_json(cls, record: dict[str, Any]) -> "Draws":
-        candidates = [Draw.of_json(candidate) for candidate in record["candidates"]]
-        draws = cls(
-            Temperature.of(record["tau"]),
-            record.get("most", len(candidates)),
-            candidates,
-            record.get("diverged", []),
-            record.get("seconds"),
-        )
+        values = {"most": len(record["candidates"]), **record}
+        values["tau"] = Temperature.of(record["tau"])
+        values["candidates"] = [Draw.of_json(draw) for draw in record["candidates"]]
         for name in ("diversity", "space", "ranks"):
-            setattr(draws, name, _by_m(record.get(name, {})))
-        for rule, orders in record.get("orders", {}).items():
-            draws.orders[rule] = _by_m(orders)
-        return draws
+            values[name] = _by_m(record.get(name, {}))
+        orders = record.get("orders", {})
+        values["orders"] = {rule: _by_m(order) for rule, order in orders.items()}
+        return cls(**values)
 
 
 def _by_m(record: dict[str, Any]) -> dict[int, Any]:

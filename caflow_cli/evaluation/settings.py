@@ -1,7 +1,7 @@
 """The settings of a model's evaluation, with their defaults and checks."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -11,7 +11,7 @@ from ..data.split import Split
 from ..errors import check_usage, usage_error
 from ..sampling import Sampling, check_noise_samples, check_rank
 from .metrics import METRICS, Weights, choose_metrics
-from .protocols import Protocol, get_protocol
+from .protocols import NO_PROTOCOL, Protocol, get_protocol
 
 # Fields that may be given as one value: the option, and the type of a value.
 _SEVERAL: dict[str, tuple[str, Callable[[Any], Any]]] = {
@@ -60,7 +60,7 @@ class Settings:
     batch_size: int | None = None  # candidates at a time
     split: Split | None = None  # None: `test/` if there is one, else everything
     limit: int | None = None  # use only the first images; None: as the protocol says, else all
-    protocol: Protocol | None = None
+    protocol: Protocol = NO_PROTOCOL
     masks: str | Path | None = None  # for a protocol that needs them: folder or zip
     # superres: inputs are shrunk by BICUBIC, like web images (protocol sr4-web), or like photos in
     # training.
@@ -73,19 +73,16 @@ class Settings:
 
     def __post_init__(self) -> None:
         given: Any = self.protocol
-        protocol: Protocol | None = get_protocol(given) if isinstance(given, str) else given
+        protocol = get_protocol(given) if isinstance(given, str) else given or NO_PROTOCOL
         values: dict[str, Any] = {"protocol": protocol}
         for name, (flag, kind) in _SEVERAL.items():
-            values[name] = _several(getattr(self, name), flag, kind)
-        if protocol is not None:
-            for name in ("tau", "candidates", "keep"):
-                values[name] = values[name] or _several(getattr(protocol, name), *_SEVERAL[name])
-            values["metrics"] += tuple(protocol.metrics)
-            values["limit"] = protocol.images if self.limit is None else self.limit
-            values["inputs"] = protocol.inputs
-        values["keep"] = values["keep"] or (1,)
-        if values["metrics"]:
-            values["metrics"] = choose_metrics(values["metrics"], _offered(protocol))
+            own = _several(getattr(self, name), flag, kind)
+            values[name] = own or _several(getattr(protocol, name, ()), flag, kind)
+        metrics = (*values["metrics"], *protocol.metrics)
+        if metrics:
+            values["metrics"] = choose_metrics(metrics, _offered(protocol))
+        values["limit"] = protocol.images if self.limit is None else self.limit
+        values["inputs"] = protocol.inputs or self.inputs
         for name, value in values.items():
             object.__setattr__(self, name, value)
         for rule in self.rank:
@@ -101,18 +98,16 @@ class Settings:
             f"inputs is {self.inputs!r}",
             "clean, web or photo",
         )
-        if protocol is not None and protocol.masks:
-            check_usage(
-                bool(self.masks),
-                f"protocol {protocol.name} needs damage masks",
-                "--masks DIR, white inside holes",
-            )
-        else:
-            check_usage(
-                not self.masks,
-                "--masks is for --protocol repair",
-                "--protocol repair, or omit --masks",
-            )
+        check_usage(
+            protocol.masks or not self.masks,
+            "--masks is for --protocol repair",
+            "--protocol repair, or omit --masks",
+        )
+        check_usage(
+            bool(self.masks) or not protocol.masks,
+            f"protocol {protocol.name} needs damage masks",
+            "--masks DIR, white inside holes",
+        )
 
     def of(self, config: Config) -> "Settings":
         """Fill in unset fields from a model's config, else from its task.
@@ -126,24 +121,24 @@ class Settings:
         assert defaults.candidates is not None, "`of` fills it in"
         chosen = self.candidates or config.task.candidates
         compared = "consensus" in self.rank or not _OF_ALL.isdisjoint(self.metrics)
-        found = replace(
+        filled = replace(
             self,
             metrics=self.metrics or ("lpips", "rmse"),
             tau=self.tau or (defaults.temperature,),
             candidates=self.candidates or (defaults.candidates,),
             fit=task_named(config.task.name).fits_candidates and not chosen and not compared,
         )
-        for tau in found.tau:
+        for tau in filled.tau:
             tau.of_latents(config.flow.latent_scales)
-        least = min(found.keep)
-        most = max(found.candidates)
+        least = min(filled.keep)
+        most = max(filled.candidates)
         check_usage(least <= most, f"cannot keep {least} of {most} candidates", f"-m {least}")
         check_usage(
-            most > 1 or not _OF_ALL - {"likelihood"} & set(found.metrics),
+            most > 1 or not _OF_ALL - {"likelihood"} & set(filled.metrics),
             "one candidate has no diversity or calibration",
             "-m 10",
         )
-        return found
+        return filled
 
     @property
     def log(self) -> Path | None:
@@ -154,15 +149,7 @@ class Settings:
     @property
     def whole(self) -> bool:
         """Whether images keep their size, and only the kept candidates are measured."""
-        return self.protocol is not None and self.protocol.whole
-
-    def baselines(self, task: str) -> tuple[str, ...]:
-        """The baselines of the protocol, else of the task."""
-        from ..tasks import task_named
-
-        if self.protocol is not None and self.protocol.baselines:
-            return tuple(self.protocol.baselines)
-        return (task_named(task).baseline,)
+        return self.protocol.whole
 
     @property
     def sets(self) -> list[str]:
@@ -170,44 +157,52 @@ class Settings:
         return [name for name in self.metrics if METRICS[name].needs == "sets"]
 
     @property
+    def of_samples(self) -> list[str]:
+        """The metrics of all M samples together, of a protocol for superres."""
+        return [name for name in self.metrics if METRICS[name].needs == "samples"]
+
+    @property
     def cells(self) -> list[Cell]:
         """All settings of the sweep. For whole images, temperature 0 has only one, because all its
         candidates are alike."""
         if set(self.metrics) <= {"bpd"}:
             return []
-        sweep = itertools.product(self.tau, self.candidates, self.keep, self.rank)
         cells: dict[Cell, None] = {}
-        for tau, m, n, rank in sweep:
-            cell = Cell(tau, m, n, rank)
-            if self.whole and not any(tau.values):
-                cell = Cell(tau, 1, 1, self.rank[0])
+        for cell in itertools.starmap(
+            Cell, itertools.product(self.tau, self.candidates, self.keep, self.rank)
+        ):
+            if self.whole and not any(cell.tau.values):
+                cell = Cell(cell.tau, 1, 1, self.rank[0])
             if cell.n <= cell.m:
                 cells[cell] = None
         return list(cells)
 
     @property
     def draws(self) -> list[tuple[Temperature, int]]:
-        """The temperatures, and the number of candidates sampled at each; "likelihood" adds 1.
+        """The temperatures, and the number of candidates sampled at each.
 
         For whole images every M is sampled separately, so that its time can be measured.
         """
-        if self.whole:
-            return list(dict.fromkeys((cell.tau, cell.m) for cell in self.cells))
-        taus = [cell.tau for cell in self.cells]
-        if "likelihood" in self.metrics:
-            taus.append(Temperature.of(1.0))
-        return [(tau, max(self.candidates)) for tau in dict.fromkeys(taus)]
+        most = max(self.candidates)
+        draws = [(cell.tau, cell.m if self.whole else most) for cell in self.cells]
+        return list(dict.fromkeys(draws))
 
     def departures(self, images: int) -> list[str]:
         """A note on how a run on `images` images departs from the paper's table, if it does."""
-        paper = self.protocol
-        if paper is None or paper.images is None:
+        if self.protocol.images is None:
             return []
-        ours = _setting(self.tau, self.candidates, self.keep, self.rank, images)
-        theirs = _setting(paper.tau, paper.candidates, paper.keep, ["likelihood"], paper.images)
-        if ours == theirs:
-            return []
-        return [f"differs from {paper.name}: {ours}; there {theirs}"]
+        ours = self._described(images)
+        theirs = Settings(protocol=self.protocol)._described(self.protocol.images)
+        return (
+            [] if ours == theirs else [f"differs from {self.protocol.name}: {ours}; there {theirs}"]
+        )
+
+    def _described(self, images: int) -> str:
+        taus = ", ".join(map(str, self.tau))
+        ranks = ", ".join(self.rank)
+        m = list(self.candidates)
+        n = list(self.keep)
+        return f"tau {taus}, M {m}, N {n}, by {ranks}, {images} images"
 
     def as_json(self) -> dict[str, Any]:
         record: dict[str, Any] = {
@@ -228,25 +223,17 @@ class Settings:
         return record
 
 
-def _offered(protocol: Protocol | None) -> list[str]:
+def _offered(protocol: Protocol) -> list[str]:
     """The metrics that a model can be measured by, with a protocol or without."""
     needs = ["pairs", "sets", "model"]
-    if protocol is not None and protocol.whole:
+    if protocol.whole:
         needs = ["pairs", "benchmark"]
-        if protocol.factor is not None:
-            needs.append("samples")
+    if protocol.factor is not None:
+        needs.append("samples")
     names = [name for name, metric in METRICS.items() if metric.needs in needs]
-    if protocol is None or not protocol.masks:
+    if not protocol.masks:
         names = [name for name in names if name != "psnr_hole"]
     return names
-
-
-def _setting(
-    taus: Sequence[Any], ms: Sequence[Any], ns: Sequence[int], ranks: Sequence[str], images: int
-) -> str:
-    tau = ", ".join(map(str, taus))
-    rank = ", ".join(ranks)
-    return f"tau {tau}, M {[*ms]}, N {[*ns]}, by {rank}, {images} images"
 
 
 def _several(given: Any, flag: str, kind: Callable[[Any], Any]) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""From rows to results: means over images, paired differences, truths against candidates."""
+"""From rows to results: means over images, paired differences, rank histograms."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -16,24 +16,17 @@ LIKELIEST = "likeliest"  # the likeliest candidates, if another rule chose those
 _Key: TypeAlias = tuple[str, Cell | None]  # a row of the table: what, and the model's setting
 
 
-def summarize(
-    rows: Sequence[Row], cells: Sequence[Cell], metrics: Sequence[str]
-) -> tuple[list[Result], list[dict[str, Any]]]:
-    """Summarize rows as results and gaps.
+def summarize(rows: Sequence[Row], cells: Sequence[Cell], metrics: Sequence[str]) -> list[Result]:
+    """Summarize rows as results in the order of the table: baselines, settings, truth.
 
     Args:
         rows: One per image, at least one.
         cells: The settings of the sweep; empty if nothing was drawn.
         metrics: The metrics that were measured.
-
-    Returns:
-        The results in the order of the table (baselines, settings, truth); and as JSON, for each
-        temperature, how the truths' log-likelihoods compare with those of candidates.
     """
     images = [_values(row, cells, metrics) for row in rows]
-    keys = dict.fromkeys(key for image in images for key in image)
     columns: dict[_Key, list[Values]] = {}
-    for key in keys:
+    for key in dict.fromkeys(key for image in images for key in image):
         columns[key] = [image.get(key, {}) for image in images]
     results = []
     for (what, cell), column in columns.items():
@@ -52,10 +45,7 @@ def summarize(
             if lost:
                 result.extra["diverged"] = lost
         results.append(result)
-    if "likelihood" not in metrics:
-        return results, []
-    gaps, of_likelihood = _gaps(rows, cells)
-    return results + of_likelihood, gaps
+    return results
 
 
 def _values(row: Row, cells: Sequence[Cell], metrics: Sequence[str]) -> dict[_Key, Values]:
@@ -69,8 +59,8 @@ def _values(row: Row, cells: Sequence[Cell], metrics: Sequence[str]) -> dict[_Ke
         columns[name, None] = values
     for cell in cells:
         draws = row.draws_of(cell)
-        ranked = [draw.values for draw in draws.ranked(cell)]
-        likelier = draws.ranked(cell._replace(rank="likelihood"))
+        ranked = [draw.values for draw in draws.ranked(cell.m, cell.rank)]
+        likelier = draws.ranked(cell.m, "likelihood")
         values = means(ranked[: cell.n])
         columns["model", cell] = values
         if draws.seconds is not None:
@@ -88,8 +78,7 @@ def _values(row: Row, cells: Sequence[Cell], metrics: Sequence[str]) -> dict[_Ke
         if cell.m == cell.n:
             continue
         if cell.rank != "likelihood":
-            kept = [draw.values for draw in likelier[: cell.n]]
-            columns[LIKELIEST, cell] = means(kept)
+            columns[LIKELIEST, cell] = means([draw.values for draw in likelier[: cell.n]])
         columns[ALL, cell] = means(ranked)
     if "bpd" in metrics:
         columns["truth", None] = {"bpd": row.truth["bits_per_dim"]}
@@ -113,8 +102,7 @@ def means(images: Sequence[Mapping[str, Any]]) -> Values:
 def estimates(rows: Sequence[Values]) -> dict[str, Estimate]:
     """The estimate of each metric over the images that have it; ratios to 0 are omitted."""
     found = {}
-    names = dict.fromkeys(name for values in rows for name in values)
-    for name in names:
+    for name in dict.fromkeys(name for values in rows for name in values):
         column = [values[name] for values in rows if name in values]
         pairs = [value for value in column if isinstance(value, list)]
         if not pairs or any(under for _, under in pairs):
@@ -157,47 +145,3 @@ def _histogram(rows: Sequence[Row], cell: Cell) -> dict[str, Any]:
         "rank_histogram": ranks.mean(0).tolist(),
         "coverage_50": estimate(shares).as_json(),
     }
-
-
-def _gaps(rows: Sequence[Row], cells: Sequence[Cell]) -> tuple[list[dict[str, Any]], list[Result]]:
-    """A gap for each temperature, and results of temperatures that are of no setting."""
-    gaps = []
-    results = []
-    for place, draws in enumerate(rows[0].draws):
-        whole = [row for row in rows if not row.draws[place].diverged]
-        if not whole:
-            continue
-        gap, above = _gap(whole, place)
-        gaps.append(gap)
-        if all(cell.tau != draws.tau for cell in cells):
-            drawn = Cell(draws.tau, gap["candidates"], 1)
-            results.append(Result("model", {"likelihood": above}, drawn))
-    return gaps, results
-
-
-def _gap(rows: Sequence[Row], place: int) -> tuple[dict[str, Any], Estimate]:
-    """Compare the truths' log-likelihoods with those of the M candidates at a temperature; nats.
-
-    Also returns the share of images whose truth is above all candidates.
-    """
-    drawn = []
-    for row in rows:
-        candidates = row.draws[place].candidates
-        drawn.append([draw.log_likelihood for draw in candidates])
-    nats = np.array(drawn, np.float64)
-    truths = np.array([row.truth["log_likelihood"] for row in rows])
-    edges = np.histogram_bin_edges([*truths, *nats.flat], 24)
-    above = estimate((truths > nats.max(1)).astype(float).tolist())
-    difference = estimate((truths - nats.mean(1)).tolist())
-    gap = {
-        "tau": rows[0].draws[place].tau.as_json(),
-        "candidates": nats.shape[1],
-        "truth_above_all": above.as_json(),
-        "truth_minus_mean_candidate": difference.as_json(),
-        "histogram": {
-            "edges": edges.tolist(),
-            "truth": np.histogram(truths, edges)[0].tolist(),
-            "candidates": np.histogram(nats, edges)[0].tolist(),
-        },
-    }
-    return gap, above

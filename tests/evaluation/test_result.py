@@ -36,7 +36,7 @@ ROWS = [
 
 def test_the_likeliest_are_measured_and_differences_are_paired():
     metrics = ("rmse", "bpd", "likelihood")
-    (bicubic, kept, everything, truth), (gap,) = summarize(ROWS, [Cell(HALF, 3, 1)], metrics)
+    bicubic, kept, everything, truth = summarize(ROWS, [Cell(HALF, 3, 1)], metrics)
     # Image 0 ties at -20: the lower k. Image 1: k = 0.
     assert kept.values["rmse"].mean == 6.0
     assert kept.values["rmse"].standard_error == pytest.approx(2.0)  # of 8 and 4: s = 2.83
@@ -48,18 +48,11 @@ def test_the_likeliest_are_measured_and_differences_are_paired():
     assert bicubic.values["rmse"].mean == 9.5
     assert truth.values["bpd"].mean == 1.75
     assert kept.values["likelihood"].mean == 0.5
-    assert gap["truth_above_all"]["mean"] == 0.5
-    expected = ((-10 + 70 / 3) + (-25 + 22)) / 2
-    assert gap["truth_minus_mean_candidate"]["mean"] == pytest.approx(expected)
-    histogram, edges = gap["histogram"], gap["histogram"]["edges"]
-    assert (edges[0], edges[-1], len(edges)) == (-30, -10, 25)
-    assert (sum(histogram["truth"]), sum(histogram["candidates"])) == (2, 6)
-    assert (histogram["truth"][-1], histogram["candidates"][0]) == (1, 1)
 
 
 def test_fewer_candidates_are_the_first_and_more_kept_their_mean():
     cells = [Cell(HALF, m, n) for m, n in ((2, 1), (2, 2), (3, 1), (3, 2))]
-    results, _ = summarize(ROWS, cells, ("rmse",))
+    results = summarize(ROWS, cells, ("rmse",))
     values = [row.values["rmse"].mean for row in results if row.what == "model"]
     assert values == [6.0, 5.75, 6.0, 5.0]
 
@@ -69,7 +62,7 @@ def test_other_rules_are_compared_with_likelihoods_choice():
     for one in rows:
         one.draws[0].orders = {"consensus": {3: [2, 0, 1]}}
     cells = [Cell(HALF, 3, 1, rank) for rank in ("consensus", "none")]
-    results, _ = summarize(rows, cells, ("rmse",))
+    results = summarize(rows, cells, ("rmse",))
     consensus, first = (row for row in results if row.what == "model")
     assert consensus.values["rmse"].mean == 2.0
     assert consensus.differences["likeliest"]["rmse"].mean == -4.0  # 2 - 8, 2 - 4
@@ -83,7 +76,7 @@ def test_likelihoods_share_is_that_of_the_likeliest_under_every_rule():
     for one in rows:
         one.draws[0].orders = {"consensus": {2: [0, 1]}}
     cells = [Cell(HALF, 2, 1, rank) for rank in ("consensus", "none", "likelihood")]
-    results, _ = summarize(rows, cells, ("rmse", "likelihood"))
+    results = summarize(rows, cells, ("rmse", "likelihood"))
     shares = [one.values["likelihood"].mean for one in results if one.what == "model"]
     assert shares == [0.5, 0.5, 0.5]
 
@@ -97,7 +90,7 @@ def test_diverged_samples_are_left_out_of_means_and_their_images_of_shares():
     whole.draws[0].ranks = {1: [0.0, 1.0], 3: [0.0, 0.5, 0.5, 0.0]}
     metrics = ("rmse", "calibration", "likelihood")
     cells = [Cell(HALF, 1, 1), Cell(HALF, 3, 1)]
-    results, (gap,) = summarize([part, whole], cells, metrics)
+    results = summarize([part, whole], cells, metrics)
     one, three = (result for result in results if result.what == "model")
     assert one.values["likelihood"].count == 2  # the first candidates are there
     assert "diverged" not in one.extra
@@ -106,22 +99,20 @@ def test_diverged_samples_are_left_out_of_means_and_their_images_of_shares():
     assert three.extra["rank_histogram"] == [0.0, 0.5, 0.5, 0.0]
     assert three.extra["diverged"] == 1
     assert three.differences[ALL]["rmse"].mean == pytest.approx(((2 - 3.5) + 0) / 2)
-    assert sum(gap["histogram"]["truth"]) == 1
     # An image without any of the first M candidates does not count there.
     del part.draws[0].candidates[0]
     part.draws[0].diverged = [0, 1]
-    results, _ = summarize([part, whole], cells, ("rmse",))
+    results = summarize([part, whole], cells, ("rmse",))
     one, three = (result for result in results if result.what == "model")
     assert (one.values["rmse"].count, three.values["rmse"].count) == (1, 2)
     # Without a whole image there are no shares.
-    results, gaps = summarize([part], [Cell(HALF, 3, 1)], metrics)
-    assert gaps == []
+    results = summarize([part], [Cell(HALF, 3, 1)], metrics)
     assert results[1].values.keys() == {"rmse"}
 
 
 def test_an_infinite_value_makes_the_mean_infinite_and_leaves_differences():
     rows = [row(0, -1.0, (-3.0, None), base=2.0), row(1, -1.0, (-3.0, 1.0), base=5.0)]
-    results, _ = summarize(rows, [Cell(HALF, 1, 1)], ("rmse",))
+    results = summarize(rows, [Cell(HALF, 1, 1)], ("rmse",))
     assert math.isinf(results[1].values["rmse"].mean)
     assert results[1].differences["bicubic"]["rmse"] == Estimate(-4.0, None, 1)
 
@@ -130,7 +121,7 @@ def test_calibration_is_the_mean_histogram():
     rows = [Row.of_json(one.as_json()) for one in ROWS]
     for one, shares in zip(rows, ([1.0, 0, 0, 0], [0, 0.5, 0.5, 0]), strict=True):
         one.draws[0].ranks = {3: shares}
-    results, _ = summarize(rows, [Cell(HALF, 3, 1)], ("calibration",))
+    results = summarize(rows, [Cell(HALF, 3, 1)], ("calibration",))
     result = next(row for row in results if row.what == "model")
     assert result.extra["rank_histogram"] == [0.5, 0.25, 0.25, 0]
     assert result.extra["coverage_50"]["mean"] == 0.5  # 0 and 1
@@ -154,7 +145,7 @@ def test_a_ratio_of_means_has_the_error_of_the_delta_method():
     assert estimate([[0.3, 0.1], [0.6, 0.2]]).standard_error == pytest.approx(0, abs=1e-7)
     assert estimate(pairs[:1]).standard_error is None
     grey = Row(0, "x", [], {"grey copy": {"colourfulness": [1.0, 0.0], "rmse": 2.0}})
-    (result,), _ = summarize([grey], [], [])
+    (result,) = summarize([grey], [], [])
     assert result.values.keys() == {"rmse"}  # no ratio to nothing
 
 

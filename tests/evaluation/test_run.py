@@ -209,6 +209,20 @@ def test_a_diverged_sample_is_left_out_instead_of_its_image(models_32, true_pict
     assert report.images == 3
 
 
+def test_where_all_samples_diverged_only_the_baseline_is_measured(models_32, true_pictures):
+    class Failing(CAFlow):
+        def log_prob_with_deviations(self, target, *rest):
+            nats, deviations = super().log_prob_with_deviations(target, *rest)
+            return torch.full_like(nats, torch.nan), deviations
+
+    model = copy.copy(models_32["superres"])
+    model.__class__ = Failing
+    found = evaluate(model, true_pictures, "rmse", candidates=2, limit=3)
+    assert (found.images, found.failed) == (3, {})
+    assert [result.what for result in found.results] == ["bicubic"]
+    assert found.notes[0].startswith("samples that diverged and are left out: 6, of 3 images")
+
+
 def test_wrong_data_is_refused_before_anything_is_written(models_32, true_pictures, tmp_path):
     empty, model = tmp_path / "empty", models_32["superres"]
     empty.mkdir()

@@ -199,11 +199,9 @@ def _prepare(
     if model.masks is not None:
         with of_masks("--masks "):
             check_there(model.masks)
-    default = None
-    if settings.protocol is not None:
-        task = task or settings.protocol.task
-        default = settings.protocol.model
-    return settings, load_model(model.model, model.device, task, default)
+    protocol = settings.protocol
+    task = task or protocol.task or None
+    return settings, load_model(model.model, model.device, task, protocol.model)
 
 
 def _check_form(

@@ -8,7 +8,7 @@ import io
 import os
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,14 +61,15 @@ class Extractor:
         return features
 
 
-def joined(features: list[Tensor]) -> Tensor:
-    """Concatenate features of images, (N, d). CaflowError if a custom extractor varies d."""
+def joined(features: Iterable[Tensor]) -> Tensor:
+    """Concatenate features of images, (n, d) each. CaflowError if a custom extractor varies d."""
+    some = [part for part in features if len(part)]
     check_usage(
-        len({one.shape[1] for one in features}) < 2,
+        len({part.shape[1] for part in some}) < 2,
         "features of images differ in length",
         "give images of the same size",
     )
-    return torch.cat(features) if features else torch.zeros(0, 1)
+    return torch.cat(some) if some else torch.zeros(0, 1)
 
 
 def load_extractor(weights: Weights, device: torch.device | str = "cpu") -> Extractor:

@@ -9,7 +9,6 @@ import functools
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,8 +16,6 @@ from torch import Tensor
 from ...errors import CaflowError, ensure
 from ...perceptual import ALEX, is_available, load_perceptual
 from . import Weights
-
-PairMetrics: TypeAlias = Callable[[Tensor, Tensor], list[dict[str, float]]]  # one dict per pair
 
 LEAST_SIDE = 31  # minimum side of an image, so that every layer of AlexNet has an output
 _PEAK = 255.0
@@ -75,16 +72,14 @@ FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 def _check(images: Tensor, references: Tensor) -> None:
     ensure(
-        images.shape == references.shape and images.ndim == 4 and images.shape[1] == 3,
-        f"images have shape {tuple(images.shape)}, references {tuple(references.shape)}",
-        "pass two batches (B, 3, H, W) of the same shape",
+        images.shape == references.shape
+        and images.dtype == references.dtype == torch.uint8
+        and images.shape[1:2] == (3,)
+        and images.ndim == 4,
+        f"images are {images.dtype} of shape {tuple(images.shape)}, references "
+        f"{references.dtype} of shape {tuple(references.shape)}",
+        "pass two uint8 batches (B, 3, H, W) of the same shape",
     )
-    for batch in (images, references):
-        ensure(
-            batch.dtype == torch.uint8,
-            f"images are {batch.dtype}, not uint8",
-            "pass uint8 images, 0-255",
-        )
 
 
 def _check_side(images: Tensor, least: int, what: str) -> None:
@@ -231,21 +226,26 @@ def load_lpips(weights: Weights, device: torch.device | str = "cpu") -> LpipsDis
     return _cached_lpips(weights.lpips or os.environ.get(ALEX.variable), str(device))
 
 
-def pair_metrics(
-    names: Collection[str], weights: Weights, device: torch.device | str = "cpu"
-) -> PairMetrics:
-    """Make a function that computes metrics of the pairs in two batches. CaflowError (exit 3) if
-    LPIPS's trunk is missing."""
-    functions: dict[str, Callable[[Tensor, Tensor], Tensor]] = {}
+def measure_pairs(
+    names: Collection[str],
+    images: Tensor,
+    references: Tensor,
+    weights: Weights,
+    device: torch.device | str = "cpu",
+) -> list[dict[str, float]]:
+    """Measure each pair of two batches by those of the named metrics that compare pairs.
+
+    CaflowError (exit 3) if LPIPS's trunk is missing.
+    """
+    columns = {}
     if "lpips" in names:
-        functions["lpips"] = load_lpips(weights, device)
-    functions |= {name: FORMULAS[name] for name in names if name in FORMULAS}
-
-    def measure(images: Tensor, references: Tensor) -> list[dict[str, float]]:
-        columns = {name: f(images, references).tolist() for name, f in functions.items()}
-        return [{name: column[i] for name, column in columns.items()} for i in range(len(images))]
-
-    return measure
+        columns["lpips"] = load_lpips(weights, device)(images, references)
+    for name, formula in FORMULAS.items():
+        if name in names:
+            columns[name] = formula(images, references)
+    return [
+        {name: float(column[i]) for name, column in columns.items()} for i in range(len(images))
+    ]
 
 
 def measurable(metrics: tuple[str, ...], weights: Weights) -> tuple[tuple[str, ...], list[str]]:
