@@ -1,20 +1,26 @@
-"""`--interval`: what is said of a calibration, and the files of the intervals of a result."""
+"""Intervals: what is said of a calibration, that of a run, and the files of `--interval`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from ..errors import CaflowError
 from ..images import encode_png
-from ..inference import Candidates, mean_width
+from ..inference import Candidates, mean_width, task_of
 from .console import Console
 from .options import Restoration
 from .output import write_file
 from .plan import Job
 
 if TYPE_CHECKING:
-    from ..model import CAFlow
+    from ..model import CAFlow, Calibration
     from ..sampling import Sampling
+    from ..training import RunConfig
+
+_FEW = 100  # images; with fewer, λ depends much on which images they are
+_VALIDATION = 200  # validation images of a run, at most
 
 
 def note_interval(model: CAFlow, sampling: Sampling, console: Console) -> None:
@@ -26,6 +32,50 @@ def note_interval(model: CAFlow, sampling: Sampling, console: Console) -> None:
         f"{calibration.images} images ({calibration.data}); on average over images of the same "
         f"kind, {100 * calibration.level:g} % of values lie within them"
     )
+
+
+def describe_calibration(calibration: Calibration, console: Console) -> None:
+    """Say what a new calibration promises, and on how many images it rests."""
+    console.note(
+        f"λ {calibration.lambd:g}: intervals are {calibration.width:.1f} levels wide on average "
+        f"over {calibration.images} images; for images of the same kind, on average "
+        f"{100 * calibration.level:g} % of values lie within them"
+    )
+    if calibration.images < _FEW:
+        console.note(f"with fewer than {_FEW} images, λ depends much on which images they are")
+
+
+def calibrate_run(best: Path, run: RunConfig, console: Console) -> dict[str, Any]:
+    """Calibrate intervals on validation images, for the default settings of the model, and write
+    the record into its file. Returns it for JSON; nothing if the model cannot have intervals.
+    """
+    from ..evaluation import CalibrationImages, calibrate
+    from ..hub.publish import store_calibration
+    from ..hub.resolve import load, resolve
+
+    found = resolve(str(best))
+    model = load(found)
+    if not task_of(model).has_intervals:
+        return {}
+    images = CalibrationImages(
+        data=run.data,
+        split="val",
+        limit=min(_VALIDATION, run.validation_images),
+        size=run.task.size,
+        crop=run.crop == "random",
+    )
+
+    def show(done: int, total: int) -> None:
+        console.heartbeat(f"calibrating intervals: {done} of {total} images")
+
+    try:
+        calibration, _ = calibrate(model, images, progress=show)
+    except CaflowError as error:  # such as too few images
+        console.note(f"no intervals: {error.message}")
+        return {}
+    store_calibration(calibration, found, best, overwrite=True)
+    describe_calibration(calibration, console)
+    return {"calibration": calibration.as_json()}
 
 
 def write_interval(

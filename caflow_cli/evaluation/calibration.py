@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..data.examples import Examples, open_files, open_split
-from ..data.split import Split, has_splits
+from ..data.split import has_splits
 from ..errors import CaflowError, check_usage, ensure
 from ..inference import Request, Sampler, task_of
 from ..inference.conformal import (
@@ -43,7 +43,9 @@ class CalibrationImages:
     """The images of a calibration, and how a model's inputs are made of them."""
 
     data: str | Path
-    split: Split | None = None  # None: val/ if the set has splits, else all images
+    split: str | None = (
+        None  # train, val or test; None: val/ if the set has splits, else all images
+    )
     limit: int | None = None  # use only the first images
     size: int | None = None  # side of square images; None: whole images
     crop: bool = True  # whether squares are cut out of images, or images downsampled to them
@@ -181,7 +183,7 @@ def _too_few(count: int, level: float) -> tuple[str, str]:
 @contextmanager
 def _opened(model: CAFlow, images: CalibrationImages) -> Iterator[Examples]:
     """The images, limited, and cropped or downsampled."""
-    split = images.split
+    split: Any = images.split  # `open_split` checks it
     if split is None:
         with open_files(images.data) as files:
             split = "val" if has_splits(files) else None

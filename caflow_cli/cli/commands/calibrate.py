@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...data.split import check_there
 from ...errors import check_usage
@@ -13,11 +13,6 @@ from ...sampling import Sampling
 from .. import options
 from ..console import Console
 from ..options import MODEL, SAMPLING, expanded, load_model, option
-
-if TYPE_CHECKING:
-    from ...model import Calibration
-
-FEW = 100  # images; with fewer, λ depends much on which images they are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,12 +110,12 @@ def calibrate_command(
     if output is not None:
         check_calibration_output(found, Path(output), overwrite)
 
-    from ...evaluation.calibration import CalibrationImages, calibrate, check_calibration
+    from ...evaluation import CalibrationImages, calibrate, check_calibration
+    from ..intervals import describe_calibration
 
-    split: Any = images.split
     calibration_images = CalibrationImages(
         data=images.data,
-        split=split,
+        split=images.split,
         limit=images.limit,
         size=images.crop,
         inputs=images.inputs,
@@ -145,7 +140,7 @@ def calibrate_command(
             store_calibration(calibration, found, Path(output), overwrite=overwrite)
             figures = {"output": output, **calibration.as_json()}
             lines = [output]
-            _describe(calibration, console)
+            describe_calibration(calibration, console)
     elapsed = round(time.perf_counter() - start, 3)
     fields = {"status": "ok", "model": model.identity, **figures, "elapsed_s": elapsed}
     console.result(fields, lines)
@@ -163,13 +158,3 @@ def _lines(figures: dict[str, Any]) -> list[str]:
         f"images    {100 * low:.1f} to {100 * high:.1f} % (5 and 95 % quantiles)",
         f"width     {figures['width']:.1f} levels on average",
     ]
-
-
-def _describe(calibration: Calibration, console: Console) -> None:
-    console.note(
-        f"λ {calibration.lambd:g}: intervals are {calibration.width:.1f} levels wide on average "
-        f"over {calibration.images} images; for images of the same kind, on average "
-        f"{100 * calibration.level:g} % of values lie within them"
-    )
-    if calibration.images < FEW:
-        console.note(f"with fewer than {FEW} images, λ depends much on which images they are")

@@ -128,7 +128,8 @@ def train_command(
     Writes config.toml, metrics.jsonl, curve.png, samples/, last.safetensors and best.safetensors
     into RUN, and the state that --resume needs. On Ctrl-C or SIGTERM, training finishes the step
     and saves that state; a second Ctrl-C stops at once. At the end, the default temperature is
-    chosen on validation images and written into best.safetensors. To train on several devices, use
+    chosen on validation images and written into best.safetensors, and so is the calibration of
+    intervals (superres and colorize; `caflow calibrate`). To train on several devices, use
     `accelerate launch -m caflow_cli train ...`.
 
     Example: caflow train --task superres --data photos/ --out run --minutes 120
@@ -252,8 +253,11 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
             "draw at --tau 0, or train its flows with --init-from"
         )
         return
+    from ..intervals import calibrate_run
+
     choice = _choose_temperature(best, run)
     fields: dict[str, Any] = {"tau": choice.tau.as_json(), "val_rmse": choice.rmse}
+    fields |= calibrate_run(best, run, console)
     if choice.baseline_rmse is not None:
         fields |= {"baseline": choice.baseline, "baseline_val_rmse": choice.baseline_rmse}
     console.result({"status": "ok", **asdict(summary), **fields}, [str(best)])

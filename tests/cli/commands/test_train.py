@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 
 import forked
@@ -129,6 +130,7 @@ def test_train_and_restore_as_a_user_would(run, small_picture, photos):
     assert trained.stdout.decode() == "run/best.safetensors\n"
     said = trained.stderr.decode()
     assert "few validation images" in said
+    assert "no intervals: intervals at level 0.9 need 9 images or more, not 1" in said
     assert re.search(r"at τ \S+, one sample each \(1\): RMSE [\d.]+, bicubic [\d.]+", said)
     assert_refused(run(*command), 2, "already holds a run")
     restored = run("superres", small_picture, "-o", "x.png", "--model", "run")
@@ -177,3 +179,23 @@ def test_a_network_of_another_project_is_the_guide(run, tmp_path, photos):
     assert "license mit" in run("models", "info", "run").stdout.decode()
     resumed = run("train", "--out", "run", "--resume", "--guide", "x4.safetensors")
     assert_refused(resumed, 2, "--guide cannot change")
+
+
+def test_intervals_are_calibrated_on_validation_images(run, tmp_path, small_picture, photos):
+    photos(32)
+    shutil.copytree(tmp_path / "photos", tmp_path / "set" / "train")
+    shutil.copytree(tmp_path / "photos", tmp_path / "set" / "val")
+    command = ("train", "--data", "set", "--out", "run", "--images", 16, "--batch-size", 8)
+    trained = run(*command, *SETTINGS, "--set", "task.size=32", "--json")
+    assert trained.returncode == 0, trained.stderr
+    record = json.loads(trained.stdout)
+    calibration = record["calibration"]
+    assert (calibration["tau"], calibration["images"]) == (record["tau"], 12)
+    assert (calibration["candidates"], calibration["data"]) == (10, "set, val")
+    info = json.loads(run("models", "info", "run", "--json").stdout)
+    assert info["calibration"] == calibration
+    assert info["training"]["images"] == 16
+    restored = run("superres", small_picture, "-o", "x.png", "--interval", "--model", "run")
+    assert restored.returncode == 0, restored.stderr
+    names = ["x.png", "x_low.png", "x_high.png"]
+    assert restored.stdout.decode().split() == names
