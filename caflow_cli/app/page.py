@@ -319,7 +319,7 @@ class Page:
         longer_side = max(canvas.shape) / about["pixel"]
         width = min(100, 2 * max(1, round(longer_side / 60)))
         if task.paints == "hole":
-            label = "Paint the hole"
+            label = "Paint the hole, a little beyond the object"
             brush = _brush(width, about["pixel"])
             update[self.brush] = gr.update(visible=True, value=width)
         else:

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..config import Config
-from ..errors import EXIT_FAILED, CaflowError, check_usage
+from ..errors import check_usage
 from ..images import Header
 from ..sampling import Sampling
 from ..tasks import Pixels, Task, check_one_pass, check_size, get_task
 from .console import Console
 from .masking import Masking, no_mask
 from .options import Restoration
-from .output import Scale, report_failure, report_undone, scaled
+from .output import Scale, report_undone, scaled
 from .plan import Job, Plan
 
 
@@ -99,9 +99,4 @@ def report_planned(
         return {"megapixels": megapixels, "candidates": candidates}
 
     for job in plan.jobs:
-        try:
-            report_undone(job, console, check)
-        except CaflowError as error:
-            if len(plan.jobs) > 1:
-                error.exit_code = EXIT_FAILED
-            report_failure(job, error, console)
+        report_undone(job, console, check, alone=len(plan.jobs) == 1)

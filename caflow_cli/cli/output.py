@@ -37,23 +37,22 @@ def report_undone(
     job: Job,
     console: Console,
     check: Callable[[Job, Header], Mapping[str, object]] = lambda job, header: {},
+    alone: bool = False,
 ) -> None:
-    """Report a job that is not executed: planned or skipped.
+    """Report a job that is not executed: planned, skipped or, by its files' headers, failed.
 
-    `check` gets the header of the input, and returns fields of the JSON line. CaflowError if it
-    fails, or if the headers of input, mask and hints show that they cannot be used.
+    `check` gets the header of the input, and returns fields of the JSON line. A CaflowError whose
+    exit code is not 1 is raised if the job is alone.
     """
     fields: Mapping[str, object] = {}
-    if not job.skipped:
-        header = job.source.check()
-        mask = None if job.mask is None else job.mask.check()
-        hints = None if job.hints is None else job.hints.check()
-        if header is not None:
-            if mask is not None:
-                check_mask_size(mask.size, header.size)
-            if hints is not None:
-                check_hints_size(hints.size, header.size)
-            fields = check(job, header)
+    try:
+        if not job.skipped:
+            fields = _check_headers(job, check)
+    except CaflowError as error:
+        if not alone:
+            error.exit_code = EXIT_FAILED
+        report_failure(job, error, console)
+        return
     paths = {rank: str(path) for rank, path in enumerate(job.outputs, 1)}
     if job.skipped and not console.json:
         console.about(job.name, f"skipped, {paths[1]} exists", "skipped")
@@ -61,6 +60,22 @@ def report_undone(
         console.result(job.fields("skipped", paths))
     else:
         console.result(job.fields("planned", paths, **fields), map(str, job.paths))
+
+
+def _check_headers(
+    job: Job, check: Callable[[Job, Header], Mapping[str, object]]
+) -> Mapping[str, object]:
+    """The fields that `check` returns; CaflowError if the headers show that files do not fit."""
+    header = job.source.check()
+    mask = None if job.mask is None else job.mask.check()
+    hints = None if job.hints is None else job.hints.check()
+    if header is None:
+        return {}
+    if mask is not None:
+        check_mask_size(mask.size, header.size)
+    if hints is not None:
+        check_hints_size(hints.size, header.size)
+    return check(job, header)
 
 
 def write_output(

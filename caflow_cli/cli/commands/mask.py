@@ -38,10 +38,7 @@ def mask_command(
         bar = display.add_task(console.command, total=len(jobs))
         for place, job in enumerate(jobs):
             if given.dry_run or job.skipped or job.source.problem:
-                try:
-                    report_undone(job, console)
-                except CaflowError as error:
-                    report_failure(job, error, console)
+                report_undone(job, console)
                 continue
 
             from ...damage import find_damage

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
-from ...errors import CaflowError, check_usage
+from ...errors import check_usage
 from ...sampling import Sampling
 from .. import options
 from ..coloring import Coloring
@@ -149,7 +149,7 @@ def _restore(
     sampling = Sampling(consistent=consistent, **{name: getattr(given, name) for name in names})
     sampling.check()
 
-    from ..output import parse_scale, report_failure, report_undone
+    from ..output import parse_scale, report_undone
     from ..plan import make_plan
 
     size = None if scale is None else parse_scale(scale)
@@ -159,10 +159,7 @@ def _restore(
     task = None if console.command == "sample" else console.command
     if all(job.skipped or job.source.problem for job in plan.jobs):
         for job in plan.jobs:
-            try:
-                report_undone(job, console)
-            except CaflowError as error:
-                report_failure(job, error, console)
+            report_undone(job, console)
         return
     if given.dry_run:
         from ...hub.choice import choose_model
