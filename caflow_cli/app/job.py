@@ -97,7 +97,7 @@ class Job:
             self.sampling = replace(self.sampling, tau=result.tau)
             self.result = replace(result, sampling=self.sampling)
             if len(self.ranked) == 1:
-                warning = domain_warning(self.model, result.statistics)
+                warning = domain_warning(self.model, result.statistics, self._input, self.mask)
                 notes = [result.lower_tau_note, warning and f"warning: {warning}"]
                 self.notes += [note for note in notes if note]
             yield len(self.ranked)

@@ -373,7 +373,7 @@ class Run:
     def _report(self, item: _Item, result: Candidates) -> None:
         """Write to stderr what is to be said of a result."""
         name = item.job.name
-        if note := domain_warning(item.model, result.statistics):
+        if note := domain_warning(item.model, result.statistics, result.condition, result.mask):
             self.console.about(f"warning: {name}", note, "unlike the training data")
         if result.lower_tau_note:
             self.console.about(name, result.lower_tau_note, "all candidates diverged")

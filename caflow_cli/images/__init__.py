@@ -1,7 +1,7 @@
 """Reading and writing image files, and transparency. `docs/images.md` states the policy."""
 
 from .atomic import atomic_write, locked_folder, make_folder, remove_leftovers
-from .colour import Pixels, fill_transparent, strips
+from .colour import Pixels, fill_transparent, is_gray, strips
 from .read import (
     MAX_BYTES,
     SUFFIXES,
@@ -29,6 +29,7 @@ __all__ = [
     "encode_png",
     "fill_transparent",
     "format_of",
+    "is_gray",
     "locked_folder",
     "make_folder",
     "no_file",

@@ -118,6 +118,11 @@ class Task:
         """Whether conditions of pairs are read at their own scale."""
         return False
 
+    @property
+    def of_photographs(self) -> bool:
+        """Whether the model was trained on parts of photographs of any content."""
+        return False
+
     @classmethod
     def of(cls, config: Config) -> Task:
         raise NotImplementedError

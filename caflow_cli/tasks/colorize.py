@@ -65,6 +65,10 @@ class Colorize(WholeImage):
     tag: ClassVar[str] = "image-colorization"
     baseline: ClassVar[str] = "grey copy"
 
+    @property
+    def of_photographs(self) -> bool:
+        return self.inputs == "photo"
+
     @classmethod
     def of(cls, config: Config) -> Colorize:
         return cls(config.task.size, config.flow.multiple, config.task.degrade)

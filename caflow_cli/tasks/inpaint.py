@@ -63,6 +63,10 @@ class Inpaint(Task):
     paints: ClassVar[Literal["", "hole", "map"]] = "hole"
     baseline: ClassVar[str] = "mean fill"
 
+    @property
+    def of_photographs(self) -> bool:
+        return self.window > 0
+
     @classmethod
     def of(cls, config: Config) -> Inpaint:
         task = config.task

@@ -72,6 +72,10 @@ class SuperRes(WholeImage):
     softens_edges: ClassVar[bool] = True
     keeps_gray: ClassVar[bool] = True
 
+    @property
+    def of_photographs(self) -> bool:
+        return self.inputs == "photo"
+
     @classmethod
     def of(cls, config: Config) -> SuperRes:
         task = config.task
