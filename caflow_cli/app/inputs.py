@@ -11,8 +11,11 @@ from PIL import Image
 from ..config import HOLE, Tau, Temperature
 from ..errors import check_usage, ensure
 from ..images import Decoded, decode, read_header
+from ..inference import thumbnail
 from ..sampling import Sampling
 from ..tasks import Pixels, Task
+
+HINT_CANVAS = 640  # longer side of the canvas of color hints, in pixels, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +92,11 @@ def read_upload(path: Path, limits: Limits, task: Task) -> Decoded:
     return decode(path, path.name)
 
 
+def shrunk(image: Pixels, side: int) -> Pixels:
+    """The image if its longer side is at most `side`, else downsampled to that."""
+    return thumbnail(image, side) if max(image.shape) > side else image
+
+
 def painted_mask(layers: Sequence[Pixels], height: int, width: int) -> Pixels:
     """Make a mask from painted layers: uint8 (height, width), 255 where half or more is covered."""
     covered = np.zeros((height, width), bool)
@@ -97,6 +105,22 @@ def painted_mask(layers: Sequence[Pixels], height: int, width: int) -> Pixels:
         covered |= np.array(alpha.resize((width, height), Image.Resampling.BOX)) >= HOLE
     ensure(bool(covered.any()), "there is no hole to fill", "paint over the area to fill")
     return covered.astype(np.uint8) * 255
+
+
+def painted_strokes(layers: Sequence[Pixels], height: int, width: int) -> Pixels | None:
+    """Make color hints from painted layers: uint8 (height, width, 4), opaque where half or more is
+    covered, else transparent. None if nothing is painted.
+    """
+    strokes = Image.new("RGBA", (width, height))
+    for layer in layers:
+        strokes.alpha_composite(
+            Image.fromarray(layer).resize(strokes.size, Image.Resampling.NEAREST)
+        )
+    pixels = np.array(strokes)
+    covered = pixels[..., 3] >= HOLE
+    pixels[~covered] = 0
+    pixels[covered, 3] = 255
+    return pixels if covered.any() else None
 
 
 def drawn_map(layers: Sequence[Pixels], background: Pixels) -> Decoded:

@@ -4,7 +4,7 @@ import html
 import json
 import shlex
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ..inference import (
     Candidates,
     Request,
     Sampler,
+    Score,
     domain_warning,
     seen_by,
     task_of,
@@ -24,6 +25,8 @@ from ..inference import (
 from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Pixels, resize
+from ..tasks.hints import recolor
+from .inputs import HINT_CANVAS, painted_strokes, shrunk
 
 # New values or properties of the page's components, by name; other components do not change.
 Update = dict[str, Any]
@@ -42,6 +45,8 @@ class Job:
     `sampling` has all defaults filled in, and the current number to keep. `result` is None until a
     candidate is drawn, `chosen` until the visitor selects one. Files go into `folder`, which is
     created.
+
+    `painted` is a mask, uint8 (H, W), or color hints, uint8 (H, W, 4), as the task takes; or None.
     """
 
     def __init__(
@@ -49,7 +54,7 @@ class Job:
         model: CAFlow,
         name: str,
         image: Decoded,
-        mask: Pixels | None,
+        painted: Pixels | None,
         sampling: Sampling,
         folder: Path,
     ) -> None:
@@ -57,20 +62,23 @@ class Job:
         self.id = str(model.identity["id"])
         self.task = task_of(model)
         self.name = name
+        self.upload: str | None = None  # path of the image
         self.image = image
-        self.mask = mask
+        self.mask = painted if self.task.paints == "hole" else None
+        self.hints = painted if self.task.paints == "hints" else None
         self.folder = folder
         self._stopped = threading.Event()
         self._input = seen_by(model, image)
-        request = Request.of(self.task, self._input, mask)
+        request = Request.of(self.task, self._input, self.mask, self.hints)
         self._sampler = Sampler(
             model, [request], sampling, progress=self._check_stopped, batch_size=1
         )
         self.sampling = self._sampler.sampling
-        note = self.task.note(self._input, mask)
+        note = self.task.note(self._input, self.mask)
         self.notes = [note] if note else []
         self.result: Candidates | None = None
         self.chosen: Candidate | None = None
+        self._unhinted: dict[int, Pixels] = {}  # candidates without hints, small, by k
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -122,7 +130,7 @@ class Job:
             text += f'<p class="note">{html.escape(note[0].upper() + note[1:])}</p>'
         more = {"interactive": bool(self.ranked)}
         if not self.ranked:
-            names = ("gallery", "slider", "file", "files", "spread", "command")
+            names = ("gallery", "slider", "preview", "file", "files", "spread", "command")
             hidden = {name: {"value": None, "visible": False} for name in names}
             return {"title": text, "text": "", "more": more, **hidden}
         gallery = []
@@ -130,7 +138,7 @@ class Job:
             path = self.folder / f"candidate_{candidate.k}.png"
             if not path.exists():
                 write_png(path, thumbnail(candidate.image, _GALLERY_SIDE))
-            gallery.append((str(path), f"#{candidate.rank}: {candidate.score.summary}"))
+            gallery.append((str(path), f"#{candidate.rank}: {_score(candidate).summary}"))
         shown = {"value": gallery, "visible": True}
         return {"title": text, "more": more, "gallery": shown, **self.choice()}
 
@@ -144,21 +152,36 @@ class Job:
         compared = thumbnail(before, _DISPLAY_SIDE), thumbnail(after, _DISPLAY_SIDE)
         name = f"candidate #{candidate.rank}"
         text = f'<p class="sides"><span>◀ input</span><span>{name} ▶</span></p>'
-        text += f"<p>{name.capitalize()} of {len(self.ranked)}: {candidate.score.summary}. "
+        text += f"<p>{name.capitalize()} of {len(self.ranked)}: {_score(candidate).summary}. "
         text += f"Seed {candidate.seed}, τ {self.sampling.temperature}</p>"
+        hints = self.task.paints == "hints"
         return {
             "slider": {"value": compared, "visible": True},
+            "preview": {"value": shrunk(after, HINT_CANVAS) if hints else None, "visible": hints},
             "text": text,
             "file": {"value": self._write(candidate), "visible": True},
         }
+
+    def preview(self, layers: Sequence[Pixels]) -> Update:
+        """The chosen candidate with other color hints, in the size of the canvas."""
+        candidate = self.chosen or self.ranked[0]
+        image = shrunk(self._input, HINT_CANVAS)
+        if candidate.k not in self._unhinted:
+            self._unhinted[candidate.k] = shrunk(candidate.unhinted_pixels, HINT_CANVAS)
+        colors = self._unhinted[candidate.k]
+        strokes = painted_strokes(layers, *image.shape[:2])
+        if strokes is not None:
+            colors = recolor(image, colors, strokes)
+        return {"preview": {"value": colors, "visible": True}}
 
     def files(self) -> Update:
         """The files that the command would write for the candidates so far, and the command."""
         if self.result is None:
             return {}
         files = [self._write(candidate) for candidate in self.result.kept]
-        # The painted mask or map is an input of the command.
-        painted = {"map.png": self.image.rgb} if self.name == "map.png" else {"hole.png": self.mask}
+        # What was painted is an input of the command.
+        painted = {"hole.png": self.mask, "hints.png": self.hints}
+        painted["map.png"] = self.image.rgb if self.name == "map.png" else None
         for name, pixels in painted.items():
             if pixels is not None:
                 write_png(self.folder / name, pixels)
@@ -174,6 +197,7 @@ class Job:
         words = ["caflow", self.task.command]
         words += ["--cond", self.name] if self.task.command == "sample" else [self.name]
         words += ["--mask", "hole.png"] if self.mask is not None else []
+        words += ["--hints", "hints.png"] if self.hints is not None else []
         words += ["--model", self.id, "--tau", str(self.sampling.temperature), "-m", str(drawn)]
         words += ["-n", str(min(self.sampling.keep, drawn)), "--seed", str(self.sampling.seed)]
         return {
@@ -194,3 +218,8 @@ class Job:
         path = folder / f"{Path(self.name).stem}_{self.task.command}_{candidate.rank:02d}.png"
         path.write_bytes(data)
         return str(path)
+
+
+def _score(candidate: Candidate) -> Score:
+    """The score by which a candidate is ranked, without color hints."""
+    return candidate.unhinted or candidate.score

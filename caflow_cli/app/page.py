@@ -26,7 +26,14 @@ _INVENTED = (
     "Do not use it as evidence, as a likeness or for measurements. A high likelihood does not mean "
     "high quality: below temperature 1 it favors smooth images."
 )
-_MAP_COLORS = ["#000000", "#ffffff", "#e03131", "#2f9e44", "#1971c2"]
+# What is painted: the label of the canvas, and the colors of its brush.
+_LABELS = {"hole": "Paint the hole", "hints": "Paint known colors", "map": "Draw the map"}
+_COLORS = {
+    "hole": [BRUSH],
+    # Skin, wood, brick, gold, grass, sky; gray means "no color".
+    "hints": ["#c58c6b", "#6b4a2e", "#a63a2a", "#d9a62e", "#4f7a3a", "#5b8fc9", "#808080"],
+    "map": ["#000000", "#ffffff", "#e03131", "#2f9e44", "#1971c2"],
+}
 _MAP_LINE = 1.2  # width of a line in a map, in pixels of the model
 _STAGE_HEIGHT = 520  # pixels; the stage shows what is uploaded, painted and compared, in one place
 
@@ -116,17 +123,26 @@ class Page:
         )
         # Pass the path through unopened; `sessions` reports what is wrong with the file.
         self.image.preprocess = lambda payload: None if payload is None else payload.path
-        self.canvas = gr.ImageEditor(
-            sources=(),
-            transforms=(),
-            layers=False,
-            type="pil",
-            buttons=[],
-            height=_STAGE_HEIGHT,
-            visible=False,
-            format="png",
-            elem_id="caflow-editor",
-        )
+        with gr.Row(elem_id="caflow-canvas"):
+            self.canvas = gr.ImageEditor(
+                sources=(),
+                transforms=(),
+                layers=False,
+                type="pil",
+                buttons=[],
+                height=_STAGE_HEIGHT,
+                visible=False,
+                format="png",
+                elem_id="caflow-editor",
+            )
+            self.preview = gr.Image(
+                label="Preview",
+                height=_STAGE_HEIGHT,
+                buttons=[],
+                format="jpeg",
+                elem_id="caflow-preview",
+                **_HIDDEN,
+            )
         self.slider = gr.ImageSlider(
             buttons=["fullscreen"], max_height=_STAGE_HEIGHT, elem_id="caflow-slider", **_IMAGES
         )
@@ -185,14 +201,14 @@ class Page:
     def _connect(self) -> None:
         fields = [self.model, self.image, self.canvas, self.variety]
         fields += [self.candidates, self.keep, self.seed]
-        chosen = [self.view, self.slider, self.text, self.file]
+        chosen = [self.view, self.slider, self.preview, self.text, self.file]
         results = [self.title, self.gallery, *chosen, self.files, self.spread, self.command]
         drawn = [self.status, self.end, self.more, *results]
         given = [self.model, self.image, self.automatic, self.painted_on]
         # A component that is an output without a value loses its `preprocess`: not `self.image`.
         about = [self.model, self.automatic, self.painted_on, self.canvas, self.pixel, self.view]
         about += [self.status, self.size, self.variety, self.candidates]
-        about += [self.brush, self.find, self.blank, self.other]
+        about += [self.preview, self.brush, self.find, self.blank, self.other]
         replaced = [self.image, *about]
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
         # One job at a time on the models; the others wait in the queue.
@@ -206,10 +222,11 @@ class Page:
         self.end.click(self._stop, None, None, **quiet)
         find = self.find.click(self._find_damage, fields, [self.status, self.damage], **queued)
         find.then(self._paint_damage, [self.damage, *fields], [self.status, self.canvas], **quiet)
+        self.canvas.input(self._preview, fields, self.preview, trigger_mode="always_last", **quiet)
         self.gallery.select(self._choose, None, chosen, **quiet)
         self.view.change(None, self.view, None, js=_VIEWED, **quiet)
         self.brush.release(
-            lambda width, pixel: gr.update(brush=_brush(width, pixel)),
+            lambda width, pixel: gr.update(brush=_brush("hole", width * pixel)),
             [self.brush, self.pixel],
             self.canvas,
             **quiet,
@@ -240,6 +257,9 @@ class Page:
     # --- drawing ----------------------------------------------------------------------------------
 
     def _update(self, update: Update) -> Changes:
+        if not update:
+            skip: Changes = gr.skip()
+            return skip
         return {
             getattr(self, name): gr.update(**value) if isinstance(value, dict) else value
             for name, value in update.items()
@@ -266,6 +286,9 @@ class Page:
 
     def _choose(self, request: gr.Request, event: gr.SelectData) -> Changes:
         return self._update(self.sessions.choose(_name(request), int(event.index)))
+
+    def _preview(self, request: gr.Request, *fields: Any) -> Changes:
+        return self._update(self.sessions.preview(_name(request), self._fields(*fields)))
 
     def _find_damage(self, *fields: Any) -> Changes:
         return self._update(self.sessions.find_damage(self._fields(*fields)))
@@ -298,6 +321,7 @@ class Page:
             self.model: gr.update(choices=self.models[task.name], value=model),
             self.status: about["status"],
             self.size: about["size"],
+            self.preview: gr.update(visible=False),
             self.pixel: about["pixel"],
             self.other: gr.update(visible=about["canvas"] is not None),
             self.brush: gr.update(visible=task.paints == "hole"),
@@ -319,18 +343,15 @@ class Page:
         longer_side = max(canvas.shape) / about["pixel"]
         width = min(100, 2 * max(1, round(longer_side / 60)))
         if task.paints == "hole":
-            label = "Paint the hole, a little beyond the object"
-            brush = _brush(width, about["pixel"])
             update[self.brush] = gr.update(visible=True, value=width)
-        else:
-            label = "Draw the map"
-            brush = _brush(_MAP_LINE, about["pixel"], map=True)
+        elif task.paints == "map":
+            width = _MAP_LINE
         update[self.painted_on] = wanted
         update[self.canvas] = gr.update(
             visible=True,
             value=Image.fromarray(canvas),
-            label=label,
-            brush=brush,
+            label=_LABELS[task.paints],
+            brush=_brush(task.paints, width * about["pixel"]),
             # The zoom in percent is that of the canvas.
             elem_classes=[] if about["pixel"] == 1 else ["caflow-scaled"],
         )
@@ -368,12 +389,10 @@ class Page:
         return f"{text}, the default" if variety == 0 else text
 
 
-def _brush(width: float, pixel: float, map: bool = False) -> gr.Brush:
-    """A brush as wide as so many pixels; Gradio takes a radius."""
-    radius = max(1, round(width * pixel / 2))
-    if map:
-        return gr.Brush(radius, colors=[*_MAP_COLORS], color_mode="defaults")
-    return gr.Brush(radius, colors=[BRUSH], color_mode="fixed")
+def _brush(paints: str, width: float) -> gr.Brush:
+    """A brush of a width in pixels of the canvas; Gradio takes a radius."""
+    mode: Any = "fixed" if len(_COLORS[paints]) == 1 else "defaults"
+    return gr.Brush(max(1, round(width / 2)), colors=[*_COLORS[paints]], color_mode=mode)
 
 
 def _name(request: gr.Request) -> str:

@@ -27,7 +27,16 @@ from ..inference import thumbnail
 from ..model import CAFlow, read_info
 from ..sampling import Sampling
 from ..tasks import TASKS, Pixels, get_task
-from .inputs import Fields, Limits, drawn_map, painted_mask, read_upload
+from .inputs import (
+    HINT_CANVAS,
+    Fields,
+    Limits,
+    drawn_map,
+    painted_mask,
+    painted_strokes,
+    read_upload,
+    shrunk,
+)
 from .job import Job, Stopped, Update
 
 BRUSH = "#ff2d55"  # color of the brush that paints masks
@@ -91,10 +100,11 @@ class Sessions:
                 model = self.models.load(fields.model)
                 sampling = fields.sampling.of(model.config)
                 self.limits.check_candidates(sampling.candidates)
-                name, image, mask = self._read(fields)
+                name, image, painted = self._read(fields)
                 self._count += 1
                 folder = self._folder / f"job_{self._count}"
-                job = Job(model, name, image, mask, sampling, folder)
+                job = Job(model, name, image, painted, sampling, folder)
+                job.upload = fields.image
         except Exception as error:
             yield {"status": _error(error)}
             return
@@ -138,6 +148,15 @@ class Sessions:
         job.chosen = job.ranked[index]
         return {"view": "Comparison", **job.choice()}
 
+    def preview(self, session: str, fields: Fields) -> Update:
+        """Show the chosen candidate with the color hints that are painted now, without drawing."""
+        job = self._jobs.get(session)
+        if job is None or not job.ranked or job.task.paints != "hints":
+            return {}
+        if fields.image != job.upload:
+            return {}
+        return job.preview(fields.layers)
+
     def describe(self, fields: Fields) -> Update:
         """State the size of an image, and make the canvas if the task takes what is painted.
 
@@ -171,8 +190,12 @@ class Sessions:
         pixel = 1.0
         status = "Press Draw."
         if task.paints == "hole":
-            status = "Paint what to fill, and a little beyond; then press Draw."
-            canvas = _mask_canvas(image)
+            status = "Paint the hole, a little beyond the object; then press Draw."
+            canvas = shrunk(image, _MASK_CANVAS)
+            pixel = max(canvas.shape) / max(image.shape)
+        elif task.paints == "hints":
+            status = "Paint colors that you know, if any; then press Draw."
+            canvas = shrunk(image, HINT_CANVAS)
             pixel = max(canvas.shape) / max(image.shape)
         elif task.paints == "map":
             status = "Draw a map, or add one; then press Draw."
@@ -204,8 +227,8 @@ class Sessions:
         if fields.image != path or self.models.tasks[fields.model].paints != "hole":
             text = "The image has changed: press Find damage again."
             return {"status": _line(text)}
-        background = _mask_canvas(self._background(fields).rgb)
-        covered = _mask_canvas(mask) > 0
+        background = shrunk(self._background(fields).rgb, _MASK_CANVAS)
+        covered = shrunk(mask, _MASK_CANVAS) > 0
         for layer in fields.layers:
             covered |= layer[..., 3] >= HOLE
         color = np.array(ImageColor.getcolor(BRUSH, "RGBA"), np.uint8)
@@ -227,8 +250,13 @@ class Sessions:
             hint = "drop one, draw one" if task.paints == "map" else "drop one"
             raise CaflowError("there is no image", f"{hint}, or use the example")
         image = read_upload(Path(fields.image), self.limits, task)
-        mask = painted_mask(fields.layers, *image.rgb.shape[:2]) if task.needs_mask else None
-        return Path(fields.image).name, image, mask
+        height, width = image.rgb.shape[:2]
+        painted = None
+        if task.paints == "hole":
+            painted = painted_mask(fields.layers, height, width)
+        elif task.paints == "hints":
+            painted = painted_strokes(fields.layers, height, width)
+        return Path(fields.image).name, image, painted
 
     def _background(self, fields: Fields) -> Decoded:
         """What is painted on: the image, else a white one."""
@@ -274,11 +302,6 @@ class Sessions:
         if drawn == first + 1:
             update["view"] = "Comparison"
         yield update
-
-
-def _mask_canvas(image: Pixels) -> Pixels:
-    """The canvas that a mask is painted on: the image itself, or a smaller one if it is large."""
-    return thumbnail(image, _MASK_CANVAS) if max(image.shape) > _MASK_CANVAS else image
 
 
 def _line(text: str) -> str:

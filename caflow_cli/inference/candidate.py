@@ -98,6 +98,15 @@ class Candidate:
         return image
 
     @property
+    def unhinted_pixels(self) -> Pixels:
+        """The image without color hints: the same if there are none."""
+        task = self.request.task
+        if not task.hinted_pixels:
+            return self.pixels
+        part = task.without_hints().parts(self.request.image)[0]
+        return part.compose(self.request.image, self._samples[0])
+
+    @property
     def rank_score(self) -> float | None:
         """The score in nats by which it is ranked; None if it is not scored."""
         return (self.unhinted or self.score).rank_score
@@ -116,8 +125,12 @@ class Candidate:
         self.consistency_max = int(np.abs(result.astype(np.int16) - image).max())
 
     def release(self) -> None:
-        """Keep either the image or the samples it is composed of, whichever takes less memory."""
-        if self.pixels.nbytes > sum(sample.nbytes for sample in self._samples):
+        """Keep either the image or the samples it is composed of, whichever takes less memory.
+
+        With color hints, the samples are kept, for the image without hints.
+        """
+        size = sum(sample.nbytes for sample in self._samples)
+        if self.request.task.hinted_pixels or self.pixels.nbytes > size:
             self._image = None
         else:
             self._samples = []

@@ -23,7 +23,7 @@ from ..model import CAFlow
 from ..sampling import SEEDS, Sampling
 from ..tasks import Pixels
 from .candidate import Candidate, Request
-from .conditions import RESAMPLES, Conditions, Progress, Sample, Steps, to_batch
+from .conditions import RESAMPLES, Conditions, Progress, Steps, to_batch
 from .rank import order, rmse_between
 from .result import Candidates
 from .score import PartScore, Score, estimator_of, score_of
@@ -249,7 +249,7 @@ class Sampler:
                     part_scores[one].append(score)
                     one.diverged |= self._strict and not math.isfinite(score.value)
                 if self._hinted:
-                    self._score_unhinted(drawing, samples, noise_samples, steps)
+                    self._score_unhinted(drawing, noise_samples, steps)
             batch = [one for one in batch if not one.diverged]
         for one in batch:
             parts = one.request.parts
@@ -259,18 +259,9 @@ class Sampler:
             one.release()
         return batch
 
-    def _score_unhinted(
-        self,
-        batch: Sequence[Candidate],
-        samples: Sequence[Sample],
-        noise_samples: int,
-        steps: Steps,
-    ) -> None:
+    def _score_unhinted(self, batch: Sequence[Candidate], noise_samples: int, steps: Steps) -> None:
         """Set the scores without color hints of candidates that have one part."""
-        composed = []
-        for one, sample in zip(batch, samples, strict=True):
-            part = one.request.task.without_hints().parts(one.request.image)[0]
-            composed.append((one.row, 0, part.compose(one.request.image, sample.image)))
+        composed = [(one.row, 0, one.unhinted_pixels) for one in batch]
         conditions, targets = self.reduce(composed)
         scores = conditions.log_prob(targets, noise_samples, steps)
         for one, (_, _, image), score in zip(batch, composed, scores, strict=True):

@@ -99,7 +99,7 @@ class Task:
     verb: ClassVar[str] = "restore"  # what the task does to an image, on the page
     tag: ClassVar[str] = "image-to-image"  # of its models on the Hub
     example: ClassVar[str] = "cat_192"  # a bundled image to try it with
-    paints: ClassVar[Literal["", "hole", "map"]] = ""  # what a user of the page paints
+    paints: ClassVar[Literal["", "hole", "map", "hints"]] = ""  # what a user of the page paints
     baseline: ClassVar[str] = "input copy"  # name of the result that needs no model
     softens_edges: ClassVar[bool] = False  # of an input's alpha (`fill_transparent`)
     keeps_gray: ClassVar[bool] = False  # whether results of gray images are gray

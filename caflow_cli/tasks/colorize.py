@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -62,6 +62,7 @@ class Colorize(WholeImage):
     command: ClassVar[str] = "colorize"
     usage: ClassVar[str] = "colorize grey.png"
     verb: ClassVar[str] = "color"
+    paints: ClassVar[Literal["", "hole", "map", "hints"]] = "hints"
     tag: ClassVar[str] = "image-colorization"
     baseline: ClassVar[str] = "grey copy"
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from ..config import HOLE
 from ..errors import ensure
 from .base import Pixels, grey, resize, scaled_size
-from .chroma import Plane, chroma_of, upsample_chroma
+from .chroma import Plane, chroma_of, tint, upsample_chroma
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -90,6 +90,12 @@ def check_hints_size(strokes: Sequence[int], image: Sequence[int]) -> None:
         f"the hints are {w}x{h}, the image {width}x{height}",
         f"paint them on a transparent layer of {width}x{height}",
     )
+
+
+def recolor(image: Pixels, colors: Pixels, strokes: Pixels) -> Pixels:
+    """Move the colors of a colorized photo by hints, all of one size: uint8 (H, W, 3)."""
+    chroma = Hints(image, strokes).move(chroma_of(colors))
+    return tint(grey(image), chroma)
 
 
 def check_strokes(image: Pixels, strokes: Pixels) -> None:

@@ -60,7 +60,7 @@ class Inpaint(Task):
     usage: ClassVar[str] = "inpaint photo.png --mask hole.png"
     verb: ClassVar[str] = "repair"
     tag: ClassVar[str] = "image-inpainting"
-    paints: ClassVar[Literal["", "hole", "map"]] = "hole"
+    paints: ClassVar[Literal["", "hole", "map", "hints"]] = "hole"
     baseline: ClassVar[str] = "mean fill"
 
     @property

@@ -45,7 +45,7 @@ class Paired(WholeImage):
     options: ClassVar[tuple[str, ...]] = ("native",)
     verb: ClassVar[str] = "translate"
     example: ClassVar[str] = "map"
-    paints: ClassVar[Literal["", "hole", "map"]] = "map"
+    paints: ClassVar[Literal["", "hole", "map", "hints"]] = "map"
     baseline: ClassVar[str] = "mismatched target"
 
     @classmethod

@@ -163,6 +163,9 @@ class Visitor:
             waiting.value.save_as(paths[-1])
         return paths
 
+    def command(self) -> str:
+        return self.page.locator("#caflow-command textarea").input_value()
+
     def is_in_view(self, selector: str) -> bool:
         box = self.page.locator(selector).bounding_box()
         return 0 <= box["y"] <= self.page.viewport_size["height"] - box["height"]
@@ -198,7 +201,7 @@ def test_candidates_appear_and_are_downloaded_and_nothing_leaves_the_machine(
     other = visitor.download(tmp_path)
     assert read_provenance(other)["rank"] == 4
     assert visitor.page.locator("#caflow-spread img").count() == 1
-    assert "-m 6" in visitor.page.locator("#caflow-command textarea").input_value()
+    assert "-m 6" in visitor.command()
 
     # No request of the page to another host, and none of the process.
     assert len(visitor.asked) > 20
@@ -211,8 +214,8 @@ def test_candidates_appear_and_are_downloaded_and_nothing_leaves_the_machine(
 def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
     visitor.choose("Repair")
     visitor.give(photo)
-    visitor.page.wait_for_timeout(4000)
-    assert visitor.zoom() == 10  # the largest
+    visitor.wait(lambda: visitor.zoom() == 10)  # the largest
+    visitor.page.wait_for_timeout(2000)
     tools = visitor.page.locator("#caflow-editor .toolbar-wrap").bounding_box()
     editor = visitor.page.locator("#caflow-editor").bounding_box()
     canvas = visitor.page.locator("#caflow-editor canvas").first.bounding_box()
@@ -244,7 +247,7 @@ def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
     assert not visitor.page.locator("#caflow-editor").is_visible()
     slider = visitor.page.locator("#caflow-slider")
     assert abs(slider.bounding_box()["x"] - editor["x"]) < 2
-    visitor.choose("Color")
+    visitor.choose("Enlarge")
     visitor.page.locator("#caflow-image img").wait_for()
     visitor.choose("Repair")
     visitor.page.locator("#caflow-editor").wait_for()
@@ -264,6 +267,30 @@ def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
     again = decode(visitor.files(tmp_path)[-1]).rgb[..., 0] == 255
     assert again[hole].all()
     assert 4 <= again[~hole].sum() <= 24
+
+
+def test_known_colors_are_previewed(visitor, photo, tmp_path):
+    visitor.choose("Color")
+    visitor.give(photo)
+    visitor.page.wait_for_timeout(4000)
+    visitor.draw(2)
+    visitor.wait_for("2 candidates")
+    visitor.page.get_by_label("Input", exact=True).check()
+    preview = visitor.page.locator("#caflow-preview img")
+    plain = preview.get_attribute("src")
+    visitor.page.wait_for_timeout(4000)  # until the editor has its new size
+    visitor.stroke(32 * visitor.zoom())
+    visitor.wait(lambda: preview.get_attribute("src") != plain)
+    painted = preview.get_attribute("src")
+    visitor.page.locator("#caflow-editor button[title=Undo]").click()
+    visitor.wait(lambda: preview.get_attribute("src") != painted)
+    visitor.page.locator("#caflow-editor button[title=Redo]").click()
+    visitor.page.wait_for_timeout(4000)
+    visitor.draw(2)
+    visitor.wait(lambda: "--hints hints.png" in visitor.command())
+    strokes = decode(visitor.files(tmp_path)[-1])
+    assert strokes.alpha[15:17, 4:17].min() == 255
+    assert strokes.alpha[:8].max() == 0
 
 
 def test_damage_is_painted_and_filled(visitor, tmp_path):

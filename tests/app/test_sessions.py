@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -234,6 +235,45 @@ def test_the_comparison_shows_the_image_as_uploaded(sessions, photo, small_photo
         image = resize(image, 32, 32)
     np.testing.assert_array_equal(before, thumbnail(image, 1024))
     assert before.shape == after.shape
+
+
+def test_known_colors_are_previewed_and_then_drawn(sessions, photo):
+    strokes = stroke(32, 32, color=(150, 110, 110))
+    given = fields("colorize", photo, layers=[strokes])
+    assert sessions.preview("a", given) == {}  # nothing is drawn
+    plain = list(sessions.draw("a", replace(given, layers=[])))[-1]
+    assert plain["preview"]["visible"]
+    np.testing.assert_array_equal(plain["preview"]["value"], decode(plain["file"]["value"]).rgb)
+    preview = sessions.preview("a", given)["preview"]["value"]
+    assert np.ptp(preview[20:28, 20:28].astype(int) - (150, 110, 110), -1).mean() < 8
+    hinted = list(sessions.draw("a", given))[-1]
+    np.testing.assert_allclose(hinted["preview"]["value"], preview, atol=16)
+    assert hinted["gallery"]["value"][0][1] == plain["gallery"]["value"][0][1]  # the same score
+    unhinted = sessions.preview("a", replace(given, layers=[]))["preview"]["value"]
+    np.testing.assert_array_equal(unhinted, plain["preview"]["value"])
+    assert [Path(path).name for path in hinted["files"]["value"]][1:] == ["hints.png"]
+    saved = decode(hinted["files"]["value"][1])
+    np.testing.assert_array_equal(saved.alpha == 255, strokes[..., 3] == 255)
+    assert "--hints hints.png" in hinted["command"]["value"]
+    assert sessions.preview("a", fields("colorize", sessions.example("colorize.safetensors"))) == {}
+
+
+@pytest.mark.parametrize("painted", [False, True])
+def test_a_preview_of_a_megapixel_takes_less_than_a_third_of_a_second(sessions, tmp_path, painted):
+    rows, columns = np.indices((864, 1152))
+    image = np.stack([rows // 4, columns // 5, (rows + columns) // 8], -1).astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / "large.png")
+    sessions.limits = replace(sessions.limits, megapixels=1.0)
+    layers = [stroke(480, 640, slice(100, 140), slice(200, 400), (30, 160, 60))]
+    given = fields("colorize", tmp_path / "large.png", 1, layers=layers if painted else [])
+    list(sessions.draw("a", given))
+    seconds = []
+    for shift in range(4):
+        moved = replace(given, layers=[np.roll(layers[0], 20 * shift, axis=0)])
+        start = time.process_time()
+        assert sessions.preview("a", moved)["preview"]["value"].shape == (480, 640, 3)
+        seconds.append(time.process_time() - start)
+    assert min(seconds) < 0.3
 
 
 @pytest.mark.parametrize("default", ["0.5", "1/0.8/0.6", "1.2"])
