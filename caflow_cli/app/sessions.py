@@ -151,11 +151,9 @@ class Sessions:
     def preview(self, session: str, fields: Fields) -> Update:
         """Show the chosen candidate with the color hints that are painted now, without drawing."""
         job = self._jobs.get(session)
-        if job is None or not job.ranked or job.task.paints != "hints":
+        if job is None or job.task.paints != "hints" or job.upload != fields.image:
             return {}
-        if fields.image != job.upload:
-            return {}
-        return job.preview(fields.layers)
+        return job.preview(fields.layers) if job.ranked else {}
 
     def describe(self, fields: Fields) -> Update:
         """State the size of an image, and make the canvas if the task takes what is painted.

@@ -26,7 +26,7 @@ def test_without_the_extra_it_says_what_to_install(run, monkeypatch):
     assert done.stdout == b""
 
 
-@pytest.mark.parametrize("task", ["superres", "inpaint"])
+@pytest.mark.parametrize("task", ["superres", "inpaint", "colorize"])
 def test_its_files_are_those_that_the_command_writes(run, tmp_path, model_files, task):
     """Drawn in two turns, with alpha and a shape of temperatures: the same bytes."""
     shutil.copy(model_files[task], tmp_path / f"{task}.safetensors")
@@ -35,8 +35,8 @@ def test_its_files_are_those_that_the_command_writes(run, tmp_path, model_files,
     values = np.stack([rows * 7, columns * 7, rows + columns, 255 - rows * 4], -1)
     Image.fromarray(values.astype(np.uint8)).save(tmp_path / "my image.png")
     layer = np.zeros((64, 64, 4), np.uint8)
-    layer[20:50, 10:40, 3] = 255
-    layers = [layer] if task == "inpaint" else []
+    layer[20:50, 10:40] = (150, 110, 110, 255)
+    layers = [] if task == "superres" else [layer]
     (tmp_path / "page").mkdir()
     models = Models([str(tmp_path / f"{task}.safetensors")], torch.device("cpu"))
     sessions = Sessions(models, Limits(), tmp_path / "page")
@@ -51,8 +51,8 @@ def test_its_files_are_those_that_the_command_writes(run, tmp_path, model_files,
     )
     *_, first = sessions.draw("a", fields)
     *_, last = sessions.more("a", replace(fields, candidates=1))
-    if task == "inpaint":
-        shutil.copy(last["files"]["value"].pop(), tmp_path)  # the mask
+    if layers:
+        shutil.copy(last["files"]["value"].pop(), tmp_path)  # the mask, or the hints
     assert "-m 2 -n 2" in first["command"]["value"]
     assert "-m 3 -n 2" in last["command"]["value"]
     done = run(*shlex.split(last["command"]["value"])[1:], "-o", "out/")
@@ -66,4 +66,5 @@ def test_its_files_are_those_that_the_command_writes(run, tmp_path, model_files,
         assert np.abs(ours.rgb.astype(int) - commands.rgb).max() <= 1
         np.testing.assert_array_equal(ours.alpha, commands.alpha)
         record = read_provenance(Path(path))
+        assert ("hinted_pixels" in record) == (task == "colorize")
         assert {**record, **SCORES} == {**read_provenance(tmp_path / "out" / name), **SCORES}
