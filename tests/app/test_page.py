@@ -340,6 +340,7 @@ def test_a_change_of_fields_shows(visitor, small_photo):
     visitor.page.get_by_text("More", exact=True).click()
     temperature = visitor.page.locator("#caflow-tau")
     assert "τ 0.5, the default" in temperature.inner_text()
+    visitor.page.wait_for_timeout(1000)  # until the fields have unfolded
     temperature.locator("input[type=range]").press("ArrowLeft")
     visitor.wait(lambda: "τ 0.45" in temperature.inner_text())
     assert "Settings have changed: these candidates are of small.png" in visitor.title
