@@ -149,12 +149,12 @@ class FlowConfig:
     # Widths of a net over the whole condition that predicts the mean of every value of the target,
     # at 1/2, 1/4, ... 2^-(n+1) of its resolution; 0: no guide. R reads the predicted image, too.
     guide: Size | tuple[Count, ...] = 0
-    # `AdditiveUNet`, `UNet`, `Enlarge`, `ResidualSR`, or `Restorer`: a network of another project.
-    # `Enlarge` and `ResidualSR` have one width, or three: two more at 1/2 and 1/4 of the small
-    # image's size. `Restorer` has the width 1, whatever its network is.
-    guide_net: Literal["sums", "unet", "enlarge", "residual", "restorer"] = "sums"
-    guide_blocks: Count = 12  # "enlarge" and "residual": number of residual blocks
-    # "enlarge", "residual" and "restorer": how many times the condition was enlarged.
+    # `AdditiveUNet`, `UNet`, `Enlarge`, `Compact`, or `Restorer`: a network of another project.
+    # `Enlarge` has one width, or three: two more at 1/2 and 1/4 of the small image's size.
+    # `Compact` has one. `Restorer` has the width 1, whatever its network is.
+    guide_net: Literal["sums", "unet", "enlarge", "compact", "restorer"] = "sums"
+    guide_blocks: Count = 12  # "enlarge": residual blocks; "compact": inner convolutions
+    # "enlarge", "compact" and "restorer": how many times the condition was enlarged.
     guide_factor: Count = 4
     # "restorer": how many pixels of the small image it reads on each side of a pixel; in tiles it
     # reads as many around each tile.
@@ -175,7 +175,9 @@ class FlowConfig:
         guided = bool(self.guides)
         enlarges = self._guide_enlarges
         restores = self.guide_net == "restorer"
-        levels = (0, 1, 3) if enlarges else (0, 1 if restores else self.scales + 1)
+        levels = {"enlarge": (0, 1, 3), "compact": (0, 1), "restorer": (0, 1)}.get(
+            self.guide_net, (0, self.scales + 1)
+        )
         # With three widths, the net halves the resolution of the small image twice.
         most = self.scales - 1 if len(self.guides) == 3 else self.scales + 1
         powers = [2**k for k in range(0 if restores else 1, most + 1)]
@@ -184,9 +186,9 @@ class FlowConfig:
             (len(self.trunks) == self.scales, "trunk", per_scale),
             (channels == (given, asked), "anchor", for_anchor),
             (
-                self.guide_net != "residual" or self.anchor == "enlarged",
+                self.guide_net != "compact" or self.anchor == "enlarged",
                 "anchor",
-                'enlarged, which guide_net "residual" reads',
+                'enlarged, which guide_net "compact" reads',
             ),
             (len(self.guides) in levels, "guide", f"one value, or {levels[-1]}"),
             (guided or self.guide_views == 1, "guide_views", "1, or give the model a guide"),
@@ -230,7 +232,7 @@ class FlowConfig:
 
     @property
     def _guide_enlarges(self) -> bool:
-        return self.guide_net in ("enlarge", "residual")
+        return self.guide_net in ("enlarge", "compact")
 
     @property
     def guides(self) -> tuple[int, ...]:
@@ -329,7 +331,7 @@ class Config:
         if isinstance(self.task.tau, tuple):
             Temperature.of(self.task.tau).of_latents(self.flow.latent_scales)
         factor = self.flow.guide_factor
-        reads_small = bool(self.flow.guides) and self.flow.guide_net == "residual"
+        reads_small = bool(self.flow.guides) and self.flow.guide_net == "compact"
         wanted = f"task.factor, {self.task.factor}"
         fits = not reads_small or factor == self.task.factor
         require(fits, "flow.guide_factor", factor, wanted)

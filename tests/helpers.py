@@ -15,7 +15,7 @@ from torch import Tensor
 
 from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.flows import noise_draws
-from caflow_cli.guides import AdditiveUNet, Enlarge, ResidualSR, ScaleNet, UNet
+from caflow_cli.guides import AdditiveUNet, Compact, Enlarge, ScaleNet, UNet
 from caflow_cli.guides.context import ContextBranch
 from caflow_cli.layers import ActNorm, Conv, ConvNet, InvConv1x1
 from caflow_cli.model import CAFlow
@@ -33,7 +33,7 @@ def normal(shape, seed, dtype=torch.float64):
     return torch.randn(shape, generator=generator(seed), dtype=dtype)
 
 
-_WITH_HEAD = AdditiveUNet | ContextBranch | Enlarge | ResidualSR | ScaleNet | UNet
+_WITH_HEAD = AdditiveUNet | ContextBranch | Enlarge | Compact | ScaleNet | UNet
 
 
 def _add_noise(parameter, std, gen):

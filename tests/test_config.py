@@ -65,7 +65,7 @@ def test_a_task_is_of_one_piece(task, named):
         {"guide_factor": 3, "guide": 8, "guide_net": "enlarge"},
         {"guide_factor": 8, "guide": (8, 8, 8), "guide_net": "enlarge"},
         {"guide": (8, 8), "guide_net": "enlarge"},
-        {"anchor": "none", "guide": 8, "guide_net": "residual"},
+        {"anchor": "none", "guide": 8, "guide_net": "compact"},
     ],
 )
 def test_values_without_a_meaning_are_refused(values):
@@ -76,7 +76,7 @@ def test_values_without_a_meaning_are_refused(values):
 
 
 def test_a_guide_that_reads_the_small_image_has_the_factor_of_the_task():
-    flow = {"anchor": "enlarged", "guide": 8, "guide_net": "residual", "guide_factor": 2}
+    flow = {"anchor": "enlarged", "guide": 8, "guide_net": "compact", "guide_factor": 2}
     assert parse(Config, {"flow": flow, "task": {"factor": 2}}).flow.guide_factor == 2
     with pytest.raises(CaflowError, match="guide_factor is 2") as caught:
         parse(Config, {"flow": flow, "task": {"factor": 4}})

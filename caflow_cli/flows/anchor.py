@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..config import FlowConfig
 from ..guides import (
-    ResidualSR,
+    Compact,
     Restorer,
     build_guide,
     build_scale_net,
@@ -71,7 +71,7 @@ class Anchor(nn.Module):
         if self.guide is None:
             return AnchorCondition(y, None)
         h = self.map.of(y)
-        if isinstance(self.guide, ResidualSR | Restorer):
+        if isinstance(self.guide, Compact | Restorer):
             image = self.expect(y) if expected is None else expected.to(y)
             predicted, _ = self.map(image.clamp(0.5, 255.5), y)
         else:
@@ -117,9 +117,9 @@ class Anchor(nn.Module):
     def expect(self, y: Tensor) -> Tensor:
         """The image that the guide predicts for y, which may lie outside [0, 256): (B, C, H, W).
 
-        A `ResidualSR` or `Restorer` reads the small image: `255 net(recover_small(y) / 255) + 1/2`.
+        A `Compact` or `Restorer` reads the small image: `255 net(recover_small(y) / 255) + 1/2`.
         """
-        if not isinstance(self.guide, ResidualSR | Restorer):
+        if not isinstance(self.guide, Compact | Restorer):
             return self.predict(self.read(y))
         small = recover_small(y, self.guide.factor) if self.guide.factor > 1 else y.floor()
         return 255 * mean_of_views(self.guide, small / 255, self.views).to(y.dtype) + 0.5

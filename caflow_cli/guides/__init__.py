@@ -2,8 +2,8 @@
 
 from .additive_unet import AdditiveUNet
 from .build import GuideNet, build_guide, build_scale_net, mean_of_views
+from .compact import Compact
 from .enlarge import Enlarge
-from .residual_sr import ResidualSR
 from .restorer import NET, Restorer, build_network
 from .scale_net import ScaleNet
 from .small import recover_small
@@ -12,9 +12,9 @@ from .unet import UNet
 __all__ = [
     "NET",
     "AdditiveUNet",
+    "Compact",
     "Enlarge",
     "GuideNet",
-    "ResidualSR",
     "Restorer",
     "ScaleNet",
     "UNet",

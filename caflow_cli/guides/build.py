@@ -7,13 +7,13 @@ from torch import Tensor
 from ..config import FlowConfig
 from ..devices import to_layout
 from .additive_unet import AdditiveUNet
+from .compact import Compact
 from .enlarge import Enlarge
-from .residual_sr import ResidualSR
 from .restorer import Restorer
 from .scale_net import ScaleNet
 from .unet import UNet
 
-GuideNet = Enlarge | AdditiveUNet | UNet | ResidualSR | Restorer
+GuideNet = Enlarge | AdditiveUNet | UNet | Compact | Restorer
 
 
 def build_guide(flow: FlowConfig) -> GuideNet | None:
@@ -25,9 +25,9 @@ def build_guide(flow: FlowConfig) -> GuideNet | None:
     if flow.guide_net == "enlarge":
         width, *coarser = flow.guides
         return Enlarge(channels, width, flow.guide_blocks, flow.guide_factor, out, coarser)
-    if flow.guide_net == "residual":
-        width, *coarser = flow.guides
-        return ResidualSR(out, width, flow.guide_blocks, flow.guide_factor, coarser)
+    if flow.guide_net == "compact":
+        (width,) = flow.guides
+        return Compact(out, width, flow.guide_blocks, flow.guide_factor)
     if flow.guide_net == "restorer":
         return Restorer(flow.guide_factor)
     if flow.guide_net == "unet":

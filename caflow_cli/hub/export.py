@@ -1,4 +1,4 @@
-"""Export of a model's guide, for programs that run ONNX."""
+"""Export of a model's guide, for other programs."""
 
 import contextlib
 import io
@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, usage_error
-from ..guides import ResidualSR
+from ..guides import Compact
 from ..images import atomic_write
 from .resolve import entry_of, load, resolve
 
@@ -28,33 +29,55 @@ class _Clamped(nn.Module):
         return enlarged.clamp(0, 1)
 
 
+def read_guide(name: str) -> tuple[Compact, dict[str, str]]:
+    """Load the network of a model's guide, and the metadata of files that contain it.
+
+    Raises:
+        CaflowError: (exit 2) the model has no guide that reads the small image alone. (exit 3)
+            there is no such model.
+    """
+    found = resolve(name)
+    guide = load(found).density.A.guide
+    if not isinstance(guide, Compact):
+        raise usage_error(
+            f"{name!r} has no guide that reads the small image alone",
+            "a superres model trained with --set flow.guide_net=compact",
+        )
+    entry = entry_of(found)
+    return guide, {
+        "model": found.id,
+        "sha256": found.sha256,
+        "license": entry.license if entry else "see the training data's terms",
+        "content": "the image that the guide predicts; not a sample",
+    }
+
+
+def export_guide(name: str, path: Path, overwrite: bool = False) -> dict[str, str]:
+    """Write the network of a guide with the tensor names of SRVGGNetCompact, float32.
+
+    Programs that use spandrel load it. Returns the file's metadata. Raises CaflowError as
+    `read_guide`, or (exit 2) if the file exists.
+    """
+    guide, metadata = read_guide(name)
+    check_usage(overwrite or not path.exists(), f"{str(path)!r} exists", "add --overwrite")
+    tensors = {key: value.contiguous() for key, value in guide.state_dict().items()}
+    atomic_write(path, save(tensors, metadata), replace=overwrite)
+    return metadata
+
+
 def export_onnx(name: str, path: Path, overwrite: bool = False) -> dict[str, str]:
-    """Write the network of a model's guide as ONNX, and return the file's metadata.
+    """Write the network of a guide as ONNX, and return the file's metadata.
 
     `input` is (N, 3, H, W), RGB in [0, 1], with dynamic N, H and W; `output` is (N, 3, factor H,
     factor W), clamped to [0, 1]. This is the image that the guide predicts: not a sample, and not
     exactly the image at τ 0, which the flows move.
 
     Raises:
-        CaflowError: (exit 2) the model has no guide that reads the small image alone, or the file
-            exists. (exit 3) there is no such model, or onnx and onnxscript are not installed.
+        CaflowError: As `read_guide`; (exit 2) the file exists; (exit 3) onnx and onnxscript are not
+            installed.
     """
-    found = resolve(name)
-    model = load(found)
-    guide = model.density.A.guide
-    if not isinstance(guide, ResidualSR):
-        raise usage_error(
-            f"{name!r} has no guide that reads the small image alone",
-            "a superres model trained with --set flow.guide_net=residual",
-        )
+    guide, metadata = read_guide(name)
     check_usage(overwrite or not path.exists(), f"{str(path)!r} exists", "add --overwrite")
-    entry = entry_of(found)
-    metadata = {
-        "model": found.id,
-        "sha256": found.sha256,
-        "license": entry.license if entry else "see the training data's terms",
-        "content": "the image that the guide predicts; not a sample",
-    }
     try:
         import onnx
         import onnxscript  # noqa: F401  # the exporter imports it

@@ -60,8 +60,8 @@ class SuperRes(WholeImage):
     compact: ClassVar[dict[str, Any]] = {
         "anchor": "enlarged",
         "guide": 64,
-        "guide_net": "residual",
-        "guide_blocks": 8,
+        "guide_net": "compact",
+        "guide_blocks": 16,
     }
     command: ClassVar[str] = "superres"
     usage: ClassVar[str] = "superres small.png"

@@ -163,7 +163,7 @@ class EventLog:
             skipped_names=skipped[:5],
         )
         optim = self.config.optim
-        by_l1 = optim.guide_perceptual == 0 and self.config.flow.guide_net != "residual"
+        by_l1 = optim.guide_perceptual == 0 and self.config.flow.guide_net != "compact"
         if self.progress.step == 0 and optim.guide_first > 0 and by_l1:
             notes = [
                 "the guide trains on L1 alone, without LPIPS, which needs VGG16 "

@@ -112,11 +112,11 @@ def with_guide_first(config: RunConfig) -> RunConfig:
 def _guide_defaults(flow: FlowConfig) -> dict[str, Any]:
     """Settings of `optim` for a new guide.
 
-    `ResidualSR` learns the mean of p(w|y) by L1 alone: LPIPS would move it away, which costs
+    `Compact` learns the mean of p(w|y) by L1 alone: LPIPS would move it away, which costs
     fidelity, likelihood and calibration. For a U-Net, rates above 0.001 are untested.
     """
     of_net = {
-        "residual": {"guide_first_lr": 1e-3, "guide_perceptual": 0.0},
+        "compact": {"guide_first_lr": 1e-3, "guide_perceptual": 0.0},
         "unet": {"guide_first_lr": 7e-4},
     }
     return {"guide_first": 0.35} | of_net.get(flow.guide_net, {})
@@ -150,7 +150,7 @@ def _flow_values(
         factor = given["task"].get("factor", TaskConfig.factor)
         if isinstance(factor, int) and 2 <= factor <= 64:  # others are rejected later
             flow["guide_factor"] = int(2 ** min(4, factor.bit_length() - 1))
-            if flow["guide_net"] == "residual" and factor != flow["guide_factor"]:
+            if flow["guide_net"] == "compact" and factor != flow["guide_factor"]:
                 flow["guide_net"] = "enlarge"  # it reads the small image at its own size only
         if preset not in _PAPER or _PAPER[preset][0] != task:
             del flow["cond_channels"]  # the task decides

@@ -6,16 +6,17 @@ import helpers
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.hub.export import export_onnx
+from caflow_cli.hub.export import export_guide, export_onnx
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
 @pytest.fixture(scope="module")
 def model():
-    guide = {"anchor": "enlarged", "guide": 8, "guide_net": "residual", "guide_blocks": 2}
+    guide = {"anchor": "enlarged", "guide": 8, "guide_net": "compact", "guide_blocks": 2}
     return helpers.data_like_model(helpers.small_config(**guide), 2, 32, last=0.5)
 
 
@@ -37,6 +38,20 @@ def test_the_file_computes_the_image_of_the_guide(model, files, batch, height, w
     assert found.shape == (batch, 3, 4 * height, 4 * width)
     assert np.abs(255 * (found - expected)).max() < 0.01
     assert np.abs(expected - small.mean().item()).max() > 0.1
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 56), (64, 64)])
+@torch.no_grad()
+def test_spandrel_runs_the_exported_guide(model, files, tmp_path, height, width):
+    spandrel = pytest.importorskip("spandrel")
+    metadata = export_guide(str(files[0] / "m.safetensors"), tmp_path / "guide.safetensors")
+    with safe_open(tmp_path / "guide.safetensors", framework="pt") as file:
+        assert file.metadata() == metadata
+    loaded = spandrel.ModelLoader().load_from_file(tmp_path / "guide.safetensors")
+    assert (loaded.architecture.id, loaded.scale) == ("Compact", 4)
+    small = torch.rand((1, 3, height, width), generator=helpers.generator(1))
+    expected = model.density.A.guide(small).clamp(0, 1)
+    assert float((255 * (loaded(small) - expected)).abs().max()) < 0.01
 
 
 def test_the_file_states_its_model(files):

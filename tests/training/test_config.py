@@ -94,7 +94,7 @@ def test_retired_fields_are_accepted_at_the_value_that_is_built_in():
 def test_a_run_is_compact_for_its_task_unless_something_states_otherwise():
     assert built().flow == preset("compact", "superres")
     assert built("flow.t_steps=3").flow == replace(preset("compact"), t_steps=3)
-    nets = {3: ("enlarge", 2), 4: ("residual", 4), 6: ("enlarge", 4), 32: ("enlarge", 16)}
+    nets = {3: ("enlarge", 2), 4: ("compact", 4), 6: ("enlarge", 4), 32: ("enlarge", 16)}
     for factor, net in nets.items():
         run = built(f"task.factor={factor}", "task.size=192")
         assert (run.flow.guide_net, run.flow.guide_factor) == net
@@ -135,14 +135,14 @@ def test_a_preset_of_the_paper_brings_its_task_and_its_budget_unless_one_is_name
 def test_a_new_guide_trains_first(task):
     run = built(task=task)
     assert run.optim.guide_first == 0.35
-    rates = {"residual": 1e-3, "sums": 2e-3, "unet": 7e-4}
+    rates = {"compact": 1e-3, "sums": 2e-3, "unet": 7e-4}
     assert run.optim.guide_first_lr == rates[run.flow.guide_net]
     assert built("optim.guide_first=0.3", task=task).optim.guide_first == 0.3
     assert built("flow.guide=0", task=task).optim.guide_first == 0
     start = Config(run.flow, run.task)
     values = {**minimal(), "init_from": "model.safetensors"}
     assert build_config(values, task=task, start=start).optim.guide_first == 0  # it has trained
-    guide = "4" if run.flow.guide_net == "residual" else "[4,4,4,4]"
+    guide = "4" if run.flow.guide_net == "compact" else "[4,4,4,4]"
     another = build_config(values, [f"flow.guide={guide}"], task=task, start=start)
     assert another.optim.guide_first == 0.35
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...errors import EXIT_WEIGHTS, CaflowError
+from ...errors import EXIT_WEIGHTS, CaflowError, check_usage
 from .. import options
 from ..console import Console
 from ..options import expanded, option
@@ -238,22 +238,28 @@ def pack_command(
 @expanded
 def export_command(
     name: Name,
-    onnx: str = option("--onnx FILE", "ONNX file to write (opset 17).", default=...),
+    guide: str | None = option(
+        "--guide FILE.safetensors", "SRVGGNetCompact, for programs that use spandrel."
+    ),
+    onnx: str | None = option("--onnx FILE.onnx", "ONNX, opset 17."),
     overwrite: bool = option("--overwrite", "Replace an existing file."),
     *,
     console: Console,
 ) -> None:
-    """Export the network of a superres model's guide, for programs that run ONNX.
+    """Export the network of a superres model's guide, for other programs.
 
-    `input` is (N, 3, H, W), RGB in [0, 1], of any size; `output` is enlarged, in [0, 1]. This is
-    the image that the guide predicts: not a sample, and not exactly the image at temperature 0.
+    It enlarges RGB images in [0, 1] of any size. The result is the image that the guide predicts:
+    not a sample, and not exactly the image at temperature 0.
 
-    Example: caflow models export photos-superres-x4 --onnx guide.onnx
+    Example: caflow models export photos-superres-x4 --guide guide.safetensors
     """
-    from ...hub.export import export_onnx
+    check_usage(bool(guide or onnx), "nothing to export", "--guide FILE.safetensors or --onnx FILE")
+    from ...hub.export import export_guide, export_onnx
 
-    metadata = export_onnx(name, Path(onnx), overwrite)
-    console.result({"input": name, "path": onnx, **metadata}, [onnx])
+    for path, export in ((guide, export_guide), (onnx, export_onnx)):
+        if path is not None:
+            metadata = export(name, Path(path), overwrite)
+            console.result({"input": name, "path": path, **metadata}, [path])
 
 
 @models_app.command("push")
