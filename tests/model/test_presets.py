@@ -11,7 +11,7 @@ from caflow_cli.tasks import preset
 
 # Parameters of A, R, T, F and Q, in thousands.
 PARAMETERS = {
-    ("compact", "superres"): (715, 683, 1445, 5173, 0),
+    ("compact", "superres"): (679, 683, 1445, 5173, 0),
     ("compact", "colorize"): (1760, 357, 1080, 4795, 0),
     ("compact", "inpaint"): (1041, 621, 1080, 5362, 0),
     ("ffhq-superres-x4", "superres"): (0, 1424, 2842, 14938, 86),
