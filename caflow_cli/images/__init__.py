@@ -1,4 +1,4 @@
-"""Reading and writing image files, and transparency. `docs/images.md` states the policy."""
+"""Reading and writing image files, and transparency. `docs/inference.md` states the policy."""
 
 from .atomic import atomic_write, locked_folder, make_folder, remove_leftovers
 from .colour import Pixels, fill_transparent, is_gray, strips
