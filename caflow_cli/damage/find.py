@@ -37,8 +37,9 @@ def find_damage(
         image: A path, a PIL image, or an array, uint8 (H, W, 3) or gray; see `as_image`.
         threshold: On (0, 1); lower finds more damage, with more false positives. A region where
             the network's confidence is above 0.36 of the threshold is marked if it exceeds the
-            threshold somewhere, and grown by one pixel. Nothing is marked unless the odds of some pixel of the image, p / (1 - p),
-            are 9 times the threshold's: lone doubtful marks are mostly wrong.
+            threshold somewhere, and grown by one pixel. Nothing is marked unless the odds of some
+            pixel of the image, p / (1 - p), are 9 times the threshold's: lone doubtful marks are
+            mostly wrong.
         step: Called after each tile with the number of tiles done and their total.
 
     Returns:
