@@ -175,7 +175,6 @@ def _config(given: Run) -> RunConfig:
             check_there(known["masks"])
 
     from ...hub.resolve import resolve
-    from ...training.restorer import read_restorer
 
     start = None
     if given.init_from is not None:
@@ -187,6 +186,8 @@ def _config(given: Run) -> RunConfig:
             values["guide"] = info.guide
     guide = None
     if given.guide is not None:
+        from ...training.restorer import read_restorer  # imports torch
+
         guide = read_restorer(Path(given.guide), given.guide_license)
     return build_config(
         values,
