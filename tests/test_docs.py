@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer.main
 
 from caflow_cli.assets import WEIGHTS_DIR
+from caflow_cli.cli.app import app
+
+from .cli.inprocess import command_paths
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -53,6 +57,37 @@ def test_the_index_and_the_site_know_every_page():
         assert re.search(rf": {page.name}$", site, flags=re.MULTILINE), page.name
     for card in WEIGHTS_DIR.glob("*.md"):
         assert f": cards/{card.name}" in site, card.name
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """The words after `caflow` of every command in a page's blocks of code."""
+    text = page.read_text("utf-8").replace("\\\n", " ")
+    found = []
+    for block in re.findall(r"^```sh\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE):
+        for line in block.splitlines():
+            code = line.split(" #")[0]
+            found += [one.split() for one in re.findall(r"\bcaflow(?:_cli)? ([^|&>]+)", code)]
+    return found
+
+
+def test_commands_of_the_pages_exist_and_so_do_their_options():
+    root = typer.main.get_command(app)
+    paths = command_paths()
+    unknown = []
+    count = 0
+    for page in PAGES:
+        for words in commands_of(page):
+            count += 1
+            path = next((path for path in paths if words[: len(path)] == path), [])
+            command = root
+            for name in path:
+                command = command.commands[name]
+            known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+            used = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+            if not path or used - known:
+                unknown.append((page.name, " ".join(words)))
+    assert unknown == []
+    assert count > 50
 
 
 @pytest.mark.parametrize("name", ["docs/architecture.md", "CONTRIBUTING.md"])
