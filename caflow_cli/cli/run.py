@@ -263,7 +263,11 @@ class Run:
         try:
             with memory_errors(_SMALLER):
                 settings = replace(self._settings(batch[0].model), candidates=batch[0].candidates)
-                results = restore_images(batch[0].model, images, settings, masks, step, hints)
+                # Intervals hold for one temperature alone.
+                again = not self.given.wants_interval
+                results = restore_images(
+                    batch[0].model, images, settings, masks, step, hints, again
+                )
         except CaflowError as error:
             if len(batch) == 1:
                 batch[0].error = error

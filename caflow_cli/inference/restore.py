@@ -155,6 +155,7 @@ def restore_images(
     masks: Sequence[Pixels | None],
     progress: Progress | None = None,
     hints: Sequence[Pixels | None] | None = None,
+    lower_tau: bool = True,
 ) -> list[Candidates]:
     """Restore several images of one model size as a batch.
 
@@ -165,6 +166,7 @@ def restore_images(
         masks: uint8 (H, W), one for each image, or None.
         progress: Called after each pass of the model.
         hints: uint8 (H, W, 4), opaque where colors are known, one for each image, or None.
+        lower_tau: Draw a single image again at a lower tau if all its candidates diverge.
 
     Raises:
         CaflowError: As for `restore`. If one image fails, none of them has a result.
@@ -176,6 +178,6 @@ def restore_images(
         for image, mask, colors in zip(images, masks, strokes, strict=True)
     ]
     sampler = Sampler(model, requests, sampling, progress=progress)
-    for _ in sampler.draw():
+    for _ in sampler.draw(lower_tau=lower_tau):
         pass
     return [sampler.result(row) for row in range(len(images))]

@@ -124,14 +124,15 @@ class Sampler:
         images = [request.parts[0].condition(request.image) for request in requests]
         return conditions_of(self._model, to_batch(images), self._bf16)
 
-    def draw(self, count: int | None = None) -> Iterator[int]:
+    def draw(self, count: int | None = None, lower_tau: bool = True) -> Iterator[int]:
         """Draw and score the next `count` candidates in the order of k; by default M.
 
         Yields the number drawn so far after each batch, once every request has a candidate. If the
         iteration ends early, the candidates drawn so far are kept.
 
         If all candidates of a single request diverge, they are drawn again at 0.7 tau, by the same
-        generators, and then one at tau 0; `sampling` and the result state the tau.
+        generators, and then one at tau 0, unless `lower_tau` is false; `sampling` and the result
+        state the tau.
 
         Raises:
             CaflowError: The seeds run out, or all candidates of a request diverged.
@@ -139,8 +140,9 @@ class Sampler:
         count = self.sampling.candidates or 1 if count is None else count
         first_tau = self.sampling.temperature
         yield from self._draw(count)
+        lower_tau = lower_tau and len(self._requests) == 1 and any(first_tau.values)
         for tau, fewer in ((first_tau.times(_LOWER), count), (Temperature.of(0), 1)):
-            if len(self._requests) == 1 and not self._candidates[0] and any(first_tau.values):
+            if lower_tau and not self._candidates[0]:
                 self.sampling = replace(self.sampling, tau=tau, candidates=fewer)
                 self._diverged_at = first_tau
                 self._drawn = 0

@@ -149,6 +149,8 @@ def test_the_last_resort_is_one_candidate_at_tau_0(models_32):
     (again,) = restore(model, small_input(), 0, 1, seed=7).ranked
     np.testing.assert_array_equal(found.kept[0].image, again.image)
     assert "all candidates diverged at tau 0.9/0.7/0.5, so tau is 0" in repr(found)
+    with pytest.raises(CaflowError, match=r"11 samples in a row diverged at tau 0\.8"):
+        restore_images(model, [small_input()], Sampling(TAU, 1), [None], lower_tau=False)
     # Several images do not share what is left to try: the caller draws them one by one.
     with pytest.raises(CaflowError, match=r"11 samples in a row diverged at tau 0\.8"):
         restore_images(model, [small_input()] * 2, Sampling(TAU, 1), [None, None])
