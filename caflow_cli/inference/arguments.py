@@ -55,19 +55,27 @@ def as_decoded(image: ImageLike, value_range: tuple[float, float] | None = None)
     shape = tuple(getattr(image, "shape", ()))
     if isinstance(image, Tensor):
         values = image.detach().cpu()
-        values = values.float() if values.is_floating_point() else values
-        image = (values.permute(1, 2, 0) if values.ndim == 3 else values).numpy()
+        if values.is_floating_point():
+            values = values.float()  # NumPy has no bfloat16
+        if values.ndim == 3:
+            values = values.permute(1, 2, 0)
+        image = values.numpy()
     if not isinstance(image, np.ndarray):
         raise usage_error(f"an image cannot be a {type(image).__name__}", _WANTED)
-    image = image[..., None] if image.ndim == 2 else image
+    if image.ndim == 2:
+        image = image[..., None]
     fits = image.ndim == 3 and image.shape[2] in (1, 3, 4) and image.size > 0
     check_usage(fits, f"an image cannot have shape {shape}", _WANTED)
     if np.issubdtype(image.dtype, np.floating):
         image = _to_levels(image, value_range)
     check_usage(image.dtype == np.uint8, f"an image cannot have type {image.dtype}", _WANTED)
-    rgb = np.repeat(image, 3, 2) if image.shape[2] == 1 else np.ascontiguousarray(image[..., :3])
-    alpha = image[..., 3] if image.shape[2] == 4 and image[..., 3].min() < 255 else None
-    return Decoded(rgb, alpha, "", gray=image.shape[2] == 1)
+    if image.shape[2] == 1:
+        return Decoded(np.repeat(image, 3, 2), None, "", gray=True)
+    rgb = np.ascontiguousarray(image[..., :3])
+    alpha = None
+    if image.shape[2] == 4 and image[..., 3].min() < 255:
+        alpha = image[..., 3]
+    return Decoded(rgb, alpha, "")
 
 
 def _to_levels(image: np.ndarray[Any, Any], value_range: tuple[float, float] | None) -> Pixels:
@@ -77,7 +85,11 @@ def _to_levels(image: np.ndarray[Any, Any], value_range: tuple[float, float] | N
         "value_range=(0, 1), or another",
     )
     low, high = value_range or (0, 1)
-    check_usage(0 < high - low < np.inf, f"value_range is {value_range}", "value_range=(0, 1)")
+    check_usage(
+        0 < high - low < np.inf,
+        f"value_range is {value_range}",
+        "value_range=(0, 1)",
+    )
     levels = (image - low) * (255 / (high - low))
     check_usage(
         bool((abs(levels - 127.5) <= 128).all()),
@@ -101,9 +113,13 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
     if isinstance(mask, Tensor):
         mask = mask.cpu().numpy().squeeze()
     if isinstance(mask, np.ndarray):
-        mask = np.where(mask, np.uint8(255), np.uint8(0)) if mask.dtype == np.bool_ else mask
-        wanted = "give uint8, white (255) where it is to be filled, or bool"
-        check_usage(mask.dtype == np.uint8, f"a mask is an array of {mask.dtype}", wanted)
+        if mask.dtype == np.bool_:
+            mask = np.where(mask, np.uint8(255), np.uint8(0))
+        check_usage(
+            mask.dtype == np.uint8,
+            f"a mask is an array of {mask.dtype}",
+            "give uint8, white (255) where it is to be filled, or bool",
+        )
         if mask.ndim == 2:
             return mask
     return grey(as_image(mask))
@@ -136,8 +152,13 @@ def _from_pil(image: Image.Image) -> Decoded:
         plain = image
     else:
         plain = image.convert(_STRAIGHT.get(image.mode, "RGB"))
-    file, profile = io.BytesIO(), image.info.get("icc_profile")
-    format = "TIFF" if plain.mode in _TIFF_MODES else "PNG"
-    plain.save(file, format, exif=image.getexif(), icc_profile=profile, compress_level=1)
+    file = io.BytesIO()
+    plain.save(
+        file,
+        "TIFF" if plain.mode in _TIFF_MODES else "PNG",
+        exif=image.getexif(),
+        icc_profile=image.info.get("icc_profile"),
+        compress_level=1,
+    )
     file.seek(0)
     return decode(file, name="an image")

@@ -32,7 +32,9 @@ def statistics(condition: Condition) -> Statistics:
     """
     values: list[Tensor] = []
     for d in map(to_float64, condition.d):
-        values += [d.mean((2, 3)), d.var((2, 3), correction=0).clamp_min(1e-12).log() / 2]
+        variance = d.var((2, 3), correction=0).clamp_min(1e-12)
+        values.append(d.mean((2, 3)))
+        values.append(variance.log() / 2)
     return torch.cat(values, 1).cpu().numpy()
 
 
@@ -50,7 +52,8 @@ def describe_domain(model: CAFlow, conditions: Tensor) -> dict[str, Any] | None:
     )
     mean = values.mean(0)
     deviation = values.std(0, ddof=1).clip(min=1e-6)
-    distances = np.sqrt(np.square((values - mean) / deviation).mean(1))
+    z = (values - mean) / deviation
+    distances = np.sqrt(np.square(z).mean(1))
     return {
         "pictures": len(values),
         "farthest": round(float(distances.max()), 5),
@@ -107,7 +110,9 @@ def _distance(domain: Any, values: Statistics) -> tuple[float, float, int]:
         return 0.0, 0.0, 0
     if not len(mean) == len(deviation) == len(values) or not (deviation > 0).all():
         return 0.0, 0.0, 0
-    return float(np.sqrt(np.square((values - mean) / deviation).mean())), farthest, count
+    z = (values - mean) / deviation
+    distance = float(np.sqrt(np.square(z).mean()))
+    return distance, farthest, count
 
 
 def _unusual(image: Pixels, mask: Pixels | None) -> str | None:
@@ -147,11 +152,12 @@ def _noise_and_contrast(image: Pixels, mask: Pixels | None) -> tuple[float, floa
     known = np.ones(luma.shape, np.bool_)
     if mask is not None:
         known = mask[center] < HOLE
-    rows = luma[2:] - 2 * luma[1:-1] + luma[:-2]
-    curvature = rows[:, 2:] - 2 * rows[:, 1:-1] + rows[:, :-2]
-    near = known[2:] & known[1:-1] & known[:-2]
-    near = near[:, 2:] & near[:, 1:-1] & near[:, :-2]
+    curvature = luma
+    near = known  # pixels all of whose neighbors are known
+    for _ in range(2):  # along columns, then along rows
+        curvature = (curvature[2:] - 2 * curvature[1:-1] + curvature[:-2]).T
+        near = (near[2:] & near[1:-1] & near[:-2]).T
     if not near.any():
         return _NOISE[0], _CONTRAST[0]
-    noise = math.sqrt(math.pi / 2) / 6 * float(np.abs(curvature[near]).mean())
-    return noise, float(luma[known].std())
+    mean = float(np.abs(curvature[near]).mean())
+    return math.sqrt(math.pi / 2) / 6 * mean, float(luma[known].std())

@@ -62,8 +62,9 @@ class Noise:
             side = self._width // parts[0].shape[2]  # of a latent's cell, in pixels
             across = slice(left // side, (left + columns) // side)
             start = (top - first * self._rows) // side
+            down = slice(start, start + rows // side)
             joined = torch.cat([z[:, :, across] for z in parts], 1)
-            tile.append(joined[:, start : start + rows // side])
+            tile.append(joined[:, down])
         return tile
 
     def renew(self, cells: Tensor, top: int) -> None:
@@ -226,8 +227,9 @@ class Tiled:
             points, cells = draw_tile((top, left))
             across = slice(left // cell, (left + columns) // cell)
             diverged[:, across] |= cells[0]
-            weight = (vertical[:, None] * horizontal)[:, :, None]
-            band[:, left : left + columns] += weight * points[0].permute(1, 2, 0).cpu().numpy()
+            pixels = points[0].permute(1, 2, 0).cpu().numpy()
+            weight = vertical[:, None] * horizontal
+            band[:, left : left + columns] += weight[:, :, None] * pixels
         return diverged
 
     def _trim_memory(self) -> None:
