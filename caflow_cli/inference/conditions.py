@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from ..config import Tau
+from ..config import Tau, Temperature
 from ..flows import standard_normal_log_prob
 from ..model import CAFlow, Condition
 from ..tasks import Pixels
@@ -97,9 +97,15 @@ def to_batch(images: Sequence[Pixels]) -> Tensor:
 def decode(
     model: CAFlow, condition: Condition, noise: Sequence[list[Tensor]], tau: Tau, bf16: bool
 ) -> tuple[Tensor, Tensor]:
-    """Decode noise to points, floats (B, C, H, W), and find `diverged_cells`, on the CPU."""
+    """Decode noise to points, floats (B, C, H, W), and find `diverged_cells`, on the CPU.
+
+    At tau 0 there is one sample, and nothing else to draw. So it diverged only if a value is not
+    finite: bool (B, 1, 1).
+    """
     latents = model.latents(noise, tau)
     points, log_prob = model.decode(latents, condition, bf16=bf16)
+    if not any(Temperature.of(tau).values):
+        return points, ~points.isfinite().flatten(1).all(1)[:, None, None].cpu()
     gaussian = torch.stack([standard_normal_log_prob(z) for z in latents]).sum(0)
     logdet = log_prob - gaussian.to(log_prob)
     return points, diverged_cells(model, condition, points, logdet).cpu()

@@ -111,14 +111,14 @@ def small_input() -> np.ndarray:
     return conditions(1, (8, 8))[0].permute(1, 2, 0).contiguous().numpy()
 
 
-def diverging(model, is_lost):
+def diverging(model, is_lost, value=nan):
     """A double whose samples diverge if `is_lost` of their finest latents."""
 
     def decode(_, own, latents, *given, **more):
         points, log_prob = own(latents, *given, **more)
         for row, z in enumerate(latents[0]):
             if is_lost(z):
-                points[row] = nan
+                points[row] = value
         return points, log_prob
 
     return helpers.double_of(model, decode=decode)
@@ -154,6 +154,14 @@ def test_the_last_resort_is_one_candidate_at_tau_0(models_32):
     # Several images do not share what is left to try: the caller draws them one by one.
     with pytest.raises(CaflowError, match=r"11 samples in a row diverged at tau 0\.8"):
         restore_images(model, [small_input()] * 2, Sampling(TAU, 1), [None, None])
+
+
+def test_a_saturated_image_at_tau_0_is_kept_because_there_is_no_other(models_32):
+    saturated = diverging(models_32["superres"], lambda _: True, BURST)
+    found = restore(saturated, small_input(), TAU, 2)
+    assert (found.tau.values, found.kept[0].redraws) == ((0,), 0)
+    (again,) = restore(saturated, small_input(), 0, 1).ranked
+    np.testing.assert_array_equal(again.image, found.kept[0].image)
 
 
 @pytest.mark.parametrize("tau", [TAU, 0])
