@@ -9,7 +9,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 # Values by directory and tag. Texts are bytes, as stored.
@@ -22,10 +22,9 @@ DESCRIPTION = 0x010E  # ImageDescription
 _COMMENT = 0x9286  # UserComment
 _VERSION = 0x9000
 _ALTITUDE_REF = 0x05
+_BELOW = b"\1"  # its value below sea level; 0 by default
 _MAX_BLOCK = 2**16  # bytes of an EXIF block
 _MAX_TEXT = 2000  # bytes of a text; longer ones are left out
-_TEXT = 2
-_FORMATS = {1: "B", 3: "H", 4: "I", 5: "II", 9: "i", 10: "ii"}  # of the numeric types, for `struct`
 # The texts and the numbers that are kept of each directory.
 _TEXTS = {
     # Make, Model, DateTime, Artist, Copyright
@@ -35,88 +34,61 @@ _TEXTS = {
     GPS: (0x01, 0x03, 0x10, 0x1D),  # north or south, east or west, kind of direction, date
 }
 _NUMBERS = {
-    MAIN: (EXIF, GPS),
+    MAIN: (),
     # ExposureTime, FNumber, ExposureProgram, ISO, shutter, aperture, bias, metering, Flash,
     # FocalLength, ExposureMode, focal length at 35 mm
     EXIF: (
         *(0x829A, 0x829D, 0x8822, 0x8827, 0x9201, 0x9202),
         *(0x9204, 0x9207, 0x9209, 0x920A, 0xA402, 0xA405),
     ),
-    GPS: (0x02, 0x04, _ALTITUDE_REF, 0x06, 0x07, 0x11),  # place, altitude, time, direction
+    GPS: (0x02, 0x04, 0x06, 0x07, 0x11),  # place, altitude, time, direction
 }
 
 
-def read_metadata(image: Image.Image, data: bytes) -> Metadata | None:
+def read_metadata(image: Image.Image) -> Metadata | None:
     """Read the tags that a result may keep, of an image whose pixels have been loaded.
 
-    Args:
-        image: The image.
-        data: Its file.
-
-    Returns:
-        Empty if there are none; None if the EXIF cannot be read or has more than 64 kB.
+    Empty if there are none; None if the EXIF cannot be read or has more than 64 kB.
     """
-    if not isinstance(image, TiffImagePlugin.TiffImageFile):
-        data = image.info.get("exif") or b""
-        if not data:
-            return {}
-        data = data.removeprefix(b"Exif\0\0")
-        if len(data) > _MAX_BLOCK:
-            return None
+    if len(image.info.get("exif") or b"") > _MAX_BLOCK:
+        return None
     try:
-        order = {b"II*\0": "<", b"MM\0*": ">"}[data[:4]]
-        (first,) = struct.unpack_from(f"{order}I", data, 4)
-        main = _directory(data, order, first, MAIN)
-        directories = {MAIN: main}
+        exif = image.getexif()
+        stored = {MAIN: dict(exif)}
         for pointer in (EXIF, GPS):
-            offset = main.pop(pointer, None)
-            if offset is not None:
-                directories[pointer] = _directory(data, order, offset, pointer)
-    except (KeyError, TypeError, ValueError, struct.error):
+            if pointer in exif:
+                stored[pointer] = exif.get_ifd(pointer)
+    except Exception:  # on broken EXIF, Pillow may raise anything
         return None
-    return {directory: tags for directory, tags in directories.items() if tags}
-
-
-def _directory(data: bytes, order: str, at: int, name: int) -> dict[int, Any]:
-    """The values of allowed tags in the directory at that offset."""
-    values = {}
-    (count,) = struct.unpack_from(f"{order}H", data, at)
-    for entry in range(at + 2, at + 2 + 12 * count, 12):
-        tag, kind, length = struct.unpack_from(f"{order}HHI", data, entry)
-        if tag in _TEXTS[name] and kind == _TEXT and length <= _MAX_TEXT:
-            text = _bytes(data, order, entry, length).partition(b"\0")[0].strip()
-            value: Any = bytes(c for c in text if c >= 32)  # without control characters
-        elif tag in _NUMBERS[name] and kind in _FORMATS and length in (1, 3 if name == GPS else 1):
-            value = _numbers(data, order, entry, kind, length)
-        else:
-            continue
-        if value not in (None, b""):
-            values[tag] = value
-    return values
-
-
-def _numbers(data: bytes, order: str, entry: int, kind: int, length: int) -> Any:
-    """One number, or a tuple of several; None if a fraction has the denominator 0."""
-    layout = order + _FORMATS[kind] * length
-    numbers = struct.unpack(layout, _bytes(data, order, entry, struct.calcsize(layout)))
-    if len(_FORMATS[kind]) == 1:
-        return numbers[0] if length == 1 else numbers
-    pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
-    if any(denominator == 0 for _, denominator in pairs):
+    if not all(stored.values()) and "exif" in image.info:
         return None
-    fractions = tuple(IFDRational(*pair) for pair in pairs)
-    return fractions[0] if length == 1 else fractions
+    directories = {}
+    for name, tags in stored.items():
+        values = {tag: _kept(name, tag, value) for tag, value in tags.items()}
+        kept = {tag: value for tag, value in values.items() if value is not None}
+        if kept:
+            directories[name] = kept
+    return directories
 
 
-def _bytes(data: bytes, order: str, entry: int, size: int) -> bytes:
-    """The bytes of an entry's value: in the entry itself if there are up to four."""
-    at = entry + 8
-    if size > 4:
-        (at,) = struct.unpack_from(f"{order}I", data, at)
-    value = data[at : at + size]
-    if len(value) < size:
-        raise ValueError("ends within a value")
-    return value
+def _kept(directory: int, tag: int, value: Any) -> Any:
+    """A value that is kept, or None: texts as stored, without control characters; numbers."""
+    if tag in _TEXTS[directory] and isinstance(value, str) and len(value) <= _MAX_TEXT:
+        stored = value.encode("latin-1", "replace").partition(b"\0")[0].strip()
+        return bytes(c for c in stored if c >= 32) or None
+    if tag in _NUMBERS[directory]:
+        numbers = [value]
+        if directory == GPS and isinstance(value, tuple) and len(value) == 3:
+            numbers = [*value]
+        return value if all(map(_is_number, numbers)) else None
+    is_below_sea = directory == GPS and tag == _ALTITUDE_REF and value == _BELOW
+    return value if is_below_sea else None
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, IFDRational):
+        return value.denominator != 0
+    return isinstance(value, int)
 
 
 def rebuilt(metadata: Metadata) -> dict[int, dict[int, Any]]:
@@ -130,17 +102,16 @@ def rebuilt(metadata: Metadata) -> dict[int, dict[int, Any]]:
         exif[_COMMENT] = _comment(description)
     if exif:
         directories[EXIF] = {_VERSION: b"0232", **exif}
-    if GPS in directories:
-        gps = {tag: _text(value) for tag, value in directories[GPS].items()}
-        if gps.pop(_ALTITUDE_REF, 0) == 1:  # below sea level; a byte, 0 by default
-            gps[_ALTITUDE_REF] = b"\1"
+    gps = {tag: _text(value) for tag, value in directories.get(GPS, {}).items()}
+    if gps:
         directories[GPS] = gps
     return directories
 
 
 def _text(value: Any) -> Any:
     """Pillow writes bytes as texts only in the main directory, elsewhere ASCII."""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    is_text = isinstance(value, bytes) and value != _BELOW
+    return value.decode("utf-8", "replace") if is_text else value
 
 
 def _comment(text: bytes) -> bytes:

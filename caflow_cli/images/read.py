@@ -157,9 +157,10 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
         rgb, alpha = to_srgb(image, low)
         turn = None
         # Read after the pixels: a PNG may have EXIF after them, and Pillow rotates TIFFs itself.
-        with contextlib.suppress(Exception), _quiet_warnings():  # broken EXIF is ignored
-            turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-        metadata = read_metadata(image, data)
+        with _quiet_warnings():
+            with contextlib.suppress(Exception):  # broken EXIF is ignored
+                turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+            metadata = read_metadata(image)
     if turn is not None:
         rgb = np.array(Image.fromarray(rgb).transpose(turn))
         if alpha is not None:

@@ -199,8 +199,8 @@ def test_values_of_other_types_are_left_out():
             struct.pack("<HHII", 0x010F, 4, 1, 7),
             struct.pack("<HHI4s", 0x0110, 2, 4, b"abc\0"),
             struct.pack("<HHII", EXIF, 4, 1, tail),
-            struct.pack("<HHII", 0x0132, 2, 60_000, 8),
             struct.pack("<HHI4s", 0x013B, 2, 3, b"\x1b[\0\0"),
+            struct.pack("<HHII", 0x8298, 2, 60_000, 8),
         ]
     )
     second = struct.pack("<H", 4)
