@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..config import FlowConfig, Temperature
 from ..inference import task_of
 from ..model import CAFlow
@@ -36,8 +38,7 @@ def temperatures(flow: FlowConfig) -> list[Temperature]:
     steps = max(scales)
     if steps:
         for fine, coarse in _SLOPES:
-            values = [fine + (coarse - fine) * step / steps for step in range(steps + 1)]
-            shapes.append([round(value, 4) for value in values])
+            shapes.append(np.linspace(fine, coarse, steps + 1).round(4).tolist())
     if steps > 1 and len(scales) > steps + 1:
         # The latents of each F_i begin with z_i^i and end at the coarsest scale.
         first = [place == 0 or scales[place - 1] == steps for place in range(len(scales))]
@@ -112,18 +113,19 @@ def choose_temperature(
     )
     evaluation = evaluate(model, data, settings)
     baseline = task_of(model).baseline
-    others = [result for result in evaluation.results if result.what == baseline]
-    baseline_rmse = others[0].values["rmse"].mean if others else None
-    drawn = [result for result in evaluation.results if result.cell is not None]
+    baseline_rmse = None
+    drawn = {}
+    for result in evaluation.results:
+        if result.cell is not None:
+            drawn[result.cell.tau] = result.values
+        elif result.what == baseline:
+            baseline_rmse = result.values["rmse"].mean
     if not drawn:
         return Choice(default, 0, None, None, baseline, baseline_rmse)
-    most = max(result.values["rmse"].count for result in drawn)
-    figures: dict[Temperature, dict[str, float]] = {}
-    for result in drawn:
-        if result.cell is not None and result.values["rmse"].count == most:
-            means = {name: value.mean for name, value in result.values.items()}
-            figures[result.cell.tau] = means
-    bound = (1 + _ROOM) * min(means["rmse"] for means in figures.values())
-    fit = {tau: means for tau, means in figures.items() if means["rmse"] <= bound}
-    tau = min(fit, key=lambda tau: (fit[tau].get("lpips", 0.0), fit[tau]["rmse"]))
-    return Choice(tau, most, fit[tau]["rmse"], fit[tau].get("lpips"), baseline, baseline_rmse)
+    most = max(values["rmse"].count for values in drawn.values())
+    rmse = {tau: v["rmse"].mean for tau, v in drawn.items() if v["rmse"].count == most}
+    lpips = {tau: v["lpips"].mean for tau, v in drawn.items() if "lpips" in v}
+    bound = (1 + _ROOM) * min(rmse.values())
+    fit = [tau for tau in rmse if rmse[tau] <= bound]
+    tau = min(fit, key=lambda tau: lpips.get(tau, 0.0))
+    return Choice(tau, most, rmse[tau], lpips.get(tau), baseline, baseline_rmse)

@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path, PurePosixPath
@@ -83,9 +83,8 @@ def compare(
         else:
             form = "lines"
             outputs = _outputs(generated, failed)
+            made = {path: partial(read_image, path) for paths in outputs.values() for path in paths}
             images = len(outputs) + len(failed)
-            paths = [path for paths in outputs.values() for path in paths]
-            made = {path: partial(read_image, Path(path)) for path in paths}
             if labels:
                 pairs = _of_inputs(outputs, true, str(reference), failed)
         if "lpips" in labels:
@@ -104,13 +103,12 @@ def compare(
             values, result.extra = distances(sets, extractor, *features)
             for label, value in values.items():
                 result.values[label] = Estimate(value, None, len(features[0]))
-                labels.append(label)
             notes += few_images(min(map(len, features)))
     if not result.values:
         first = next(iter(failed.values()))
         raise CaflowError(f"no image could be measured: {first.message}", first.hint)
     settings = {"params": {"metrics": list(chosen)}}
-    return Evaluation(form, images, labels, [result], settings, failed, notes)
+    return Evaluation(form, images, [*result.values], [result], settings, failed, notes)
 
 
 def _tell(
@@ -131,7 +129,7 @@ def _pair_rows(
     """The values of each truth: means over its images. Those that fail are added to `failed`."""
     rows: list[Values] = []
     for name, results in pairs.items():
-        try:
+        with _noted(", ".join(results), failed):
             truth = true[name]()
             images = [made[result]() for result in results]
             height, width = truth.shape[:2]
@@ -144,10 +142,6 @@ def _pair_rows(
                 )
             truths = to_batch([truth] * len(images))
             rows.append(means(measure_pairs(metrics, to_batch(images), truths, weights)))
-        except CaflowError as error:
-            if error.exit_code != EXIT_FAILED:
-                raise
-            failed[", ".join(results)] = error
     return rows
 
 
@@ -155,13 +149,20 @@ def _features(images: _Set, extractor: Extractor, failed: dict[str, CaflowError]
     """The features of a set. Images that fail are added to `failed`."""
     features = []
     for name, read in images.items():
-        try:
+        with _noted(name, failed):
             features.append(extractor(to_batch([read()])))
-        except CaflowError as error:
-            if error.exit_code != EXIT_FAILED:
-                raise
-            failed[name] = error
     return joined(features)
+
+
+@contextmanager
+def _noted(name: str, failed: dict[str, CaflowError]) -> Iterator[None]:
+    """Add the error of an image to `failed`; errors of usage or weights are raised."""
+    try:
+        yield
+    except CaflowError as error:
+        if error.exit_code != EXIT_FAILED:
+            raise
+        failed[name] = error
 
 
 def _open(stack: ExitStack, path: Path, recursive: bool, notes: list[str]) -> _Set:
@@ -169,24 +170,22 @@ def _open(stack: ExitStack, path: Path, recursive: bool, notes: list[str]) -> _S
     if is_file(path) and path.suffix.lower() in SUFFIXES:
         return {path.stem: partial(read_image, path)}
     files = stack.enter_context(open_files(path))
-    members = list(files.members)
+    members = sorted(files.members)
     if not recursive and not is_file(path):
         members = [member for member in members if "/" not in member]
     left_out = len(files.members) - len(members)
     if left_out:
         notes.append(f"{path}: images in subfolders left out: {left_out} (see -r)")
     images: _Set = {}
-    for member in sorted(members):
+    for member in members:
         name = str(PurePosixPath(member).with_suffix(""))
-        if is_interval_end(name):
-            continue
-        if name in images:
-            name = member
-        images[name] = partial(_read, files, member)
-    hint = f"give a folder or zip with {', '.join(sorted(SUFFIXES))} files"
-    if left_out:
-        hint = "-r searches subfolders, too"
-    check_usage(bool(images), f"no images in {str(path)!r}", hint)
+        if not is_interval_end(name):
+            images[member if name in images else name] = partial(_read, files, member)
+    check_usage(
+        bool(images),
+        f"no images in {str(path)!r}",
+        f"give a folder or zip with {', '.join(sorted(SUFFIXES))} files, or -r",
+    )
     return images
 
 

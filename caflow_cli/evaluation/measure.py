@@ -66,20 +66,15 @@ class Measurer:
             most = max(self.run.candidates)
             step = requests_at_a_time((side, side), most, self.run.batch_size)
         for first in range(0, len(indices), step):
-            yield from self._attempt(indices[first : first + step])
-
-    def _attempt(self, indices: Sequence[int]) -> Iterator[tuple[int, Measured | CaflowError]]:
-        """Measure images as a batch; if one of them fails, measure them one by one."""
-        try:
-            measured = self._measure(indices)
-        except CaflowError as error:
-            if len(indices) == 1:
-                yield indices[0], error
-                return
-            for index in indices:
-                yield from self._attempt([index])
-        else:
-            yield from zip(indices, measured, strict=True)
+            batch = indices[first : first + step]
+            try:
+                yield from zip(batch, self._measure(batch), strict=True)
+            except CaflowError as error:
+                if len(batch) == 1:
+                    yield batch[0], error
+                else:  # which of them is it?
+                    for index in batch:
+                        yield from self.measure([index], None)
 
     @torch.no_grad()
     def _measure(self, indices: Sequence[int]) -> list[Measured]:
@@ -148,23 +143,23 @@ class Measurer:
 
         Candidates whose samples diverged are missing.
         """
-        images = {}
+        run = self.run
+        images = {candidate.k: candidate.image for candidate in candidates}
+        draws.diverged = [k for k in range(m) if k not in images]
         for candidate in candidates:
             score = candidate.score
-            images[candidate.k] = candidate.image
-            assert score.rank_score is not None
-            draws.candidates.append(
-                Draw(candidate.k, candidate.seed, score.log_likelihood, score.rank_score)
-            )
-        draws.diverged = [k for k in range(m) if k not in images]
+            draw = Draw(candidate.k, candidate.seed, score.log_likelihood, score.rank_score or 0.0)
+            draws.candidates.append(draw)
         measured.row.draws.append(draws)
         measured.images.append(images)
-        cells = [cell for cell in self.run.cells if cell.tau == draws.tau and cell.m <= draws.most]
+        cells = [cell for cell in run.cells if cell.tau == draws.tau and cell.m <= draws.most]
         for first in sorted({cell.m for cell in cells}):
             self._add_figures(measured.example, draws, images, first)
         kept = draws.candidates
-        if self.run.whole:
-            best = {draw.k for cell in cells for draw in draws.ranked(cell.m, cell.rank)[: cell.n]}
+        if run.whole:
+            best = set()
+            for cell in cells:
+                best |= {draw.k for draw in draws.ranked(cell.m, cell.rank)[: cell.n]}
             kept = [draw for draw in kept if draw.k in best]
         values = self._values(measured.example, [images[draw.k] for draw in kept])
         for draw, of_draw in zip(kept, values, strict=True):

@@ -5,12 +5,11 @@ pixels of the input. Nothing is copied as a block.
 Source: https://www.cipa.jp/std/documents/e/DC-X008-Translation-2019-E.pdf (Exif 2.32)
 """
 
-import struct
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from PIL import Image
-from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
+from PIL.TiffImagePlugin import IFDRational
 
 # Values by directory and tag. Texts are bytes, as stored.
 Metadata: TypeAlias = Mapping[int, Mapping[int, Any]]
@@ -125,29 +124,11 @@ def _comment(text: bytes) -> bytes:
 
 
 def as_exif(directories: Metadata) -> Image.Exif:
-    """The EXIF block of directories, for `Image.save` in any format but TIFF."""
+    """The EXIF block of directories, for `Image.save`."""
     exif = Image.Exif()
+    exif.update(directories.get(MAIN, {}))
     for name, tags in directories.items():
-        (exif if name == MAIN else exif.get_ifd(name)).update(tags)
+        if name != MAIN:
+            exif.get_ifd(name).update(tags)
+            exif[name] = dict(tags)  # which TIFF needs
     return exif
-
-
-def with_directories(tiff: bytes, directories: Metadata) -> bytes:
-    """Append directories to a TIFF file whose first directory has a pointer to each.
-
-    Pillow cannot write them if pixels are compressed.
-    """
-    file = bytearray(tiff)
-    order = "<" if file[:2] == b"II" else ">"
-    (first,) = struct.unpack_from(f"{order}I", file, 4)
-    (count,) = struct.unpack_from(f"{order}H", file, first)
-    for entry in range(first + 2, first + 2 + 12 * count, 12):
-        (tag,) = struct.unpack_from(f"{order}H", file, entry)
-        if tag in directories:
-            file += bytes(len(file) % 2)
-            struct.pack_into(f"{order}I", file, entry + 8, len(file))
-            directory = ImageFileDirectory_v2(bytes(file[:8]), group=tag)
-            for key, value in directories[tag].items():
-                directory[key] = value
-            file += directory.tobytes(len(file))
-    return bytes(file)

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, PngImagePlugin, TiffTags, features
+from PIL import Image, PngImagePlugin, features
 from PIL.PngImagePlugin import putchunk
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ..config import METADATA
 from ..errors import check_usage, ensure
 from .atomic import atomic_write
 from .colour import Pixels, is_gray, strips
-from .metadata import DESCRIPTION, GPS, MAIN, Metadata, as_exif, rebuilt, with_directories
+from .metadata import DESCRIPTION, GPS, MAIN, Metadata, as_exif, rebuilt
 
 # Name on the command line -> suffixes; written files get the first one.
 FORMATS: Mapping[str, tuple[str, ...]] = {
@@ -159,12 +158,16 @@ class Encoder:
         if provenance:
             description = f'{{"{PROVENANCE_KEY}": {provenance}}}'
             directories.setdefault(MAIN, {})[DESCRIPTION] = description
-        if self.format == "tiff":
-            return _tiff(image, directories, bool(provenance))
         options = self._options()
-        if provenance:
+        exif = as_exif(directories)
+        if provenance and self.format == "tiff":
+            exif[_TIFF_XMP] = _XMP.encode()
+        elif provenance:
             options["xmp"] = _XMP.encode()
-        return _saved(image, exif=as_exif(directories), **options)
+        if self.format == "tiff" and directories.keys() <= {MAIN}:
+            # With further directories, Pillow cannot write compressed pixels.
+            options["compression"] = "tiff_adobe_deflate"
+        return _saved(image, exif=exif, **options)
 
     def _kept(self, metadata: Metadata) -> Metadata:
         if self.metadata == "none":
@@ -174,7 +177,7 @@ class Encoder:
         }
 
     def _options(self) -> dict[str, Any]:
-        """The arguments of `Image.save` for JPEG, WebP and AVIF."""
+        """The arguments of `Image.save` for TIFF, JPEG, WebP and AVIF."""
         quality = self.quality or _QUALITY.get(self.format)
         if self.format == "jpg":
             return {
@@ -183,6 +186,8 @@ class Encoder:
                 "subsampling": "4:4:4",
                 "optimize": True,
             }
+        if self.format == "tiff":
+            return {"format": "TIFF"}
         if self.format == "avif":
             return {"format": "AVIF", "quality": quality, "subsampling": "4:4:4"}
         if quality is None:
@@ -206,21 +211,6 @@ def encode_png(
         image = image[:, :, 0]
     options = {"exif": as_exif(directories)} if directories else {}
     return _saved(image, format="PNG", pnginfo=_png_texts(provenance), **options)
-
-
-def _tiff(image: Pixels, directories: Metadata, xmp: bool) -> bytes:
-    """Encode as TIFF. Pillow writes the main directory, with pointers to the others."""
-    main = ImageFileDirectory_v2()
-    for tag, value in directories.get(MAIN, {}).items():
-        main[tag] = value
-    if xmp:
-        main.tagtype[_TIFF_XMP] = TiffTags.BYTE
-        main[_TIFF_XMP] = _XMP.encode()
-    others = {name: tags for name, tags in directories.items() if name != MAIN}
-    for name in others:
-        main[name] = 0
-    data = _saved(image, format="TIFF", compression="tiff_adobe_deflate", tiffinfo=main)
-    return with_directories(data, others) if others else data
 
 
 def _png_texts(provenance: str | None) -> PngImagePlugin.PngInfo:
