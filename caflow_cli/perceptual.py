@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -71,42 +70,31 @@ def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> A
         warnings.simplefilter("ignore")  # about how lpips calls torchvision
         network = lpips.LPIPS(net=kind.net, verbose=False, pnet_rand=True)
     wanted = {key for key in network.state_dict() if key.startswith("net.")}
-    hint = f"{kind.option} FILE, or {kind.variable}: {kind.name}'s trunk, keys net.slice*"
-    if weights is not None:
-        try:
+    where = str(weights or kind.cached)
+    url = f"https://download.pytorch.org/models/{kind.file}"
+    hint = (
+        f"{kind.option} FILE or {kind.variable} (safetensors, keys net.slice*), or download {url} "
+        f"into {str(kind.cached.parent)!r}"
+    )
+    try:
+        if weights is not None:
             tensors = load_file(weights)
-        except (OSError, SafetensorError) as error:
-            raise CaflowError(
-                f"cannot read LPIPS trunk {str(weights)!r}", hint, EXIT_WEIGHTS
-            ) from error
-    else:
-        weights = kind.cached
-        url = f"https://download.pytorch.org/models/{kind.file}"
-        try:
+        else:
             # torch.hub announces downloads on stdout, which is reserved for results.
             with contextlib.redirect_stdout(io.StringIO()):
                 published = torch.hub.load_state_dict_from_url(
                     url, map_location="cpu", check_hash=True, weights_only=True
                 )
-        except OSError as error:  # includes URLError
-            raise CaflowError(
-                f"no LPIPS trunk: {kind.file} is not in torch's cache, and the download failed",
-                f"download {url} into {str(kind.cached.parent)!r}, or {kind.option} FILE "
-                "(safetensors)",
-                EXIT_WEIGHTS,
-            ) from error
-        except Exception as error:  # whatever torch raises at a broken file
-            raise CaflowError(
-                f"{str(kind.cached)!r} is not {kind.name}'s trunk as published",
-                "remove it, and try again",
-                EXIT_WEIGHTS,
-            ) from error
-        # `net.slice1.0.weight` is `features.0.weight` in torchvision.
-        names = {key: f"features.{key.split('.', 2)[2]}" for key in wanted}
-        tensors = {key: published[name] for key, name in names.items() if name in published}
+            # `net.slice1.0.weight` is `features.0.weight` in torchvision.
+            names = {key: f"features.{key.split('.', 2)[2]}" for key in wanted}
+            tensors = {key: published[name] for key, name in names.items() if name in published}
+    except Exception as error:  # URLError, SafetensorError, or what torch raises at a broken file
+        raise CaflowError(
+            f"no LPIPS trunk: {where!r} cannot be read or downloaded", hint, EXIT_WEIGHTS
+        ) from error
     ensure(
         tensors.keys() == wanted,
-        f"{str(weights)!r} is not {kind.name}'s trunk: {len(tensors.keys() & wanted)} of "
+        f"{where!r} is not {kind.name}'s trunk: {len(tensors.keys() & wanted)} of "
         f"{len(wanted)} tensors match",
         hint,
         EXIT_WEIGHTS,

@@ -44,5 +44,5 @@ def test_without_lpips_the_temperature_stays(models_32, with_val, monkeypatch, t
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     found = choose_temperature(models_32["colorize"], with_val)
     assert (str(found.tau), found.lpips, found.images) == ("0.85", None, 5)
-    with pytest.raises(CaflowError, match="cannot read LPIPS trunk"):
+    with pytest.raises(CaflowError, match="no LPIPS trunk"):
         choose_temperature(models_32["colorize"], with_val, weights=Weights(lpips="gone"))
