@@ -202,23 +202,20 @@ def _matched(made: _Set, true: _Set, where_made: str, where_true: str) -> dict[s
     if len(made) == len(true) == 1:
         return {name: list(made) for name in true}
     found: dict[str, list[str]] = {name: [] for name in true}
-    alone = []
+    strays: list[str] = []
     for name in sorted(made):
-        path = PurePosixPath(name)
-        stem = without_ending(path.name)
         source = name
-        if name not in found and stem is not None:
-            source = str(path.with_name(stem))
-        if source in found:
-            found[source].append(name)
-        else:
-            alone.append(f"{where_made}/{name}")
+        if name not in found:
+            path = PurePosixPath(name)
+            source = str(path.with_name(without_ending(path.name) or path.name))
+        found.get(source, strays).append(name)
     for name, results in found.items():
-        if name in results and len(results) > 1:
-            raise usage_error(
-                f"{where_made!r} has both {name!r} and {results[-1]!r}, which was made from it",
-                "give a folder with results only, as -o DIR/ makes it",
-            )
+        check_usage(
+            name not in results[:-1],
+            f"{where_made!r} has both {name!r} and results that were made from it",
+            "give a folder with results only, as -o DIR/ makes it",
+        )
+    alone = [f"{where_made}/{name}" for name in strays]
     alone += [f"{where_true}/{name}" for name in sorted(found) if not found[name]]
     more = f", and {len(alone) - 3} more" if len(alone) > 3 else ""
     check_usage(

