@@ -204,21 +204,17 @@ class FlowConfig:
         self._check_size()
 
     def _check_size(self) -> None:
+        """Check bounds of the model's size: those of "caflow" with a trunk and a guide."""
         n = self.scales
-        functions = {"caflow": n * (n + 1) // 2, "shared": 2 * n - 1, "dual-glow": n}
-        of_each = self.f_steps
-        if any(self.trunks):
-            of_each += self.trunk_blocks
-        layers = n * (self.r_steps + self.t_steps) + functions[self.conditional] * of_each
-        if self._guide_enlarges and self.guides:
-            layers += self.guide_blocks
+        layers = n * (self.r_steps + self.t_steps) + self.guide_blocks
+        layers += n * (n + 1) // 2 * (self.f_steps + self.trunk_blocks)
         widest = max(self.r_channels, self.target_channels) * 2 ** (n + 3)  # squeezed L_0 and D_0
         nets = (*self.widths, *self.trunks, *self.guides, self.spread)
-        unshuffled = self.guide_factor**2 * self.cond_channels if self.guides else 0
+        unshuffled = self.guide_factor**2 * self.cond_channels
         channels = max(widest, *nets, 2 * self.f_steps * self.f_hidden, unshuffled)
         check_usage(
             layers <= _MOST_LAYERS and channels <= _MOST_CHANNELS,
-            f"the model would have {layers:,} layers, of up to {channels:,} channels",
+            f"the model would have up to {layers:,} layers, of up to {channels:,} channels",
             f"reduce scales, steps or widths: at most {_MOST_LAYERS:,} and {_MOST_CHANNELS:,}",
         )
 

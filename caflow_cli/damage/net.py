@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor, nn
 
+from ..guides.context import PlainResBlock
 from ..layers import Conv
 
 __all__ = ["MULTIPLE", "DamageNet"]
@@ -19,21 +20,6 @@ MULTIPLE = 16  # of the sides of what the net reads
 _FINE = (1, 3)  # radii of top hats at full resolution
 _BROAD = (3, 7)  # and at half the resolution
 _READ = 4 * (3 + 2 * len(_FINE)) + 2 * len(_BROAD) + 3 + 3 + 2  # channels of its input
-
-
-class Block(nn.Module):
-    """`ReLU(h + conv(ReLU(conv(h))))`, 3×3 each.
-
-    Shapes: (B, width, H, W) -> the same.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = Conv(width, width, 3)
-        self.second = Conv(width, width, 3)
-
-    def forward(self, h: Tensor) -> Tensor:
-        return F.relu(h + self.second(self.first(h, relu=True)))
 
 
 class DamageNet(nn.Module):
@@ -53,22 +39,22 @@ class DamageNet(nn.Module):
         super().__init__()
         steps = list(pairwise(widths))
         self.embed = Conv(_READ, widths[0], 3)
-        self.before = nn.ModuleList(Block(width) for width in widths)
+        self.before = nn.ModuleList(PlainResBlock(width) for width in widths)
         self.down = nn.ModuleList(Conv(4 * fine, coarse, 1) for fine, coarse in steps)
         self.up = nn.ModuleList(Conv(coarse, fine, 1) for fine, coarse in steps)
-        self.after = nn.ModuleList(Block(width) for width in widths[:-1])
+        self.after = nn.ModuleList(PlainResBlock(width) for width in widths[:-1])
         self.head = Conv(widths[0], 4, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.embed(_features(x))
         finer = []
         for block, down in zip(self.before, self.down, strict=False):
-            finer.append(block(h))
+            finer.append(F.relu(block(h)))
             h = down(F.pixel_unshuffle(finer[-1], 2))
-        h = self.before[-1](h)
+        h = F.relu(self.before[-1](h))
         for block, up in zip(reversed(self.after), reversed(self.up), strict=True):
             h = F.interpolate(up(h), scale_factor=2.0)
-            h = block(finer.pop() + h)
+            h = F.relu(block(finer.pop() + h))
         return F.pixel_shuffle(self.head(h), 2)
 
 
