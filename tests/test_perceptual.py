@@ -52,7 +52,7 @@ def test_a_trunk_in_the_cache_is_read_as_weights_alone(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     ALEX.cached.parent.mkdir()
     torch.save({"features.0.weight": Evil()}, ALEX.cached)
-    with pytest.raises(CaflowError, match="no LPIPS trunk: .*alexnet"):
+    with pytest.raises(CaflowError, match=r"no LPIPS trunk: .*alexnet"):
         load_perceptual(ALEX)
     assert not (tmp_path / "opened").exists()
     torch.save({}, ALEX.cached)
