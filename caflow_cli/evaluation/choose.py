@@ -123,8 +123,13 @@ def choose_temperature(
     if not drawn:
         return Choice(default, 0, None, None, baseline, baseline_rmse)
     most = max(values["rmse"].count for values in drawn.values())
-    rmse = {tau: v["rmse"].mean for tau, v in drawn.items() if v["rmse"].count == most}
-    lpips = {tau: v["lpips"].mean for tau, v in drawn.items() if "lpips" in v}
+    rmse = {}
+    lpips = {}
+    for tau, values in drawn.items():
+        if values["rmse"].count == most:
+            rmse[tau] = values["rmse"].mean
+        if "lpips" in values:
+            lpips[tau] = values["lpips"].mean
     bound = (1 + _ROOM) * min(rmse.values())
     fit = [tau for tau in rmse if rmse[tau] <= bound]
     tau = min(fit, key=lambda tau: lpips.get(tau, 0.0))

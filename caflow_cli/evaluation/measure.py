@@ -44,7 +44,8 @@ class Measured:
         """The N best of the first M candidates, best first."""
         draws = self.row.draws_of(cell)
         images = self.images[self.row.draws.index(draws)]
-        return [images[draw.k] for draw in draws.ranked(cell.m, cell.rank)[: cell.n]]
+        best = draws.ranked(cell.m, cell.rank)[: cell.n]
+        return [images[draw.k] for draw in best]
 
 
 @dataclass(frozen=True, eq=False)

@@ -237,15 +237,17 @@ def measure_pairs(
 
     CaflowError (exit 3) if LPIPS's trunk is missing.
     """
-    columns = {}
+    columns: dict[str, Tensor] = {}
     if "lpips" in names:
         columns["lpips"] = load_lpips(weights, device)(images, references)
     for name, formula in FORMULAS.items():
         if name in names:
             columns[name] = formula(images, references)
-    return [
-        {name: float(column[i]) for name, column in columns.items()} for i in range(len(images))
-    ]
+    found: list[dict[str, float]] = [{} for _ in images]
+    for name, column in columns.items():
+        for values, value in zip(found, column.tolist(), strict=True):
+            values[name] = value
+    return found
 
 
 def measurable(metrics: tuple[str, ...], weights: Weights) -> tuple[tuple[str, ...], list[str]]:
