@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -79,30 +79,30 @@ class Task:
     about a task is an attribute or a method of its class.
     """
 
-    name: ClassVar[str]  # in a model's config and on the command line
-    channels: ClassVar[tuple[int, ...]]  # allowed condition channels, the default first
-    tau: ClassVar[float]  # default if neither a flag nor the model's config states it
-    candidates: ClassVar[int] = 10  # M, likewise
-    fits_candidates: ClassVar[bool] = False  # whether M is smaller for large images
-    needs_mask: ClassVar[bool] = False
-    derives_condition: ClassVar[bool] = True  # from the target; if false, the data set has it
-    transposes: ClassVar[bool] = False  # whether new runs show images in all eight orientations
-    has_intervals: ClassVar[bool] = False  # whether inputs are of one kind, to calibrate for
-    can_project: ClassVar[bool] = False  # whether it has the option `consistent`
+    name: str  # in a model's config and on the command line
+    channels: tuple[int, ...]  # allowed condition channels, the default first
+    tau: float  # default if neither a flag nor the model's config states it
+    candidates = 10  # M, likewise
+    fits_candidates = False  # whether M is smaller for large images
+    needs_mask = False
+    derives_condition = True  # from the target; if false, the data set has it
+    transposes = False  # whether new runs show images in all eight orientations
+    has_intervals = False  # whether inputs are of one kind, to calibrate for
+    can_project = False  # whether it has the option `consistent`
     # Whether images above 64 megapixels can be drawn, by `part_of_condition` and `part_of_target`.
-    has_regions: ClassVar[bool] = False
-    options: ClassVar[tuple[str, ...]] = ()  # which of `CHECKED`, fields of TaskConfig, it has
+    has_regions = False
+    options: tuple[str, ...] = ()  # which of `CHECKED`, fields of TaskConfig, it has
     compact: ClassVar[dict[str, Any]] = {}  # fields of the flow that adapt the preset `compact`
 
-    command: ClassVar[str] = "sample"  # the command that restores images
-    usage: ClassVar[str] = "sample --cond input.png"  # an example of it, for a model card
-    verb: ClassVar[str] = "restore"  # what the task does to an image, on the page
-    tag: ClassVar[str] = "image-to-image"  # of its models on the Hub
-    example: ClassVar[str] = "cat_192"  # a bundled image to try it with
-    paints: ClassVar[Literal["", "hole", "map", "hints"]] = ""  # what a user of the page paints
-    baseline: ClassVar[str] = "input copy"  # name of the result that needs no model
-    softens_edges: ClassVar[bool] = False  # of an input's alpha (`fill_transparent`)
-    keeps_gray: ClassVar[bool] = False  # whether results of gray images are gray
+    command = "sample"  # the command that restores images
+    usage = "sample --cond input.png"  # an example of it, for a model card
+    verb = "restore"  # what the task does to an image, on the page
+    tag = "image-to-image"  # of its models on the Hub
+    example = "cat_192"  # a bundled image to try it with
+    paints = ""  # what a user of the page paints: "hole", "map" or "hints"
+    baseline = "input copy"  # name of the result that needs no model
+    softens_edges = False  # of an input's alpha (`fill_transparent`)
+    keeps_gray = False  # whether results of gray images are gray
 
     @property
     def cond_channels(self) -> int:

@@ -48,23 +48,23 @@ class Colorize(WholeImage):
     inputs: str = "clean"  # training targets: unchanged, or "photo": changed by `as_print`
     hints: Hints | None = field(default=None, compare=False)  # for the one photo to colorize
 
-    name: ClassVar[str] = "colorize"
-    channels: ClassVar[tuple[int, ...]] = (1,)
-    tau: ClassVar[float] = 0.85
-    has_intervals: ClassVar[bool] = True
-    options: ClassVar[tuple[str, ...]] = ("degrade",)
+    name = "colorize"
+    channels = (1,)
+    tau = 0.85
+    has_intervals = True
+    options = ("degrade",)
     compact: ClassVar[dict[str, Any]] = {
         "anchor": "luminance",
         "guide": (64, 96, 128, 128),
         "guide_net": "unet",
         "hidden": (32, 64, 128),
     }
-    command: ClassVar[str] = "colorize"
-    usage: ClassVar[str] = "colorize grey.png"
-    verb: ClassVar[str] = "color"
-    paints: ClassVar[Literal["", "hole", "map", "hints"]] = "hints"
-    tag: ClassVar[str] = "image-colorization"
-    baseline: ClassVar[str] = "grey copy"
+    command = "colorize"
+    usage = "colorize grey.png"
+    verb = "color"
+    paints = "hints"
+    tag = "image-colorization"
+    baseline = "grey copy"
 
     @property
     def of_photographs(self) -> bool:

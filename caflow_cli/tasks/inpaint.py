@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -45,23 +45,23 @@ class Inpaint(Task):
     window: int = 0  # side of the windows in images larger than `size`; 0: `size`
     source: HoleSource | None = field(default=None, compare=False)  # replaces `holes`
 
-    name: ClassVar[str] = "inpaint"
-    channels: ClassVar[tuple[int, ...]] = (4, 3)
-    tau: ClassVar[float] = 0.5
-    candidates: ClassVar[int] = 30
-    needs_mask: ClassVar[bool] = True
-    keeps_gray: ClassVar[bool] = True
+    name = "inpaint"
+    channels = (4, 3)
+    tau = 0.5
+    candidates = 30
+    needs_mask = True
+    keeps_gray = True
     compact: ClassVar[dict[str, Any]] = {
         "anchor": "pixels",
         "guide": (64, 96, 96, 112),
         "hidden": (32, 64, 128),
     }
-    command: ClassVar[str] = "inpaint"
-    usage: ClassVar[str] = "inpaint photo.png --mask hole.png"
-    verb: ClassVar[str] = "repair"
-    tag: ClassVar[str] = "image-inpainting"
-    paints: ClassVar[Literal["", "hole", "map", "hints"]] = "hole"
-    baseline: ClassVar[str] = "mean fill"
+    command = "inpaint"
+    usage = "inpaint photo.png --mask hole.png"
+    verb = "repair"
+    tag = "image-inpainting"
+    paints = "hole"
+    baseline = "mean fill"
 
     @property
     def of_photographs(self) -> bool:

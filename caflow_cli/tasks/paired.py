@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING
 
 from ..errors import usage_error
 from .base import (
@@ -38,15 +38,15 @@ class Paired(WholeImage):
     multiple: int = 16  # what the flow's image sides must be multiples of
     native: bool = False  # whether model scale is the condition's own
 
-    name: ClassVar[str] = "paired"
-    channels: ClassVar[tuple[int, ...]] = (3, 1)
-    tau: ClassVar[float] = 0.8
-    derives_condition: ClassVar[bool] = False
-    options: ClassVar[tuple[str, ...]] = ("native",)
-    verb: ClassVar[str] = "translate"
-    example: ClassVar[str] = "map"
-    paints: ClassVar[Literal["", "hole", "map", "hints"]] = "map"
-    baseline: ClassVar[str] = "mismatched target"
+    name = "paired"
+    channels = (3, 1)
+    tau = 0.8
+    derives_condition = False
+    options = ("native",)
+    verb = "translate"
+    example = "map"
+    paints = "map"
+    baseline = "mismatched target"
 
     @classmethod
     def of(cls, config: Config) -> Paired:

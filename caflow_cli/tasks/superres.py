@@ -48,29 +48,29 @@ class SuperRes(WholeImage):
     inputs: str = "clean"  # training inputs: shrunk by BICUBIC, or "photo": by `shrink_as_photo`
     consistent: bool = False  # whether `compose` also applies `back_project`, up to 64 megapixels
 
-    name: ClassVar[str] = "superres"
-    channels: ClassVar[tuple[int, ...]] = (3,)
-    tau: ClassVar[float] = 0.5
-    fits_candidates: ClassVar[bool] = True
-    transposes: ClassVar[bool] = True
-    can_project: ClassVar[bool] = True
-    has_intervals: ClassVar[bool] = True
-    options: ClassVar[tuple[str, ...]] = ("degrade", "consistent")
-    has_regions: ClassVar[bool] = True
+    name = "superres"
+    channels = (3,)
+    tau = 0.5
+    fits_candidates = True
+    transposes = True
+    can_project = True
+    has_intervals = True
+    options = ("degrade", "consistent")
+    has_regions = True
     compact: ClassVar[dict[str, Any]] = {
         "anchor": "enlarged",
         "guide": 64,
         "guide_net": "compact",
         "guide_blocks": 16,
     }
-    command: ClassVar[str] = "superres"
-    usage: ClassVar[str] = "superres small.png"
-    verb: ClassVar[str] = "enlarge"
-    tag: ClassVar[str] = "super-resolution"
-    example: ClassVar[str] = "cat"
-    baseline: ClassVar[str] = "bicubic"
-    softens_edges: ClassVar[bool] = True
-    keeps_gray: ClassVar[bool] = True
+    command = "superres"
+    usage = "superres small.png"
+    verb = "enlarge"
+    tag = "super-resolution"
+    example = "cat"
+    baseline = "bicubic"
+    softens_edges = True
+    keeps_gray = True
 
     @property
     def of_photographs(self) -> bool:
