@@ -103,7 +103,7 @@ class Sampling:
         filled.check()
         filled.temperature.of_latents(config.flow.latent_scales)
         check_usage(
-            not consistent or task.can_project,
+            not consistent or "consistent" in task.options,
             f"only superres can be consistent, not {task.name}",
             "leave --consistent out",
         )

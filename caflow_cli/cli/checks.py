@@ -43,14 +43,10 @@ def check_settings(
         "--uncertainty needs more than one candidate",
         "-m 10",
     )
-    if filled.consistent is not None and task.can_project:
-        return task.made_consistent(filled.consistent)
-    return task
+    return task.made_consistent(filled.consistent)
 
 
-def drawn_size(
-    task: Task, image: Pixels, mask: Pixels | None, scale: Scale | None
-) -> tuple[int, int]:
+def drawn_size(task: Task, image: Pixels, scale: Scale | None) -> tuple[int, int]:
     """Height and width that the model draws; CaflowError (exit 1) if it or the file is too large.
 
     More than 64 megapixels are drawn only if `scale` states that they are meant.
@@ -58,7 +54,7 @@ def drawn_size(
     height, width = image.shape[:2]
     if scale is not None:
         scaled(scale, height, width)
-    size = task.model_size(image, mask)
+    size = task.model_size(image)
     check_size(size, task.has_regions)
     if task.factor > 1 and scale is None:
         whole = f"{task.factor * width}x{task.factor * height}"
@@ -83,7 +79,7 @@ def report_planned(
     def check(job: Job, header: Header) -> Mapping[str, object]:
         """Fields of the job's JSON line."""
         image = np.broadcast_to(np.uint8(0), (*header.size, 3))
-        height, width = drawn_size(task, image, None, scale)
+        height, width = drawn_size(task, image, scale)
         if job.interval:
             check_one_pass((height, width))
         if task.needs_mask:  # how much is drawn depends on the hole

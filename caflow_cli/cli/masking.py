@@ -60,7 +60,7 @@ class Masking:
         """
         import numpy as np
 
-        from ..tasks.base import check_mask_size, grey
+        from ..tasks.base import check_same_size, grey
 
         if mask is not None and mask.threshold is not None:
             from ..damage import find_damage
@@ -88,7 +88,7 @@ class Masking:
             f"{name!r} marks {share:.0%} of the image to be filled",
             f"{'omit --invert-mask' if self.invert_mask else '--invert-mask'}, or --mask-as-is",
         )
-        check_mask_size(level.shape, image.rgb.shape)
+        check_same_size("mask", level.shape, image.rgb.shape)
         return level
 
 

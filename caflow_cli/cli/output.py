@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import EXIT_FAILED, CaflowError, ensure, usage_error
 from ..images import Header, atomic_write, encode_png, make_folder
-from ..tasks.base import check_mask_size
-from ..tasks.hints import check_hints_size
+from ..tasks.base import check_same_size
 from .options import Files
 from .plan import Job
 
@@ -67,15 +66,11 @@ def _check_headers(
 ) -> Mapping[str, object]:
     """The fields that `check` returns; CaflowError if the headers show that files do not fit."""
     header = job.source.check()
-    mask = None if job.mask is None else job.mask.check()
-    hints = None if job.hints is None else job.hints.check()
-    if header is None:
-        return {}
-    if mask is not None:
-        check_mask_size(mask.size, header.size)
-    if hints is not None:
-        check_hints_size(hints.size, header.size)
-    return check(job, header)
+    for what, source in (("mask", job.mask), ("hints", job.hints)):
+        other = None if source is None else source.check()
+        if header is not None and other is not None:
+            check_same_size(what, other.size, header.size)
+    return {} if header is None else check(job, header)
 
 
 def write_output(

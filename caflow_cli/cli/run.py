@@ -195,7 +195,7 @@ class Run:
                 if item.mask is not None and not (item.mask >= HOLE).any():
                     return item  # nothing to fill
                 item.seen = seen_by(item.model, image)
-                size = drawn_size(task, item.seen, item.mask, self.scale)
+                size = drawn_size(task, item.seen, self.scale)
                 if job.interval:
                     check_one_pass(size)
                 note = task.note(item.seen, item.mask)

@@ -42,7 +42,7 @@ class Request:
         task.check_mask(mask is not None)
         if hints is not None:
             task = task.with_hints(image, hints)
-        size = task.model_size(image, mask)
+        size = task.model_size(image)
         check_size(size, task.has_regions)
         return cls(task, image, mask, size, task.parts(image, mask))
 

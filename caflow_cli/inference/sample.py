@@ -256,7 +256,7 @@ class Sampler:
         for one in batch:
             parts = one.request.parts
             one.score = score_of(part_scores[one], parts, self._size, one.pixels.shape)
-            if one.request.task.can_project and not one.request.is_large:
+            if "consistent" in one.request.task.options and not one.request.is_large:
                 one.measure_consistency()
             one.release()
         return batch

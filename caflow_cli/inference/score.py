@@ -131,6 +131,4 @@ def task_of(model: CAFlow, sampling: Sampling | None = None) -> Task:
             f"model = caflow_cli.load({str(model)!r})",
         )
     task = get_task(model.config)
-    if sampling is None or sampling.consistent is None or not task.can_project:
-        return task
-    return task.made_consistent(sampling.consistent)
+    return task if sampling is None else task.made_consistent(sampling.consistent)

@@ -7,8 +7,6 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..config import PRESETS, FlowConfig, TaskConfig, require
 from ..errors import check_usage, usage_error
 from .base import (
@@ -28,7 +26,7 @@ from .chroma import saturate
 from .colorize import Colorize
 from .degradation import shrink_as_photo, shrink_as_web
 from .hints import check_strokes
-from .holes import MaskHoles, central_hole
+from .holes import central_hole
 from .inpaint import HoleWindow, Inpaint
 from .paired import Paired
 from .superres import SuperRes
@@ -44,7 +42,6 @@ __all__ = [
     "Colorize",
     "HoleWindow",
     "Inpaint",
-    "MaskHoles",
     "Paired",
     "Part",
     "Pixels",
@@ -159,7 +156,15 @@ def is_interval_end(stem: str) -> bool:
 
 
 def held_out_conditions(task: Task, targets: Tensor) -> Tensor:
-    """Compute `held_out_condition` for all images: uint8 (N, 3, H, W) to (N, C, H, W)."""
-    images = enumerate(targets.permute(0, 2, 3, 1).numpy())
-    conditions = np.stack([task.held_out_condition(image, index) for index, image in images])
-    return targets.new_tensor(np.ascontiguousarray(conditions.transpose(0, 3, 1, 2)))
+    """Compute the conditions of validation images, the same on every call, by their index.
+
+    uint8 (N, 3, H, W) to (N, C, H, W).
+    """
+    import torch  # imported here, so that the tasks' defaults need no torch
+
+    conditions = []
+    for index, image in enumerate(targets.permute(0, 2, 3, 1).numpy()):
+        generator = torch.Generator().manual_seed(index)
+        condition = task.training_condition(image, generator)
+        conditions.append(torch.from_numpy(condition))
+    return torch.stack(conditions).permute(0, 3, 1, 2).contiguous()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..config import Config, TaskConfig
+    from .hints import Hints
 
 # Pixels at the model's size that are drawn in one pass, at 0.9 kB per pixel for the bundled models.
 # Of larger images only conditions, candidates and their noise are held (docs/inference.md).
@@ -88,7 +89,6 @@ class Task:
     derives_condition = True  # from the target; if false, the data set has it
     transposes = False  # whether new runs show images in all eight orientations
     has_intervals = False  # whether inputs are of one kind, to calibrate for
-    can_project = False  # whether it has the option `consistent`
     # Whether images above 64 megapixels can be drawn, by `part_of_condition` and `part_of_target`.
     has_regions = False
     options: tuple[str, ...] = ()  # which of `CHECKED`, fields of TaskConfig, it has
@@ -104,19 +104,13 @@ class Task:
     softens_edges = False  # of an input's alpha (`fill_transparent`)
     keeps_gray = False  # whether results of gray images are gray
 
+    factor = 1  # how many times larger a result is than its input
+    native = False  # whether conditions of pairs are read at their own scale
+    hints: Hints | None = None  # colors that are known of the one image
+
     @property
     def cond_channels(self) -> int:
         return self.channels[0]
-
-    @property
-    def factor(self) -> int:
-        """How many times larger a result is than its input."""
-        return 1
-
-    @property
-    def native(self) -> bool:
-        """Whether conditions of pairs are read at their own scale."""
-        return False
 
     @property
     def of_photographs(self) -> bool:
@@ -144,7 +138,7 @@ class Task:
     @property
     def hinted_pixels(self) -> int:
         """The number of pixels of which the user stated the color."""
-        return 0
+        return 0 if self.hints is None else self.hints.pixels
 
     def with_hints(self, image: Pixels, strokes: Pixels) -> Task:
         """The task for one image with color hints, uint8 (H, W, 4), opaque where they are.
@@ -158,7 +152,7 @@ class Task:
     def without_hints(self) -> Task:
         return self
 
-    def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
+    def model_size(self, image: Pixels) -> tuple[int, int]:
         """Height and width of the condition of each part, without computing it."""
         raise NotImplementedError
 
@@ -174,9 +168,10 @@ class Task:
         """Compute only the given rows and columns of the target that is scored: uint8 (h, w, 3)."""
         raise NotImplementedError
 
-    def made_consistent(self, consistent: bool) -> Task:
-        """The task that projects candidates to images that shrink to the input, or does not."""
-        raise NotImplementedError
+    def made_consistent(self, consistent: bool | None) -> Task:
+        """The task that projects candidates to images that shrink to the input, or does not, if it
+        has this option; None leaves it unchanged."""
+        return self
 
     def check_known(self, image: Pixels, target: Pixels, mask: Pixels | None) -> None:
         """Raise CaflowError (exit 1) if the target changes pixels that the image determines."""
@@ -196,22 +191,12 @@ class Task:
         """Augment a training target before its condition is computed. Default: no change."""
         return target
 
-    def training_condition(
-        self,
-        target: Pixels,
-        generator: torch.Generator | None = None,
-    ) -> Pixels:
+    def training_condition(self, target: Pixels, generator: torch.Generator) -> Pixels:
         """Compute a condition for a training target: uint8 (H, W, 3) to (H, W, cond_channels).
 
-        `generator` draws its random parts. CaflowError if conditions must come from the data set.
+        `generator` draws its random parts. Only for tasks that derive conditions from targets.
         """
         raise NotImplementedError
-
-    def held_out_condition(self, target: Pixels, index: int) -> Pixels:
-        """Compute the condition of validation image `index`, the same on every call."""
-        import torch  # imported here, so that the defaults above need no torch
-
-        return self.training_condition(target, torch.Generator().manual_seed(index))
 
     def with_masks(self, masks: Sequence[Any], share: float) -> Task:
         """The task with that share of its training holes cut from masks. Default: no change."""
@@ -278,14 +263,18 @@ class WholeImage(Task, Part):
         return (self,)
 
 
-def check_mask_size(mask: Sequence[int], image: Sequence[int]) -> None:
-    """Raise CaflowError (exit 1) unless the mask has the image's height and width."""
-    h, w = mask[:2]
+def check_same_size(what: str, size: Sequence[int], image: Sequence[int]) -> None:
+    """Raise CaflowError (exit 1) unless the mask or the hints have the image's height and width."""
+    h, w = size[:2]
     height, width = image[:2]
+    hint = f"paint them on a transparent layer of {width}x{height}"
+    if what == "mask":
+        hint = f"give a mask of {width}x{height}, white where the image is to be filled"
+    verb = "is" if what == "mask" else "are"
     ensure(
         (h, w) == (height, width),
-        f"the mask is {w}x{h}, the image {width}x{height}",
-        f"give a mask of {width}x{height}, white where the image is to be filled",
+        f"the {what} {verb} {w}x{h}, the image {width}x{height}",
+        hint,
     )
 
 
@@ -362,11 +351,17 @@ def grey(image: Pixels) -> Pixels:
     return np.array(Image.fromarray(image).convert("L"))
 
 
+def in_gray(image: Pixels) -> Pixels:
+    """The gray of an image in three channels: uint8 (H, W, 3)."""
+    result = np.empty_like(image)
+    for part in strips(*image.shape[:2]):
+        result[part] = grey(np.ascontiguousarray(image[part]))[..., None]
+    return result
+
+
 def as_read(task: Task, image: Pixels) -> Pixels:
-    """The image in the colours of its condition: uint8 (H, W, 3), grey if that has one channel."""
-    if task.cond_channels == 1:
-        return grey(image)[..., None].repeat(3, 2)
-    return image
+    """The image in the colors of its condition: uint8 (H, W, 3), gray if that has one channel."""
+    return in_gray(image) if task.cond_channels == 1 else image
 
 
 def check_target(image: Pixels, target: Pixels, wanted: tuple[int, ...], because: str) -> None:

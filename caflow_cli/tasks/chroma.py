@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from .base import Pixels, grey, resize, strips
 
-Plane = npt.NDArray[np.float32]  # (H, W), in levels
+Planes = npt.NDArray[np.float32]  # red, green and blue: (3, H, W), in levels
 
 LUMA = (19595, 38470, 7471)  # Rec. 601 weights of red, green and blue in 65536ths, as in Pillow
 ONE = sum(LUMA)
@@ -20,49 +20,40 @@ def saturate(image: Pixels, saturation: float) -> Pixels:
     result = np.empty_like(image)
     for strip in strips(*image.shape[:2]):
         part = image[strip]
-        chroma = [saturation * plane for plane in chroma_of(part)]
-        result[strip] = tint(grey(part), chroma)
+        result[strip] = tint(grey(part), saturation * chroma_of(part))
     return result
 
 
-def chroma_of(image: Pixels) -> list[Plane]:
-    """Red, green and blue minus the luma, in levels: three arrays (H, W)."""
+def chroma_of(image: Pixels) -> Planes:
+    """Red, green and blue minus the luma, in levels: uint8 (..., 3) to (3, ...)."""
     values = image.astype(np.float32)
-    weights = np.array(LUMA, np.float32)
-    luma = (values @ weights) / ONE
-    return [np.asarray(values[..., channel] - luma, np.float32) for channel in range(3)]
+    luma = (values @ np.array(LUMA, np.float32)) / ONE
+    return np.asarray(np.moveaxis(values, -1, 0) - luma)
 
 
-def tint(level: Pixels, chroma: list[Plane]) -> Pixels:
+def tint(level: Pixels, chroma: Planes) -> Pixels:
     """Color a gray image: uint8 (H, W, 3), whose luma is exactly the given one.
 
     Args:
         level: The gray image, uint8 (H, W).
-        chroma: Red, green and blue minus the luma, (H, W) each. At each pixel they are multiplied
-            by the largest k <= 1 for which the color is in gamut.
+        chroma: Red, green and blue minus the luma, (3, H, W). At each pixel they are multiplied by
+            the largest k <= 1 for which the color is in gamut.
     """
     red, green, blue = LUMA
     luma = level.astype(np.float32)
-    keep = np.ones_like(luma)
-    for plane in chroma:
-        room = np.where(plane > 0, 255 - luma, luma)
-        size = np.abs(plane)
-        share = np.ones_like(luma)
-        np.divide(room, size, out=share, where=size > room)
-        np.minimum(keep, share, out=keep)
-    r = luma + keep * chroma[0]
-    b = luma + keep * chroma[2]
-    r = np.rint(r).clip(0, 255)
-    b = np.rint(b).clip(0, 255)
+    room = np.where(chroma > 0, 255 - luma, luma)
+    size = np.abs(chroma)
+    keep = np.ones_like(size)
+    np.divide(room, size, out=keep, where=size > room)
+    colors = np.rint(luma + keep.min(0) * chroma).clip(0, 255)
     # Green last: having the largest weight, it absorbs the rounding of the other two, so that the
     # luminance is exact.
-    g = (float(ONE) * luma - red * r - blue * b) / green
-    g = np.rint(g).clip(0, 255)
-    colors = np.stack([r, g, b], axis=-1)
-    return colors.astype(np.uint8)
+    rest = float(ONE) * luma - red * colors[0] - blue * colors[2]
+    colors[1] = np.rint(rest / green).clip(0, 255)
+    return np.stack(colors, axis=-1).astype(np.uint8)
 
 
-def upsample_chroma(planes: list[Plane], small: Pixels, level: Pixels) -> list[Plane]:
+def upsample_chroma(chroma: Planes, small: Pixels, level: Pixels) -> Planes:
     """Upsample planes of chroma so that colors end where the luminance has edges.
 
     First, joint bilateral upsampling (Kopf et al. 2007) gives every pixel p a weighted mean of the
@@ -75,47 +66,42 @@ def upsample_chroma(planes: list[Plane], small: Pixels, level: Pixels) -> list[P
     For an image no larger than model scale, the planes are simply resized.
 
     Args:
-        planes: Chroma at model scale, (h, w) each. The result is at full size.
+        chroma: At model scale, (3, h, w). The result is at full size.
         small, level: l and L, the luminance at model scale and at full size, uint8 (H, W).
     """
     height, width = level.shape
     h, w = small.shape
     if height <= h and width <= w:
-        return [resize(plane, height, width) for plane in planes]
+        return np.stack([resize(plane, height, width) for plane in chroma])
     rows, down = _neighbors(height, h)
     columns, right = _neighbors(width, w)
     near = small.astype(np.float32) / _HALF_AT
-    result = [np.empty((height, width), np.float32) for _ in planes]
+    result = np.empty((len(chroma), height, width), np.float32)
     for strip in strips(height, width):
         at = level[strip].astype(np.float32) / _HALF_AT
         total = np.zeros_like(at)
-        sums = [np.zeros_like(at) for _ in planes]
+        summed = np.zeros_like(result[:, strip])
         for row, vertical in zip(rows, down, strict=True):
+            below = row[strip, None]
             for column, horizontal in zip(columns, right, strict=True):
-                q = np.ix_(row[strip], column)
                 bilinear = vertical[strip, None] * horizontal
-                apart = at - near[q]
+                apart = at - near[below, column]
                 weight = bilinear / (1 + np.square(apart))
                 total += weight
-                for plane, summed in zip(planes, sums, strict=True):
-                    summed += weight * plane[q]
-        for full, summed in zip(result, sums, strict=True):
-            full[strip] = summed / total
-    for plane, full in zip(planes, result, strict=True):
+                summed += weight * chroma[:, below, column]
+        result[:, strip] = summed / total
+    for plane, full in zip(chroma, result, strict=True):
         for _ in range(_CORRECTIONS):
             residual = plane - resize(full, h, w)
             full += resize(residual, height, width)
     return result
 
 
-def _neighbors(full: int, small: int) -> tuple[list[npt.NDArray[np.intp]], list[Plane]]:
+def _neighbors(full: int, small: int) -> tuple[npt.NDArray[np.intp], Planes]:
     """For each of `full` pixels, the two nearest of `small` pixels, and their bilinear weights."""
     centers = np.arange(full) + 0.5
     place = centers * small / full - 0.5
     first = np.floor(place)
     share = (place - first).astype(np.float32)
-    indices = []
-    for neighbor in (first, first + 1):
-        index = np.clip(neighbor, 0, small - 1)
-        indices.append(index.astype(np.intp))
-    return indices, [1 - share, share]
+    indices = np.stack([first, first + 1]).clip(0, small - 1)
+    return indices.astype(np.intp), np.stack([1 - share, share])

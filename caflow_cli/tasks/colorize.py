@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -15,6 +15,7 @@ from .base import (
     WholeImage,
     check_target,
     grey,
+    in_gray,
     pad,
     padded_size,
     resize,
@@ -81,7 +82,7 @@ class Colorize(WholeImage):
             "and combined with the luminance at full resolution."
         )
 
-    def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
+    def model_size(self, image: Pixels) -> tuple[int, int]:
         return padded_size(*scaled_size(image, self.size), self.multiple)
 
     def condition(self, image: Pixels) -> Pixels:
@@ -102,12 +103,8 @@ class Colorize(WholeImage):
             chroma = self.hints.move(chroma)
         result = np.empty((*level.shape, 3), np.uint8)
         for part in strips(*level.shape):
-            result[part] = tint(level[part], [plane[part] for plane in chroma])
+            result[part] = tint(level[part], chroma[:, part])
         return result
-
-    @property
-    def hinted_pixels(self) -> int:
-        return 0 if self.hints is None else self.hints.pixels
 
     def with_hints(self, image: Pixels, strokes: Pixels) -> Colorize:
         check_strokes(image, strokes)
@@ -148,11 +145,7 @@ class Colorize(WholeImage):
     def training_target(self, target: Pixels, generator: torch.Generator) -> Pixels:
         return as_print(target, generator) if self.inputs == "photo" else target
 
-    def training_condition(
-        self,
-        target: Pixels,
-        generator: torch.Generator | None = None,
-    ) -> Pixels:
+    def training_condition(self, target: Pixels, generator: torch.Generator) -> Pixels:
         return grey(target)[..., None]
 
     def evaluation_input(
@@ -162,7 +155,7 @@ class Colorize(WholeImage):
         inputs: str = "clean",
         mask: Pixels | None = None,
     ) -> tuple[Pixels, Pixels, Pixels | None]:
-        return np.repeat(grey(truth)[..., None], 3, axis=2), truth, None
+        return in_gray(truth), truth, None
 
     def recomputed(
         self,

@@ -12,7 +12,6 @@ matrix depends on photo and strokes alone, so it is factorized once for all cand
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +19,8 @@ import numpy.typing as npt
 
 from ..config import HOLE
 from ..errors import ensure
-from .base import Pixels, grey, resize, scaled_size
-from .chroma import Plane, chroma_of, tint, upsample_chroma
+from .base import Pixels, check_same_size, grey, resize, scaled_size
+from .chroma import Planes, chroma_of, tint, upsample_chroma
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -41,13 +40,9 @@ class Hints:
 
     Attributes:
         pixels: The number of hinted pixels.
-
-    Raises:
-        CaflowError: (exit 1) the strokes have another size, or no alpha.
     """
 
     def __init__(self, image: Pixels, strokes: Pixels) -> None:
-        check_strokes(image, strokes)
         self._level = grey(image)
         height, width = self._level.shape
         side = min(_SIDE, height, width)
@@ -55,41 +50,24 @@ class Hints:
         h, w = self._small.shape
         self._rows, self._columns = np.nonzero(strokes[..., 3] >= HOLE)
         self.pixels = len(self._rows)
-        self._chroma = chroma_of(strokes[self._rows, self._columns, :3])  # (pixels,) each
-        rows = self._rows * h // height
-        columns = self._columns * w // width
-        self._cells = rows * w + columns
-        counts = np.bincount(self._cells, minlength=h * w)
-        self._covered = counts > 0
-        self._counts = counts[self._covered]
+        self._chroma = chroma_of(strokes[self._rows, self._columns, :3])  # (3, pixels)
+        down = self._rows * h // height
+        right = self._columns * w // width
+        self._cells = down * w + right
+        self._counts = np.bincount(self._cells, minlength=h * w)
         size = height * width / (h * w)  # pixels in a cell
-        self._pins = _PIN * np.minimum(1, counts / size)
+        self._pins = _PIN * np.minimum(1, self._counts / size)
         self._factors = _factorized(self._small, self._pins + (2 / side) ** 2)
 
-    def move(self, chroma: list[Plane]) -> list[Plane]:
-        """Move the chroma of a sample at full size, (H, W) each, towards the hints."""
+    def move(self, chroma: Planes) -> Planes:
+        """Move the chroma of a sample at full size, (3, H, W), towards the hints."""
         moves = []
-        for plane, hinted in zip(chroma, self._chroma, strict=True):
-            difference = hinted - plane[self._rows, self._columns]
-            sums = np.bincount(self._cells, difference, self._pins.size)
-            means = np.zeros(self._pins.size)
-            means[self._covered] = sums[self._covered] / self._counts
-            solved = self._factors.solve(self._pins * means)
-            move = solved.reshape(self._small.shape)
-            moves.append(move.astype(np.float32))
-        moves = upsample_chroma(moves, self._small, self._level)
-        return [plane + move for plane, move in zip(chroma, moves, strict=True)]
-
-
-def check_hints_size(strokes: Sequence[int], image: Sequence[int]) -> None:
-    """Raise CaflowError (exit 1) unless hints have the image's height and width."""
-    h, w = strokes[:2]
-    height, width = image[:2]
-    ensure(
-        (h, w) == (height, width),
-        f"the hints are {w}x{h}, the image {width}x{height}",
-        f"paint them on a transparent layer of {width}x{height}",
-    )
+        for difference in self._chroma - chroma[:, self._rows, self._columns]:
+            sums = np.bincount(self._cells, difference, self._counts.size)
+            means = sums / np.maximum(1, self._counts)
+            moves.append(self._factors.solve(self._pins * means))
+        small = np.reshape(moves, (3, *self._small.shape)).astype(np.float32)
+        return chroma + upsample_chroma(small, self._small, self._level)
 
 
 def recolor(image: Pixels, colors: Pixels, strokes: Pixels) -> Pixels:
@@ -100,7 +78,7 @@ def recolor(image: Pixels, colors: Pixels, strokes: Pixels) -> Pixels:
 
 def check_strokes(image: Pixels, strokes: Pixels) -> None:
     """Raise CaflowError (exit 1) unless strokes have the photo's size, and alpha."""
-    check_hints_size(strokes.shape, image.shape)
+    check_same_size("hints", strokes.shape, image.shape)
     ensure(
         strokes.shape[2:] == (4,),
         "the hints have no transparent pixels, so all of the image would be hinted",
@@ -116,20 +94,16 @@ def _factorized(level: Pixels, diagonal: npt.NDArray[np.float64]) -> sparse.lina
         diagonal: c(p) + 1 / ℓ², (h w,).
     """
     from scipy import sparse  # imported here, because few images have hints
+    from scipy.sparse.csgraph import laplacian
     from scipy.sparse.linalg import splu
 
     values = level.astype(np.float64).ravel()
     index = np.arange(level.size).reshape(level.shape)
-    left_and_top = [index[:, :-1].ravel(), index[:-1].ravel()]
-    right_and_bottom = [index[:, 1:].ravel(), index[1:].ravel()]
-    first = np.concatenate(left_and_top)
-    second = np.concatenate(right_and_bottom)
-    apart = np.abs(values[first] - values[second])
-    links = np.exp(-apart / _SOFTNESS)
-    shape = (level.size, level.size)
-    one_way = sparse.coo_array((links, (first, second)), shape=shape)
-    weights = one_way + one_way.T
-    matrix = sparse.diags_array(weights.sum(0) + diagonal) - weights
+    first = np.concatenate([index[:, :-1].ravel(), index[:-1].ravel()])
+    second = np.concatenate([index[:, 1:].ravel(), index[1:].ravel()])
+    links = np.exp(-np.abs(values[first] - values[second]) / _SOFTNESS)
+    graph = sparse.coo_array((links, (first, second)), shape=(level.size, level.size))
+    matrix = laplacian(graph, symmetrized=True) + sparse.diags_array(diagonal)
     return splu(
         matrix.tocsc(),
         permc_spec="MMD_AT_PLUS_A",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,9 +56,15 @@ def draw_hole(kind: str, height: int, width: int, generator: torch.Generator) ->
     return draw(height, width, many, u)
 
 
-@dataclass(frozen=True, eq=False)
-class MaskHoles:
-    """Draws a share of the holes from masks, and the others by `draw_hole`.
+def draw_from_masks(
+    masks: Any,
+    share: float,
+    kind: str,
+    height: int,
+    width: int,
+    generator: torch.Generator,
+) -> _Mask:
+    """Draw a share of the holes from masks, and the others by `draw_hole`.
 
     A part of a mask is rotated by a random angle, mirrored with probability 1/2, and enlarged by a
     log-uniform factor of 0.75 to 2. A white pixel of the mask is placed at random in the image, so
@@ -69,26 +74,19 @@ class MaskHoles:
     Args:
         masks: A sequence of bool (H, W), true = fill, none of them empty.
         share: The share of holes from masks, in [0, 1].
-        kind: The kind of the others, as in `draw_hole`.
+        kind, height, width, generator: As for `draw_hole`.
     """
+    import torch  # imported here, so that the tasks' defaults need no torch
 
-    masks: Any
-    share: float
-    kind: str
-
-    def __call__(self, height: int, width: int, generator: torch.Generator) -> _Mask:
-        import torch  # imported here, so that the tasks' defaults need no torch
-
-        drawn = torch.rand(1 + 7 * _TRIES, generator=generator, dtype=torch.float64)
-        choice, *u = drawn.tolist()
-        if choice < self.share:
-            for first in range(0, len(u), 7):
-                which, *place = u[first : first + 7]
-                mask = self.masks[int(which * len(self.masks))]
-                hole = _part(mask, height, width, place)
-                if hole.mean() <= _MOST:
-                    return hole
-        return draw_hole(self.kind, height, width, generator)
+    drawn = torch.rand(1 + 7 * _TRIES, generator=generator, dtype=torch.float64)
+    choice, *u = drawn.tolist()
+    if choice < share:
+        for first in range(0, len(u), 7):
+            which, *place = u[first : first + 7]
+            hole = _part(masks[int(which * len(masks))], height, width, place)
+            if hole.mean() <= _MOST:
+                return hole
+    return draw_hole(kind, height, width, generator)
 
 
 def _part(mask: _Mask, height: int, width: int, u: list[float]) -> _Mask:

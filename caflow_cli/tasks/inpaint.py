@@ -12,8 +12,18 @@ import numpy.typing as npt
 
 from ..config import HOLE, Config, TaskConfig
 from ..errors import ensure
-from .base import Mask, Pixels, Place, Task, check_mask_size, check_target, grey, pad, resize
-from .holes import HoleSource, MaskHoles, central_hole, draw_hole
+from .base import (
+    Mask,
+    Pixels,
+    Place,
+    Task,
+    check_same_size,
+    check_target,
+    in_gray,
+    pad,
+    resize,
+)
+from .holes import HoleSource, central_hole, draw_from_masks, draw_hole
 from .windows import Window, edge_of, plan_windows
 
 if TYPE_CHECKING:
@@ -83,7 +93,7 @@ class Inpaint(Task):
     def describe(cls, config: TaskConfig) -> str:
         return f"Fills holes in images. Trained on images of {config.size}×{config.size} pixels."
 
-    def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
+    def model_size(self, image: Pixels) -> tuple[int, int]:
         side = self._window_side(image.shape)
         side += -side % self.multiple
         return side, side
@@ -122,20 +132,14 @@ class Inpaint(Task):
             hole = (condition < 1).all(1, keepdim=True)
         return sample.where(hole, condition[:, :3])
 
-    def training_condition(
-        self,
-        target: Pixels,
-        generator: torch.Generator | None = None,
-    ) -> Pixels:
-        """Mark a hole in the target, drawn from `generator`; without one, the central hole."""
-        height, width = target.shape[:2]
-        if generator is None:
-            return _marked(target, central_hole(height, width), self.cond_channels)
+    def training_condition(self, target: Pixels, generator: torch.Generator) -> Pixels:
+        """Mark a hole in the target."""
         draw = self.source or partial(draw_hole, self.holes)
-        return _marked(target, draw(height, width, generator), self.cond_channels)
+        hole = draw(target.shape[0], target.shape[1], generator)
+        return _marked(target, hole, self.cond_channels)
 
     def with_masks(self, masks: Sequence[Any], share: float) -> Inpaint:
-        return replace(self, source=MaskHoles(masks, share, self.holes))
+        return replace(self, source=partial(draw_from_masks, masks, share, self.holes))
 
     def evaluation_input(
         self,
@@ -187,7 +191,7 @@ class Inpaint(Task):
         self.check_mask(mask is not None)
         assert mask is not None
         height, width = image.shape[:2]
-        check_mask_size(mask.shape, image.shape)
+        check_same_size("mask", mask.shape, image.shape)
         values = mask.reshape(height, width, -1)[..., 0]
         brightest = int(values.max())
         message = "the mask is empty: it has no white pixels"
@@ -266,7 +270,7 @@ class HoleWindow:
         patch = np.where(self.cells[..., None], inside, known)
         fill = resize(patch, *self.hole.shape)
         if self.is_gray:
-            fill = np.repeat(grey(fill)[..., None], 3, 2)
+            fill = in_gray(fill)
         window.of(image)[self.hole] = fill[self.hole]
         return image
 
@@ -350,8 +354,5 @@ def _white(hole: Mask) -> Pixels:
 def _touched(hole: Mask, cells: int) -> Mask:
     """Reduce (N, W) to (cells, W): true where any row of the cell is. Cells may share a row."""
     edges = np.arange(cells + 1) * len(hole)
-    first = edges[:-1] // cells
-    last = -(-edges[1:] // cells)
-    above = np.zeros_like(hole[:1], np.int32)
-    counts = np.concatenate([above, hole.cumsum(0, dtype=np.int32)])
-    return counts[last] > counts[first]
+    spans = np.stack([edges[:-1] // cells, -(-edges[1:] // cells)], axis=1)  # first row, and end
+    return np.asarray(np.logical_or.reduceat(hole, spans.ravel()[:-1])[::2])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import usage_error
 from .base import (
     Mask,
     Pixels,
@@ -19,8 +18,6 @@ from .base import (
 )
 
 if TYPE_CHECKING:
-    import torch
-
     from ..config import Config, TaskConfig
 
 
@@ -61,7 +58,7 @@ class Paired(WholeImage):
             return f"{text}Trained on crops of image pairs, {side}."
         return f"Translates one image into another. Trained on image pairs of {side}."
 
-    def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
+    def model_size(self, image: Pixels) -> tuple[int, int]:
         return padded_size(*self._size(image), self.multiple)
 
     def condition(self, image: Pixels) -> Pixels:
@@ -78,16 +75,6 @@ class Paired(WholeImage):
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
         check_target(image, target, self._size(image), "as the model writes it")
         return self.condition(image), pad(target, self.multiple)
-
-    def training_condition(
-        self,
-        target: Pixels,
-        generator: torch.Generator | None = None,
-    ) -> Pixels:
-        raise usage_error(
-            "a paired model is trained on pairs, not on targets alone",
-            "--data with train/A and train/B",
-        )
 
     def baseline_image(
         self,

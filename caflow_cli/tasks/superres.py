@@ -16,11 +16,10 @@ from .base import (
     WholeImage,
     check_target,
     extend,
-    grey,
+    in_gray,
     pad,
     padded_size,
     resize,
-    strips,
 )
 from .degradation import shrink_as_photo, shrink_as_web
 
@@ -53,7 +52,6 @@ class SuperRes(WholeImage):
     tau = 0.5
     fits_candidates = True
     transposes = True
-    can_project = True
     has_intervals = True
     options = ("degrade", "consistent")
     has_regions = True
@@ -104,7 +102,7 @@ class SuperRes(WholeImage):
         )
         return resize(target, height // s, width // s)
 
-    def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
+    def model_size(self, image: Pixels) -> tuple[int, int]:
         height, width = image.shape[:2]
         return padded_size(self.factor * height, self.factor * width, self.multiple)
 
@@ -116,10 +114,7 @@ class SuperRes(WholeImage):
         height, width = image.shape[:2]
         result: Pixels = sample[: self.factor * height, : self.factor * width]
         if not np.ptp(image, axis=-1).any():
-            colored = result
-            result = np.empty_like(colored)
-            for part in strips(*colored.shape[:2]):
-                result[part] = grey(np.ascontiguousarray(colored[part]))[..., None]
+            result = in_gray(result)
         if self._projects(image):
             return self.back_project(image, result)
         return result
@@ -156,19 +151,15 @@ class SuperRes(WholeImage):
         size = (rows.stop - rows.start, columns.stop - columns.start)
         return extend(target[rows, columns], size)
 
-    def training_condition(
-        self,
-        target: Pixels,
-        generator: torch.Generator | None = None,
-    ) -> Pixels:
-        """Shrink the target (without a generator, always by BICUBIC), and enlarge it again."""
-        if self.inputs == "photo" and generator is not None:
-            import torch  # imported here, so that the tasks' defaults need no torch
+    def training_condition(self, target: Pixels, generator: torch.Generator) -> Pixels:
+        """Shrink the target, and enlarge it again."""
+        if self.inputs == "clean":
+            return self._enlarge(self.degrade(target))
+        import torch  # imported here, so that the tasks' defaults need no torch
 
-            seed = int(torch.randint(2**62, (), generator=generator))
-            small = shrink_as_photo(target, self.factor, np.random.default_rng(seed))
-            return self._enlarge(small)
-        return self._enlarge(self.degrade(target))
+        seed = int(torch.randint(2**62, (), generator=generator))
+        small = shrink_as_photo(target, self.factor, np.random.default_rng(seed))
+        return self._enlarge(small)
 
     def evaluation_input(
         self,
@@ -207,8 +198,8 @@ class SuperRes(WholeImage):
     ) -> tuple[Pixels, Pixels]:
         return self.degrade(candidate), image
 
-    def made_consistent(self, consistent: bool) -> SuperRes:
-        return replace(self, consistent=consistent)
+    def made_consistent(self, consistent: bool | None) -> SuperRes:
+        return self if consistent is None else replace(self, consistent=consistent)
 
     def back_project(self, image: Pixels, sample: Pixels) -> Pixels:
         """Find an image near `sample` that, shrunk, is within one level of `image` everywhere.

@@ -92,7 +92,7 @@ def main() -> None:
             drawn = caflow.restore(model, gray, candidates=given.candidates, hints=strokes)
             measure(what, image, [candidate.image for candidate in drawn.ranked])
             if strokes.any():
-                alone = Hints(gray, strokes).move([0 * plane for plane in chroma_of(gray)])
+                alone = Hints(gray, strokes).move(0 * chroma_of(gray))
                 measure(f"{what}, without a sample", image, [tint(gray[..., 0], alone)])
         measure("gray", image, [gray])
     for what, values in squares.items():

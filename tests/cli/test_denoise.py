@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -21,16 +20,16 @@ class Denoise(WholeImage):
 
     multiple: int = 16
 
-    name: ClassVar[str] = "denoise"
-    channels: ClassVar[tuple[int, ...]] = (3,)
-    tau: ClassVar[float] = 0.6
-    verb: ClassVar[str] = "denoise"
+    name = "denoise"
+    channels = (3,)
+    tau = 0.6
+    verb = "denoise"
 
     @classmethod
     def of(cls, config):
         return cls(config.flow.multiple)
 
-    def model_size(self, image, mask=None):
+    def model_size(self, image):
         return padded_size(*image.shape[:2], self.multiple)
 
     def condition(self, image):

@@ -90,7 +90,7 @@ def halves(height: int, width: int, left: float, right: float) -> np.ndarray:
 def test_colours_end_where_the_luminance_has_an_edge():
     level = halves(64, 96, 40, 200).astype(np.uint8)
     truth = halves(64, 96, -30, 30)
-    [found] = upsample_chroma([resize(truth, 16, 24)], resize(level, 16, 24), level)
+    [found] = upsample_chroma(resize(truth, 16, 24)[None], resize(level, 16, 24), level)
     plain = resize(resize(truth, 16, 24), 64, 96)
     edge = np.s_[:, 44:58]
     error, before = (np.abs(x - truth)[edge].mean() for x in (found, plain))
@@ -102,11 +102,11 @@ def test_the_shrunk_result_has_the_chroma_of_the_sample():
     level = rng.integers(0, 256, (96, 128), np.uint8)
     small = resize(level, 24, 32)
     plane = resize(rng.normal(0, 40, (6, 8)).astype(np.float32), 24, 32)
-    [found] = upsample_chroma([plane], small, level)
+    [found] = upsample_chroma(plane[None], small, level)
     plain = resize(plane, 96, 128)
     error, before = (np.abs(resize(x, 24, 32) - plane).mean() for x in (found, plain))
     assert error < 0.4 * before
-    [even] = upsample_chroma([np.full((24, 32), 7.5, np.float32)], small, level)
+    [even] = upsample_chroma(np.full((1, 24, 32), 7.5, np.float32), small, level)
     np.testing.assert_allclose(even, 7.5, atol=1e-4)
 
 
@@ -114,7 +114,7 @@ def test_an_image_that_is_not_enlarged_is_resized():
     rng = np.random.default_rng(3)
     plane = rng.normal(0, 20, (16, 16)).astype(np.float32)
     level = rng.integers(0, 256, (12, 12), np.uint8)
-    [found] = upsample_chroma([plane], resize(level, 16, 16), level)
+    [found] = upsample_chroma(plane[None], resize(level, 16, 16), level)
     np.testing.assert_array_equal(found, resize(plane, 12, 12))
 
 

@@ -37,7 +37,7 @@ def stroke(image: np.ndarray, rows: slice, columns: slice, color: object) -> np.
 
 
 def chroma(image: np.ndarray) -> np.ndarray:
-    return np.stack(chroma_of(image), -1)
+    return np.moveaxis(chroma_of(image), 0, -1)
 
 
 GREEN = (95, 120, 90)  # within the gamut of the photo's luminance
@@ -159,5 +159,3 @@ def test_only_the_composition_changes():
         hinted.reduce(image, target), Colorize().reduce(image, target), strict=True
     ):
         assert np.array_equal(ours, plain)
-    assert hinted.without_hints() == Colorize()
-    assert hinted.without_hints().hinted_pixels == 0

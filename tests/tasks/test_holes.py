@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from caflow_cli.tasks.holes import MaskHoles, central_hole, draw_hole
+from caflow_cli.tasks.holes import central_hole, draw_from_masks, draw_hole
 
 
 def test_random_holes_are_of_three_kinds_and_never_empty():
@@ -53,8 +53,8 @@ def damage() -> list[np.ndarray]:
 
 def test_parts_of_masks_lie_everywhere_turned_and_scaled():
     generator = torch.Generator().manual_seed(0)
-    source = MaskHoles(damage()[:1], 1.0, "central")
-    holes = [source(32, 32, generator) for _ in range(400)]
+    masks = damage()[:1]
+    holes = [draw_from_masks(masks, 1.0, "central", 32, 32, generator) for _ in range(400)]
     assert min(hole.sum() for hole in holes) > 0
     assert np.mean(holes, axis=0).min() > 0
     widths, angles = [], []
@@ -72,9 +72,11 @@ def test_parts_of_masks_lie_everywhere_turned_and_scaled():
 
 def test_a_share_of_the_holes_are_parts_of_masks_and_large_ones_are_drawn_otherwise():
     generator = torch.Generator().manual_seed(1)
-    holes = [MaskHoles(damage()[1:2], 0.3, "central")(32, 32, generator) for _ in range(400)]
+    masks = damage()[1:2]
+    holes = [draw_from_masks(masks, 0.3, "central", 32, 32, generator) for _ in range(400)]
     small = np.mean([hole.sum() <= 9 for hole in holes])
     assert 0.23 < small < 0.37
     assert all(hole.sum() <= 9 or np.array_equal(hole, central_hole(32, 32)) for hole in holes)
-    everywhere = MaskHoles(damage()[2:], 1.0, "central")
-    assert all(everywhere(16, 16, generator).mean() <= 0.4 for _ in range(50))
+    masks = damage()[2:]
+    holes = [draw_from_masks(masks, 1.0, "central", 16, 16, generator) for _ in range(50)]
+    assert all(hole.mean() <= 0.4 for hole in holes)
