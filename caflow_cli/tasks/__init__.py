@@ -81,8 +81,7 @@ _DEFAULT = TaskConfig()
 def task_named(name: str) -> type[Task]:
     """The task class with that name, which has the task's defaults; else CaflowError (exit 2)."""
     if name not in TASKS:
-        near = difflib.get_close_matches(name, TASKS, n=1, cutoff=0)[0]
-        raise usage_error(f"unknown task {name!r}", f"--task {near}")
+        raise usage_error(f"unknown task {name!r}", f"--task {' or '.join(TASKS)}")
     return TASKS[name]
 
 
@@ -144,7 +143,7 @@ def without_ending(stem: str) -> str | None:
         >>> without_ending("face_superres_01")
         'face'
     """
-    commands = "|".join({task.command for task in TASKS.values()} | {"sample"})
+    commands = "|".join({task.command for task in TASKS.values()})
     match = re.fullmatch(rf"(?P<stem>.+)_({commands})(_\d+)?", stem)
     return match["stem"] if match else None
 

@@ -332,7 +332,10 @@ def padded_size(height: int, width: int, multiple: int) -> tuple[int, int]:
 
 
 def resize(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
-    """Resize by Pillow BICUBIC: uint8 (H, W, 3) or (H, W), or float32 (H, W), to the same type."""
+    """Resize by Pillow BICUBIC: uint8 or float32, (H, W, 3) or (H, W), to the same type."""
+    if image.ndim == 3 and image.dtype == np.float32:  # Pillow has no such images
+        planes = [resize(image[..., channel], height, width) for channel in range(3)]
+        return np.stack(planes, axis=-1)
     resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
     return np.array(resized)  # not `asarray`: it would be read-only, which torch warns about
 

@@ -193,13 +193,13 @@ class Inpaint(Task):
         height, width = image.shape[:2]
         check_same_size("mask", mask.shape, image.shape)
         values = mask.reshape(height, width, -1)[..., 0]
-        brightest = int(values.max())
-        message = "the mask is empty: it has no white pixels"
-        if brightest > 0:
-            message += f"; the brightest value is {brightest}, and white is {HOLE} or more"
-        ensure(brightest >= HOLE, message, "paint the area to fill white, and all else black")
-        hole: Mask = values >= HOLE
-        return hole
+        ensure(
+            values.max() >= HOLE,
+            "the mask is empty: it has no white pixels; the brightest value is "
+            f"{values.max()}, and white is {HOLE} or more",
+            "paint the area to fill white, and all else black",
+        )
+        return np.asarray(values >= HOLE)
 
     def check_known(self, image: Pixels, target: Pixels, mask: Pixels | None) -> None:
         """Raise CaflowError (exit 1) if known pixels of the target differ from the image."""
@@ -295,25 +295,9 @@ class HoleWindow:
         Values on padding are added to the pixels that it reflects. The value of a shrunk pixel is
         divided evenly among the pixels that it covers. So the sum is preserved.
         """
-        height, width = self.hole.shape
-        values = self._onto_axis(values, -2, self.window.height, height)
-        return self._onto_axis(values, -1, self.window.width, width)
-
-    def _onto_axis(
-        self,
-        values: npt.NDArray[np.float64],
-        axis: int,
-        cells: int,
-        pixels: int,
-    ) -> npt.NDArray[np.float64]:
-        lines = np.moveaxis(values, axis, 0)
-        folded = np.zeros((cells, *lines.shape[1:]))
-        reflected = pad(np.arange(cells)[:, None], self.side)[:, 0]
-        np.add.at(folded, reflected, lines)
-        cell = np.arange(pixels) * cells // pixels  # of each pixel
-        counts = np.bincount(cell, minlength=cells)
-        counts = counts.reshape(-1, *[1] * (values.ndim - 1))
-        return np.moveaxis((folded / counts)[cell], 0, axis)
+        rows = _spreading(self.hole.shape[0], self.window.height, self.side)
+        columns = _spreading(self.hole.shape[1], self.window.width, self.side)
+        return rows @ values @ columns.T
 
     def _condition(self, part: Pixels) -> Pixels:
         known = self._shrink(part)
@@ -330,12 +314,9 @@ class HoleWindow:
             return part
         weight = resize((~self.hole).astype(np.float32), *size)
         weight[self.cells] = 1  # these results are unused, and the weight may be 0
-        planes = []
-        for channel in range(3):
-            known = np.where(self.hole, 0, part[..., channel]).astype(np.float32)
-            planes.append(resize(known, *size) / weight)
-        shrunk: Pixels = np.rint(np.stack(planes, -1)).clip(0, 255).astype(np.uint8)
-        return shrunk
+        known = np.where(self.hole[..., None], 0, part).astype(np.float32)
+        shrunk = resize(known, *size) / weight[..., None]
+        return np.asarray(np.rint(shrunk).clip(0, 255), np.uint8)
 
 
 def _marked(image: Pixels, hole: Mask, channels: int) -> Pixels:
@@ -356,3 +337,11 @@ def _touched(hole: Mask, cells: int) -> Mask:
     edges = np.arange(cells + 1) * len(hole)
     spans = np.stack([edges[:-1] // cells, -(-edges[1:] // cells)], axis=1)  # first row, and end
     return np.asarray(np.logical_or.reduceat(hole, spans.ravel()[:-1])[::2])
+
+
+def _spreading(pixels: int, cells: int, side: int) -> npt.NDArray[np.float64]:
+    """The matrix (pixels, side) of `HoleWindow.onto_pixels` along one axis."""
+    reflected = pad(np.arange(cells)[:, None], side)[:, 0]  # the cell that each line belongs to
+    cell = np.arange(pixels) * cells // pixels  # of each pixel
+    counts = np.bincount(cell)
+    return np.asarray((cell[:, None] == reflected) / counts[cell][:, None])

@@ -221,8 +221,7 @@ class SuperRes(WholeImage):
                 least = worst
             if worst <= 1:  # the best that 8-bit images can guarantee
                 break
-            enlarged = [resize(residual[..., channel], *x.shape[:2]) for channel in range(3)]
-            x = (x + np.stack(enlarged, -1)).clip(0, 255)
+            x = (x + resize(residual, *x.shape[:2])).clip(0, 255)
         return best
 
     def _enlarge(self, image: Pixels) -> Pixels:

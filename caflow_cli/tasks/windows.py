@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -51,7 +50,7 @@ def window_around(hole: Mask, size: int) -> Window:
 
     It is shifted and cropped to lie in the image. If it is larger than `size`, it is shrunk to it.
     """
-    return _around(_box(hole), hole.shape, size)
+    return _around(_box(hole), size, hole.shape, size)
 
 
 def plan_windows(hole: Mask, size: int, rim: int = 0, whole: bool = False) -> list[Window]:
@@ -67,10 +66,7 @@ def plan_windows(hole: Mask, size: int, rim: int = 0, whole: bool = False) -> li
         CaflowError: All windows together have more than 2^24 pixels at the model's size.
     """
     if whole:
-        box = _box(hole)
-        short, long = sorted(hole.shape)
-        side = max(short, min(2 * _longer(box), long))
-        return [_square(box, side, hole.shape, size)]
+        return [_around(_box(hole), min(hole.shape), hole.shape, size)]
     around = window_around(hole, size)
     if not around.shrunk:
         return [around]
@@ -96,7 +92,7 @@ def _of_thick_and_thin(hole: Mask, size: int) -> list[Window]:
     for box in ndimage.find_objects(labels):
         if any(not window.shrunk and window.contains(box) for window in windows):
             continue
-        window = _around(box, hole.shape, size)
+        window = _around(box, size, hole.shape, size)
         windows.append(window)
         _check_count(windows, size)
         if not window.shrunk:
@@ -106,14 +102,11 @@ def _of_thick_and_thin(hole: Mask, size: int) -> list[Window]:
 
 def _at_native_scale(thin: Mask, avoid: Mask, size: int) -> list[Window]:
     """Plan windows that are not shrunk, row by row, or column by column if that takes fewer."""
-    room = _MOST // size**2 + 1  # stop at one too many
-    by_row = list(islice(_cover(thin.copy(), avoid, size), room))
-    by_column = list(islice(_cover(thin.T.copy(), avoid.T, size), room))
-    windows = by_row
-    if len(by_column) < len(by_row):
-        windows = [Window(w.columns, w.rows, w.width, w.height) for w in by_column]
-    _check_count(windows, size)
-    return windows
+    by_row = list(_cover(thin.copy(), avoid, size))
+    by_column = list(_cover(thin.T.copy(), avoid.T, size))
+    if len(by_row) <= len(by_column):
+        return by_row
+    return [Window(w.columns, w.rows, w.width, w.height) for w in by_column]
 
 
 def _in_order(windows: list[Window], left: Mask) -> list[Window]:
@@ -142,11 +135,6 @@ def _length(span: slice) -> int:
     return int(span.stop - span.start)
 
 
-def _longer(box: Box) -> int:
-    """The longer side of a box."""
-    return max(_length(box[0]), _length(box[1]))
-
-
 def _box(mask: Mask, top: int = 0, left: int = 0) -> Box:
     """The smallest box around what a mask marks, whose first pixel is at that place."""
     rows = np.flatnonzero(mask.any(1)).tolist()
@@ -156,8 +144,10 @@ def _box(mask: Mask, top: int = 0, left: int = 0) -> Box:
     return down, right
 
 
-def _around(box: Box, shape: tuple[int, ...], size: int) -> Window:
-    side = max(size, min(2 * _longer(box), max(shape)))
+def _around(box: Box, least: int, shape: tuple[int, ...], size: int) -> Window:
+    """A square twice as wide as the box, at least `least` and no wider than the image."""
+    longer = max(_length(box[0]), _length(box[1]))
+    side = max(least, min(2 * longer, max(shape)))
     return _square(box, side, shape, size)
 
 
