@@ -89,7 +89,7 @@ class Sampling:
         m = self.candidates
         if m is None:
             m = given.candidates or task.candidates
-            fits = task.fits_candidates and given.candidates is None
+            fits = task.enlarges and given.candidates is None
             if size is not None and (fits or windows) and self.rank != "consensus":
                 m = fitting(size, m, self.keep, windows or 1)
         consistent = given.consistent if self.consistent is None else self.consistent

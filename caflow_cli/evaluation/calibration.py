@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,6 @@ class Coverage:
     quantiles: tuple[float, float]  # 5 and 95 % quantiles of the share, over images
     width: float  # mean width of the intervals, in levels
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def calibrate(
     model: CAFlow,
@@ -91,20 +89,19 @@ def calibrate(
     """
     check_usage(0 < level < 1, f"the level is {level:g}", "--level 0.9")
     sampling = _filled(model, sampling or Sampling())
-    least = least_images(level)
     total = np.zeros(len(LAMBDAS))
     widths = np.zeros(len(_KNOTS))
     count = 0
     failures: Failures = {}
     with _opened(model, images) as reader:
-        check_usage(len(reader) >= least, *_too_few(len(reader), level))
+        _check_count(len(reader), level)
         for truth, mean, deviation in _draw(model, reader, images, sampling, failures, progress):
             total += risks(truth, mean, deviation)
             widths += [mean_width(*bounds(mean, deviation, lambd)) for lambd in _KNOTS]
             count += 1
         if count == 0:
             raise next(iter(failures.values()))
-        ensure(count >= least, *_too_few(count, level))
+        _check_count(count, level)
         # Without folders, because models are shared.
         set_name = "".join(filter(str.isprintable, Path(images.data).resolve().name)) or "images"
         data = set_name if reader.split == "all" else f"{set_name}, {reader.split}"
@@ -149,12 +146,13 @@ def check_calibration(
             widths.append(mean_width(low, high))
     if not shares:
         raise next(iter(failures.values()))
-    quantiles = np.quantile(shares, (0.05, 0.95)).tolist()
+    count = len(shares)
+    low_share, high_share = np.quantile(shares, (0.05, 0.95)).tolist()
     coverage = Coverage(
-        images=len(shares),
+        images=count,
         coverage=float(np.mean(shares)),
-        standard_error=float(np.std(shares, ddof=1) / len(shares) ** 0.5) if shares[1:] else None,
-        quantiles=(quantiles[0], quantiles[1]),
+        standard_error=float(np.std(shares, ddof=1) / count**0.5) if count > 1 else None,
+        quantiles=(low_share, high_share),
         width=float(np.mean(widths)),
     )
     return coverage, failures
@@ -173,9 +171,11 @@ def _filled(model: CAFlow, sampling: Sampling) -> Sampling:
     return filled
 
 
-def _too_few(count: int, level: float) -> tuple[str, str]:
-    return (
-        f"intervals at level {level:g} need {least_images(level)} images or more, not {count}",
+def _check_count(count: int, level: float) -> None:
+    least = least_images(level)
+    check_usage(
+        count >= least,
+        f"intervals at level {level:g} need {least} images or more, not {count}",
         "more images, or a lower --level",
     )
 
@@ -223,24 +223,17 @@ def _draw(
     An image with a missing candidate gets no interval, so it is left out here, too.
     """
     task = task_of(model, sampling)
+    inputs = images.inputs or model.config.task.degrade
     for index, name in enumerate(reader.names):
         try:
-            example = make_example(
-                task, reader, index, inputs=images.inputs or model.config.task.degrade
-            )
+            example = make_example(task, reader, index, inputs=inputs)
             request = Request.of(task, example.input)
             check_one_pass(request.size)
             sampler = Sampler(model, [request], sampling)
-            candidates = [
-                candidate
-                for batch in sampler.batches(
-                    sampling.temperature,
-                    range(sampling.candidates or 0),
-                    [SEED_STEP * index % SEEDS],
-                    noise_samples=None,
-                )
-                for candidate in batch
-            ]
+            seeds = [SEED_STEP * index % SEEDS]
+            ks = range(sampling.candidates or 0)
+            batches = sampler.batches(sampling.temperature, ks, seeds, noise_samples=None)
+            candidates = list(chain.from_iterable(batches))
             ensure(
                 len(candidates) == sampling.candidates,
                 f"{name}: a candidate diverged at tau {sampling.temperature}",

@@ -126,7 +126,7 @@ class Settings:
             metrics=self.metrics or ("lpips", "rmse"),
             tau=self.tau or (defaults.temperature,),
             candidates=self.candidates or (defaults.candidates,),
-            fit=task_named(config.task.name).fits_candidates and not chosen and not compared,
+            fit=task_named(config.task.name).enlarges and not chosen and not compared,
         )
         for tau in filled.tau:
             tau.of_latents(config.flow.latent_scales)

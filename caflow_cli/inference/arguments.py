@@ -139,7 +139,7 @@ def is_exact(image: Decoded) -> bool:
 
 def seen_by(model: CAFlow, image: Decoded) -> Pixels:
     """The colors of an image as a model's condition reads them: uint8 (H, W, 3)."""
-    return image.flattened(soften=task_of(model).softens_edges)
+    return image.flattened(soften=task_of(model).enlarges)
 
 
 def _from_pil(image: Image.Image) -> Decoded:

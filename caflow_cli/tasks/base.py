@@ -84,10 +84,11 @@ class Task:
     channels: tuple[int, ...]  # allowed condition channels, the default first
     tau: float  # default if neither a flag nor the model's config states it
     candidates = 10  # M, likewise
-    fits_candidates = False  # whether M is smaller for large images
+    # Whether results are larger than inputs: then M is smaller for large images, new runs show all
+    # eight orientations, and the edges of an input's alpha are softened.
+    enlarges = False
     needs_mask = False
     derives_condition = True  # from the target; if false, the data set has it
-    transposes = False  # whether new runs show images in all eight orientations
     has_intervals = False  # whether inputs are of one kind, to calibrate for
     # Whether images above 64 megapixels can be drawn, by `part_of_condition` and `part_of_target`.
     has_regions = False
@@ -101,7 +102,6 @@ class Task:
     example = "cat_192"  # a bundled image to try it with
     paints = ""  # what a user of the page paints: "hole", "map" or "hints"
     baseline = "input copy"  # name of the result that needs no model
-    softens_edges = False  # of an input's alpha (`fill_transparent`)
     keeps_gray = False  # whether results of gray images are gray
 
     factor = 1  # how many times larger a result is than its input

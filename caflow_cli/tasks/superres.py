@@ -50,8 +50,7 @@ class SuperRes(WholeImage):
     name = "superres"
     channels = (3,)
     tau = 0.5
-    fits_candidates = True
-    transposes = True
+    enlarges = True
     has_intervals = True
     options = ("degrade", "consistent")
     has_regions = True
@@ -67,7 +66,6 @@ class SuperRes(WholeImage):
     tag = "super-resolution"
     example = "cat"
     baseline = "bicubic"
-    softens_edges = True
     keeps_gray = True
 
     @property

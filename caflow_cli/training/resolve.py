@@ -74,7 +74,7 @@ def build_config(
             optim = optim | {"minutes": None}
         given["optim"] = {"schedule": "paper", "method": "adam"} | optim | given["optim"]
     name = str(given["task"].get("name", TaskConfig.name))
-    if new and task_named(name).transposes and given.get("flip", True) is True:
+    if new and task_named(name).enlarges and given.get("flip", True) is True:
         given.setdefault("transpose", True)
     if guide is not None:
         given["guide"] = asdict(guide[0])

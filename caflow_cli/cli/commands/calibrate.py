@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ...data.split import check_there
 from ...errors import check_usage
@@ -13,6 +13,9 @@ from ...sampling import Sampling
 from .. import options
 from ..console import Console
 from ..options import MODEL, SAMPLING, expanded, load_model, option
+
+if TYPE_CHECKING:
+    from ...evaluation import Coverage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,7 @@ class Images:
     )
     split: str | None = option("--split NAME", "train, val or test, instead of val.")
     limit: int | None = option("--limit COUNT", "Use only the first COUNT images.", min=1)
-    crop: int | None = option(
+    size: int | None = option(
         "--crop N", "Use the central N x N pixels of each image. Default: whole images.", min=1
     )
     inputs: str | None = option(
@@ -113,13 +116,7 @@ def calibrate_command(
     from ...evaluation import CalibrationImages, calibrate, check_calibration
     from ..intervals import describe_calibration
 
-    calibration_images = CalibrationImages(
-        data=images.data,
-        split=images.split,
-        limit=images.limit,
-        size=images.crop,
-        inputs=images.inputs,
-    )
+    calibration_images = CalibrationImages(**vars(images))
     model = load_model(given.model, given.device)
     start = time.perf_counter()
     with console.progress() as display:
@@ -131,8 +128,8 @@ def calibrate_command(
 
         if output is None:
             coverage, failures = check_calibration(model, calibration_images, sampling, show)
-            figures = coverage.as_json()
-            lines = _lines(figures)
+            figures = asdict(coverage)
+            lines = _lines(coverage)
         else:
             calibration, failures = calibrate(
                 model, calibration_images, sampling, given.level, show
@@ -148,13 +145,12 @@ def calibrate_command(
         console.error(error)
 
 
-def _lines(figures: dict[str, Any]) -> list[str]:
+def _lines(coverage: Coverage) -> list[str]:
     """The coverage of a calibration as text."""
-    low, high = figures["quantiles"]
-    error = figures["standard_error"]
-    shown = "" if error is None else f" ± {100 * error:.1f}"
+    low, high = coverage.quantiles
+    error = f" ± {100 * coverage.standard_error:.1f}" if coverage.standard_error else ""
     return [
-        f"coverage  {100 * figures['coverage']:.1f}{shown} % of values, {figures['images']} images",
+        f"coverage  {100 * coverage.coverage:.1f}{error} % of values, {coverage.images} images",
         f"images    {100 * low:.1f} to {100 * high:.1f} % (5 and 95 % quantiles)",
-        f"width     {figures['width']:.1f} levels on average",
+        f"width     {coverage.width:.1f} levels on average",
     ]
