@@ -88,7 +88,7 @@ class Masking:
             f"{name!r} marks {share:.0%} of the image to be filled",
             f"{'omit --invert-mask' if self.invert_mask else '--invert-mask'}, or --mask-as-is",
         )
-        check_same_size("mask", level.shape, image.rgb.shape)
+        check_same_size("the mask is", level.shape, image.rgb.shape)
         return level
 
 

@@ -66,7 +66,7 @@ def _check_headers(
 ) -> Mapping[str, object]:
     """The fields that `check` returns; CaflowError if the headers show that files do not fit."""
     header = job.source.check()
-    for what, source in (("mask", job.mask), ("hints", job.hints)):
+    for what, source in (("the mask is", job.mask), ("the hints are", job.hints)):
         other = None if source is None else source.check()
         if header is not None and other is not None:
             check_same_size(what, other.size, header.size)

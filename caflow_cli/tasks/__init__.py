@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from typing import TYPE_CHECKING
 
@@ -123,12 +122,10 @@ def get_task(config: Config) -> Task:
 def preset(name: str, task: str = "superres") -> FlowConfig:
     """The architecture with that name; `compact` is adapted to a task.
 
-    For an unknown name, a CaflowError suggests the nearest one.
+    For an unknown name, a CaflowError (exit 2) lists all.
     """
     if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, n=1) or ["compact"]
-        others = ", ".join(other for other in PRESETS if other != near[0])
-        raise usage_error(f"unknown preset {name!r}", f"--preset {near[0]}; others: {others}")
+        raise usage_error(f"unknown preset {name!r}", f"--preset {' or '.join(PRESETS)}")
     kind = task_named(task)
     if name != "compact" or not kind.compact:
         return PRESETS[name]

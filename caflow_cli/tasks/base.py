@@ -264,17 +264,13 @@ class WholeImage(Task, Part):
 
 
 def check_same_size(what: str, size: Sequence[int], image: Sequence[int]) -> None:
-    """Raise CaflowError (exit 1) unless the mask or the hints have the image's height and width."""
+    """Raise CaflowError (exit 1) unless `what`, "the mask is", has the image's height and width."""
     h, w = size[:2]
     height, width = image[:2]
-    hint = f"paint them on a transparent layer of {width}x{height}"
-    if what == "mask":
-        hint = f"give a mask of {width}x{height}, white where the image is to be filled"
-    verb = "is" if what == "mask" else "are"
     ensure(
         (h, w) == (height, width),
-        f"the {what} {verb} {w}x{h}, the image {width}x{height}",
-        hint,
+        f"{what} {w}x{h}, the image {width}x{height}",
+        f"give a file of {width}x{height}",
     )
 
 
@@ -317,13 +313,12 @@ def pad(image: npt.NDArray[Any], multiple: int) -> npt.NDArray[Any]:
 
 def extend(image: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
     """Extend (H, W, ...) by reflection at the right and bottom to the given height and width."""
+    if image.shape[:2] == size:
+        return image
+    widths = [(0, 0)] * image.ndim
     for axis in (0, 1):
-        side = image.shape[axis]
-        if side != size[axis]:
-            widths = [(0, 0)] * image.ndim
-            widths[axis] = (0, size[axis] - side)
-            image = np.pad(image, widths, "reflect" if side > 1 else "edge")
-    return image
+        widths[axis] = (0, size[axis] - image.shape[axis])
+    return np.pad(image, widths, "reflect")  # repeats a single pixel
 
 
 def padded_size(height: int, width: int, multiple: int) -> tuple[int, int]:

@@ -78,7 +78,7 @@ def recolor(image: Pixels, colors: Pixels, strokes: Pixels) -> Pixels:
 
 def check_strokes(image: Pixels, strokes: Pixels) -> None:
     """Raise CaflowError (exit 1) unless strokes have the photo's size, and alpha."""
-    check_same_size("hints", strokes.shape, image.shape)
+    check_same_size("the hints are", strokes.shape, image.shape)
     ensure(
         strokes.shape[2:] == (4,),
         "the hints have no transparent pixels, so all of the image would be hinted",

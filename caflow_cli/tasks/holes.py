@@ -113,12 +113,9 @@ def _part(mask: _Mask, height: int, width: int, u: list[float]) -> _Mask:
     sin = math.sin(turn)
     y = rows[white] + cos * down - sin * right
     x = columns[white] + sin * down + cos * right
-    y = np.rint(y).astype(np.int64)
-    x = np.rint(x).astype(np.int64)
-    inside = (y >= 0) & (y < mask.shape[0])
-    inside &= (x >= 0) & (x < mask.shape[1])
-    y = np.where(inside, y, 0)
-    x = np.where(inside, x, 0)
+    places = np.rint([y, x]).astype(np.int64)
+    inside = ((places >= 0) & (places < np.reshape(mask.shape, (2, 1, 1)))).all(0)
+    y, x = np.where(inside, places, 0)
     return np.asarray(inside & mask[y, x])
 
 
@@ -134,10 +131,8 @@ def _rectangles(height: int, width: int, many: float, u: list[float]) -> _Mask:
     count = 1 + int(many * _RECTANGLES)
     for first in range(0, 4 * count, 4):
         tall, wide, y, x = u[first : first + 4]
-        h = round(height * (0.15 + 0.45 * tall))
-        w = round(width * (0.15 + 0.45 * wide))
-        h = max(1, h)
-        w = max(1, w)
+        h = max(1, round(height * (0.15 + 0.45 * tall)))
+        w = max(1, round(width * (0.15 + 0.45 * wide)))
         top = int(y * (height - h + 1))
         left = int(x * (width - w + 1))
         hole[top : top + h, left : left + w] = True
@@ -160,16 +155,15 @@ def _strokes(height: int, width: int, many: float, u: list[float]) -> _Mask:
     each = 4 + 2 * _VERTICES
     for first in range(0, each * count, each):
         x, y, angle, thickness, *turns = u[first : first + each]
-        points = [(x * width, y * height)]
+        x *= width
+        y *= height
+        points = [(x, y)]
         angle *= 2 * math.pi
         for turn, length in zip(turns[::2], turns[1::2], strict=True):
             angle += (turn - 0.5) * math.pi
             step = side * (0.05 + 0.25 * length)
-            x, y = points[-1]
-            x += step * math.cos(angle)
-            y += step * math.sin(angle)
-            x = min(max(x, 0), width - 1)
-            y = min(max(y, 0), height - 1)
+            x = min(max(x + step * math.cos(angle), 0), width - 1)
+            y = min(max(y + step * math.sin(angle), 0), height - 1)
             points.append((x, y))
         radius = side * (0.03 + 0.07 * thickness)
         thick = max(1, round(2 * radius))

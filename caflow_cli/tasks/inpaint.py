@@ -191,7 +191,7 @@ class Inpaint(Task):
         self.check_mask(mask is not None)
         assert mask is not None
         height, width = image.shape[:2]
-        check_same_size("mask", mask.shape, image.shape)
+        check_same_size("the mask is", mask.shape, image.shape)
         values = mask.reshape(height, width, -1)[..., 0]
         ensure(
             values.max() >= HOLE,

@@ -91,12 +91,10 @@ class SuperRes(WholeImage):
         """Shrink an image to an input: uint8 (H, W, 3) to (H / factor, W / factor, 3)."""
         s = self.factor
         height, width = target.shape[:2]
-        whole_width = max(width // s, 1) * s
-        whole_height = max(height // s, 1) * s
         ensure(
-            (height, width) == (whole_height, whole_width),
+            height % s == width % s == 0,
             f"an image of {width}x{height} cannot be shrunk {s} times to whole pixels",
-            f"crop it to {whole_width}x{whole_height}",
+            f"crop its sides to multiples of {s}",
         )
         return resize(target, height // s, width // s)
 

@@ -31,11 +31,11 @@ def test_degrade_and_condition_are_pillow_bicubic(factor, height, width):
     np.testing.assert_array_equal(task.training_condition(target, generator(3)), condition)
 
 
-@pytest.mark.parametrize(("height", "width", "crop"), [(10, 8, "8x8"), (3, 9, "8x4")])
-def test_degrade_refuses_broken_pixels(height, width, crop):
+@pytest.mark.parametrize(("height", "width"), [(10, 8), (3, 9)])
+def test_degrade_refuses_broken_pixels(height, width):
     with pytest.raises(CaflowError, match=f"{width}x{height}") as caught:
         TASK.degrade(noise(height, width))
-    assert (caught.value.hint, caught.value.exit_code) == (f"crop it to {crop}", 1)
+    assert (caught.value.hint, caught.value.exit_code) == ("crop its sides to multiples of 4", 1)
 
 
 def test_a_grey_image_stays_grey():
