@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -187,26 +186,19 @@ def _opened(model: CAFlow, images: CalibrationImages) -> Iterator[Examples]:
     if split is None:
         with open_files(images.data) as files:
             split = "val" if has_splits(files) else None
-    size = None if images.crop else images.size
-    with open_split(images.data, split, size, seed=model.split_seed) as reader:
-        read = reader.read
-        if images.crop and images.size is not None:
-            read = partial(_read_crop, reader, images.size)
+    side = images.size
+    size = None if images.crop else side
+    with open_split(images.data, split, size, seed=model.split_seed, least=side or 0) as reader:
+
+        def read(row: int) -> list[Pixels]:
+            (image,) = reader.read(row)
+            if side is None or not images.crop:
+                return [image]
+            top = (image.shape[0] - side) // 2
+            left = (image.shape[1] - side) // 2
+            return [image[top : top + side, left : left + side]]
+
         yield replace(reader, names=reader.names[: images.limit], read=read)
-
-
-def _read_crop(reader: Examples, size: int, row: int) -> list[Pixels]:
-    """The central square of an image, at its own scale."""
-    (image,) = reader.read(row)
-    height, width = image.shape[:2]
-    ensure(
-        min(height, width) >= size,
-        f"{reader.names[row]!r} is {width}x{height}, smaller than {size}x{size}",
-        "a smaller --crop",
-    )
-    top = (height - size) // 2
-    left = (width - size) // 2
-    return [image[top : top + size, left : left + size]]
 
 
 @torch.no_grad()

@@ -188,18 +188,17 @@ class Inpaint(Task):
         )
 
     def hole(self, image: Pixels, mask: Pixels | None) -> Mask:
-        self.check_mask(mask is not None)
-        assert mask is not None
-        height, width = image.shape[:2]
+        """Where the mask is white. CaflowError (exit 1) if it does not fit, or is empty."""
+        assert mask is not None, "`check_mask` comes first"
         check_same_size("the mask is", mask.shape, image.shape)
-        values = mask.reshape(height, width, -1)[..., 0]
+        hole: Mask = mask >= HOLE
         ensure(
-            values.max() >= HOLE,
-            "the mask is empty: it has no white pixels; the brightest value is "
-            f"{values.max()}, and white is {HOLE} or more",
+            bool(hole.any()),
+            f"the mask is empty: it has no white pixels; the brightest value is {mask.max()}, and "
+            f"white is {HOLE} or more",
             "paint the area to fill white, and all else black",
         )
-        return np.asarray(values >= HOLE)
+        return hole
 
     def check_known(self, image: Pixels, target: Pixels, mask: Pixels | None) -> None:
         """Raise CaflowError (exit 1) if known pixels of the target differ from the image."""

@@ -166,13 +166,14 @@ class SuperRes(WholeImage):
     ) -> tuple[Pixels, Pixels, Pixels | None]:
         """Crop sides to multiples of the factor, and shrink by Pillow BICUBIC, `shrink_as_web` or
         `shrink_as_photo`. No side may be less than the factor."""
-        height = truth.shape[0] // self.factor
-        width = truth.shape[1] // self.factor
-        truth = np.ascontiguousarray(truth[: self.factor * height, : self.factor * width])
+        s = self.factor
+        height = truth.shape[0] // s
+        width = truth.shape[1] // s
+        truth = np.ascontiguousarray(truth[: s * height, : s * width])
         if inputs == "web":
             small = shrink_as_web(truth, height, width, index)
         elif inputs == "photo":
-            small = shrink_as_photo(truth, self.factor, np.random.default_rng(index))
+            small = shrink_as_photo(truth, s, np.random.default_rng(index))
         else:
             small = resize(truth, height, width)
         return small, truth, None

@@ -120,7 +120,6 @@ def test_the_fill_is_gray_only_if_known_pixels_are_gray():
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (None, "needs a mask"),
         (np.full((20, 31), 255, np.uint8), "the mask is 31x20, the image 30x20"),
         (np.full((20, 30), 127, np.uint8), "brightest value is 127, and white is 128 or more"),
     ],
