@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import torch
 
     from ..config import Config, TaskConfig
-    from .hints import Hints
 
 # Pixels at the model's size that are drawn in one pass, at 0.9 kB per pixel for the bundled models.
 # Of larger images only conditions, candidates and their noise are held (docs/inference.md).
@@ -106,7 +105,6 @@ class Task:
 
     factor = 1  # how many times larger a result is than its input
     native = False  # whether conditions of pairs are read at their own scale
-    hints: Hints | None = None  # colors that are known of the one image
 
     @property
     def cond_channels(self) -> int:
@@ -138,7 +136,7 @@ class Task:
     @property
     def hinted_pixels(self) -> int:
         """The number of pixels of which the user stated the color."""
-        return 0 if self.hints is None else self.hints.pixels
+        return 0
 
     def with_hints(self, image: Pixels, strokes: Pixels) -> Task:
         """The task for one image with color hints, uint8 (H, W, 4), opaque where they are.

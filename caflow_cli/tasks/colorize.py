@@ -106,6 +106,10 @@ class Colorize(WholeImage):
             result[part] = tint(level[part], chroma[:, part])
         return result
 
+    @property
+    def hinted_pixels(self) -> int:
+        return 0 if self.hints is None else self.hints.pixels
+
     def with_hints(self, image: Pixels, strokes: Pixels) -> Colorize:
         check_strokes(image, strokes)
         if not (strokes[..., 3] >= HOLE).any():
