@@ -176,7 +176,12 @@ def keep(examples: Examples, most: float, data: str) -> Examples:
                     taken += sum(image.nbytes for image in images)
             if taken > most:
                 return replace(examples, read=read)
-    check_damaged(skipped, examples, data)
+    if len(skipped) > _MOST_DAMAGED * examples.total or not kept:
+        raise CaflowError(
+            f"{len(skipped)} of {len(examples)} images in {data!r} are damaged, "
+            f"such as {skipped[0]!r}",
+            "repair or remove them; up to 1 % are skipped",
+        )
     in_order = list(kept.values())
     return replace(
         examples,
@@ -187,23 +192,12 @@ def keep(examples: Examples, most: float, data: str) -> Examples:
     )
 
 
-def check_damaged(skipped: list[str], examples: Examples, data: str) -> None:
-    """Raise CaflowError if all examples of a split, or more than 1 % of all data, are damaged."""
-    if len(skipped) > _MOST_DAMAGED * examples.total or len(skipped) == len(examples):
-        raise CaflowError(
-            f"{len(skipped)} of {len(examples)} images in {data!r} are damaged, "
-            f"such as {skipped[0]!r}",
-            "repair or remove them; up to 1 % are skipped",
-        )
-
-
 def condition_channels(data: str | Path) -> int:
     """The number of channels of a paired set's conditions: 1 if they are grey, else 3.
 
     A sample of conditions is inspected, spread evenly over the training pairs.
     """
     with open_split(data, "train", role="pairs") as pairs:
-        pairs = keep(pairs, 0, str(data))
         count = min(_PEEK, len(pairs))
         for number in range(count):
             condition = pairs.read(number * len(pairs) // count)[0]

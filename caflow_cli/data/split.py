@@ -17,7 +17,6 @@ Members = dict[str, tuple[str, ...]]  # of an example, by its name: an image, or
 
 _SPLITS = ("train", "val", "test")
 _HELD_OUT = 50  # one example in 50 is held out for val, and one in 50 for test
-_SIDES = ("A/", "B/")  # condition and target of a pair
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def choose(
 ) -> tuple[str, Members, bool]:
     """Choose the examples of a split; return its name, members by name, and if `seed` decided.
 
-    The split None is `test/` if there is one, else "all": every image, or every pair. The members
+    The split None is `test/` if there is one, else "all": the examples of all splits. The members
     of an example are an image, or condition and target; a pair's name has no A/ or B/, nor suffix.
 
     Folders `train/`, `val/` and `test/` are used as they are. A missing split is held out from
@@ -95,13 +94,8 @@ def choose(
         return {name: (member,) for name, member in members.items()}
 
     if part == "all":
-        if paired and splits:
-            # Images at the top, outside A/ and B/, are not pairs.
-            top = groups.pop("", {})
-            if any(name.startswith(_SIDES) for name in top):
-                groups[""] = top
         every: Members = {}
-        for group in groups:
+        for group in splits or [""]:
             for name, members in examples(group).items():
                 every[f"{group}/{name}" if group else name] = members
         return part, dict(sorted(every.items())), False

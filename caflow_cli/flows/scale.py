@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
-import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ..config import TRANSITIONS, FlowConfig
 from ..layers import (
@@ -35,7 +33,6 @@ def latent_channels(image_channels: int, i: int, scales: int) -> int:
 class _Scale(nn.Module):
     """Squeeze, transitions and steps. `_conditions` computes the conditions of the steps."""
 
-    recompute = False  # set on all by `training.optim.checkpoint_activations`
     steps: Modules[Any]
 
     def __init__(self, channels: int) -> None:
@@ -67,7 +64,7 @@ class _Scale(nn.Module):
             ]
         conditions = self._conditions(cond)
         links += [Link(*parts) for parts in zip(self.steps, conditions, of_steps, strict=True)]
-        return forward_through(links, x, self.recompute)
+        return forward_through(links, x)
 
     def inverse(self, y: Tensor, cond: Any = None) -> tuple[Tensor, Tensor]:
         links = [Link(layer) for layer in (self.squeeze, *self.transitions)]
@@ -186,9 +183,4 @@ class ConditionalScale(_Scale):
             for_injectors = shares[::2]
             for_couplings = shares[1::2]
         parts = zip(self.steps, for_injectors, for_couplings, strict=True)
-        return [self._read_step(*part) for part in parts]
-
-    def _read_step(self, step: ConditionalStep, *part: Tensor) -> StepCondition:
-        if self.recompute and torch.is_grad_enabled():
-            return checkpoint(step.read, *part, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
-        return step.read(*part)
+        return [step.read(*part) for step, *part in parts]

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ..config import FlowConfig
 from ..devices import zeros_float64
@@ -99,21 +97,12 @@ class Link(NamedTuple):
     affine_map: AffineMap | None = None
 
 
-def forward_through(
-    links: Sequence[Link], x: Tensor, recompute: bool = False
-) -> tuple[Tensor, Tensor]:
-    """`y = f_m(... f_1(x))` and `Σ_k log|det df_k|`, (B,) float64 (paper equation 2).
-
-    With `recompute`, only the values between layers are stored for the backward pass, which runs
-    each layer again (activation checkpointing).
-    """
+def forward_through(links: Sequence[Link], x: Tensor) -> tuple[Tensor, Tensor]:
+    """`y = f_m(... f_1(x))` and `Σ_k log|det df_k|`, (B,) float64 (paper equation 2)."""
     logdet = zeros_float64(x.shape[0], x)
     for layer, cond, affine_map in links:
         arguments = (x, cond) if affine_map is None else (x, cond, affine_map)
-        if recompute and torch.is_grad_enabled():
-            x, term = checkpoint(layer, *arguments, use_reentrant=False, preserve_rng_state=False)
-        else:
-            x, term = layer(*arguments)
+        x, term = layer(*arguments)
         logdet = logdet + term
     return x, logdet
 

@@ -58,8 +58,11 @@ OLD: dict[str, Gone | str] = {
     "flow.guide_says": Gone(("mean",), when="guide"),
     "flow.r_reads": Gone(("guide",), when="guide"),
     "task.rank": Gone(()),  # no command ever read it
+    "tracker": Gone(()),
     "optim.beta2": Gone((0.99,)),
+    "optim.checkpoint_activations": Gone(()),
     "optim.clip": Gone((1.0,)),
+    "optim.compile": Gone(()),
     "optim.guide_lattice": "checkerboard_weight",
     "optim.guide_loss": Gone(("picture",), when="guide_first"),
     "optim.guide_lr_share": Gone((0.0,), when="guide_first"),

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..config import HOLE, Config
-from ..data.examples import DamagedError, Examples, check_damaged, keep, open_split
+from ..data.examples import Examples, keep, open_split
 from ..data.split import Split, of_masks
 from ..errors import ensure
 from ..flows import NOISE_LEVELS
@@ -128,20 +128,14 @@ def load_masks(data: str, split: Split, seed: int = 0) -> _Masks:
     """Load the masks of a split, white (128 and above) in the holes. Black masks are left out.
 
     Raises:
-        CaflowError: As for `open_split`, or all masks are black.
+        CaflowError: As for `open_split`; a mask is damaged, or all are black.
     """
     found = _Masks()
-    skipped: list[str] = []
     with of_masks(), open_split(data, split, role="masks", seed=seed) as masks:
-        for row, name in enumerate(masks.names):
-            try:
-                white = masks.read(row)[0][..., 0] >= HOLE
-            except DamagedError:
-                skipped.append(name)
-                continue
+        for row in range(len(masks)):
+            white = masks.read(row)[0][..., 0] >= HOLE
             if white.any():
                 found.append((np.packbits(white), white.shape))
-        check_damaged(skipped, masks, data)
     ensure(
         bool(found),
         f"masks: there are no white pixels in {data!r}",
@@ -252,10 +246,20 @@ class Batch(NamedTuple):
         return [Batch(*part) for part in zip(*parts, strict=True)]
 
 
+class Visit(NamedTuple):
+    """A sample of a stream: an image, and how it is shown."""
+
+    image: int  # its index in the data set
+    orientation: int
+    generator: torch.Generator  # of the condition
+    crop: tuple[float, float, float] | None  # share, left, top
+    bits: np.random.Philox  # of the noise
+
+
 class Batches:
     """An endless, seeded, random-access stream of training pairs, for one process of a run.
 
-    Sample p of the stream is image `permutation(seed, p // N)[p % N]`; its flip, crop, condition
+    Sample p of the stream is image p % N in the order of epoch p // N; its flip, crop, condition
     and noise come from a counter-based generator (Philox) keyed by (seed, p). So a batch depends
     neither on the number of processes nor on earlier batches, and a resumed run gets the same
     batches as an uninterrupted one. A thread prepares the next batch while a step runs.
@@ -285,7 +289,7 @@ class Batches:
         self.orientations = orientations
         self.normal_noise = normal_noise
         self._own = slice(process, None, processes)
-        self._order = lru_cache(2)(lambda epoch: permutation(seed, epoch, len(dataset)))
+        self._order = lru_cache(2)(self._permutation)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="caflow-batches")
         self._next: tuple[int, Future[Batch]] | None = None
         # Decoding waits for files; examples in memory are read faster by one thread.
@@ -314,15 +318,27 @@ class Batches:
         target = torch.from_numpy(w).float()
         return Batch(target, cond, noise, seeds, *map(torch.from_numpy, expected))
 
-    def _sample(self, position: int) -> tuple[np.ndarray, ...]:
+    def _permutation(self, epoch: int) -> np.ndarray:
+        bits = _bits(self.seed, _ORDER, epoch)
+        return np.random.Generator(bits).permutation(len(self.dataset))
+
+    def visit(self, position: int) -> Visit:
+        """What is drawn for a sample of the stream."""
         epoch, number = divmod(position, len(self.dataset))
-        index = int(self._order(epoch)[number])
-        bits = sample_bits(self.seed, position)
-        orientation, generator, where = draw(bits, self.dataset.crops)
-        images = self.dataset.pair(index, generator, where)
-        w, y, *expected = (
-            oriented(image.transpose(2, 0, 1), orientation % self.orientations) for image in images
+        bits = _bits(self.seed, _SAMPLE, position)
+        orientation, key = (int(word) for word in bits.random_raw(2))
+        return Visit(
+            image=int(self._order(epoch)[number]),
+            orientation=orientation % self.orientations,
+            generator=torch.Generator().manual_seed(key % 2**32),
+            crop=draw_crop(bits) if self.dataset.crops else None,
+            bits=bits,
         )
+
+    def _sample(self, position: int) -> tuple[np.ndarray, ...]:
+        index, orientation, generator, where, bits = self.visit(position)
+        images = self.dataset.pair(index, generator, where)
+        w, y, *expected = (oriented(image.transpose(2, 0, 1), orientation) for image in images)
         if self.normal_noise:
             u = np.random.Generator(bits).standard_normal(w.shape, np.float32)
         else:
@@ -334,25 +350,6 @@ class Batches:
         if position % SAMPLED != position // SAMPLED % SAMPLED:
             return -1
         return int(_bits(self.seed, _DRAWS, position).random_raw(1)[0]) % 2**32
-
-
-def permutation(seed: int, epoch: int, count: int) -> np.ndarray:
-    """The order of `count` images in an epoch of a stream."""
-    return np.random.Generator(_bits(seed, _ORDER, epoch)).permutation(count)
-
-
-def sample_bits(seed: int, position: int) -> np.random.Philox:
-    """The generator of everything random in a sample of a stream."""
-    return _bits(seed, _SAMPLE, position)
-
-
-def draw(
-    bits: np.random.Philox, crops: bool
-) -> tuple[int, torch.Generator, tuple[float, float, float] | None]:
-    """Draw the orientation of a sample, the generator of its condition, and its crop, if any."""
-    orientation, key = (int(word) for word in bits.random_raw(2))
-    generator = torch.Generator().manual_seed(key % 2**32)
-    return orientation, generator, draw_crop(bits) if crops else None
 
 
 def _bits(seed: int, stream: int, counter: int) -> np.random.Philox:

@@ -9,7 +9,6 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..errors import CaflowError, check_usage, usage_error
-from ..images import remove_leftovers
 from ..model import upgrade
 from ..records import parse, read_toml
 from .config import RunConfig
@@ -39,8 +38,6 @@ def open_run(out: Path, resume: bool) -> Iterator[None]:
         ) from error
     try:
         check_new(out, resume)  # under the lock: another process may just have finished a run
-        for folder in (out, out / "samples"):
-            remove_leftovers(folder)
         yield
     finally:
         with contextlib.suppress(OSError):

@@ -1,12 +1,9 @@
-"""Reports of a run: progress, `metrics.jsonl`, `curve.png`, and a tracker."""
+"""Reports of a run: progress, `metrics.jsonl`, and `curve.png`."""
 
 import contextlib
-import dataclasses
-import hashlib
 import io
 import json
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from ..devices import float64_device
-from ..errors import CaflowError, usage_error
+from ..errors import CaflowError
 from ..images import atomic_write
 from ..perceptual import LEAST_SIDE, VGG
 from .config import OptimConfig, RunConfig, to_toml
@@ -43,7 +40,6 @@ class Progress:
     validations: int = 0
     phase: int = 0  # index of the current phase; it never decreases, even if the budget grows
     phase_began_at: int = 0  # step
-    lr_scale: float = 1.0  # halved by each rollback
 
     def images(self, optim: OptimConfig) -> int:
         return self.step * optim.batch_size
@@ -92,7 +88,6 @@ class RunSummary:
     val_picture_loss: float | None  # the loss on samples, if there is one
     val_psnr: float | None  # of the images that the guide predicts, dB
     skipped_steps: int
-    rollbacks: int
 
 
 def sum_over_processes(accelerator: Accelerator, values: Sequence[float]) -> list[float]:
@@ -124,11 +119,7 @@ def on_main_process(accelerator: Accelerator, function: Callable[[], object]) ->
 
 
 class EventLog:
-    """Writes events, on the main process only, and passes figures to a tracker, if there is one.
-
-    Numbers that are not finite become null in JSON. A tracker (TensorBoard, Weights & Biases or
-    Trackio, through accelerate) that fails after the run has begun is dropped.
-    """
+    """Writes events, on the main process only. Numbers that are not finite become null in JSON."""
 
     def __init__(
         self,
@@ -146,7 +137,7 @@ class EventLog:
         self._seconds = 0.0
         self._steps = 0
 
-    def begin(self, train_set: Dataset, val_set: Dataset, notes: Sequence[str]) -> None:
+    def begin(self, train_set: Dataset, val_set: Dataset) -> None:
         """Write the config and the first events.
 
         Earlier events of steps that will be repeated, and a truncated last line, are removed.
@@ -165,23 +156,20 @@ class EventLog:
         optim = self.config.optim
         by_l1 = optim.guide_perceptual == 0 and self.config.flow.guide_net != "compact"
         if self.progress.step == 0 and optim.guide_first > 0 and by_l1:
-            notes = [
-                "the guide trains on L1 alone, without LPIPS, which needs VGG16 "
+            self.write(
+                "note",
+                text="the guide trains on L1 alone, without LPIPS, which needs VGG16 "
                 f"({VGG.option} FILE) and images of {LEAST_SIDE} pixels",
-                *notes,
-            ]
-        for text in notes:
-            self.write("note", text=text)
+            )
 
     def write(self, event: str, **figures: Any) -> None:
         if not self.accelerator.is_main_process:
             return
         step = self.progress.step
-        images = self.progress.images(self.config.optim)
         line = {
             "event": event,
             "step": step,
-            "images": images,
+            "images": self.progress.images(self.config.optim),
             **figures,
             "elapsed_s": round(self.progress.elapsed, 2),
         }
@@ -196,9 +184,6 @@ class EventLog:
                 f"cannot write {str(self._path)!r}: {error.strerror}",
                 "free some space there, and continue with --resume",
             ) from error
-        if event in ("step", "validation"):
-            numbers = {k: v for k, v in line.items() if isinstance(v, int | float) and k != "step"}
-            self._track(lambda tracker: tracker.log(numbers, step=step))
         if self._report is not None:
             self._report(line)
 
@@ -232,62 +217,6 @@ class EventLog:
         self._seconds = 0.0
         self._steps = 0
 
-    # --- the tracker ------------------------------------------------------------------------------
-
-    def start_tracker(self) -> None:
-        """Start the config's tracker, in every process.
-
-        Raises:
-            CaflowError: (exit 2) it does not start, for example because there is no account.
-        """
-        name = self.config.tracker
-        out = Path(self.config.out).resolve()
-        if name is None:
-            return
-        project = "caflow"
-        values = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _LOCAL}
-        if name == "tensorboard":  # it writes into a folder named after the project,
-            project = name
-            values = {}  # and takes no nested values
-        run = {"name": out.name, "resume": "allow"}  # a resumed run continues the same one
-        own_id = hashlib.sha256(str(out).encode()).hexdigest()[:16]
-        options = {"wandb": {**run, "id": own_id, "dir": str(out)}, "trackio": run}
-        try:
-            with contextlib.redirect_stdout(sys.stderr):  # stdout carries results only
-                self.accelerator.init_trackers(project, values, options)
-        except Exception as error:  # third-party code may raise anything
-            raise usage_error(
-                f"tracker {name} failed to start: {_one_line(error)}",
-                "log in to it (wandb: or set WANDB_MODE=offline), or leave tracker out",
-            ) from error
-
-    def end_tracker(self) -> None:
-        def finish(tracker: Any) -> None:
-            tracker.finish()
-            if self.config.tracker == "trackio" and self.accelerator.is_main_process:
-                import trackio
-
-                trackio.finish()  # otherwise it prints to stdout when the process ends
-
-        self._track(finish)
-
-    def _track(self, use: Callable[[Any], None]) -> None:
-        try:
-            with contextlib.redirect_stdout(sys.stderr):
-                for tracker in self.accelerator.trackers:
-                    use(tracker)
-        except Exception as error:  # third-party code may raise anything
-            self.accelerator.trackers = []
-            name = self.config.tracker
-            self.write("note", text=f"tracker {name} failed and is disabled: {_one_line(error)}")
-
-
-_LOCAL = ("out", "init_from", "perceptual_weights", "masks", "data", "guide")  # local paths
-
-
-def _one_line(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
-
 
 def read_events(out: Path) -> list[Event]:
     path = out / METRICS
@@ -303,8 +232,6 @@ _SERIES = {
     "running_bits_per_dim": ("training loss, running mean", "#b4b4b4"),
     "train_bits_per_dim": ("training images", "#d55e00"),
     "val_bits_per_dim": ("validation images", "#0072b2"),
-}
-_GUIDE_SERIES = {
     "train_psnr": ("training images", "#d55e00"),
     "val_psnr": ("validation images", "#0072b2"),
 }
@@ -313,26 +240,21 @@ _GUIDE_SERIES = {
 def draw_curve(events: Sequence[Event]) -> bytes:
     """Plot training and validation bits/dim against images seen: a PNG of 960×540 pixels.
 
-    A guide that trains alone has the PSNR of its images instead. The vertical axis ends slightly
-    above the highest value after the first tenth of the run, so that the first steps do not flatten
-    the rest.
+    A guide that trains alone has the PSNR of its images instead. The first tenth of the run is left
+    out, because its values would flatten the rest.
     """
     from matplotlib.figure import Figure  # imported here, because only drawing needs it
 
     figure = Figure(figsize=(9.6, 5.4), dpi=100, layout="constrained")
     axes = figure.subplots()
-    of_guide = any("val_psnr" in e for e in events if e["event"] == "validation")
+    of_guide = any(event.get("val_psnr") for event in events)
     axes.set(xlabel="images seen", ylabel="PSNR, dB" if of_guide else "bits/dim")
-    late: list[float] = []
-    for name, (label, color) in (_GUIDE_SERIES if of_guide else _SERIES).items():
-        shown = [e for e in events if e["event"] != "end" and e.get(name) is not None]
-        images = [e["images"] for e in shown]
-        values = [e[name] for e in shown]
-        axes.plot(images, values, color=color, label=label)
-        late += [v for v, i in zip(values, images, strict=True) if i >= events[-1]["images"] / 10]
-    if late:
-        margin = 0.06 * max(max(late) - min(late), 0.01)
-        axes.set_ylim(min(late) - margin, max(late) + margin)
+    late = [e for e in events if e["event"] != "end" and e["images"] >= events[-1]["images"] / 10]
+    for name, (label, color) in _SERIES.items():
+        shown = [e for e in late if e.get(name) is not None]
+        if shown:
+            images = [e["images"] for e in shown]
+            axes.plot(images, [e[name] for e in shown], color=color, label=label)
     figure.legend(loc="outside upper left", ncols=3, frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")

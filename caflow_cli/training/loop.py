@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,7 +24,7 @@ from .folder import check_unchanged, open_run
 from .log import Event, EventLog, RunSummary, on_main_process
 from .phases import GUIDE
 from .pool import make_pool
-from .resolve import with_guide_first
+from .resolve import with_guide_defaults
 from .restorer import read_tensors
 from .trainer import Trainer
 from .validate import Validation, ValidationMetrics, validate
@@ -69,7 +68,8 @@ def train(
             resumed run has changed in what must not change, the disk is full, the budget ends
             before the flows train, or the run does not recover from bad steps.
     """
-    config = with_guide_first(config)
+    if not (config.optim.guide_first or config.init_from or config.guide):
+        config = with_guide_defaults(config)
     to_toml(config)  # fail early on values that a config file cannot hold, before reading data
     accelerator = make_accelerator(config)
     out = Path(config.out)
@@ -81,9 +81,8 @@ def train(
         # Model and optimizer, new or from the newest state.
         torch.manual_seed(config.seed)
         trainer = Trainer(starting_model(config, resume), accelerator, config)
-        notes = trainer.restore() if resume else []
-        if trainer.progress.spent(config.optim) >= 1:
-            notes.append("the budget is used up: a larger --images or --minutes extends it")
+        if resume:
+            trainer.restore()
 
         # Data.
         train_set = stack.enter_context(open_dataset(config, "train"))
@@ -92,11 +91,7 @@ def train(
 
         # Events and signals.
         log = EventLog(config, accelerator, trainer.progress, report)
-        stack.callback(log.end_tracker)
-        log.start_tracker()
-        if not resume:
-            trainer.save()
-        on_main_process(accelerator, lambda: log.begin(train_set, val_set, notes))
+        on_main_process(accelerator, lambda: log.begin(train_set, val_set))
         signals = stack.enter_context(noted_signals())
 
         if config.guide_pool:
@@ -142,20 +137,24 @@ def _run(
         if trainer.phase_ends(spent):
             reached = f"{trainer.phase.name}: {progress.running:.4f} {trainer.phase.unit}"
             trainer.begin_next_phase(batch)
-            trainer.save()
             log.announce("note", text=f"{reached}; next: {trainer.phase.name}")
 
         # The step.
         epoch = progress.images(config.optim) // len(batches.dataset)
         phase_step = progress.step - progress.phase_began_at
-        lr = progress.lr_scale * trainer.phase.rate(phase_step, spent, epoch)
+        lr = trainer.phase.rate(phase_step, spent, epoch)
         figures = trainer.step(batch, lr, messages)
         progress.elapsed, *flags = figures.messages
         if figures.taken:
             progress.take_loss(figures.bits_per_dim)
-        elif trainer.guard.wants_rollback():
-            _roll_back(trainer, log)
         progress.step += 1
+        ensure(
+            not trainer.guard.gives_up(),
+            f"training does not recover: {trainer.guard.skipped} of {progress.step} steps had a "
+            "loss that was not finite, or far above earlier ones",
+            f"check the data, or: caflow train --out {config.out} --resume --lr "
+            f"{config.optim.lr / 4:g}",
+        )
 
         # Log, validate, save.
         seconds = time.monotonic() - began
@@ -178,19 +177,6 @@ def _run(
     return _finish(trainer, validation, metrics, log, images / seconds)
 
 
-def _roll_back(trainer: Trainer, log: EventLog) -> None:
-    """Go back to a good state, and halve the learning rate; CaflowError if there is none."""
-    guard, progress = trainer.guard, trainer.progress
-    ensure(
-        trainer.roll_back(),
-        f"training does not recover: {guard.skipped} of {progress.step + 1} steps had a loss that "
-        "was not finite, or far above the last good one",
-        f"--lr {trainer.config.optim.lr / 4:g}, and check the data",
-    )
-    progress.lr_scale /= 2
-    log.announce("rollback", lr_scale=progress.lr_scale, rollbacks=guard.rollbacks)
-
-
 def _finish(
     trainer: Trainer,
     validation: Validation,
@@ -208,28 +194,26 @@ def _finish(
     has_model = trainer.phase.validates or config.init_from is not None
     if has_model and metrics is None:
         metrics = validate(validation, trainer.ema.model, trainer.phase, log)
-    if trainer.saved_at != progress.step:
-        trainer.save()
+    trainer.save()
     if metrics is None:
         raise CaflowError(
             f"the budget ended after step {progress.step}, while the guide trained alone: the "
             "flows have not trained, so no model is written; the state is saved",
             f"caflow train --out {config.out} --resume, with larger --minutes or --images",
         )
-    in_bits = metrics.val_bits_per_dim is not None
+    train, val = metrics.train_bits_per_dim, metrics.val_bits_per_dim
     summary = RunSummary(
         steps=progress.step,
         images=progress.images(config.optim),
         minutes=progress.elapsed / 60,
         images_per_second=images_per_second,
-        train_bits_per_dim=metrics.train_bits_per_dim,
-        val_bits_per_dim=metrics.val_bits_per_dim,
-        gap_bits_per_dim=metrics.gap_bits_per_dim,
-        best_val_bits_per_dim=progress.best_bits_per_dim if in_bits else None,
-        val_picture_loss=metrics.image,
+        train_bits_per_dim=train,
+        val_bits_per_dim=val,
+        gap_bits_per_dim=None if train is None or val is None else val - train,
+        best_val_bits_per_dim=None if val is None else progress.best_bits_per_dim,
+        val_picture_loss=metrics.val_picture_loss,
         val_psnr=metrics.val_psnr,
         skipped_steps=trainer.guard.skipped,
-        rollbacks=trainer.guard.rollbacks,
     )
     fields = asdict(summary)
     del fields["images"]  # every event has them
@@ -263,9 +247,9 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
         model.density.A.guide.set_tensors(read_tensors(Path(config.guide.file), published))
     if not config.init_from:
         return model
-    path = Path(config.init_from)
-    weights = CAFlow.load(path).state_dict()
-    flow = read_info(path).config.flow
+    start = CAFlow.load(Path(config.init_from))
+    weights = start.state_dict()
+    flow = start.config.flow
     check_usage(
         _besides_guide(flow) == _besides_guide(config.flow),
         f"{config.init_from!r} has a different architecture from the run",
@@ -285,21 +269,11 @@ def _besides_guide(flow: FlowConfig) -> dict[str, Any]:
 
 
 def make_accelerator(config: RunConfig) -> Accelerator:
-    """Set up a run's device and processes. CaflowError (exit 2) if its tracker is missing."""
-    check_usage(
-        config.tracker is None or find_spec(config.tracker) is not None,
-        f"tracker is {config.tracker!r}, which is not installed",
-        f"pip install {config.tracker}, or leave tracker out",
-    )
+    """Set up a run's device and processes."""
     device = select_device(config.device)
     if config.device.startswith("cuda:"):  # for "cuda", each process has its own device already
         torch.accelerator.set_device_index(device)
-    return Accelerator(
-        mixed_precision="no",
-        cpu=device.type == "cpu",
-        log_with=config.tracker,
-        project_dir=config.out,
-    )
+    return Accelerator(mixed_precision="no", cpu=device.type == "cpu")
 
 
 class Stopped(CaflowError):

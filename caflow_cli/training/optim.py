@@ -1,4 +1,4 @@
-"""The optimiser: parameter groups, Muon, averaged weights, and rejection of bad steps."""
+"""The optimizer: parameter groups, Muon, averaged weights, and rejection of bad steps."""
 
 import copy
 import math
@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..flows import ConditionalScale, ConditionalStep, Scale, Step
 from ..layers import Conv
 from ..model import CAFlow
 from .phases import GUIDE, Phase
@@ -42,26 +41,6 @@ def use_bf16(model: CAFlow, enabled: bool = True) -> None:
     for module in model.modules():
         if isinstance(module, Conv):
             module.bf16 = enabled
-
-
-def checkpoint_activations(model: CAFlow, enabled: bool = True) -> None:
-    """Store only the values between flow steps for the backward pass, which recomputes the rest."""
-    for module in model.modules():
-        if isinstance(module, Scale | ConditionalScale):
-            module.recompute = enabled
-
-
-def compile_steps(model: CAFlow, backend: str = "inductor") -> None:
-    """Compile the flow steps (`torch.compile`) when they first run, with one graph per shape.
-
-    Actnorms must be initialised. On a CPU this needs a C++ compiler.
-    """
-    for module in model.modules():
-        if isinstance(module, Step | ConditionalStep):
-            # Per instance: graphs of a shared `forward` would all count towards one compiler limit.
-            module.forward = torch.compile(  # type: ignore[method-assign]
-                module.forward, dynamic=False, backend=backend
-            )
 
 
 # --- Muon -----------------------------------------------------------------------------------------
@@ -172,7 +151,7 @@ class EMA:
 
 # --- bad steps ------------------------------------------------------------------------------------
 
-_BAD_IN_A_ROW = 20  # consecutive bad steps that trigger a rollback
+_BAD_IN_A_ROW = 20  # consecutive bad steps that end a run
 _JUMP = 1.0  # a step is bad if its loss exceeds the running mean by more than this
 _SMOOTHING = 0.05  # weight of a new loss in the running mean
 
@@ -183,15 +162,12 @@ class Guard:
 
     A step is bad, and is skipped, if its loss or gradient norm is not finite, or if its loss is
     more than 1 (in likelihood phases, 1 bit/dim) above the running mean. After 20 bad steps in a
-    row the run rolls back to a saved state (`Trainer.roll_back`).
+    row the run ends with an error.
     """
 
     mean: float | None = None  # running mean of the phase's loss; None: no step accepted yet
     bad_in_a_row: int = 0
     skipped: int = 0
-    rollbacks: int = 0
-    returned_to: int = -1  # step of the state that the last rollback restored,
-    returns: int = 0  # and how many consecutive rollbacks restored it
 
     def accepts(self, loss: float, grad_norm: float) -> bool:
         jumped = self.mean is not None and loss > self.mean + _JUMP
@@ -203,5 +179,5 @@ class Guard:
         self.mean = loss if self.mean is None else self.mean + _SMOOTHING * (loss - self.mean)
         return True
 
-    def wants_rollback(self) -> bool:
+    def gives_up(self) -> bool:
         return self.bad_in_a_row >= _BAD_IN_A_ROW

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ..model import CAFlow
-from .data import Dataset, crop_around, draw, permutation, sample_bits
+from .data import Batches, Dataset, crop_around
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +27,10 @@ def make_pool(dataset: Dataset, model: CAFlow, count: int, seed: int) -> Pool:
     cell = model.config.flow.multiple
     margin = model.config.flow.guide_margin
     crops = []
-    order = permutation(seed, 0, len(dataset))
+    batches = Batches(dataset, 1, seed, orientations=1)
     for position in range(count):
-        epoch, number = divmod(position, len(dataset))
-        if number == 0:
-            order = permutation(seed, epoch, len(dataset))
-        images = dataset.examples.read(int(order[number]))
-        _, generator, where = draw(sample_bits(seed, position), dataset.crops)
+        index, _, generator, where, _ = batches.visit(position)
+        images = dataset.examples.read(index)
         inner = (slice(None), slice(None))
         if where is not None:
             parts = [crop_around(image, dataset.size, *where, margin, cell) for image in images]

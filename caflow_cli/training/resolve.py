@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..data.examples import condition_channels
 from ..errors import check_usage
 from ..records import parse
 from ..tasks import preset as preset_flow, task_named
-from .config import OptimConfig, RestorerConfig, RunConfig
+from .config import RestorerConfig, RunConfig
 
 # The paper's presets set more than the architecture (appendix B). Their budget is the training time
 # on one Tesla P100: 4.5, 3 and 5 days.
@@ -80,60 +80,36 @@ def build_config(
         given["guide"] = asdict(guide[0])
     chosen = merged({"flow": {}}, settings)["flow"]
     given["flow"] = _flow_values(given, name, preset, chosen, guide[1] if guide else {})
-    if preset is None and start is None:
-        return with_guide_first(parse(RunConfig, given))
-    return _with_guide_defaults(given, start)
+    run = parse(RunConfig, given)
+    trained = start is not None and start.flow.same_guide(run.flow)
+    return with_guide_defaults(run, given["optim"], trained)
 
 
-def _with_guide_defaults(given: dict[str, Any], start: Config | None) -> RunConfig:
-    """The config of these values, with settings for the guide that they do not state."""
-    flow = parse(FlowConfig, given["flow"], "flow")
-    if not flow.guides:
-        return parse(RunConfig, given)
-    defaults = _guide_defaults(flow)
-    published = given.get("guide") is not None
-    if published or (start is not None and start.flow.same_guide(flow)):
-        del defaults["guide_first"]  # the guide is trained already
-    run = parse(RunConfig, given | {"optim": defaults | given["optim"]})
-    if "guide_perceptual" not in given["optim"]:
-        run = replace(run, optim=_without_missing_lpips(run))
-    return with_guide_first(run)
+def with_guide_defaults(
+    config: RunConfig, stated: Collection[str] = (), trained: bool = False
+) -> RunConfig:
+    """Set the fields of `optim` that concern a guide, except those that the user has `stated`.
 
-
-def with_guide_first(config: RunConfig) -> RunConfig:
-    """Let a new guide train first, because it is fixed afterwards, unless the config says how."""
-    trained = config.init_from is not None or config.guide is not None
-    if trained or config.optim.guide_first > 0 or not config.flow.guides:
-        return config
-    config = replace(config, optim=replace(config.optim, **_guide_defaults(config.flow)))
-    return replace(config, optim=_without_missing_lpips(config))
-
-
-def _guide_defaults(flow: FlowConfig) -> dict[str, Any]:
-    """Settings of `optim` for a new guide.
-
-    `Compact` learns the mean of p(w|y) by L1 alone: LPIPS would move it away, which costs
-    fidelity, likelihood and calibration. For a U-Net, rates above 0.001 are untested.
+    A guide that is not `trained` yet trains first, because it is fixed afterwards. `Compact`
+    learns the mean of p(w|y) by L1 alone: LPIPS would move it away, which costs fidelity,
+    likelihood and calibration. Others need VGG16 and large images for LPIPS, or go without. For a
+    U-Net, rates above 0.001 are untested.
     """
+    if not config.flow.guides:
+        return config
     of_net = {
         "compact": {"guide_first_lr": 1e-3, "guide_perceptual": 0.0},
         "unet": {"guide_first_lr": 7e-4},
     }
-    return {"guide_first": 0.35} | of_net.get(flow.guide_net, {})
+    fields: dict[str, Any] = dict(of_net.get(config.flow.guide_net, {}))
+    if not trained and config.guide is None:
+        fields["guide_first"] = 0.35
+    from ..perceptual import LEAST_SIDE, VGG, is_available  # here, because it imports torch
 
-
-def _without_missing_lpips(config: RunConfig) -> OptimConfig:
-    """`optim`, without LPIPS if VGG16 is unavailable or the images are too small for it."""
-    from ..perceptual import (
-        LEAST_SIDE,
-        VGG,
-        is_available,
-    )  # imported here, because it imports torch
-
-    if config.task.size >= LEAST_SIDE and is_available(VGG, config.perceptual_weights):
-        return config.optim
-    # Checkerboard artifacts come from LPIPS: without it there is nothing to penalize.
-    return replace(config.optim, guide_perceptual=0.0, checkerboard_weight=0.0)
+    if config.task.size < LEAST_SIDE or not is_available(VGG, config.perceptual_weights):
+        fields["guide_perceptual"] = 0.0
+    changed = {name: value for name, value in fields.items() if name not in stated}
+    return replace(config, optim=replace(config.optim, **changed))
 
 
 def _flow_values(

@@ -4,11 +4,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
+from ..errors import EXIT_WEIGHTS, check_usage, ensure
 from ..guides import Restorer
 from ..model.files import read_header
 from ..paths import sha256_of
@@ -58,17 +57,10 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
         CaflowError: (exit 3) there is no such file, it is damaged, not safetensors, or another one.
     """
     read_header(path)
-    if sha256 is not None and sha256_of(path) != sha256:
-        raise CaflowError(
-            f"{str(path)!r} is no longer the file that the run's config names",
-            "caflow train --guide FILE, with a new --out",
-            EXIT_WEIGHTS,
-        )
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CaflowError(
-            f"cannot read {str(path)!r}: {' '.join(str(error).split())}",
-            "copy the file again",
-            EXIT_WEIGHTS,
-        ) from error
+    ensure(
+        sha256 is None or sha256_of(path) == sha256,
+        f"{str(path)!r} is no longer the file that the run's config names",
+        "caflow train --guide FILE, with a new --out",
+        EXIT_WEIGHTS,
+    )
+    return load_file(path)

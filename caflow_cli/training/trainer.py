@@ -6,7 +6,6 @@ A state is a folder of safetensors and JSON files, which is renamed into place.
 import contextlib
 import json
 import math
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -32,8 +31,6 @@ from .optim import (
     EMA,
     Guard,
     Muon,
-    checkpoint_activations,
-    compile_steps,
     named_parameters,
     parameter_groups,
     use_bf16,
@@ -43,7 +40,6 @@ from .phases import Loss, LossModule, Phase, perceptual_distance, phases_of
 _BETAS = (0.9, 0.99)  # of Adam
 _CLIP = 1.0  # maximum gradient norm
 _RECORD = "state.json"
-_ROLLBACKS = 5  # consecutive ones to the same state, after which training fails
 
 
 class Trainer:
@@ -52,24 +48,20 @@ class Trainer:
     However a batch is divided among processes and parts, the step is the same up to rounding.
 
     Raises:
-        CaflowError: The batch cannot be divided, there is no compiler, or LPIPS is unavailable.
+        CaflowError: The batch cannot be divided, or LPIPS is unavailable.
     """
 
     def __init__(self, model: CAFlow, accelerator: Accelerator, config: RunConfig) -> None:
         optim = config.optim
-        processes = accelerator.num_processes
         device = accelerator.device
-        share = processes * optim.accumulate
+        share = accelerator.num_processes * optim.accumulate
         check_usage(
             optim.batch_size % share == 0,
-            f"a batch of {optim.batch_size} cannot be divided among {processes} ranks and "
-            f"{optim.accumulate} parts",
+            f"a batch of {optim.batch_size} cannot be divided into {share} parts: "
+            f"{accelerator.num_processes} processes times optim.accumulate",
             f"--batch-size {-(-optim.batch_size // share) * share}",
         )
-        if optim.compile:
-            devices.check_compiler(device)
         use_bf16(model, optim.bf16)
-        checkpoint_activations(model, optim.checkpoint_activations)
         model.to(device).train()
         self.model = model
         self.accelerator = accelerator
@@ -79,18 +71,14 @@ class Trainer:
         )
         self.phases = phases_of(optim, model.config.flow, config.samples, perceptual)
         self.progress = Progress(phase=self._next_phase(-1))
-        # The same dtype on all processes, or their weights would drift apart.
-        net_type = devices.net_type(torch.float32, device, True, optim.bf16)
-        [many] = sum_over_processes(accelerator, [float(net_type is torch.bfloat16)])
+        bf16 = devices.net_type(torch.float32, device, True, optim.bf16) is torch.bfloat16
         groups = parameter_groups(model, self.phases, optim.method)
-        self.rule = Muon(groups, bf16=many == processes, lr=optim.lr, betas=_BETAS, fused=True)
+        self.rule = Muon(groups, bf16=bf16, lr=optim.lr, betas=_BETAS, fused=True)
         self.ema = EMA(model, optim.ema)
         self.guard = Guard()
         self.out = Path(config.out)
-        self.saved_at = -1  # the step of the last state
         self._parameters = list(model.parameters())
         self._prepared: tuple[Phase, nn.Module] | None = None
-        self._compiled = False
 
     @torch.no_grad()
     def initialize(self, batch: Batch) -> None:
@@ -101,10 +89,6 @@ class Trainer:
         layers = (m for m in self.model.modules() if isinstance(m, ActNorm))
         if not all(layer.is_initialized for layer in layers):
             self.model(*(self._place(x) for x in (batch.target, batch.cond, batch.noise)))
-        if self.config.optim.compile and not self._compiled:
-            # Only now, because the initialization would compile a second set of graphs.
-            compile_steps(self.model)
-            self._compiled = True
 
     @property
     def phase(self) -> Phase:
@@ -201,21 +185,20 @@ class Trainer:
     # --- states -----------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write a state, `state/step-NNNNNNNN`, atomically, while the other processes wait.
+        """Write a state, `state/step-NNNNNNNN`, atomically, and keep the one before it.
 
-        One older state is kept, if possible a regular one, which was written after every
-        `save_every` steps or at the beginning of a phase. So the state to which a run rolls back
-        does not depend on interruptions.
+        The other processes wait.
 
         Raises:
             CaflowError: The folder cannot be written to. Older states do not change.
         """
         on_main_process(self.accelerator, self._write_state)
-        self.saved_at = self.progress.step
 
     def _write_state(self) -> None:
         final = self.out / "state" / f"step-{self.progress.step:08d}"
-        temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+        if final.exists():  # written after this step already
+            return
+        temporary = final.with_name(".new")
         moments: dict[str, Tensor] = {}
         for name, parameter in named_parameters(self.model).items():
             for moment, value in self.rule.state.get(parameter, {}).items():
@@ -231,130 +214,59 @@ class Trainer:
             **asdict(self.progress),
         }
         try:
-            final.parent.mkdir(parents=True, exist_ok=True)
-            for left in final.parent.glob(".step-*.tmp"):  # leftovers of a killed run
-                shutil.rmtree(left, ignore_errors=True)
-            temporary.mkdir()
+            temporary.mkdir(parents=True, exist_ok=True)
             for name, tensors in files.items():
-                plain = {key: tensor.detach().cpu() for key, tensor in tensors.items()}
-                plain = {key: tensor.contiguous() for key, tensor in plain.items()}
+                plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
                 atomic_write(temporary / f"{name}.safetensors", save(plain))
             atomic_write(temporary / _RECORD, json.dumps(record, indent=2).encode())
-            _drop(final)
             temporary.rename(final)
         except (OSError, CaflowError) as error:
-            reason = getattr(error, "strerror", None) or error
+            shutil.rmtree(temporary, ignore_errors=True)
+            reason = getattr(error, "message", error)
             raise CaflowError(
                 f"cannot write the state of step {self.progress.step}: {reason}",
                 f"free space, then: caflow train --out {self.out} --resume",
             ) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        older = [state for state in states_of(self.out) if state != final]
-        regular = [state for state in older if self._is_regular(state)]
-        for state in older:
-            if state != (regular or older)[-1]:
-                _drop(state)
+        for state in states_of(self.out)[:-2]:
+            shutil.rmtree(state, ignore_errors=True)
 
-    def restore(self) -> list[str]:
-        """Restore the newest readable state. Returns a note if a newer one is unreadable.
+    def restore(self) -> None:
+        """Restore the newest state.
 
         Raises:
-            CaflowError: (exit 2) there is no state, or none can be loaded.
+            CaflowError: (exit 2) there is no state, it is damaged, or has another architecture.
         """
-        failure: CaflowError | None = None
-        for state in reversed(states_of(self.out)):
-            try:
-                progress, guard = self.load(state)
-            except CaflowError as error:
-                failure = failure or error
-            else:
-                vars(self.guard).update(guard)
-                vars(self.progress).update(progress)
-                self.saved_at = self.progress.step
-                return [failure.message] if failure else []
-        raise failure or usage_error(
+        states = states_of(self.out)
+        check_usage(
+            bool(states),
             f"no state to resume in {str(self.out / 'state')!r}",
             "leave --resume out, or start a new --out from the run's model with --init-from",
         )
-
-    def roll_back(self) -> bool:
-        """Restore the weights of the newest state that a good step followed; the step count stays.
-
-        States that were written at an interrupt do not count, nor do those of an earlier phase,
-        which had another loss. False if there is no such state, or after 5 rollbacks in vain.
-        """
-        guard, progress = self.guard, self.progress
-        good = range(progress.phase_began_at, progress.step - guard.bad_in_a_row + 1)
-        regular = [state for state in states_of(self.out) if self._is_regular(state)]
-        states = [state for state in regular if _step(state) in good]
-        if not states:
-            return False
-        step = _step(states[-1])
-        guard.returns = guard.returns + 1 if step == guard.returned_to else 1
-        if guard.returns > _ROLLBACKS:
-            return False
-        _, saved = self.load(states[-1])
-        guard.mean = saved["mean"]
-        guard.bad_in_a_row = 0
-        guard.returned_to = step
-        guard.rollbacks += 1
-        return True
-
-    def load(self, state: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Restore model, averaged weights and optimizer; return the fields of progress and guard.
-
-        Raises:
-            CaflowError: (exit 2) the state is damaged, or has another architecture.
-        """
+        state = states[-1]
         try:
             text = (state / _RECORD).read_text(encoding="utf-8")
             record: dict[str, Any] = json.loads(text)
-            progress = {name: record[name] for name in vars(self.progress)}
-            guard = {"mean": record["guard"]["mean"], **record["guard"]}
+            for name in vars(self.progress):
+                setattr(self.progress, name, record[name])
+            for name in vars(self.guard):
+                setattr(self.guard, name, record["guard"][name])
+            self.ema.updates = record["ema_updates"]
             self.model.load_state_dict(load_file(state / "model.safetensors"))
             self.ema.model.load_state_dict(load_file(state / "ema.safetensors"))
-            self.ema.updates = record["ema_updates"]
-            self.phases[record["phase"]]
             parameters = named_parameters(self.model)
-            self.rule.state.clear()
             for key, value in load_file(state / "optimizer.safetensors").items():
                 name, _, moment = key.rpartition(".")
                 parameter = parameters[name]
                 # The fused optimizer works on raw memory: moments need their parameter's layout.
                 own = torch.empty_like(parameter) if value.ndim else value.to(parameter.device)
                 self.rule.state[parameter][moment] = own.copy_(value)
-            return progress, guard
-        except (
-            OSError,
-            ValueError,
-            TypeError,
-            LookupError,
-            RuntimeError,
-            SafetensorError,
-        ) as error:
+        except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
             raise usage_error(
                 f"cannot resume from {str(state)!r}: {' '.join(str(error).split())[:160]}",
-                "do not change [flow] of a run; for another model use a new --out and --init-from",
+                "do not change [flow] of a run; if the state is damaged, remove it to resume from "
+                "the one before",
             ) from error
-
-    def _is_regular(self, state: Path) -> bool:
-        return (
-            _step(state) % self.config.save_every == 0
-            or _step(state) == self.progress.phase_began_at
-        )
 
 
 def states_of(out: Path) -> list[Path]:
-    states = (record.parent for record in out.glob(f"state/step-*/{_RECORD}"))
-    return sorted(states, key=_step)  # oldest first
-
-
-def _step(state: Path) -> int:
-    return int(state.name.partition("-")[2])
-
-
-def _drop(state: Path) -> None:
-    with contextlib.suppress(OSError):
-        (state / _RECORD).unlink()  # first, so that what remains is not taken for a state
-    shutil.rmtree(state, ignore_errors=True)
+    return sorted(out.glob("state/step-*"))  # oldest first

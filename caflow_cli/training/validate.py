@@ -1,9 +1,9 @@
 """Validation of the averaged weights on fixed images, and grids of samples."""
 
 import math
-import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from ..config import Tau
 from ..devices import to_float64
+from ..flows import to_uint8
 from ..images import atomic_write, make_folder, write_png
-from ..inference import Whole, describe_domain, to_batch
+from ..inference import describe_domain, to_batch
 from ..model import CAFlow, bits_per_dim
 from ..sampling import Sampling
 from ..tasks import get_task
@@ -40,16 +41,9 @@ class ValidationMetrics(NamedTuple):
     loss: float  # lower is better: bits/dim plus the weighted loss on samples, or the PSNR negated
     train_bits_per_dim: float | None = None
     val_bits_per_dim: float | None = None
-    image: float | None = None  # the validation loss on samples, if there is one
+    val_picture_loss: float | None = None  # on samples, if the phase has such a loss
     train_psnr: float | None = None  # dB
     val_psnr: float | None = None
-
-    @property
-    def gap_bits_per_dim(self) -> float | None:
-        """Validation minus training."""
-        if self.val_bits_per_dim is None or self.train_bits_per_dim is None:
-            return None
-        return self.val_bits_per_dim - self.train_bits_per_dim
 
 
 class Validation:
@@ -65,36 +59,29 @@ class Validation:
 
     @torch.no_grad()
     def measure(self, model: CAFlow, accelerator: Accelerator, phase: Phase) -> ValidationMetrics:
-        sums: list[float] = []
-        counts: list[int] = []
-        for targets, conditions in (self.train, self.val):
+        def mean(measured: Callable[..., Tensor], *of_images: Tensor) -> float:
+            own = [x[accelerator.process_index :: accelerator.num_processes] for x in of_images]
             total = 0.0
-            for w, y in _batches(accelerator, targets, conditions):
-                values = psnr_of_guide(model, w, y) if phase.guide_alone else model.log_prob(w, y)
-                total += float(values.sum())
-            sums.append(total)
-            counts.append(len(targets))
-        if phase.samples is not None:
-            total = 0.0
-            # The seed is the image's index, so its samples are always the same.
-            for w, y, seeds in _batches(accelerator, *self.val, torch.arange(counts[1])):
-                target = w.to(accelerator.device).float()
-                cond = y.to(accelerator.device) + 0.5
-                total += float(phase.samples(model, target, cond, seeds).sum())
-            sums.append(total)
-            counts.append(counts[1])
-        sums = sum_over_processes(accelerator, sums)
-        train, val, *image = (total / count for total, count in zip(sums, counts, strict=True))
+            for first in range(0, len(own[0]), _BATCH):
+                total += float(measured(*(x[first : first + _BATCH] for x in own)).sum())
+            [total] = sum_over_processes(accelerator, [total])
+            return total / len(of_images[0])
+
         if phase.guide_alone:
+            psnr = partial(psnr_of_guide, model)
+            train = mean(psnr, *self.train)
+            val = mean(psnr, *self.val)
             return ValidationMetrics(loss=-val, train_psnr=train, val_psnr=val)
         dims = self.val[0][0].numel()
-        bits = float(bits_per_dim(val, dims))
-        return ValidationMetrics(
-            loss=bits + (phase.weight * image[0] if image else 0.0),
-            train_bits_per_dim=float(bits_per_dim(train, dims)),
-            val_bits_per_dim=bits,
-            image=image[0] if image else None,
-        )
+        train = float(bits_per_dim(mean(model.log_prob, *self.train), dims))
+        val = float(bits_per_dim(mean(model.log_prob, *self.val), dims))
+        if phase.samples is None:
+            return ValidationMetrics(val, train, val)
+        targets, conditions = (x.to(accelerator.device) for x in self.val)
+        # The seed is the image's index, so its samples are always the same.
+        seeds = torch.arange(len(targets))
+        image = mean(partial(phase.samples, model), targets.float(), conditions + 0.5, seeds)
+        return ValidationMetrics(val + phase.weight * image, train, val, image)
 
 
 def psnr_of_guide(model: CAFlow, target: Tensor, cond: Tensor) -> Tensor:
@@ -105,12 +92,6 @@ def psnr_of_guide(model: CAFlow, target: Tensor, cond: Tensor) -> Tensor:
     predicted = predicted_image(model, cond + 0.5).clamp(0.5, 255.5)
     error = to_float64(predicted) - to_float64(target.to(predicted.device)) - 0.5
     return 10 * (255**2 / error.square().flatten(1).mean(1)).log10()
-
-
-def _batches(accelerator: Accelerator, *of_images: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    process, processes = accelerator.process_index, accelerator.num_processes
-    parts = [x[process::processes].split(_BATCH) for x in of_images]
-    return (batch for batch in zip(*parts, strict=True) if len(batch[0]))
 
 
 def validate(
@@ -136,21 +117,14 @@ def _write(
     config, progress = log.config, log.progress
     out = Path(config.out)
     guide_alone = metrics.val_psnr is not None
-    if guide_alone:
-        figures = {"val_psnr": metrics.val_psnr, "train_psnr": metrics.train_psnr}
-        log.write("validation", **figures, running_loss=progress.running)
-    else:
-        figures = {
-            "val_bits_per_dim": metrics.val_bits_per_dim,
-            "train_bits_per_dim": metrics.train_bits_per_dim,
-        }
-        image = {} if metrics.image is None else {"val_picture_loss": metrics.image}
-        log.write("validation", **figures, running_bits_per_dim=progress.running, **image)
-        figures["val_picture_loss"] = metrics.image
+    figures = {name: value for name, value in metrics._asdict().items() if value is not None}
+    del figures["loss"]
+    running = "running_loss" if guide_alone else "running_bits_per_dim"
+    log.write("validation", **figures, **{running: progress.running})
     targets, conditions = validation.val
     described = len(conditions) >= _LEAST_OF_DOMAIN
     record: dict[str, Any] = {
-        "data": os.fsencode(Path(config.data).name).decode(errors="replace"),
+        "data": Path(config.data).name,
         "steps": progress.step,
         "images": progress.images(config.optim),
         "minutes": round(progress.elapsed / 60, 2),
@@ -192,14 +166,13 @@ def sample_grid(
     """
     task = get_task(model.config)
     conds = conditions.permute(0, 2, 3, 1).numpy()
-    seeds = range(seed, seed + candidates)
-    generators = [torch.Generator().manual_seed(k) for _ in conds for k in seeds]
-    whole = Whole(model, conditions)
+    encoded = model.encode_condition(conditions)
+    samples = to_uint8(model.sample(encoded, tau, candidates, seed)).flatten(0, 1)
     images = [
-        task.keep_known(conds[index // candidates], sample.image)
-        for index, sample in enumerate(whole.draw(tau, generators, strict=False))
+        task.keep_known(conds[index // candidates], sample)
+        for index, sample in enumerate(samples.permute(0, 2, 3, 1).cpu().numpy())
     ]
-    scores = [score.value for score in whole.log_prob(to_batch(images))]
+    scores = model.log_prob(to_batch(images), encoded).tolist()
     rows = []
     for row, target in enumerate(targets.permute(0, 2, 3, 1).numpy()):
         first = row * candidates

@@ -1,7 +1,7 @@
 """Speed and memory of ranked candidates, or of a training step, on an idle machine:
 
     python tests/benchmarks/speed.py [--preset compact] [--compile] [--side 64] [-m 10]
-    python tests/benchmarks/speed.py --train [--batch 32] [--checkpoint-activations]
+    python tests/benchmarks/speed.py --train [--batch 32]
 
 Prints one JSON line: the median of seconds, GFLOP/s beside those of a large convolution, peak GB.
 """
@@ -80,7 +80,6 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--train", action="store_true")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--checkpoint-activations", action="store_true")
     given = parser.parse_args()
     keep_memory()
     torch.manual_seed(0)
@@ -92,12 +91,7 @@ def main() -> None:
                 module.last.weight.normal_(std=0.03 * module.last.weight[0].numel() ** -0.5)
         model.train()(*random_batch(flow, 4)[:3])  # sets the actnorms
     if given.train:
-        optim = OptimConfig(
-            batch_size=given.batch,
-            images=1,
-            compile=given.compile,
-            checkpoint_activations=given.checkpoint_activations,
-        )
+        optim = OptimConfig(batch_size=given.batch, images=1)
         run = RunConfig("none", "none", optim, flow, init_from="none")
         trainer = Trainer(model, Accelerator(cpu=device.type == "cpu"), run)
         data = random_batch(flow, given.batch)

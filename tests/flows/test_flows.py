@@ -59,25 +59,14 @@ def links():
     return [Link(helpers.randomise(f, k).double(), c) for k, (f, c) in enumerate(layers)]
 
 
-def test_a_chain_is_its_layers_in_turn_recomputed_with_the_same_gradient():
-    chain, x = links(), helpers.normal((2, 2, 4, 6), 1).requires_grad_()
-    runs = []
-    chain[2].layer.register_forward_pre_hook(lambda *_: runs.append(1))
-
-    def gradient(again):
-        y, logdet = forward_through(chain, x, again)
-        (gradient,) = torch.autograd.grad(y.square().sum() + logdet.sum(), x)
-        return gradient
-
+@torch.no_grad()
+def test_a_chain_is_its_layers_in_turn():
+    chain, x = links(), helpers.normal((2, 2, 4, 6), 1)
     expected, terms = x, []
     for layer, cond, _ in chain:
         expected, term = layer(expected, cond)
         terms.append(term)
     torch.testing.assert_close(forward_through(chain, x), (expected, sum(terms)))
-    expected = gradient(False)
-    runs.clear()
-    torch.testing.assert_close(gradient(True), expected, rtol=0, atol=1e-12)
-    assert len(runs) == 2
 
 
 @torch.no_grad()

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from caflow_cli.model import CAFlow
-from caflow_cli.training.optim import compile_steps
 
 SIZE = 32
 SMALL = 16  # of the variants, which have two scales
@@ -132,18 +131,6 @@ def test_compiled_samples_are_the_plain_ones_and_scores_are_not_compiled(shallow
     assert exact.dtype == torch.float64
     copy.deepcopy(model).sample(given)
     assert ran == []
-
-
-def test_compiled_steps_are_folded_from_their_own_weights(small_model):
-    """Their `forward` is bound to the trained module, whose transitions are not folded into it."""
-    model = copy.deepcopy(small_model)
-    target, cond = helpers.image_pair(model, 1, SIZE)
-    score = model.log_prob(target, cond)
-    compile_steps(model, backend="eager")
-    with torch.no_grad():
-        model.density.T.scales[0].transitions[0].actnorm.bias += 1e-3
-        model.density.T.scales[0].transitions[0].actnorm.bias -= 1e-3
-    torch.testing.assert_close(model.log_prob(target, cond), score, rtol=0, atol=1e-2)
 
 
 def test_a_model_built_in_inference_mode_sees_its_own_weights():

@@ -13,7 +13,7 @@ from caflow_cli.tasks import preset
 from caflow_cli.training import OptimConfig, RunConfig
 from caflow_cli.training.config import to_toml
 from caflow_cli.training.folder import check_unchanged
-from caflow_cli.training.resolve import build_config, merged, with_guide_first
+from caflow_cli.training.resolve import build_config, merged, with_guide_defaults
 
 
 def minimal(**optim):
@@ -30,7 +30,6 @@ def built(*settings: str, **options) -> RunConfig:
 
 
 _GUIDED = "flow.guide=8 optim.guide_first=0.3"
-_CHECKERBOARD = "optim.checkerboard_weight=1"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +50,6 @@ _CHECKERBOARD = "optim.checkerboard_weight=1"
         ("masks=folder", "masks is 'folder'", "inpaint"),
         (f"{_GUIDED} samples.share=0.8", "samples.share is 0.8", "at most 0.7"),
         ("task.size=16 samples.checkerboard_weight=1", "task.size is 16", "32 or more"),
-        ("flip=false transpose=true", "transpose is True", "flip to true"),
         ("novalue", "has no value", "--set"),
         ("optim.lr.x=1", "optim.lr is", ""),
         ("data.x=1", "unknown config key 'data.x'", "--set"),
@@ -153,7 +151,6 @@ def test_a_guide_trains_by_lpips_where_vgg_is_at_hand_and_images_are_large_enoug
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("CAFLOW_LPIPS_VGG_WEIGHTS", raising=False)
     assert built(task="inpaint").optim.guide_perceptual == 0.0
-    assert built(_CHECKERBOARD, task="inpaint").optim.checkerboard_weight == 0.0
     assert built("optim.guide_perceptual=1.5", task="inpaint").optim.guide_perceptual == 1.5
     given = 'perceptual_weights="trunk.safetensors"'
     assert built(given, task="inpaint").optim.guide_perceptual == 2.0
@@ -161,9 +158,8 @@ def test_a_guide_trains_by_lpips_where_vgg_is_at_hand_and_images_are_large_enoug
     monkeypatch.setenv("CAFLOW_LPIPS_VGG_WEIGHTS", "trunk.safetensors")
     flow, task = preset("compact", "inpaint"), TaskConfig("inpaint")
     run = RunConfig("photos", "run", OptimConfig(images=8), flow, task)
-    in_python = with_guide_first(run).optim
+    in_python = with_guide_defaults(run).optim
     assert (in_python.guide_first, in_python.guide_perceptual) == (0.35, 2.0)
-    assert built(_CHECKERBOARD, task="inpaint").optim.checkerboard_weight == 1.0
     tiny = ["task.size=8", "flow.scales=1", "flow.hidden=8", "flow.trunk=0", "flow.guide=[4,4]"]
     assert built(*tiny, task="inpaint").optim.guide_perceptual == 0.0
 

@@ -105,16 +105,18 @@ def test_the_saved_model_is_the_average_and_measures_as_logged(photos, straight)
     assert summary.gap_bits_per_dim == summary.val_bits_per_dim - summary.train_bits_per_dim
 
 
-def test_a_damaged_state_leads_back_to_the_one_before(photos, straight, tmp_path):
+def test_a_damaged_state_is_named_and_the_one_before_can_be_used(photos, straight, tmp_path):
     out, _ = straight
-    run, seen = tmp_path / "run", []
+    run, newest = tmp_path / "run", tmp_path / "run" / "state" / "step-00000010"
     shutil.copytree(out, run)
-    (run / "state" / "step-00000010" / "model.safetensors").write_bytes(b"x")
+    (newest / "model.safetensors").write_bytes(b"x")
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"event": "st')  # a killed process
-    train(config(photos, run), resume=True, report=seen.append)
-    (note,) = [e for e in seen if e["event"] == "note"]
-    assert "step-00000010" in note["text"]
+    with pytest.raises(CaflowError, match=r"cannot resume from .*step-00000010") as caught:
+        train(config(photos, run), resume=True)
+    assert "remove it" in caught.value.hint
+    shutil.rmtree(newest)
+    train(config(photos, run), resume=True)
     same_state(out, run)
     assert len(events(run, "validation")) == 2
     with pytest.raises(CaflowError, match=r"flow\.hidden is 16, .* began with 8"):
@@ -143,7 +145,7 @@ def test_one_process_at_a_time_writes_a_folder_that_holds_no_run(photos, straigh
     left = [".caflow-0123456789ab.tmp", "samples/.caflow-0123456789ab.tmp", ".mine"]
     for name in left:
         (out / name).touch()
-    (out / "metrics.jsonl").write_text('{"event": "data", "step": 0}\n')
+    (out / "metrics.jsonl").write_text('{"event": "data", "step": 0, "images": 0}\n')
     train(config(photos, out, "optim.images=8"), report=start_another)
     assert "another process is training in" in refusals[1].message
     assert {r.exit_code for r in refusals} == {2}
@@ -225,16 +227,16 @@ def test_the_guide_trains_first_and_a_larger_budget_does_not_bring_that_back(
 
 def test_the_guide_is_fixed_after_its_phase_and_actnorms_are_set_then(photos, guided, tmp_path):
     stopped(config(photos, half := tmp_path / "half", *GUIDED), 5)
-    alone, late = state(half, 2), state(half, 4)
-    flags = [name for name in late if name.endswith(".initialized")]
+    alone = state(half, 4)
+    flags = [name for name in alone if name.endswith(".initialized")]
     assert flags
     assert not any(alone[name] for name in flags)
-    assert all(late[name] for name in flags)
     train(config(photos, half, *GUIDED), resume=True)
     same_state(half, guided[0])
     final = state(half, 10)
+    assert all(final[name] for name in flags)
     guide = [name for name in final if name.startswith("A.guide.")]
-    assert all(torch.equal(final[name], late[name]) for name in guide)  # it is fixed
+    assert all(torch.equal(final[name], alone[name]) for name in guide)  # it is fixed
 
 
 def test_a_budget_that_ends_while_the_guide_trains_leaves_a_state_and_no_model(
@@ -248,10 +250,7 @@ def test_a_budget_that_ends_while_the_guide_trains_leaves_a_state_and_no_model(
         assert f"caflow train --out {out} --resume" in caught.value.hint
     assert list(out.glob("*.safetensors")) == []
     assert not events(out, "end")
-    first, last = (state(out, step) for step in (0, 1))
-    changed = {name for name in first if not torch.equal(first[name], last[name])}
-    assert changed
-    assert all(name.startswith("A.guide.") for name in changed)
+    assert [path.name for path in (out / "state").iterdir()] == ["step-00000001"]
     # The flows of a model that a run begins with have trained; another guide starts anew.
     source = f"init_from={guided[0] / 'best.safetensors'}"
     other = [*GUIDED, "flow.guide=5", "optim.images=8", source]
@@ -298,30 +297,24 @@ def test_a_guide_alone_leaves_a_model_that_chains_of_runs_go_on_from(photos, tmp
     assert all(final[name] for name in final if name.endswith(".initialized"))
 
 
-def test_a_run_whose_steps_turn_bad_goes_back_and_halves_the_rate(photos, tmp_path):
-    """From step 10 until it goes back the training images are noise, whose loss is far higher."""
-    data, kept = tmp_path / "data", tmp_path / "kept"
+def test_a_run_whose_steps_turn_bad_ends_and_can_be_resumed(photos, tmp_path):
+    """From step 10 on the training images are noise, whose loss is far higher."""
+    data = tmp_path / "data"
     shutil.copytree(photos, data)
-    shutil.copytree(photos, kept)
-    generator, seen = np.random.default_rng(0), []
+    generator = np.random.default_rng(0)
 
     def report(event):
-        seen.append(event)
         if event["event"] == "step" and event["step"] == 10:
             for path in (data / "train").iterdir():
                 Image.fromarray(255 * generator.integers(0, 2, (16, 16, 3), np.uint8)).save(path)
-        if event["event"] == "rollback":
-            shutil.copytree(kept, data, dirs_exist_ok=True)
 
-    long = ["optim.images=320", "validate_every=1000", "data_memory_gb=0"]
-    run = config(data, tmp_path / "wild", *long)
-    summary = train(run, report=report)
-    assert (summary.steps, summary.rollbacks) == (40, 1)
-    assert 20 <= summary.skipped_steps <= 22  # a batch or two are made ahead
-    (rollback,) = [e for e in seen if e["event"] == "rollback"]
-    assert rollback["lr_scale"] == 0.5
-    last = [e for e in seen if e["event"] == "step"][-1]
-    assert last["lr"] == pytest.approx(learning_rate(run.optim, 39, 39 / 40, 0) / 2)
+    run = config(data, tmp_path / "wild", "optim.images=320", "data_memory_gb=0")
+    with pytest.raises(CaflowError, match=r"does not recover: 2. of 3. steps") as caught:
+        train(run, report=report)
+    assert "--resume --lr" in caught.value.hint
+    shutil.copytree(photos, data, dirs_exist_ok=True)
+    summary = train(run, resume=True)
+    assert (summary.steps, summary.skipped_steps) == (40, 0)
     assert summary.val_bits_per_dim < 8
 
 

@@ -129,9 +129,9 @@ def test_bad_steps_are_skipped_and_counted_and_twenty_in_a_row_are_too_many(loss
     assert (guard.skipped, guard.bad_in_a_row) == (1, 1)
     assert guard.accepts(3.0, 1.0)
     for _ in range(20):
-        assert not guard.wants_rollback()
+        assert not guard.gives_up()
         assert not guard.accepts(loss, norm)
-    assert guard.wants_rollback()
+    assert guard.gives_up()
     guard.mean = None  # losses of another kind
     assert guard.accepts(9.0, 1.0)
     assert (guard.mean, guard.bad_in_a_row) == (9.0, 0)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ...config import PRESETS
-from ...data.split import check_there, of_masks
+from ...data.split import check_there
 from ...errors import check_usage, memory_errors
 from ...paths import is_file
 from ...records import read_toml
@@ -31,6 +31,15 @@ if TYPE_CHECKING:
 
 TRAINING = "Training"  # title of a group in `--help`
 _FEW = 20  # validation images on which the temperature is chosen
+# Figures of events on the terminal.
+_RUNNING = {"running_bits_per_dim": "{} bits/dim", "running_loss": "loss {}"}
+_VALIDATION = {
+    "val_bits_per_dim": "{} bits/dim",
+    "train_bits_per_dim": "training images {}",
+    "val_psnr": "{} dB",
+    "train_psnr": "training images {}",
+    "val_picture_loss": "samples {}",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,27 +96,13 @@ class Run:
         "--seed S", "Seed for data order, noise and initial weights. Default: 0.", TRAINING
     )
     device: str | None = options.device_option(TRAINING)  # the config may name one
-    compile: bool = option("--compile", "Compile the flow steps first (takes minutes).", TRAINING)
-    checkpoint_activations: bool = option(
-        "--checkpoint-activations",
-        "Save memory, at the cost of 20 to 35 % more training time.",
-        TRAINING,
-    )
 
     @property
     def settings(self) -> list[str]:
         """`KEY=VALUE` for each option that sets one field of the config, then those of --set."""
-        fields = {
-            "data": self.data,
-            "crop": self.crop,
-            "seed": self.seed,
-            "device": self.device,
-            "perceptual_weights": self.perceptual_weights,
-            "optim.batch_size": self.batch_size,
-            "optim.lr": self.lr,
-            "optim.compile": self.compile or None,
-            "optim.checkpoint_activations": self.checkpoint_activations or None,
-        }
+        names = ["data", "crop", "seed", "device", "perceptual_weights"]
+        fields = {name: getattr(self, name) for name in names}
+        fields |= {"optim.batch_size": self.batch_size, "optim.lr": self.lr}
         fields = {key: value for key, value in fields.items() if value is not None}
         if self.minutes is not None or self.images is not None:  # each replaces the other
             fields |= {"optim.minutes": self.minutes, "optim.images": self.images}
@@ -170,9 +165,6 @@ def _config(given: Run) -> RunConfig:
     check_usage("data" in known, "no data given", "--data FOLDER or --data FILE.zip")
     if isinstance(known["data"], str):
         check_there(known["data"])
-    if isinstance(known.get("masks"), str):
-        with of_masks():
-            check_there(known["masks"])
 
     from ...hub.resolve import resolve
 
@@ -312,18 +304,13 @@ def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
             for line in _data_lines(event):
                 console.note(line)
         elif kind == "step":
-            figures = f"{event['images_per_second']:.1f} images/s  {_running(event)}"
+            figures = f"{event['images_per_second']:.1f} images/s  {_text(event, _RUNNING)}"
             progress.update(bar, completed=event["progress"], figures=figures)
             if not console.live and time.monotonic() - last >= console.pause:
                 last = time.monotonic()
                 console.note(f"{step}  {event['progress']:.1%}  {figures}")
         elif kind == "validation":
-            console.note(f"{step}  validation {_validation(event)}")
-        elif kind == "rollback":
-            console.note(
-                f"{step}: unstable; restored the last good state, with {event['lr_scale']:g} times "
-                "the learning rate"
-            )
+            console.note(f"{step}  validation {_text(event, _VALIDATION)}")
         elif kind == "note":
             console.note(event["text"])
 
@@ -344,25 +331,11 @@ def _data_lines(event: Event) -> list[str]:
     return lines
 
 
-def _running(event: Event) -> str:
-    if "running_loss" in event:
-        return f"loss {_number(event['running_loss'])}"
-    return f"{_number(event['running_bits_per_dim'])} bits/dim"
-
-
-def _validation(event: Event) -> str:
-    if "val_psnr" in event:
-        return f"{_number(event['val_psnr'])} dB  training images {_number(event['train_psnr'])}"
-    text = (
-        f"{_number(event['val_bits_per_dim'])} bits/dim  training images "
-        f"{_number(event['train_bits_per_dim'])}"
-    )
-    samples = event.get("val_picture_loss")
-    return text if samples is None else f"{text}  samples {_number(samples)}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"  # None: not finite
+def _text(event: Event, texts: dict[str, str]) -> str:
+    """The figures of an event, each in its text; null is a figure that was not finite."""
+    given = {name: event[name] for name in texts if name in event}
+    numbers = {name: "-" if value is None else f"{value:.4f}" for name, value in given.items()}
+    return "  ".join(texts[name].format(number) for name, number in numbers.items())
 
 
 def _is_main() -> bool:
