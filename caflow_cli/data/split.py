@@ -158,18 +158,18 @@ def leads_out(member: str) -> bool:
 def _pair(members: dict[str, str], folder: str, where: str) -> Members:
     conditions: dict[str, str] = {}
     targets: dict[str, str] = {}
+    sides = {"A": conditions, "B": targets}
     for name, member in members.items():
         side, _, rest = name.partition("/")
-        if side not in ("A", "B") or not rest:
+        if side not in sides or not rest:
             continue
-        images = conditions if side == "A" else targets
         stem = str(PurePosixPath(rest).with_suffix(""))
         ensure(
-            stem not in images,
+            stem not in sides[side],
             f"{where} has two images {folder}{side}/{stem} with different suffixes",
             "remove one of them",
         )
-        images[stem] = member
+        sides[side][stem] = member
     ensure(
         bool(conditions or targets),
         f"{where} has no images in {folder}A/ and {folder}B/",

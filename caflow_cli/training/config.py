@@ -136,26 +136,29 @@ class RunConfig:
     def __post_init__(self) -> None:
         check(self)
         task = get_task(Config(self.flow, self.task))
-        guided = bool(self.flow.guides)
         first = self.optim.guide_first
-        checkerboard = self.optim.checkerboard_weight
-        require(not first or guided, "optim.guide_first", first, "0, or set a guide")
-        published = self.flow.guide_net == "restorer" and guided
+        share = self.samples.share
+        guided = bool(self.flow.guides)
+        published = guided and self.flow.guide_net == "restorer"
         require(
             published == (self.guide is not None),
             "flow.guide_net",
             self.flow.guide_net,
             "restorer with a guide, and only then: --guide FILE",
         )
-        require(not published or first == 0, "optim.guide_first", first, "0: the guide is trained")
+        require(
+            not first or (guided and not published),
+            "optim.guide_first",
+            first,
+            "0, or set a guide that can be trained",
+        )
         check_usage(
             not published or self.flow.guide_factor == task.factor,
             f"the guide enlarges {self.flow.guide_factor} times, {task.name} {task.factor} times",
             "a network for that factor, or --set task.factor=N for superres",
         )
-        share = self.samples.share
         require(
-            self.guide_pool == 0 or (published and share == 0),
+            not self.guide_pool or (published and not share),
             "guide_pool",
             self.guide_pool,
             "0, or give a guide of another project, and samples.share 0",
@@ -175,7 +178,7 @@ class RunConfig:
         step = math.lcm(self.flow.multiple, task.factor)
         require(size % step == 0, "task.size", size, f"a multiple of {step}")
         require(
-            size >= 32 or not (checkerboard or self.samples.checkerboard_weight),
+            size >= 32 or not self.optim.checkerboard_weight + self.samples.checkerboard_weight,
             "task.size",
             size,
             "32 or more, or checkerboard_weight to 0",

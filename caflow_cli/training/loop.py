@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from ..config import Config, FlowConfig
 from ..devices import select_device
@@ -238,27 +239,28 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     model = CAFlow(Config(config.flow, config.task))
     if resume:
         return model
-    published = config.guide.sha256 if config.guide else None
-    theirs = None  # the network that is the guide of `init_from`
+    guide = config.guide
+    weights: dict[str, Tensor] = {}
+    keeps_guide = False
     if config.init_from:
-        theirs = read_info(Path(config.init_from)).guide.get("sha256")
-    if config.guide and published != theirs:
+        path = Path(config.init_from)
+        start = CAFlow.load(path)
+        flow = start.config.flow
+        check_usage(
+            _besides_guide(flow) == _besides_guide(config.flow),
+            f"{config.init_from!r} has a different architecture from the run",
+            "take the run's [flow] from that model's config; only its guide may differ",
+        )
+        published = read_info(path).guide.get("sha256")
+        same_network = published == (guide.sha256 if guide else None)
+        keeps_guide = same_network and flow.same_guide(config.flow)
+        for name, tensor in start.state_dict().items():
+            if keeps_guide or not name.startswith(GUIDE):
+                weights[name] = tensor
+    if guide and not keeps_guide:
         assert isinstance(model.density.A.guide, Restorer)
-        model.density.A.guide.set_tensors(read_tensors(Path(config.guide.file), published))
-    if not config.init_from:
-        return model
-    start = CAFlow.load(Path(config.init_from))
-    weights = start.state_dict()
-    flow = start.config.flow
-    check_usage(
-        _besides_guide(flow) == _besides_guide(config.flow),
-        f"{config.init_from!r} has a different architecture from the run",
-        "take the run's [flow] from that model's config; only its guide may differ",
-    )
-    if published != theirs or not flow.same_guide(config.flow):
-        fresh = {k: v for k, v in model.state_dict().items() if k.startswith(GUIDE)}
-        weights = {k: v for k, v in weights.items() if not k.startswith(GUIDE)} | fresh
-    model.load_state_dict(weights)
+        model.density.A.guide.set_tensors(read_tensors(Path(guide.file), guide.sha256))
+    model.load_state_dict(model.state_dict() | weights)
     return model
 
 

@@ -137,14 +137,10 @@ def _flow_values(
         flow = flow | {"spread": 64, "scale_bound": 1.0} | chosen
     flow = flow | of_guide
     if "cond_channels" not in flow:
-        flow["cond_channels"] = _cond_channels(task, given.get("data"))
+        kind = task_named(task)
+        paired = not kind.derives_condition and "data" in given
+        flow["cond_channels"] = condition_channels(given["data"]) if paired else kind.channels[0]
     return flow
-
-
-def _cond_channels(task: str, data: object) -> int:
-    if not task_named(task).derives_condition and isinstance(data, str):
-        return condition_channels(data)
-    return task_named(task).channels[0]
 
 
 def merged(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:

@@ -134,22 +134,17 @@ class Trainer:
             group["lr"] = lr * group["shares"][self.progress.phase]
         module = self._module()
         parts = batch.split(self.config.optim.accumulate)
-        sums = torch.zeros(
-            len(Loss._fields),
-            dtype=torch.float64,
-            device=devices.float64_device(self.accelerator.device),
-        )
+        losses = []
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(module):
-                tensors = [self._place(x) for x in part if x is not None]
-                loss: Loss = module(*tensors)
+                loss: Loss = module(*(self._place(x) for x in part if x is not None))
                 (loss.loss / len(parts)).backward()
-                sums += devices.to_float64(torch.stack(loss).detach()) / len(parts)
+                losses.append(devices.to_float64(torch.stack(loss).detach()))
         clipped = torch.nn.utils.clip_grad_norm_(self._parameters, _CLIP)
         # One synchronization with the device per step.
-        norm_alone = devices.to_float64(clipped)[None]
-        *means, norm = torch.cat([sums, norm_alone]).tolist()
+        mean = torch.stack(losses).mean(0)
+        *means, norm = torch.cat([mean, devices.to_float64(clipped)[None]]).tolist()
         shares = [mean / self.accelerator.num_processes for mean in means]
         summed = sum_over_processes(self.accelerator, [*shares, *messages()])
         total, bits, cond_bits, image, *received = summed

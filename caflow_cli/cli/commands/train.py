@@ -235,42 +235,41 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
     if not _is_main():
         return
     best = Path(run.out) / "best.safetensors"
-    counts = (
+    record = {"status": "ok", **asdict(summary)}
+    notes = [
         f"{summary.images} images in {summary.minutes:.1f} min; "
-        f"{summary.skipped_steps} steps skipped; "
-    )
+        f"{summary.skipped_steps} steps skipped",
+    ]
     if summary.val_bits_per_dim is None:
-        console.result({"status": "ok", **asdict(summary)}, [str(best)])
-        console.note(
-            f"{counts}PSNR of the guide's image on validation images {summary.val_psnr:.2f} dB; "
-            "draw at --tau 0, or train its flows with --init-from"
+        notes.append(
+            f"PSNR of the guide's image on validation images {summary.val_psnr:.2f} dB; draw at "
+            "--tau 0, or train its flows with --init-from"
         )
-        return
-    from ..intervals import calibrate_run
+    else:
+        from ..intervals import calibrate_run
 
-    choice = _choose_temperature(best, run)
-    fields: dict[str, Any] = {"tau": choice.tau.as_json(), "val_rmse": choice.rmse}
-    fields |= calibrate_run(best, run, console)
-    if choice.baseline_rmse is not None:
-        fields |= {"baseline": choice.baseline, "baseline_val_rmse": choice.baseline_rmse}
-    console.result({"status": "ok", **asdict(summary), **fields}, [str(best)])
-    console.note(
-        f"{counts}bits/dim: validation {summary.val_bits_per_dim:.4f} "
-        f"(best {summary.best_val_bits_per_dim:.4f}), training images "
-        f"{summary.train_bits_per_dim:.4f}"
-    )
-    if choice.rmse is None:
-        console.note(
-            f"samples diverge at τ {choice.tau}: the model needs more training (--resume "
-            "--minutes M)"
+        choice = _choose_temperature(best, run)
+        record |= {"tau": choice.tau.as_json(), "val_rmse": choice.rmse}
+        record |= calibrate_run(best, run, console)
+        notes.append(
+            f"bits/dim: validation {summary.val_bits_per_dim:.4f} "
+            f"(best {summary.best_val_bits_per_dim:.4f}), training images "
+            f"{summary.train_bits_per_dim:.4f}"
         )
-    elif choice.baseline_rmse is not None:
-        more = ": not better than without a model yet; train longer with --resume --minutes M"
-        console.note(
-            f"validation images at τ {choice.tau}, one sample each ({choice.images}): "
-            f"RMSE {choice.rmse:.2f}, {choice.baseline} {choice.baseline_rmse:.2f}"
-            + ("" if choice.rmse < choice.baseline_rmse else more)
-        )
+        if choice.rmse is None:
+            notes.append(
+                f"samples diverge at τ {choice.tau}: the model needs more training (--resume "
+                "--minutes M)"
+            )
+        elif choice.baseline_rmse is not None:
+            record |= {"baseline": choice.baseline, "baseline_val_rmse": choice.baseline_rmse}
+            notes.append(
+                f"validation images at τ {choice.tau}, one sample each ({choice.images}): "
+                f"RMSE {choice.rmse:.2f}, {choice.baseline} {choice.baseline_rmse:.2f}"
+            )
+    console.result(record, [str(best)])
+    for note in notes:
+        console.note(note)
 
 
 def _choose_temperature(best: Path, run: RunConfig) -> Choice:
@@ -301,8 +300,15 @@ def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
         step = f"step {event.get('step')}"
         if kind == "data":
             progress.update(bar, description="training")
-            for line in _data_lines(event):
-                console.note(line)
+            if event["skipped"]:
+                names = ", ".join(event["skipped_names"])
+                console.note(f"skipped damaged images ({event['skipped']}), such as {names}")
+            console.note(f"{event['train']} training images, {event['val']} validation images")
+            if event["val"] < _FEW:
+                console.note(
+                    "few validation images, so their metrics are noisy: put at least "
+                    f"{_FEW} into a folder val/"
+                )
         elif kind == "step":
             figures = f"{event['images_per_second']:.1f} images/s  {_text(event, _RUNNING)}"
             progress.update(bar, completed=event["progress"], figures=figures)
@@ -315,20 +321,6 @@ def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
             console.note(event["text"])
 
     return show
-
-
-def _data_lines(event: Event) -> list[str]:
-    lines = [f"{event['train']} training images, {event['val']} validation images"]
-    if event["skipped"]:
-        names = ", ".join(event["skipped_names"])
-        more = ", ..." if event["skipped"] > len(event["skipped_names"]) else ""
-        lines.insert(0, f"skipped damaged images ({event['skipped']}): {names}{more}")
-    if event["val"] < _FEW:
-        lines.append(
-            f"few validation images, so their metrics are noisy: put at least {_FEW} into a folder "
-            "val/"
-        )
-    return lines
 
 
 def _text(event: Event, texts: dict[str, str]) -> str:
