@@ -157,69 +157,31 @@ def crop(image: Pixels, size: int, share: float, left: float, top: float) -> Pix
             less if a smaller image requires it.
         left, top: The crop's position, as shares of the free range, in [0, 1).
     """
-    shrink, x, y = _place(image, size, share, left, top)
-    return _cut(image, shrink, x, y, size, size)
-
-
-def crop_around(
-    image: Pixels,
-    size: int,
-    share: float,
-    left: float,
-    top: float,
-    margin: int,
-    cell: int,
-) -> tuple[Pixels, tuple[slice, slice]]:
-    """A `crop` with a margin, as far as the image has one, in whole cells.
-
-    Returns the image, and where the crop lies in it: rows and columns.
-    """
     height, width = image.shape[:2]
-    shrink, x, y = _place(image, size, share, left, top)
-    span = size * shrink
-    before_x, after_x, before_y, after_y = (
-        min(
-            margin, int((room - 1e-6) / shrink) // cell * cell
-        )  # rounding must not exceed the image
-        for room in (x, width - x - span, y, height - y - span)
-    )
-    part = _cut(
-        image,
-        shrink,
-        x - before_x * shrink,
-        y - before_y * shrink,
-        before_x + size + after_x,
-        before_y + size + after_y,
-    )
-    return part, (slice(before_y, before_y + size), slice(before_x, before_x + size))
-
-
-def _place(
-    image: Pixels, size: int, share: float, left: float, top: float
-) -> tuple[float, float, float]:
-    """By how much a crop is shrunk, and where it begins, x and y in pixels of the image."""
-    height, width = image.shape[:2]
-    shrink = max(1.0, min(_SHRINK, min(height, width) / size)) ** share
+    shrink = crop_scale(image, size, share)
     if shrink == 1:
-        return shrink, int(left * (width - size + 1)), int(top * (height - size + 1))
+        x = int(left * (width - size + 1))
+        y = int(top * (height - size + 1))
+        return image[y : y + size, x : x + size]
     span = size * shrink
-    return shrink, left * (width - span), top * (height - span)
-
-
-def _cut(image: Pixels, shrink: float, x: float, y: float, width: int, height: int) -> Pixels:
-    """Cut a region of this size from the shrunk image; it begins at x and y of the image."""
-    if shrink == 1:
-        return image[int(y) : int(y) + height, int(x) : int(x) + width]
+    x = left * (width - span)
+    y = top * (height - span)
     margin = int(_REACH * shrink) + 2
     first_x = max(0, int(x) - margin)
     first_y = max(0, int(y) - margin)
-    last_x = int(x + width * shrink) + margin
-    last_y = int(y + height * shrink) + margin
+    last_x = int(x + span) + margin
+    last_y = int(y + span) + margin
     part = Image.fromarray(np.ascontiguousarray(image[first_y:last_y, first_x:last_x]))
     x -= first_x
     y -= first_y
-    box = (x, y, x + width * shrink, y + height * shrink)
-    return np.asarray(part.resize((width, height), Image.Resampling.LANCZOS, box))
+    box = (x, y, x + span, y + span)
+    return np.asarray(part.resize((size, size), Image.Resampling.LANCZOS, box))
+
+
+def crop_scale(image: Pixels, size: int, share: float) -> float:
+    """By how much an image is shrunk for a `crop`."""
+    most = max(1.0, min(_SHRINK, min(image.shape[:2]) / size))
+    return float(most**share)
 
 
 def draw_crop(bits: np.random.Philox) -> tuple[float, float, float]:

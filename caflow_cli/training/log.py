@@ -16,7 +16,6 @@ from accelerate.utils import broadcast_object_list
 from ..devices import float64_device
 from ..errors import CaflowError
 from ..images import atomic_write
-from ..perceptual import LEAST_SIDE, VGG
 from .config import OptimConfig, RunConfig, to_toml
 from .data import Dataset
 
@@ -153,14 +152,6 @@ class EventLog:
             skipped=len(skipped),
             skipped_names=skipped[:5],
         )
-        optim = self.config.optim
-        by_l1 = optim.guide_perceptual == 0 and self.config.flow.guide_net != "compact"
-        if self.progress.step == 0 and optim.guide_first > 0 and by_l1:
-            self.write(
-                "note",
-                text="the guide trains on L1 alone, without LPIPS, which needs VGG16 "
-                f"({VGG.option} FILE) and images of {LEAST_SIDE} pixels",
-            )
 
     def write(self, event: str, **figures: Any) -> None:
         if not self.accelerator.is_main_process:
@@ -191,28 +182,34 @@ class EventLog:
         """Write an event while the other processes wait. All of them must call this."""
         on_main_process(self.accelerator, lambda: self.write(event, **figures))
 
-    def step(self, figures: StepFigures, lr: float, seconds: float, unit: str, bad: int) -> None:
-        """Announce every tenth step; `seconds` is its duration, and `unit` that of the loss.
+    def step(
+        self, figures: StepFigures, lr: float, seconds: float, skipped: int, guide_alone: bool
+    ) -> None:
+        """Announce every tenth step.
 
-        `bad` is the number of skipped steps so far.
+        Args:
+            figures: Of the step.
+            lr: Its learning rate.
+            seconds: Its duration.
+            skipped: The number of skipped steps so far.
+            guide_alone: Whether the loss is that of a guide, not in bits/dim.
         """
         self._seconds += seconds
         self._steps += 1
         if self.progress.step % LOG_EVERY:
             return
         images = self._steps * self.config.optim.batch_size
-        in_bits = unit == "bits/dim"
         self.announce(
             "step",
             lr=lr,
             images_per_second=images / max(self._seconds, 1e-9),
             progress=self.progress.spent(self.config.optim),
             loss=figures.loss,
-            **{"running_bits_per_dim" if in_bits else "running_loss": self.progress.running},
+            **{"running_loss" if guide_alone else "running_bits_per_dim": self.progress.running},
             cond_bits_per_dim=figures.cond_bits_per_dim,
-            **({"picture_loss": figures.image} if in_bits and figures.image else {}),
+            **({"picture_loss": figures.image} if figures.image and not guide_alone else {}),
             grad_norm=figures.grad_norm,
-            skipped=bad,
+            skipped=skipped,
         )
         self._seconds = 0.0
         self._steps = 0

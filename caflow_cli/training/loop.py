@@ -136,7 +136,7 @@ def _run(
         began = time.monotonic()
         batch = batches(progress.step)
         if trainer.phase_ends(spent):
-            reached = f"{trainer.phase.name}: {progress.running:.4f} {trainer.phase.unit}"
+            reached = f"{trainer.phase.name}: {progress.running:.4f}"
             trainer.begin_next_phase(batch)
             log.announce("note", text=f"{reached}; next: {trainer.phase.name}")
 
@@ -159,7 +159,7 @@ def _run(
 
         # Log, validate, save.
         seconds = time.monotonic() - began
-        log.step(figures, lr, seconds, trainer.phase.unit, trainer.guard.skipped)
+        log.step(figures, lr, seconds, trainer.guard.skipped, trainer.phase.guide_alone)
         metrics = None
         if progress.step % config.validate_every == 0 and trainer.phase.validates:
             metrics = validate(validation, trainer.ema.model, trainer.phase, log)

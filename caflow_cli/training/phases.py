@@ -242,10 +242,8 @@ class Phase:
     # Whether only the guide trains. If not, everything else trains: actnorms are initialized when
     # the phase begins, and the model is validated during the phase.
     guide_alone: bool = False
-    unit: str = "bits/dim"  # of the loss
     samples: SampleLoss | None = None  # the loss on samples in `objective`, if there is one,
     weight: float = 0.0  # and its weight
-    fast_width: int = _FAST_WIDTH  # a C×C matrix gets min(1, this / C) of the rate; 0: all of it
 
     @property
     def validates(self) -> bool:
@@ -266,8 +264,8 @@ class Phase:
         """
         if self.guide_alone or name.startswith(GUIDE):
             return float(self.guide_alone and name.startswith(GUIDE))
-        if name.endswith("invconv.lu") and self.fast_width > 0:
-            return min(1.0, self.fast_width / len(parameter))
+        if name.endswith("invconv.lu") and self.optim.schedule != "paper":
+            return min(1.0, _FAST_WIDTH / len(parameter))
         return 1.0
 
 
@@ -297,7 +295,6 @@ def phases_of(
                 begin=0.0,
                 end=middle,
                 guide_alone=True,
-                unit="L1",
             )
         )
         if guide_lpips:
@@ -310,21 +307,10 @@ def phases_of(
                     begin=middle,
                     end=optim.guide_first,
                     guide_alone=True,
-                    unit="L1 and LPIPS",
                 )
             )
     end = 1.0 - samples.share
-    width = 0 if optim.schedule == "paper" else _FAST_WIDTH
-    phases.append(
-        Phase(
-            "flows",
-            likelihood(optim.cond_weight),
-            optim,
-            begin=optim.guide_first,
-            end=end,
-            fast_width=width,
-        )
-    )
+    phases.append(Phase("flows", likelihood(optim.cond_weight), optim, optim.guide_first, end))
     if samples.share > 0:
         images = image_loss(
             distance if sample_lpips else None, samples.perceptual, samples.checkerboard_weight
@@ -339,7 +325,6 @@ def phases_of(
                 end=1.0,
                 samples=losses,
                 weight=samples.weight,
-                fast_width=width,
             )
         )
     return phases

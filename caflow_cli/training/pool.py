@@ -4,9 +4,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from PIL import Image
 
+from ..config import FlowConfig
+from ..images import Pixels
 from ..model import CAFlow
-from .data import Batches, Dataset, crop_around
+from .data import Batches, Dataset, crop_scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +23,10 @@ class Pool(Dataset):
 
 
 def make_pool(dataset: Dataset, model: CAFlow, count: int, seed: int) -> Pool:
-    """Draw the first `count` samples of a stream (`Batches`), without flips.
+    """Draw `count` crops as a stream (`Batches`) does, without flips.
 
     The guide reads each crop with its surroundings, as far as it reads and as the image has them.
     """
-    cell = model.config.flow.multiple
-    margin = model.config.flow.guide_margin
     crops = []
     batches = Batches(dataset, 1, seed, orientations=1)
     for position in range(count):
@@ -33,9 +34,13 @@ def make_pool(dataset: Dataset, model: CAFlow, count: int, seed: int) -> Pool:
         images = dataset.examples.read(index)
         inner = (slice(None), slice(None))
         if where is not None:
-            parts = [crop_around(image, dataset.size, *where, margin, cell) for image in images]
-            images = [part for part, _ in parts]
-            inner = parts[0][1]
+            share, left, top = where
+            images = [_shrunk(image, crop_scale(image, dataset.size, share)) for image in images]
+            height, width = images[0].shape[:2]
+            rows, inner_rows = _around(top, height, dataset.size, model.config.flow)
+            columns, inner_columns = _around(left, width, dataset.size, model.config.flow)
+            images = [image[rows, columns] for image in images]
+            inner = (inner_rows, inner_columns)
         target, condition = dataset.of_images(images, generator)
         batch = torch.from_numpy(np.ascontiguousarray(condition)).permute(2, 0, 1)[None]
         expected = model.expect(batch)[0].permute(1, 2, 0).half().cpu().numpy()
@@ -47,3 +52,20 @@ def make_pool(dataset: Dataset, model: CAFlow, count: int, seed: int) -> Pool:
         in_memory=True,
     )
     return Pool(dataset.task, examples, dataset.size)
+
+
+def _shrunk(image: Pixels, scale: float) -> Pixels:
+    height, width = image.shape[:2]
+    size = round(width / scale), round(height / scale)
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def _around(share: float, length: int, size: int, flow: FlowConfig) -> tuple[slice, slice]:
+    """The rows, or columns, of a crop with its surroundings, and where the crop is in them.
+
+    The surroundings are whole cells of `flow.multiple` pixels.
+    """
+    first = int(share * (length - size + 1))
+    before = min(flow.guide_margin, first) // flow.multiple * flow.multiple
+    after = min(flow.guide_margin, length - first - size) // flow.multiple * flow.multiple
+    return slice(first - before, first + size + after), slice(before, before + size)
