@@ -146,12 +146,12 @@ def _read(path: Path) -> list[dict[str, str]]:
                     line = reader.line_num
                     if None in row or None in row.values():
                         raise ValueError("it does not have as many fields as the first line")
-                    rows.append(_checked(row))
+                    rows.append(_texts(row))
             else:
                 for number, text in enumerate(file, 1):
                     line = number
                     if text.strip():
-                        rows.append(_checked(_parse_object(text)))
+                        rows.append(_texts(json.loads(text)))
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
         raise usage_error(
@@ -162,19 +162,14 @@ def _read(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _parse_object(text: str) -> dict[str, str]:
-    """Parse an object with its values that are texts; ValueError if it is something else."""
-    values = json.loads(text)
-    if not isinstance(values, dict):
+def _texts(row: Any) -> dict[str, str]:
+    """The values of a row that are texts, by column; ValueError if they cannot be paths."""
+    if not isinstance(row, dict):
         raise ValueError("it is not an object")
-    return {name: value for name, value in values.items() if isinstance(value, str)}
-
-
-def _checked(row: dict[str, str]) -> dict[str, str]:
-    """Return the row; ValueError if a path has characters that file systems cannot have."""
-    if b"\0" in "".join(row.values()).encode():
+    texts = {name: value for name, value in row.items() if isinstance(value, str)}
+    if b"\0" in "".join(texts.values()).encode():
         raise ValueError("a path cannot contain a NUL character")
-    return row
+    return texts
 
 
 # --- what `datasets` reads: of the Hub, Parquet, WebDataset, `save_to_disk` -----------------------
@@ -207,7 +202,6 @@ def open_remote(data: str, role: Role) -> ImageFiles:
             "pip install datasets",
         ) from error
     names: list[tuple[Split | None, str]] = []
-    places: list[tuple[Any, int]] = []  # table and row of each row of the set
     with _errors(data):
         parts = _load(data)
         known: dict[str, str] = {}
@@ -219,17 +213,15 @@ def open_remote(data: str, role: Role) -> ImageFiles:
                     known.setdefault(_name(column), column)
         columns = _choose_columns(known, role, data)
         for split, part in parts.items():
-            table = part.select_columns(list(columns))
-            for column in columns:
-                table = table.cast_column(column, datasets.Image(decode=False))
-            for row in range(len(table)):
-                names.append((split, f"{row:08d}"))
-                places.append((table, row))
+            names += [(split, f"{row:08d}") for row in range(len(part))]
+        tables = [part.select_columns(list(columns)) for part in parts.values()]
+        table = datasets.concatenate_datasets(tables)
+        for column in columns:
+            table = table.cast_column(column, datasets.Image(decode=False))
     layout = _lay_out(names, columns)
 
     def load(member: str) -> bytes:
-        number, column = layout[member]
-        table, row = places[number]
+        row, column = layout[member]
         value = table[row][column]
         ensure(value is not None, "a row has no image", "remove it; up to 1 % are skipped")
         data: bytes | None = value["bytes"]  # None if the row names a file

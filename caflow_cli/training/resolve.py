@@ -138,8 +138,9 @@ def _flow_values(
     flow = flow | of_guide
     if "cond_channels" not in flow:
         kind = task_named(task)
-        paired = not kind.derives_condition and "data" in given
-        flow["cond_channels"] = condition_channels(given["data"]) if paired else kind.channels[0]
+        data = given.get("data")
+        paired = isinstance(data, str) and not kind.derives_condition
+        flow["cond_channels"] = condition_channels(str(data)) if paired else kind.channels[0]
     return flow
 
 
