@@ -65,7 +65,7 @@ OLD: dict[str, Gone | str] = {
     "optim.compile": Gone(()),
     "optim.guide_lattice": "checkerboard_weight",
     "optim.guide_loss": Gone(("picture",), when="guide_first"),
-    "optim.guide_lr_share": Gone((0.0,)),
+    "optim.guide_lr_share": Gone((0.0,), when="guide_first"),
     "optim.invconv_lr_width": Gone((0, 16)),
     "optim.lr_decay": Gone((0.999,)),
     "optim.lr_drop": Gone((0.1,)),

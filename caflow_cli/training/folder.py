@@ -73,6 +73,11 @@ def check_unchanged(config: RunConfig) -> None:
     except CaflowError:
         return
     began = parse(RunConfig, upgrade(values))
+    check_usage(
+        not (began.flow.guides and values["optim"].get("guide_lr_share")),
+        f"the run in {config.out!r} trained its guide with the flows, which is no longer supported",
+        f"start a new --out, with --init-from {config.out}",
+    )
     before = _fixed(began)
     for name, value in _fixed(config).items():
         check_usage(

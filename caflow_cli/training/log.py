@@ -16,6 +16,7 @@ from accelerate.utils import broadcast_object_list
 from ..devices import float64_device
 from ..errors import CaflowError
 from ..images import atomic_write
+from ..perceptual import LEAST_SIDE, VGG
 from .config import OptimConfig, RunConfig, to_toml
 from .data import Dataset
 
@@ -152,6 +153,14 @@ class EventLog:
             skipped=len(skipped),
             skipped_names=skipped[:5],
         )
+        optim = self.config.optim
+        by_l1 = optim.guide_perceptual == 0 and self.config.flow.guide_net != "compact"
+        if self.progress.step == 0 and optim.guide_first > 0 and by_l1:
+            self.write(
+                "note",
+                text="the guide trains on L1 alone, without LPIPS, which needs VGG16 "
+                f"({VGG.option} FILE) and images of {LEAST_SIDE} pixels",
+            )
 
     def write(self, event: str, **figures: Any) -> None:
         if not self.accelerator.is_main_process:
