@@ -251,6 +251,8 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
         choice = _choose_temperature(best, run)
         record |= {"tau": choice.tau.as_json(), "val_rmse": choice.rmse}
         record |= calibrate_run(best, run, console)
+        if choice.baseline_rmse is not None:
+            record |= {"baseline": choice.baseline, "baseline_val_rmse": choice.baseline_rmse}
         notes.append(
             f"bits/dim: validation {summary.val_bits_per_dim:.4f} "
             f"(best {summary.best_val_bits_per_dim:.4f}), training images "
@@ -262,7 +264,6 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
                 "--minutes M)"
             )
         elif choice.baseline_rmse is not None:
-            record |= {"baseline": choice.baseline, "baseline_val_rmse": choice.baseline_rmse}
             notes.append(
                 f"validation images at τ {choice.tau}, one sample each ({choice.images}): "
                 f"RMSE {choice.rmse:.2f}, {choice.baseline} {choice.baseline_rmse:.2f}"
