@@ -1,6 +1,6 @@
 """Reading and writing image files, and transparency. `docs/inference.md` states the policy."""
 
-from .atomic import atomic_write, locked_folder, make_folder, remove_leftovers
+from .atomic import atomic_write, locked_folder, make_folder
 from .colour import Pixels, fill_transparent, is_gray, strips
 from .read import (
     MAX_BYTES,
@@ -36,7 +36,6 @@ __all__ = [
     "read_header",
     "read_image",
     "read_provenance",
-    "remove_leftovers",
     "strips",
     "write_png",
 ]
