@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ...config import PRESETS
-from ...data.split import check_there
+from ...data.split import check_there, of_masks
 from ...errors import check_usage, memory_errors
 from ...paths import is_file
 from ...records import read_toml
@@ -165,6 +165,9 @@ def _config(given: Run) -> RunConfig:
     check_usage("data" in known, "no data given", "--data FOLDER or --data FILE.zip")
     if isinstance(known["data"], str):
         check_there(known["data"])
+    if isinstance(known.get("masks"), str):
+        with of_masks():
+            check_there(known["masks"])
 
     from ...hub.resolve import resolve
 
