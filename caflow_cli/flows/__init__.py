@@ -15,8 +15,8 @@ from .dequantize import NOISE_LEVELS, VariationalNoise, noise_draws, to_uint8
 from .known import FilledPixels, KnownImage, KnownLuminance, KnownPixels
 from .logit import Logit
 from .multiscale import MultiScaleFlow
-from .scale import ScaleCondition
-from .step import StepCondition
+from .scale import ConditionalScale, Scale, ScaleCondition
+from .step import ConditionalStep, Step, StepCondition
 
 __all__ = [
     "NOISE_LEVELS",
@@ -25,6 +25,8 @@ __all__ = [
     "Autoregressive",
     "ConditionalFlow",
     "ConditionalGaussian",
+    "ConditionalScale",
+    "ConditionalStep",
     "DualGlow",
     "FilledPixels",
     "FlowCondition",
@@ -34,8 +36,10 @@ __all__ = [
     "Latents",
     "Logit",
     "MultiScaleFlow",
+    "Scale",
     "ScaleCondition",
     "SharedAutoregressive",
+    "Step",
     "StepCondition",
     "VariationalNoise",
     "noise_draws",
