@@ -6,8 +6,11 @@ truth, and the candidates of the first temperature by rank.
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ..errors import CaflowError, check_usage, usage_error
 from ..images import make_folder, write_png
@@ -42,10 +45,9 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
         return {}
     head, *lines = log.read_text("utf-8").splitlines(keepends=True) or [""]
     if head and head.strip() != origin:
-        try:
+        before: dict[str, Any] = {}
+        with suppress(ValueError, TypeError):
             before = dict(json.loads(head))
-        except (ValueError, TypeError):
-            before = {}
         now = json.loads(origin)
         changed = [key for key in now if before.get(key) != now[key]]
         raise usage_error(
@@ -65,15 +67,9 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
 
 
 def _check_names(names: Sequence[str]) -> None:
-    saved: dict[str, str] = {}
-    for name in names:
-        file = str(PurePosixPath(name).with_suffix(".png"))
-        other = saved.setdefault(file, name)
-        check_usage(
-            other == name,
-            f"{other!r} and {name!r} would both be saved as {file!r}",
-            "rename one of them",
-        )
+    files = Counter(str(PurePosixPath(name).with_suffix(".png")) for name in names)
+    for file, count in files.items():
+        check_usage(count == 1, f"{count} images would be saved as {file!r}", "rename them")
 
 
 def write(settings: Settings, origin: str, measured: Measured) -> None:

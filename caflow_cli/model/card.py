@@ -60,16 +60,10 @@ class Card:
             card=self,
             command=kind.usage,
             description=kind.describe(task),
-            training=_known({name: self.training.get(key) for key, name in _RECORD.items()}),
-            metrics=_known({k: v for k, v in self.metrics.items() if k != "protocol"}),
-            protocol=self.metrics.get("protocol"),
+            records=_RECORD,
             metadata=metadata.to_yaml(),
             config=json.dumps(self.config.to_dict(), indent=2),
         )
-
-
-def _known(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _line(value: Any) -> str:

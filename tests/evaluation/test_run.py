@@ -234,7 +234,7 @@ def test_wrong_data_is_refused_before_anything_is_written(models_32, true_pictur
     for data, options, message in (
         (empty, {}, "no images in"),
         (tmp_path / "none", {}, "no data at"),
-        (twice, {}, "would both be saved as 'a.png'"),
+        (twice, {}, "2 images would be saved as 'a.png'"),
         (true_pictures, {"metrics": "fid", "limit": 1}, "needs two images"),
         (true_pictures, {"split": "val"}, "to split into train and val"),
     ):
