@@ -93,7 +93,9 @@ class Measurer:
             self._score_truths(sampler, found)
         seeds = [(run.seed + SEED_STEP * index) % SEEDS for index in indices]
         for tau, most in run.draws:
-            m = fitting(requests[0].size, most, max(run.keep)) if run.fit else most
+            m = most
+            if run.fit:
+                m = fitting(requests[0].size, most, max(run.keep))
             begun = time.perf_counter()
             drawn: list[list[Candidate]] = [[] for _ in examples]
             for batch in sampler.batches(tau, range(m), seeds, run.noise_samples):
@@ -153,7 +155,10 @@ class Measurer:
             draws.candidates.append(draw)
         measured.row.draws.append(draws)
         measured.images.append(images)
-        cells = [cell for cell in run.cells if cell.tau == draws.tau and cell.m <= draws.most]
+        cells = []
+        for cell in run.cells:
+            if cell.tau == draws.tau and cell.m <= draws.most:
+                cells.append(cell)
         for first in sorted({cell.m for cell in cells}):
             self._add_figures(measured.example, draws, images, first)
         kept = draws.candidates
@@ -175,7 +180,8 @@ class Measurer:
         scores = [draw.rank_score for draw in draws.candidates[: len(ks)]]
         if "consensus" in self.run.rank:
             ranked = order("consensus", scores, rmse_between(first))
-            draws.orders.setdefault("consensus", {})[m] = [ks[place] for place, _ in ranked]
+            best_first = [ks[place] for place, _ in ranked]
+            draws.orders.setdefault("consensus", {})[m] = best_first
         if "diversity" in self.run.metrics and len(ks) > 1:
             draws.diversity[m] = diversity(to_batch(first))
         space = self._space(example, first)

@@ -104,7 +104,10 @@ class Row:
 
     def draws_of(self, cell: Cell) -> Draws:
         """The draws at the cell's temperature, for M candidates or else the next larger number."""
-        enough = [draws for draws in self.draws if draws.tau == cell.tau and draws.most >= cell.m]
+        enough = []
+        for draws in self.draws:
+            if draws.tau == cell.tau and draws.most >= cell.m:
+                enough.append(draws)
         return min(enough, key=lambda draws: draws.most)
 
     def as_json(self) -> dict[str, Any]:

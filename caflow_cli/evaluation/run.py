@@ -198,7 +198,9 @@ def _notes_on_draws(run: Settings, rows: Sequence[Row]) -> list[str]:
     """Why images have fewer candidates than M."""
     notes = []
     draws = [draws for row in rows for draws in row.draws]
-    if any(len(some.candidates) + len(some.diverged) < some.most for some in draws):
+    drawn = [len(some.candidates) + len(some.diverged) for some in draws]
+    asked = [some.most for some in draws]
+    if drawn != asked:
         notes.append(f"at most {max(run.candidates)} candidates, as many as fit 0.75 megapixels")
     diverged = sum(len(some.diverged) for some in draws)
     if diverged:

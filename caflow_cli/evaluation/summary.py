@@ -58,27 +58,30 @@ def _values(row: Row, cells: Sequence[Cell], metrics: Sequence[str]) -> dict[_Ke
     for name, values in row.baselines.items():
         columns[name, None] = values
     for cell in cells:
+        m = cell.m
         draws = row.draws_of(cell)
-        ranked = [draw.values for draw in draws.ranked(cell.m, cell.rank)]
-        likelier = draws.ranked(cell.m, "likelihood")
+        ranked = [draw.values for draw in draws.ranked(m, cell.rank)]
+        likelier = draws.ranked(m, "likelihood")
         values = means(ranked[: cell.n])
         columns["model", cell] = values
         if draws.seconds is not None:
             values["seconds"] = draws.seconds
-        if "likelihood" in metrics and not draws.lost(cell.m):
+        if "likelihood" in metrics and not draws.lost(m):
             best = likelier[0].log_likelihood
             assert best is not None, "metrics need joint log-likelihoods"
-            values["likelihood"] = float(row.truth["log_likelihood"] > best)
-        values |= draws.space.get(cell.m, {})
-        if cell.m in draws.diversity:
-            values["diversity"] = draws.diversity[cell.m]
-        if cell.m in draws.ranks:
-            histogram = torch.tensor(draws.ranks[cell.m], dtype=torch.float64)
+            is_above = row.truth["log_likelihood"] > best
+            values["likelihood"] = float(is_above)
+        values |= draws.space.get(m, {})
+        if m in draws.diversity:
+            values["diversity"] = draws.diversity[m]
+        if m in draws.ranks:
+            histogram = torch.tensor(draws.ranks[m], dtype=torch.float64)
             values["calibration"] = central_share(histogram, 0.9)
-        if cell.m == cell.n:
+        if m == cell.n:
             continue
         if cell.rank != "likelihood":
-            columns[LIKELIEST, cell] = means([draw.values for draw in likelier[: cell.n]])
+            kept = [draw.values for draw in likelier[: cell.n]]
+            columns[LIKELIEST, cell] = means(kept)
         columns[ALL, cell] = means(ranked)
     if "bpd" in metrics:
         columns["truth", None] = {"bpd": row.truth["bits_per_dim"]}
@@ -114,13 +117,13 @@ def _paired_differences(
     columns: dict[_Key, list[Values]], cell: Cell
 ) -> dict[str, dict[str, Estimate]]:
     """The differences of the model's row: first within the same setting, then to baselines."""
-    keys = [key for key in columns if key[1] == cell and key[0] != "model"]
-    keys += [key for key in columns if key[1] is None and key[0] != "truth"]
     differences = {}
-    for key in keys:
-        found = _differences(columns["model", cell], columns[key])
+    for what, setting in sorted(columns, key=lambda key: key[1] is None):
+        if what in ("model", "truth") or setting not in (cell, None):
+            continue
+        found = _differences(columns["model", cell], columns[what, setting])
         if found:
-            differences[key[0]] = found
+            differences[what] = found
     return differences
 
 
