@@ -10,7 +10,6 @@ from ..evaluation import METRICS
 
 if TYPE_CHECKING:
     from ..evaluation import Evaluation
-    from ..evaluation.result import Estimate
 
 _ARROWS = {"lower": " ↓", "higher": " ↑", "nominal": ""}
 _STYLES = {"model": "bold", "difference": "dim", "other": None}
@@ -18,7 +17,7 @@ _STYLES = {"model": "bold", "difference": "dim", "other": None}
 
 def table_lines(evaluation: Evaluation) -> Iterator[str]:
     """A table if stdout is a terminal, else tab-separated lines with a header."""
-    if sys.stdout.isatty():
+    if sys.stdout is not None and sys.stdout.isatty():
         yield _table(evaluation)
         return
     columns = ["what", "tau", "m", "n", "rank"]
@@ -26,19 +25,18 @@ def table_lines(evaluation: Evaluation) -> Iterator[str]:
         columns += [label, f"{label}_se"]
     yield "\t".join(columns)
     for result in evaluation.results:
-        rows = {result.what: result.values}
+        cell = [""] * 4 if result.cell is None else [str(value) for value in result.cell]
+        lines = {result.what: result.values}
         for to, differences in result.differences.items():
-            rows[f"{result.what} - {to}"] = differences
-        for what, values in rows.items():
-            texts = [what, *map(str, result.cell or [""] * 4)]
+            lines[f"{result.what} - {to}"] = differences
+        for what, values in lines.items():
+            texts = []
             for label in evaluation.metrics:
-                texts += _figures(values[label]) if label in values else ["", ""]
-            yield "\t".join(texts)
-
-
-def _figures(value: Estimate) -> list[str]:
-    error = value.standard_error
-    return [f"{value.mean:.6g}", "" if error is None else f"{error:.3g}"]
+                value = values.get(label)
+                error = None if value is None else value.standard_error
+                texts.append("" if value is None else f"{value.mean:.6g}")
+                texts.append("" if error is None else f"{error:.3g}")
+            yield "\t".join([what, *cell, *texts])
 
 
 def _table(evaluation: Evaluation) -> str:

@@ -125,7 +125,13 @@ def calibrate_command(
     )
     model = load_model(given.model, given.device)
     start = time.perf_counter()
-    with console.steps("drawing") as show:
+    with console.progress() as display:
+        bar = display.add_task("drawing", total=None)
+
+        def show(done: int, total: int) -> None:
+            display.update(bar, completed=done, total=total)
+            console.heartbeat(f"{done} of {total} images")
+
         if output is None:
             coverage, failures = check_calibration(model, calibration_images, sampling, show)
             figures = asdict(coverage)
