@@ -4,38 +4,26 @@ import os
 import signal
 import sys
 import warnings
-from typing import Any
 
 import typer
 from typer import rich_utils
-from typer.core import TyperCommand
 
-from ..errors import EXIT_INTERRUPTED, CaflowError, check_usage, is_out_of_memory
+from ..errors import EXIT_INTERRUPTED, CaflowError, is_out_of_memory
+from ..paths import is_file
 from ..version import __version__
 from .commands.app import app_command
 from .commands.calibrate import calibrate_command
-from .commands.evaluate import METRIC_HELP, evaluate_command
+from .commands.evaluate import evaluate_command
 from .commands.mask import mask_command
 from .commands.models import models_app
 from .commands.restoring import RESTORING
 from .commands.score import score_command
 from .commands.train import train_command
-from .config import config_command, defaults, origin
-from .console import ClosedPipe, Console, say
+from .config import config_command, config_path, defaults
+from .console import Console, say
 from .options import option, typed_arguments
 
 _HELP = "Sample p(w|y) for images with conditional autoregressive flows, and score any pair."
-
-
-class _Command(TyperCommand):
-    """A command that refuses a second `--mask`, of which only the last would be used."""
-
-    def parse_args(self, context: Any, args: list[str]) -> list[str]:
-        typed = [word.partition("=")[0] for word in args]
-        check_usage(
-            typed.count("--mask") < 2, "--mask is given twice", "--mask FILE, or --mask DIR"
-        )
-        return super().parse_args(context, args)
 
 
 rich_utils.OPTIONS_PANEL_TITLE = "Common options"
@@ -55,9 +43,8 @@ for command in (
     app_command,
     config_command,
 ):
-    epilog = METRIC_HELP if command is evaluate_command else None
     name = command.__name__.removesuffix("_command")
-    app.command(name, cls=_Command, epilog=epilog)(command)
+    app.command(name)(command)
 app.add_typer(models_app, name="models")
 
 
@@ -94,11 +81,10 @@ def main() -> None:
     _prepare_process()
     try:
         code = app(typed_arguments(sys.argv[1:]), standalone_mode=False, prog_name="caflow") or 0
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
         code = EXIT_INTERRUPTED
-    except (ClosedPipe, BrokenPipeError):
+    except BrokenPipeError:
         code = 0
     except SystemExit as error:
         if not isinstance(error.__context__, BrokenPipeError):
@@ -109,6 +95,8 @@ def main() -> None:
             raise
         shown = _as_caflow_error(error)
         if shown.message:  # empty if Typer has printed the help
+            if is_file(config_path()):
+                shown.hint += f"; options are also set in {str(config_path())!r}"
             Console().error(shown)
         code = shown.exit_code
     if code == EXIT_INTERRUPTED:  # also Typer's code after a KeyboardInterrupt
@@ -125,8 +113,6 @@ def _flush_streams() -> None:
             stream.flush()
         except (OSError, ValueError):  # closed pipe or full disk: Python would exit with 120
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        except AttributeError:  # no such stream
-            pass
 
 
 def _as_caflow_error(error: Exception) -> CaflowError:
@@ -135,9 +121,6 @@ def _as_caflow_error(error: Exception) -> CaflowError:
     if isinstance(error, typer.TyperException):  # usage: an unknown option, a missing argument
         message = " ".join(error.format_message().split()).rstrip(".")
         context = getattr(error, "ctx", None)
-        parameter = getattr(error, "param", None)
-        if context is not None and parameter is not None:
-            message += origin(context, parameter)
         command = "caflow" if context is None else context.command_path
         return CaflowError(message, f"{command} --help", error.exit_code)
     if is_out_of_memory(error):
@@ -150,11 +133,9 @@ def _as_caflow_error(error: Exception) -> CaflowError:
 
 
 def _prepare_process() -> None:
-    for number in range(3):  # otherwise an opened file could get a closed stream's descriptor
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed: a file that is opened would get its descriptor
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
     for name in ("SIGTERM", "SIGHUP"):  # clean up as after Ctrl-C, but not under nohup
         kind = getattr(signal, name, None)
         if kind is not None and signal.getsignal(kind) == signal.SIG_DFL:

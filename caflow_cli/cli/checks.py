@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from ..config import Config
-from ..errors import check_usage
+from ..errors import EXIT_FAILED, CaflowError, check_usage
 from ..images import Header
 from ..sampling import Sampling
 from ..tasks import Pixels, Task, check_one_pass, check_size, get_task
+from ..tasks.base import check_same_size
 from .console import Console
 from .masking import Masking, no_mask
 from .options import Restoration
-from .output import Scale, report_undone, scaled
+from .output import Scale, report_failure, report_undone, scaled
 from .plan import Job, Plan
 
 
@@ -25,8 +26,10 @@ def check_settings(
     masking: Masking | None,
     scale: Scale | None,
     command: str,
-) -> Task:
-    """The task of a model with these settings; CaflowError (exit 2) if it does not support one."""
+) -> tuple[Task, Sampling]:
+    """The task of a model with these settings, and the settings, with M filled in for sheets, which
+    compare candidates. CaflowError (exit 2) if the model does not support one.
+    """
     task = get_task(config)
     if masking is not None:  # without a mask, inpaint fills what is transparent
         transparent = task.needs_mask and command == task.command
@@ -43,7 +46,9 @@ def check_settings(
         "--uncertainty needs more than one candidate",
         "-m 10",
     )
-    return task.made_consistent(filled.consistent)
+    if given.grid or given.uncertainty:
+        sampling = replace(sampling, candidates=filled.candidates)
+    return task.made_consistent(filled.consistent), sampling
 
 
 def drawn_size(task: Task, image: Pixels, scale: Scale | None) -> tuple[int, int]:
@@ -73,26 +78,40 @@ def report_planned(
     console: Console,
 ) -> None:
     """Report what would be drawn, and refuse by the headers of images what the run refuses."""
-    if plan.grid or plan.uncertainty:
-        sampling = sampling.of(config)
-
-    def check(job: Job, header: Header) -> Mapping[str, object]:
-        """Fields of the job's JSON line."""
-        image = np.broadcast_to(np.uint8(0), (*header.size, 3))
-        height, width = drawn_size(task, image, scale)
-        if job.interval:
-            check_one_pass((height, width))
-        if task.needs_mask:  # how much is drawn depends on the hole
-            if job.mask is None and header.opaque:
-                raise no_mask(job.name)
-            return {}
-        megapixels = height * width / 1e6
-        candidates = sampling.of(config, (height, width)).candidates
-        console.note(
-            f"{job.name}: would draw {width}×{height}, {megapixels:.3g} megapixels, "
-            f"{candidates} candidate{'s' * (candidates != 1)}"
-        )
-        return {"megapixels": megapixels, "candidates": candidates}
-
     for job in plan.jobs:
-        report_undone(job, console, check, alone=len(plan.jobs) == 1)
+        try:
+            header = None if job.skipped else _fitting_header(job)
+            fields: dict[str, object] = {}
+            if header is not None:
+                image = np.broadcast_to(np.uint8(0), (*header.size, 3))
+                height, width = drawn_size(task, image, scale)
+                if job.interval:
+                    check_one_pass((height, width))
+                if task.needs_mask and job.mask is None and header.opaque:
+                    raise no_mask(job.name)
+                if not task.needs_mask:  # otherwise it depends on the hole
+                    m = sampling.of(config, (height, width)).candidates
+                    megapixels = height * width / 1e6
+                    console.note(
+                        f"{job.name}: would draw {width}×{height}, {megapixels:.3g} megapixels, "
+                        f"{m} candidate{'s' * (m != 1)}"
+                    )
+                    fields = {"megapixels": megapixels, "candidates": m}
+        except CaflowError as error:
+            if len(plan.jobs) > 1:
+                error.exit_code = EXIT_FAILED
+            report_failure(job, error, console)
+        else:
+            report_undone(job, console, **fields)
+
+
+def _fitting_header(job: Job) -> Header | None:
+    """The header of a job's image; None for stdin. CaflowError (exit 1) if a file cannot be read,
+    or if the mask or the hints have another size.
+    """
+    header = job.source.header()
+    for what, source in (("the mask is", job.mask), ("the hints are", job.hints)):
+        other = None if source is None else source.header()
+        if header is not None and other is not None:
+            check_same_size(what, other.size, header.size)
+    return header

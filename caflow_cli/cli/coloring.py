@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import check_usage, ensure
-from ..paths import is_folder
-from .companions import find_companions
+from ..errors import check_usage, ensure, usage_error
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
@@ -47,11 +43,7 @@ class Coloring:
 
     def __post_init__(self) -> None:
         for point in self.hint or ():
-            check_usage(
-                _POINT.fullmatch(point) is not None,
-                f"--hint is {point!r}",
-                "--hint 120,80=#4a6b3c, and quote it",
-            )
+            _parse(point)
         check_usage(
             self.saturation == 1 or not self.hinted,
             "--hints and --hint cannot be used with --saturation",
@@ -83,39 +75,20 @@ class Coloring:
         rows = np.arange(height)[:, None]
         columns = np.arange(width)
         for point in self.hint or ():
-            match = _POINT.fullmatch(point)
-            assert match is not None
-            x = int(match[1])
-            y = int(match[2])
+            x, y, color = _parse(point)
             ensure(
                 x < width and y < height,
                 f"--hint {point} is outside of the image, {width}x{height}",
                 f"--hint X,Y=#rrggbb with X below {width} and Y below {height}",
             )
             disc = (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
-            strokes[disc] = [*bytes.fromhex(match[3]), 255]
+            strokes[disc] = [*color, 255]
         return strokes
 
 
-def find_hints(hints: str | None, images: Sequence[InputImage]) -> Sequence[InputImage | None]:
-    """Find the hints of each image, as `find_companions` says."""
-    if hints is None:
-        return [None] * len(images)
-    return find_companions("hints", hints, images)
-
-
-def without_hints(images: Sequence[InputImage], hints: str | None) -> list[InputImage]:
-    """The images without those that are used as hints, such as `a_hints.png` beside `a.png`."""
-    if hints is None:
-        return [*images]
-    if not is_folder(hints):
-        file = os.path.realpath(hints)
-        return [image for image in images if os.path.realpath(image.path or "") != file]
-    names = {(image.folder, image.stem) for image in images}
-    names |= {(image.folder, image.full_stem) for image in images}
-    kept = []
-    for image in images:
-        stem = image.stem.removesuffix("_hints")
-        if stem == image.stem or (image.folder, stem) not in names:
-            kept.append(image)
-    return kept
+def _parse(point: str) -> tuple[int, int, bytes]:
+    """X, Y and color of a `--hint`; CaflowError (exit 2) if it is not one."""
+    match = _POINT.fullmatch(point)
+    if match is None:
+        raise usage_error(f"--hint is {point!r}", "--hint 120,80=#4a6b3c, and quote it")
+    return int(match[1]), int(match[2]), bytes.fromhex(match[3])

@@ -13,12 +13,10 @@ from ..paths import is_folder
 if TYPE_CHECKING:
     from .inputs import InputImage
 
-_PLURALS = {"mask": "masks", "hints": "files of hints"}
-
 
 def find_companions(
-    kind: str, given: str, images: Sequence[InputImage], other: str = ""
-) -> list[InputImage]:
+    kind: str, given: str | None, images: Sequence[InputImage], other: str = ""
+) -> Sequence[InputImage | None]:
     """Find the file that belongs to each image: one for all, or, in a folder, by the image's name.
 
     The mask of `a.jpg` is `a_jpg_mask`, `a_mask` or, unless the folder is that of the image, `a`;
@@ -28,55 +26,48 @@ def find_companions(
 
     Args:
         kind: "mask" or "hints": the option, and the ending of names.
-        given: The file or folder that the option names.
+        given: The file or folder that the option names; None: no image has one.
         images: The images.
         other: What else the user may do if there is no such file, for the hint.
     """
+    if given is None:
+        return [None] * len(images)
+
     from .inputs import find_inputs  # imported here, because it imports NumPy
 
     one = len(images) == 1 and images[0].name != "-"
     check_usage(one or given != "-", "stdin holds one image", f"give the {kind} as a file")
     found = find_inputs([given], recursive=True)
     if not is_folder(given):
-        path = found[0].path
         check_usage(
-            path is None or os.path.lexists(path), f"no {kind} {given!r}", f"check the path{other}"
+            len(found) == 1 and not found[0].missing,
+            f"no {kind} {given!r}",
+            f"--{kind} FILE, or --{kind} DIR with one for each image{other}",
         )
-        check_usage(
-            len(found) == 1,
-            f"{len(found)} {_PLURALS[kind]} match {given!r}",
-            f"--{kind} FILE, or --{kind} DIR with one for each image",
-        )
-        return [found[0]] * len(images)
-    names = [_names(kind, given, image) for image in images]
-    wanted = {name for of_image in names for name in of_image}
+        return found * len(images)
     inputs = {os.path.realpath(image.path) for image in images if image.path is not None}
-    candidates = []
-    for source in found:
-        if os.path.realpath(source.path or "") not in inputs:
-            candidates.append(source)
-    by_name = by_stem([one for one in candidates if (one.inside, one.stem) in wanted])
+    others = [one for one in found if os.path.realpath(one.path or "") not in inputs]
+    names = [_names(kind, given, image) for image in images]
+    wanted = set().union(*names)
+    by_name = by_stem([one for one in others if (one.inside, one.stem) in wanted])
     companions = []
-    missing = []
     for image, of_image in zip(images, names, strict=True):
         matches = [by_name[name] for name in of_image if name in by_name]
-        companions += matches[:1]
-        if not matches:
-            missing.append(repr(image.name))
-    check_usage(
-        not missing,
-        f"no {kind} in {given!r} for {', '.join(missing[:5])}",
-        f"name the {kind} of a.jpg a_{kind}.png",
-    )
+        check_usage(
+            bool(matches),
+            f"no {kind} in {given!r} for {image.name!r}",
+            f"name the {kind} of a.jpg a_{kind}.png",
+        )
+        companions.append(matches[0])
     return companions
 
 
 def _names(kind: str, folder: str, image: InputImage) -> list[tuple[Path, str]]:
     """Subfolders and stems that the companion of an image may have, the preferred one first."""
     stems = [f"{image.full_stem}_{kind}", f"{image.stem}_{kind}"]
-    own_folder = os.path.realpath(image.folder)
-    if os.path.realpath(Path(folder, image.inside)) != own_folder:
-        stems.append(image.stem)  # in the image's own folder, it names the image
+    # In the image's own folder, its stem names the image.
+    if os.path.realpath(Path(folder, image.inside)) != os.path.realpath(image.folder):
+        stems.append(image.stem)
     return [(image.inside, stem) for stem in stems]
 
 

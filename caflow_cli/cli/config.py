@@ -9,14 +9,13 @@ Typed options take precedence over the environment (`CAFLOW_SUPERRES_CANDIDATES`
 over this file, and this file over built-in defaults.
 """
 
-import difflib
 import os
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from ..errors import CaflowError, usage_error
+from ..errors import CaflowError, check_usage
 from ..paths import is_file
 from ..records import read_toml
 from .console import Console
@@ -39,30 +38,33 @@ def defaults(group: Any) -> _Table:
     return _defaults(group, read_toml(path) if is_file(path) else {}, {}, "")
 
 
-def _defaults(command: Any, table: _Table, values: _Table, prefix: str) -> _Table:
-    """Defaults of a command, or of all commands in a group; `values` come from enclosing groups."""
+def _defaults(command: Any, table: _Table, shared: _Table, prefix: str) -> _Table:
+    """Defaults of a command, or of all commands in a group; `shared` come from enclosing groups.
+
+    Values are text, which Typer converts and checks like typed options.
+    """
     commands = getattr(command, "commands", {})
     options = _options(command)
-    tables = {key: value for key, value in table.items() if isinstance(value, dict)}
-    for key in table:
-        if key not in commands if key in tables else key.replace("-", "_") not in options:
-            near = difflib.get_close_matches(key, [*options, *commands], n=1)
-            raise usage_error(
-                f"{str(config_path())!r} sets {prefix}{key}, which is not "
-                + ("a command" if key in tables else "an option"),
-                f"{prefix}{near[0]}" if near else "caflow COMMAND --help lists the options",
-            )
-    values = values | {  # as text, which Typer converts and checks like typed options
-        key.replace("-", "_"): list(map(str, value)) if isinstance(value, list) else str(value)
-        for key, value in table.items()
-        if key not in tables
-    }
-    if not commands:
-        return {name: value for name, value in values.items() if name in options}
-    return {
-        name: _defaults(child, tables.get(name, {}), values, f"{prefix}{name}.")
-        for name, child in commands.items()
-    }
+    values = {**shared}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        is_table = isinstance(value, dict)
+        kind = "a command" if is_table else "an option"
+        check_usage(
+            key in commands if is_table else name in options,
+            f"{str(config_path())!r} sets {prefix}{key}, which is not {kind}",
+            "caflow --help lists the commands, caflow COMMAND --help the options",
+        )
+        if isinstance(value, list):
+            values[name] = [str(each) for each in value]
+        elif not is_table:
+            values[name] = str(value)
+    if commands:
+        return {
+            name: _defaults(child, table.get(name, {}), values, f"{prefix}{name}.")
+            for name, child in commands.items()
+        }
+    return {name: value for name, value in values.items() if name in options}
 
 
 def _options(command: Any) -> set[str]:
@@ -74,25 +76,6 @@ def _options(command: Any) -> set[str]:
 def source(context: typer.Context, name: str) -> str:
     """COMMANDLINE, ENVIRONMENT, DEFAULT_MAP or DEFAULT; empty before the parameter is parsed."""
     return getattr(context.get_parameter_source(name), "name", "")
-
-
-def origin(context: typer.Context, parameter: Any) -> str:
-    """Where a parameter's value comes from: ` (VARIABLE)`, ` (KEY in FILE)`, or empty."""
-    if source(context, parameter.name) == "ENVIRONMENT":
-        shared = str(parameter.envvar)
-        own = f"{context.auto_envvar_prefix}_{parameter.name.upper()}"
-        return f" ({shared if os.environ.get(shared) else own})"
-    if source(context, parameter.name) == "DEFAULT_MAP":
-        return f" ({parameter.name.replace('_', '-')} in {str(config_path())!r})"
-    return ""
-
-
-def name_origins(error: CaflowError, context: typer.Context) -> None:
-    """Add to an error's message where the options in it were set, if they were not typed."""
-    words = set(f"{error.message} {error.hint}".replace(",", " ").split())
-    for parameter in context.command.params:
-        if words & {*parameter.opts, parameter.name}:
-            error.message += origin(context, parameter)
 
 
 def config_command(context: typer.Context) -> None:

@@ -6,25 +6,22 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 
-from ..errors import CaflowError, ensure
+from ..errors import CaflowError
 from ..version import SCHEMA
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-class ClosedPipe(Exception):
-    """The reader of stdout has closed the pipe (`caflow ... | head -1`)."""
-
-
 def say(text: str) -> None:
     """Write a line to stderr, unless it is closed."""
-    with suppress(OSError, ValueError, AttributeError):  # a closed pipe, a closed file, no stderr
+    with suppress(OSError, ValueError):  # a closed pipe, a closed file
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
@@ -35,7 +32,7 @@ class Console:
 
     pause: ClassVar[float] = 30.0  # seconds between lines of progress, if there is no bar
     quiet: bool = False  # suppress notes and progress, but never errors or results
-    verbose: bool = False  # also write details
+    verbose: bool = False  # write all notes of a kind, not only the first
     command: str = ""  # its name in JSON: "superres", "models list"
     json: bool = False  # write results as JSON lines, else as text
     failed: bool = field(default=False, init=False)  # an error was written: exit code 1
@@ -57,7 +54,6 @@ class Console:
 
     def binary(self, data: bytes) -> None:
         """Write bytes to stdout, and flush it."""
-        ensure(sys.stdout is not None, "stdout is closed", "-o FILE")
         # If both go to a terminal, hide the progress bar, or the line would be written into it.
         display = self._display if sys.stdout.isatty() else None
         if display is not None:
@@ -65,8 +61,8 @@ class Console:
         try:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
-        except BrokenPipeError as error:
-            raise ClosedPipe from error
+        except BrokenPipeError:  # `caflow ... | head -1`
+            raise
         except OSError as error:
             raise CaflowError(f"cannot write to stdout: {error.strerror}", "-o FILE") from error
         finally:
@@ -100,10 +96,26 @@ class Console:
             self._last_beat = time.monotonic()
             self.note(text)
 
-    def detail(self, text: str) -> None:
-        """Write a line to stderr if `-v` is given."""
-        if self.verbose:
-            self.note(text)
+    @contextmanager
+    def steps(self, what: str) -> Iterator[Callable[..., None]]:
+        """Show progress on a number of images by the function that is yielded. Its arguments are
+        how many are done, in fractions, of how many (0 if unknown), and what is being done.
+        """
+        start = time.monotonic()
+        with self.progress() as display:
+            bar = display.add_task(what, total=None)
+
+            def show(done: float, total: int, what: str = what) -> None:
+                display.update(bar, completed=done, total=total or None, description=what)
+                text = f"{int(done)} of {total} images" if total else f"{done} images"
+                if done % 1:
+                    text += f", this one {100 * (done % 1):.0f} %"
+                if 0 < done < total:
+                    seconds = (time.monotonic() - start) * (total - done) / done
+                    text += f", {timedelta(seconds=round(seconds))} left"
+                self.heartbeat(text)
+
+            yield show
 
     def error(self, error: CaflowError) -> None:
         """Write two lines to stderr: what is wrong, and what to type instead."""
@@ -119,7 +131,7 @@ class Console:
     @property
     def live(self) -> bool:
         """Whether to show a progress bar: stderr is a terminal."""
-        return not self.quiet and sys.stderr is not None and sys.stderr.isatty()
+        return not self.quiet and sys.stderr.isatty()
 
     @contextmanager
     def progress(self, *columns: str) -> Iterator[Progress]:

@@ -10,6 +10,7 @@ from ..evaluation import METRICS
 
 if TYPE_CHECKING:
     from ..evaluation import Evaluation
+    from ..evaluation.result import Estimate
 
 _ARROWS = {"lower": " ↓", "higher": " ↑", "nominal": ""}
 _STYLES = {"model": "bold", "difference": "dim", "other": None}
@@ -17,7 +18,7 @@ _STYLES = {"model": "bold", "difference": "dim", "other": None}
 
 def table_lines(evaluation: Evaluation) -> Iterator[str]:
     """A table if stdout is a terminal, else tab-separated lines with a header."""
-    if sys.stdout is not None and sys.stdout.isatty():
+    if sys.stdout.isatty():
         yield _table(evaluation)
         return
     columns = ["what", "tau", "m", "n", "rank"]
@@ -25,18 +26,19 @@ def table_lines(evaluation: Evaluation) -> Iterator[str]:
         columns += [label, f"{label}_se"]
     yield "\t".join(columns)
     for result in evaluation.results:
-        cell = [""] * 4 if result.cell is None else [str(value) for value in result.cell]
-        lines = {result.what: result.values}
+        rows = {result.what: result.values}
         for to, differences in result.differences.items():
-            lines[f"{result.what} - {to}"] = differences
-        for what, values in lines.items():
-            texts = []
+            rows[f"{result.what} - {to}"] = differences
+        for what, values in rows.items():
+            texts = [what, *map(str, result.cell or [""] * 4)]
             for label in evaluation.metrics:
-                value = values.get(label)
-                error = None if value is None else value.standard_error
-                texts.append("" if value is None else f"{value.mean:.6g}")
-                texts.append("" if error is None else f"{error:.3g}")
-            yield "\t".join([what, *cell, *texts])
+                texts += _figures(values[label]) if label in values else ["", ""]
+            yield "\t".join(texts)
+
+
+def _figures(value: Estimate) -> list[str]:
+    error = value.standard_error
+    return [f"{value.mean:.6g}", "" if error is None else f"{error:.3g}"]
 
 
 def _table(evaluation: Evaluation) -> str:

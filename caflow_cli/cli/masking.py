@@ -106,19 +106,17 @@ def detected(mask: str | None) -> bool:
     return mask is not None and mask.partition(":")[0] == "auto"
 
 
-def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImage | None]:
+def find_masks(mask: str | None, images: Sequence[InputImage]) -> Sequence[InputImage | None]:
     """Find the mask of each image, as `find_companions` says. For `auto`, it has a threshold.
 
     CaflowError (exit 2) also if the threshold is out of range.
     """
     from .inputs import InputImage  # imported here, because it imports NumPy
 
-    if mask is None:
-        return [None] * len(images)
-    if detected(mask):
+    if mask is not None and detected(mask):
         threshold = math.nan
         with suppress(ValueError):
             threshold = float(mask.partition(":")[2] or 0.5)
         check_usage(0 < threshold < 1, f"--mask is {mask!r}", "--mask auto:0.2, between 0 and 1")
         return [InputImage(mask, Path(), "auto", threshold=threshold)] * len(images)
-    return [*find_companions("mask", mask, images, ", or use --mask auto")]
+    return find_companions("mask", mask, images, ", or use --mask auto")

@@ -14,7 +14,6 @@ import typer
 
 from ..config import METADATA
 from ..errors import EXIT_FAILED, CaflowError, check_usage
-from .config import name_origins
 from .console import Console
 
 if TYPE_CHECKING:
@@ -53,8 +52,7 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
 
     Commands can thus share options: this builds the signature from which Typer reads them. A
     parameter `console` gets the fields of `Messages`; if it reports an error, the exit code is 1.
-    Errors say where values that were not typed come from. Lines of the help are joined to
-    paragraphs.
+    Lines of the help are joined to paragraphs.
     """
     hints = typing.get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {  # dataclasses
@@ -79,9 +77,6 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
             values["context"] = context
         try:
             command(**values)
-        except CaflowError as error:
-            name_origins(error, context)
-            raise
         finally:
             if "console" in groups:
                 console.count_notes()
@@ -116,8 +111,13 @@ def _parameters(
 
 
 def typed_arguments(arguments: Sequence[str]) -> list[str]:
-    """What was typed, with the value that `--keep-metadata` has if none follows: basic."""
+    """What was typed, with the value that `--keep-metadata` has if none follows: basic.
+
+    CaflowError (exit 2) for a second `--mask`, of which only the last would be used.
+    """
     arguments = list(arguments)
+    masks = [word for word in arguments if word.partition("=")[0] == "--mask"]
+    check_usage(len(masks) < 2, "--mask is given twice", "--mask FILE, or --mask DIR")
     for index, argument in enumerate(arguments):
         if argument == "--":
             break
@@ -158,7 +158,7 @@ class Messages:
 
     json: bool = option("--json", "Write each result to stdout as a JSON line.")
     quiet: bool = QUIET
-    verbose: bool = option("--verbose -v", "Print more details to stderr.")
+    verbose: bool = option("--verbose -v", "Print every note, not one of each kind and a count.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -208,9 +208,6 @@ class Restoration(Files):
         "float32 (default) or bf16, which samples faster on GPUs and some CPUs; scores stay "
         "float32.",
         MODEL,
-    )
-    compile: bool = option(
-        "--compile", "Compile the sampler (takes minutes); for many images of the same size.", MODEL
     )
     format: str | None = option(
         "--format F", "png, webp, jpg, tiff or avif. Default: the suffix of -o, else png.", OUTPUT

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EXIT_FAILED, CaflowError, ensure, usage_error
-from ..images import Header, atomic_write, encode_png, make_folder
-from ..tasks.base import check_same_size
+from ..images import atomic_write, encode_png, make_folder, no_file
 from .options import Files
 from .plan import Job
 
@@ -32,45 +31,16 @@ def report_failure(job: Job, error: CaflowError, console: Console) -> None:
     console.failure(job.names, error)
 
 
-def report_undone(
-    job: Job,
-    console: Console,
-    check: Callable[[Job, Header], Mapping[str, object]] = lambda job, header: {},
-    alone: bool = False,
-) -> None:
-    """Report a job that is not executed: planned, skipped or, by its files' headers, failed.
-
-    `check` gets the header of the input, and returns fields of the JSON line. A CaflowError whose
-    exit code is not 1 is raised if the job is alone.
-    """
-    fields: Mapping[str, object] = {}
-    try:
-        if not job.skipped:
-            fields = _check_headers(job, check)
-    except CaflowError as error:
-        if not alone:
-            error.exit_code = EXIT_FAILED
-        report_failure(job, error, console)
-        return
-    paths = {rank: str(path) for rank, path in enumerate(job.outputs, 1)}
-    if job.skipped and not console.json:
-        console.about(job.name, f"skipped, {paths[1]} exists", "skipped")
+def report_undone(job: Job, console: Console, **fields: object) -> None:
+    """Report a job that is not executed: without its input, skipped, or planned, with `fields`."""
     if job.skipped:
-        console.result(job.fields("skipped", paths))
+        if not console.json:
+            console.about(job.name, f"skipped, {job.outputs[0]} exists", "skipped")
+        console.result(job.fields("skipped", job.by_rank))
+    elif job.source.missing:
+        report_failure(job, no_file(job.name), console)
     else:
-        console.result(job.fields("planned", paths, **fields), map(str, job.paths))
-
-
-def _check_headers(
-    job: Job, check: Callable[[Job, Header], Mapping[str, object]]
-) -> Mapping[str, object]:
-    """The fields that `check` returns; CaflowError if the headers show that files do not fit."""
-    header = job.source.check()
-    for what, source in (("the mask is", job.mask), ("the hints are", job.hints)):
-        other = None if source is None else source.check()
-        if header is not None and other is not None:
-            check_same_size(what, other.size, header.size)
-    return {} if header is None else check(job, header)
+        console.result(job.fields("planned", job.by_rank, **fields), map(str, job.paths))
 
 
 def write_output(
@@ -133,31 +103,18 @@ def scaled(scale: Scale, height: int, width: int) -> tuple[int, int]:
     return wide, high
 
 
-class Sheet:
-    """A PNG with one row per input, written at the end (`--grid`, `--uncertainty`, `--map`); or the
-    mask of one input (`--save-mask`). Without a path, nothing is drawn.
-    """
+def write_sheet(
+    file: str | None, rows: Sequence[Pixels], overwrite: bool, console: Console
+) -> None:
+    """Write a PNG with one row per input (`--grid`, `--uncertainty`, `--map`), if it is wanted."""
+    if file is None:
+        return
+    if not rows:
+        console.note(f"{file} is not written: there is nothing to show")
+        return
+    from ..inference.figures import sheet
 
-    def __init__(self, path: Path | None, overwrite: bool) -> None:
-        self.path = path
-        self._overwrite = overwrite
-        self._rows: list[Pixels] = []
-
-    def add(self, draw: Callable[[], Pixels]) -> None:
-        """Draw a row, if the sheet was requested."""
-        if self.path is not None:
-            self._rows.append(draw())
-
-    def write(self, console: Console) -> None:
-        """Write the rows, if there are any; a mask, (H, W), is written as it is."""
-        if self.path is None:
-            return
-        if not self._rows:
-            console.note(f"{self.path} is not written: there is nothing to show")
-            return
-        from ..inference.figures import sheet
-
-        image = sheet(self._rows) if self._rows[0].ndim == 3 else self._rows[0]
-        make_folder(self.path.parent)
-        atomic_write(self.path, encode_png(image), replace=self._overwrite)
-        console.note(f"wrote {self.path}")
+    path = Path(file)
+    make_folder(path.parent)
+    atomic_write(path, encode_png(sheet(rows)), replace=overwrite)
+    console.note(f"wrote {file}")

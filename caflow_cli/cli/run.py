@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -38,14 +37,7 @@ from .console import Console
 from .intervals import note_interval, write_interval
 from .masking import LOW, Masking
 from .options import Restoration, load_model
-from .output import (
-    Scale,
-    Sheet,
-    report_failure,
-    report_undone,
-    scaled,
-    write_output,
-)
+from .output import Scale, report_failure, report_undone, scaled, write_output, write_sheet
 from .plan import Job, Plan
 from .records import restored_fields
 
@@ -66,7 +58,8 @@ class _Item:
     hints: Pixels | None = None  # uint8 (H, W, 4), opaque where the color is known
     seen: Pixels | None = None  # the image in the colours that the model reads
     size: tuple[int, int] | None = None  # the size that the model draws; None: nothing is drawn
-    candidates: int = 1  # M
+    sampling: Sampling | None = None  # with tau and M filled in
+    together: int = 1  # how many such images may share a batch
     result: Candidates | None = None
     error: CaflowError | None = None
     elapsed: float = 0.0  # seconds of drawing; in a batch, its share
@@ -85,149 +78,133 @@ class Run:
     scale: Scale | None  # size of the written image; None: as drawn
     console: Console
     done: int = 0  # completed jobs
-    others: dict[str, CAFlow] = field(default_factory=dict)  # loaded for the first image of each
+    models: dict[str | None, CAFlow] = field(default_factory=dict)  # those loaded, by id
+    grid: list[Pixels] = field(default_factory=list)  # rows of --grid
+    uncertainty: list[Pixels] = field(default_factory=list)  # rows of --uncertainty
     show: Callable[..., object] = field(init=False)  # updates the progress bar
     task: Task = field(init=False)
-    grid: Sheet = field(init=False)
-    uncertainty: Sheet = field(init=False)
-    mask: Sheet = field(init=False)
-
-    def __post_init__(self) -> None:
-        overwrite = self.given.overwrite
-        self.grid = Sheet(self.plan.grid, overwrite)
-        self.uncertainty = Sheet(self.plan.uncertainty, overwrite)
-        self.mask = Sheet(self.plan.mask, overwrite)
 
     def all(self) -> None:
         """Read, draw, write and report every job. CaflowError (exit 2) before any is written."""
-        config = self.model.config
-        sampling = self._settings(self.model)
-        self.task = check_settings(
-            config, sampling, self.given, self.masking, self.scale, self.console.command
+        given = self.given
+        command = self.console.command
+        self.models[self.model.identity["id"]] = self.model
+        settings = self._settings(self.model)
+        self.task, settings = check_settings(
+            self.model.config, settings, given, self.masking, self.scale, command
         )
-        if self.given.compile:
-            self.model.compile_inference()
-        if self.given.wants_interval:
-            note_interval(self.model, sampling, self.console)
-        elif self.plan.grid or self.plan.uncertainty:  # these compare candidates
-            filled = self.sampling.of(config)
-            self.sampling = replace(self.sampling, candidates=filled.candidates)
-        with self.console.progress() as display:
-            bar = display.add_task(self.console.command, total=len(self.plan.jobs))
-            self.show = partial(display.update, bar)
-            for item in self._drawn():
-                try:
-                    with memory_errors(_SMALLER):
-                        self._write(item)
-                except CaflowError as error:
-                    report_failure(item.job, error, self.console)
-                self.done += 1
-        for sheet in (self.grid, self.uncertainty, self.mask):
-            sheet.write(self.console)
+        if given.wants_interval:
+            note_interval(self.model, settings, self.console)
+        else:
+            self.sampling = settings
+        with self.console.steps(command) as self.show:
+            items = map(self._read, self.plan.jobs)
+            for _, group in groupby(items, lambda item: (item.size, item.model, item.sampling)):
+                batch: list[_Item] = []
+                for item in group:
+                    batch.append(item)
+                    if len(batch) >= item.together:
+                        self._finish(batch)
+                        batch = []
+                self._finish(batch)
+        write_sheet(given.grid, self.grid, given.overwrite, self.console)
+        write_sheet(given.uncertainty, self.uncertainty, given.overwrite, self.console)
 
     @property
     def saturation(self) -> float:
         """Of the written image."""
         return 1.0 if self.coloring is None else self.coloring.saturation
 
-    def _drawn(self) -> Iterator[_Item]:
-        """Read and draw jobs; consecutive small images with the same model size share a batch."""
-        for (size, _, m), items in groupby(
-            map(self._read, self.plan.jobs), lambda item: (item.size, item.model, item.candidates)
-        ):
-            together = 1 if size is None or self.given.compile else requests_at_a_time(size, m)
-            batch: list[_Item] = []
-            held = 0
-            for item in items:
-                batch.append(item)
-                if item.seen is not None and size is not None:
-                    if math.prod(size) > ONE_PASS:
-                        times = f"{m} × " if m > 1 else ""
-                        text = f"draws {times}{math.prod(size) / 1e6:.1f} megapixels in tiles"
-                        self.console.about(item.job.name, text, "drawn in tiles")
-                    held += m * max(math.prod(item.seen.shape[:2]), math.prod(size))
-                if len(batch) >= min(_MOST, together) or held >= _HELD:
-                    self._draw(batch)
-                    yield from batch
-                    batch = []
-                    held = 0
-            self._draw(batch)
-            yield from batch
-
-    def _candidates(self, item: _Item, image: Pixels, size: tuple[int, int]) -> int:
-        """M for an image, of which the model draws that size; a note says if it is reduced."""
-        config = item.model.config
-        windows = None
-        if item.mask is not None:
-            windows = len(self.task.parts(image, item.mask))
-        settings = self._settings(item.model)
-        m = settings.of(config, size, windows).candidates or 1
-        most = settings.of(config).candidates or 1
-        if m < most:
-            height, width = image.shape[:2]
-            written = f"{self.task.factor * width}x{self.task.factor * height}"
-            if self.scale is not None:
-                written = "x".join(map(str, scaled(self.scale, height, width)))
-            why = f"size, {written}" if windows is None else f"holes, which take {windows} windows"
-            self.console.about(
-                item.job.name,
-                f"{m} of {most} candidates because of its {why}; -m {most} draws all",
-                "fewer candidates",
-            )
-        return m
+    def _finish(self, batch: Sequence[_Item]) -> None:
+        """Draw, write and report the images of a batch."""
+        self._draw(batch)
+        for item in batch:
+            try:
+                with memory_errors(_SMALLER):
+                    self._write(item)
+            except CaflowError as error:
+                report_failure(item.job, error, self.console)
+            self.done += 1
 
     def _read(self, job: Job) -> _Item:
         """Read a job; errors are stored, to be reported in order."""
         item = _Item(job, self.model)
-        task = self.task
         try:
             with memory_errors(_SMALLER):
-                if job.skipped:
-                    return item
-                image = job.source.read(self.console.about)
-                if self.masking is not None and task.needs_mask:
-                    item.mask = self.masking.read(job.mask, image, job.name)
-                    image = image.opaque() if job.mask is None else image
-                if self.coloring is not None:
-                    item.hints = self.coloring.read(job.hints, image)
-                item.image = image
-                item.model, item.reason = self._model_for(image)
-                if item.mask is not None and not (item.mask >= HOLE).any():
-                    return item  # nothing to fill
-                item.seen = seen_by(item.model, image)
-                size = drawn_size(task, item.seen, self.scale)
-                if job.interval:
-                    check_one_pass(size)
-                note = task.note(item.seen, item.mask)
-                if not self.given.model:
-                    note = hint_at_model(task.name, image) or note
-                if note:
-                    self.console.about(job.name, note)
-                item.candidates = self._candidates(item, item.seen, size)
-                item.size = size
+                if not job.skipped:
+                    self._prepare(item)
         except CaflowError as error:
             item.error = error
             if len(self.plan.jobs) > 1:  # a wrong mask of one image does not stop the others
                 error.exit_code = EXIT_FAILED
         return item
 
+    def _prepare(self, item: _Item) -> None:
+        """Read the files of a job, and choose its model and M."""
+        job = item.job
+        task = self.task
+        image = job.source.read(self.console.about)
+        if self.masking is not None and task.needs_mask:
+            item.mask = self.masking.read(job.mask, image, job.name)
+            image = image.opaque() if job.mask is None else image
+        if self.coloring is not None:
+            item.hints = self.coloring.read(job.hints, image)
+        item.image = image
+        item.model, item.reason = self._model_for(image)
+        if item.mask is not None and not (item.mask >= HOLE).any():
+            return  # nothing to fill
+        item.seen = seen_by(item.model, image)
+        size = drawn_size(task, item.seen, self.scale)
+        if job.interval:
+            check_one_pass(size)
+        note = task.note(item.seen, item.mask)
+        if not self.given.model:
+            note = hint_at_model(task.name, image) or note
+        if note:
+            self.console.about(job.name, note)
+        item.sampling = self._sampling_for(item, item.seen, size)
+        m = item.sampling.candidates or 1
+        if math.prod(size) > ONE_PASS:
+            times = f"{m} × " if m > 1 else ""
+            text = f"draws {times}{math.prod(size) / 1e6:.1f} megapixels in tiles"
+            self.console.about(job.name, text, "drawn in tiles")
+        item.size = size
+        pixels = m * max(math.prod(item.seen.shape[:2]), math.prod(size))
+        item.together = min(_MOST, requests_at_a_time(size, m), _HELD // pixels)
+
+    def _sampling_for(self, item: _Item, image: Pixels, size: tuple[int, int]) -> Sampling:
+        """The settings for an image of which the model draws that size; a note says if M is
+        reduced.
+        """
+        config = item.model.config
+        windows = None
+        why = "it is large"
+        if item.mask is not None:
+            windows = len(self.task.parts(image, item.mask))
+            why = f"its holes take {windows} windows"
+        settings = self._settings(item.model)
+        most = settings.of(config).candidates
+        filled = settings.of(config, size, windows)
+        if filled.candidates != most:
+            self.console.about(
+                item.job.name,
+                f"{filled.candidates} of {most} candidates, because {why}; -m {most} draws all",
+                "fewer candidates",
+            )
+        return filled
+
     def _model_for(self, image: Decoded) -> tuple[CAFlow, str]:
         """The model for an image, and why it was chosen."""
         if self.given.model:
             return self.model, NAMED
-        default = self.model.identity["id"]
-        name, reason = choose_model(self.model.config.task.name, image)
-        if name == default:
-            return self.model, reason
-        if name not in self.others:
-            self.others[name] = load_model(name, self.given.device)
-            if self.given.compile:
-                self.others[name].compile_inference()
+        name, reason = choose_model(self.task.name, image)
+        if name not in self.models:
+            model = self.models[name] = load_model(name, self.given.device)
+            default = self.model.identity["id"]
             self.console.note(f"{name} is used {reason}; override with --model {default}")
-            other = self.others[name]
-            if self.given.wants_interval and other.calibration is not None:
-                note_interval(other, self._settings(other), self.console)
-        return self.others[name], reason
+            if self.given.wants_interval and model.calibration is not None:
+                note_interval(model, self._settings(model), self.console)
+        return self.models[name], reason
 
     def _settings(self, model: CAFlow) -> Sampling:
         """The settings for a model; for intervals, those of its calibration.
@@ -240,33 +217,24 @@ class Run:
 
     def _draw(self, batch: Sequence[_Item]) -> None:
         """Draw candidates for images of one size as a batch; if one fails, draw them one by one."""
-        images = [item.seen for item in batch if item.seen is not None and item.size is not None]
-        if not images:
+        images = [item.seen for item in batch if item.seen is not None]
+        if not batch or batch[0].sampling is None:
             return
         name = batch[0].job.name
         jobs = len(self.plan.jobs)
-        self.show(description=name)
+        self.show(self.done, jobs, name)
         masks = [item.mask for item in batch]
         hints = [item.hints for item in batch]
         start = time.perf_counter()
 
         def step(done: int, total: int) -> None:
-            left = ""
-            if math.prod(batch[0].size or ()) > ONE_PASS:
-                seconds = (time.perf_counter() - start) * (total - done) / done
-                left = f", {timedelta(seconds=round(seconds))} left"
-            self.show(completed=self.done + len(batch) * done / total, description=name + left)
-            self.console.heartbeat(
-                f"{self.done} of {jobs} images, this one {100 * done / total:.0f} %{left}"
-            )
+            self.show(self.done + len(batch) * done / total, jobs, name)
 
         try:
             with memory_errors(_SMALLER):
-                settings = replace(self._settings(batch[0].model), candidates=batch[0].candidates)
-                # Intervals hold for one temperature alone.
-                again = not self.given.wants_interval
+                again = not self.given.wants_interval  # intervals hold for one temperature alone
                 results = restore_images(
-                    batch[0].model, images, settings, masks, step, hints, again
+                    batch[0].model, images, batch[0].sampling, masks, step, hints, again
                 )
         except CaflowError as error:
             if len(batch) == 1:
@@ -280,12 +248,10 @@ class Run:
             item.elapsed = (time.perf_counter() - start) / len(batch)
 
     def _write(self, item: _Item) -> None:
+        """Write and report a job; CaflowError if it failed."""
         job = item.job
         image = item.image
-        mask = item.mask
         encoder = self.plan.encoder
-        if mask is not None:
-            self.mask.add(lambda: mask)
         if item.error is not None:
             raise item.error
         if image is None:
@@ -299,16 +265,17 @@ class Run:
             )
         if encoder.metadata != "none" and image.metadata is None:
             self.console.about(job.name, "its EXIF is unreadable or above 64 kB, and is not kept")
-        if item.result is None:
+        result = item.result
+        if result is None:
             self._copy(job, image)
             return
-        changed = self._changes(item.result)
-        paths = self._write_kept(item, image, item.result, changed)
-        interval = write_interval(job, item.result, self.given, self.console)
-        self._add_to_sheets(Path(job.name).name, item.result, bool(interval))
-        self._report(item, item.result)
+        changed = self._changes(result)
+        paths = self._write_kept(item, image, result, changed)
+        interval = write_interval(job, result, self.given, self.console)
+        self._add_to_sheets(Path(job.name).name, result, bool(interval))
+        self._report(item, result)
         exact = encoder.lossless and image.alpha is None and not changed
-        fields = restored_fields(item.result, paths, {**changed, **interval}, exact)
+        fields = restored_fields(result, paths, {**changed, **interval}, exact)
         fields |= {"model_reason": item.reason, "elapsed_s": round(item.elapsed, 3)}
         self.console.result({**job.names, **fields})
 
@@ -319,41 +286,38 @@ class Run:
             more = f"; --mask auto:{LOW} finds more"
         self.console.about(job.name, f"nothing to fill, so the image is copied{more}")
         data = self.plan.encoder.encode(image.rgb, image.alpha, None, image.metadata, image.gray)
-        paths: dict[int, str] = {}
-        for rank in range(1, self.given.keep + 1):
-            paths |= write_output(job, data, self.given, self.console, rank)
+        paths = write_output(job, data, self.given, self.console)
         self.console.result(job.fields("unchanged", paths))
 
-    def _changes(self, result: Candidates) -> dict[str, object]:
+    def _changes(self, result: Candidates) -> dict[str, Any]:
         """How the written images differ from those that were drawn and scored, for JSON."""
-        changed: dict[str, object] = {}
+        changed: dict[str, Any] = {}
         height, width = result.kept[0].image.shape[:2]
-        drawn = (width, height)
-        written = drawn
         if self.scale is not None:
+            drawn = (width, height)
             written = scaled(self.scale, *result.condition.shape[:2])
-        if written != drawn:
-            changed["resized"] = {"drawn": drawn, "written": written, "filter": "lanczos"}
+            if written != drawn:
+                changed["resized"] = {"drawn": drawn, "written": written, "filter": "lanczos"}
         if self.saturation != 1:
             changed["saturation"] = self.saturation
         return changed
 
     def _write_kept(
-        self, item: _Item, image: Decoded, result: Candidates, changed: dict[str, object]
+        self, item: _Item, image: Decoded, result: Candidates, changed: dict[str, Any]
     ) -> dict[int, str]:
         """Write the kept candidates, and return the paths by rank."""
         paths: dict[int, str] = {}
+        gray = image.gray and self.task.keeps_gray
         for candidate in result.kept:
             pixels = candidate.image
-            if self.saturation != 1:
+            if "saturation" in changed:
                 pixels = saturate(pixels, self.saturation)
-            if self.scale is not None:
-                size = scaled(self.scale, *result.condition.shape[:2])
+            if "resized" in changed:
                 drawn = Image.fromarray(pixels)  # Pillow antialiases when shrinking
+                size = changed["resized"]["written"]
                 pixels = np.array(drawn.resize(size, Image.Resampling.LANCZOS))
             record = json.dumps({**result.provenance(candidate), **changed})
             written = image.with_alpha(pixels, item.mask)
-            gray = image.gray and self.task.keeps_gray
             data = self.plan.encoder.encode(*written, record, image.metadata, gray)
             # An existing file that is kept may have another candidate, so it gets no path.
             path = write_output(item.job, data, self.given, self.console, candidate.rank)
@@ -364,15 +328,18 @@ class Run:
         return paths
 
     def _add_to_sheets(self, label: str, result: Candidates, has_interval: bool) -> None:
-        self.grid.add(lambda: grid_row(label, result.tau, result.seen, result.ranked))
         calibration = result.calibration
+        ranked = result.ranked
+        if self.given.grid:
+            self.grid.append(grid_row(label, result.tau, result.seen, ranked))
+        if not self.given.uncertainty:
+            return
         if has_interval and calibration is not None:
             best = result.kept[0].pixels
-            self.uncertainty.add(
-                lambda: interval_chart(label, best, result.interval(), calibration.level)
-            )
-        elif len(result.ranked) > 1:  # a single candidate has no spread
-            self.uncertainty.add(lambda: uncertainty_chart(label, result.ranked, result.tau))
+            chart = interval_chart(label, best, result.interval(), calibration.level)
+            self.uncertainty.append(chart)
+        elif len(ranked) > 1:  # a single candidate has no spread
+            self.uncertainty.append(uncertainty_chart(label, ranked, result.tau))
 
     def _report(self, item: _Item, result: Candidates) -> None:
         """Write to stderr what is to be said of a result."""
@@ -391,7 +358,3 @@ class Run:
         if len(result.kept) < self.sampling.keep:
             message = f"{name}: only {len(result.kept)} of {self.sampling.keep} images drawn"
             self.console.error(CaflowError(message, "a lower --tau, or a larger -m"))
-        self.console.detail(
-            f"{name}: best of {len(result.ranked)} has {result.kept[0].score.summary}, "
-            f"{item.elapsed:.2f} s"
-        )

@@ -7,13 +7,15 @@ from types import SimpleNamespace
 from caflow_cli.cli.console import Console
 
 
-def test_quiet_drops_notes_and_verbose_adds_details(capfd):
+def test_quiet_drops_notes_and_verbose_writes_all(capfd):
     for console in (Console(quiet=True, verbose=True), Console(), Console(verbose=True)):
         console.note("note")
-        console.detail("detail")
+        console.about("x", "text")
+        console.about("y", "text")
+        console.count_notes()
         with console.progress() as progress:  # off: Rich before 14.3 would write an empty line
             progress.advance(progress.add_task("x"))
-    assert capfd.readouterr() == ("", "note\nnote\ndetail\n")
+    assert capfd.readouterr() == ("", "note\nx: text\n… and 1 more: text\nnote\nx: text\ny: text\n")
 
 
 class Screen(io.StringIO):

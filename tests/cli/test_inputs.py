@@ -93,9 +93,7 @@ def test_folders_without_images():
     assert "'d'" in refusal("d", "empty").message
     for argument in ("", "/", "example:dog"):
         refusal(argument)
-    found = find_inputs(["x.png", "empty"])
-    assert [bool(s.problem) for s in found] == [False, True]
-    assert found[1].problem.exit_code == 1
+    assert "'empty'" in refusal("x.png", "empty").message
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may search everything")
@@ -105,7 +103,9 @@ def test_a_folder_that_cannot_be_searched():
     try:
         found = find_inputs(["d"], recursive=True)
         assert [Path(s.name).as_posix() for s in found] == ["d/x.png", "d/s/*"]
-        assert "cannot search 'd/s'" in found[1].problem.message
+        with pytest.raises(CaflowError) as caught:
+            found[1].read()
+        assert caught.value.exit_code == 1
     finally:
         Path("d/s").chmod(0o700)
 
@@ -118,11 +118,8 @@ def test_a_file_may_be_called_anything():
         np.testing.assert_array_equal(find_inputs([f"./{name}"])[0].read().rgb, COLOURS)
 
 
-def test_stdin_is_read_once_and_may_be_closed(monkeypatch):
+def test_stdin_is_read_once(monkeypatch):
     stream = io.TextIOWrapper(io.BytesIO(encoded(COLOURS)), "utf-8")
     monkeypatch.setattr(sys, "stdin", stream)
     (source,) = find_inputs(["-", "-"])
     np.testing.assert_array_equal(source.read().rgb, COLOURS)
-    monkeypatch.setattr(sys, "stdin", None)  # caflow … <&-
-    with pytest.raises(CaflowError, match="closed"):
-        source.read()

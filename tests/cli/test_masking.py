@@ -81,17 +81,16 @@ def test_a_mask_is_grown_before_anything_else(run, tmp_path, given):
         ["thin.png", "--grow", 3],
         ["inverted.png", "--grow", 3, "--invert-mask"],
     ):
-        shared = ["--save-mask", "m.png", "--overwrite", "--json"]
-        (line,) = lines_of(run(*given, "--mask", *flags, *shared))
-        assert np.array_equal(np.asarray(Image.open(tmp_path / "m.png")), wide)
+        (line,) = lines_of(run(*given, "--mask", *flags, "--overwrite", "--json"))
         pair = ["--cond", "x.png", "--target", "x_inpaint.png", "--model", given[-1], "--json"]
         (again,) = lines_of(run("score", *pair, "--mask", *flags))
         assert again["rank_score"] == line["outputs"][0]["rank_score"]
         results.append(pixels(tmp_path / "x_inpaint.png"))
     assert all(np.array_equal(results[0], other) for other in results[1:])
     with_hole(tmp_path)  # transparent pixels grow, too
-    run(given[0], "cut.png", *given[2:], "--grow", 2, "--save-mask", "m.png", "--overwrite")
-    assert np.asarray(Image.open(tmp_path / "m.png"))[6:18, 8:22].all()
+    run(given[0], "cut.png", *given[2:], "--grow", 2)
+    changed = (pixels(tmp_path / "cut_inpaint.png") != pixels(tmp_path / "x.png")).any(-1)
+    assert changed[6:8].any()
     assert_refused(
         run(*given, "--mask", "thin.png", "--grow", 99, "-o", "z.png"), 2, "marks 100% of the image"
     )
@@ -133,7 +132,7 @@ def test_a_mask_is_there_and_never_an_output(run, tmp_path, given):
     save_mask(tmp_path / "masks" / "y.bmp", 40, 40)
     assert_refused(run(*given, "--mask", "masks"), 2, "no mask in 'masks' for 'x.png'")
     save_mask(tmp_path / "masks" / "x.png", 40, 40)
-    assert_refused(run(*given, "--mask", "masks/*"), 2, "2 masks match 'masks/*'")
+    assert_refused(run(*given, "--mask", "masks/*"), 2, "no mask 'masks/*'")
     assert_refused(run("inpaint", "-", "--mask", "-"), 2, "stdin")
 
 

@@ -58,6 +58,7 @@ def test_names():
         ("d/x.png y.png", {"output": "new"}, "new/x_superres.png new/y_superres.png"),
         ("g/*.png", {"output": "new"}, "new/1_superres.png"),
         ("example:face", {}, "face_superres.png"),
+        ("x.png", {"output": "new"}, "new/x_superres.png"),
         ("x.png", {"format": "webp"}, "x_superres.webp"),
         ("x.png y.png", {"format": "tiff", "output": "o/"}, "o/x_superres.tif o/y_superres.tif"),
     ):
@@ -104,7 +105,8 @@ def test_existing_files_are_refused_replaced_or_skipped():
     touch("x_superres_01.png")
     (job,) = planned("x.png", skip_existing=True, keep=2).jobs
     assert not job.skipped
-    assert "cannot be used together" in refusal("x.png", overwrite=True, skip_existing=True)
+    for other in ({"overwrite": True}, {"grid": "g.png"}, {"uncertainty": "u.png"}):
+        assert "cannot be used together" in refusal("x.png", skip_existing=True, **other)
     Path("z_superres.png").mkdir()
     assert "is a folder" in refusal("z.png", overwrite=True)
 
@@ -134,10 +136,9 @@ def test_a_rerun_over_a_folder_leaves_its_results_out(capsys):
 def test_formats():
     for name, format in (("a.jpeg", "jpg"), ("a.TIFF", "tiff"), ("a.webp", "webp")):
         assert planned("x.png", output=name).encoder.format == format
-    assert planned("x.png", output="a.dat", format="png").encoder == Encoder("png")
     jpg = planned("x.png", output="a.jpg", quality=80, no_provenance=True).encoder
     assert jpg == Encoder("jpg", 80, False)
-    assert "does not fit an image; -o a.png" in refusal("x.png", output="a.gif")
+    assert "does not fit png; -o a.png" in refusal("x.png", output="a.gif")
     assert "does not fit jpg; -o a.jpg" in refusal("x.png", output="a.png", format="jpg")
     assert "'bmp'" in refusal("x.png", format="bmp")
     assert "lossless" in refusal("x.png", quality=90)
@@ -159,19 +160,14 @@ def test_one_file_or_stdout_takes_one_image(monkeypatch):
     assert "terminal" in refusal("x.png", output="-")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other limits")
-def test_what_cannot_be_written_stops_all_or_itself(monkeypatch):
+def test_a_folder_that_is_not_writable_stops_all(monkeypatch):
     access = os.access
     monkeypatch.setattr(  # root may write everywhere
         os, "access", lambda path, mode: Path(path).name != "fixed" and access(path, mode)
     )
-    long = "x" * 250 + ".png"
-    assert refusal(long).startswith("cannot write 'xxx")
-    touch(f"in/{long}", "in/b.png", "in/fixed/c.png")
-    for output in ("in/fixed", "in/fixed/new"):
-        assert "no access" in refusal("in", output=output)
-    problems = [job.source.problem for job in planned("in", recursive=True).jobs]
-    assert [problem and problem.exit_code for problem in problems] == [None, 1, 1]
+    touch("in/b.png", "in/fixed/c.png")
+    for output in ("in/fixed", "in/fixed/new", None):
+        assert "no access" in refusal("in", output=output, recursive=True)
 
 
 def test_a_sheet_claims_its_file():

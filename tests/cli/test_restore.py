@@ -54,11 +54,6 @@ def test_wrong_usage_exits_2_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_compiling_needs_a_compiler(run, given):
-    refused = run(*given, "--compile", CXX="no-such-compiler")
-    assert_refused(refused, 2, "C++ compiler 'no-such-compiler' not found")
-
-
 @contextmanager
 def calls_of(function):
     """The arguments of each call of a function in this thread; nothing is changed."""
@@ -136,11 +131,11 @@ def test_large_images_get_fewer_candidates_unless_it_is_typed(run, tmp_path, giv
     done = run(*command, "-o", "open/")
     assert [line["params"]["candidates"] for line in lines_of(done)] == [10, 9, 9]
     assert done.stderr.decode().splitlines() == [
-        "a.png: 9 of 10 candidates because of its size, 288x272; -m 10 draws all",
+        "a.png: 9 of 10 candidates, because it is large; -m 10 draws all",
         "… and 1 more: fewer candidates",
     ]
     done = run(*command, "-o", "half/", "--scale", 2, "-v")
-    assert b"\nb.png: 9 of 10 candidates because of its size, 144x136; -m 10" in done.stderr
+    assert b"\nb.png: 9 of 10 candidates, because it is large; -m 10" in done.stderr
     environment = {"CAFLOW_SUPERRES_CANDIDATES": "1"}
     done = run(*command, "-o", "configured/", **environment)
     assert [line["params"]["candidates"] for line in lines_of(done)] == [1, 1, 1]
@@ -179,8 +174,7 @@ def test_one_bad_image_does_not_stop_the_others(run, tmp_path, given):
     contents = {"1.png": good, "2.png": good[: len(good) // 2], "3.png": b"no image", "4.png": good}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-    (tmp_path / "5.png").mkdir()
-    inputs = [*contents, "5.png", "6.png"]
+    inputs = [*contents, "6.png"]
     result = run("superres", *inputs, *given[2:], "-o", "out/", "--json")
     assert result.returncode == 1
     lines = lines_of(result)
@@ -188,7 +182,7 @@ def test_one_bad_image_does_not_stop_the_others(run, tmp_path, given):
         (name, "ok" if name in ("1.png", "4.png") else "error") for name in inputs
     ]
     stderr = result.stderr.decode().splitlines()
-    assert [line.split(":")[0] for line in stderr] == ["error", "hint"] * 4
+    assert [line.split(":")[0] for line in stderr] == ["error", "hint"] * 3
     for line in lines:
         if line["status"] == "error":
             assert line["error"]["code"] == 1
@@ -198,22 +192,19 @@ def test_one_bad_image_does_not_stop_the_others(run, tmp_path, given):
     assert all((tmp_path / name).read_bytes() == data for name, data in contents.items())
 
 
-def test_a_dry_run_opens_headers_and_a_folder_names_what_it_leaves_out(run, tmp_path, model_file):
+def test_a_dry_run_opens_headers_and_counts_what_it_leaves_out(run, tmp_path, model_file):
     save(tmp_path / "in" / "1.png", 8, 8)
     touch(tmp_path / "in" / "2.png", tmp_path / "in" / "notes.txt", data=b"no image")
     save(tmp_path / "in" / "deep" / "3.png", 8, 8)
-    done = run("superres", "in", "--dry-run", "-v")
+    done = run("superres", "in", "--dry-run")
     assert (done.returncode, done.stdout) == (1, b"in/1_superres.png\n")
     assert done.stderr.decode().splitlines() == [
         "in: folders left out: 1 (see -r)",
-        "in/deep: left out",
         "in: files of other kinds left out: 1",
-        "in/notes.txt: left out",
         "in/1.png: would draw 32×32, 0.00102 megapixels, 10 candidates",
         "error: 'in/2.png' is not an image",
         "hint: convert it to PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF",
     ]
-    assert b"notes.txt" not in run("superres", "in", "--dry-run").stderr
 
 
 def test_a_dry_run_opens_the_headers_of_masks(run, tmp_path, model_file):

@@ -125,13 +125,7 @@ def calibrate_command(
     )
     model = load_model(given.model, given.device)
     start = time.perf_counter()
-    with console.progress() as display:
-        bar = display.add_task("drawing", total=None)
-
-        def show(done: int, total: int) -> None:
-            display.update(bar, completed=done, total=total)
-            console.heartbeat(f"{done} of {total} images")
-
+    with console.steps("drawing") as show:
         if output is None:
             coverage, failures = check_calibration(model, calibration_images, sampling, show)
             figures = asdict(coverage)

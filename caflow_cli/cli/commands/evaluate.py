@@ -25,18 +25,10 @@ from ..options import expanded, load_model, option
 if TYPE_CHECKING:
     from ...model import CAFlow
 
-_BETTER = {"lower": "lower is better", "higher": "higher is better", "nominal": "no direction"}
-_MEAN = "; mean over images"  # the aggregation of most metrics
-_NAMES: dict[str, list[str]] = {}  # of the metrics, by description
-for _metric in METRICS.values():
-    _text = _metric.definition.removesuffix(_MEAN)
-    _NAMES.setdefault(f"({_metric.units}; {_BETTER[_metric.better]}): {_text}.", []).append(
-        _metric.name
-    )
-METRIC_HELP = "\n\n".join(f"{', '.join(names)} {text}" for text, names in _NAMES.items())
 # Options in panels of the help.
 _model = partial(option, panel="A model on data")
 _network = partial(option, panel="Networks of metrics")
+_METRICS = ", ".join(METRICS)
 _PAPER = ", ".join(name for name, protocol in PROTOCOLS.items() if not protocol.whole)
 _WHOLE = ", ".join(name for name, protocol in PROTOCOLS.items() if protocol.whole)
 
@@ -118,8 +110,8 @@ def evaluate_command(
     ] = None,
     metric: list[str] | None = option(
         "--metric NAME,…",
-        "Metrics from the list below, or all. Repeatable. Default: the protocol's, else lpips,rmse "
-        "(rmse if LPIPS is unavailable).",
+        f"{_METRICS}; or all. docs/evaluation.md defines them. Repeatable. Default: the "
+        "protocol's, else lpips,rmse (rmse if LPIPS is unavailable).",
     ),
     reference: str | None = option(
         "--reference DIR", "Ground truth for the outputs named by JSON lines on stdin."
@@ -145,16 +137,16 @@ def evaluate_command(
     start = time.perf_counter()
     weights = Weights(*vars(networks).values())
     record: dict[str, Any] = {}
-    with console.progress() as display:
-        bar = display.add_task("measuring", total=None)
+    announced = model.data is None
+    with console.steps("measuring") as step:
 
         def show(done: int, total: int) -> None:  # total 0: unknown
-            text = f"{done} images"
-            if model.data is not None and display.tasks[bar].total is None:
+            nonlocal announced
+            if not announced:
                 already = f", {done} already done" if done else ""
                 console.note(f"{total} images to measure{already}")
-            console.heartbeat(f"{done} of {total} images" if total else text)
-            display.update(bar, completed=done, total=total or None, description=text)
+                announced = True
+            step(done, total)
 
         if model.data is not None:
             settings, loaded = _prepare(model, model.data, tuple(metric or ()), weights)
@@ -177,7 +169,6 @@ def evaluate_command(
     record |= evaluation.as_json()
     record["elapsed_s"] = round(elapsed, 3)
     console.result(record, table_lines(evaluation))
-    console.detail(f"{evaluation.images} images in {elapsed:.1f} s")
     for error in evaluation.failed.values():
         console.error(error)
 
@@ -228,13 +219,9 @@ def _check_form(
             "add --data DIR, or leave it out",
         )
     check_usage(
-        reference is None or (sys.stdin is not None and not sys.stdin.isatty()),
+        reference is None or not sys.stdin.isatty(),
         "--reference needs JSON lines on stdin",
         "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR",
     )
     for path in images or [reference or ""]:
-        check_usage(
-            exists(path),
-            f"no images at {path!r}",
-            "give a folder, a zip or an image",
-        )
+        check_usage(exists(path), f"no images at {path!r}", "give a folder, a zip or an image")

@@ -1,12 +1,19 @@
 """`caflow mask`, which finds damage."""
 
+from __future__ import annotations
+
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ...errors import CaflowError, check_usage, memory_errors
 from .. import options
 from ..console import Console
 from ..masking import LOW
 from ..options import Files, expanded, option
+
+if TYPE_CHECKING:
+    from ..plan import Job
 
 
 @expanded
@@ -30,42 +37,48 @@ def mask_command(
     """
     check_usage(0 < threshold < 1, f"--threshold is {threshold:g}", "between 0 and 1, such as 0.5")
 
-    from ..output import report_failure, report_undone, write_output
+    from ..output import report_failure, report_undone
     from ..plan import make_plan
 
     jobs = make_plan(console, images, given).jobs
-    with console.progress() as display:
-        bar = display.add_task(console.command, total=len(jobs))
+    with console.steps(console.command) as show:
         for place, job in enumerate(jobs):
-            if given.dry_run or job.skipped or job.source.problem:
-                report_undone(job, console)
-                continue
-
-            from ...damage import find_damage
-            from ...images import encode_png
 
             def step(done: int, total: int, place: int = place, name: str = job.name) -> None:
-                display.update(bar, description=name, completed=place + done / total)
-                console.heartbeat(
-                    f"{place} of {len(jobs)} images, this one {100 * done / total:.0f} %"
-                )
+                show(place + done / total, len(jobs), name)
 
-            start = time.perf_counter()
             try:
-                with memory_errors("crop the image"):
-                    mask = find_damage(job.source.read(console.about), threshold, step)
-                    paths = write_output(job, encode_png(mask), given, console)
+                if given.dry_run and not job.skipped:
+                    job.source.header()
+                if given.dry_run or job.skipped or job.source.missing:
+                    report_undone(job, console)
+                else:
+                    with memory_errors("crop the image"):
+                        _write_mask(job, given, console, threshold, step)
             except CaflowError as error:
                 report_failure(job, error, console)
-            else:
-                share = float((mask > 0).mean())
-                elapsed = time.perf_counter() - start
-                if share > 0:
-                    console.note(f"{job.name}: {100 * share:.2f} % is marked")
-                else:
-                    more = f"; --threshold {LOW} finds more" if threshold > LOW else ""
-                    console.about(job.name, f"nothing is marked{more}")
-                console.detail(f"{job.name}: {elapsed:.2f} s")
-                console.result(
-                    job.fields("ok", paths, share=round(share, 6), elapsed_s=round(elapsed, 3))
-                )
+
+
+def _write_mask(
+    job: Job,
+    given: Files,
+    console: Console,
+    threshold: float,
+    step: Callable[[int, int], object],
+) -> None:
+    """Write the mask of an image, and report the share that it marks."""
+    from ...damage import find_damage
+    from ...images import encode_png
+    from ..output import write_output
+
+    start = time.perf_counter()
+    mask = find_damage(job.source.read(console.about), threshold, step)
+    paths = write_output(job, encode_png(mask), given, console)
+    share = float((mask > 0).mean())
+    elapsed = time.perf_counter() - start
+    if share > 0:
+        console.note(f"{job.name}: {100 * share:.2f} % is marked")
+    else:
+        more = f"; --threshold {LOW} finds more" if threshold > LOW else ""
+        console.about(job.name, f"nothing is marked{more}")
+    console.result(job.fields("ok", paths, share=round(share, 6), elapsed_s=round(elapsed, 3)))

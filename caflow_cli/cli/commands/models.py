@@ -1,7 +1,7 @@
 """`caflow models`: list and describe models, and transfer them from and to the Hub."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,19 +36,17 @@ def list_command(console: Console) -> None:
     """
     from ...hub.manifest import load_manifest
 
-    entries = list(load_manifest().values())
-    rows = [["id", "task", "size", "place", "license", "default"]]
-    for entry in entries:
+    def line(*cells: str) -> str:
+        text = "\t".join(cells).rstrip()
+        return text.expandtabs(24) if sys.stdout.isatty() else text
+
+    console.text([line("id", "task", "size", "place", "license", "default")])
+    for entry in load_manifest().values():
         place = "bundled" if entry.file else f"{entry.repo_id}@{entry.revision}"
         size = f"{entry.bytes / 1e6:.1f} MB"
         default = "default" if entry.default else ""
-        rows.append([entry.id, entry.task, size, place, entry.license, default])
-    if sys.stdout is not None and sys.stdout.isatty():
-        widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
-        rows = [["".join(map(str.ljust, row, widths))] for row in rows]
-    console.text(["\t".join(rows[0]).rstrip()])
-    for entry, row in zip(entries, rows[1:], strict=True):
-        console.result(asdict(entry), ["\t".join(row).rstrip()])
+        text = line(entry.id, entry.task, size, place, entry.license, default)
+        console.result(asdict(entry), [text])
 
 
 @models_app.command("info")
@@ -91,30 +89,21 @@ def info_command(name: Name, console: Console) -> None:
         "training": {k: v for k, v in info.training.items() if k != "domain"},
         "card": str(card) if card else None,
     }
-    console.result(facts, _lines(facts))
+    brief = {}  # JSON has more
+    for key, value in info.training.items():
+        if key == "guide" or not isinstance(value, dict | list):
+            brief[key] = value
+    console.result(facts, _lines({**facts, "training": brief}))
 
 
-def _lines(facts: dict[str, Any]) -> Iterator[str]:
+def _lines(facts: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """A line for every known fact, with characters that could move a terminal's cursor escaped."""
-    training = facts["training"]
-    guide = training.get("guide")
-    training = {k: v for k, v in training.items() if not isinstance(v, dict | list)}
-    for label, value in {**facts, "guide": guide, "training": training}.items():  # JSON has more
-        parts = {label: value}
-        if label in ("config", "metrics", "defaults"):
-            parts = {f"{label}.{part}": inner for part, inner in value.items()}
-        for name, inner in parts.items():
-            if inner not in (None, {}, False):
-                text = f"{name:<18} {_text(inner)}"
-                yield "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {_text(v)}" for k, v in value.items() if v is not None)
-    if isinstance(value, list | tuple):
-        return "/".join(map(_text, value))
-    return f"{value:,}" if isinstance(value, int) and value > 9999 else str(value)
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            yield from _lines(value, f"{prefix}{key}.")
+        elif value not in (None, False):
+            text = f"{prefix + key:<18} {value}"
+            yield "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @models_app.command("path")

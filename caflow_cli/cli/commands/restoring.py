@@ -10,7 +10,6 @@ from ..coloring import Coloring
 from ..console import Console
 from ..masking import Masking
 from ..options import (
-    OUTPUT,
     SAMPLING,
     IntervalRestoration,
     Restoration,
@@ -86,9 +85,6 @@ def inpaint_command(
     given: Restoration,
     masking: Masking,
     console: Console,
-    save_mask: str | None = option(
-        "--save-mask FILE", "Write the mask, such as auto's, as a PNG; for one image.", OUTPUT
-    ),
 ) -> None:
     """Fill holes in images: draw M candidates, rank them by log-likelihood, write the best N.
 
@@ -102,7 +98,7 @@ def inpaint_command(
 
     Example: caflow inpaint photo.png --mask hole.png
     """
-    _restore(console, images, given, masking, save_mask=save_mask)
+    _restore(console, images, given, masking)
 
 
 @expanded
@@ -142,7 +138,6 @@ def _restore(
     consistent: bool | None = None,
     scale: str | None = None,
     coloring: Coloring | None = None,
-    save_mask: str | None = None,
 ) -> None:
     """Restore every input. PyTorch is imported only after the plan has been checked."""
     names = [field.name for field in fields(Sampling) if field.name != "consistent"]
@@ -155,9 +150,9 @@ def _restore(
     size = None if scale is None else parse_scale(scale)
     mask = None if masking is None else masking.mask
     hints = None if coloring is None else coloring.hints
-    plan = make_plan(console, inputs, given, mask, save_mask, hints)
+    plan = make_plan(console, inputs, given, mask, hints)
     task = None if console.command == "sample" else console.command
-    if all(job.skipped or job.source.problem for job in plan.jobs):
+    if all(job.skipped or job.source.missing for job in plan.jobs):
         for job in plan.jobs:
             report_undone(job, console)
         return
@@ -170,7 +165,7 @@ def _restore(
         config = read_config(found, task)
         if given.wants_interval:
             sampling = sampling.calibrated(calibration_of(found), found.id)
-        kind = check_settings(config, sampling, given, masking, size, console.command)
+        kind, sampling = check_settings(config, sampling, given, masking, size, console.command)
         report_planned(plan, config, sampling, kind, size, console)
         return
     model = load_model(given.model, given.device, task)

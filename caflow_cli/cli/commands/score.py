@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +20,8 @@ from ..masking import Masking, find_masks
 from ..options import expanded, load_model, option
 
 if TYPE_CHECKING:
+    from ...tasks import Pixels
     from ..inputs import InputImage
-    from ..output import Sheet
 
     _Pair = dict[str, InputImage]  # cond, target and perhaps mask, named as in JSON
 
@@ -57,15 +55,15 @@ class Scoring:
 
 def plan_pairs(
     cond: str, target: str, mask: str | None, *, recursive: bool = False
-) -> tuple[list[_Pair], list[dict[str, str]]]:
-    """The pairs to score, in the order of the targets, and the names of images without partner.
+) -> tuple[list[_Pair], dict[str, dict[str, str]]]:
+    """The pairs to score, in the order of the targets; and by name the images without partner.
 
     If `cond` is a file, it is the condition of every target. In two folders, a target belongs to
     the condition with the same stem, or with the stem before the ending that our commands add
     (`face_superres_01` belongs to `face`), in a subfolder of the same name. CaflowError (exit 2) if
     there are no pairs, or if a pattern matches several conditions.
     """
-    from ...tasks import is_interval_end
+    from ...tasks import is_interval_end, without_ending
     from ..inputs import find_inputs, without_results
 
     check_usage(
@@ -79,57 +77,34 @@ def plan_pairs(
     # Targets or masks may be in a subfolder of the conditions' folder.
     aside = [Path(name) for name in (target, mask) if name is not None]
     conditions = without_results(find_inputs([cond], recursive=recursive, aside=aside), "score")
-    targets = [
-        image
-        for image in find_inputs([target], recursive=recursive)
-        if not (image.found and is_interval_end(image.stem))
-    ]
     check_usage(
         is_folder(cond) or len(conditions) == 1,
         f"{len(conditions)} images match {cond!r}, and targets have one condition",
         "--cond FILE, or --cond DIR and --target DIR",
     )
-    matched = conditions * len(targets)
-    strays: list[dict[str, str]] = []
-    if is_folder(cond):
-        partners = _partners(conditions, targets)
-        for image, partner in zip(targets, partners, strict=True):
-            if partner is None:
-                strays.append({"cond": cond, "target": image.name})
-        targets = [
-            image for image, partner in zip(targets, partners, strict=True) if partner is not None
-        ]
-        matched = [partner for partner in partners if partner is not None]
-        for image in conditions:
-            if image not in matched:
-                strays.append({"cond": image.name, "target": target})
-        check_usage(
-            bool(matched), f"no image in {target!r} has the name of one in {cond!r}", _ALIKE
-        )
-    pairs = [
-        {"cond": condition, "target": image}
-        for condition, image in zip(matched, targets, strict=True)
-    ]
-    for pair, own_mask in zip(pairs, find_masks(mask, matched), strict=True):
+    by_name = by_stem(conditions)
+    pairs: list[_Pair] = []
+    strays: dict[str, dict[str, str]] = {}
+    for image in find_inputs([target], recursive=recursive):
+        if image.found and is_interval_end(image.stem):
+            continue
+        partner: InputImage | None = conditions[0]
+        if is_folder(cond):
+            partner = by_name.get((image.inside, image.stem))
+            partner = partner or by_name.get((image.inside, without_ending(image.stem) or ""))
+        if partner is None:
+            strays[image.name] = {"cond": cond, "target": image.name}
+        else:
+            pairs.append({"cond": partner, "target": image})
+    used = [pair["cond"] for pair in pairs]
+    for image in conditions:
+        if image not in used:
+            strays[image.name] = {"cond": image.name, "target": target}
+    check_usage(bool(pairs), f"no image in {target!r} has the name of one in {cond!r}", _ALIKE)
+    for pair, own_mask in zip(pairs, find_masks(mask, used), strict=True):
         if own_mask is not None:
             pair["mask"] = own_mask
     return pairs, strays
-
-
-def _partners(
-    conditions: Sequence[InputImage], targets: Sequence[InputImage]
-) -> list[InputImage | None]:
-    """The condition of each target, by its name."""
-    from ...tasks import without_ending
-
-    by_name = by_stem(conditions)
-    partners = []
-    for image in targets:
-        partner = by_name.get((image.inside, image.stem))
-        if partner is None:
-            partner = by_name.get((image.inside, without_ending(image.stem) or ""))
-        partners.append(partner)
-    return partners
 
 
 @expanded
@@ -152,7 +127,7 @@ def score_command(
     from ...images import no_file
     from ...sampling import check_noise_samples
     from ..inputs import find_shard
-    from ..output import Sheet
+    from ..output import write_sheet
     from ..plan import Claims
 
     check_noise_samples(given.noise_samples)
@@ -160,28 +135,24 @@ def score_command(
     paths = [image.path for pair in pairs for image in pair.values()]
     if len(pairs) == 1:
         for image in pairs[0].values():  # before PyTorch is imported
-            if image.path is not None and not os.path.lexists(image.path):
+            if image.missing:
                 console.failure(_names(pairs[0]), no_file(image.name))
                 return
-    share = find_shard(
-        given.shard, console, {"--map": given.map is not None, "stdin": None in paths}
+    share = find_shard(given.shard, console)
+    check_usage(
+        share.step == 1 or not (given.map or None in paths),
+        "stdin and --map need one process, not shards",
+        "--shard 1/1",
     )
-    claims = Claims(path for path in paths if path is not None)
-    map_path = claims.claim_sheet("--map", given.map, len(pairs), given.overwrite)
+    if given.map is not None:
+        claims = Claims(path for path in paths if path is not None)
+        claims.claim_sheet("--map", given.map, len(pairs), given.overwrite)
     if share.start == 0:
-        for names in strays:
-            name = names["target" if names["cond"] == given.cond else "cond"]
+        for name, names in strays.items():
             console.failure(names, CaflowError(f"no match for {name!r}", _ALIKE))
-    own = pairs[share]
-    if not own:
-        return
-
-    from ...devices import select_device
-
-    select_device(given.device)
     typed = source(context, "model") == "COMMANDLINE"
-    scorer = _Scorer(given, masking, console, Sheet(map_path, given.overwrite), typed)
-    for pair in own:
+    scorer = _Scorer(given, masking, console, typed)
+    for pair in pairs[share]:
         try:
             with memory_errors("crop both images"):
                 scorer.score(pair)
@@ -189,27 +160,30 @@ def score_command(
             if len(pairs) == 1 and not strays and error.exit_code != EXIT_FAILED:
                 raise
             console.failure(_names(pair), error)
-    scorer.maps.write(console)
+    write_sheet(given.map, scorer.maps, given.overwrite, console)
 
 
+@dataclass(eq=False)
 class _Scorer:
     """Scores the pairs of a command, with the typed model or with that of each target."""
 
-    def __init__(
-        self, given: Scoring, masking: Masking, console: Console, maps: Sheet, typed: bool
-    ) -> None:
+    given: Scoring
+    masking: Masking
+    console: Console
+    typed: bool  # whether --model is
+    maps: list[Pixels] = field(default_factory=list)  # rows of --map
+
+    def __post_init__(self) -> None:
+        from ...devices import select_device
         from ..inputs import InputImage
 
-        self.given = given
-        self.masking = masking
-        self.console = console
-        self.maps = maps
-        self.typed = typed
-        self.load = functools.cache(functools.partial(load_model, device=given.device))
+        self.load = functools.cache(functools.partial(load_model, device=self.given.device))
         # Targets may share a condition, but stdin can be read only once.
         self.read = functools.lru_cache(1)(InputImage.read)
-        if typed:  # fail before images are read
-            self.load(given.model)
+        # Fail before images are read.
+        select_device(self.given.device)
+        if self.typed:
+            self.load(self.given.model)
 
     def score(self, pair: _Pair) -> None:
         """Score a pair, and report it."""
@@ -228,11 +202,9 @@ class _Scorer:
         seen = seen_by(model, condition)
         samples = self.given.noise_samples
         result = score(model, seen, target, mask, noise_samples=samples)
-        self.maps.add(
-            lambda: attribution_chart(
-                Path(name).name, attribution(model, seen, target.rgb, mask), result
-            )
-        )
+        if self.given.map is not None:
+            found = attribution(model, seen, target.rgb, mask)
+            self.maps.append(attribution_chart(Path(name).name, found, result))
         fields = scored_fields(_names(pair), model, result, samples, target.alpha is None)
         fields["model_reason"] = reason
         fields["elapsed_s"] = round(time.perf_counter() - start, 3)
