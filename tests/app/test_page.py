@@ -315,10 +315,10 @@ def test_an_image_gets_no_paint_of_the_one_before(visitor, browser, url, photo, 
     other = Visitor(browser, url)
     visitor.choose("Repair")
     visitor.give(tmp_path / "cracked.png")
-    other.page.get_by_role("button", name="Use the example").click()
-    other.wait(lambda: "48×48 pixels" in other.page.locator("#caflow-size").inner_text())
-    other.draw(40)
-    other.wait_for("of 40")
+    Image.open(photo).resize((200, 200)).save(tmp_path / "large.png")
+    other.give(tmp_path / "large.png")
+    other.draw(60)  # long enough that Find damage is still waiting when the image changes
+    other.wait_for("of 60")
     visitor.page.locator("#caflow-find").click()  # waits for the other visitor
     visitor.give(photo)
     other.page.locator("#caflow-stop").click()
