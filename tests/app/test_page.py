@@ -315,10 +315,10 @@ def test_an_image_gets_no_paint_of_the_one_before(visitor, browser, url, photo, 
     other = Visitor(browser, url)
     visitor.choose("Repair")
     visitor.give(tmp_path / "cracked.png")
-    Image.open(photo).resize((200, 200)).save(tmp_path / "large.png")
+    Image.open(photo).resize((76, 76)).save(tmp_path / "large.png")
     other.give(tmp_path / "large.png")
-    other.draw(60)  # long enough that Find damage is still waiting when the image changes
-    other.wait_for("of 60")
+    other.draw(40)  # long enough that Find damage is still waiting when the image changes
+    other.wait_for("of 40")
     visitor.page.locator("#caflow-find").click()  # waits for the other visitor
     visitor.give(photo)
     other.page.locator("#caflow-stop").click()
