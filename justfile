@@ -43,9 +43,9 @@ serve:
 reference:
     python .ci/reference.py
 
-# draw the pictures of the README from the bundled models
-pictures:
-    python docs/pictures/draw.py
+# draw the images of the README from the bundled models
+images:
+    python docs/images/draw.py
 
 # all that must hold before a change lands, in a fresh environment
 ci:

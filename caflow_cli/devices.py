@@ -194,8 +194,8 @@ def check_compiler(device: torch.device) -> None:
     check_usage(not lacks, str(lacks), "leave --compile out")
 
 
-class Uninitialised(TorchFunctionMode):
-    """Context that skips the initialisation of new modules, whose values come from a file."""
+class Uninitialized(TorchFunctionMode):
+    """Context that skips the initialization of new modules, whose values come from a file."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

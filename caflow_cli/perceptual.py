@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from .devices import Uninitialised
+from .devices import Uninitialized
 from .errors import EXIT_WEIGHTS, CaflowError, ensure
 
 LEAST_SIDE = 16  # minimum side of an image: VGG16 halves it four times
@@ -53,7 +53,7 @@ def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> A
 
     It compares images in [-1, 1], (B, 3, H, W). Its linear heads come with `lpips`. The trunk,
     trained on ImageNet, comes from `weights`, else from the file that the environment names, else
-    from torch's cache, else from a download; it is never randomly initialised.
+    from torch's cache, else from a download; it is never randomly initialized.
 
     Args:
         kind: `ALEX` or `VGG`.
@@ -66,7 +66,7 @@ def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> A
 
     weights = weights or os.environ.get(kind.variable) or None
     # Read the trunk here: through `lpips`, torchvision would load it as an unrestricted pickle.
-    with warnings.catch_warnings(), Uninitialised():
+    with warnings.catch_warnings(), Uninitialized():
         warnings.simplefilter("ignore")  # about how lpips calls torchvision
         network = lpips.LPIPS(net=kind.net, verbose=False, pnet_rand=True)
     wanted = {key for key in network.state_dict() if key.startswith("net.")}

@@ -1,4 +1,4 @@
-"""A module in OpenCV's place, for tests of everything around it: holes become grey."""
+"""A module in OpenCV's place, for tests of everything around it: holes become gray."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def _add_noise(parameter, std, gen):
 
 
 @torch.no_grad()
-def randomise(module, seed=0, last=0.5, affine=0.2):
+def randomize(module, seed=0, last=0.5, affine=0.2):
     """In place: every parameter away from its start; a fresh net has a `last` layer of 0."""
     gen = generator(seed)
     for child in module.modules():
@@ -63,7 +63,7 @@ def randomise(module, seed=0, last=0.5, affine=0.2):
 
 
 def seeded(build, seed):
-    """`build()` under a global seed of its own: initialisation draws from the global generator."""
+    """`build()` under a global seed of its own: initialization draws from the global generator."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()
@@ -112,7 +112,7 @@ def smooth_image(batch, channels, size, seed):
 
 
 def with_hole(target):
-    """The condition of inpainting: grey in the central 25 %, and a channel that says where."""
+    """The condition of inpainting: gray in the central 25 %, and a channel that says where."""
     height, width = target.shape[-2:]
     mask = torch.zeros_like(target[:, :1])
     mask[..., height // 4 : 3 * height // 4, width // 4 : 3 * width // 4] = 255
@@ -138,7 +138,7 @@ def image_pair(model, batch, size, seed=11):
 def data_like_model(config, seed, size, batch=4, last=0.1, affine=0.02):
     """A model like one after some training, float32, in `eval()`: a batch sets its actnorms."""
     model = seeded(lambda: CAFlow(config), seed)
-    randomise(model, seed + 100, last, affine)
+    randomize(model, seed + 100, last, affine)
     for child in model.modules():
         if isinstance(child, ActNorm):
             child.initialized.fill_(False)
@@ -159,8 +159,8 @@ def data_like_model(config, seed, size, batch=4, last=0.1, affine=0.02):
 def settled(task, conditions, draws):
     """`task.keep_known` of every draw: uint8 (N, C, H, W) and (N, 3, H, W) to (N, 3, H, W)."""
     pairs = zip(conditions.permute(0, 2, 3, 1), draws.permute(0, 2, 3, 1), strict=True)
-    pictures = [task.keep_known(y.numpy(), w.numpy()) for y, w in pairs]
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+    images = [task.keep_known(y.numpy(), w.numpy()) for y, w in pairs]
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
 def draw(conditions, tau, seeds, first, count, strict=True):

@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import read_image
 
-COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+COLORS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 
 
 def encoded(image: Image.Image | np.ndarray, format: str = "PNG", **options) -> bytes:
@@ -22,13 +22,13 @@ def encoded(image: Image.Image | np.ndarray, format: str = "PNG", **options) -> 
 
 
 def png_of_16_bits(
-    values: np.ndarray, colour_type: int, transparent: tuple[int, ...] | None = None
+    values: np.ndarray, color_type: int, transparent: tuple[int, ...] | None = None
 ) -> bytes:
-    """A PNG of uint16 (H, W, channels), which Pillow cannot write in colour."""
+    """A PNG of uint16 (H, W, channels), which Pillow cannot write in color."""
     height, width = values.shape[:2]
     rows = values.astype(">u2").reshape(height, -1)
     data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
-    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 16, color_type, 0, 0, 0)
     hidden = [(b"tRNS", struct.pack(f">{len(transparent)}H", *transparent))] if transparent else []
     return png([(b"IHDR", header), *hidden, (b"IDAT", data)])
 

@@ -75,25 +75,25 @@ def model_file(small_model: CAFlow, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def grey_model() -> CAFlow:
-    """Two scales, a grey condition, and values in its config that are no defaults. Shared."""
+def gray_model() -> CAFlow:
+    """Two scales, a gray condition, and values in its config that are no defaults. Shared."""
     config = helpers.small_config(scales=2, cond_channels=1)
     config = replace(config, task=TaskConfig("colorize", tau=0.85, candidates=10))
     return helpers.data_like_model(config, seed=5, size=16)
 
 
 @pytest.fixture(scope="session")
-def _grey_bytes(grey_model: CAFlow, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("grey") / "model.safetensors"
-    grey_model.save(path, helpers.RECORD)
+def _gray_bytes(gray_model: CAFlow, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("gray") / "model.safetensors"
+    gray_model.save(path, helpers.RECORD)
     return path.read_bytes()
 
 
 @pytest.fixture
-def grey_file(_grey_bytes: bytes, tmp_path: Path) -> Path:
-    """`grey_model` as a file of this test's own, `model.safetensors`, with `helpers.RECORD`."""
+def gray_file(_gray_bytes: bytes, tmp_path: Path) -> Path:
+    """`gray_model` as a file of this test's own, `model.safetensors`, with `helpers.RECORD`."""
     path = tmp_path / "model.safetensors"
-    path.write_bytes(_grey_bytes)
+    path.write_bytes(_gray_bytes)
     return path
 
 
@@ -106,9 +106,9 @@ def models_32(task_models: dict[str, CAFlow]) -> dict[str, CAFlow]:
 
 
 @pytest.fixture(scope="session")
-def true_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def true_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five images of 32x32 in `test/`, and in `train/` one that no evaluation may read."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     images = helpers.smooth_image(5, 3, 32, seed=8).permute(0, 2, 3, 1).numpy()
     for name, image in zip(("p0", "p1", "p2", "p3", "sub/p4"), images, strict=True):
         (folder / "test" / name).parent.mkdir(parents=True, exist_ok=True)

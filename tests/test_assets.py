@@ -19,11 +19,11 @@ def test_examples_are_an_image_and_its_small_version(name, side):
     assert small.tobytes() == SuperRes(4).degrade(large).tobytes()
 
 
-def test_the_grey_room_and_the_central_hole():
-    with Image.open(example_path("room")) as grey:
-        assert grey.mode == "L"
-        colour = Image.fromarray(read_image(example_path("room_64")))
-        assert grey.tobytes() == colour.convert("L").tobytes()
+def test_the_gray_room_and_the_central_hole():
+    with Image.open(example_path("room")) as gray:
+        assert gray.mode == "L"
+        color = Image.fromarray(read_image(example_path("room_64")))
+        assert gray.tobytes() == color.convert("L").tobytes()
     hole = read_image(example_path("hole"))[..., 0]
     np.testing.assert_array_equal(hole, 255 * central_hole(64, 64))
 

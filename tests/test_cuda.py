@@ -46,7 +46,7 @@ def test_ranked_candidates_agree(small_model, on_card):
     for a, b in zip(near.ranked, far.ranked, strict=True):
         assert a.k == b.k
         assert np.abs(a.image.astype(int) - b.image).max() <= 1
-        # Of pictures that may differ by a level here and there.
+        # Of images that may differ by a level here and there.
         assert a.score.log_likelihood == pytest.approx(b.score.log_likelihood, abs=0.05)
 
 

@@ -18,7 +18,7 @@ from .cli.inprocess import command_paths
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-PICTURES = DOCS / "pictures"
+PICTURES = DOCS / "images"
 TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 PAGES = sorted([*DOCS.glob("*.md"), *WEIGHTS_DIR.glob("*.md"), *(ROOT / name for name in TOP)])
 
@@ -106,12 +106,12 @@ def test_the_images_are_of_these_models_examples_and_script(monkeypatch):
     import draw
 
     record = json.loads((PICTURES / "drawn_from.json").read_text("utf-8"))
-    assert record["sources"] == draw.digests(draw.sources()), "python docs/pictures/draw.py"
+    assert record["sources"] == draw.digests(draw.sources()), "python docs/images/draw.py"
     found = {
         path.relative_to(ROOT).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in PICTURES.glob("*.webp")
     }
-    assert record["pictures"] == found, "python docs/pictures/draw.py"
+    assert record["images"] == found, "python docs/images/draw.py"
     bundled = {path.stem for path in WEIGHTS_DIR.glob("*.safetensors")}
     assert {scene.model for scene in draw.SCENES} <= bundled
 

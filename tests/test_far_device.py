@@ -139,15 +139,15 @@ def test_scores_and_samples_need_no_float64_there(model):
         score = far.log_prob(target, cond, 2)
         drawn = far.sample(cond, **kwargs)
         chart = log_prob_map(far, target, cond)
-        latents, at_centres = far.encode(target, cond)
+        latents, at_centers = far.encode(target, cond)
         back, log_prob = far.decode(latents, cond)
         assert drawn.device.type == back.device.type == FAR
         drawn, back = drawn.cpu(), back.cpu()
-    assert score.dtype == chart.dtype == at_centres.dtype == log_prob.dtype == torch.float64
+    assert score.dtype == chart.dtype == at_centers.dtype == log_prob.dtype == torch.float64
     assert score.device.type == chart.device.type == "cpu"
     torch.testing.assert_close(score, scores, rtol=0, atol=1e-2)
     torch.testing.assert_close(chart, charted, rtol=0, atol=1e-2)
-    torch.testing.assert_close(log_prob, at_centres, rtol=0, atol=0.05)
+    torch.testing.assert_close(log_prob, at_centers, rtol=0, atol=0.05)
     torch.testing.assert_close(drawn, points, rtol=0, atol=0.02)
     assert torch.equal(back.floor().to(torch.uint8), target)
 

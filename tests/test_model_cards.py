@@ -62,7 +62,7 @@ def test_a_figure_that_was_changed_by_hand_is_found_and_written_again(place, nam
     ("change", "message"),
     [
         (lambda record: record.update(sha256="0" * 64), "is of another file than its manifest"),
-        (lambda record: record["protocol"].update(pictures=3), "is not of 100 images"),
+        (lambda record: record["protocol"].update(images=3), "is not of 100 images"),
     ],
 )
 def test_a_record_is_of_the_bundled_file_and_of_all_images(place, change, message):
@@ -86,14 +86,14 @@ def test_every_bundled_model_has_a_record_and_words_and_no_other_has(place):
 
 
 def test_a_measured_model_has_all_that_a_card_shows(
-    models_32, true_pictures, tmp_path, flat_trunk, monkeypatch
+    models_32, true_images, tmp_path, flat_trunk, monkeypatch
 ):
     model_file = tmp_path / "tiny-x4.safetensors"
     models_32["superres"].save(model_file)
     monkeypatch.setenv("CAFLOW_LPIPS_WEIGHTS", str(flat_trunk))
-    record = measure.measure("tiny-x4", model_file, true_pictures, 2, (0.0, 0.5), 2)
+    record = measure.measure("tiny-x4", model_file, true_images, 2, (0.0, 0.5), 2)
     record = json.loads(json.dumps(record))
-    assert record["protocol"]["pictures"] == record["returned"] == 2
+    assert record["protocol"]["images"] == record["returned"] == 2
     assert record["baseline"] == "bicubic"
     assert [point["tau"] for point in record["curve"]] == ["0", "0.5"]
     assert [far["conditions"] * far["draws"] for far in record["far"]] == [4, 4]
@@ -114,13 +114,13 @@ def test_a_measured_model_has_all_that_a_card_shows(
 
 
 def test_protocols_of_one_task_stand_side_by_side(
-    models_32, true_pictures, tmp_path, flat_trunk, monkeypatch
+    models_32, true_images, tmp_path, flat_trunk, monkeypatch
 ):
     model_file = tmp_path / "tiny-x4.safetensors"
     models_32["superres"].save(model_file)
     monkeypatch.setenv("CAFLOW_LPIPS_WEIGHTS", str(flat_trunk))
     known = tmp_path / "tiny-x4.whole.json"
-    data = true_pictures / "test"
+    data = true_images / "test"
     for protocol, settings in (
         ("sr4", {}),
         ("sr-space", {"taus": [0.9], "candidates": 2, "keep": 2, "consistent": True}),

@@ -67,10 +67,13 @@ def test_an_old_run_loads_scores_and_samples_as_before(task, folder, pair):
 
 
 def test_an_old_run_goes_on_as_before(task, folder):
-    """To 60 images: the loss of its last step, and validation."""
+    """To 60 images: the loss of its last step, and validation. Events get their new names."""
+    with (folder / task / "metrics.jsonl").open("a") as file:
+        file.write('{"event": "validation", "step": 9, "images": 36, "val_picture_loss": 0.5}\n')
     done = run(MAIN, "train", "--out", task, "--resume", "--images", "60", "-q", cwd=folder)
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in (folder / task / "metrics.jsonl").open()]
     end = next(event for event in events if event["event"] == "end" and event["step"] == 15)
     found = [end["train_bits_per_dim"], end["val_bits_per_dim"]]
     assert found == pytest.approx(EXPECTED[task]["resumed"], abs=1e-3)
+    assert {"val_image_loss": 0.5}.items() <= next(e for e in events if e["step"] == 9).items()

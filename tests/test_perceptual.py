@@ -19,7 +19,7 @@ with_trunk = pytest.mark.skipif(not TRUNK, reason="CAFLOW_LPIPS_VGG_WEIGHTS is n
 @with_trunk
 @torch.no_grad()
 def test_known_values_and_no_weight_is_drawn_at_random():
-    """Most weights belong to a classifier that is dropped; initialising them would take seconds."""
+    """Most weights belong to a classifier that is dropped; initializing them would take seconds."""
     before = torch.get_rng_state()
     network = load_perceptual(VGG)
     assert torch.equal(torch.get_rng_state(), before)

@@ -82,7 +82,7 @@ def test_a_model_s_default_may_be_a_shape():
 
 @torch.no_grad()
 def test_samples_are_decoded_from_latents_times_their_own_temperature():
-    model = helpers.randomise(CAFlow(Config(helpers.sizes(3)))).double().eval()
+    model = helpers.randomize(CAFlow(Config(helpers.sizes(3)))).double().eval()
     cond = helpers.smooth_image(1, 1, 32, 3)
     noise = model.latent_noise(7, (32, 32))
     shape = [0.9, 0.7, 0.5, 0.3, 0.2, 0.1]

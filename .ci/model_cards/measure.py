@@ -77,7 +77,7 @@ def measure(
     protocol = {
         "data": data.name,
         "split": "test",
-        "pictures": main.images,
+        "images": main.images,
         "size": model.config.task.size,
         "tau": str(tau),
         "candidates": m,
@@ -164,7 +164,7 @@ def measure_whole(
         name += ", consistent"
     measured = {
         "name": name,
-        "pictures": found.images,
+        "images": found.images,
         "rows": rows,
         "failed": failed,
     }

@@ -33,7 +33,7 @@ NAMES = {
     "psnr_y": ("PSNR of Y, dB", 2),
     "ssim_y": ("SSIM of Y", 3),
     "psnr_hole": ("PSNR in the holes, dB", 2),
-    "colourfulness": ("colourfulness of the truth's", 2),
+    "colorfulness": ("colorfulness of the truth's", 2),
     "checkerboard": ("checkerboard share", 3),
     **{
         f"periodic_{axis}{period}": (f"share at {period} pixels in {axis}", 4)
@@ -53,7 +53,7 @@ TABLES = {
         *("diversity", "bits/dim"),
     ),
 }
-WORDS = ("does", "data", "pictures", "truths", "tau", "fails")  # of docs/models/ID.toml
+WORDS = ("does", "data", "images", "truths", "tau", "fails")  # of docs/models/ID.toml
 _OF_SETS = ("kid:alexnet", "coverage:alexnet")
 _MARK = "<!-- {}: .ci/models write -->"
 _END = "<!-- end of {} -->"
@@ -172,8 +172,8 @@ def _model(place: Place, entry: Entry) -> dict[str, Any]:
         for file, of in ((path, record), (whole_path, whole or record)):
             if of["sha256"] != digest:
                 raise CaflowError(f"docs/models/{file.name} is of another file than {what}", hint)
-    if (record["id"], record["protocol"]["pictures"]) != (entry.id, words["pictures"]):
-        raise CaflowError(f"docs/models/{path.name} is not of {words['pictures']} images", hint)
+    if (record["id"], record["protocol"]["images"]) != (entry.id, words["images"]):
+        raise CaflowError(f"docs/models/{path.name} is not of {words['images']} images", hint)
     return {"record": record, "words": words, "whole": whole, "entry": entry}
 
 
@@ -220,7 +220,7 @@ def _whole_table(whole: dict[str, Any] | None) -> str:
     names = [name for name in NAMES if name in measured]
     rows = []
     for part in sets:
-        first = f"{part['name']}, {part['pictures']}"
+        first = f"{part['name']}, {part['images']}"
         for row in part["rows"]:
             cells = [plain(row["values"].get(name), NAMES[name][1]) for name in names]
             rows.append([first, row["what"], *cells])
@@ -287,7 +287,7 @@ def metrics(model: dict[str, Any]) -> dict[str, Any]:
         }
 
     found: dict[str, Any] = {
-        "protocol": f"{p['pictures']} test pictures ({model['words']['truths']}), tau {p['tau']}, "
+        "protocol": f"{p['images']} test images ({model['words']['truths']}), tau {p['tau']}, "
         f"seeds 1000003 r + k; bits/dim K = {p['noise_samples']}"
     }
     found[record["baseline"]] = numbers(record["baseline_values"])

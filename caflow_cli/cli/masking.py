@@ -60,7 +60,7 @@ class Masking:
         """
         import numpy as np
 
-        from ..tasks.base import check_same_size, grey
+        from ..tasks.base import check_same_size, gray
 
         if mask is not None and mask.threshold is not None:
             from ..damage import find_damage
@@ -69,7 +69,7 @@ class Masking:
         elif mask is not None:
             name = mask.name
             drawn = mask.read()
-            level = grey(drawn.rgb)
+            level = gray(drawn.rgb)
             if drawn.alpha is not None:
                 level = np.where(drawn.alpha < HOLE, np.uint8(0), level)
         elif image.alpha is not None:

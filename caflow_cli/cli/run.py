@@ -56,7 +56,7 @@ class _Item:
     image: Decoded | None = None
     mask: Pixels | None = None
     hints: Pixels | None = None  # uint8 (H, W, 4), opaque where the color is known
-    seen: Pixels | None = None  # the image in the colours that the model reads
+    seen: Pixels | None = None  # the image in the colors that the model reads
     size: tuple[int, int] | None = None  # the size that the model draws; None: nothing is drawn
     sampling: Sampling | None = None  # with tau and M filled in
     together: int = 1  # how many such images may share a batch

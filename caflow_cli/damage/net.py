@@ -61,24 +61,24 @@ class DamageNet(nn.Module):
 def _features(x: Tensor) -> Tensor:
     """Compute the input of the first convolution: (1, 3, H, W) -> (1, _READ, H/2, W/2)."""
     half = F.avg_pool2d(x, 2)
-    half_grey = half.mean(1, keepdim=True)
+    half_gray = half.mean(1, keepdim=True)
     fine = F.pixel_unshuffle(_hats(x.mean(1, keepdim=True), _FINE), 2)
-    chroma = half - half_grey
+    chroma = half - half_gray
     parts = [
         F.pixel_unshuffle(x, 2),
         4 * fine,
-        4 * _hats(half_grey, _BROAD),
+        4 * _hats(half_gray, _BROAD),
         4 * (chroma - _around(chroma)),
         2 * (half - _around(half)),
         8 * _around(fine.mean(1, keepdim=True)),
-        torch.ones_like(half_grey),
+        torch.ones_like(half_gray),
     ]
     return torch.cat(parts, 1)
 
 
-def _hats(grey: Tensor, radii: Sequence[int]) -> Tensor:
+def _hats(gray: Tensor, radii: Sequence[int]) -> Tensor:
     """White and black top-hat transforms for each radius: (1, 1, H, W) -> (1, 2 n, H, W)."""
-    levels = ((grey[0, 0] + 1) * 127.5).round().byte().numpy()
+    levels = ((gray[0, 0] + 1) * 127.5).round().byte().numpy()
     hats = []
     for radius in radii:
         hats.append(ndimage.white_tophat(levels, 2 * radius + 1))

@@ -19,7 +19,7 @@ from .split import ImageFiles, Role, Split, check_there, choose
 from .tables import MANIFESTS, is_remote, open_manifest, open_remote
 
 _MOST_DAMAGED = 0.01  # largest share of damaged files in a set
-_PEEK = 32  # pairs to look at to decide whether conditions are grey
+_PEEK = 32  # pairs to look at to decide whether conditions are gray
 
 
 class DamagedError(CaflowError):
@@ -90,7 +90,7 @@ def open_split(
             central square and resized (Pillow LANCZOS). None leaves them unchanged.
         role: What to read; pairs have conditions in `A/` and targets in `B/`.
         seed: Determines which examples are held out.
-        channels: 3 (RGB) or 1 (grey) for each image of an example; used only with `size`.
+        channels: 3 (RGB) or 1 (gray) for each image of an example; used only with `size`.
         least: Minimum side of an image; if it is given, the images of a pair must have one size.
 
     Raises:
@@ -193,7 +193,7 @@ def keep(examples: Examples, most: float, data: str) -> Examples:
 
 
 def condition_channels(data: str | Path) -> int:
-    """The number of channels of a paired set's conditions: 1 if they are grey, else 3.
+    """The number of channels of a paired set's conditions: 1 if they are gray, else 3.
 
     A sample of conditions is inspected, spread evenly over the training pairs.
     """

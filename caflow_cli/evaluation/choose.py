@@ -64,7 +64,7 @@ class Choice:
         return {
             "rule": RULE,
             "tau": self.tau.as_json(),
-            "pictures": self.images,
+            "images": self.images,
             "split": "val",
             "rmse": self.rmse,
             "lpips": self.lpips,

@@ -200,11 +200,11 @@ def psnr_hole(task: Task, example: Example, candidate: Pixels) -> float:
     return psnr(filled, truth).item()
 
 
-def colourfulness(task: Task, example: Example, candidate: Pixels) -> list[float]:
-    """The colourfulness M of the candidate and of the truth (Hasler and Süsstrunk 2003), in levels.
+def colorfulness(task: Task, example: Example, candidate: Pixels) -> list[float]:
+    """The colorfulness M of the candidate and of the truth (Hasler and Süsstrunk 2003), in levels.
 
     `M = sqrt(σ_rg² + σ_yb²) + 0.3 sqrt(μ_rg² + μ_yb²)` with `rg = R - G` and `yb = (R + G) / 2 -
-    B`, where σ and μ are standard deviation and mean over pixels. It is 0 for grey images.
+    B`, where σ and μ are standard deviation and mean over pixels. It is 0 for gray images.
     """
     found = []
     for image in (candidate, example.truth):
@@ -252,13 +252,15 @@ def periodic(
 
 
 _Metric: TypeAlias = Callable[[Task, Example, Pixels], float | list[float] | None]
-OF_EXAMPLES: dict[str, _Metric] = {
+EXAMPLE_METRICS: dict[str, _Metric] = {
     "consistency": inconsistency,
     "seam": seam,
     "psnr_hole": psnr_hole,
-    "colourfulness": colourfulness,
+    "colorfulness": colorfulness,
     "checkerboard": checkerboard,
 }
 for _axis, _name in enumerate("yx"):
     for _period in (2, 4, 8):
-        OF_EXAMPLES[f"periodic_{_name}{_period}"] = partial(periodic, axis=_axis, period=_period)
+        EXAMPLE_METRICS[f"periodic_{_name}{_period}"] = partial(
+            periodic, axis=_axis, period=_period
+        )

@@ -21,7 +21,7 @@ from ..inference import (
 from ..model import CAFlow
 from ..sampling import SEEDS, fitting
 from ..tasks import Pixels, Task
-from .examples import OF_EXAMPLES, Example, make_example, restore_simply
+from .examples import EXAMPLE_METRICS, Example, make_example, restore_simply
 from .metrics.pairs import diversity, load_lpips, measure_pairs, rank_histogram
 from .rows import Draw, Draws, Row, Values
 from .settings import Cell, Settings
@@ -212,7 +212,7 @@ class Measurer:
         found: list[Values] = []
         for image, pair in zip(images, pairs, strict=True):
             values: Values = {**pair}
-            for name, metric in OF_EXAMPLES.items():
+            for name, metric in EXAMPLE_METRICS.items():
                 of_image = metric(self.task, example, image) if name in metrics else None
                 if of_image is not None:
                     values[name] = of_image

@@ -12,8 +12,9 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..errors import CaflowError, check_usage, usage_error
+from ..errors import CaflowError, check_usage
 from ..images import make_folder, write_png
+from ..model import renamed
 from ..paths import exists, numbered
 from ..tasks import Pixels
 from .measure import Measured
@@ -44,13 +45,13 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
     if not exists(log):
         return {}
     head, *lines = log.read_text("utf-8").splitlines(keepends=True) or [""]
-    if head and head.strip() != origin:
+    if head.strip():
         before: dict[str, Any] = {}
         with suppress(ValueError, TypeError):
-            before = dict(json.loads(head))
-        now = json.loads(origin)
-        changed = [key for key in now if before.get(key) != now[key]]
-        raise usage_error(
+            before = dict(renamed(json.loads(head)))
+        changed = [key for key, value in json.loads(origin).items() if before.get(key) != value]
+        check_usage(
+            not changed,
             f"{str(log)!r} belongs to another run: {', '.join(changed)} differ",
             "choose another folder",
         )
@@ -60,7 +61,7 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
         return {}
     rows = {}
     for line in lines:
-        row = Row.of_json(json.loads(line))
+        row = Row.of_json(renamed(json.loads(line)))
         if row.index < len(names) and names[row.index] == row.name:
             rows[row.index] = row
     return rows

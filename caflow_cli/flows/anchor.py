@@ -43,7 +43,7 @@ class Anchor(nn.Module):
         h = exp(s(y, m)) (map(v; y) - m(y))      with one; s = 0 without a spread
 
     The condition y determines an image outside its hole, or one of three values of each pixel if
-    its grey is known, to within a level. A flow on plain pixels would spend most of its capacity
+    its gray is known, to within a level. A flow on plain pixels would spend most of its capacity
     on copying these. The guide predicts the mean m of every value from all of y, so distant parts
     of y take effect before T transforms the image. m is 0 for values that y determines.
 

@@ -128,7 +128,7 @@ class SharedAutoregressive(nn.Module):
 
     These functions have the same conditions, D_k and L_k, and the same shapes. `forward` goes down
     the levels and runs all uses of f_k as one batch, grouped by image. So its nets read the
-    condition once for all uses, and its actnorms are initialised on all of them together.
+    condition once for all uses, and its actnorms are initialized on all of them together.
 
     Interface and arguments are those of `Autoregressive`.
     """

@@ -8,18 +8,18 @@ from ..devices import to_float64, to_like
 
 _SWEEPS = 30  # per resolution
 _OVER = 1.8  # over-relaxation factor; optimal for holes about 30 pixels wide
-_GREY = 128.0  # fill of an image without any known pixel
+_GRAY = 128.0  # fill of an image without any known pixel
 
 
 @torch.no_grad()
 def harmonic_fill(image: Tensor, hole: Tensor) -> Tensor:
     """Fill holes with the (approximate) solution of Laplace's equation.
 
-        Σ over the 4 neighbours q of p:  x_q - x_p = 0   in the hole;   x = image   outside
+        Σ over the 4 neighbors q of p:  x_q - x_p = 0   in the hole;   x = image   outside
 
-    So each pixel in a hole is the mean of its four neighbours, like a membrane spanned over the
+    So each pixel in a hole is the mean of its four neighbors, like a membrane spanned over the
     hole. No value lies beyond those at the hole's edge; a constant is continued, and so is a ramp
-    if the hole does not touch the image's border, where a pixel is its own neighbour.
+    if the hole does not touch the image's border, where a pixel is its own neighbor.
 
     The equation is solved from coarse to fine. A coarse pixel is the mean of the known ones among
     2×2 finer pixels; the solution, upsampled, is the initial value at the next resolution. At each
@@ -49,7 +49,7 @@ def harmonic_fill(image: Tensor, hole: Tensor) -> Tensor:
     while max(levels[-1][0].shape[-2:]) > 1:
         total, count = levels[-1]
         levels.append((_sum_of_4(total), _sum_of_4(count)))
-    result = torch.full_like(levels[-1][0], _GREY)
+    result = torch.full_like(levels[-1][0], _GRAY)
     for total, count in reversed(levels):
         height, width = total.shape[-2:]
         inside = count == 0
@@ -81,7 +81,7 @@ def _enlarged(x: Tensor) -> Tensor:
 
 
 def _relaxed(values: Tensor, inside: Tensor) -> Tensor:
-    """Relax the pixels inside: `x_p <- (1 - ω) x_p + ω mean of its neighbours`, even ones first."""
+    """Relax the pixels inside: `x_p <- (1 - ω) x_p + ω mean of its neighbors`, even ones first."""
     batch, channels, height, width = values.shape
     pixels = values.permute(0, 2, 3, 1).reshape(-1, channels)
     image, row, column = inside[:, 0].nonzero(as_tuple=True)

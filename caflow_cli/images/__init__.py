@@ -1,7 +1,7 @@
 """Reading and writing image files, and transparency. `docs/inference.md` states the policy."""
 
 from .atomic import atomic_write, locked_folder, make_folder
-from .colour import Pixels, fill_transparent, is_gray, strips
+from .color import Pixels, fill_transparent, is_gray, strips
 from .read import (
     MAX_BYTES,
     SUFFIXES,

@@ -20,7 +20,7 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from ..config import HOLE
 from ..errors import CaflowError, ensure
-from .colour import Pixels, fill_transparent, to_srgb
+from .color import Pixels, fill_transparent, to_srgb
 from .metadata import DESCRIPTION, Metadata, read_metadata
 from .write import PROVENANCE_KEY
 
@@ -51,7 +51,7 @@ _TURNS = {  # by EXIF orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Pillow keeps one byte of each 16-bit colour value, which the name of the raw layout determines.
+# Pillow keeps one byte of each 16-bit color value, which the name of the raw layout determines.
 # With the byte-swapped layout, it returns the other byte.
 _EXCHANGED = {
     f"{mode};16{a}": f"{mode};16{b}"
@@ -77,7 +77,7 @@ class Decoded:
     """A decoded image.
 
     Attributes:
-        rgb: sRGB, uint8 (H, W, 3): straight colours as stored, also of transparent pixels.
+        rgb: sRGB, uint8 (H, W, 3): straight colors as stored, also of transparent pixels.
         alpha: uint8 (H, W), 0 transparent to 255 opaque; None if every pixel is opaque.
         format: Format of the file's content: PNG, JPEG, WEBP, …
         frames: Number of frames or pages in the file; this is the first.
@@ -107,7 +107,7 @@ class Decoded:
         return replace(self, rgb=self.flattened(), alpha=None)
 
     def with_alpha(self, result: Pixels, mask: Pixels | None) -> tuple[Pixels, Pixels | None]:
-        """The colours and alpha of a result that was made from this image.
+        """The colors and alpha of a result that was made from this image.
 
         Alpha is that of this image, resized by BICUBIC to the result's size. In an inpainted image,
         everything outside the mask is that of this image, visible or not.
@@ -128,8 +128,8 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
 
     EXIF orientation is applied, and an embedded ICC profile is converted to sRGB (one that is sRGB
     up to rounding changes no pixel; a broken one is ignored). 16-bit values are rescaled by
-    255/65535 and rounded. Palette, grey, 1-bit, CMYK and LAB images are converted; premultiplied
-    colours are made straight. Of an animation or several pages, only the first is read.
+    255/65535 and rounded. Palette, gray, 1-bit, CMYK and LAB images are converted; premultiplied
+    colors are made straight. Of an animation or several pages, only the first is read.
 
     Args:
         source: A path, or a binary stream, which is read to its end.
@@ -171,9 +171,9 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
 
 
 def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels:
-    """Read the colours of an image: uint8 (H, W, 3), 0-255.
+    """Read the colors of an image: uint8 (H, W, 3), 0-255.
 
-    Alpha is dropped; `decode` returns it. Colours are straight (un-premultiplied), as stored, also
+    Alpha is dropped; `decode` returns it. Colors are straight (un-premultiplied), as stored, also
     those of transparent pixels.
 
     Raises:
@@ -313,7 +313,7 @@ def _open(data: bytes, label: str) -> tuple[Image.Image, int]:
         or image.tag_v2.get(_PLANAR) != 2
         or max(image.tag_v2.get(_BITS_PER_SAMPLE, (8,))) <= 8
         or image.use_load_libtiff,
-        f"{label!r} stores uncompressed 16-bit colours in separate planes",
+        f"{label!r} stores uncompressed 16-bit colors in separate planes",
         "save it with interleaved pixels, or compressed",
     )
     # MPO is a camera's JPEG, with previews after the image.
@@ -336,7 +336,7 @@ def _decoded_bytes(image: Image.Image) -> int:
 
 
 def _check_range(image: Image.Image, label: str) -> None:
-    """Raise CaflowError for grey values of unknown range: floats, integers outside 0 to 65535, and
+    """Raise CaflowError for gray values of unknown range: floats, integers outside 0 to 65535, and
     integers that might as well be 8-bit values.
     """
     least, largest = cast(tuple[float, float], image.getextrema())
@@ -360,7 +360,7 @@ def _load(image: Image.Image, label: str) -> None:
 
 
 def _exchanged_layout(image: Image.Image) -> str | None:
-    """The raw layout with which Pillow decodes the low bytes of a 16-bit colour image.
+    """The raw layout with which Pillow decodes the low bytes of a 16-bit color image.
 
     None for any other image. Call it before the image is decoded.
     """
@@ -377,7 +377,7 @@ def _exchanged_layout(image: Image.Image) -> str | None:
 
 
 def _low_bytes(image: Image.Image, data: bytes, label: str) -> Image.Image | None:
-    """The low bytes of a 16-bit colour image, in the same bands as the high bytes from Pillow.
+    """The low bytes of a 16-bit color image, in the same bands as the high bytes from Pillow.
 
     None for any other image, or if decoding them fails: the high bytes alone are within 1 level of
     the rounded value.
@@ -392,7 +392,7 @@ def _low_bytes(image: Image.Image, data: bytes, label: str) -> Image.Image | Non
             low.tile[index] = tile._replace(args=args)
         _load(low, label)
         if layout == "RGBA":
-            _, grey, _, alpha = low.split()
-            return Image.merge("RGBA", (grey, grey, grey, alpha))
+            _, gray, _, alpha = low.split()
+            return Image.merge("RGBA", (gray, gray, gray, alpha))
         return low  # type: ignore[no-any-return]
     return None

@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import putchunk
 from ..config import METADATA
 from ..errors import check_usage, ensure
 from .atomic import atomic_write
-from .colour import Pixels, is_gray, strips
+from .color import Pixels, is_gray, strips
 from .metadata import DESCRIPTION, GPS, MAIN, Metadata, as_exif, rebuilt
 
 # Name on the command line -> suffixes; written files get the first one.
@@ -58,7 +58,7 @@ class Encoder:
 
     Attributes:
         format: A key of `FORMATS`.
-        quality: 1 to 100. Default 95 for JPEG and 90 for AVIF, which always have full colour
+        quality: 1 to 100. Default 95 for JPEG and 90 for AVIF, which always have full color
             resolution (4:4:4). WebP is lossless unless a quality is given.
         provenance: Whether to write provenance, and XMP beside it.
         metadata: What of an input's EXIF is kept: "none", "basic" (dates, camera, exposure, artist,
@@ -105,7 +105,7 @@ class Encoder:
 
     @property
     def lossless(self) -> bool:
-        """Whether decoding returns the same colours."""
+        """Whether decoding returns the same colors."""
         return self.format not in _QUALITY and (self.format != "webp" or self.quality is None)
 
     @property

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..errors import check_usage, usage_error
 from ..images import Decoded, decode
 from ..model import CAFlow
-from ..tasks import Pixels, grey
+from ..tasks import Pixels, gray
 from .score import task_of
 
 ImageLike: TypeAlias = "str | Path | Image.Image | Decoded | np.ndarray[Any, Any] | Tensor"
@@ -29,7 +29,7 @@ _WANTED = "pass a path, a PIL image, a uint8 array (H, W, 3), or a tensor (3, H,
 def as_image(image: ImageLike, value_range: tuple[float, float] | None = None) -> Pixels:
     """Convert an image to uint8 (H, W, 3).
 
-    Files and PIL images are read as the command line reads files: EXIF orientation and colour
+    Files and PIL images are read as the command line reads files: EXIF orientation and color
     profile are applied. Alpha is dropped.
 
     Args:
@@ -100,7 +100,7 @@ def _to_levels(image: np.ndarray[Any, Any], value_range: tuple[float, float] | N
 
 
 def as_mask(mask: ImageLike | None) -> Pixels | None:
-    """Convert a mask to grey, uint8 (H, W), white where the image is to be filled; None stays None.
+    """Convert a mask to gray, uint8 (H, W), white where the image is to be filled; None stays None.
 
     Args:
         mask: A path, a PIL image, or an array or tensor: uint8 or bool (H, W), or uint8 (H, W, 3).
@@ -122,7 +122,7 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
         )
         if mask.ndim == 2:
             return mask
-    return grey(as_image(mask))
+    return gray(as_image(mask))
 
 
 def strokes_of(image: Decoded) -> Pixels:

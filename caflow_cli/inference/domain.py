@@ -55,7 +55,7 @@ def describe_domain(model: CAFlow, conditions: Tensor) -> dict[str, Any] | None:
     z = (values - mean) / deviation
     distances = np.sqrt(np.square(z).mean(1))
     return {
-        "pictures": len(values),
+        "images": len(values),
         "farthest": round(float(distances.max()), 5),
         "mean": [round(float(x), 5) for x in mean],
         "deviation": [max(round(float(x), 5), 1e-5) for x in deviation],
@@ -104,7 +104,7 @@ def _distance(domain: Any, values: Statistics) -> tuple[float, float, int]:
     try:
         mean = np.array(domain["mean"], np.float64)
         deviation = np.array(domain["deviation"], np.float64)
-        count = int(domain["pictures"])
+        count = int(domain["images"])
         farthest = float(domain["farthest"])
     except (KeyError, TypeError, ValueError, OverflowError):
         return 0.0, 0.0, 0

@@ -105,7 +105,7 @@ def log_prob_map(model: CAFlow, target: Tensor, cond: Tensor | Condition) -> Ten
     cells: dict[tuple[int, int], Tensor] = {}  # the sum of terms, by resolution
 
     def add(term: Tensor) -> None:
-        # A function with shared weights runs all its uses for an image as neighbours in the batch.
+        # A function with shared weights runs all its uses for an image as neighbors in the batch.
         values = to_float64(term).reshape(batch, -1, *term.shape[-2:]).sum(1)
         size = (values.shape[-2], values.shape[-1])
         cells[size] = cells[size] + values if size in cells else values

@@ -70,7 +70,7 @@ class Candidates:
 
     @property
     def seen(self) -> Pixels:
-        """The input in the colours that the model reads: uint8 (H, W, 3)."""
+        """The input in the colors that the model reads: uint8 (H, W, 3)."""
         return as_read(get_task(self.config), self.condition)
 
     @cached_property

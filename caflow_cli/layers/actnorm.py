@@ -1,4 +1,4 @@
-"""Activation normalisation (paper section 2.1; Glow)."""
+"""Activation normalization (paper section 2.1; Glow)."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ class ActNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         self.log_scale = nn.Parameter(torch.zeros(channels))
         self.register_buffer("initialized", torch.tensor(False))
-        # A copy of the buffer, so that steps on a GPU need not synchronise to read it.
+        # A copy of the buffer, so that steps on a GPU need not synchronize to read it.
         self._known_initialized = False
 
     def _load_from_state_dict(self, *args: Any) -> None:

@@ -136,7 +136,7 @@ def affine_maps(layers: Sequence[ChannelAffine | FoldedAffine]) -> Sequence[Affi
 
     All matrices are composed as one batch, because composing layer by layer is a sixth of all
     operations in training a small model. The result is None for each layer while any of them is not
-    initialised, and outside training.
+    initialized, and outside training.
     """
     trained = [layer for layer in layers if isinstance(layer, ChannelAffine) and layer.training]
     if len(trained) < len(layers) or not all(layer.actnorm.is_initialized for layer in trained):

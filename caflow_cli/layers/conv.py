@@ -13,7 +13,7 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = F
     """Same-size `F.conv2d`, with an optional ReLU, that rounds one image like a batch.
 
     On a CPU, PyTorch dispatches a single small image to another kernel, which rounds differently.
-    A flow's inverse can amplify that to whole grey levels. Samples must not depend on the batch
+    A flow's inverse can amplify that to whole gray levels. Samples must not depend on the batch
     size, so a single image runs as a batch of two.
     """
     padding = weight.shape[-1] // 2

@@ -51,7 +51,7 @@ class Conv(nn.Conv2d):
 
 
 class ConvNet(nn.Module):
-    """3×3, ReLU, 1×1, ReLU, 3×3 (paper appendix A.1). The last layer is zero-initialised.
+    """3×3, ReLU, 1×1, ReLU, 3×3 (paper appendix A.1). The last layer is zero-initialized.
 
     `forward(x, features)` adds `features`, (B, hidden, H, W), to the output of the first
     convolution, which is equivalent to a first convolution over x and a condition concatenated. So
@@ -122,7 +122,7 @@ def net_backward(parts: Sequence[Tensor], grad: Tensor) -> tuple[Tensor, Tensor,
 
 
 class Residual(nn.Module):
-    """`h + conv(ReLU(conv(ReLU(h))))`, 3×3 and 1×1; the branch is initialised to be small.
+    """`h + conv(ReLU(conv(ReLU(h))))`, 3×3 and 1×1; the branch is initialized to be small.
 
     Args:
         width: Channels.
@@ -156,7 +156,7 @@ class Trunk(nn.Module):
 
     It follows the convolution that embeds the condition. It has residual blocks, every other one at
     half the resolution, and two 1×1 heads: one for the condition's features in all couplings' nets,
-    the other (zero-initialised) for scale and bias of all injectors. All steps share its cost, so
+    the other (zero-initialized) for scale and bias of all injectors. All steps share its cost, so
     the trunk can have more layers and a larger receptive field than one net per step. What depends
     on the condition alone is computed once per image, not once per candidate.
 
@@ -185,7 +185,7 @@ class Trunk(nn.Module):
 
 
 def rms_norm(h: Tensor) -> Tensor:
-    """RMS normalisation over channels, at every pixel: `h / sqrt(mean_c h² + 10⁻⁶)`.
+    """RMS normalization over channels, at every pixel: `h / sqrt(mean_c h² + 10⁻⁶)`.
 
     Shapes: (B, C, H, W) -> the same.
     """

@@ -1,4 +1,4 @@
-"""Normalisation over an image, also if it is read in parts."""
+"""Normalization over an image, also if it is read in parts."""
 
 import math
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from torch import Tensor
 class Moments:
     """Mean and variance of every `group_norm` of a net, recorded in one pass for later ones.
 
-    An image that is too large for one pass is read in parts. If each part were normalised by its
-    own moments, neighbours would differ in their overlap. So a first pass records the moments over
-    a sample of patches, and every part is then normalised by these.
+    An image that is too large for one pass is read in parts. If each part were normalized by its
+    own moments, neighbors would differ in their overlap. So a first pass records the moments over
+    a sample of patches, and every part is then normalized by these.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Moments:
         finally:
             _active.reset(token)
 
-    def normalise(self, h: Tensor, groups: int) -> Tensor:
+    def normalize(self, h: Tensor, groups: int) -> Tensor:
         """`group_norm` with the recorded moments of this layer: (B, C, H, W) -> the same."""
         values = h.unflatten(1, (groups, -1))
         axes = (0, 2, 3, 4)
@@ -59,7 +59,7 @@ def group_norm(h: Tensor, training: bool = False) -> Tensor:
     """
     groups = math.gcd(h.shape[1], 8, max(1, h.shape[1] // 4))
     if (moments := _active.get()) is not None:
-        return moments.normalise(h, groups)
+        return moments.normalize(h, groups)
     if not training:
         return F.group_norm(h.contiguous(), groups)
     sums = torch.promote_types(h.dtype, torch.float32)  # also faster than bfloat16

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         CheckpointInfo as CheckpointInfo,
         config_json as config_json,
         read_info as read_info,
+        renamed as renamed,
         strict_json as strict_json,
         upgrade as upgrade,
     )
@@ -37,7 +38,7 @@ _HOMES = {
     **dict.fromkeys(("CAFlow", "LossTerms", "bits_per_dim", "standard_error"), ".caflow"),
     **dict.fromkeys(("Condition", "Density"), ".density"),
     **dict.fromkeys(("CheckpointInfo", "config_json", "read_info"), ".files"),
-    **dict.fromkeys(("CALIBRATION", "Calibration", "strict_json", "upgrade"), ".files"),
+    **dict.fromkeys(("CALIBRATION", "Calibration", "renamed", "strict_json", "upgrade"), ".files"),
     **dict.fromkeys(("BITS", "checkpoint_bytes", "without_values"), ".pretrained"),
     "Card": ".card",
 }

@@ -131,7 +131,7 @@ class CAFlow(Pretrained):
         moments: Moments | None = None,
         expected: Tensor | None = None,
     ) -> Condition:
-        """Precompute what scores and samples need of y, uint8, at its bin centres (u = 1/2).
+        """Precompute what scores and samples need of y, uint8, at its bin centers (u = 1/2).
 
         A `Condition` is returned unchanged. The bundled models take 0.4 kB per pixel for it.
 
@@ -173,7 +173,7 @@ class CAFlow(Pretrained):
         model's dtype.)
 
         Args:
-            target: A point as floats, or uint8, which stands for the bin centres w + 1/2. Then
+            target: A point as floats, or uint8, which stands for the bin centers w + 1/2. Then
                 `to_uint8(decode(latents)[0])` returns w. To score w, use `log_prob`.
             cond: uint8, or a `Condition`.
 

@@ -74,6 +74,17 @@ OLD: dict[str, Gone | str] = {
     "samples.lattice": "checkerboard_weight",
 }
 
+# Names in the records of earlier versions: of training in a model file, events of a run, and rows
+# of an evaluation.
+RENAMED = {
+    "colour": "color",
+    "colourfulness": "colorfulness",
+    "grey copy": "gray copy",
+    "picture_loss": "image_loss",
+    "pictures": "images",
+    "val_picture_loss": "val_image_loss",
+}
+
 
 def upgrade(values: dict[str, Any]) -> dict[str, Any]:
     """Convert the config of a model file or run from an earlier version to the current fields.
@@ -100,6 +111,18 @@ def upgrade(values: dict[str, Any]) -> dict[str, Any]:
                 f"set {key} to {' or '.join(map(str, change.values))}, and train again",
             )
     return values
+
+
+def renamed(record: Any) -> Any:
+    """Replace the names of `RENAMED` in JSON, but for those of data, which are the user's."""
+    if isinstance(record, dict):
+        return {
+            RENAMED.get(key, key): value if key == "data" else renamed(value)
+            for key, value in record.items()
+        }
+    if isinstance(record, list):
+        return [renamed(value) for value in record]
+    return RENAMED.get(record, record) if isinstance(record, str) else record
 
 
 @dataclass(frozen=True)
@@ -198,7 +221,7 @@ def read_info(path: Path) -> CheckpointInfo:
     try:
         record = strict_json(metadata[_KEY])
         schema = record["schema"]
-        training = {**(record.get("training") or {})}
+        training = renamed({**(record.get("training") or {})})
     except (ValueError, KeyError, TypeError) as error:
         raise CaflowError(f"{where} has a broken caflow header", hint, EXIT_WEIGHTS) from error
     ensure(

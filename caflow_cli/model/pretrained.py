@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..config import Config
-from ..devices import Uninitialised, memory_format
+from ..devices import Uninitialized, memory_format
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure
 from ..guides import NET
 from ..images import atomic_write
@@ -116,7 +116,7 @@ def checkpoint_bytes(
     bf16_convs: bool = False,
     bits: int = BITS,
 ) -> bytes:
-    """Serialise a model to the bytes of a file.
+    """Serialize a model to the bytes of a file.
 
     Args:
         tensors: By their names in files (`CAFlow.state_dict`).
@@ -159,7 +159,7 @@ def without_values(cls: type[_M], info: CheckpointInfo, path: Path) -> _M:
     Raises:
         CaflowError: (exit 3) names, shapes or dtypes differ from what the config requires.
     """
-    with torch.device("meta"), Uninitialised():
+    with torch.device("meta"), Uninitialized():
         model = cls(info.config)
     wanted = model.state_dict()
     prefix = published_prefix(info.config)

@@ -17,7 +17,7 @@ from .base import (
     as_read,
     check_one_pass,
     check_size,
-    grey,
+    gray,
     pad,
     resize,
 )
@@ -54,7 +54,7 @@ __all__ = [
     "check_strokes",
     "check_task",
     "get_task",
-    "grey",
+    "gray",
     "held_out_conditions",
     "is_interval_end",
     "pad",

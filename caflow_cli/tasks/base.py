@@ -1,4 +1,4 @@
-"""The interface of tasks, and padding, resizing and grey."""
+"""The interface of tasks, and padding, resizing and gray."""
 
 from __future__ import annotations
 
@@ -342,8 +342,8 @@ def scaled_size(image: Pixels, size: int) -> tuple[int, int]:
     return scaled_height, scaled_width
 
 
-def grey(image: Pixels) -> Pixels:
-    """Convert to grey by Pillow's `convert("L")`, Rec. 601 luma: uint8 (H, W, 3) to (H, W)."""
+def gray(image: Pixels) -> Pixels:
+    """Convert to gray by Pillow's `convert("L")`, Rec. 601 luma: uint8 (H, W, 3) to (H, W)."""
     return np.array(Image.fromarray(image).convert("L"))
 
 
@@ -351,7 +351,7 @@ def in_gray(image: Pixels) -> Pixels:
     """The gray of an image in three channels: uint8 (H, W, 3)."""
     result = np.empty_like(image)
     for part in strips(*image.shape[:2]):
-        result[part] = grey(np.ascontiguousarray(image[part]))[..., None]
+        result[part] = gray(np.ascontiguousarray(image[part]))[..., None]
     return result
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .base import Pixels, grey, resize, strips
+from .base import Pixels, gray, resize, strips
 
 Planes = npt.NDArray[np.float32]  # red, green and blue: (3, H, W), in levels
 
@@ -20,7 +20,7 @@ def saturate(image: Pixels, saturation: float) -> Pixels:
     result = np.empty_like(image)
     for strip in strips(*image.shape[:2]):
         part = image[strip]
-        result[strip] = tint(grey(part), saturation * chroma_of(part))
+        result[strip] = tint(gray(part), saturation * chroma_of(part))
     return result
 
 

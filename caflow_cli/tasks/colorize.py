@@ -1,4 +1,4 @@
-"""Colorization: the condition is the grey image; its luminance is kept at full resolution."""
+"""Colorization: the condition is the gray image; its luminance is kept at full resolution."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .base import (
     Pixels,
     WholeImage,
     check_target,
-    grey,
+    gray,
     in_gray,
     pad,
     padded_size,
@@ -61,11 +61,11 @@ class Colorize(WholeImage):
         "hidden": (32, 64, 128),
     }
     command = "colorize"
-    usage = "colorize grey.png"
+    usage = "colorize gray.png"
     verb = "color"
     paints = "hints"
     tag = "image-colorization"
-    baseline = "grey copy"
+    baseline = "gray copy"
 
     @property
     def of_photographs(self) -> bool:
@@ -78,7 +78,7 @@ class Colorize(WholeImage):
     @classmethod
     def describe(cls, config: TaskConfig) -> str:
         return (
-            f"Colorizes grey images. Colour is generated at {config.size}×{config.size} pixels, "
+            f"Colorizes gray images. Color is generated at {config.size}×{config.size} pixels, "
             "and combined with the luminance at full resolution."
         )
 
@@ -86,7 +86,7 @@ class Colorize(WholeImage):
         return padded_size(*scaled_size(image, self.size), self.multiple)
 
     def condition(self, image: Pixels) -> Pixels:
-        small = resize(grey(image), *scaled_size(image, self.size))
+        small = resize(gray(image), *scaled_size(image, self.size))
         return pad(small, self.multiple)[..., None]
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
@@ -96,7 +96,7 @@ class Colorize(WholeImage):
         and k <= 1 as large as the range [0, 255] allows. Hints move `sample - Y` before.
         """
         height, width = scaled_size(image, self.size)
-        level = grey(image)
+        level = gray(image)
         small = resize(level, height, width)
         chroma = upsample_chroma(chroma_of(sample[:height, :width]), small, level)
         if self.hints is not None:
@@ -128,9 +128,9 @@ class Colorize(WholeImage):
         check_target(image, target, image.shape[:2], "the size of the condition")
         height, width = scaled_size(image, self.size)
         small = resize(target, height, width)
-        of_image = resize(grey(image), height, width).astype(np.int16)
-        of_target = resize(grey(target), height, width).astype(np.int16)
-        level = np.clip(grey(small) + of_image - of_target, 0, 255).astype(np.uint8)
+        of_image = resize(gray(image), height, width).astype(np.int16)
+        of_target = resize(gray(target), height, width).astype(np.int16)
+        level = np.clip(gray(small) + of_image - of_target, 0, 255).astype(np.uint8)
         return pad(level[..., None], self.multiple), pad(small, self.multiple)
 
     def keep_known(self, condition: Pixels, sample: Pixels) -> Pixels:
@@ -150,7 +150,7 @@ class Colorize(WholeImage):
         return as_print(target, generator) if self.inputs == "photo" else target
 
     def training_condition(self, target: Pixels, generator: torch.Generator) -> Pixels:
-        return grey(target)[..., None]
+        return gray(target)[..., None]
 
     def evaluation_input(
         self,
@@ -167,7 +167,7 @@ class Colorize(WholeImage):
         candidate: Pixels,
         hole: Mask | None,
     ) -> tuple[Pixels, Pixels]:
-        return grey(candidate), grey(image)
+        return gray(candidate), gray(image)
 
     def note(self, image: Pixels, mask: Pixels | None) -> str | None:
         colored = float((np.ptp(image, axis=-1) > _COLOR).mean())
@@ -195,7 +195,7 @@ def as_print(image: Pixels, generator: torch.Generator) -> Pixels:
     u = torch.rand(11, generator=generator, dtype=torch.float64).tolist()
     if u[0] < 1 / 4:
         return image
-    plane = Image.fromarray(grey(image))
+    plane = Image.fromarray(gray(image))
     if u[1] < 1 / 3:
         plane = plane.filter(ImageFilter.GaussianBlur(0.3 + 0.7 * u[2]))
     gamma = 0.6 * (1.6 / 0.6) ** u[3]

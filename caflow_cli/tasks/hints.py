@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..config import HOLE
 from ..errors import ensure
-from .base import Pixels, check_same_size, grey, resize, scaled_size
+from .base import Pixels, check_same_size, gray, resize, scaled_size
 from .chroma import Planes, chroma_of, tint, upsample_chroma
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Hints:
     """
 
     def __init__(self, image: Pixels, strokes: Pixels) -> None:
-        self._level = grey(image)
+        self._level = gray(image)
         height, width = self._level.shape
         side = min(_SIDE, height, width)
         self._small = resize(self._level, *scaled_size(image, side))
@@ -73,7 +73,7 @@ class Hints:
 def recolor(image: Pixels, colors: Pixels, strokes: Pixels) -> Pixels:
     """Move the colors of a colorized photo by hints, all of one size: uint8 (H, W, 3)."""
     chroma = Hints(image, strokes).move(chroma_of(colors))
-    return tint(grey(image), chroma)
+    return tint(gray(image), chroma)
 
 
 def check_strokes(image: Pixels, strokes: Pixels) -> None:

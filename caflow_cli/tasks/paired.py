@@ -10,7 +10,7 @@ from .base import (
     Pixels,
     WholeImage,
     check_target,
-    grey,
+    gray,
     pad,
     padded_size,
     resize,
@@ -30,7 +30,7 @@ class Paired(WholeImage):
     aspect kept. The result has the size of the condition at model scale.
     """
 
-    cond_channels: int = 3  # or 1: the grey of the image
+    cond_channels: int = 3  # or 1: the gray of the image
     size: int = 64  # the shorter side at model scale
     multiple: int = 16  # what the flow's image sides must be multiples of
     native: bool = False  # whether model scale is the condition's own
@@ -65,7 +65,7 @@ class Paired(WholeImage):
         size = self._size(image)
         small = image if image.shape[:2] == size else resize(image, *size)
         if self.cond_channels == 1:
-            small = grey(small)[..., None]
+            small = gray(small)[..., None]
         return pad(small, self.multiple)
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:

@@ -16,6 +16,7 @@ from accelerate.utils import broadcast_object_list
 from ..devices import float64_device
 from ..errors import CaflowError
 from ..images import atomic_write
+from ..model import renamed
 from ..perceptual import LEAST_SIDE, VGG
 from .config import OptimConfig, RunConfig, to_toml
 from .data import Dataset
@@ -85,7 +86,7 @@ class RunSummary:
     val_bits_per_dim: float | None
     gap_bits_per_dim: float | None  # validation minus training
     best_val_bits_per_dim: float | None  # of best.safetensors
-    val_picture_loss: float | None  # the loss on samples, if there is one
+    val_image_loss: float | None  # the loss on samples, if there is one
     val_psnr: float | None  # of the images that the guide predicts, dB
     skipped_steps: int
 
@@ -216,7 +217,7 @@ class EventLog:
             loss=figures.loss,
             **{"running_loss" if guide_alone else "running_bits_per_dim": self.progress.running},
             cond_bits_per_dim=figures.cond_bits_per_dim,
-            **({"picture_loss": figures.image} if figures.image and not guide_alone else {}),
+            **({"image_loss": figures.image} if figures.image and not guide_alone else {}),
             grad_norm=figures.grad_norm,
             skipped=skipped,
         )
@@ -229,7 +230,7 @@ def read_events(out: Path) -> list[Event]:
     events = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         with contextlib.suppress(ValueError):
-            events.append(json.loads(line))
+            events.append(renamed(json.loads(line)))
     return events
 
 

@@ -212,7 +212,7 @@ def _finish(
         val_bits_per_dim=val,
         gap_bits_per_dim=None if train is None or val is None else val - train,
         best_val_bits_per_dim=None if val is None else progress.best_bits_per_dim,
-        val_picture_loss=metrics.val_picture_loss,
+        val_image_loss=metrics.val_image_loss,
         val_psnr=metrics.val_psnr,
         skipped_steps=trainer.guard.skipped,
     )

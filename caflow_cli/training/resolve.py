@@ -90,7 +90,7 @@ def with_guide_defaults(
 ) -> RunConfig:
     """Set the fields of `optim` that concern a guide, except those that the user has `stated`.
 
-    A guide that is not `trained` yet trains first, because it is fixed afterwards. `Compact`
+    A guide that is not `trained` yet trains first, because it is fixed afterward. `Compact`
     learns the mean of p(w|y) by L1 alone: LPIPS would move it away, which costs fidelity,
     likelihood and calibration. Others need VGG16 and large images for LPIPS, or go without. For a
     U-Net, rates above 0.001 are untested.

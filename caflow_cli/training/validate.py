@@ -41,7 +41,7 @@ class ValidationMetrics(NamedTuple):
     loss: float  # lower is better: bits/dim plus the weighted loss on samples, or the PSNR negated
     train_bits_per_dim: float | None = None
     val_bits_per_dim: float | None = None
-    val_picture_loss: float | None = None  # on samples, if the phase has such a loss
+    val_image_loss: float | None = None  # on samples, if the phase has such a loss
     train_psnr: float | None = None  # dB
     val_psnr: float | None = None
 

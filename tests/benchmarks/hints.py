@@ -19,7 +19,7 @@ from PIL import Image
 from scipy import ndimage
 
 import caflow_cli as caflow
-from caflow_cli.tasks.base import grey
+from caflow_cli.tasks.base import gray
 from caflow_cli.tasks.chroma import chroma_of, tint
 from caflow_cli.tasks.hints import Hints
 
@@ -84,17 +84,17 @@ def main() -> None:
 
     for seed, path in enumerate(sorted(given.images.iterdir())):
         image = np.array(Image.open(path).convert("RGB"))
-        gray = np.repeat(grey(image)[..., None], 3, 2)
+        luma = np.repeat(gray(image)[..., None], 3, 2)
         none = np.zeros((*image.shape[:2], 4), np.uint8)
         ways = {"no hints": none, "strokes": strokes_on_objects(image)}
         ways |= {f"{count} points": points(image, count, seed) for count in (3, 10)}
         for what, strokes in ways.items():
-            drawn = caflow.restore(model, gray, candidates=given.candidates, hints=strokes)
+            drawn = caflow.restore(model, luma, candidates=given.candidates, hints=strokes)
             measure(what, image, [candidate.image for candidate in drawn.ranked])
             if strokes.any():
-                alone = Hints(gray, strokes).move(0 * chroma_of(gray))
-                measure(f"{what}, without a sample", image, [tint(gray[..., 0], alone)])
-        measure("gray", image, [gray])
+                alone = Hints(luma, strokes).move(0 * chroma_of(luma))
+                measure(f"{what}, without a sample", image, [tint(luma[..., 0], alone)])
+        measure("gray", image, [luma])
     for what, values in squares.items():
         print(f"{what:28} {np.sqrt(np.mean(values)):6.2f}")
 

@@ -16,9 +16,9 @@ def run(tmp_path: Path) -> Program:
 
 
 @pytest.fixture(scope="session")
-def small_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An image of 8x8 as a file."""
-    path = tmp_path_factory.mktemp("pictures") / "small.png"
+    path = tmp_path_factory.mktemp("images") / "small.png"
     values = np.add.outer(np.arange(8) * 20, np.arange(8) * 5)[..., None] + [0, 20, 40]
     Image.fromarray(values.astype(np.uint8)).save(path)
     return path

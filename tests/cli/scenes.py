@@ -1,4 +1,4 @@
-"""Pictures and masks, made from nothing, as files."""
+"""Images and masks, made from nothing, as files."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ ALPHA = np.tile(np.array([0, 0, 60, 200, 255, 255, 255, 255], np.uint8), (8, 1))
 
 
 def save(path: Path, height: int, width: int, seed: int = 0) -> Path:
-    """A colourful ramp with a little noise."""
+    """A colorful ramp with a little noise."""
     rows, columns = np.mgrid[:height, :width]
     noise = np.random.default_rng(seed).normal(0, 4, (height, width, 3))
     values = (rows * 3 + columns)[..., None] + [20, 40, 60] + noise
@@ -23,7 +23,7 @@ def save(path: Path, height: int, width: int, seed: int = 0) -> Path:
 
 
 def save_mask(path: Path, height: int, width: int) -> Path:
-    """A mask that is white in a sixteenth of the picture."""
+    """A mask that is white in a sixteenth of the image."""
     mask = np.zeros((height, width), np.uint8)
     mask[height // 4 : height // 2, width // 4 : width // 2] = 255
     path.parent.mkdir(parents=True, exist_ok=True)

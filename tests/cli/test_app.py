@@ -126,10 +126,8 @@ def several(folder: Path, image: Path, count: int) -> list[str]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-def test_an_interrupt_exits_130_and_leaves_nothing_half_written(
-    tmp_path, small_picture, model_file
-):
-    inputs = several(tmp_path, small_picture, 60)
+def test_an_interrupt_exits_130_and_leaves_nothing_half_written(tmp_path, small_image, model_file):
+    inputs = several(tmp_path, small_image, 60)
     arguments = ["superres", *inputs, "-o", "out/", "--model", model_file]
     busy = "import threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); "
     process = forked.Process(busy + ENTRY, *arguments, cwd=tmp_path)
@@ -144,9 +142,9 @@ def test_an_interrupt_exits_130_and_leaves_nothing_half_written(
 
 @pytest.mark.parametrize(("before", "flags"), [("", []), (PACED, []), (PACED, ["--quiet"])])
 def test_a_long_draw_tells_its_progress_where_no_bar_is_shown(
-    tmp_path, small_picture, model_file, before, flags
+    tmp_path, small_image, model_file, before, flags
 ):
-    inputs = several(tmp_path, small_picture, 2)
+    inputs = several(tmp_path, small_image, 2)
     arguments = ["superres", *inputs, "-m", "1", "--model", model_file, *flags]
     done = forked.run(before + ENTRY, *arguments, cwd=tmp_path)
     lines = done.stderr.decode().splitlines()
@@ -155,8 +153,8 @@ def test_a_long_draw_tells_its_progress_where_no_bar_is_shown(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX pipes")
-def test_a_closed_pipe_is_a_success(tmp_path, small_picture, model_file):
-    inputs = several(tmp_path, small_picture, 4)
+def test_a_closed_pipe_is_a_success(tmp_path, small_image, model_file):
+    inputs = several(tmp_path, small_image, 4)
     arguments = ["superres", *inputs, "-m", "1", "--model", model_file]
     process = forked.Process(ENTRY, *arguments, cwd=tmp_path)
     process.stdout.readline()

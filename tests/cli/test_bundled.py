@@ -39,9 +39,9 @@ def test_every_task_works_offline_with_its_bundled_model(
     image = pixels(tmp_path / best["path"])
     given = pixels(example_path(source.removeprefix("example:")))
     if arguments[0] == "colorize":
-        grey = np.asarray(Image.fromarray(image).convert("L")).astype(int)
-        assert np.abs(grey - given[..., 0]).max() <= 1
-        assert image.std(axis=-1).max() > 2  # it has colour
+        gray = np.asarray(Image.fromarray(image).convert("L")).astype(int)
+        assert np.abs(gray - given[..., 0]).max() <= 1
+        assert image.std(axis=-1).max() > 2  # it has color
     if mask:
         known = pixels(example_path("hole"))[..., 0] == 0
         assert np.array_equal(image[known], given[known])

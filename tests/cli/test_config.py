@@ -13,7 +13,7 @@ PAIR = ("score", "--cond", "x.png", "--target", "x.png")
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's file, empty, beside a picture."""
+    """The user's file, empty, beside an image."""
     path = tmp_path / "config.toml"
     path.touch()
     monkeypatch.setenv("CAFLOW_CONFIG", str(path))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_files import COLOURS, encoded
+from image_files import COLORS, encoded
 
 from caflow_cli.cli.inputs import find_inputs
 from caflow_cli.errors import CaflowError
@@ -112,14 +112,14 @@ def test_a_folder_that_cannot_be_searched():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names have no * and no line breaks")
 def test_a_file_may_be_called_anything():
-    data = encoded(COLOURS)
+    data = encoded(COLORS)
     for name in ("-", "example:face", "-x.png", "*.png", "é ß\n日.png"):
         Path(name).write_bytes(data)
-        np.testing.assert_array_equal(find_inputs([f"./{name}"])[0].read().rgb, COLOURS)
+        np.testing.assert_array_equal(find_inputs([f"./{name}"])[0].read().rgb, COLORS)
 
 
 def test_stdin_is_read_once(monkeypatch):
-    stream = io.TextIOWrapper(io.BytesIO(encoded(COLOURS)), "utf-8")
+    stream = io.TextIOWrapper(io.BytesIO(encoded(COLORS)), "utf-8")
     monkeypatch.setattr(sys, "stdin", stream)
     (source,) = find_inputs(["-", "-"])
-    np.testing.assert_array_equal(source.read().rgb, COLOURS)
+    np.testing.assert_array_equal(source.read().rgb, COLORS)

@@ -167,8 +167,8 @@ def test_typing_the_calibrated_settings_is_no_error(run, tmp_path, calibrated):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_model_without_a_calibration_says_how_to_make_one(run, small_picture, model_files):
-    refused = run("superres", small_picture, "--interval", "--model", model_files["superres"])
+def test_a_model_without_a_calibration_says_how_to_make_one(run, small_image, model_files):
+    refused = run("superres", small_image, "--interval", "--model", model_files["superres"])
     assert_refused(refused, 2, "'superres.safetensors' has no calibration")
     assert b"caflow calibrate --model superres.safetensors --data DIR" in refused.stderr
 
@@ -306,9 +306,9 @@ def test_packing_drops_the_calibration_of_other_weights(run, tmp_path, calibrate
     assert read_info(tmp_path / "mine.safetensors").calibration is None
 
 
-def test_a_broken_record_is_refused(run, tmp_path, small_model, small_picture):
+def test_a_broken_record_is_refused(run, tmp_path, small_model, small_image):
     small_model.save(tmp_path / "x.safetensors", {"calibration": {"lambda": -1}})
-    refused = run("superres", small_picture, "--model", "x.safetensors")
+    refused = run("superres", small_image, "--model", "x.safetensors")
     assert_refused(refused, 3, "calibration.lambd is -1")
 
 

@@ -38,13 +38,13 @@ def content(data: bytes) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(data)
 
 
-def picture(image: np.ndarray | Image.Image, format: str = "PNG", **options) -> Callable:
+def file_of(image: np.ndarray | Image.Image, format: str = "PNG", **options) -> Callable:
     return content(encoded(image, format, **options))
 
 
 def frames(format: str) -> Callable[[Path], object]:
     images = [Image.fromarray(np.roll(PHOTO, shift, 0)) for shift in range(3)]
-    return picture(images[0], format, save_all=True, append_images=images[1:])
+    return file_of(images[0], format, save_all=True, append_images=images[1:])
 
 
 def link(target: str) -> Callable[[Path], object]:
@@ -81,49 +81,49 @@ DEEP = PHOTO.astype(np.uint16) * 257
 
 # By path in the folder. What kinds of images become is tested with their reader.
 CASES: dict[str, Case] = {
-    "-dash.png": Case(picture(PHOTO)),
-    "100% 'sure' & $HOME.png": Case(picture(PHOTO)),
-    "two\nlines.png": Case(picture(PHOTO)),
-    "фото ß 日本.png": Case(picture(PHOTO)),
-    os.fsdecode(b"latin-1 \xe9.png"): Case(picture(PHOTO)),
-    "x" * 245 + ".png": Case(picture(PHOTO), "cannot write"),
-    "img2.png": Case(picture(PHOTO)),
-    "img10.png": Case(picture(PHOTO)),
-    "UPPER.PNG": Case(picture(PHOTO)),
-    "same.jpg": Case(picture(PHOTO, "JPEG")),
-    "same.png": Case(picture(PHOTO)),
-    "folder.png/inside.png": Case(picture(PHOTO)),
+    "-dash.png": Case(file_of(PHOTO)),
+    "100% 'sure' & $HOME.png": Case(file_of(PHOTO)),
+    "two\nlines.png": Case(file_of(PHOTO)),
+    "фото ß 日本.png": Case(file_of(PHOTO)),
+    os.fsdecode(b"latin-1 \xe9.png"): Case(file_of(PHOTO)),
+    "x" * 245 + ".png": Case(file_of(PHOTO), "cannot write"),
+    "img2.png": Case(file_of(PHOTO)),
+    "img10.png": Case(file_of(PHOTO)),
+    "UPPER.PNG": Case(file_of(PHOTO)),
+    "same.jpg": Case(file_of(PHOTO, "JPEG")),
+    "same.png": Case(file_of(PHOTO)),
+    "folder.png/inside.png": Case(file_of(PHOTO)),
     "link.png": Case(link("img2.png")),
     "loop": Case(link("."), ""),
     "self.png": Case(link("self.png"), "cannot read"),
     "gone.png": Case(link("nowhere.png"), "no file"),
     "pipe.png": Case(os.mkfifo, ""),
     "secret.png": Case(unreadable, "cannot read"),
-    ".hidden.png": Case(picture(PHOTO), ""),
+    ".hidden.png": Case(file_of(PHOTO), ""),
     "notes.txt": Case(content(b"buy milk"), ""),
-    "img2_superres.png": Case(picture(PHOTO), ""),
+    "img2_superres.png": Case(file_of(PHOTO), ""),
     # what the suffix does not say
-    "jpeg.png": Case(picture(PHOTO, "JPEG")),
+    "jpeg.png": Case(file_of(PHOTO, "JPEG")),
     "text.jpg": Case(content(b"<html>404</html>"), "not an image"),
     "empty.png": Case(content(b""), "empty (0 bytes)"),
     **{f"cut.{kind}": Case(cut(kind), "damaged or truncated") for kind in ("png", "webp", "tiff")},
     "bomb.png": Case(content(bomb()), "pixels"),
     "20-megapixel.jpg": Case(large, "pixels"),
-    "floats.tif": Case(picture(PHOTO[..., 0] / np.float32(255), "TIFF"), "floats"),
+    "floats.tif": Case(file_of(PHOTO[..., 0] / np.float32(255), "TIFF"), "floats"),
     # kinds
-    "one.png": Case(picture(PHOTO[:1, :1]), size=(1, 1)),
-    "thin.png": Case(picture(PHOTO[:, :1]), size=(1, 6)),
-    "alpha.png": Case(picture(np.dstack([PHOTO, ALPHA])), alpha=True),
-    "alpha-nothing.png": Case(picture(np.dstack([PHOTO, 0 * ALPHA])), alpha=True),
-    "alpha-opaque.png": Case(picture(np.dstack([PHOTO, 0 * ALPHA + 255]))),
-    "grey.png": Case(picture(PHOTO[..., 0])),
-    "grey-16.png": Case(picture(DEEP[..., 0])),
-    "colour-16.png": Case(content(png_of_16_bits(DEEP, 2))),
-    "palette.gif": Case(picture(Image.fromarray(PHOTO).quantize(16), "GIF")),
-    "cmyk.jpg": Case(picture(Image.fromarray(PHOTO).convert("CMYK"), "JPEG")),
-    "profile.png": Case(picture(PHOTO, icc_profile=b"no profile")),
-    "exif.png": Case(picture(PHOTO, exif=b"Exif\0\0II*\0\xff\xff\xff\xff")),
-    "turned.jpg": Case(picture(PHOTO, "JPEG", exif=TURNED), size=(6, 8)),
+    "one.png": Case(file_of(PHOTO[:1, :1]), size=(1, 1)),
+    "thin.png": Case(file_of(PHOTO[:, :1]), size=(1, 6)),
+    "alpha.png": Case(file_of(np.dstack([PHOTO, ALPHA])), alpha=True),
+    "alpha-nothing.png": Case(file_of(np.dstack([PHOTO, 0 * ALPHA])), alpha=True),
+    "alpha-opaque.png": Case(file_of(np.dstack([PHOTO, 0 * ALPHA + 255]))),
+    "gray.png": Case(file_of(PHOTO[..., 0])),
+    "gray-16.png": Case(file_of(DEEP[..., 0])),
+    "color-16.png": Case(content(png_of_16_bits(DEEP, 2))),
+    "palette.gif": Case(file_of(Image.fromarray(PHOTO).quantize(16), "GIF")),
+    "cmyk.jpg": Case(file_of(Image.fromarray(PHOTO).convert("CMYK"), "JPEG")),
+    "profile.png": Case(file_of(PHOTO, icc_profile=b"no profile")),
+    "exif.png": Case(file_of(PHOTO, exif=b"Exif\0\0II*\0\xff\xff\xff\xff")),
+    "turned.jpg": Case(file_of(PHOTO, "JPEG", exif=TURNED), size=(6, 8)),
     "frames.png": Case(frames("PNG")),
     "pages.tif": Case(frames("TIFF")),
 }
@@ -176,7 +176,7 @@ def test_every_file_gives_an_image_or_a_reason(run):
         assert Path(output["path"]).parent == Path("out") / Path(name).parent
         with Image.open(root / output["path"]) as image:
             assert image.size == (4 * case.size[0], 4 * case.size[1]), name
-            colors = "L" if "grey" in name else "RGB"
+            colors = "L" if "gray" in name else "RGB"
             assert image.mode == colors + ("A" if case.alpha else ""), name
         assert output["score_exact"] is not case.alpha
 
@@ -210,7 +210,7 @@ def test_what_is_the_same_image_is_the_same_sample(run):
         return np.asarray(Image.open(run[0] / "out" / name).convert("RGB"))
 
     for name in (
-        *("-dash", "UPPER", "link", "colour-16", "exif", "profile"),
+        *("-dash", "UPPER", "link", "color-16", "exif", "profile"),
         *("alpha-opaque", "same_png", "folder.png/inside"),
     ):
         np.testing.assert_array_equal(pixels(f"{name}_superres.png"), pixels("img2_superres.png"))

@@ -42,7 +42,7 @@ def test_lines_of_restorations(run, images, model_files, command):
 def test_a_line_holds_every_candidate_and_the_written_ones(run, tmp_path, images, model_file):
     given = ["superres", "x.png", "-m", 4, "-n", 2, "--seed", 9, "--tau", 0.8]
     record = only_record(run(*given, "-o", "out/", "--json", "--model", model_file))
-    assert (record["schema"], record["command"], record["input"]) == (2, "superres", "x.png")
+    assert (record["schema"], record["command"], record["input"]) == (3, "superres", "x.png")
     sha256 = hashlib.sha256(model_file.read_bytes()).hexdigest()
     assert record["model"] == {"id": "small.safetensors", "sha256": sha256}
     assert record["params"] == {

@@ -47,9 +47,9 @@ def given(tmp_path, model_file) -> list:
     ],
 )
 def test_wrong_usage_exits_2_and_writes_nothing(
-    run, tmp_path, small_picture, model_file, arguments, message
+    run, tmp_path, small_image, model_file, arguments, message
 ):
-    result = run("superres", small_picture, "-o", "o/", "--model", model_file, *arguments)
+    result = run("superres", small_image, "-o", "o/", "--model", model_file, *arguments)
     assert_refused(result, 2, message)
     assert not list(tmp_path.iterdir())
 
@@ -270,7 +270,7 @@ def test_a_dry_run_states_what_would_be_drawn(run, tmp_path, model_files):
     assert "megapixels" not in line
 
 
-def test_a_grey_image_is_filled_with_grey_and_scored_so(run, tmp_path, model_files):
+def test_a_gray_image_is_filled_with_gray_and_scored_so(run, tmp_path, model_files):
     image = pixels(save(tmp_path / "x.png", 32, 40))[..., :1].repeat(3, 2)
     Image.fromarray(image).save(tmp_path / "x.png")
     mask = ["--mask", save_mask(tmp_path / "m.png", 32, 40), "--model", model_files["inpaint"]]
@@ -380,9 +380,9 @@ def test_saturation_scales_what_is_written_and_not_what_is_scored(run, tmp_path,
     ]
     assert "saturation" not in lines[0]
     assert lines[1]["saturation"] == read_provenance(tmp_path / "b.png")["saturation"] == 0
-    (own,), (grey,) = (line["outputs"] for line in lines)
-    assert own["log_likelihood"] == grey["log_likelihood"]
-    assert (own["score_exact"], grey["score_exact"]) == (True, False)
+    (own,), (gray,) = (line["outputs"] for line in lines)
+    assert own["log_likelihood"] == gray["log_likelihood"]
+    assert (own["score_exact"], gray["score_exact"]) == (True, False)
     assert np.ptp(pixels(tmp_path / "a.png").astype(int), axis=-1).any()
     assert (pixels(tmp_path / "b.png") == 90).all()
     refused = run("score", "--cond", "x.png", "--target", "b.png", *given[2:4])
@@ -468,11 +468,11 @@ def test_a_resized_image_says_so_and_is_not_scored(run, tmp_path, given):
     assert (image.size, image.mode) == ((20, 20), "RGBA")
 
 
-def test_alpha_comes_back_enlarged_and_hidden_colours_do_not_show(run, tmp_path, given):
+def test_alpha_comes_back_enlarged_and_hidden_colors_do_not_show(run, tmp_path, given):
     outputs = []
     for name, hidden in (("a", [0, 255, 255]), ("b", [255, 0, 255])):
-        colours = np.where(ALPHA[..., None] == 0, hidden, PHOTO).astype(np.uint8)
-        Image.fromarray(np.dstack([colours, ALPHA])).save(tmp_path / f"{name}.png")
+        colors = np.where(ALPHA[..., None] == 0, hidden, PHOTO).astype(np.uint8)
+        Image.fromarray(np.dstack([colors, ALPHA])).save(tmp_path / f"{name}.png")
         shared = ("superres", f"{name}.png", *given[2:])
         outputs += only_record(run(*shared, "--json", "-o", f"{name}4.png"))["outputs"]
     assert outputs[0]["score_exact"] is False

@@ -65,10 +65,10 @@ def test_an_image_without_damage_is_left_alone():
     assert (caflow.find_damage(faded()) > 0).mean() < 0.003
 
 
-def test_grey_is_read_as_three_equal_channels():
-    grey = cracked()[0][..., 1]
-    colour = np.repeat(grey[..., None], 3, 2)
-    assert np.array_equal(caflow.find_damage(grey), caflow.find_damage(colour))
+def test_gray_is_read_as_three_equal_channels():
+    gray = cracked()[0][..., 1]
+    color = np.repeat(gray[..., None], 3, 2)
+    assert np.array_equal(caflow.find_damage(gray), caflow.find_damage(color))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 300), (17, 33)])

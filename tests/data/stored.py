@@ -15,7 +15,7 @@ kinds = pytest.mark.parametrize("kind", ["folder", "zip"])
 
 
 def flat(value: int, height: int = 8, width: int | None = None) -> bytes:
-    """A PNG of one grey, square unless it has a width of its own."""
+    """A PNG of one gray, square unless it has a width of its own."""
     return encode_png(np.full((height, width or height, 3), value, np.uint8))
 
 

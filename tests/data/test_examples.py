@@ -28,8 +28,8 @@ def test_other_shapes_are_cropped_and_shrunk(tmp_path, height, width, box):
     assert np.array_equal(one(tmp_path, noise(8, 8), 8), noise(8, 8))
     expected = Image.fromarray(image).crop(box).resize((16, 16), Image.Resampling.LANCZOS)
     np.testing.assert_array_equal(one(tmp_path, image, 16), np.asarray(expected))
-    grey = Image.fromarray(image).convert("L").crop(box)
-    expected = grey.resize((16, 16), Image.Resampling.LANCZOS)
+    gray = Image.fromarray(image).convert("L").crop(box)
+    expected = gray.resize((16, 16), Image.Resampling.LANCZOS)
     found = one(tmp_path, image, 16, channels=(1,))
     np.testing.assert_array_equal(found[..., 0], np.asarray(expected))
 
@@ -97,10 +97,10 @@ def test_a_large_set_is_decoded_at_each_visit(tmp_path):
         assert opened.read(3)[0][0, 0, 0] == 77
 
 
-def test_grey_conditions_ask_for_one_channel(tmp_path):
-    colour = np.full((8, 8, 3), 7, np.uint8)
-    colour[3, 3, 0] = 8
+def test_gray_conditions_ask_for_one_channel(tmp_path):
+    color = np.full((8, 8, 3), 7, np.uint8)
+    color[3, 3, 0] = 8
     files = pairs("train/", 100) | pairs("val/", 1) | pairs("test/", 1)
     assert condition_channels(str(store(tmp_path, files))) == 1
-    late = {f"train/A/{index:03}.png": encode_png(colour) for index in range(60, 100)}
+    late = {f"train/A/{index:03}.png": encode_png(color) for index in range(60, 100)}
     assert condition_channels(str(store(tmp_path, files | late))) == 3

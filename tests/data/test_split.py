@@ -49,7 +49,7 @@ def test_what_is_no_image_is_left_out(tmp_path, kind):
     assert sorted(name for split in SPLITS for name in names(path, split)) == sorted(files)
 
 
-def test_the_pictures_of_a_run_within_its_data_are_left_out(tmp_path):
+def test_the_images_of_a_run_within_its_data_are_left_out(tmp_path):
     """`train --data . --out run`, and then `--resume`."""
     run = {f"run/{name}": b"" for name in ("config.toml", "metrics.jsonl")}
     run |= {f"run/{name}": flat(0) for name in ("curve.png", "samples/step-00000002.png")}

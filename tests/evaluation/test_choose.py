@@ -11,8 +11,8 @@ from caflow_cli.evaluation.choose import temperatures
 
 
 @pytest.fixture
-def with_val(true_pictures, tmp_path):
-    shutil.copytree(true_pictures / "test", tmp_path / "data" / "val")
+def with_val(true_images, tmp_path):
+    shutil.copytree(true_images / "test", tmp_path / "data" / "val")
     return tmp_path / "data"
 
 

@@ -10,9 +10,9 @@ from PIL import Image
 from caflow_cli.data.examples import Examples
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.examples import (
-    OF_EXAMPLES,
+    EXAMPLE_METRICS,
     Example,
-    colourfulness,
+    colorfulness,
     damage,
     inconsistency,
     make_example,
@@ -51,11 +51,11 @@ def test_superres_cuts_to_whole_pixels_and_shrinks_with_antialiasing(models_32):
         of(models_32["superres"], IMAGE[:3])
 
 
-def test_colour_is_taken_away_as_pillow_does(models_32):
+def test_color_is_taken_away_as_pillow_does(models_32):
     example = of(models_32["colorize"], IMAGE)
-    grey = np.asarray(Image.fromarray(IMAGE).convert("L"))
-    assert (example.input == grey[..., None]).all()
-    assert np.array_equal(baseline(models_32["colorize"], "grey copy", example), example.input)
+    gray = np.asarray(Image.fromarray(IMAGE).convert("L"))
+    assert (example.input == gray[..., None]).all()
+    assert np.array_equal(baseline(models_32["colorize"], "gray copy", example), example.input)
     assert np.array_equal(example.truth, IMAGE)
 
 
@@ -161,20 +161,20 @@ def test_psnr_in_the_hole_is_of_the_hole_alone():
     assert psnr_hole(None, example, truth) == math.inf
 
 
-def test_colourfulness_in_closed_form():
-    grey = np.arange(48, dtype=np.uint8).reshape(6, 8, 1).repeat(3, 2)
+def test_colorfulness_in_closed_form():
+    gray = np.arange(48, dtype=np.uint8).reshape(6, 8, 1).repeat(3, 2)
     red, blue = np.zeros((2, 4, 4, 3), np.uint8)
     red[..., 0] = 100  # rg 100, yb 50, without spread
     blue[:1, :, 2] = 80  # a quarter: yb -80
     half = red.copy()
     half[:2] = 0  # half of it black: spread and mean are 50 and 25 each
     for image, expected in (
-        (grey, 0),
+        (gray, 0),
         (red, 0.3 * 12500**0.5),
         (half, 1.3 * (50**2 + 25**2) ** 0.5),
         (blue, 80 * (3 / 16) ** 0.5 + 0.3 * 20),
     ):
-        found = colourfulness(None, Example(0, "x", image, truth=red), image)
+        found = colorfulness(None, Example(0, "x", image, truth=red), image)
         assert found == pytest.approx([expected, 0.3 * 12500**0.5])
 
 
@@ -183,7 +183,7 @@ def test_a_pattern_is_found_at_its_period_and_in_its_direction(models_32):
 
     def shares(image):
         found = {}
-        for name, metric in OF_EXAMPLES.items():
+        for name, metric in EXAMPLE_METRICS.items():
             if name.startswith("periodic"):
                 energy, everything = metric(task, example, image)
                 found[name.removeprefix("periodic_")] = energy / everything
@@ -207,6 +207,6 @@ def test_a_pattern_is_found_at_its_period_and_in_its_direction(models_32):
     assert found["x4"] > 0.01 < found["y4"]
     assert found["x8"] == pytest.approx(found["x4"], abs=0.003)
     assert found["x2"] < found["x4"]
-    for name, metric in OF_EXAMPLES.items():
+    for name, metric in EXAMPLE_METRICS.items():
         if name.startswith("periodic"):
             assert metric(task, example, example.truth[:59]) is None

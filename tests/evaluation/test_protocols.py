@@ -15,7 +15,7 @@ from caflow_cli.data.examples import open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import evaluate
 from caflow_cli.evaluation.examples import (
-    colourfulness,
+    colorfulness,
     make_example,
     psnr_hole,
     restore_simply,
@@ -68,7 +68,7 @@ def rows(evaluation):
         ("sr4", "psnr_y", ["bicubic"]),
         ("sr4-web", "psnr_y", ["bicubic"]),
         ("repair", "psnr_hole", ["telea", "navier-stokes"]),
-        ("colour", "rmse", ["grey copy"]),
+        ("color", "rmse", ["gray copy"]),
     ],
 )
 def test_whole_images_are_restored_as_commands_do(
@@ -80,7 +80,7 @@ def test_whole_images_are_restored_as_commands_do(
     assert list(table) == [*((name, "") for name in baselines), ("model", "0"), ("model", "0.7")]
     assert (found.form, found.images) == ("benchmark", 3)
     assert table["model", "0"].cell.m == 1
-    row, ours, theirs, colours = table["model", "0.7"], [], [], []
+    row, ours, theirs, colors = table["model", "0.7"], [], [], []
     with open_split(photos) as reader, open_split(masks) as holes:
         for index in range(3):
             web = protocol == "sr4-web"
@@ -88,7 +88,7 @@ def test_whole_images_are_restored_as_commands_do(
             example = make_example(task, reader, index, holes if given else None, 9, inputs)
             seed, mask = 9 + 1_000_003 * index, example.mask
             image = restore(model, example.input, 0.7, 3, seed=seed, mask=mask).kept[0].image
-            colours.append(colourfulness(task, example, image))
+            colors.append(colorfulness(task, example, image))
             other = restore_simply(task, baselines[0], example)
             for values, made in ((ours, image), (theirs, other)):
                 if metric in FORMULAS:
@@ -106,11 +106,11 @@ def test_whole_images_are_restored_as_commands_do(
     json.dumps(found.as_json(), allow_nan=False)
     if web:
         assert 0 < row.values["checkerboard"].mean < 0.2
-    if protocol == "colour":  # a ratio of means, of which there are no differences
-        made, true = np.sum(colours, 0)
-        assert row.values["colourfulness"].mean == pytest.approx(made / true)
-        assert table["grey copy", ""].values["colourfulness"].mean == 0
-        assert list(row.differences["grey copy"]) == ["lpips", "rmse"]
+    if protocol == "color":  # a ratio of means, of which there are no differences
+        made, true = np.sum(colors, 0)
+        assert row.values["colorfulness"].mean == pytest.approx(made / true)
+        assert table["gray copy", ""].values["colorfulness"].mean == 0
+        assert list(row.differences["gray copy"]) == ["lpips", "rmse"]
 
 
 def test_m_is_that_of_the_command(run, tmp_path):
@@ -180,12 +180,12 @@ def test_web_inputs_are_blurred_noisy_and_compressed_alike_each_time():
     levels = np.rint(noisy).clip(0, 255).astype(np.uint8)
     Image.fromarray(levels).save(file, "JPEG", quality=60, subsampling=2)
     np.testing.assert_array_equal(shrink_as_web(truth, 16, 16, 3), np.asarray(Image.open(file)))
-    grey = np.full((64, 64, 3), 128, np.uint8)
-    found, again, other = (shrink_as_web(grey, 16, 16, index).astype(float) for index in (3, 3, 4))
+    gray = np.full((64, 64, 3), 128, np.uint8)
+    found, again, other = (shrink_as_web(gray, 16, 16, index).astype(float) for index in (3, 3, 4))
     assert np.array_equal(found, again)
     assert not np.array_equal(found, other)
     assert 0.2 < found.std() < 4  # JPEG leaves less than σ 4
-    edge = grey.copy()
+    edge = gray.copy()
     edge[:, :32], edge[:, 32:] = 0, 255
     columns = np.mean([shrink_as_web(edge, 16, 16, k) for k in range(20)], axis=(0, 1, 3))
     assert columns[:6].max() < 12

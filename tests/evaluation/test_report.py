@@ -18,10 +18,10 @@ def images_of(text):
 
 
 @pytest.fixture(scope="module")
-def report(models_32, true_pictures, tmp_path_factory):
+def report(models_32, true_images, tmp_path_factory):
     """The report of a sweep, and what was found."""
     data = tmp_path_factory.mktemp("data")
-    shutil.copytree(true_pictures / "test", data, dirs_exist_ok=True)
+    shutil.copytree(true_images / "test", data, dirs_exist_ok=True)
     (data / "p1.png").rename(data / NASTY)
     (data / "broken.png").write_bytes(b"no image")
     folder = tmp_path_factory.mktemp("report")

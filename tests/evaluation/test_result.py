@@ -144,8 +144,8 @@ def test_a_ratio_of_means_has_the_error_of_the_delta_method():
     assert estimate(pairs) == Estimate(2.0, pytest.approx((spread / 4) ** 0.5 / 2.5), 4)
     assert estimate([[0.3, 0.1], [0.6, 0.2]]).standard_error == pytest.approx(0, abs=1e-7)
     assert estimate(pairs[:1]).standard_error is None
-    grey = Row(0, "x", [], {"grey copy": {"colourfulness": [1.0, 0.0], "rmse": 2.0}})
-    (result,) = summarize([grey], [], [])
+    gray = Row(0, "x", [], {"gray copy": {"colorfulness": [1.0, 0.0], "rmse": 2.0}})
+    (result,) = summarize([gray], [], [])
     assert result.values.keys() == {"rmse"}  # no ratio to nothing
 
 
@@ -154,7 +154,7 @@ def test_a_row_comes_back_from_its_line():
     scored.draws[0].orders = {"consensus": {1: [0], 2: [1, 0]}}
     scored.draws[0].diversity = {2: 0.5}
     scored.draws[0].ranks = {2: [0.25, 0.5, 0.25]}
-    tile = Draw(0, 7, None, -12.5, {"colourfulness": [3.0, 4.0]})
+    tile = Draw(0, 7, None, -12.5, {"colorfulness": [3.0, 4.0]})
     tiles = Draws(Temperature.of("0.9/0.5"), 10, [tile], [1, 2], seconds=[1.5, 0.25])
     scored.draws.append(tiles)
     record = json.loads(json.dumps(scored.as_json()))

@@ -40,17 +40,17 @@ def assert_mean(estimate, values, **tolerance):
     assert estimate.standard_error == pytest.approx(error, **tolerance)
 
 
-def test_the_figures_are_those_of_restore_one_by_one(models_32, true_pictures, tmp_path):
+def test_the_figures_are_those_of_restore_one_by_one(models_32, true_images, tmp_path):
     """Of several batches of candidates, and of seeds beyond 32 bits."""
     model, saved, rules = models_32["superres"], tmp_path, ("likelihood", "consensus", "none")
     settings = {"tau": "0.9/0.7/0.5", "candidates": 4, "seed": 2**32 - 5, "batch_size": 3}
     settings |= {"rank": rules, "save_images": saved}
-    found = evaluate(model, true_pictures, ("rmse", "bpd"), **settings)
+    found = evaluate(model, true_images, ("rmse", "bpd"), **settings)
     assert (found.images, found.settings["data"]["split"]) == (5, "test")
     assert found.settings["data"]["split_seed"] is None
     task, all_errors, bicubic, bits = task_of(model), [], [], []
     errors = {rule: [] for rule in rules}
-    for r, truth in enumerate(truths(true_pictures)):
+    for r, truth in enumerate(truths(true_images)):
         given = task.degrade(truth)
         for rule, chosen in errors.items():
             seed = (2**32 - 5 + 1_000_003 * r) % 2**32
@@ -75,10 +75,10 @@ def test_the_figures_are_those_of_restore_one_by_one(models_32, true_pictures, t
     assert_mean(by_what(found, "truth")[0].values["bpd"], bits, abs=1e-5)
 
 
-def test_in_a_sweep_consensus_is_that_of_the_first_m(models_32, true_pictures):
+def test_in_a_sweep_consensus_is_that_of_the_first_m(models_32, true_images):
     shared = {"metrics": "rmse", "rank": "consensus", "tau": 1, "limit": 3}
     sweep, alone = (
-        evaluate(models_32["superres"], true_pictures, candidates=m, **shared) for m in ((3, 6), 3)
+        evaluate(models_32["superres"], true_images, candidates=m, **shared) for m in ((3, 6), 3)
     )
     found, expected = (by_what(one)[0] for one in (sweep, alone))
     assert found.cell == expected.cell
@@ -86,21 +86,21 @@ def test_in_a_sweep_consensus_is_that_of_the_first_m(models_32, true_pictures):
 
 
 @pytest.mark.parametrize("task", ["colorize", "inpaint", "paired"])
-def test_every_task_has_its_metrics_and_baseline(models_32, true_pictures, tmp_path, task):
-    data = true_pictures
+def test_every_task_has_its_metrics_and_baseline(models_32, true_images, tmp_path, task):
+    data = true_images
     if task == "paired":
         data = tmp_path / "pairs"
         for side in ("A", "B"):
-            shutil.copytree(true_pictures / "test", data / "test" / side)
+            shutil.copytree(true_images / "test", data / "test" / side)
     found = evaluate(models_32[task], data, EVERYTHING, candidates=3, tau=0.5)
     (ours,) = by_what(found)
-    baselines = {"colorize": "grey copy", "inpaint": "mean fill", "paired": "mismatched target"}
+    baselines = {"colorize": "gray copy", "inpaint": "mean fill", "paired": "mismatched target"}
     assert found.results[0].what == baselines[task]
     absent = {"colorize": {"seam"}, "inpaint": set(), "paired": {"seam", "consistency"}}[task]
     wanted = set(EVERYTHING) - {"bpd"} - absent
     assert ours.values.keys() == wanted
     if task != "paired":
-        # Colour keeps the luminance within a level, a filled hole all known pixels.
+        # Color keeps the luminance within a level, a filled hole all known pixels.
         assert ours.values["consistency"].mean <= (1 if task == "colorize" else 0)
     assert sum(ours.extra["rank_histogram"]) == pytest.approx(1)
     json.dumps(found.as_json(), allow_nan=False)
@@ -127,9 +127,9 @@ def test_a_native_model_is_measured_on_whole_pairs_of_one_size(models_32, tmp_pa
     assert "pairs, all, original size" in (report / "index.html").read_text()
 
 
-def test_a_damaged_image_is_left_out_by_name(models_32, true_pictures, tmp_path):
+def test_a_damaged_image_is_left_out_by_name(models_32, true_images, tmp_path):
     data = tmp_path / "data"
-    shutil.copytree(true_pictures / "test", data)
+    shutil.copytree(true_images / "test", data)
     (data / "p2.png").write_bytes(b"no image")
     write_png(data / "p3.png", np.zeros((16, 16, 3), np.uint8))  # smaller than the model's
     found = evaluate(models_32["superres"], data, ("rmse", "bpd"), candidates=2)
@@ -137,7 +137,7 @@ def test_a_damaged_image_is_left_out_by_name(models_32, true_pictures, tmp_path)
     assert list(found.failed) == ["p2.png", "p3.png"]
     assert found.settings["data"]["split"] == "all"
     # The others are what they are without it: seeds go by place.
-    whole = evaluate(models_32["superres"], true_pictures, "rmse", candidates=2, limit=2)
+    whole = evaluate(models_32["superres"], true_images, "rmse", candidates=2, limit=2)
     two = evaluate(models_32["superres"], data, "rmse", candidates=2, limit=2)
     assert by_what(two)[0].values == by_what(whole)[0].values
     only = tmp_path / "only"
@@ -147,8 +147,8 @@ def test_a_damaged_image_is_left_out_by_name(models_32, true_pictures, tmp_path)
         evaluate(models_32["superres"], only, "rmse", candidates=2)
 
 
-def test_one_image_without_a_finite_score_does_not_take_its_batch_along(models_32, true_pictures):
-    second = torch.from_numpy(truths(true_pictures)[1]).permute(2, 0, 1)
+def test_one_image_without_a_finite_score_does_not_take_its_batch_along(models_32, true_images):
+    second = torch.from_numpy(truths(true_images)[1]).permute(2, 0, 1)
 
     class Failing(CAFlow):
         def log_prob_samples(self, target, *rest):
@@ -158,16 +158,16 @@ def test_one_image_without_a_finite_score_does_not_take_its_batch_along(models_3
 
     model = copy.copy(models_32["superres"])
     model.__class__ = Failing
-    found = evaluate(model, true_pictures, "bpd")
+    found = evaluate(model, true_images, "bpd")
     assert list(found.failed) == ["p1.png"]
     assert found.images == 4
 
 
-def test_a_diverged_sample_is_left_out_instead_of_its_image(models_32, true_pictures, tmp_path):
+def test_a_diverged_sample_is_left_out_instead_of_its_image(models_32, true_images, tmp_path):
     model = copy.copy(models_32["superres"])
     settings = {"candidates": 3, "keep": 3, "tau": 1, "weights": QUICK, "limit": 3}
     metrics = ("rmse", "diversity", "calibration", "likelihood", "coverage")
-    whole = evaluate(model, true_pictures, metrics, save_images=tmp_path / "whole", **settings)
+    whole = evaluate(model, true_images, metrics, save_images=tmp_path / "whole", **settings)
     line = (tmp_path / "whole" / "evaluate.jsonl").read_text().splitlines()[2]
     [draws] = json.loads(line)["draws"]
     ranked = sorted(draws["candidates"], key=lambda one: -one["log_likelihood"])
@@ -182,7 +182,7 @@ def test_a_diverged_sample_is_left_out_instead_of_its_image(models_32, true_pict
             return torch.where(bad, torch.nan, nats), deviations
 
     model.__class__ = Failing
-    found = evaluate(model, true_pictures, metrics, save_images=tmp_path / "part", **settings)
+    found = evaluate(model, true_images, metrics, save_images=tmp_path / "part", **settings)
     assert (found.images, found.failed) == (3, {})
     assert [path.name for path in sorted((tmp_path / "part").glob("p1*"))] == [
         "p1_01.png",
@@ -202,14 +202,14 @@ def test_a_diverged_sample_is_left_out_instead_of_its_image(models_32, true_pict
         assert after.values[name].count == count
     assert after.values[f"coverage:{LABEL}"].count == 8
     again = evaluate(
-        model, true_pictures, metrics, save_images=tmp_path / "part", **settings, skip_existing=True
+        model, true_images, metrics, save_images=tmp_path / "part", **settings, skip_existing=True
     )
     assert again.as_json() == found.as_json()
-    report = evaluate(model, true_pictures, ("rmse",), report=tmp_path / "report", **settings)
+    report = evaluate(model, true_images, ("rmse",), report=tmp_path / "report", **settings)
     assert report.images == 3
 
 
-def test_where_all_samples_diverged_only_the_baseline_is_measured(models_32, true_pictures):
+def test_where_all_samples_diverged_only_the_baseline_is_measured(models_32, true_images):
     class Failing(CAFlow):
         def log_prob_with_deviations(self, target, *rest):
             nats, deviations = super().log_prob_with_deviations(target, *rest)
@@ -217,13 +217,13 @@ def test_where_all_samples_diverged_only_the_baseline_is_measured(models_32, tru
 
     model = copy.copy(models_32["superres"])
     model.__class__ = Failing
-    found = evaluate(model, true_pictures, "rmse", candidates=2, limit=3)
+    found = evaluate(model, true_images, "rmse", candidates=2, limit=3)
     assert (found.images, found.failed) == (3, {})
     assert [result.what for result in found.results] == ["bicubic"]
     assert found.notes[0].startswith("samples that diverged and are left out: 6, of 3 images")
 
 
-def test_wrong_data_is_refused_before_anything_is_written(models_32, true_pictures, tmp_path):
+def test_wrong_data_is_refused_before_anything_is_written(models_32, true_images, tmp_path):
     empty, model = tmp_path / "empty", models_32["superres"]
     empty.mkdir()
     twice = tmp_path / "twice"
@@ -235,8 +235,8 @@ def test_wrong_data_is_refused_before_anything_is_written(models_32, true_pictur
         (empty, {}, "no images in"),
         (tmp_path / "none", {}, "no data at"),
         (twice, {}, "2 images would be saved as 'a.png'"),
-        (true_pictures, {"metrics": "fid", "limit": 1}, "needs two images"),
-        (true_pictures, {"split": "val"}, "to split into train and val"),
+        (true_images, {"metrics": "fid", "limit": 1}, "needs two images"),
+        (true_images, {"split": "val"}, "to split into train and val"),
     ):
         with pytest.raises(CaflowError, match=message):
             evaluate(model, data, **{"metrics": "rmse", "save_images": out, **options})
@@ -260,11 +260,11 @@ def test_what_is_held_out_is_what_the_models_training_held_out(models_32, tmp_pa
         evaluate(models_32["superres"], data, "rmse", **shared, skip_existing=True)
 
 
-def test_an_interrupted_run_goes_on_to_the_same_end(models_32, true_pictures, tmp_path):
+def test_an_interrupted_run_goes_on_to_the_same_end(models_32, true_images, tmp_path):
     def run(folder, **options):
         return evaluate(
             models_32["superres"],
-            true_pictures,
+            true_images,
             ("rmse", "likelihood"),
             candidates=2,
             batch_size=2,
@@ -303,3 +303,21 @@ def test_an_interrupted_run_goes_on_to_the_same_end(models_32, true_pictures, tm
     log.write_text("{")
     with pytest.raises(CaflowError, match="to another run"):
         run("broken", skip_existing=True)
+
+
+def test_an_evaluation_of_an_earlier_version_goes_on(models_32, true_images, tmp_path):
+    """Its names are those of then."""
+
+    def run(**options):
+        model, folder = models_32["colorize"], tmp_path / "images"
+        return evaluate(model, true_images, "rmse", candidates=2, save_images=folder, **options)
+
+    whole = run()
+    log = tmp_path / "images" / "evaluate.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    assert "gray copy" in lines[1]
+    log.write_text("".join(lines[:3]).replace("gray copy", "grey copy"))
+    told = []
+    resumed = run(skip_existing=True, progress=lambda done, total: told.append(done))
+    assert told[0] == 2
+    assert resumed.as_json() == whole.as_json()

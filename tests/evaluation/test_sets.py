@@ -19,13 +19,13 @@ def on_a_line(*places: float) -> torch.Tensor:
 
 
 def test_balls_on_a_line_are_counted_by_hand():
-    # Truths 0, 1, ..., 9: the 5th neighbour of 0 and 9 is 5 away, of 1 and 8 4, of the others 3.
+    # Truths 0, 1, ..., 9: the 5th neighbor of 0 and 9 is 5 away, of 1 and 8 4, of the others 3.
     truths = on_a_line(*range(10))
     assert coverage(on_a_line(1.5), truths) == (0.5, 5 / 5)  # in the balls of 0 to 4
     assert coverage(on_a_line(-5.0), truths) == (0.1, 1 / 5)  # on the border of the first
     assert coverage(on_a_line(-5.1, 100.0), truths) == (0.0, 0.0)
     assert coverage(truths, truths)[0] == 1.0
-    assert coverage(on_a_line(-0.9), on_a_line(0, 1)) == (0.5, 1.0)  # of one neighbour
+    assert coverage(on_a_line(-0.9), on_a_line(0, 1)) == (0.5, 1.0)  # of one neighbor
 
 
 @pytest.mark.parametrize("generated", [60, 200])
@@ -62,16 +62,16 @@ def test_a_draw_counts_for_its_own_condition_alone():
     assert own_coverage(draws, truths) == 0.2
 
 
-def test_a_models_coverage_is_that_of_its_images(models_32, true_pictures, tmp_path):
+def test_a_models_coverage_is_that_of_its_images(models_32, true_images, tmp_path):
     saved = tmp_path / "out"
     settings = {"tau": 0.9, "candidates": 3, "keep": (1, 3), "save_images": saved, "weights": QUICK}
-    found = evaluate(models_32["superres"], true_pictures, ["coverage"], **settings)
+    found = evaluate(models_32["superres"], true_images, ["coverage"], **settings)
 
     def of(folder) -> torch.Tensor:
         images = [read_image(path) for path in sorted(folder.rglob("*.png"))]
         return quarters()(to_batch(images))
 
-    true = of(true_pictures / "test")
+    true = of(true_images / "test")
     models = [result for result in found.results if result.what == "model"]
     for result, name in zip(models, ("tau0.9_m3_n1", "tau0.9_m3_n3"), strict=True):
         share, density = coverage(of(saved / name), true)
@@ -80,7 +80,7 @@ def test_a_models_coverage_is_that_of_its_images(models_32, true_pictures, tmp_p
         own = own_coverage(of(saved / name).unflatten(0, (len(true), -1)), true)
         assert result.extra[f"coverage:{LABEL}_own"] == pytest.approx(own)
     model, more = models_32["superres"], {"skip_existing": True}
-    again = evaluate(model, true_pictures, ["coverage"], **settings, **more)
+    again = evaluate(model, true_images, ["coverage"], **settings, **more)
     assert again.as_json() == found.as_json()
 
 

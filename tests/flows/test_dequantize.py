@@ -47,7 +47,7 @@ def test_to_uint8_floors_and_clamps():
 def test_q_integrates_to_one_over_the_cube():
     """Of a 1×2×2 image, squeezed one pixel: four values, on a grid in the logit of u."""
     q = helpers.seeded(lambda: VariationalNoise(helpers.sizes(1, scale_bound=1.0)), 2)
-    q = helpers.of_one_pixel(helpers.randomise(q, 3, last=0.3)).double().eval()
+    q = helpers.of_one_pixel(helpers.randomize(q, 3, last=0.3)).double().eval()
     w = torch.tensor([[10.0, 200.0], [90.0, 31.0]], dtype=torch.float64)[None, None]
     points = 16  # the sum is 0.997; with 28 it is 0.9998
     edge = (torch.arange(points, dtype=torch.float64) + 0.5) / points

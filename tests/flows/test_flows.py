@@ -36,7 +36,7 @@ def density(flow, x, cond=None):
 @torch.no_grad()
 def constant_nets(module, seed):
     """Nets that ignore what they read: their last bias alone, different in every channel."""
-    helpers.randomise(module, seed)
+    helpers.randomize(module, seed)
     for child in module.modules():
         if isinstance(child, ConvNet):
             child.last.weight.zero_()
@@ -54,9 +54,9 @@ def links():
     """Of several kinds, with and without a condition."""
     cond = helpers.normal((2, 6, 2, 3), 5)
     layers = [(Squeeze(), None), (ChannelAffine(8), None), (Coupling(8, 6, 1.5), cond)]
-    injector = helpers.randomise(Injector(8, 6, 1.5), 9).double()
+    injector = helpers.randomize(Injector(8, 6, 1.5), 9).double()
     layers += [(injector, injector.read(cond).detach()), (ChannelAffine(8), None)]
-    return [Link(helpers.randomise(f, k).double(), c) for k, (f, c) in enumerate(layers)]
+    return [Link(helpers.randomize(f, k).double(), c) for k, (f, c) in enumerate(layers)]
 
 
 @torch.no_grad()
@@ -95,7 +95,7 @@ def test_a_step_is_the_gaussian_that_its_parameters_say():
 @pytest.mark.parametrize("steps", [0, 1, 3])
 def test_in_training_transitions_are_a_part_of_the_first_step(steps):
     """One product of matrices for three maps: same values and gradients, fewer convolutions."""
-    scale = helpers.randomise(Scale(0, 8, steps, helpers.sizes(1)), 3).double().train()
+    scale = helpers.randomize(Scale(0, 8, steps, helpers.sizes(1)), 3).double().train()
     x = helpers.normal((2, 2, 4, 6), 4).requires_grad_()
     values = [x, *scale.parameters()]
 
@@ -137,7 +137,7 @@ def pyramid(scales, seed, batch=BATCH):
 def pair(scales):
     """A model with shared functions, and one without, whose functions are copies of these."""
     sizes = helpers.sizes(scales)
-    shared = helpers.randomise(SharedAutoregressive(sizes), 3).double().eval()
+    shared = helpers.randomize(SharedAutoregressive(sizes), 3).double().eval()
     plain = Autoregressive(sizes).double().eval()
     for i, flow in enumerate(plain):
         for j, function in enumerate(flow.functions):
@@ -158,7 +158,7 @@ def test_sharing_is_the_plain_model_with_equal_weights(scales):
     torch.testing.assert_close(back, plain.inverse(z, plain_cond)[0], rtol=0, atol=1e-12)
 
 
-def test_a_shared_actnorm_initialises_on_all_of_its_uses():
+def test_a_shared_actnorm_initializes_on_all_of_its_uses():
     scales = 3
     model = SharedAutoregressive(helpers.sizes(scales)).double().train()
     seen = {}
@@ -177,7 +177,7 @@ def test_a_shared_actnorm_initialises_on_all_of_its_uses():
 
 
 def test_it_is_the_normal_distribution_that_its_net_states():
-    gaussian = helpers.randomise(ConditionalGaussian(0, helpers.sizes(1)), 1).double().eval()
+    gaussian = helpers.randomize(ConditionalGaussian(0, helpers.sizes(1)), 1).double().eval()
     l, d = helpers.normal((3, 4, 4, 4), 2), helpers.normal((3, 4, 4, 4), 3)
     z, logdet = gaussian(l, gaussian.read(d))
     raw, mean = gaussian.net(d).chunk(2, dim=1)
@@ -188,7 +188,7 @@ def test_it_is_the_normal_distribution_that_its_net_states():
 
 def test_nothing_passes_between_scales():
     config = helpers.small_config(target_channels=1, cond_channels=1, conditional="dual-glow")
-    model = helpers.randomise(helpers.seeded(lambda: CAFlow(config), 1), 2).double().eval()
+    model = helpers.randomize(helpers.seeded(lambda: CAFlow(config), 1), 2).double().eval()
     with torch.no_grad():
         l, _ = model.density.T(helpers.normal((1, 1, 32, 32), 3))
         d, _ = model.density.R(helpers.normal((1, 1, 32, 32), 4))

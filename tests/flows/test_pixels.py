@@ -27,7 +27,7 @@ def anchor_of(kind, **flow):
     """An anchor away from its start."""
     sizes = {"scales": 1, "cond_channels": CHANNELS[kind], "anchor": kind, **flow}
     anchor = helpers.seeded(lambda: Anchor(FlowConfig(**sizes)), 1)
-    return helpers.randomise(anchor, 2).double()
+    return helpers.randomize(anchor, 2).double()
 
 
 def points(*shape, seed=1):
@@ -72,11 +72,11 @@ def test_a_logistic_base_has_the_bits_of_the_uniform_it_is(alpha):
 
 def test_an_image_that_is_what_is_known_of_it_is_at_0():
     w = torch.arange(256, dtype=torch.float64).view(1, 1, 16, 16)
-    colours = w.expand(2, 3, 16, 16)
-    h, logdet = KnownImage()(colours + 0.5, colours + 0.9)  # whatever the condition's noise is
+    colors = w.expand(2, 3, 16, 16)
+    h, logdet = KnownImage()(colors + 0.5, colors + 0.9)  # whatever the condition's noise is
     assert h.abs().max() < 1e-12
-    assert torch.equal(logdet, Logit()(colours + 0.5)[1])
-    h, _ = KnownLuminance()(colours + 0.5, w)
+    assert torch.equal(logdet, Logit()(colors + 0.5)[1])
+    h, _ = KnownLuminance()(colors + 0.5, w)
     assert h.abs().max() < 1e-12
 
 
@@ -117,7 +117,7 @@ def test_near_an_end_is_where_the_logit_takes_values():
     expected[0, 0, :, 0] = True
     assert torch.equal(KnownLuminance().near_ends(v, hole[:, :1]), expected[:, ::2])
     assert torch.equal(KnownImage().near_ends(v[:, ::2], v), expected[:, ::2])
-    expected[0, 1, :, 0] = True  # green is a colour like others in a hole
+    expected[0, 1, :, 0] = True  # green is a color like others in a hole
     for anchor in (KnownPixels(), FilledPixels()):
         assert torch.equal(anchor.near_ends(v, hole), expected)
 
@@ -167,16 +167,16 @@ def test_the_values_of_the_condition_in_the_hole_and_its_noise_have_no_influence
     )
 
 
-def test_colours_of_a_known_luminance_start_with_what_green_misses_of_it():
+def test_colors_of_a_known_luminance_start_with_what_green_misses_of_it():
     logit = Logit(0.05)
     anchor = KnownLuminance()
-    grey = torch.tensor([40.0, 128.0, 200.0], dtype=torch.float64).view(1, 1, 1, 3)
-    g = grey + 0.5
+    gray = torch.tensor([40.0, 128.0, 200.0], dtype=torch.float64).view(1, 1, 1, 3)
+    g = gray + 0.5
     slope = logit.log_derivative(logit.of(g)).exp()
     for red, blue in ((0.3, -0.2), (-0.1, 0.4), (0.114, -0.299)):
         green = -(0.299 * red + 0.114 * blue) / 0.587
         v = torch.cat([g + red, g + green, g + blue], dim=1)
-        h, _ = anchor(v, grey)
+        h, _ = anchor(v, gray)
         torch.testing.assert_close(h[:, 1:2], torch.zeros_like(g), rtol=0, atol=1e-12)
         torch.testing.assert_close(h[:, 2:], blue * slope, rtol=1e-2, atol=0)
         missed = -0.587 / 0.299 * green * slope

@@ -68,7 +68,7 @@ def test_a_fresh_net_repeats_pixels():
 def test_the_anchor_predicts_the_image_of_the_net(views):
     """The mean m is `logit(255 clamp(net(small / 255), 0, 1) + 1/2) - logit(w_y + 1/2)`."""
     flow = dataclasses.replace(FLOW, guide=6, guide_blocks=3, guide_views=views, spread=4)
-    anchor = helpers.randomise(helpers.seeded(lambda: Anchor(flow), 1), last=2.0).double()
+    anchor = helpers.randomize(helpers.seeded(lambda: Anchor(flow), 1), last=2.0).double()
     y = enlarged(small_image(16, 16), 4).double() + 0.5
     expected = 255 * anchor.guide(recover_small(y, 4) / 255) + 0.5
     image = anchor.expect(y)

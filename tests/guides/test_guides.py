@@ -28,7 +28,7 @@ def fresh(name):
 
 
 def unet(widths=(8, 6)):
-    return helpers.randomise(helpers.seeded(lambda: UNet(2, widths, 3), 1))
+    return helpers.randomize(helpers.seeded(lambda: UNet(2, widths, 3), 1))
 
 
 @nets
@@ -36,10 +36,10 @@ def test_a_fresh_net_predicts_0_and_every_convolution_learns(name):
     x = helpers.normal((2, 2, 16, 16), 2)
     net = fresh(name).double()
     assert torch.equal(net(x), torch.zeros(2, 3, 16, 16, dtype=torch.float64))
-    helpers.randomise(net)
+    helpers.randomize(net)
     net(x).square().sum().backward()
     for parameter_name, parameter in net.named_parameters():
-        # A bias before a normalisation of one group is taken off again with the mean.
+        # A bias before a normalization of one group is taken off again with the mean.
         if name != "unet" or not parameter_name.endswith(("first.bias", "second.bias")):
             assert float(parameter.grad.abs().max()) > 1e-9, parameter_name
 
@@ -54,15 +54,15 @@ def reach(net, x):
 @torch.no_grad()
 def test_fields_of_view():
     x = helpers.normal((1, 2, 64, 64), 2)
-    rows = reach(helpers.randomise(fresh("spread"), 2).double(), x)
+    rows = reach(helpers.randomize(fresh("spread"), 2).double(), x)
     assert (int(rows.min()), int(rows.max())) == (26, 39)
-    net = helpers.randomise(helpers.seeded(lambda: Enlarge(2, 6, 1, 4, 3), 1), 3).double()
+    net = helpers.randomize(helpers.seeded(lambda: Enlarge(2, 6, 1, 4, 3), 1), 3).double()
     rows, cells = reach(net, x), 4 * 4 + 4 + 2 + 1  # 4 cells of 4 pixels, and the doublings
     assert 32 - cells - 4 <= int(rows.min()) < 32 < int(rows.max()) <= 32 + cells + 4
     assert int(rows.max()) - int(rows.min()) > 16
-    assert len(reach(helpers.randomise(fresh("context"), 3).double(), x)) == 64
+    assert len(reach(helpers.randomize(fresh("context"), 3).double(), x)) == 64
     far = unet((4,)).double()
-    assert len(reach(far, x)) == 64  # by its normalisation, what no convolution reaches
+    assert len(reach(far, x)) == 64  # by its normalization, what no convolution reaches
 
 
 @torch.no_grad()
@@ -114,7 +114,7 @@ def test_group_norm_is_of_an_image_and_a_group(channels, groups, training):
 
 @torch.no_grad()
 def test_parts_agree_where_they_overlap():
-    net = helpers.randomise(helpers.seeded(lambda: UNet(2, (8, 6), 3), 1)).double().eval()
+    net = helpers.randomize(helpers.seeded(lambda: UNet(2, (8, 6), 3), 1)).double().eval()
     x = helpers.normal((1, 2, 32, 192), 2)
     x[..., 96:] *= 5
     parts = [x[..., :128], x[..., 64:]]

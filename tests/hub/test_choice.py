@@ -54,15 +54,15 @@ def test_inputs_of_the_size_of_faces_get_a_hint(task, height, width, hinted):
     assert hint == (f"if this is an aligned face, try --model {ID}" if hinted else None)
 
 
-def test_the_model_of_an_image_is_known_by_its_digest(grey_file):
+def test_the_model_of_an_image_is_known_by_its_digest(gray_file):
     entry = load_manifest()[ID]
     assert maker_of("x.png", {"model": {"id": ID, "sha256": entry.sha256}}, None) == ID
     with pytest.raises(CaflowError, match=f"was made with model '{ID}'") as caught:
         maker_of("x.png", {"model": {"id": ID, "sha256": "0" * 64}}, None)
     assert caught.value.exit_code == 2
-    own = {"model": {"id": "model.safetensors", "sha256": resolve(str(grey_file)).sha256}}
-    assert maker_of("x.png", own, str(grey_file)) == str(grey_file)
+    own = {"model": {"id": "model.safetensors", "sha256": resolve(str(gray_file)).sha256}}
+    assert maker_of("x.png", own, str(gray_file)) == str(gray_file)
     with pytest.raises(CaflowError, match="cannot be found"):
         maker_of("x.png", own, ID)
     for nothing in ({}, {"model": None}, {"model": {"id": ID}}):
-        assert maker_of("x.png", nothing, str(grey_file)) is None
+        assert maker_of("x.png", nothing, str(gray_file)) is None

@@ -71,7 +71,7 @@ HUB = {"repo_id": "someone/faces", "revision": "v1"}
         {**HUB, "filename": "faces.safetensors"},
         {"metrics": {}},
         {"calibration": RECORD},
-        {"metrics": {"protocol": "100 pictures", "rmse": 1, "tau 0.5": {"lpips": 0.1}}},
+        {"metrics": {"protocol": "100 images", "rmse": 1, "tau 0.5": {"lpips": 0.1}}},
     ],
 )
 def test_loader_and_schema_take_the_shipped_manifest_and_its_like(tmp_path, fields):
@@ -106,7 +106,6 @@ NOT_THESE = {
         {**RECORD, "data": "\x1b[2J"},
         {**RECORD, "more": 1},
     ],
-    "licence": ["mine"],
     "file": ["../x.safetensors", "..safetensors", "a\\b.safetensors", "x.safetensors\n", "", 1],
     "filename": ["../a.safetensors", "a"],
     "repo_id": ["faces", "a/b/c", "../b", "a/..", "/b", "a\\b", "https://x.y/z"],

@@ -89,7 +89,7 @@ def test_a_bundle_that_is_too_large_keeps_a_bit_less_or_is_not_written(model_fil
 
 REPO = "user/faces"
 TOKEN = {"HF_TOKEN": "hf_writer"}
-TERMS = ("--license", "cc-by-nc-4.0", "--data-terms", "pictures of our own")
+TERMS = ("--license", "cc-by-nc-4.0", "--data-terms", "images of our own")
 
 
 def metadata(card: str) -> dict:
@@ -127,7 +127,7 @@ def test_what_is_pushed_comes_back(hub, run, model_file, small_model, tmp_path):
         "pipeline_tag": "image-to-image",
         "tags": ["caflow", "normalizing-flow", "super-resolution"],
     }
-    for text in (f"--model {REPO}", "pictures of our own", sha256(data), '"f_steps": 1'):
+    for text in (f"--model {REPO}", "images of our own", sha256(data), '"f_steps": 1'):
         assert text in card
     # One commit: never a repository with weights of one model and a config of another.
     assert [r.path for r in hub.requests if "/commit/" in r.path] == [

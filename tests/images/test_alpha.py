@@ -15,7 +15,7 @@ def disc(side: int) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (17, 30), (64, 64)])
 @pytest.mark.parametrize("soften", [False, True])
-def test_hidden_colours_reach_nothing(shape, soften):
+def test_hidden_colors_reach_nothing(shape, soften):
     alpha = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
     alpha.flat[-1] = 0
     alpha.flat[0] = 255
@@ -26,7 +26,7 @@ def test_hidden_colours_reach_nothing(shape, soften):
     )
 
 
-def test_what_shows_stays_and_what_does_not_takes_the_colours_around():
+def test_what_shows_stays_and_what_does_not_takes_the_colors_around():
     alpha = disc(48)
     rgb = np.where(alpha[..., None] > 0, (200, 120, 40), (0, 255, 255)).astype(np.uint8)
     np.testing.assert_array_equal(fill_transparent(rgb, alpha), np.full_like(rgb, (200, 120, 40)))
@@ -35,7 +35,7 @@ def test_what_shows_stays_and_what_does_not_takes_the_colours_around():
     rgb = np.zeros((8, 16, 3), np.uint8)
     rgb[:, -2:] = 240
     row = fill_transparent(rgb, half)[4, :, 0].astype(int)
-    assert (np.diff(row) >= 0).all()  # from the one colour to the other
+    assert (np.diff(row) >= 0).all()  # from the one color to the other
     assert row[0] == 0
     assert row[-1] == 240
 
@@ -55,15 +55,15 @@ def test_a_faint_pixel_counts_as_little_as_it_shows():
     )
 
 
-def test_no_edge_of_another_colour_after_enlarging():
+def test_no_edge_of_another_color_after_enlarging():
     """A red disc whose hidden pixels are cyan, enlarged and laid on its own red, is all red."""
     red, alpha = np.array((220, 20, 20)), disc(24)
     rgb = np.where(alpha[..., None] > 0, red, (0, 255, 255)).astype(np.uint8)
     _, opacity = Decoded(rgb, alpha, "PNG").with_alpha(np.zeros((96, 96, 3), np.uint8), None)
     opacity = opacity.astype(float)[..., None] / 255
 
-    def wrong(colours: np.ndarray) -> float:
-        large = Image.fromarray(colours).resize((96, 96), Image.Resampling.BICUBIC)
+    def wrong(colors: np.ndarray) -> float:
+        large = Image.fromarray(colors).resize((96, 96), Image.Resampling.BICUBIC)
         return np.abs(opacity * (np.asarray(large) - red)).max()
 
     assert wrong(rgb) > 10
@@ -80,7 +80,7 @@ def test_alpha_has_the_size_of_the_result():
     np.testing.assert_array_equal(found, np.asarray(expected))
 
 
-def test_outside_of_a_mask_hidden_colours_come_back():
+def test_outside_of_a_mask_hidden_colors_come_back():
     rgb, alpha = np.full((2, 2, 3), 7, np.uint8), np.array([[0, 0], [255, 255]], np.uint8)
     mask = np.array([[0, 255], [127, 255]], np.uint8)
     found, opacity = Decoded(rgb, alpha, "PNG").with_alpha(np.full_like(rgb, 90), mask)

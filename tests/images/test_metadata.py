@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from image_files import COLOURS, encoded
+from image_files import COLORS, encoded
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
@@ -71,7 +71,7 @@ def photo(format: str = "JPEG", description: str | bytes = "a cat", **options) -
     if format == "TIFF":  # Pillow writes its directories if they are items
         exif[EXIF] = dict(exif.get_ifd(EXIF))
         exif[GPS] = dict(exif.get_ifd(GPS))
-    return encoded(COLOURS, format, exif=exif, **options)
+    return encoded(COLORS, format, exif=exif, **options)
 
 
 def as_read(value):
@@ -82,7 +82,7 @@ def as_read(value):
 def kept(data: bytes, format: str, metadata: str, provenance: str | None = '{"tau": 1}'):
     found = decode(io.BytesIO(data)).metadata
     encoder = Encoder(format, metadata=metadata)
-    return encoder.encode(COLOURS, None, provenance, found)
+    return encoder.encode(COLORS, None, provenance, found)
 
 
 @pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
@@ -120,14 +120,14 @@ def test_the_place_is_kept_by_all_alone(format):
 @pytest.mark.parametrize("format", FORMATS)
 def test_by_default_nothing_is_kept(format):
     data = kept(photo(), format, "none")
-    assert data == Encoder(format).encode(COLOURS, None, '{"tau": 1}')
+    assert data == Encoder(format).encode(COLORS, None, '{"tau": 1}')
     for secret in (b"Maker", b"a cat", b"50 mm", b"2021"):
         assert secret not in data
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_pixels_are_the_same_with_metadata(format):
-    plain = decode(io.BytesIO(Encoder(format).encode(COLOURS)))
+    plain = decode(io.BytesIO(Encoder(format).encode(COLORS)))
     found = decode(io.BytesIO(kept(photo(), format, "all")))
     np.testing.assert_array_equal(found.rgb, plain.rgb)
 
@@ -135,7 +135,7 @@ def test_pixels_are_the_same_with_metadata(format):
 def test_large_png_files_keep_it_too(monkeypatch):
     monkeypatch.setattr(write, "LARGE", 10)
     with Image.open(io.BytesIO(kept(photo(), "png", "basic"))) as image:
-        np.testing.assert_array_equal(np.asarray(image), COLOURS)
+        np.testing.assert_array_equal(np.asarray(image), COLORS)
         assert image.getexif().get_ifd(EXIF)[0x8827] == 200
 
 
@@ -169,7 +169,7 @@ def block(entries: list[bytes], order: str = "<") -> bytes:
 
 
 def png_with(exif: bytes):
-    return decode(io.BytesIO(encoded(COLOURS, "PNG", exif=b"Exif\0\0" + exif)))
+    return decode(io.BytesIO(encoded(COLORS, "PNG", exif=b"Exif\0\0" + exif)))
 
 
 @pytest.mark.parametrize(
@@ -186,8 +186,8 @@ def png_with(exif: bytes):
 def test_unreadable_or_large_exif_is_dropped(exif):
     found = png_with(exif)
     assert found.metadata is None
-    np.testing.assert_array_equal(found.rgb, COLOURS)
-    data = Encoder("png", metadata="all").encode(COLOURS, None, None, found.metadata)
+    np.testing.assert_array_equal(found.rgb, COLORS)
+    data = Encoder("png", metadata="all").encode(COLORS, None, None, found.metadata)
     assert not Image.open(io.BytesIO(data)).getexif()
 
 

@@ -1,4 +1,4 @@
-"""How image files become 8-bit sRGB colours and alpha, and what is refused."""
+"""How image files become 8-bit sRGB colors and alpha, and what is refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from image_files import (
-    COLOURS,
+    COLORS,
     decoded,
     encoded,
     linear_profile,
@@ -27,12 +27,12 @@ from PIL import Image, ImageCms
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import decode, encode_png, read_header, read_image, read_provenance
 
-OPACITY = np.random.default_rng(5).integers(0, 256, COLOURS.shape[:2], dtype=np.uint8)
+OPACITY = np.random.default_rng(5).integers(0, 256, COLORS.shape[:2], dtype=np.uint8)
 LARGE = np.random.default_rng(6).integers(0, 256, (1100, 1000, 3), dtype=np.uint8)
 
 
-def as_rgb(grey: np.ndarray) -> np.ndarray:
-    return np.repeat(grey[..., None], 3, 2)
+def as_rgb(gray: np.ndarray) -> np.ndarray:
+    return np.repeat(gray[..., None], 3, 2)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def as_rgb(grey: np.ndarray) -> np.ndarray:
 )
 def test_lossless_formats_come_back(tmp_path, format, options):
     """Also images that are converted in several strips; a file's suffix does not matter."""
-    for image in (COLOURS, LARGE):
+    for image in (COLORS, LARGE):
         data = encoded(image, format, **options)
         path = tmp_path / "no suffix"
         path.write_bytes(data)
@@ -75,8 +75,8 @@ def test_a_preview_is_no_frame():
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
-def test_orientation_is_applied_to_colours_and_alpha(format, orientation):
-    whole = np.dstack([COLOURS, OPACITY])
+def test_orientation_is_applied_to_colors_and_alpha(format, orientation):
+    whole = np.dstack([COLORS, OPACITY])
     turned = {
         1: whole,
         2: whole[:, ::-1],
@@ -100,27 +100,27 @@ def test_orientation_is_applied_to_colours_and_alpha(format, orientation):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("exif", [b"not exif at all", b"II*\0\xff\xff\xff\xff junk"])
 def test_broken_exif_is_ignored_in_silence(exif):
-    np.testing.assert_array_equal(decoded(encoded(COLOURS, exif=b"Exif\0\0" + exif)), COLOURS)
+    np.testing.assert_array_equal(decoded(encoded(COLORS, exif=b"Exif\0\0" + exif)), COLORS)
 
 
 @pytest.mark.parametrize(
     ("format", "tolerance"), [("GIF", 3), ("WEBP", 0), ("TIFF", 0), ("PNG", 0)]
 )
 def test_the_first_of_several_frames_is_read(format, tolerance):
-    frames = [Image.fromarray(np.roll(COLOURS, i, 0)) for i in range(3)]
+    frames = [Image.fromarray(np.roll(COLORS, i, 0)) for i in range(3)]
     options = {"lossless": True} if format == "WEBP" else {}
     data = encoded(frames[0], format, save_all=True, append_images=frames[1:], **options)
     found = decode(io.BytesIO(data))
     assert found.frames == 3
-    assert np.abs(found.rgb.astype(int) - COLOURS).max() <= tolerance
+    assert np.abs(found.rgb.astype(int) - COLORS).max() <= tolerance
 
 
-def test_grey_1_bit_palette_and_cmyk_become_rgb():
-    grey = COLOURS[:, :, 0]
-    np.testing.assert_array_equal(decoded(encoded(grey)), as_rgb(grey))
-    bits = Image.fromarray(grey).point(lambda v: 255 if v > 127 else 0, "1")
-    np.testing.assert_array_equal(decoded(encoded(bits)), as_rgb(np.where(grey > 127, 255, 0)))
-    palette = Image.fromarray(COLOURS).quantize(8)
+def test_gray_1_bit_palette_and_cmyk_become_rgb():
+    gray = COLORS[:, :, 0]
+    np.testing.assert_array_equal(decoded(encoded(gray)), as_rgb(gray))
+    bits = Image.fromarray(gray).point(lambda v: 255 if v > 127 else 0, "1")
+    np.testing.assert_array_equal(decoded(encoded(bits)), as_rgb(np.where(gray > 127, 255, 0)))
+    palette = Image.fromarray(COLORS).quantize(8)
     np.testing.assert_array_equal(decoded(encoded(palette)), np.asarray(palette.convert("RGB")))
     magenta_and_yellow = Image.new("CMYK", (4, 4), (0, 255, 255, 0))
     red = np.full((4, 4, 3), (255, 0, 0))
@@ -130,7 +130,7 @@ def test_grey_1_bit_palette_and_cmyk_become_rgb():
 
 
 def test_a_profile_is_converted_to_srgb():
-    """Of 8 and 16 bits, of grey and palettes."""
+    """Of 8 and 16 bits, of gray and palettes."""
     ramp = np.arange(0, 256, 17, dtype=np.uint8)[None]
     light = as_rgb(ramp) / 255
     srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
@@ -143,7 +143,7 @@ def test_a_profile_is_converted_to_srgb():
 
 def test_srgb_and_broken_profiles_change_nothing():
     for profile in (ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), b"no"):
-        np.testing.assert_array_equal(decoded(encoded(COLOURS, icc_profile=profile)), COLOURS)
+        np.testing.assert_array_equal(decoded(encoded(COLORS, icc_profile=profile)), COLORS)
 
 
 def test_a_profile_within_2_levels_of_srgb_changes_nothing_and_one_beyond_is_converted():
@@ -168,12 +168,12 @@ def test_a_profile_within_2_levels_of_srgb_changes_nothing_and_one_beyond_is_con
     assert {1, 2, 3} <= changes
 
 
-def test_alpha_is_apart_and_keeps_the_colours_that_it_hides():
-    grey = np.dstack([COLOURS[..., 0], OPACITY])
-    found = decode(io.BytesIO(encoded(grey)))
+def test_alpha_is_apart_and_keeps_the_colors_that_it_hides():
+    gray = np.dstack([COLORS[..., 0], OPACITY])
+    found = decode(io.BytesIO(encoded(gray)))
     np.testing.assert_array_equal(found.alpha, OPACITY)
-    np.testing.assert_array_equal(found.rgb, as_rgb(COLOURS[..., 0]))
-    palette = Image.fromarray(COLOURS).quantize(8)
+    np.testing.assert_array_equal(found.rgb, as_rgb(COLORS[..., 0]))
+    palette = Image.fromarray(COLORS).quantize(8)
     levels = bytes(range(0, 256, 36))
     found = decode(io.BytesIO(encoded(palette, transparency=levels)))
     np.testing.assert_array_equal(found.alpha, np.frombuffer(levels, np.uint8)[palette])
@@ -183,16 +183,16 @@ def test_alpha_is_apart_and_keeps_the_colours_that_it_hides():
     bits = Image.fromarray(np.array([[0, 255, 0]], np.uint8)).convert("1")
     found = decode(io.BytesIO(encoded(bits, transparency=255)))
     assert found.alpha.tolist() == [[255, 0, 255]]
-    one = tuple(map(int, COLOURS[0, 0]))
-    found = decode(io.BytesIO(encoded(COLOURS, transparency=one)))
+    one = tuple(map(int, COLORS[0, 0]))
+    found = decode(io.BytesIO(encoded(COLORS, transparency=one)))
     assert found.alpha[0, 0] == 0
     assert found.alpha.sum() == 255 * (found.alpha.size - 1)
-    opaque = encoded(np.dstack([COLOURS, np.full_like(OPACITY, 255)]))
+    opaque = encoded(np.dstack([COLORS, np.full_like(OPACITY, 255)]))
     assert decode(io.BytesIO(opaque)).alpha is None
 
 
 @pytest.mark.parametrize(("bits", "step"), [(2, 85), (4, 17), (8, 1)])
-def test_the_transparent_grey_of_few_bits_is_that_level_alone(bits, step):
+def test_the_transparent_gray_of_few_bits_is_that_level_alone(bits, step):
     """Pillow scales the pixels, and not the level that is transparent."""
     levels = np.arange(4, dtype=np.uint8)
     packed = sum(int(v) << (bits * (3 - k)) for k, v in enumerate(levels))
@@ -217,12 +217,12 @@ def test_all_levels_of_16_bits_are_rounded_to_8(format):
 
 @pytest.mark.parametrize(
     ("kind", "alpha"),
-    [(k, t) for k in ("png", "tiff <", "tiff >") for t in (False, True)] + [("png grey", True)],
+    [(k, t) for k in ("png", "tiff <", "tiff >") for t in (False, True)] + [("png gray", True)],
 )
-def test_colour_and_alpha_of_16_bits_are_rounded(kind, alpha):
+def test_color_and_alpha_of_16_bits_are_rounded(kind, alpha):
     values = np.random.default_rng(1).integers(0, 65536, (5, 4, 4), dtype=np.uint16)
     values[0, 0, :3] = [65535, 0, 129]
-    if kind == "png grey":
+    if kind == "png gray":
         values[..., 1] = values[..., 2] = values[..., 0]
         data = png_of_16_bits(values[..., [0, 3]], 4)
     else:
@@ -239,7 +239,7 @@ def test_colour_and_alpha_of_16_bits_are_rounded(kind, alpha):
         assert found.alpha is None
 
 
-def test_a_transparent_colour_of_16_bits_is_that_colour_alone():
+def test_a_transparent_color_of_16_bits_is_that_color_alone():
     values = np.full((2, 2, 3), 0x1234, np.uint16)
     values[0, 0] = 0x1233  # the same high bytes
     for stored, kind in ((values, 2), (values[..., :1], 0)):
@@ -247,7 +247,7 @@ def test_a_transparent_colour_of_16_bits_is_that_colour_alone():
         assert decode(io.BytesIO(data)).alpha.tolist() == [[255, 0], [0, 0]]
 
 
-def test_a_colour_of_16_bits_that_differs_in_one_channel_is_not_transparent():
+def test_a_color_of_16_bits_that_differs_in_one_channel_is_not_transparent():
     hidden = (0x1234, 0x5678, 0x9ABC)
     values = np.full((1, 4, 3), hidden, np.uint16)
     for channel in range(3):
@@ -256,7 +256,7 @@ def test_a_colour_of_16_bits_that_differs_in_one_channel_is_not_transparent():
     assert found.alpha.tolist() == [[255, 255, 255, 0]]
 
 
-def test_premultiplied_colours_are_made_straight():
+def test_premultiplied_colors_are_made_straight():
     values = np.array([[[0x4000, 0x2000, 0, 0x8000]]], np.uint16)
     found = decode(io.BytesIO(tiff_of_16_bits(values, "<", 1)))
     assert np.abs(found.rgb - [[[128, 64, 0]]]).max() <= 1
@@ -315,16 +315,16 @@ def test_what_is_no_image(data):
 @pytest.mark.parametrize("quality", [30, 60, 89, 90, 98])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_the_quality_of_a_jpeg_is_that_of_its_tables(quality, mode):
-    image = Image.fromarray(COLOURS).convert(mode)
+    image = Image.fromarray(COLORS).convert(mode)
     data = encoded(np.asarray(image), "JPEG", quality=quality)
     assert decode(io.BytesIO(data)).quality == pytest.approx(quality, abs=0.5)
-    assert decode(io.BytesIO(encoded(COLOURS, "PNG"))).quality is None
+    assert decode(io.BytesIO(encoded(COLORS, "PNG"))).quality is None
 
 
 def test_heic_is_read_by_pillow_heif_alone(monkeypatch):
     """A stand-in for it opens whatever begins as HEIC does, as a PNG after that."""
     head = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf"
-    data = io.BytesIO(head + encoded(COLOURS))
+    data = io.BytesIO(head + encoded(COLORS))
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     error = refusal(data, "phone.heic")
     assert error.message == "'phone.heic' is HEIC, which needs pillow-heif"
@@ -339,7 +339,7 @@ def test_heic_is_read_by_pillow_heif_alone(monkeypatch):
     module = SimpleNamespace(register_heif_opener=register_heif_opener)
     monkeypatch.setitem(sys.modules, "pillow_heif", module)
     data.seek(0)
-    np.testing.assert_array_equal(read_image(data), COLOURS)
+    np.testing.assert_array_equal(read_image(data), COLORS)
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF", "GIF"])
@@ -351,13 +351,13 @@ def test_truncated_at_any_length(format):
 
 
 def test_bombs_are_refused(monkeypatch):
-    data = encoded(COLOURS)
+    data = encoded(COLORS)
     for limit in (40, 20):  # Pillow warns up to twice its limit, and raises above
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
         error = refusal(io.BytesIO(data), "a.png")
         assert error.message == f"'a.png' has more than {limit} pixels"
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 54)
-    np.testing.assert_array_equal(decoded(data), COLOURS)
+    np.testing.assert_array_equal(decoded(data), COLORS)
 
 
 @pytest.mark.parametrize(
@@ -383,12 +383,12 @@ def test_a_tile_that_is_larger_than_its_image_is_refused():
     assert refusal(io.BytesIO(data), "a.tif").message.startswith("'a.tif' takes 10800 MB")
 
 
-@pytest.mark.parametrize("data", [encoded(COLOURS, "JPEG", comment="caflow"), encode_png(COLOURS)])
+@pytest.mark.parametrize("data", [encoded(COLORS, "JPEG", comment="caflow"), encode_png(COLORS)])
 def test_images_of_others_have_no_provenance(tmp_path, data):
     path = tmp_path / "a"
     path.write_bytes(data)
     assert read_provenance(path) is None
-    path.write_bytes(encode_png(COLOURS, "[1]"))
+    path.write_bytes(encode_png(COLORS, "[1]"))
     assert read_provenance(path) is None
     with pytest.raises(CaflowError, match="no file"):
         read_provenance(tmp_path / "gone.png")

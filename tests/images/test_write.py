@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from image_files import COLOURS
+from image_files import COLORS
 from PIL import Image
 
 from caflow_cli.errors import CaflowError
@@ -23,8 +23,8 @@ from caflow_cli.images import (
     write_png,
 )
 
-ALPHA = np.random.default_rng(7).integers(0, 255, COLOURS.shape[:2], dtype=np.uint8)
-ALPHA[0] = 0  # colours under it must come back too
+ALPHA = np.random.default_rng(7).integers(0, 255, COLORS.shape[:2], dtype=np.uint8)
+ALPHA[0] = 0  # colors under it must come back too
 RECORD = {"model": {"id": "τ", "sha256": "ab"}, "tau": 0.5}
 TYPE = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
 TERM = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -57,17 +57,17 @@ def test_every_format_comes_back_with_its_provenance(tmp_path, format, alpha):
     encoder = Encoder(format)
     path = tmp_path / f"a{encoder.suffix}"
     assert format_of(path) == format
-    path.write_bytes(encoder.encode(COLOURS, alpha, json.dumps(RECORD)))
+    path.write_bytes(encoder.encode(COLORS, alpha, json.dumps(RECORD)))
     assert read_provenance(path) == RECORD
     found = decode(path)
     if encoder.lossless:
-        np.testing.assert_array_equal(found.rgb, COLOURS)
+        np.testing.assert_array_equal(found.rgb, COLORS)
         np.testing.assert_array_equal(found.alpha, alpha)
     else:
         assert (found.alpha is None) is (alpha is None or not encoder.has_alpha)
-        assert found.rgb.shape == COLOURS.shape
+        assert found.rgb.shape == COLORS.shape
     bare = tmp_path / f"bare{encoder.suffix}"
-    bare.write_bytes(Encoder(format, provenance=False).encode(COLOURS, alpha, json.dumps(RECORD)))
+    bare.write_bytes(Encoder(format, provenance=False).encode(COLORS, alpha, json.dumps(RECORD)))
     assert read_provenance(bare) is None
     assert b"caflow" not in bare.read_bytes()
     np.testing.assert_array_equal(read_image(bare), found.rgb)
@@ -80,13 +80,13 @@ def test_every_format_comes_back_with_its_provenance(tmp_path, format, alpha):
             assert stored.tag_v2.tagtype[700] == 1  # bytes
     assert XMP_PLACES[format] in path.read_bytes()
     assert b"xmpmeta" not in bare.read_bytes()
-    assert b"xmpmeta" not in encoder.encode(COLOURS)
+    assert b"xmpmeta" not in encoder.encode(COLORS)
 
 
 def test_jpeg_has_white_under_transparent_pixels():
-    colours = np.full((16, 16, 3), (10, 20, 30), np.uint8)
+    colors = np.full((16, 16, 3), (10, 20, 30), np.uint8)
     for a, expected in ((0, [255] * 3), (255, [10, 20, 30]), (51, [206, 208, 210])):
-        data = Encoder("jpg").encode(colours, np.full((16, 16), a, np.uint8))
+        data = Encoder("jpg").encode(colors, np.full((16, 16), a, np.uint8))
         np.testing.assert_allclose(read_image(io.BytesIO(data))[8, 8], expected, atol=3)
 
 
@@ -124,7 +124,7 @@ def test_images_too_large_for_their_format():
 @pytest.mark.parametrize("alpha", [None, ALPHA])
 def test_an_image_without_color_may_be_stored_in_one_channel(format, alpha):
     encoder = Encoder(format)
-    flat = np.repeat(COLOURS[..., :1], 3, 2)
+    flat = np.repeat(COLORS[..., :1], 3, 2)
     plain, gray = (encoder.encode(flat, alpha, gray=gray) for gray in (False, True))
     modes = {"jpg": "L", "webp": "RGB", "avif": "RGB"}
     wanted = modes.get(format, "L") + ("A" if alpha is not None and encoder.has_alpha else "")

@@ -26,7 +26,7 @@ def recorded(record: dict, task: str = "superres", **fields) -> SimpleNamespace:
 
 def of_photographs() -> SimpleNamespace:
     """A model whose reference calls no image far."""
-    domain = {"mean": [0], "deviation": [1], "pictures": 3, "farthest": 1}
+    domain = {"mean": [0], "deviation": [1], "images": 3, "farthest": 1}
     return recorded({"domain": domain}, degrade="photo")
 
 
@@ -38,7 +38,7 @@ def ramp(height: int, width: int, low: float, high: float) -> np.ndarray:
 def test_the_reference_describes_itself(small_model):
     conditions = helpers.smooth_image(12, 3, 32, seed=4)
     domain = describe_domain(small_model, conditions)
-    assert domain["pictures"] == 12
+    assert domain["images"] == 12
     values = [statistics(small_model.encode_condition(one))[0] for one in conditions.split(1)]
     z = (np.array(values) - domain["mean"]) / domain["deviation"]
     distances = np.sqrt(np.square(z).mean(1))
@@ -59,19 +59,19 @@ def test_the_reference_describes_itself(small_model):
     [
         None,
         {},
-        {"pictures": 3},
+        {"images": 3},
         "text",
-        {"mean": [1], "deviation": [0], "pictures": 3, "farthest": 1},
-        {"mean": [1], "deviation": [1, 1], "pictures": 3, "farthest": 1},
-        {"mean": [1, 1], "deviation": [1, 1], "pictures": 3, "farthest": 1},  # of other statistics
-        {"mean": [10**400], "deviation": [1], "pictures": 3, "farthest": 1},
+        {"mean": [1], "deviation": [0], "images": 3, "farthest": 1},
+        {"mean": [1], "deviation": [1, 1], "images": 3, "farthest": 1},
+        {"mean": [1, 1], "deviation": [1, 1], "images": 3, "farthest": 1},  # of other statistics
+        {"mean": [10**400], "deviation": [1], "images": 3, "farthest": 1},
     ],
 )
 def test_a_file_without_a_record_says_nothing(record):
     assert domain_warning(recorded({"domain": record}), np.full(1, 99.0), PHOTO) is None
 
 
-def test_the_bundled_model_knows_a_face_from_noise_and_flat_colour():
+def test_the_bundled_model_knows_a_face_from_noise_and_flat_color():
     model, face = load("faces-superres-x4"), read_image(example_path("face"))
     noise = np.random.default_rng(0).integers(0, 256, face.shape).astype(np.uint8)
     for image, far in ((face, False), (noise, True), (np.full_like(face, 240), True)):

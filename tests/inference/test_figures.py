@@ -1,4 +1,4 @@
-"""Figures: legible, whole, in colours that mean what they say."""
+"""Figures: legible, whole, in colors that mean what they say."""
 
 from types import SimpleNamespace
 
@@ -28,7 +28,7 @@ def candidates(*levels: int) -> list:
     return [SimpleNamespace(pixels=one) for one in images]
 
 
-def test_a_map_of_spread_has_the_colours_of_its_bar():
+def test_a_map_of_spread_has_the_colors_of_its_bar():
     chart, lines = uncertainty_map(candidates(50, 60), Temperature.of(0.8))
     assert lines[0].startswith("standard deviation over 2 candidates")
     assert lines[1:] == ["mean 3.54, largest 7.1; tau 0.8", "understates spread at tau < 1"]

@@ -14,7 +14,7 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.images import read_image, read_provenance, write_png
 from caflow_cli.inference import Request, Sampler, restore, restore_images, score, task_of
 from caflow_cli.sampling import SEEDS, Sampling
-from caflow_cli.tasks.base import grey, scaled_size
+from caflow_cli.tasks.base import gray, scaled_size
 
 INPUT = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
 
@@ -164,13 +164,13 @@ def test_saved_images_score_as_they_were_ranked_and_none_is_overwritten(
         found.save(tmp_path / "out.txt")
 
 
-def test_an_input_whose_colours_are_dropped_is_shown_grey_with_a_note(found, task_models):
+def test_an_input_whose_colors_are_dropped_is_shown_gray_with_a_note(found, task_models):
     assert found.notes == []
     shown = restore(task_models["colorize"], INPUT, candidates=1)
     assert shown.notes == ["the image is already in color; its colors will be replaced"]
     assert shown.notes[0] in repr(shown)
     assert np.array_equal(shown.condition, INPUT)
-    assert np.array_equal(shown.seen, grey(INPUT)[..., None].repeat(3, 2))
+    assert np.array_equal(shown.seen, gray(INPUT)[..., None].repeat(3, 2))
     cell = np.asarray(shown.grid())[:192, :192]
     assert np.array_equal(cell[::24, ::24], shown.seen)
 

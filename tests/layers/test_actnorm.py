@@ -1,4 +1,4 @@
-"""Data-dependent initialisation: on the first training batch, once, and never elsewhere."""
+"""Data-dependent initialization: on the first training batch, once, and never elsewhere."""
 
 import helpers
 import pytest
@@ -31,7 +31,7 @@ def test_first_training_batch_leaves_with_mean_0_and_variance_1():
     normal = normal.squeeze(-1).flatten(0, 2)
     torch.testing.assert_close(normal.mean(0), torch.zeros(3), rtol=0, atol=1e-3)
     torch.testing.assert_close(normal.var(0, correction=0), torch.ones(3), rtol=1e-3, atol=0)
-    # The log-determinant of that very call is already the initialised one's.
+    # The log-determinant of that very call is already the initialized one's.
     expected = -24 * batch().double().std((0, 2, 3), correction=0).log().sum()
     torch.testing.assert_close(logdet, expected.expand(5), rtol=1e-4, atol=0)
     before = state(layer)
@@ -40,7 +40,7 @@ def test_first_training_batch_leaves_with_mean_0_and_variance_1():
 
 
 @torch.no_grad()
-def test_a_module_in_eval_never_initialises():
+def test_a_module_in_eval_never_initializes():
     layer = ActNorm(3).eval()
     before = state(layer)
     layer.initialize(batch())
@@ -50,7 +50,7 @@ def test_a_module_in_eval_never_initialises():
 
 
 @pytest.mark.parametrize("after_a_step", [False, True])
-def test_a_loaded_module_never_initialises(after_a_step):
+def test_a_loaded_module_never_initializes(after_a_step):
     source, layer = ActNorm(3).train(), ActNorm(3).train()
     source.initialize(batch())
     if after_a_step:
@@ -71,7 +71,7 @@ def test_a_constant_channel_stays_finite():
 
 
 @torch.no_grad()
-def test_one_training_batch_initialises_the_whole_model_in_order():
+def test_one_training_batch_initializes_the_whole_model_in_order():
     model = helpers.seeded(lambda: CAFlow(helpers.small_config(scales=2)), 1)
     outputs = {}
 

@@ -36,7 +36,7 @@ def test_a_weight_starts_as_a_random_rotation_and_is_always_inverted(channels):
     if channels > 1:
         assert not torch.allclose(weight, weight_of(invconv(channels, 2)), atol=0.1)
         assert (weight - torch.diag(weight.diagonal())).abs().max() > 0.05
-    helpers.randomise(layer, seed=4, affine=0.1)
+    helpers.randomize(layer, seed=4, affine=0.1)
     weight, inverse = weight_of(layer), layer.inverse_weight()
     assert weight.dtype == inverse.dtype == torch.float64
     torch.testing.assert_close(weight @ inverse, eye, rtol=0, atol=1e-9)
@@ -46,7 +46,7 @@ def test_a_weight_starts_as_a_random_rotation_and_is_always_inverted(channels):
 
 
 def test_only_the_lower_and_the_upper_triangle_train():
-    layer = helpers.randomise(invconv(4), seed=5)
+    layer = helpers.randomize(invconv(4), seed=5)
     weight_of(layer).square().sum().backward()
     assert not layer.lu.grad.diagonal().any()
     assert layer.log_diag.grad.all()
@@ -55,7 +55,7 @@ def test_only_the_lower_and_the_upper_triangle_train():
 
 def test_composing_many_at_once_is_composing_each():
     """In training, and once the actnorms know their data: values and gradients."""
-    layers = [helpers.randomise(ChannelAffine(6), k) for k in range(3)]
+    layers = [helpers.randomize(ChannelAffine(6), k) for k in range(3)]
     stack = torch.nn.ModuleList(layers).double()
     x = helpers.normal((2, 6, 3, 4), 9)
 
@@ -81,7 +81,7 @@ def test_composing_many_at_once_is_composing_each():
 @torch.no_grad()
 def test_doubles_through_folded_floats_are_not_rounded():
     """Forward and back in float64, by weights of float32: nothing of float32 is left between."""
-    layers = [helpers.randomise(ChannelAffine(48), k).eval() for k in range(2)]
+    layers = [helpers.randomize(ChannelAffine(48), k).eval() for k in range(2)]
     folded = FoldedAffine(layers)
     x = helpers.normal((2, 48, 3, 3), 9)
     y, _ = folded(x)
@@ -93,7 +93,7 @@ def test_doubles_through_folded_floats_are_not_rounded():
 
 @torch.no_grad()
 def test_children_are_folded_in_a_copy_and_the_module_stays():
-    net = helpers.randomise(helpers.seeded(lambda: ConvNet(2, 6, 4), 1), seed=2).double().train()
+    net = helpers.randomize(helpers.seeded(lambda: ConvNet(2, 6, 4), 1), seed=2).double().train()
     x = helpers.normal((2, 2, 5, 4), 3)
     folded = fold(net)
     assert all(isinstance(m, FixedConv) for m in (folded.first, folded.second, folded.last))
@@ -108,8 +108,8 @@ def test_children_are_folded_in_a_copy_and_the_module_stays():
 
 @torch.no_grad()
 def test_nets_are_rounded_in_a_copy_and_affine_maps_are_not():
-    net = helpers.randomise(helpers.seeded(lambda: ConvNet(2, 6, 4), 1), seed=2)
-    layer = helpers.randomise(ChannelAffine(2))
+    net = helpers.randomize(helpers.seeded(lambda: ConvNet(2, 6, 4), 1), seed=2)
+    layer = helpers.randomize(ChannelAffine(2))
     folded = fold(nn.ModuleList([net, layer, ConvNet(0, 6, 4)]))
     rough = nets_in_bf16(folded)
     x = helpers.normal((2, 2, 5, 4), 3).float()

@@ -11,7 +11,7 @@ BOUND = 1.5
 
 def coupling(seed=1):
     layer = helpers.seeded(lambda: Coupling(4, 6, BOUND), seed)
-    return helpers.randomise(layer, seed=seed + 1).double()
+    return helpers.randomize(layer, seed=seed + 1).double()
 
 
 @torch.no_grad()
@@ -31,7 +31,7 @@ def test_a_fresh_one_is_the_identity_and_a_wild_one_stays_within_the_bound():
 def test_every_value_is_scaled_and_shifted_by_what_is_read_of_the_condition(hidden):
     """With a net of its own, or given what one would say."""
     layer = helpers.seeded(lambda: Injector(4, hidden, BOUND), 1)
-    layer = helpers.randomise(layer, seed=2).double()
+    layer = helpers.randomize(layer, seed=2).double()
     x, cond = helpers.normal((2, 4, 3, 5), 3), helpers.normal((2, hidden or 8, 3, 5), 4)
     y, logdet = layer(x, layer.read(cond))
     raw, b = (layer.net(None, cond) if hidden else cond).chunk(2, dim=1)
@@ -46,7 +46,7 @@ def test_every_value_is_scaled_and_shifted_by_what_is_read_of_the_condition(hidd
 
 @torch.no_grad()
 def test_the_net_runs_once_an_image_for_all_its_candidates():
-    layer = helpers.randomise(helpers.seeded(lambda: Injector(4, 6, BOUND), 1), seed=2).double()
+    layer = helpers.randomize(helpers.seeded(lambda: Injector(4, 6, BOUND), 1), seed=2).double()
     seen = []
     layer.net.register_forward_hook(lambda module, args, output: seen.append(len(output)))
     x, cond = helpers.normal((6, 4, 3, 3), 3), helpers.normal((2, 6, 3, 3), 4)

@@ -12,8 +12,8 @@ from caflow_cli.layers.nets import Residual
 @torch.no_grad()
 def test_features_are_a_first_layer_over_the_concatenation():
     """Two convolutions, one of x and one of the condition, are one convolution of both."""
-    net = helpers.randomise(ConvNet(2, 6, 4)).double()
-    embed = helpers.randomise(Conv(3, 6, 3, bias=False)).double()
+    net = helpers.randomize(ConvNet(2, 6, 4)).double()
+    embed = helpers.randomize(Conv(3, 6, 3, bias=False)).double()
     x, cond = helpers.normal((2, 2, 5, 4), 1), helpers.normal((2, 3, 5, 4), 2)
     weight = torch.cat([net.first.weight, embed.weight], dim=1)
     hidden = F.conv2d(torch.cat([x, cond], 1), weight, net.first.bias, padding=1)
@@ -23,8 +23,8 @@ def test_features_are_a_first_layer_over_the_concatenation():
 
 def test_bfloat16_is_for_training_alone(bf16_anywhere):
     """Also where gradients are enabled, and without the folded form."""
-    conv = helpers.randomise(Conv(2, 6, 3))
-    net = helpers.randomise(ConvNet(2, 6, 4))
+    conv = helpers.randomize(Conv(2, 6, 3))
+    net = helpers.randomize(ConvNet(2, 6, 4))
     x = helpers.normal((2, 2, 5, 4), 1, torch.float32)
     for module in (conv, net):
         exact = module.eval()(x)
@@ -49,14 +49,14 @@ def test_a_fresh_trunk_hands_the_condition_on():
 @torch.no_grad()
 @pytest.mark.parametrize(("coarse", "reach"), [(False, 1), (True, 3)])
 def test_a_block_at_half_resolution_reads_twice_as_far(coarse, reach):
-    block = helpers.randomise(helpers.seeded(lambda: Residual(3, coarse=coarse), 1)).double()
+    block = helpers.randomize(helpers.seeded(lambda: Residual(3, coarse=coarse), 1)).double()
     h = helpers.normal((1, 3, 11, 12), 1)  # an odd side, which halving does not divide
     changed = h.clone()
     changed[..., 5, 6] += 1
     difference = (block(changed) - block(h)).abs().sum((0, 1))
     rows, columns = difference.nonzero().T
     assert block(h).shape == h.shape
-    # Of a coarse pixel's neighbours, the farther one ends 3 pixels away, the nearer one 2.
+    # Of a coarse pixel's neighbors, the farther one ends 3 pixels away, the nearer one 2.
     for found, at in ((rows, 5), (columns, 6)):
         assert max(at - int(found.min()), int(found.max()) - at) == reach
 

@@ -13,7 +13,7 @@ SCALES, SIDE = 3, 32
 @pytest.fixture(scope="module")
 def model():
     config = helpers.small_config(target_channels=1, cond_channels=1)
-    return helpers.randomise(helpers.seeded(lambda: CAFlow(config), 1), 2).double().eval()
+    return helpers.randomize(helpers.seeded(lambda: CAFlow(config), 1), 2).double().eval()
 
 
 def leaves(image, flow):

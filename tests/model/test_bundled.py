@@ -1,4 +1,4 @@
-"""The bundled models, on real pictures: invertible, finite, and the same in float32 and float64."""
+"""The bundled models, on real images: invertible, finite, and the same in float32 and float64."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def model(request):
 
 @pytest.fixture(scope="module")
 def pairs(model):
-    """Pictures that the model did not see, their conditions, and what it reads of these, once."""
+    """Images that the model did not see, their conditions, and what it reads of these, once."""
     targets, conditions = held_out(model)
     return targets, conditions, model.encode_condition(conditions)
 
@@ -76,7 +76,7 @@ def test_test_images_come_back_and_are_scored_alike_in_float64(model, pairs):
 @pytest.mark.soak
 @pytest.mark.parametrize("tau", TAUS)
 def test_samples_come_back_as_the_same_8_bits(model, pairs, tau):
-    """As written, and raw, but for hot raw colours, which may contradict their luminance."""
+    """As written, and raw, but for hot raw colors, which may contradict their luminance."""
     _, conditions, read = pairs
     for first in range(0, COUNT * count(1, 100), COUNT):
         draws = model.sample(read, tau, 1, seed=range(first, first + COUNT))[:, 0]
@@ -84,8 +84,8 @@ def test_samples_come_back_as_the_same_8_bits(model, pairs, tau):
         raw = to_uint8(draws)
         written = settled(get_task(model.config), conditions, raw)
         assert_round_trip(model, written, read)
-        hot_colour = tau > 0.8 and model.config.flow.anchor == "luminance"
-        if SOAK not in os.environ and not hot_colour and not torch.equal(written, raw):
+        hot_color = tau > 0.8 and model.config.flow.anchor == "luminance"
+        if SOAK not in os.environ and not hot_color and not torch.equal(written, raw):
             assert_round_trip(model, raw, read)
 
 

@@ -17,7 +17,7 @@ def test_a_batch_scores_as_its_images_do_alone():
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-3)
 
 
-def test_one_condition_for_neighbouring_candidates(small_model64):
+def test_one_condition_for_neighboring_candidates(small_model64):
     images, candidates = 2, 3
     target, _ = helpers.image_pair(small_model64, images * candidates, 32)
     _, cond = helpers.image_pair(small_model64, images, 32, seed=12)

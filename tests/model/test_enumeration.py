@@ -106,7 +106,7 @@ def tiny(levels, dequantization, seed=2):
     model = helpers.seeded(lambda: build(levels, dequantization), seed)
     for part in (model.density.T, model.density.F, model.Q):
         if part is not None:
-            helpers.randomise(part, seed=seed + 1, last=0.3, affine=0.15)
+            helpers.randomize(part, seed=seed + 1, last=0.3, affine=0.15)
     if model.Q is not None:
         # A sigmoid of a standard normal leaves the edges of the bin almost without noise, and the
         # weights p / q uneven: as wide as a logistic variable it is nearly uniform.

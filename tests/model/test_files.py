@@ -18,10 +18,10 @@ def header(path):
         return json.loads(file.metadata()["caflow"])
 
 
-def test_the_header_describes_the_file(grey_file, grey_model):
-    assert header(grey_file) == {
+def test_the_header_describes_the_file(gray_file, gray_model):
+    assert header(gray_file) == {
         "schema": 1,
-        "config": grey_model.config.to_dict(),
+        "config": gray_model.config.to_dict(),
         "training": helpers.RECORD,
     }
 
@@ -36,8 +36,8 @@ def test_the_header_describes_the_file(grey_file, grey_model):
         ),
     ],
 )
-def test_a_record_has_only_finite_numbers(tmp_path, grey_model, given, expected):
-    grey_model.save(tmp_path / "m.safetensors", given)
+def test_a_record_has_only_finite_numbers(tmp_path, gray_model, given, expected):
+    gray_model.save(tmp_path / "m.safetensors", given)
     assert read_info(tmp_path / "m.safetensors").training == expected
 
 
@@ -79,9 +79,9 @@ def endless_tensors(path):
         (endless_tensors, "does not have the tensors"),
     ],
 )
-def test_a_broken_file_is_named(grey_file, breakage, named):
-    breakage(grey_file)
-    assert_refused(grey_file, named)
+def test_a_broken_file_is_named(gray_file, breakage, named):
+    breakage(gray_file)
+    assert_refused(gray_file, named)
 
 
 @pytest.mark.parametrize(
@@ -137,19 +137,28 @@ def test_a_config_that_lies_is_refused(tmp_path, model_file, change, named):
 RETIRED = {"alpha": 0.05, "guide_says": "mean", "r_reads": "guide", "guide": 8}
 
 
-def test_a_file_of_an_earlier_version_is_read_in_the_fields_of_this_one(grey_file):
-    config = header(grey_file)["config"]
+def test_a_file_of_an_earlier_version_is_read_in_the_fields_of_this_one(gray_file):
+    config = header(gray_file)["config"]
     config["flow"] |= {**RETIRED, "guide": 0, "guide_says": "scale", "r_reads": "condition"}
     config["task"]["rank"] = "likely-consensus"
-    rewritten(grey_file, config=config)
-    assert CAFlow.load(grey_file).config == read_info(grey_file).config
+    rewritten(gray_file, config=config)
+    assert CAFlow.load(gray_file).config == read_info(gray_file).config
+
+
+def test_the_record_of_an_earlier_version_is_read_by_the_names_of_this_one(gray_file):
+    domain = {"pictures": 3, "farthest": 1.0}
+    rewritten(gray_file, training={"data": "pictures", "val_picture_loss": 2.0, "domain": domain})
+    training = read_info(gray_file).training
+    assert training["domain"] == {"images": 3, "farthest": 1.0}
+    assert training["data"] == "pictures"
+    assert training["val_image_loss"] == 2.0
 
 
 @pytest.mark.parametrize(
     "flow", [{"alpha": 0.1}, {"guide_says": "scale"}, {"r_reads": "condition"}, {"alpha": [1]}]
 )
-def test_a_retired_value_that_is_no_longer_computed_is_refused(grey_file, flow):
-    config = header(grey_file)["config"]
+def test_a_retired_value_that_is_no_longer_computed_is_refused(gray_file, flow):
+    config = header(gray_file)["config"]
     config["flow"] |= RETIRED | flow
-    rewritten(grey_file, config=config)
-    assert_refused(grey_file, f"flow.{next(iter(flow))} is ", read_info)
+    rewritten(gray_file, config=config)
+    assert_refused(gray_file, f"flow.{next(iter(flow))} is ", read_info)

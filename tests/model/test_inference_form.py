@@ -22,7 +22,7 @@ VARIANTS = [
 
 
 def trained_scores(model, target, cond):
-    """`log_prob`, and the log-density at bin centres, by the modules that are trained."""
+    """`log_prob`, and the log-density at bin centers, by the modules that are trained."""
     y, shape = cond.to(model.dtype) + 0.5, tuple(target.shape[1:])
     noise = helpers.first_noise(shape, 1, normal=model.Q is not None).expand(len(target), *shape)
     score = model(target.to(model.dtype), y, noise).log_prob
@@ -39,7 +39,7 @@ def model(request):
 def test_it_is_the_training_form(model, dtype):
     model = copy.deepcopy(model).to(dtype)
     target, cond = helpers.image_pair(model, 2, SMALL)
-    scores, at_centres = trained_scores(model, target, cond)
+    scores, at_centers = trained_scores(model, target, cond)
     with torch.no_grad():
         condition, _ = model.density.condition(cond.to(dtype) + 0.5)
         latents, _ = model.density(target.to(dtype) + 0.5, condition)
@@ -51,7 +51,7 @@ def test_it_is_the_training_form(model, dtype):
     for given in (cond, model.encode_condition(cond)):
         close = {"rtol": 0, "atol": 2e-3 if single else 1e-9}
         torch.testing.assert_close(model.log_prob(target, given), scores, **close)
-        torch.testing.assert_close(model.encode(target, given)[1], at_centres, **close)
+        torch.testing.assert_close(model.encode(target, given)[1], at_centers, **close)
         torch.testing.assert_close(model.decode(latents, given)[1], log_prob, **close)
         loose = {"rtol": 0, "atol": 0.02 if single else 1e-8}
         torch.testing.assert_close(model.decode(latents, given)[0], again, **loose)
@@ -63,10 +63,10 @@ def test_it_is_the_training_form(model, dtype):
 
 
 def step(model, target, cond):
-    optimiser = torch.optim.SGD(model.parameters(), lr=1e-6)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
     noise = torch.full_like(target, 0.5, dtype=torch.float32)
     (-model.train()(target.float(), cond + 0.5, noise).log_prob)[0].backward()
-    optimiser.step()
+    optimizer.step()
     model.eval()
 
 
@@ -90,9 +90,9 @@ def test_it_follows_the_weights_and_the_modules():
         lambda: model.double(),
     ):
         change()
-        score, (_, at_centres) = model.log_prob(target, cond), model.encode(target, cond)
+        score, (_, at_centers) = model.log_prob(target, cond), model.encode(target, cond)
         expected = trained_scores(model, target, cond)
-        torch.testing.assert_close((score, at_centres), expected, rtol=0, atol=1e-2)
+        torch.testing.assert_close((score, at_centers), expected, rtol=0, atol=1e-2)
         seen.add(float(score))
         assert torch.equal(copy.deepcopy(model).log_prob(target, cond), score)  # which has none
     assert len(seen) == 8

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from caflow_cli.config import Config
-from caflow_cli.devices import Uninitialised
+from caflow_cli.devices import Uninitialized
 from caflow_cli.model import CAFlow
 from caflow_cli.tasks import preset
 
@@ -22,7 +22,7 @@ PARAMETERS = {
 
 @pytest.mark.parametrize("name", PARAMETERS, ids="-".join)
 def test_a_preset_builds_at_its_size(name):
-    with torch.device("meta"), Uninitialised():
+    with torch.device("meta"), Uninitialized():
         model = CAFlow(Config(flow=preset(*name)))
     parts = (model.density.A, model.density.R, model.density.T, model.density.F, model.Q)
     thousands = [

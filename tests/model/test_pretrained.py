@@ -17,35 +17,35 @@ from caflow_cli.model.pretrained import checkpoint_bytes
 from .hostile import assert_refused, parts
 
 
-def test_round_trip(grey_file, grey_model):
-    loaded, info = CAFlow.load(grey_file), read_info(grey_file)
-    assert info.config == loaded.config == grey_model.config
+def test_round_trip(gray_file, gray_model):
+    loaded, info = CAFlow.load(gray_file), read_info(gray_file)
+    assert info.config == loaded.config == gray_model.config
     assert info.training == helpers.RECORD
-    assert read_info(grey_file) == info
+    assert read_info(gray_file) == info
     assert not loaded.training
-    before = grey_model.state_dict()
+    before = gray_model.state_dict()
     after = {name: t.clone() for name, t in loaded.state_dict().items()}
     assert before.keys() == after.keys()
     for name, tensor in before.items():
         assert after[name].dtype == tensor.dtype
         assert torch.equal(after[name], tensor), name
-    target, cond = helpers.image_pair(grey_model, 2, 16)
+    target, cond = helpers.image_pair(gray_model, 2, 16)
     torch.testing.assert_close(
-        loaded.log_prob(target, cond), grey_model.log_prob(target, cond), rtol=0, atol=1e-3
+        loaded.log_prob(target, cond), gray_model.log_prob(target, cond), rtol=0, atol=1e-3
     )
-    loaded.train()(target + 0.5, cond + 0.5)  # which initialises no actnorm
+    loaded.train()(target + 0.5, cond + 0.5)  # which initializes no actnorm
     assert all(torch.equal(t, after[name]) for name, t in loaded.state_dict().items())
 
 
-def test_save_pretrained_and_from_pretrained(tmp_path, grey_model):
+def test_save_pretrained_and_from_pretrained(tmp_path, gray_model):
     folder = tmp_path / "hub"
-    grey_model.save_pretrained(folder)
+    gray_model.save_pretrained(folder)
     assert {"config.json", "model.safetensors"} <= {p.name for p in folder.iterdir()}
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    assert config == {"schema": 1, "config": grey_model.config.to_dict()}
+    assert config == {"schema": 1, "config": gray_model.config.to_dict()}
     loaded = CAFlow.from_pretrained(str(folder))
-    assert loaded.config == grey_model.config
-    for name, tensor in grey_model.state_dict().items():
+    assert loaded.config == gray_model.config
+    for name, tensor in gray_model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor)
     with pytest.raises(CaflowError) as caught:
         CAFlow.from_pretrained(str(tmp_path))
@@ -53,12 +53,12 @@ def test_save_pretrained_and_from_pretrained(tmp_path, grey_model):
 
 
 @pytest.mark.parametrize(("seed", "kept"), [(7, 7), (None, 0), ("7", 0), (-1, 0), (True, 0)])
-def test_a_model_knows_the_seed_by_which_its_training_held_pictures_out(
-    grey_model, tmp_path, seed, kept
+def test_a_model_knows_the_seed_by_which_its_training_held_images_out(
+    gray_model, tmp_path, seed, kept
 ):
-    grey_model.save(tmp_path / "model.safetensors", {"seed": seed})
+    gray_model.save(tmp_path / "model.safetensors", {"seed": seed})
     assert CAFlow.load(tmp_path / "model.safetensors").split_seed == kept
-    assert grey_model.split_seed == 0
+    assert gray_model.split_seed == 0
 
 
 @pytest.mark.parametrize(
@@ -87,15 +87,15 @@ def test_values_that_no_model_has_are_refused(tmp_path, model_file, name, change
     assert name in error.message
 
 
-def test_bf16_is_for_convolutions_alone(tmp_path, grey_file, grey_model):
+def test_bf16_is_for_convolutions_alone(tmp_path, gray_file, gray_model):
     small = tmp_path / "small.safetensors"
-    grey_model.save(small, bf16_convs=True)
+    gray_model.save(small, bf16_convs=True)
     convs = {
         f"{name}.weight"
-        for name, child in grey_model.density.named_modules()
+        for name, child in gray_model.density.named_modules()
         if isinstance(child, Conv)
     }
-    state = grey_model.state_dict()
+    state = gray_model.state_dict()
     stored = load_file(small)
     assert convs == {name for name, t in state.items() if t.ndim == 4}
     convs = {name for name in convs if not name.startswith("T.scales.0.")}  # see `in_bf16`
@@ -104,7 +104,7 @@ def test_bf16_is_for_convolutions_alone(tmp_path, grey_file, grey_model):
         if name not in convs:
             assert tensor.dtype == state[name].dtype
             assert torch.equal(tensor, state[name])
-    assert small.stat().st_size < grey_file.stat().st_size
+    assert small.stat().st_size < gray_file.stat().st_size
 
     loaded = CAFlow.load(small)
     for name, tensor in loaded.state_dict().items():
@@ -112,7 +112,7 @@ def test_bf16_is_for_convolutions_alone(tmp_path, grey_file, grey_model):
         if name in convs:  # 5 significant bits: the last three of bfloat16's eight are 0
             torch.testing.assert_close(tensor, state[name], rtol=2**-5, atol=0)
             assert not (stored[name].view(torch.int16) & 0b111).any(), name
-            again = checkpoint_bytes({name: tensor}, grey_model.config, bf16_convs=True)
+            again = checkpoint_bytes({name: tensor}, gray_model.config, bf16_convs=True)
             assert torch.equal(load(again)[name], stored[name]), name
         else:
             assert torch.equal(tensor, state[name]), name

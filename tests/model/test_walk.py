@@ -193,8 +193,8 @@ def caflow(scales, conditional="caflow"):
 
 
 def folded_affine():
-    """Two maps in one; it has no parameters to randomise later."""
-    maps = [helpers.randomise(ChannelAffine(4), seed).double() for seed in (5, 6)]
+    """Two maps in one; it has no parameters to randomize later."""
+    maps = [helpers.randomize(ChannelAffine(4), seed).double() for seed in (5, 6)]
     return FoldedAffine(maps)
 
 
@@ -309,7 +309,7 @@ every_case = pytest.mark.parametrize("name", CASES)
 
 def build(name):
     case = CASES[name]
-    module = helpers.randomise(helpers.seeded(case.build, 1), seed=2)
+    module = helpers.randomize(helpers.seeded(case.build, 1), seed=2)
     return module.double().eval(), case.x, case.cond
 
 
@@ -392,9 +392,9 @@ def test_float32_logdet_is_summed_in_float64(name):
 
 
 def test_the_walk_reaches_every_parameter():
-    """Nothing of a model is left at the identity by `randomise`, nor unused by its density."""
+    """Nothing of a model is left at the identity by `randomize`, nor unused by its density."""
     case = CASES["CAFlow/2"]
-    model = helpers.randomise(helpers.seeded(case.build, 1), seed=2).double().model
+    model = helpers.randomize(helpers.seeded(case.build, 1), seed=2).double().model
     cond = pixels(*case.x.shape[1:])
     terms = model(case.x, cond)
     (terms.log_prob + terms.cond_log_prob).sum().backward()

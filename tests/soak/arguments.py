@@ -14,7 +14,7 @@ from caflow_cli.cli.app import app
 # for minutes, a cache of compiled code. Or they start processes, which takes seconds each.
 # Nor are `app`, which serves until it is stopped, and `config`, which has no options.
 LEFT_OUT = {"--bundle", "--install-completion", "--show-completion", "--compile"}
-PICTURES = ("x.png", "grey.png", "odd.jpg", "alpha.webp", "deep.tif", "moving.gif", "bad.png")
+PICTURES = ("x.png", "gray.png", "odd.jpg", "alpha.webp", "deep.tif", "moving.gif", "bad.png")
 FILES = (*PICTURES, "mask.png", "photos", "pairs", "data.zip", "evil.zip", "run.toml")
 MODELS = ("small.safetensors", "inpaint.safetensors", "bad.safetensors", "x.png", "photos")
 OUTPUTS = ("out", "out/", "new.png", "new.jpg", "x.png", "deep/er/new.png", "-", "", "photos", ".")

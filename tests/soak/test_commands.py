@@ -33,12 +33,12 @@ TINY = {"scales": 1, "r_steps": 1, "t_steps": 1, "f_steps": 1, "hidden": 2, "f_h
 
 @pytest.fixture(scope="module")
 def given_files(tmp_path_factory) -> Path:
-    """A folder with pictures of several kinds, data, masks, models; and damaged ones of each."""
+    """A folder with images of several kinds, data, masks, models; and damaged ones of each."""
     folder = tmp_path_factory.mktemp("given")
     pixels = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)
     photo = Image.fromarray(pixels)
     photo.save(folder / "x.png")
-    photo.convert("L").save(folder / "grey.png")
+    photo.convert("L").save(folder / "gray.png")
     photo.crop((0, 0, 7, 5)).save(folder / "odd.jpg")
     photo.convert("RGBA").save(folder / "alpha.webp")
     Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(folder / "deep.tif")
@@ -78,7 +78,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def check_stdout(arguments: list[str], out: bytes, folder: Path) -> None:
-    """Results alone: JSON lines of the schema, paths of files that are there, or one picture."""
+    """Results alone: JSON lines of the schema, paths of files that are there, or one image."""
     command = arguments[0]
     if {"--help", "-h", "--version"} & {*arguments} or not out:
         return

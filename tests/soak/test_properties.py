@@ -121,7 +121,7 @@ def test_the_folded_form_is_the_trained_one(example, seed):
     TAU,
     SEEDS,
 )
-def test_pictures_of_any_size_are_restored_and_score_as_they_ranked(model, size, tau, seed):
+def test_images_of_any_size_are_restored_and_score_as_they_ranked(model, size, tau, seed):
     task = task_of(model)
     pixels = np.random.default_rng(seed)
     image = pixels.integers(0, 256, (*size, 3), dtype=np.uint8)

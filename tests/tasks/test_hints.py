@@ -9,7 +9,7 @@ from PIL import Image
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.tasks import Colorize, SuperRes
-from caflow_cli.tasks.base import grey, scaled_size
+from caflow_cli.tasks.base import gray, scaled_size
 from caflow_cli.tasks.chroma import chroma_of
 
 
@@ -54,7 +54,7 @@ def test_a_thin_stroke_is_met_and_the_luminance_is_exact(height, width):
     task = Colorize().with_hints(image, strokes)
     assert task.hinted_pixels == (strokes[..., 3] > 0).sum()
     result = task.compose(image, sample_for(image))
-    assert np.array_equal(grey(result), image[..., 0])
+    assert np.array_equal(gray(result), image[..., 0])
     hinted = strokes[..., 3] > 0
     error = np.abs(chroma(result) - chroma(strokes[..., :3]))[hinted]
     assert error.mean() < 3

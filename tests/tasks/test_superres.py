@@ -12,7 +12,7 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.flows import to_uint8
 from caflow_cli.images import read_image
 from caflow_cli.tasks import SuperRes, held_out_conditions, pad
-from caflow_cli.tasks.base import grey
+from caflow_cli.tasks.base import gray
 from caflow_cli.tasks.superres import shrink_as_photo
 
 BICUBIC = Image.Resampling.BICUBIC
@@ -38,11 +38,11 @@ def test_degrade_refuses_broken_pixels(height, width):
     assert (caught.value.hint, caught.value.exit_code) == ("crop its sides to multiples of 4", 1)
 
 
-def test_a_grey_image_stays_grey():
+def test_a_gray_image_stays_gray():
     sample, image = noise(32, 32), np.repeat(noise(8, 8, 1)[..., :1], 3, 2)
     found = TASK.compose(image, sample)
-    np.testing.assert_array_equal(found, np.repeat(grey(sample)[..., None], 3, 2))
-    image[3, 4, 0] ^= 1  # a little colour
+    np.testing.assert_array_equal(found, np.repeat(gray(sample)[..., None], 3, 2))
+    image[3, 4, 0] ^= 1  # a little color
     np.testing.assert_array_equal(TASK.compose(image, sample), sample)
 
 

@@ -20,7 +20,7 @@ from caflow_cli.tasks import (
     pad,
     without_ending,
 )
-from caflow_cli.tasks.base import grey, padded_size, resize, scaled_size
+from caflow_cli.tasks.base import gray, padded_size, resize, scaled_size
 
 ALL = [SuperRes(), Colorize(), Inpaint(), Inpaint(3), Paired(), Paired(1)]
 LABELS = ["superres", "colorize", "inpaint", "inpaint3", "paired", "paired1"]
@@ -81,7 +81,7 @@ def test_any_size_is_taken_and_each_part_is_scored_under_its_own_condition(task,
     for part, condition in zip(parts, conditions, strict=True):
         reduced, target = part.reduce(image, result)
         assert target.shape == (height, width, 3)
-        if task.name != "colorize" or size == (64, 64):  # shrunk colours have another grey
+        if task.name != "colorize" or size == (64, 64):  # shrunk colors have another gray
             np.testing.assert_array_equal(reduced, condition)
         if size == (64, 64) and task.name != "superres":
             np.testing.assert_array_equal(target, result)
@@ -178,13 +178,13 @@ def test_pad_reflects_right_and_bottom(height, width):
 
 
 @pytest.mark.parametrize("size", [(20, 40), (300, 400), (6, 8)])
-def test_a_paired_condition_is_the_image_or_its_grey_at_model_scale(size):
+def test_a_paired_condition_is_the_image_or_its_gray_at_model_scale(size):
     image = noise(*size)
     h, w = scaled_size(image, 20)
     resized = Image.fromarray(image).resize((w, h), Image.Resampling.BICUBIC)
     small = np.asarray(resized)
     np.testing.assert_array_equal(resize(image, h, w), small)
-    for task, wanted in ((Paired(3, 20), small), (Paired(1, 20), grey(small)[..., None])):
+    for task, wanted in ((Paired(3, 20), small), (Paired(1, 20), gray(small)[..., None])):
         np.testing.assert_array_equal(task.condition(image), pad(wanted, 16))
         sample = noise(*task.model_size(image), 1)
         result = task.compose(image, sample)

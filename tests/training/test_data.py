@@ -13,7 +13,7 @@ from caflow_cli.data.examples import Examples
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import write_png
 from caflow_cli.tasks import Colorize, Inpaint, Paired, SuperRes
-from caflow_cli.tasks.base import grey
+from caflow_cli.tasks.base import gray
 from caflow_cli.training.data import (
     Batch,
     Batches,
@@ -201,11 +201,11 @@ def test_every_visit_sees_another_crop_and_a_visit_again_the_same():
 
 
 def write_pairs(folder, channels: int, size: int) -> None:
-    """Conditions are negatives of the targets, or of their grey."""
+    """Conditions are negatives of the targets, or of their gray."""
     for split, count in (("train", 6), ("val", 2), ("test", 1)):
         for index, image in enumerate(smooth_image(count, 3, size, seed=3)):
             target = image.permute(1, 2, 0).contiguous().numpy()
-            negative = 255 - (grey(target)[..., None].repeat(3, 2) if channels == 1 else target)
+            negative = 255 - (gray(target)[..., None].repeat(3, 2) if channels == 1 else target)
             for side, pixels in (("A", negative), ("B", target)):
                 (folder / split / side).mkdir(parents=True, exist_ok=True)
                 write_png(folder / split / side / f"{index}.png", pixels)
@@ -228,9 +228,9 @@ def test_both_images_of_a_pair_are_cropped_alike_in_memory_or_not(tmp_path, chan
         for target, condition in zip(targets.byte(), conditions, strict=True):
             assert target.shape[1:] == condition.shape[1:] == (16, 16)
             image = target.permute(1, 2, 0).contiguous().numpy()
-            expected = 255 - (grey(image)[..., None] if channels == 1 else image)
+            expected = 255 - (gray(image)[..., None] if channels == 1 else image)
             found = condition.permute(1, 2, 0).numpy().astype(int)
-            # A grey that was shrunk differs from the grey of what was shrunk by rounding.
+            # A gray that was shrunk differs from the gray of what was shrunk by rounding.
             assert np.abs(found - expected).max() <= (1 if how == "random" else 0)
     assert all(map(torch.equal, *map(tensors, batches)))
 

@@ -349,7 +349,7 @@ def test_a_run_of_crops_masks_and_samples_ends_alike_whether_it_was_stopped_or_n
     settings += ["samples.share=0.6", "samples.tau=0.7", "samples.perceptual=0"]
     settings += ["optim.images=48", "save_every=2", "validate_every=5"]
     straight, half = tmp_path / "straight", tmp_path / "half"
-    assert train(config(data, straight, *settings)).val_picture_loss > 0
+    assert train(config(data, straight, *settings)).val_image_loss > 0
     stopped(config(data, half, *settings), 5)
     train(config(data, half, *settings), resume=True)
     same_state(straight, half, 6)

@@ -1,4 +1,4 @@
-"""Losses that a phase can minimise."""
+"""Losses that a phase can minimize."""
 
 import copy
 import math

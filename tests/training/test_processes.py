@@ -67,7 +67,7 @@ def test_two_ranks_do_what_one_does_and_stop_and_go_on_together(photos, tmp_path
         found = figures(first[0], name) + figures(second[0], name)
         assert found == pytest.approx(figures(alone, name), abs=1e-9)
     assert figures(alone, "image")[-1] > 0
-    for name in ("val_bits_per_dim", "train_bits_per_dim", "val_picture_loss"):
+    for name in ("val_bits_per_dim", "train_bits_per_dim", "val_image_loss"):
         seen = [e.get(name) for e in alone["events"] if e["event"] == "validation"]
         events = [*first[0]["events"], *second[0]["events"]]
         assert seen[-1] > 0

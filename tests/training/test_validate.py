@@ -11,7 +11,7 @@ from accelerate import Accelerator
 
 from caflow_cli.inference import restore
 from caflow_cli.tasks import Inpaint, get_task
-from caflow_cli.tasks.base import grey
+from caflow_cli.tasks.base import gray
 from caflow_cli.training import OptimConfig, RunConfig, SamplesConfig
 from caflow_cli.training.log import EventLog, Progress
 from caflow_cli.training.phases import phases_of
@@ -37,15 +37,15 @@ def test_samples_are_measured_where_they_have_a_loss(holes):
     *_, before, last = phases_of(OptimConfig(images=1), model.config.flow, samples)
     accelerator = Accelerator(cpu=True)
     plain, fit = (validation.measure(model, accelerator, phase) for phase in (before, last))
-    assert plain.val_picture_loss is None
+    assert plain.val_image_loss is None
     assert plain.loss == plain.val_bits_per_dim == fit.val_bits_per_dim
     w, y = validation.val
     with torch.no_grad():
         shapes = model.latent_shapes((16, 16))
         sample = model.decode([torch.zeros(4, *shape) for shape in shapes], y)[0].clamp(0, 256)
     near = (sample - w - 0.5).abs().where(y[:, 3:] >= 128, 0.0).mean() / 128
-    assert fit.val_picture_loss == pytest.approx(float(near), rel=1e-4)
-    assert fit.loss == pytest.approx(fit.val_bits_per_dim + 3 * fit.val_picture_loss)
+    assert fit.val_image_loss == pytest.approx(float(near), rel=1e-4)
+    assert fit.loss == pytest.approx(fit.val_bits_per_dim + 3 * fit.val_image_loss)
 
 
 def test_a_guide_alone_is_measured_by_the_psnr_of_its_image(guided_model):
@@ -95,7 +95,7 @@ def test_a_grid_shows_the_candidates_that_restore_draws_by_rank(models_32, task)
         mask = np.zeros((32, 32), np.uint8)
         mask[8:24, 8:24] = 255
     if task == "colorize":
-        image = np.repeat(grey(image)[..., None], 3, axis=2)
+        image = np.repeat(gray(image)[..., None], 3, axis=2)
     (part,) = get_task(model.config).parts(image, mask)
     cond = torch.from_numpy(part.condition(image)).permute(2, 0, 1)[None]
     grid = sample_grid(model, target, cond, 0.9, 3, seed=4)

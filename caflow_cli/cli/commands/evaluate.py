@@ -124,9 +124,9 @@ def evaluate_command(
     """Evaluate a model on data, or compare images with references.
 
     Give --data to evaluate a model, or two folders to compare, or --reference to read the JSON
-    lines of a restoring command from a pipe. A model is compared with a baseline (bicubic, grey
+    lines of a restoring command from a pipe. A model is compared with a baseline (bicubic, gray
     copy, mean fill) and with the mean of all M candidates, with paired standard errors. --protocol
-    sr4, sr4-web, sr-space, repair and colour measure whole images at their own size.
+    sr4, sr4-web, sr-space, repair and color measure whole images at their own size.
 
     Values are means over images, printed as a table on a terminal, and as tab-separated lines with
     a header in a pipe.

@@ -43,7 +43,7 @@ def superres_command(
 
     `face.png` becomes `face_superres.png`, with N > 1 `face_superres_01.png` and so on, best first.
     Images may have any size: with a ×4 model, 300×200 becomes 1200×800, or 600×400 with --scale 2.
-    A high likelihood does not mean high quality: below temperature 1 it favours smooth images.
+    A high likelihood does not mean high quality: below temperature 1 it favors smooth images.
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """

@@ -38,7 +38,7 @@ _VALIDATION = {
     "train_bits_per_dim": "training images {}",
     "val_psnr": "{} dB",
     "train_psnr": "training images {}",
-    "val_picture_loss": "samples {}",
+    "val_image_loss": "samples {}",
 }
 
 
@@ -217,7 +217,7 @@ def _preview(config: RunConfig, resume: bool, console: Console) -> None:
             f"parameters  {total:,} ({parts})",
         ]
         parameters = {**counts, "total": total}
-        record = {"status": "dry-run", "pictures": images, "parameters": parameters}
+        record = {"status": "dry-run", "images": images, "parameters": parameters}
         console.result(record, lines)
 
 

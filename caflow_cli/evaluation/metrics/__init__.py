@@ -1,6 +1,6 @@
-"""Metrics: `catalogue.toml` describes them, the modules implement formulas and networks.
+"""Metrics: `catalog.toml` describes them, the modules implement formulas and networks.
 
-Help, JSON and tables take their text from the catalogue. Nothing here depends on tasks or models,
+Help, JSON and tables take their text from the catalog. Nothing here depends on tasks or models,
 and importing the package imports no torch.
 """
 
@@ -50,12 +50,12 @@ def read_tables(path: Path) -> dict[str, dict[str, Any]]:
 
 METRICS: dict[str, Metric] = {
     name: Metric(**table)
-    for name, table in read_tables(Path(__file__).with_name("catalogue.toml")).items()
+    for name, table in read_tables(Path(__file__).with_name("catalog.toml")).items()
 }
 
 
 def choose_metrics(given: str | Sequence[str], offered: Iterable[str]) -> tuple[str, ...]:
-    """Select metrics by name, in the catalogue's order.
+    """Select metrics by name, in the catalog's order.
 
     Args:
         given: Names, comma-separated names, or `all`; if empty, lpips and rmse.

@@ -174,7 +174,7 @@ class LpipsDistance:
 
     The linear heads come with the `lpips` package. The trunk, AlexNet trained on ImageNet, comes
     from `weights`, else from the file that CAFLOW_LPIPS_WEIGHTS names, else from torch's cache,
-    else from a download. It is never randomly initialised.
+    else from a download. It is never randomly initialized.
 
     Args:
         weights: safetensors file of the trunk, keys `net.slice*` as in `lpips.LPIPS(net="alex")`.

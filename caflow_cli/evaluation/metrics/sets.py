@@ -131,7 +131,7 @@ def own_coverage(drawn: Sequence[Tensor], reference: Tensor) -> float:
 
 def _radii(true: Tensor) -> Tensor:
     k = min(_NEIGHBORS, len(true) - 1)
-    # k + 1, because a truth is its own nearest neighbour.
+    # k + 1, because a truth is its own nearest neighbor.
     return torch.cat(
         [_distances(rows, true).kthvalue(k + 1, 1).values for rows in true.split(_ROWS)]
     )

@@ -24,8 +24,8 @@ def table(result) -> list[dict[str, str]]:
     return [dict(zip(names, line.split("\t"), strict=True)) for line in lines]
 
 
-def test_a_model_on_data_gives_a_table_and_the_same_as_json(run, true_pictures, model_32):
-    given = ["evaluate", "--data", true_pictures, "--model", model_32, "-m", "3", "--seed", "5"]
+def test_a_model_on_data_gives_a_table_and_the_same_as_json(run, true_images, model_32):
+    given = ["evaluate", "--data", true_images, "--model", model_32, "-m", "3", "--seed", "5"]
     done = run(*given, "--metric", "rmse,bpd", "--metric", "diversity", "-n", "1,2")
     assert done.returncode == 0, done.stderr
     assert done.stderr == b"5 images to measure\n"
@@ -35,7 +35,7 @@ def test_a_model_on_data_gives_a_table_and_the_same_as_json(run, true_pictures, 
         *(("bicubic", ""), *((what, n) for n in "12" for what in whats), ("truth", ""))
     ]
     record = json.loads(run(*given, "--metric", "rmse,bpd,diversity", "-n", "1,2", "--json").stdout)
-    assert (record["schema"], record["command"], record["status"]) == (2, "evaluate", "ok")
+    assert (record["schema"], record["command"], record["status"]) == (3, "evaluate", "ok")
     assert record["model"]["id"] == "m32.safetensors"
     assert (record["task"], record["images"], record["failed"]) == ("superres", 5, [])
     assert record["params"]["seed"] == 5
@@ -49,9 +49,9 @@ def test_a_model_on_data_gives_a_table_and_the_same_as_json(run, true_pictures, 
     )
 
 
-def test_a_damaged_picture_gives_the_rest_and_exit_1(run, true_pictures, model_32, tmp_path):
+def test_a_damaged_image_gives_the_rest_and_exit_1(run, true_images, model_32, tmp_path):
     data = tmp_path / "data"
-    shutil.copytree(true_pictures, data)
+    shutil.copytree(true_images, data)
     (data / "test" / "p1.png").write_bytes(b"no image")
     done = run(
         *("evaluate", "--data", data, "--model", model_32, "-m", "2", "--metric", "rmse"),
@@ -66,29 +66,29 @@ def test_a_damaged_picture_gives_the_rest_and_exit_1(run, true_pictures, model_3
     assert (tmp_path / "out" / "p2.png").exists()
 
 
-def test_folders_against_folders(run, true_pictures):
-    done = run("evaluate", true_pictures, true_pictures, "-r", "--metric", "rmse,psnr")
+def test_folders_against_folders(run, true_images):
+    done = run("evaluate", true_images, true_images, "-r", "--metric", "rmse,psnr")
     (row,) = table(done)
     assert row["what"] == "generated"
     assert (float(row["rmse"]), row["psnr"]) == (0.0, "inf")
 
 
-def test_lines_of_a_command_against_truths(run, true_pictures, model_32, tmp_path):
+def test_lines_of_a_command_against_truths(run, true_images, model_32, tmp_path):
     (tmp_path / "small").mkdir()
     for name in ("p0", "p1"):
-        with Image.open(true_pictures / "test" / f"{name}.png") as image:
+        with Image.open(true_images / "test" / f"{name}.png") as image:
             image.resize((image.width // 4, image.height // 4)).save(tmp_path / f"small/{name}.png")
     given = ("--model", model_32, "-m", "2", "-n", "2", "-o", "out", "--json")
     written = run("superres", "small", *given)
     assert written.returncode == 0, written.stderr
     failed = json.dumps({"input": "gone.png", "error": {"message": "gone", "hint": "see"}})
-    given = ("--reference", true_pictures / "test", "--metric", "rmse", "--json")
+    given = ("--reference", true_images / "test", "--metric", "rmse", "--json")
     done = run("evaluate", *given, stdin=written.stdout + failed.encode())
     record = json.loads(done.stdout)
     assert (done.returncode, record["form"], record["images"]) == (1, "lines", 3)
     assert [one["input"] for one in record["failed"]] == ["gone.png"]
     pairs = [
-        (tmp_path / output["path"], true_pictures / "test" / f"p{k}.png")
+        (tmp_path / output["path"], true_images / "test" / f"p{k}.png")
         for k, line in enumerate(written.stdout.splitlines())
         for output in json.loads(line)["outputs"]
     ]
@@ -100,10 +100,10 @@ def test_lines_of_a_command_against_truths(run, true_pictures, model_32, tmp_pat
         assert_refused(run("evaluate", *given, stdin=other), 2, "line 1 of stdin is not a record")
 
 
-def test_a_default_metric_without_its_network_is_left_out(run, true_pictures, model_32, tmp_path):
+def test_a_default_metric_without_its_network_is_left_out(run, true_images, model_32, tmp_path):
     offline = {"TORCH_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}
-    test = true_pictures / "test"
-    on_data = ("--data", true_pictures, "--model", model_32, "-m", "1", "--limit", "1")
+    test = true_images / "test"
+    on_data = ("--data", true_images, "--model", model_32, "-m", "1", "--limit", "1")
     for given in ((test, test, "-r"), on_data):
         done = run("evaluate", *given, "--json", CAFLOW_LPIPS_WEIGHTS="", **offline)
         assert done.returncode == 0, done.stderr

@@ -47,7 +47,7 @@ def test_info_of_a_bundled_model(run):
     assert ENTRY.sha256 in text_of(run("models", "info", ID))
 
 
-def test_info_of_a_run_a_file_and_a_copy(run, tmp_path, small_model, grey_file):
+def test_info_of_a_run_a_file_and_a_copy(run, tmp_path, small_model, gray_file):
     record = {"images": 3, "data": "\x1b[2Jfaces", "optim": {"lr": 1}}
     (tmp_path / "my-run").mkdir()
     small_model.save(tmp_path / "my-run" / "best.safetensors", record)
@@ -58,7 +58,7 @@ def test_info_of_a_run_a_file_and_a_copy(run, tmp_path, small_model, grey_file):
     assert by_file["license"] is None
     assert by_file["parameters"]["total"] == sum(p.numel() for p in small_model.parameters())
     assert by_file["defaults"]["tau"] == {"value": [0.5], "from": "default"}
-    (own,) = lines_of(run("models", "info", grey_file, "--json"))
+    (own,) = lines_of(run("models", "info", gray_file, "--json"))
     assert own["defaults"]["tau"] == {"value": [0.85], "from": "config"}
     assert own["defaults"]["candidates"] == {"value": 10, "from": "config"}
     text = text_of(run("models", "info", "my-run"))
@@ -129,10 +129,10 @@ def test_pack_writes_no_manifest_that_cannot_be_read(run, tmp_path, model_file, 
     assert not list(tmp_path.rglob("*.json"))
 
 
-def test_a_model_of_another_task_or_of_none(run, tmp_path, small_picture, model_files):
+def test_a_model_of_another_task_or_of_none(run, tmp_path, small_image, model_files):
     (tmp_path / "bad.safetensors").write_bytes(b"\x80\x04\x95pickle")
-    refused = run("superres", small_picture, "-o", "out/", "--model", model_files["colorize"])
+    refused = run("superres", small_image, "-o", "out/", "--model", model_files["colorize"])
     assert_refused(refused, 2, "is for colorize, not superres")
-    refused = run("superres", small_picture, "-o", "out/", "--model", "bad.safetensors")
+    refused = run("superres", small_image, "-o", "out/", "--model", "bad.safetensors")
     assert_refused(refused, 3, "bad.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["bad.safetensors"]

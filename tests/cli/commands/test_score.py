@@ -10,9 +10,9 @@ from ..results import lines_of, only_record, records
 from ..scenes import save, save_mask
 
 
-def test_several_noise_samples_and_refusals(run, tmp_path, small_picture, model_files):
+def test_several_noise_samples_and_refusals(run, tmp_path, small_image, model_files):
     save(tmp_path / "x.png", 32, 32)
-    pair = ("score", "--cond", small_picture, "--target", "x.png", "--noise-samples", 4)
+    pair = ("score", "--cond", small_image, "--target", "x.png", "--noise-samples", 4)
     done = run(*pair, "--model", model_files["superres"])
     assert (done.returncode, done.stderr[:15]) == (0, b"standard error ")
     assert_refused(run("score", "--cond", "x.png", *pair[3:]), 1, "the target is 32x32")
@@ -28,13 +28,13 @@ def test_several_noise_samples_and_refusals(run, tmp_path, small_picture, model_
 
 
 def test_an_image_of_schema_1_is_scored_by_the_model_that_it_names(
-    run, tmp_path, small_picture, model_file
+    run, tmp_path, small_image, model_file
 ):
-    done = run("superres", small_picture, "-m", 2, "-o", "new.png", "--model", model_file)
+    done = run("superres", small_image, "-m", 2, "-o", "new.png", "--model", model_file)
     assert done.returncode == 0
     with Image.open(tmp_path / "new.png") as image:
         record = json.loads(image.info["caflow"])
-        assert record["schema"] == 2
+        assert record["schema"] == 3
         kept = ("model", "seed", "rank_score", "log_likelihood", "bits_per_dim", "estimator")
         old = {"schema": 1, "version": "0.1.0", "task": "superres", "tau": 0.5, "rank": 1}
         chunk = PngImagePlugin.PngInfo()
@@ -42,9 +42,9 @@ def test_an_image_of_schema_1_is_scored_by_the_model_that_it_names(
         image.save(tmp_path / "old.png", pnginfo=chunk)
     scored = []
     for name in ("new.png", "old.png"):
-        pair = ("score", "--cond", small_picture, "--target", name, "--json")
+        pair = ("score", "--cond", small_image, "--target", name, "--json")
         line = only_record(run(*pair, CAFLOW_SCORE_MODEL=str(model_file)))
-        assert (line["schema"], line["model"]) == (2, record["model"])
+        assert (line["schema"], line["model"]) == (3, record["model"])
         scored.append(line["log_likelihood"])
     assert scored[0] == scored[1] == pytest.approx(record["log_likelihood"], abs=1e-2)
 

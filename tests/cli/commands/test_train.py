@@ -122,7 +122,7 @@ def test_options_go_before_the_config_and_a_budget_takes_the_place_of_a_budget(
     assert config["task"]["name"] == "colorize"
 
 
-def test_train_and_restore_as_a_user_would(run, small_picture, photos):
+def test_train_and_restore_as_a_user_would(run, small_image, photos):
     photos(32)
     command = ("train", "--data", "photos", "--out", "run", "--images", 16, "--batch-size", 8)
     trained = run(*command, *SETTINGS, "--set", "task.size=32")
@@ -133,7 +133,7 @@ def test_train_and_restore_as_a_user_would(run, small_picture, photos):
     assert "no intervals: intervals at level 0.9 need 9 images or more, not 1" in said
     assert re.search(r"at τ \S+, one sample each \(1\): RMSE [\d.]+, bicubic [\d.]+", said)
     assert_refused(run(*command), 2, "already holds a run")
-    restored = run("superres", small_picture, "-o", "x.png", "--model", "run")
+    restored = run("superres", small_image, "-o", "x.png", "--model", "run")
     assert restored.returncode == 0, restored.stderr
     info = json.loads(run("models", "info", "run", "--json").stdout)
     if "CAFLOW_LPIPS_WEIGHTS" in os.environ:  # by which it was chosen, on validation images
@@ -181,7 +181,7 @@ def test_a_network_of_another_project_is_the_guide(run, tmp_path, photos):
     assert_refused(resumed, 2, "--guide cannot change")
 
 
-def test_intervals_are_calibrated_on_validation_images(run, tmp_path, small_picture, photos):
+def test_intervals_are_calibrated_on_validation_images(run, tmp_path, small_image, photos):
     photos(32)
     shutil.copytree(tmp_path / "photos", tmp_path / "set" / "train")
     shutil.copytree(tmp_path / "photos", tmp_path / "set" / "val")
@@ -195,7 +195,7 @@ def test_intervals_are_calibrated_on_validation_images(run, tmp_path, small_pict
     info = json.loads(run("models", "info", "run", "--json").stdout)
     assert info["calibration"] == calibration
     assert info["training"]["images"] == 16
-    restored = run("superres", small_picture, "-o", "x.png", "--interval", "--model", "run")
+    restored = run("superres", small_image, "-o", "x.png", "--interval", "--model", "run")
     assert restored.returncode == 0, restored.stderr
     names = ["x.png", "x_low.png", "x_high.png"]
     assert restored.stdout.decode().split() == names

@@ -1,9 +1,9 @@
-"""Draw the pictures of the README: what each bundled model makes of a bundled example.
+"""Draw the images of the README: what each bundled model makes of a bundled example.
 
-    python docs/pictures/draw.py
+    python docs/images/draw.py
 
 writes four WebP files, and `drawn_from.json` beside them: the sha256 of the models, examples and
-script that they were drawn from, and of the pictures. `tests/test_docs.py` compares it.
+script that they were drawn from, and of the images. `tests/test_docs.py` compares it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CARD, BORDER, INK, PALE = (255, 255, 255), (208, 213, 219), (31, 35, 40), (89, 9
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture to draw: a model, its input and, if there is one, what the input was made from."""
+    """An image to draw: a model, its input and, if there is one, what the input was made from."""
 
     name: str  # of the file, and of the task
     model: str
@@ -60,7 +60,7 @@ ENLARGED = [
 
 
 def sources() -> list[Path]:
-    """The files that the pictures depend on."""
+    """The files that the images depend on."""
     names = [getattr(scene, part) for scene in SCENES for part in ("input", "original", "mask")]
     names += [name for _, name in ENLARGED]
     examples = {example_path(name) for name in names if name is not None}
@@ -124,32 +124,32 @@ def draw_enlarged() -> Image.Image:
 
 
 def with_hole(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The picture with a chequered hole where the mask is white."""
+    """The image with a chequered hole where the mask is white."""
     rows, columns = np.indices(mask.shape) // 4
     checks = np.where((rows + columns) % 2, 214, 244).astype(np.uint8)
     return np.where(mask[..., None] >= 128, checks[..., None], image)
 
 
-def enlarged(picture: np.ndarray) -> Image.Image:
-    """The picture at the size of a cell: small ones by pixels that are seen, others smoothly."""
-    smooth = picture.shape[0] >= 64 and not is_drawing(picture)
+def enlarged(image: np.ndarray) -> Image.Image:
+    """The image at the size of a cell: small ones by pixels that are seen, others smoothly."""
+    smooth = image.shape[0] >= 64 and not is_drawing(image)
     kernel = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
-    return Image.fromarray(picture).resize((CELL, CELL), kernel)
+    return Image.fromarray(image).resize((CELL, CELL), kernel)
 
 
-def is_drawing(picture: np.ndarray) -> bool:
+def is_drawing(image: np.ndarray) -> bool:
     """Whether it has black and white alone, which a smooth kernel would blur."""
-    return bool(np.isin(picture, (0, 255)).all())
+    return bool(np.isin(image, (0, 255)).all())
 
 
 def nats(score: caflow.Score) -> str:
     return f"{score.log_likelihood:,.1f} nats"
 
 
-def cell(picture: Image.Image, label: str, number: str) -> Image.Image:
-    """A picture with two lines below: what it is, and a number."""
+def cell(image: Image.Image, label: str, number: str) -> Image.Image:
+    """An image with two lines below: what it is, and a number."""
     canvas = Image.new("RGB", (CELL, CELL + CAPTION), CARD)
-    canvas.paste(picture, (0, 0))
+    canvas.paste(image, (0, 0))
     pen = ImageDraw.Draw(canvas)
     pen.text((0, CELL + 8), label, font=font(), fill=INK)
     pen.text((0, CELL + 8 + LINE), number, font=font(), fill=PALE)
@@ -160,20 +160,20 @@ def uncertainty_cell(values: np.ndarray, label: str) -> Image.Image:
     """The map of standard deviations, with its scale of levels in place of a number."""
     steps = (1, 2, 5, 10, 20, 50, 100, 200)
     top = next(step for step in steps if step >= np.percentile(values, 99.5))
-    field = Image.fromarray(colours((values / top).clip(0, 1)))
+    field = Image.fromarray(colors((values / top).clip(0, 1)))
     canvas = cell(field.resize((CELL, CELL), Image.Resampling.NEAREST), label, "0")
     pen = ImageDraw.Draw(canvas)
     end = f"{top:g} levels"
     room = round(font().getlength(end))
     left, right = 26, CELL - room - 10
-    bar = colours(np.linspace(0, 1, right - left))[None].repeat(18, 0)
+    bar = colors(np.linspace(0, 1, right - left))[None].repeat(18, 0)
     canvas.paste(Image.fromarray(bar), (left, CELL + 8 + LINE + 8))
     pen.text((CELL - room, CELL + 8 + LINE), end, font=font(), fill=PALE)
     return canvas
 
 
-def colours(values: np.ndarray) -> np.ndarray:
-    """Values from 0 to 1 as colours, uint8 (..., 3)."""
+def colors(values: np.ndarray) -> np.ndarray:
+    """Values from 0 to 1 as colors, uint8 (..., 3)."""
     return colormaps["magma"](values, bytes=True)[..., :3]
 
 
@@ -209,13 +209,13 @@ def card(cells: list[Image.Image], columns: int) -> Image.Image:
 
 def main() -> None:
     drawn = {"superres": draw_enlarged(), **{scene.name: draw(scene) for scene in SCENES}}
-    pictures = []
+    images = []
     for name, image in drawn.items():
         path = HERE / f"{name}.webp"
         image.save(path, quality=88, method=6)
-        pictures.append(path)
+        images.append(path)
         print(path.relative_to(ROOT), path.stat().st_size)
-    record = {"sources": digests(sources()), "pictures": digests(pictures)}
+    record = {"sources": digests(sources()), "images": digests(images)}
     RECORD.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 

@@ -1,6 +1,6 @@
-"""Colour and transparency: decoded values as 8-bit sRGB, with separate alpha.
+"""Color and transparency: decoded values as 8-bit sRGB, with separate alpha.
 
-Files store straight (un-premultiplied) colours. The colour of a transparent pixel is arbitrary,
+Files store straight (un-premultiplied) colors. The color of a transparent pixel is arbitrary,
 but a filter that reads it would mix it into visible pixels.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms, ImageFilter
 
-Pixels = npt.NDArray[np.uint8]  # (H, W, C), or (H, W) of alpha, grey and masks; 0-255
+Pixels = npt.NDArray[np.uint8]  # (H, W, C), or (H, W) of alpha, gray and masks; 0-255
 
 _STRIP = 2**20  # pixels converted at a time, to bound memory
 
@@ -33,10 +33,10 @@ def to_srgb(image: Image.Image, low: Image.Image | None) -> tuple[Pixels, Pixels
 
     Args:
         image: An image of any mode.
-        low: The low bytes of a 16-bit colour image; `image` then has the high bytes.
+        low: The low bytes of a 16-bit color image; `image` then has the high bytes.
 
     Returns:
-        Colours, and alpha, which is None if every pixel is opaque.
+        Colors, and alpha, which is None if every pixel is opaque.
     """
     width, height = image.size
     rgb = np.empty((height, width, 3), np.uint8)
@@ -54,7 +54,7 @@ def to_srgb(image: Image.Image, low: Image.Image | None) -> tuple[Pixels, Pixels
 
 
 def _split(image: Image.Image, low: Image.Image | None) -> tuple[Image.Image, Image.Image | None]:
-    """Separate 8-bit colours (mode L, RGB, CMYK or LAB) from alpha (mode L), if there is any."""
+    """Separate 8-bit colors (mode L, RGB, CMYK or LAB) from alpha (mode L), if there is any."""
     mode = image.mode
     hidden = image.info.get("transparency")  # the values of transparent pixels, or of a palette
     if mode.startswith("I"):
@@ -94,7 +94,7 @@ def _opaque(shown: npt.NDArray[np.bool_]) -> Image.Image:
 def _converter(mode: str, profile: bytes | None) -> Callable[[Image.Image], Image.Image]:
     """Make a function that converts images of mode L, RGB, CMYK or LAB to sRGB.
 
-    Without a profile, RGB is taken as sRGB, L as its grey, and CMYK is converted by Pillow's
+    Without a profile, RGB is taken as sRGB, L as its gray, and CMYK is converted by Pillow's
     formula. A profile that is sRGB up to rounding changes no pixel; a broken one is ignored.
     """
 
@@ -143,19 +143,19 @@ _PROBE = np.stack(np.meshgrid(_GRID, _GRID, _GRID), -1).reshape(27, 27, 3)
 
 
 def fill_transparent(rgb: Pixels, alpha: Pixels, *, soften: bool = False) -> Pixels:
-    """Fill transparent pixels with the visible colours around them: uint8 (H, W, 3).
+    """Fill transparent pixels with the visible colors around them: uint8 (H, W, 3).
 
-    The new colour is the alpha-weighted (premultiplied) mean of the smallest block around the pixel
+    The new color is the alpha-weighted (premultiplied) mean of the smallest block around the pixel
     that contains a visible pixel, interpolated; the sides of blocks are powers of two. Opaque
     pixels and fully transparent images are never changed.
 
     Args:
-        rgb: Straight colours, (H, W, 3).
+        rgb: Straight colors, (H, W, 3).
         alpha: (H, W), 0 transparent to 255 opaque.
-        soften: Also blend that mean into pixels that are fainter than their neighbours: `(a c +
-            (m - a) mean) / m`, where m is the largest alpha in the 5 x 5 neighbourhood (the support
+        soften: Also blend that mean into pixels that are fainter than their neighbors: `(a c +
+            (m - a) mean) / m`, where m is the largest alpha in the 5 x 5 neighborhood (the support
             of BICUBIC). Use this before enlarging an image, because the filter weights a faint
-            pixel's colour like that of an opaque one. Uniform transparency changes nothing.
+            pixel's color like that of an opaque one. Uniform transparency changes nothing.
     """
     if not alpha.any():
         return rgb

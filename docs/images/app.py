@@ -1,4 +1,4 @@
-"""Draw the image of the page of `caflow app`: python docs/pictures/app.py
+"""Draw the image of the page of `caflow app`: python docs/images/app.py
 
 It needs the extras `app` and `dev`, and Chromium. The example cat is in the public domain.
 """
@@ -30,7 +30,7 @@ def main() -> None:
     # Few colors are enough for letters and frames, and the file stays small.
     screenshot = Image.open(io.BytesIO(taken)).convert("RGB").quantize(160, dither=0)
     screenshot.save(HERE / "app.png", optimize=True)
-    print("docs/pictures/app.png", (HERE / "app.png").stat().st_size)
+    print("docs/images/app.png", (HERE / "app.png").stat().st_size)
 
 
 def shot(page: Page) -> bytes:
