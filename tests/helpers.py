@@ -163,10 +163,10 @@ def settled(task, conditions, draws):
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
-def draw(conditions, tau, seeds, first, count, strict=True):
+def draw(conditions, tau, seeds, first, count):
     """Draw `count` images of each condition, from its seed + first on."""
     each = [generator(seed + k) for seed in seeds for k in range(first, first + count)]
-    return conditions.draw(tau, each, strict)
+    return conditions.draw(tau, each)
 
 
 def noise_behind(model, seed, size, redraws):

@@ -106,7 +106,7 @@ def scaled(scale: Scale, height: int, width: int) -> tuple[int, int]:
 def write_sheet(
     file: str | None, rows: Sequence[Pixels], overwrite: bool, console: Console
 ) -> None:
-    """Write a PNG with one row per input (`--grid`, `--uncertainty`, `--map`), if it is wanted."""
+    """Write a PNG with one row per input (`--grid`, `--uncertainty`), if it is wanted."""
     if file is None:
         return
     if not rows:

@@ -6,7 +6,6 @@ from .conditions import to_batch
 from .conformal import mean_width
 from .domain import describe_domain, domain_warning
 from .figures import (
-    attribution_chart,
     grid_row,
     interval_chart,
     spread,
@@ -14,30 +13,25 @@ from .figures import (
     uncertainty_chart,
     uncertainty_map,
 )
-from .maps import attribution, log_prob_map
 from .rank import order, rmse_between
 from .restore import restore, restore_images, score
 from .result import Candidates
 from .sample import Sampler, requests_at_a_time
-from .score import Attribution, Score, estimator_of, task_of
+from .score import Score, estimator_of, task_of
 from .whole import Whole
 
 __all__ = [
-    "Attribution",
     "Candidate",
     "Candidates",
     "Request",
     "Sampler",
     "Score",
     "Whole",
-    "attribution",
-    "attribution_chart",
     "describe_domain",
     "domain_warning",
     "estimator_of",
     "grid_row",
     "interval_chart",
-    "log_prob_map",
     "mean_width",
     "order",
     "requests_at_a_time",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
+import torch
 
 from ..images import LARGE
+from ..model import bits_per_dim, standard_error
 from ..tasks import Part, Pixels, Task, check_size
-from .score import Score
+from .score import PartScore, Score
 from .tiles import LazyImage
 
 
@@ -50,6 +52,37 @@ class Request:
     def is_large(self) -> bool:
         """Whether only its input is held at full size, and regions of conditions are computed."""
         return math.prod(self.size) > LARGE
+
+    def score(self, part_scores: Sequence[PartScore], image: Pixels) -> Score:
+        """Combine the log-likelihoods of all parts into the score of an image, uint8 (H, W, C).
+
+        Without part scores, the image was not scored, and all values are None.
+        """
+        height, width = self.size
+        places = tuple(part.place for part in self.parts if part.place is not None)
+        total = sum(one.value for one in part_scores) if part_scores else None
+        score = Score(total, None, None, None, "tiles", (width, height), places)
+        deviations = [one.deviations for one in part_scores if one.deviations is not None]
+        if total is None or len(deviations) < len(self.parts):
+            return score
+        counts = [part.values for part in self.parts if part.values is not None]
+        if counts:
+            known, unknown = (sum(of_parts) for of_parts in zip(*counts, strict=True))
+            score = replace(score, known_values=known, unknown_values=unknown)
+        domain = "image" if image.shape[:2] == self.size else "reduced"
+        if len(self.parts) > 1:
+            domain = "parts"
+            if any(place.shrunk for place in places):
+                return replace(score, score_domain=domain)
+        # All parts use the same noise, so their errors are not independent: sum them draw by draw.
+        together = torch.stack(deviations).sum(0)
+        return replace(
+            score,
+            log_likelihood=total,
+            bits_per_dim=bits_per_dim(total, len(self.parts) * image.shape[2] * height * width),
+            standard_error=float(standard_error(together[:, None])) if len(together) > 1 else None,
+            score_domain=domain,
+        )
 
     def lazy_condition(self) -> LazyImage:
         return LazyImage((1, 3, *self.size), partial(self.task.part_of_condition, self.image))

@@ -65,13 +65,7 @@ class Conditions(Protocol):
     def statistics(self) -> Statistics:
         """`domain.statistics` of each condition, (B, S)."""
 
-    def draw(
-        self,
-        tau: Tau,
-        generators: Sequence[Generator],
-        strict: bool = True,
-        steps: Steps | None = None,
-    ) -> list[Sample]:
+    def draw(self, tau: Tau, generators: Sequence[Generator]) -> list[Sample]:
         """Draw one image from the next latents of each generator.
 
         Diverged samples are resampled one by one, so the other samples do not change.
@@ -79,13 +73,9 @@ class Conditions(Protocol):
         Args:
             tau: Temperature.
             generators: CPU generators, the same number for each condition, grouped by condition.
-            strict: Resample diverged samples. If false, every first sample is accepted.
-            steps: Counts the passes of the model.
         """
 
-    def log_prob(
-        self, targets: Tensor | LazyImage, noise_samples: int = 1, steps: Steps | None = None
-    ) -> list[PartScore]:
+    def log_prob(self, targets: Tensor | LazyImage, noise_samples: int = 1) -> list[PartScore]:
         """Score images, uint8 (B M, C, H, W), grouped by condition."""
 
 

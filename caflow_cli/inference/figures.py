@@ -12,7 +12,6 @@ from ..errors import ensure
 from ..tasks import Pixels
 from .candidate import Candidate
 from .conformal import moments
-from .score import Attribution, Score
 
 _GAP = 12  # pixels between the parts of a figure
 _SIZE = 13  # font size
@@ -22,14 +21,11 @@ _BAR = 14  # width of a color bar
 _CELL = 192  # pixels of a thumbnail's longer side
 _LONGEST = 10  # candidates per line of a sheet
 _SIDE = 384  # pixels of a chart's longer side
-_RANGE = 3.0  # standard deviations that a score map's color scale covers at least
 
 _Values = npt.NDArray[np.float64]
 
 # From dark to light in even steps of lightness, so that it reads correctly in gray, too.
 _SEQUENTIAL = "0e082c 4c0c6b 90226b d0424c f38029 fac43e fefcc8"
-# Two hues of equal lightness that meet in a light gray.
-_DIVERGING = "214894 6492c7 bacee2 f2f2f0 ecc0a8 d3765c 92222e"
 
 
 def sheet(rows: Sequence[Pixels]) -> Pixels:
@@ -110,22 +106,6 @@ def _level_chart(values: _Values) -> Pixels:
     # A percentile: a few extreme outliers would leave everything else in one color.
     top = _nice_above(float(np.percentile(values, 99.5)))
     return _color_chart(values, 0.0, top, lambda unit: _colors(unit, _SEQUENTIAL))
-
-
-def attribution_chart(name: str, found: Attribution, score: Score) -> Pixels:
-    """Draw a scored image beside its map of z-scores."""
-    lines = [
-        f"{name}: {score.summary}",
-        f"terms of log p(w|y) by cells of {found.cell} x {found.cell} pixels, z-score against "
-        f"{found.samples} samples at tau 1 for the same condition: red is less likely than "
-        "samples, blue more",
-        "attribution, not per-pixel likelihood",
-    ]
-    height, width = found.nats.shape
-    cells = found.z.repeat(found.cell, 0).repeat(found.cell, 1)[:height, :width]
-    top = max(_RANGE, _nice_above(float(np.percentile(np.abs(cells), 98))))
-    chart = _color_chart(cells, -top, top, lambda unit: _colors(1 - unit, _DIVERGING))
-    return _with_image(found.target, chart, lines)
 
 
 def _with_image(image: Pixels, chart: Pixels, lines: Sequence[str]) -> Pixels:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, overload
+from typing import Any
 
 from ..config import Tau
-from ..errors import check_usage
 from ..model import CAFlow
 from ..sampling import Sampling, check_noise_samples
 from ..tasks import Pixels
@@ -19,22 +18,16 @@ from .sample import Sampler
 from .score import Score, task_of
 
 
-@overload
-def restore(model: CAFlow, image: ImageLike, *args: Any, **options: Any) -> Candidates: ...
-@overload
-def restore(
-    model: CAFlow, image: list[ImageLike], *args: Any, **options: Any
-) -> list[Candidates]: ...
 def restore(
     model: CAFlow,
-    image: ImageLike | list[ImageLike],
+    image: ImageLike,
     tau: Tau | None = None,
     candidates: int | None = None,
     keep: int = 1,
     seed: int = 0,
-    mask: ImageLike | list[ImageLike] | None = None,
+    mask: ImageLike | None = None,
     **options: Any,
-) -> Candidates | list[Candidates]:
+) -> Candidates:
     """Draw M samples from p(w|y), the candidates, and rank them.
 
     Each sample is composed with the input and rounded to 8 bits before it is scored, so `score`
@@ -44,8 +37,8 @@ def restore(
     Args:
         model: Any model, such as `caflow_cli.load` returns; its task computes the condition from
             `image`.
-        image: A path, a PIL image, an array (H, W, 3) or a tensor (3, H, W), see `as_image`; or a
-            list of these, which gives a list of results. Alpha is kept.
+        image: A path, a PIL image, an array (H, W, 3) or a tensor (3, H, W), see `as_image`. Alpha
+            is kept.
         tau: Temperature: a number, or a shape such as (0.9, 0.7, 0.5) or "0.9/0.7/0.5" with one
             value per scale, finest first, or per latent. Default: the model's, else the task's.
         candidates: M. Default: the model's, else the task's; the latter is reduced for superres,
@@ -54,11 +47,11 @@ def restore(
         keep: N, how many of the best candidates `kept` holds.
         seed: Candidate k is drawn from a generator with seed `seed + k`.
         mask: For inpaint: a path, a PIL image, or an array, either bool or uint8 (H, W) with 128
-            and above where the image is to be filled; for a list of images, a list of masks.
+            and above where the image is to be filled.
         options: `rank`, `consistent` and `precision` of `Sampling`; `value_range` of `as_image`.
             For colorize, `hints`: the colors that you know, as an image with alpha of the same
-            size, opaque where you know them, such as an array, uint8 (H, W, 4); for a list of
-            images, a list. Candidates are ranked by their scores without hints.
+            size, opaque where you know them, such as an array, uint8 (H, W, 4). Candidates are
+            ranked by their scores without hints.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -72,37 +65,17 @@ def restore(
         CaflowError: An argument is out of range, the image is too large, the mask does not fit, all
             candidates diverged, or the device has no fast bfloat16.
     """
-    value_range = options.pop("value_range", None)
+    decoded = as_decoded(image, options.pop("value_range", None))
     hints = options.pop("hints", None)
+    strokes = None if hints is None else strokes_of(as_decoded(hints))
     sampling = Sampling(tau=tau, candidates=candidates, keep=keep, seed=seed, **options)
-    images = image if isinstance(image, list) else [image]
-    masks = _one_each(mask, len(images), "masks")
-    strokes = _one_each(hints, len(images), "hints")
-    results = []
-    for each, hole, colors in zip(images, masks, strokes, strict=True):
-        decoded = as_decoded(each, value_range)
-        white = as_mask(hole)
-        known = None if colors is None else strokes_of(as_decoded(colors))
-        seen = seen_by(model, decoded)
-        (result,) = restore_images(model, [seen], sampling, [white], hints=[known])
-        for candidate in result.ranked:
-            candidate.with_alpha = partial(decoded.with_alpha, mask=white)
-            candidate.gray = decoded.gray and candidate.request.task.keeps_gray
-        results.append(result)
-    return results if isinstance(image, list) else results[0]
-
-
-def _one_each(
-    given: ImageLike | list[ImageLike] | None, count: int, what: str
-) -> list[ImageLike | None]:
-    """What belongs to each of `count` images: a list, or one for all."""
-    each: list[ImageLike | None] = [*given] if isinstance(given, list) else [given] * count
-    check_usage(
-        len(each) == count,
-        f"there are {len(each)} {what} for {count} images",
-        "pass one for each image, or one for all",
-    )
-    return each
+    white = as_mask(mask)
+    seen = seen_by(model, decoded)
+    (result,) = restore_images(model, [seen], sampling, [white], hints=[strokes])
+    for candidate in result.ranked:
+        candidate.with_alpha = partial(decoded.with_alpha, mask=white)
+        candidate.gray = decoded.gray and candidate.request.task.keeps_gray
+    return result
 
 
 def score(

@@ -21,12 +21,12 @@ from ..devices import check_bf16
 from ..errors import ensure
 from ..model import CAFlow
 from ..sampling import SEEDS, Sampling
-from ..tasks import Pixels
+from ..tasks import ONE_PASS, Pixels
 from .candidate import Candidate, Request
 from .conditions import RESAMPLES, Conditions, Progress, Steps, to_batch
 from .rank import order, rmse_between
 from .result import Candidates
-from .score import PartScore, Score, estimator_of, score_of
+from .score import PartScore, Score, estimator_of
 from .tiled import Tiled
 from .tiles import LazyImage, plan_tiles
 from .whole import Whole
@@ -40,16 +40,9 @@ def requests_at_a_time(
     size: tuple[int, int], candidates: int, batch_size: int | None = None
 ) -> int:
     """How many requests of that height and width, with M candidates each, fit into one batch."""
+    if math.prod(size) > ONE_PASS:
+        return 1
     return max(1, (batch_size or _BATCH // math.prod(size)) // candidates)
-
-
-def conditions_of(model: CAFlow, cond: Tensor | LazyImage, bf16: bool = False) -> Conditions:
-    """Conditions, uint8 (B, C, H, W), in one piece if they fit into memory, else in tiles."""
-    tiles = plan_tiles((cond.shape[-2], cond.shape[-1]), model.config.flow.multiple)
-    if len(tiles) > 1:
-        return Tiled(model, cond, tiles, bf16)
-    assert isinstance(cond, Tensor)
-    return Whole(model, cond, bf16)
 
 
 class Sampler:
@@ -57,18 +50,16 @@ class Sampler:
 
     `draw` draws candidates as `sampling` says, and `result` ranks those drawn so far. Candidate k
     does not depend on when it is drawn or on the other requests, up to rounding that differs with
-    the batch size; with `batch_size` 1 it is the same bit for bit.
+    the batch size; with `batch_size` 1 it is the same bit for bit. Diverged samples are resampled;
+    a candidate that diverged eleven times, or whose score is not finite, is dropped.
 
     Args:
         model: Any model.
-        requests: Their conditions must have one size.
+        requests: Their conditions must have one size. One that is drawn in tiles comes alone.
         sampling: For every request. If tau or M is None, it is the model's, else the task's.
-        strict: Resample diverged samples, and drop a candidate that diverged eleven times or whose
-            score is not finite. If false, every first sample is accepted.
         progress: Called after each pass of the model.
         batch_size: Candidates at a time, over all requests; at least one per request. Default: as
             many as fit well into memory.
-        conditions: Of the first parts. Default: those of the requests.
 
     Attributes:
         sampling: With all defaults filled in. A single candidate in tiles is neither scored nor
@@ -86,43 +77,44 @@ class Sampler:
         requests: Sequence[Request],
         sampling: Sampling | None = None,
         *,
-        strict: bool = True,
         progress: Progress | None = None,
         batch_size: int | None = None,
-        conditions: Conditions | None = None,
     ) -> None:
         self._model = model
         self._requests = requests
         self._size = requests[0].size
-        self._strict = strict
-        self._progress = progress
+        self._steps = Steps(progress)
         self._parts = max(len(request.parts) for request in requests)
         windows = self._parts if requests[0].task.needs_mask else None
-        self.sampling = (sampling or Sampling()).of(model.config, self._size, windows)
-        self._bf16 = self.sampling.precision == "bf16"
+        sampling = (sampling or Sampling()).of(model.config, self._size, windows)
+        self._bf16 = sampling.precision == "bf16"
         if self._bf16:
             check_bf16(model.device)
-        self.conditions = conditions or self._first_conditions()
-        alone = self.sampling.candidates == 1 and self.sampling.rank is None
+        if requests[0].is_large:
+            self.conditions = self._conditions(requests[0].lazy_condition())
+        else:
+            images = [request.parts[0].condition(request.image) for request in requests]
+            self.conditions = self._conditions(to_batch(images))
+        alone = sampling.candidates == 1 and sampling.rank is None
         # In tiles, a score takes nearly as long as the image, and a single one ranks nothing.
         self._is_scored = not alone or self.conditions.passes == 1
-        rule = self.sampling.rank or ("likelihood" if self._is_scored else "none")
-        self.sampling = replace(self.sampling, rank=rule)
+        rule = sampling.rank or ("likelihood" if self._is_scored else "none")
+        self.sampling = replace(sampling, rank=rule)
         # Each candidate of a batch holds its image, which may be far larger than its samples.
         largest = max(math.prod(request.image.shape[:2]) for request in requests)
         room = min(max(1, _HELD // largest), _BATCH // math.prod(self._size))
         self.at_a_time = max(1, (batch_size or room) // len(requests))
-        self._hinted = any(request.task.hinted_pixels for request in requests)
         self._candidates: list[list[Candidate]] = [[] for _ in requests]
         self._drawn = 0
         self._diverged_at: Temperature | None = None  # tau of the set of which nothing is left
 
-    def _first_conditions(self) -> Conditions:
-        requests = self._requests
-        if len(requests) == 1 and requests[0].is_large:
-            return conditions_of(self._model, requests[0].lazy_condition(), self._bf16)
-        images = [request.parts[0].condition(request.image) for request in requests]
-        return conditions_of(self._model, to_batch(images), self._bf16)
+    def _conditions(self, cond: Tensor | LazyImage) -> Conditions:
+        """Conditions, uint8 (B, C, H, W), in one piece if they fit into memory, else in tiles."""
+        tiles = plan_tiles(self._size, self._model.config.flow.multiple)
+        if len(tiles) > 1:
+            return Tiled(self._model, cond, tiles, self._bf16, self._steps)
+        assert isinstance(cond, Tensor)
+        return Whole(self._model, cond, self._bf16, self._steps)
 
     def draw(self, count: int | None = None, lower_tau: bool = True) -> Iterator[int]:
         """Draw and score the next `count` candidates in the order of k; by default M.
@@ -200,8 +192,8 @@ class Sampler:
     ) -> Iterator[list[Candidate]]:
         """Draw, compose and score candidates of every request, in batches.
 
-        Each batch has some candidates of every request, grouped by request in the order of k. If
-        `strict`, diverged candidates are left out.
+        Each batch has some candidates of every request, grouped by request in the order of k.
+        Diverged candidates are left out.
 
         Args:
             tau: Temperature.
@@ -209,120 +201,109 @@ class Sampler:
             seeds: One per request. Candidate k is drawn with seed + k, modulo 2^32.
             noise_samples: K of the scores; None: do not score.
         """
-        steps = Steps(self._progress)
         passes = math.ceil(len(ks) / self.at_a_time)
         if self.conditions.passes > 1:
-            passes = len(ks) * len(self._requests) * self.conditions.passes
-        scored = 2 if self._hinted else 1  # times
-        steps.total = passes * self._parts * (1 if noise_samples is None else 1 + scored)
+            passes = len(ks) * self.conditions.passes
+        hinted = any(request.task.hinted_pixels for request in self._requests)
+        scored = 2 if hinted else 1  # times
+        self._steps.done = 0
+        self._steps.total = passes * self._parts * (1 if noise_samples is None else 1 + scored)
         for first in range(0, len(ks), self.at_a_time):
             batch = [
                 Candidate(request, row, k, (seed + k) % SEEDS)
                 for row, (request, seed) in enumerate(zip(self._requests, seeds, strict=True))
                 for k in ks[first : first + self.at_a_time]
             ]
-            yield self._draw_batch(batch, tau, noise_samples, steps)
+            yield self._draw_batch(batch, tau, noise_samples)
 
     def _draw_batch(
-        self, batch: list[Candidate], tau: Tau, noise_samples: int | None, steps: Steps
+        self, batch: list[Candidate], tau: Tau, noise_samples: int | None
     ) -> list[Candidate]:
         """Draw and score a batch part by part; returns the candidates that did not diverge."""
         generators = {one: Generator().manual_seed(one.seed) for one in batch}
         part_scores: dict[Candidate, list[PartScore]] = {one: [] for one in batch}
-        for part in range(self._parts):
-            drawing = [one for one in batch if part < len(one.request.parts)]
+        for number in range(self._parts):
+            drawing = [one for one in batch if number < len(one.request.parts)]
             if not drawing:
                 break
             conditions = self.conditions
-            if part > 0:  # each candidate has its own condition
-                images = [one.request.parts[part].condition(one.pixels) for one in drawing]
-                conditions = conditions_of(self._model, to_batch(images), self._bf16)
-            of_each = [generators[one] for one in drawing]
-            samples = conditions.draw(tau, of_each, self._strict, steps)
+            if number > 0:  # each candidate has its own condition
+                images = [one.request.parts[number].condition(one.pixels) for one in drawing]
+                conditions = self._conditions(to_batch(images))
+            samples = conditions.draw(tau, [generators[one] for one in drawing])
             for one, sample in zip(drawing, samples, strict=True):
                 one.take(sample.image)
                 one.redraws += sample.redraws
                 one.diverged = sample.redraws > RESAMPLES
             if noise_samples is not None:
-                composed = [(one.row, part, one.pixels) for one in drawing]
-                conditions, targets = self.reduce(composed, conditions)
-                scores = conditions.log_prob(targets, noise_samples, steps)
+                composed = [(one.request, number, one.pixels) for one in drawing]
+                scores = self._log_prob(composed, noise_samples, conditions)
                 for one, score in zip(drawing, scores, strict=True):
                     part_scores[one].append(score)
-                    one.diverged |= self._strict and not math.isfinite(score.value)
-                if self._hinted:
-                    self._score_unhinted(drawing, noise_samples, steps)
+                    one.diverged |= not math.isfinite(score.value)
             batch = [one for one in batch if not one.diverged]
         for one in batch:
-            parts = one.request.parts
-            one.score = score_of(part_scores[one], parts, self._size, one.pixels.shape)
+            one.score = one.request.score(part_scores[one], one.pixels)
             if "consistent" in one.request.task.options and not one.request.is_large:
                 one.measure_consistency()
+        hinted = [one for one in batch if one.request.task.hinted_pixels]
+        if hinted and noise_samples is not None:
+            composed = [(one.request, 0, one.unhinted_pixels) for one in hinted]
+            scores = self._log_prob(composed, noise_samples, self.conditions)
+            for one, (request, _, image), score in zip(hinted, composed, scores, strict=True):
+                one.unhinted = request.score([score], image)
+        for one in batch:
             one.release()
         return batch
-
-    def _score_unhinted(self, batch: Sequence[Candidate], noise_samples: int, steps: Steps) -> None:
-        """Set the scores without color hints of candidates that have one part."""
-        composed = [(one.row, 0, one.unhinted_pixels) for one in batch]
-        conditions, targets = self.reduce(composed)
-        scores = conditions.log_prob(targets, noise_samples, steps)
-        for one, (_, _, image), score in zip(batch, composed, scores, strict=True):
-            one.unhinted = score_of([score], one.request.parts, self._size, image.shape)
 
     def score(self, images: Sequence[Pixels], noise_samples: int = 1) -> list[Score]:
         """Score one composed image, uint8 (H, W, 3), per request, with K noise samples.
 
         Raises:
-            CaflowError: An image does not fit its request; or, if `strict`, a score is not finite.
+            CaflowError: An image does not fit its request, or a score is not finite.
         """
-        composed = [
-            (row, part, images[row])
-            for part in range(self._parts)
+        places = [
+            (row, number)
+            for number in range(self._parts)
             for row, request in enumerate(self._requests)
-            if part < len(request.parts)
+            if number < len(request.parts)
         ]
         part_scores: list[list[PartScore]] = [[] for _ in self._requests]
         step = max(1, _BATCH // math.prod(self._size))
-        for first in range(0, len(composed), step):
-            some = composed[first : first + step]
-            conditions, targets = self.reduce(some)
-            scores = conditions.log_prob(targets, noise_samples)
-            for (row, _, _), score in zip(some, scores, strict=True):
+        for first in range(0, len(places), step):
+            some = places[first : first + step]
+            composed = [(self._requests[row], number, images[row]) for row, number in some]
+            scores = self._log_prob(composed, noise_samples, self.conditions)
+            for (row, _), score in zip(some, scores, strict=True):
                 ensure(
-                    not self._strict or math.isfinite(score.value),
+                    math.isfinite(score.value),
                     "a log-likelihood is not finite: the image is too unlike the training data",
                     "try another image, or another --model",
                 )
                 part_scores[row].append(score)
-        return [
-            score_of(scores, request.parts, self._size, image.shape)
-            for scores, request, image in zip(part_scores, self._requests, images, strict=True)
-        ]
+        parts = zip(self._requests, part_scores, images, strict=True)
+        return [request.score(scores, image) for request, scores, image in parts]
 
-    def reduce(
-        self, composed: Sequence[tuple[int, int, Pixels]], known: Conditions | None = None
-    ) -> tuple[Conditions, Tensor | LazyImage]:
-        """Reduce composed images, grouped by request, to the pairs that are scored.
+    def _log_prob(
+        self,
+        composed: Sequence[tuple[Request, int, Pixels]],
+        noise_samples: int,
+        known: Conditions,
+    ) -> list[PartScore]:
+        """Score parts of composed images, grouped by request, as the pairs to which they reduce.
 
         Args:
-            composed: For each: the index of the request, the index of the part, and the image in
-                which this part and all previous ones are composed.
-            known: Conditions to reuse if the pairs have the same ones. Default: those of the first
-                parts.
-
-        Returns:
-            The conditions, and the targets, uint8 (B, C, H, W).
+            composed: For each: the request, the index of the part, and the image in which this
+                part and all previous ones are composed.
+            noise_samples: K.
+            known: Conditions to reuse if the pairs have the same ones.
         """
-        known = known or self.conditions
         if isinstance(known.cond, LazyImage):
-            [(row, _, image)] = composed
-            return known, self._requests[row].lazy_target(image)
-        pairs = []
-        for row, part, image in composed:
-            request = self._requests[row]
-            pairs.append(request.parts[part].reduce(request.image, image))
+            [(request, _, image)] = composed
+            return known.log_prob(request.lazy_target(image), noise_samples)
+        pairs = [request.parts[k].reduce(request.image, image) for request, k, image in composed]
         cond, targets = (to_batch(side) for side in zip(*pairs, strict=True))
         per_condition = len(cond) // len(known.cond)
-        if torch.equal(cond, known.cond.repeat_interleave(per_condition, 0)):
-            return known, targets
-        return conditions_of(self._model, cond), targets
+        if not torch.equal(cond, known.cond.repeat_interleave(per_condition, 0)):
+            known = self._conditions(cond)
+        return known.log_prob(targets, noise_samples)

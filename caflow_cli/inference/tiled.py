@@ -1,7 +1,7 @@
 """Draw and score an image too large for one pass of the model: tile by tile, row by row."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -85,89 +85,78 @@ class Tiled:
 
     Args:
         model: Any model.
-        cond: uint8 (B, C, H, W), or a large image.
+        cond: uint8 (1, C, H, W), or a large image.
         tiles: The tiling.
         bf16: Draw with networks in bfloat16; scores stay float32.
+        steps: Counts the passes of the model.
     """
 
     def __init__(
-        self, model: CAFlow, cond: Tensor | LazyImage, tiles: Tiles, bf16: bool = False
+        self,
+        model: CAFlow,
+        cond: Tensor | LazyImage,
+        tiles: Tiles,
+        bf16: bool = False,
+        steps: Steps | None = None,
     ) -> None:
+        assert len(cond) == 1, "images in tiles do not share a batch"
         self._model = model
         self._bf16 = bf16
+        self._steps = steps or Steps()
         self.cond = cond
         self.tiles = tiles
         self.passes = len(tiles)
         margin = model.config.flow.guide_margin
         self._around = margin if margin > tiles.margin else 0
-        self._statistics: dict[tuple[int, Corner], Statistics] = {}
-        self._moments: dict[int, Moments] = {}
+        self._statistics: dict[Corner, Statistics] = {}
+        self._moments: Moments | None = None
 
     @property
     def statistics(self) -> Statistics:
         """The mean of `domain.statistics` over all tiles, which must have been drawn or scored."""
-        rows = [
-            [self._statistics[row, corner] for corner in self.tiles]
-            for row in range(len(self.cond))
-        ]
-        return np.asarray(np.mean(rows, 1))
+        values = [self._statistics[corner] for corner in self.tiles]
+        return np.asarray(np.mean([values], 1))
 
-    def draw(
-        self,
-        tau: Tau,
-        generators: Sequence[Generator],
-        strict: bool = True,
-        steps: Steps | None = None,
-    ) -> list[Sample]:
-        steps = steps or Steps()
-        per_condition = len(generators) // len(self.cond)
-        samples = []
-        for index, generator in enumerate(generators):
-            noise = Noise(self._model, generator, self.tiles.size)
-            samples.append(self._draw_image(index // per_condition, tau, noise, strict, steps))
-        return samples
+    def draw(self, tau: Tau, generators: Sequence[Generator]) -> list[Sample]:
+        noises = [Noise(self._model, each, self.tiles.size) for each in generators]
+        return [self._draw_image(tau, noise) for noise in noises]
 
-    def log_prob(
-        self, targets: Tensor | LazyImage, noise_samples: int = 1, steps: Steps | None = None
-    ) -> list[PartScore]:
+    def log_prob(self, targets: Tensor | LazyImage, noise_samples: int = 1) -> list[PartScore]:
         """The sum of `log p(tile | its condition)`, for ranking only.
 
         Overlaps count twice, so it is not a log-density and has no deviations over noise draws.
         """
-        steps = steps or Steps()
-        per_condition = len(targets) // len(self.cond)
         sums = [0.0] * len(targets)
-        for row in range(len(self.cond)):
-            for corner in self.tiles:
-                condition = self._condition(row, corner)
-                for index in range(row * per_condition, (row + 1) * per_condition):
-                    tile = self.tiles.cut(targets, index, corner)
-                    sums[index] += float(self._model.log_prob(tile, condition, noise_samples))
-                    steps.step()
-                del condition  # frees 0.4 kB per pixel before the next tile's is computed
+        for corner in self.tiles:
+            condition = self._condition(corner)
+            for index in range(len(targets)):
+                tile = self.tiles.cut(targets, corner, index)
+                sums[index] += float(self._model.log_prob(tile, condition, noise_samples))
+                self._steps.step()
+            del condition  # frees 0.4 kB per pixel before the next tile's is computed
         self._trim_memory()
         return [PartScore(value, None) for value in sums]
 
-    def _condition(self, row: int, corner: Corner) -> Condition:
+    def _condition(self, corner: Corner) -> Condition:
         """Compute the condition of a tile.
 
         What the model normalizes over an image, it normalizes over patches spread over the whole
-        image: with the moments of each tile, neighboring tiles would differ.
+        image: with the moments of each tile, neighboring tiles would differ. A guide that reads
+        further than a tile's margin reads the tile's surroundings.
         """
-        if self._model.normalizes and row not in self._moments:
-            self._moments[row] = self._model.moments(self.tiles.patches(self.cond, row))
-        tile = self.tiles.cut(self.cond, row, corner)
-        expected = self._expect(row, corner) if self._around else None
-        condition = self._model.encode_condition(tile, self._moments.get(row), expected)
-        self._statistics[row, corner] = statistics(condition)[0]
+        model = self._model
+        if model.normalizes and self._moments is None:
+            self._moments = model.moments(self.tiles.patches(self.cond))
+        expected = None
+        if self._around:
+            window, (rows, columns) = self.tiles.around(self.cond, corner, self._around)
+            expected = model.expect(window)[:, :, rows, columns]
+        tile = self.tiles.cut(self.cond, corner)
+        condition = model.encode_condition(tile, self._moments, expected)
+        self._statistics[corner] = statistics(condition)[0]
         return condition
 
-    def _expect(self, row: int, corner: Corner) -> Tensor:
-        """What a guide that reads further than a tile's margin predicts for a tile."""
-        window, inner = self.tiles.around(self.cond, row, corner, self._around)
-        return self._model.expect(window)[:, :, inner[0], inner[1]]
-
-    def _draw_image(self, row: int, tau: Tau, noise: Noise, strict: bool, steps: Steps) -> Sample:
+    def _draw_image(self, tau: Tau, noise: Noise) -> Sample:
         """Draw one image.
 
         Overlapping tiles share latents and conditions, so they draw the same image except near
@@ -180,33 +169,24 @@ class Tiled:
         image = np.empty((height, width, channels), np.uint8)
         # Sums of weighted pixels: of a row of tiles, and of what the row above left unfinished.
         band = np.empty((tiles.shape[0], width, channels), np.float32)
-        begun = np.zeros((0, width, channels), np.float32)
-
-        def draw_tile(corner: Corner) -> tuple[Tensor, Tensor]:
-            latents = noise.cut(corner, tiles.shape)
-            condition = self._condition(row, corner)
-            decoded = decode(self._model, condition, [latents], tau, self._bf16)
-            steps.step()
-            return decoded
-
+        begun = band[:0]
         most_redraws = 0
         ends = (*tiles.tops[1:], height)
         for top, vertical, end in zip(tiles.tops, tiles.weights(0), ends, strict=True):
             for redraws in range(RESAMPLES + 1):
                 if redraws:
-                    steps.total += len(tiles.lefts)
+                    self._steps.total += len(tiles.lefts)
                 band[: len(begun)] = begun
                 band[len(begun) :] = 0
-                diverged = self._add_row(band, top, vertical, draw_tile)
-                if not strict or not diverged.any():
+                diverged = self._add_row(band, top, vertical, tau, noise)
+                if not diverged.any():
                     break
                 noise.renew(diverged, top)
             else:
                 return Sample(image, RESAMPLES + 1)
             most_redraws = max(most_redraws, redraws)
             done = band[: end - top]
-            with np.errstate(invalid="ignore"):  # a value that is not finite has diverged
-                image[top:end] = np.floor(done, out=done).clip(0, 255, out=done)
+            image[top:end] = np.floor(done, out=done).clip(0, 255, out=done)
             begun = band[end - top :].copy()
             self._trim_memory()
         return Sample(image, most_redraws)
@@ -216,7 +196,8 @@ class Tiled:
         band: npt.NDArray[np.float32],
         top: int,
         vertical: npt.NDArray[np.float32],
-        draw_tile: Callable[[Corner], tuple[Tensor, Tensor]],
+        tau: Tau,
+        noise: Noise,
     ) -> Tensor:
         """Add a row of tiles to its band, and return the cells in which they diverged."""
         tiles = self.tiles
@@ -224,7 +205,10 @@ class Tiled:
         cell = self._model.config.flow.multiple
         diverged = torch.zeros(rows // cell, tiles.size[1] // cell, dtype=torch.bool)
         for left, horizontal in zip(tiles.lefts, tiles.weights(1), strict=True):
-            points, cells = draw_tile((top, left))
+            latents = noise.cut((top, left), tiles.shape)
+            condition = self._condition((top, left))
+            points, cells = decode(self._model, condition, [latents], tau, self._bf16)
+            self._steps.step()
             across = slice(left // cell, (left + columns) // cell)
             diverged[:, across] |= cells[0]
             pixels = points[0].permute(1, 2, 0).cpu().numpy()

@@ -56,38 +56,35 @@ class Tiles:
     def __len__(self) -> int:
         return len(self.tops) * len(self.lefts)
 
-    def cut(self, images: Tensor | LazyImage, k: int, corner: Corner) -> Tensor:
+    def cut(self, images: Tensor | LazyImage, corner: Corner, k: int = 0) -> Tensor:
         """Cut a tile from image k of (B, C, height, width): (1, C, rows, columns)."""
-        return _cut(images, k, corner, self.shape)
+        top, left = corner
+        rows, columns = self.shape
+        return _cut(images, slice(top, top + rows), slice(left, left + columns), k)
 
     def around(
-        self, images: Tensor | LazyImage, k: int, corner: Corner, margin: int
-    ) -> tuple[Tensor, tuple[slice, slice]]:
-        """Cut a tile of image k with a margin, as far as the image has one, in pixels.
+        self, image: Tensor | LazyImage, corner: Corner, margin: int
+    ) -> tuple[Tensor, list[slice]]:
+        """Cut a tile with a margin, as far as the image has one, in pixels.
 
         Returns the window, (1, C, h, w), and where the tile lies in it: rows and columns.
         """
-        starts = [max(0, place - margin) for place in corner]
-        ends = [
-            min(length, place + side + margin)
-            for length, place, side in zip(self.size, corner, self.shape, strict=True)
-        ]
-        shape = (ends[0] - starts[0], ends[1] - starts[1])
-        window = _cut(images, k, (starts[0], starts[1]), shape)
-        rows, columns = (
-            slice(place - start, place - start + side)
-            for place, start, side in zip(corner, starts, self.shape, strict=True)
-        )
-        return window, (rows, columns)
+        window = []
+        inner = []
+        for length, place, side in zip(self.size, corner, self.shape, strict=True):
+            start = max(0, place - margin)
+            window.append(slice(start, min(length, place + side + margin)))
+            inner.append(slice(place - start, place - start + side))
+        rows, columns = window
+        return _cut(image, rows, columns), inner
 
-    def patches(self, images: Tensor | LazyImage, k: int) -> Tensor:
-        """At most 4×4 evenly spread patches of image k, 256×256 pixels each: (count, C, h, w)."""
+    def patches(self, image: Tensor | LazyImage) -> Tensor:
+        """At most 4×4 evenly spread patches, 256×256 pixels each: (count, C, h, w)."""
         height, width = self.size
-        shape = (min(height, _PATCH), min(width, _PATCH))
         patches = [
-            _cut(images, k, (top, left), shape)
-            for top in _starts_of_patches(height)
-            for left in _starts_of_patches(width)
+            _cut(image, rows, columns)
+            for rows in _spread_patches(height)
+            for columns in _spread_patches(width)
         ]
         return to_layout(torch.cat(patches))
 
@@ -112,19 +109,19 @@ class Tiles:
         return weights
 
 
-def _starts_of_patches(length: int) -> list[int]:
+def _spread_patches(length: int) -> list[slice]:
+    """Where the patches lie along one axis."""
     side = min(length, _PATCH)
     count = max(1, min(_PATCHES, length // side))
-    last = length - side
-    starts = [last * k // max(1, count - 1) for k in range(count)]
-    return [start // _PATCH_STEP * _PATCH_STEP for start in starts]
+    patches = []
+    for k in range(count):
+        start = (length - side) * k // max(1, count - 1) // _PATCH_STEP * _PATCH_STEP
+        patches.append(slice(start, start + side))
+    return patches
 
 
-def _cut(images: Tensor | LazyImage, k: int, corner: Corner, shape: tuple[int, int]) -> Tensor:
+def _cut(images: Tensor | LazyImage, rows: slice, columns: slice, k: int = 0) -> Tensor:
     """Cut a window from image k of (B, C, H, W): (1, C, h, w)."""
-    top, left = corner
-    rows = slice(top, top + shape[0])
-    columns = slice(left, left + shape[1])
     if isinstance(images, LazyImage):
         return torch.from_numpy(images.part(rows, columns)).permute(2, 0, 1)[None]
     return images[k, None, :, rows, columns]
@@ -160,12 +157,10 @@ def _plan_axis(length: int, side: int, overlap: int, multiple: int) -> tuple[int
     cell = 2 * multiple  # trunks read every other block at half of the coarsest resolution
     steps = math.ceil((length - side) / (side - overlap))
     tile = math.ceil((length + steps * overlap) / ((steps + 1) * multiple)) * multiple
-    while (length - tile) % cell or tile - overlap < _longest_step(length - tile, steps, cell):
+    # The last tile starts at a whole number of cells, and no step is longer than tile - overlap.
+    while (length - tile) % cell or tile - overlap < math.ceil(
+        (length - tile) / steps / cell
+    ) * cell:
         tile += multiple
     cells = (length - tile) // cell
     return tile, tuple(step * cells // steps * cell for step in range(steps + 1))
-
-
-def _longest_step(last: int, steps: int, cell: int) -> int:
-    """The largest distance of the starts of two tiles, the last of which starts at `last`."""
-    return math.ceil(last / steps / cell) * cell

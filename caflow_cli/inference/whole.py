@@ -22,13 +22,17 @@ class Whole:
         model: Any model.
         cond: uint8 (B, C, H, W).
         bf16: Draw with networks in bfloat16; scores stay float32.
+        steps: Counts the passes of the model.
     """
 
     passes = 1
 
-    def __init__(self, model: CAFlow, cond: Tensor, bf16: bool = False) -> None:
+    def __init__(
+        self, model: CAFlow, cond: Tensor, bf16: bool = False, steps: Steps | None = None
+    ) -> None:
         self._model = model
         self._bf16 = bf16
+        self._steps = steps or Steps()
         self.cond = cond
         self.encoded = model.encode_condition(cond)
 
@@ -36,38 +40,26 @@ class Whole:
     def statistics(self) -> Statistics:
         return statistics(self.encoded)
 
-    def draw(
-        self,
-        tau: Tau,
-        generators: Sequence[Generator],
-        strict: bool = True,
-        steps: Steps | None = None,
-    ) -> list[Sample]:
-        steps = steps or Steps()
+    def draw(self, tau: Tau, generators: Sequence[Generator]) -> list[Sample]:
         noise = [self._model.latent_noise(each, self.encoded.size) for each in generators]
         points, cells = decode(self._model, self.encoded, noise, tau, self._bf16)
-        steps.step()
+        self._steps.step()
         samples = [Sample(image, 0) for image in _images(points)]
-        if strict:
-            per_condition = len(generators) // len(self.cond)
-            for index in cells.flatten(1).any(1).nonzero().flatten().tolist():
-                row = index // per_condition
-                samples[index] = self._redraw(row, tau, generators[index], noise[index], steps)
+        per_condition = len(generators) // len(self.cond)
+        for index in cells.flatten(1).any(1).nonzero().flatten().tolist():
+            row = index // per_condition
+            samples[index] = self._redraw(row, tau, generators[index], noise[index])
         return samples
 
-    def log_prob(
-        self, targets: Tensor | LazyImage, noise_samples: int = 1, steps: Steps | None = None
-    ) -> list[PartScore]:
+    def log_prob(self, targets: Tensor | LazyImage, noise_samples: int = 1) -> list[PartScore]:
         assert isinstance(targets, Tensor)
         values, deviations = self._model.log_prob_with_deviations(
             targets, self.encoded, noise_samples
         )
-        (steps or Steps()).step()
+        self._steps.step()
         return list(map(PartScore, values.tolist(), deviations.cpu().unbind(1)))
 
-    def _redraw(
-        self, row: int, tau: Tau, generator: Generator, latents: list[Tensor], steps: Steps
-    ) -> Sample:
+    def _redraw(self, row: int, tau: Tau, generator: Generator, latents: list[Tensor]) -> Sample:
         """Draw one image alone, starting with its first latents: batching could change the bits.
 
         Only cells that diverged get new latents.
@@ -76,9 +68,9 @@ class Whole:
         if len(self.cond) > 1:
             condition = self._model.encode_condition(self.cond[row, None])
         for redraws in range(RESAMPLES + 1):
-            steps.total += 1
+            self._steps.total += 1
             points, cells = decode(self._model, condition, [latents], tau, self._bf16)
-            steps.step()
+            self._steps.step()
             if not cells.any():
                 return Sample(_images(points)[0], redraws)
             renew(latents, self._model.latent_noise(generator, condition.size), cells[0])

@@ -16,7 +16,6 @@ from .squeeze import Squeeze
 from .terms import (
     affine,
     affine_inverse,
-    observed,
     per_candidate,
     scaling,
     sigmoid,
@@ -44,7 +43,6 @@ __all__ = [
     "fold",
     "fold_children",
     "nets_in_bf16",
-    "observed",
     "per_candidate",
     "product",
     "scaling",

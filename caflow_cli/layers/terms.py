@@ -1,8 +1,7 @@
 """Functions that all layers share: float64 sums, bounded scales, repeated conditions."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,31 +10,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from ..devices import sum_float64, to_float64, to_like, zeros_float64
-
-_observer: Callable[[Tensor], None] | None = None
-
-
-@contextmanager
-def observed(observer: Callable[[Tensor], None]) -> Iterator[None]:
-    """Context that shows `observer` every term of log p(w|y), unreduced: (B, ..., H, W).
-
-    Terms of a forward pass have their sign in log p; those of an inverse pass do not. The memory of
-    a term may be overwritten once `observer` returns. Not thread-safe.
-    """
-    global _observer
-    before = _observer
-    _observer = observer
-    try:
-        yield
-    finally:
-        _observer = before
-
-
-def observe(term: Callable[[], Tensor]) -> None:
-    """Show a term to the observer. If there is none, the term is not computed."""
-    if _observer is not None:
-        _observer(term())
+from ..devices import sum_float64, to_like, zeros_float64
 
 
 def sum_per_image(x: Tensor, batch: int | None = None) -> Tensor:
@@ -43,17 +18,13 @@ def sum_per_image(x: Tensor, batch: int | None = None) -> Tensor:
 
     If `batch` is given, each image's sum is repeated for its candidates, `batch` in all.
     """
-    batch = batch or x.shape[0]
-    observe(lambda: per_candidate(x, batch))
-    return per_candidate(sum_float64(x, tuple(range(1, x.ndim))), batch)
+    return per_candidate(sum_float64(x, tuple(range(1, x.ndim))), batch or x.shape[0])
 
 
 def volume(log_scale: Tensor, x: Tensor) -> Tensor:
     """The log-determinant of scaling each channel of x, with log-scales (C,): (B,)."""
     batch, _, height, width = x.shape
-    total = sum_float64(log_scale)
-    observe(lambda: total.expand(batch, height, width))
-    return (height * width * total).expand(batch)
+    return (height * width * sum_float64(log_scale)).expand(batch)
 
 
 def scaling(factor: float, channels: int, x: Tensor) -> Tensor:
@@ -61,16 +32,11 @@ def scaling(factor: float, channels: int, x: Tensor) -> Tensor:
     return volume(zeros_float64(channels, x) + math.log(factor), x)
 
 
-def standard_normal_log_prob(z: Tensor, sign: int = 1) -> Tensor:
-    """`sign log N(z; 0, I)` in nats: (B, ...) -> (B,), summed in float64.
-
-    The sign is -1 if a score divides by this density.
-    """
-    constant = math.log(2 * math.pi)
-    observe(lambda: -0.5 * sign * (to_float64(z).square() + constant))
+def standard_normal_log_prob(z: Tensor) -> Tensor:
+    """`log N(z; 0, I)` in nats: (B, ...) -> (B,), summed in float64."""
     # Sum over the original dimensions: flattening channels_last memory would copy.
     squares = sum_float64(z.square(), tuple(range(1, z.ndim)))
-    return -0.5 * sign * (squares + z[0].numel() * constant)
+    return -0.5 * (squares + z[0].numel() * math.log(2 * math.pi))
 
 
 def bounded(raw: Tensor, bound: float) -> Tensor:

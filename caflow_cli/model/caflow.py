@@ -122,7 +122,7 @@ class CAFlow(Pretrained):
         if self.Q is None:
             return w + noise, zeros_float64(w.shape[0], w)
         u, logdet = self._forms.of(self.Q)(noise, w)
-        return w + u, logdet + standard_normal_log_prob(noise, -1)
+        return w + u, logdet - standard_normal_log_prob(noise)
 
     @exact()
     def encode_condition(

@@ -68,9 +68,6 @@ class Part(Protocol):
             CaflowError: (exit 1) the size of the target does not fit the image.
         """
 
-    def add_map(self, total: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> None:
-        """Add maps of its score, (N, h, w) at the model's size, to the image's, (N, H, W)."""
-
 
 class Task:
     """Turns a user's image into the model's condition, and the model's sample into an image.

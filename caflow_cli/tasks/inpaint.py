@@ -285,19 +285,6 @@ class HoleWindow:
         before = np.where(self.earlier[..., None], part, self.window.of(image))
         return self._condition(before), pad(scored, self.side)
 
-    def add_map(self, total: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> None:
-        total[:, self.window.rows, self.window.columns] += self.onto_pixels(values)
-
-    def onto_pixels(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Spread a map at model scale over the window's pixels: (..., side, side) to (..., H, W).
-
-        Values on padding are added to the pixels that it reflects. The value of a shrunk pixel is
-        divided evenly among the pixels that it covers. So the sum is preserved.
-        """
-        rows = _spreading(self.hole.shape[0], self.window.height, self.side)
-        columns = _spreading(self.hole.shape[1], self.window.width, self.side)
-        return rows @ values @ columns.T
-
     def _condition(self, part: Pixels) -> Pixels:
         known = self._shrink(part)
         return pad(_marked(known, self.cells, self.channels), self.side)
@@ -336,11 +323,3 @@ def _touched(hole: Mask, cells: int) -> Mask:
     edges = np.arange(cells + 1) * len(hole)
     spans = np.stack([edges[:-1] // cells, -(-edges[1:] // cells)], axis=1)  # first row, and end
     return np.asarray(np.logical_or.reduceat(hole, spans.ravel()[:-1])[::2])
-
-
-def _spreading(pixels: int, cells: int, side: int) -> npt.NDArray[np.float64]:
-    """The matrix (pixels, side) of `HoleWindow.onto_pixels` along one axis."""
-    reflected = pad(np.arange(cells)[:, None], side)[:, 0]  # the cell that each line belongs to
-    cell = np.arange(pixels) * cells // pixels  # of each pixel
-    counts = np.bincount(cell)
-    return np.asarray((cell[:, None] == reflected) / counts[cell][:, None])

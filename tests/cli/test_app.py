@@ -96,7 +96,6 @@ LONG = "x" * 300  # no file can have that name
         "superres x.png --model LONG",
         "inpaint x.png --mask LONG",
         "score --cond x.png --target LONG --model MODEL",
-        "score --cond x.png --target x.png --map LONG.png",
         "evaluate LONG x.png --metric rmse",
         "evaluate --data . --model MODEL --metric rmse --split all --save-images LONG",
         "train --data LONG --out run --images 9",

@@ -89,11 +89,6 @@ def test_python_takes_hints_as_an_array(run, tmp_path, given, model_files):
     result = caflow.restore(model, image, candidates=2, hints=strokes)
     assert np.array_equal(result.kept[0].image, pixels(tmp_path / "a.png"))
     assert result.hinted_pixels == 160
-    plain, hinted = caflow.restore(model, [image, image], candidates=2, hints=[None, strokes])
-    assert (plain.hinted_pixels, hinted.hinted_pixels) == (0, 160)
-    assert np.array_equal(hinted.kept[0].image, result.kept[0].image)
-    with pytest.raises(caflow.CaflowError, match="there are 1 hints for 2 images"):
-        caflow.restore(model, [image, image], hints=[strokes])
 
 
 def test_hints_in_a_folder_are_matched_by_name_and_are_no_inputs(run, tmp_path, model_files):

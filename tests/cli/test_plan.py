@@ -176,15 +176,15 @@ def test_a_sheet_claims_its_file():
     claims.claim(Path("y.png"), "x.png", False)
     for name, message in (
         ("x.png", "is an input"),
-        ("y.png", "'x.png' and '--map' would both be written to 'y.png'"),
+        ("y.png", "'x.png' and '--grid' would both be written to 'y.png'"),
         ("there.png", "exists"),
         ("m.jpg", "writes a PNG"),
     ):
         with pytest.raises(CaflowError, match=message) as caught:
-            claims.claim_sheet("--map", name, 1, False)
+            claims.claim_sheet("--grid", name, 1, False)
         assert (caught.value.exit_code, "another -o" in caught.value.hint) == (2, False)
     with pytest.raises(CaflowError, match="at most 100 images, not 101"):
-        claims.claim_sheet("--map", "m.png", 101, False)
+        claims.claim_sheet("--grid", "m.png", 101, False)
 
 
 def test_writing_keeps_or_replaces_what_another_program_wrote():

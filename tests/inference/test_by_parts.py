@@ -12,7 +12,6 @@ from caflow_cli.flows import to_uint8
 from caflow_cli.inference import (
     Request,
     Sampler,
-    attribution,
     restore,
     score,
     task_of,
@@ -165,22 +164,3 @@ def test_a_part_that_diverged_is_resampled_and_the_next_takes_what_follows(model
     assert (apart > 0).mean() <= 1e-3
     (alone,) = restore(model, image, 0.8, 1, seed=6, mask=mask).ranked
     assert alone.redraws == 1
-
-
-@pytest.mark.parametrize("mask", [SCRATCH, BLOTCH], ids=["scratch", "blotch"])
-def test_a_map_of_all_parts_lies_where_their_windows_are(model, mask):
-    image = photo()
-    target = restore(model, image, 0.8, 1, mask=mask).kept[0].image
-    found = attribution(model, image, target, mask, samples=4)
-    total = score(model, image, target, mask)
-    assert found.nats.shape == (HEIGHT, WIDTH)
-    assert found.nats.sum() == pytest.approx(total.rank_score, abs=1e-2)
-    np.testing.assert_array_equal(found.target, target)
-    seen = np.zeros((HEIGHT, WIDTH), np.bool_)
-    for place in total.parts:
-        left, top, width, height = place.window
-        seen[top : top + height, left : left + width] = True
-    assert not seen.all()
-    assert (found.nats[~seen] == 0).all()
-    assert found.z.shape == (math.ceil(HEIGHT / 4), WIDTH / 4)
-    assert np.isfinite(found.z).all()

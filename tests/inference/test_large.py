@@ -59,7 +59,7 @@ def test_beside_the_image_one_row_of_tiles_is_held(small_model):
     model = helpers.double_of(small_model, decode=even, encode_condition=lambda *_: first)
     conditions = Tiled(model, torch.zeros(1, 3, *size, dtype=torch.uint8), plan)
     tracemalloc.start()  # which NumPy tells what it takes
-    helpers.draw(conditions, 1, [0], 0, 1, strict=False)
+    helpers.draw(conditions, 1, [0], 0, 1)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     image, row = 3 * size[0] * size[1], 4 * 3 * plan.shape[0] * size[1]

@@ -48,7 +48,7 @@ WORDS = {
     "--license": ("MIT",),
 }  # fmt: skip
 WRITTEN = {
-    "--output", "--grid", "--uncertainty", "--map", "--out", "--save-images", "--report",
+    "--output", "--grid", "--uncertainty", "--out", "--save-images", "--report",
 }  # fmt: skip
 COUNTED = {
     "--candidates", "--keep", "--noise-samples", "--batch-size", "--seed", "--tau",

@@ -242,15 +242,3 @@ def test_a_part_reads_what_the_last_one_filled_and_scores_what_the_target_has_th
         np.testing.assert_array_equal(reduced[known][:, :3], part.window.of(image)[known])
         seen += int(part.earlier.sum())
     assert seen > 0
-
-
-@pytest.mark.parametrize("size", [(200, 300), (40, 300), (300, 20), (9, 9)])
-def test_a_map_is_spread_without_loss(size):
-    hole = drawn_masks.box(*size, 1, 1, size[0] - 2, size[1] - 2)
-    for part in Inpaint().parts(noise(*size), as_mask(hole)):
-        values = np.random.default_rng(0).normal(size=(2, 64, 64))
-        found = part.onto_pixels(values)
-        assert found.shape == (2, *part.hole.shape)
-        np.testing.assert_allclose(found.sum((1, 2)), values.sum((1, 2)))
-        if part.hole.shape == (64, 64):
-            np.testing.assert_array_equal(found, values)

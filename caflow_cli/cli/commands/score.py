@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ from ..masking import Masking, find_masks
 from ..options import expanded, load_model, option
 
 if TYPE_CHECKING:
-    from ...tasks import Pixels
     from ..inputs import InputImage
 
     _Pair = dict[str, InputImage]  # cond, target and perhaps mask, named as in JSON
@@ -41,11 +40,6 @@ class Scoring:
         "`face.jpg` in A.",
         default=...,
     )
-    map: str | None = option(
-        "--map FILE",
-        "Write a PNG map of where each target's score comes from, compared with 32 samples.",
-    )
-    overwrite: bool = options.OVERWRITE
     recursive: bool = options.RECURSIVE
     model: str | None = options.MODEL_OPTION
     device: str = options.DEVICE
@@ -127,8 +121,6 @@ def score_command(
     from ...images import no_file
     from ...sampling import check_noise_samples
     from ..inputs import find_shard
-    from ..output import write_sheet
-    from ..plan import Claims
 
     check_noise_samples(given.noise_samples)
     pairs, strays = plan_pairs(given.cond, given.target, masking.mask, recursive=given.recursive)
@@ -140,13 +132,10 @@ def score_command(
                 return
     share = find_shard(given.shard, console)
     check_usage(
-        share.step == 1 or not (given.map or None in paths),
-        "stdin and --map need one process, not shards",
+        share.step == 1 or None not in paths,
+        "stdin needs one process, not shards",
         "--shard 1/1",
     )
-    if given.map is not None:
-        claims = Claims(path for path in paths if path is not None)
-        claims.claim_sheet("--map", given.map, len(pairs), given.overwrite)
     if share.start == 0:
         for name, names in strays.items():
             console.failure(names, CaflowError(f"no match for {name!r}", _ALIKE))
@@ -160,7 +149,6 @@ def score_command(
             if len(pairs) == 1 and not strays and error.exit_code != EXIT_FAILED:
                 raise
             console.failure(_names(pair), error)
-    write_sheet(given.map, scorer.maps, given.overwrite, console)
 
 
 @dataclass(eq=False)
@@ -171,7 +159,6 @@ class _Scorer:
     masking: Masking
     console: Console
     typed: bool  # whether --model is
-    maps: list[Pixels] = field(default_factory=list)  # rows of --map
 
     def __post_init__(self) -> None:
         from ...devices import select_device
@@ -187,7 +174,7 @@ class _Scorer:
 
     def score(self, pair: _Pair) -> None:
         """Score a pair, and report it."""
-        from ...inference import attribution, attribution_chart, score, seen_by, task_of
+        from ...inference import score, seen_by, task_of
         from ..records import scored_fields
 
         start = time.perf_counter()
@@ -202,9 +189,6 @@ class _Scorer:
         seen = seen_by(model, condition)
         samples = self.given.noise_samples
         result = score(model, seen, target, mask, noise_samples=samples)
-        if self.given.map is not None:
-            found = attribution(model, seen, target.rgb, mask)
-            self.maps.append(attribution_chart(Path(name).name, found, result))
         fields = scored_fields(_names(pair), model, result, samples, target.alpha is None)
         fields["model_reason"] = reason
         fields["elapsed_s"] = round(time.perf_counter() - start, 3)
