@@ -34,9 +34,8 @@ ALLOWED_CALLS = {
     # Tensors alone, of a file whose sha256 is pinned.
     ("evaluation/metrics/features.py", "torch.load"),
 }
-# What names of modules come from: a table of the package, and the user's own `--feature-extractor
-# module:factory`.
-NAMES = {("lazy.py", "homes[name]"), ("features.py", "module")}
+# What names of modules come from: a table of the package.
+NAMES = {("lazy.py", "homes[name]")}
 # The only modules that may import a client of the network.
 NETWORK = {"requests", "httpx", "urllib", "http", "socket", "ftplib", "huggingface_hub", "aiohttp"}
 NETWORK_PLACES = re.compile(

@@ -29,7 +29,7 @@ SCHEMA = 1
 SUFFIXES = {"sr4": "", "sr4-web": ", web inputs", "sr-space": ", sr-space"}
 TAUS = (0.0, 0.5, 0.7, 0.8, 0.9, 1.0)  # of the curve
 HIGH_TAUS = (1.0, 1.2)
-PAIRS = ("lpips", "rmse", "psnr", "ssim", "consistency", "seam")
+PAIRS = ("lpips", "rmse", "psnr", "ssim", "consistency")
 CURVE_DRAWS = 2  # samples of each image and temperature
 HIGH_DRAWS = 10  # samples of each of as many images
 NOISE_SAMPLES = 8  # of bits/dim
@@ -67,10 +67,12 @@ def measure(
         return caflow.evaluate(model, data, metrics, progress=_progress(what), **settings)
 
     sets = ("kid", "coverage", "diversity", "calibration")
-    main = evaluate(f"tau {tau}", (*PAIRS, *sets), tau=tau, candidates=(1, m), keep=(1, m))
+    metrics = (*PAIRS, *sets)
+    rules = ("likelihood", "none")  # the likeliest, and the first
+    main = evaluate(f"tau {tau}", metrics, tau=tau, candidates=m, keep=(1, m), rank=rules)
     for error in main.failed.values():
         raise error
-    everything = _row(main, m, m)
+    everything = _row(main, m)
     bits = evaluate("bits/dim", ("bpd",), noise_samples=NOISE_SAMPLES).results[-1]
     examples = _examples(model, data, main.images, inputs)
     baseline = task_of(model).baseline
@@ -99,10 +101,9 @@ def measure(
         "protocol": protocol,
         "baseline": baseline,
         "baseline_values": _figures(next(r for r in main.results if r.what == baseline)),
-        "likeliest": _of_images(_row(main, m, 1)),
-        "first": _of_images(_row(main, 1, 1)),
+        "likeliest": _of_images(_row(main, 1)),
+        "first": _of_images(_row(main, 1, "none")),
         "all": _figures(everything),
-        "own_coverage": everything.extra["coverage:alexnet_own"],
         "central_50": everything.extra["coverage_50"],
         "bits_per_dim": bits.values["bpd"].as_json(),
         "curve": _curve(evaluate, taus, images),
@@ -174,10 +175,10 @@ def measure_whole(
     return {**head, "sets": sorted([*others, measured], key=lambda other: other["name"])}
 
 
-def _row(found: Evaluation, m: int, n: int) -> Result:
+def _row(found: Evaluation, keep: int, rank: str = "likelihood") -> Result:
     """The model's row of one setting."""
     rows = [row for row in found.results if row.what == "model"]
-    return next(row for row in rows if row.cell and (row.cell.m, row.cell.n) == (m, n))
+    return next(row for row in rows if row.cell and row.cell[2:] == (keep, rank))
 
 
 def _figures(result: Result) -> dict[str, Any]:

@@ -28,7 +28,6 @@ NAMES = {
     "kid:alexnet": ("KID, AlexNet's features", 2),
     "coverage:alexnet": ("coverage, AlexNet's features", 3),
     "consistency": ("consistency, levels", 2),
-    "seam": ("seam", 2),
     "diversity": ("diversity", 2),
     "psnr_y": ("PSNR of Y, dB", 2),
     "ssim_y": ("SSIM of Y", 3),

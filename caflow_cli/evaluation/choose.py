@@ -107,7 +107,7 @@ def choose_temperature(
         split="val",
         limit=limit,
         tau=tuple(temperatures(model.config.flow)) if "lpips" in metrics else (default,),
-        candidates=(1,),
+        candidates=1,
         inputs=model.config.task.degrade,
         weights=weights,
     )

@@ -168,30 +168,6 @@ def inconsistency(task: Task, example: Example, candidate: Pixels) -> float | No
     return float(np.sqrt(np.mean(np.square(errors))))
 
 
-def seam(task: Task, example: Example, candidate: Pixels) -> float | None:
-    """The step across the hole's border, divided by the same step in the truth.
-
-    The step is the mean of |p - q| over channels and over pairs of neighboring pixels p, q of
-    which exactly one is in the hole. 1 is as in the truth; above 1 an edge is visible; below 1 the
-    border is blurred.
-    """
-    hole = example.hole
-    if hole is None:
-        return None
-
-    def step(image: Pixels) -> float:
-        values = image.astype(np.float64)
-        across = []
-        for axis in (0, 1):
-            differences = np.abs(np.diff(values, axis=axis))
-            across.append(differences[np.diff(hole, axis=axis)])
-        steps = np.concatenate(across)
-        return float(steps.mean()) if steps.size else 0.0
-
-    truth = step(example.truth)
-    return step(candidate) / truth if truth > 0 else None
-
-
 def psnr_hole(task: Task, example: Example, candidate: Pixels) -> float:
     """`20 log10(255 / rmse)` over the pixels of the hole and their channels, in dB."""
     hole = torch.from_numpy(example.hole)
@@ -254,7 +230,6 @@ def periodic(
 _Metric: TypeAlias = Callable[[Task, Example, Pixels], float | list[float] | None]
 EXAMPLE_METRICS: dict[str, _Metric] = {
     "consistency": inconsistency,
-    "seam": seam,
     "psnr_hole": psnr_hole,
     "colorfulness": colorfulness,
     "checkerboard": checkerboard,

@@ -4,9 +4,11 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import torch
 
+from ..config import Temperature
 from ..data.examples import Examples
 from ..errors import CaflowError, ensure
 from ..inference import (
@@ -28,7 +30,6 @@ from .settings import Cell, Settings
 from .space import space_metrics
 
 SEED_STEP = 1_000_003  # between the seeds of successive images
-_OF_TRUTH = ("log_likelihood", "bits_per_dim", "standard_error")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,15 +38,13 @@ class Measured:
 
     example: Example
     row: Row
-    baselines: dict[str, Pixels] = field(default_factory=dict)
-    images: list[dict[int, Pixels]] = field(default_factory=list)  # by k, for each of `row.draws`
+    baselines: dict[str, Pixels] = field(default_factory=dict)  # by name
+    images: dict[Temperature, dict[int, Pixels]] = field(default_factory=dict)  # by k
 
     def kept(self, cell: Cell) -> list[Pixels]:
-        """The N best of the first M candidates, best first."""
-        draws = self.row.draws_of(cell)
-        images = self.images[self.row.draws.index(draws)]
-        best = draws.ranked(cell.m, cell.rank)[: cell.n]
-        return [images[draw.k] for draw in best]
+        """The N best candidates, best first."""
+        best = self.row.at(cell.tau).ranked(cell.rank)[: cell.n]
+        return [self.images[cell.tau][draw.k] for draw in best]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +63,7 @@ class Measurer:
         """Measure images, or say why one failed. With a common `side` they are drawn in batches."""
         step = 1
         if side is not None:
-            most = max(self.run.candidates)
-            step = requests_at_a_time((side, side), most, self.run.batch_size)
+            step = requests_at_a_time((side, side), self.run.m, self.run.batch_size)
         for first in range(0, len(indices), step):
             batch = indices[first : first + step]
             try:
@@ -74,56 +72,53 @@ class Measurer:
                 if len(batch) == 1:
                     yield batch[0], error
                 else:  # which of them is it?
-                    for index in batch:
-                        yield from self.measure([index], None)
+                    yield from self.measure(batch, None)
 
     @torch.no_grad()
     def _measure(self, indices: Sequence[int]) -> list[Measured]:
         run = self.run
-        examples = [
-            make_example(self.task, self.images, index, self.masks, run.seed, run.inputs)
-            for index in indices
-        ]
+        found = []
+        for index in indices:
+            example = make_example(self.task, self.images, index, self.masks, run.seed, run.inputs)
+            found.append(Measured(example, Row(index, example.name)))
         begun = time.perf_counter()
-        requests = [Request.of(self.task, example.input, example.mask) for example in examples]
+        requests = [Request.of(self.task, one.example.input, one.example.mask) for one in found]
         sampler = Sampler(self.model, requests, batch_size=run.batch_size)
         encoding = time.perf_counter() - begun
-        found = [self._with_baselines(example) for example in examples]
+        for measured in found:
+            self._add_baselines(measured)
         if "bpd" in run.metrics or "likelihood" in run.metrics:
             self._score_truths(sampler, found)
         seeds = [(run.seed + SEED_STEP * index) % SEEDS for index in indices]
-        for tau, most in run.draws:
-            m = most
-            if run.fit:
-                m = fitting(requests[0].size, most, max(run.keep))
+        for tau, most in run.draws.items():
+            m = fitting(requests[0].size, most, max(run.keep)) if run.fit else most
+            drawn: list[list[Candidate]] = [[] for _ in found]
             begun = time.perf_counter()
-            drawn: list[list[Candidate]] = [[] for _ in examples]
-            for batch in sampler.batches(tau, range(m), seeds, run.noise_samples):
-                for candidate in batch:
-                    drawn[candidate.row].append(candidate)
+            batches = sampler.batches(tau, range(m), seeds, run.noise_samples)
+            for candidate in chain.from_iterable(batches):
+                drawn[candidate.row].append(candidate)
             seconds = encoding + time.perf_counter() - begun
             for measured, candidates in zip(found, drawn, strict=True):
                 draws = Draws(tau, most)
                 if "seconds" in run.metrics:
-                    draws.seconds = _per_image(measured.example, seconds)
+                    draws.values["seconds"] = _per_image(measured.example, seconds)
                 self._add_draws(measured, candidates, draws, m)
         return found
 
-    def _with_baselines(self, example: Example) -> Measured:
-        found = Measured(example, Row(example.index, example.name))
+    def _add_baselines(self, measured: Measured) -> None:
+        example = measured.example
         for name in self.run.protocol.baselines or (self.task.baseline,):
             begun = time.perf_counter()
             image = restore_simply(self.task, name, example)
             seconds = time.perf_counter() - begun
             if image is None:
                 continue
-            found.baselines[name] = image
             [values] = self._values(example, [image])
             values |= self._space(example, [image])
             if "seconds" in self.run.metrics:
                 values["seconds"] = _per_image(example, seconds)
-            found.row.baselines[name] = values
-        return found
+            measured.baselines[name] = image
+            measured.row.baselines[name] = values
 
     def _score_truths(self, sampler: Sampler, found: Sequence[Measured]) -> None:
         truths = [measured.example.truth for measured in found]
@@ -134,7 +129,7 @@ class Measurer:
                 "large images are scored in tiles, which have no joint log-likelihood",
                 "use a --model for smaller images, or leave bpd and likelihood out",
             )
-            for name in _OF_TRUTH:
+            for name in ("log_likelihood", "bits_per_dim", "standard_error"):
                 value = getattr(score, name)
                 if value is not None:
                     measured.row.truth[name] = value
@@ -146,51 +141,42 @@ class Measurer:
 
         Candidates whose samples diverged are missing.
         """
-        run = self.run
         images = {candidate.k: candidate.image for candidate in candidates}
-        draws.diverged = [k for k in range(m) if k not in images]
         for candidate in candidates:
             score = candidate.score
             draw = Draw(candidate.k, candidate.seed, score.log_likelihood, score.rank_score or 0.0)
             draws.candidates.append(draw)
+        draws.diverged = [k for k in range(m) if k not in images]
         measured.row.draws.append(draws)
-        measured.images.append(images)
-        cells = []
-        for cell in run.cells:
-            if cell.tau == draws.tau and cell.m <= draws.most:
-                cells.append(cell)
-        for first in sorted({cell.m for cell in cells}):
-            self._add_figures(measured.example, draws, images, first)
+        measured.images[draws.tau] = images
+        self._add_figures(measured.example, draws, list(images.values()))
         kept = draws.candidates
-        if run.whole:
+        if self.run.whole:
             best = set()
-            for cell in cells:
-                best |= {draw.k for draw in draws.ranked(cell.m, cell.rank)[: cell.n]}
+            for cell in self.run.cells:
+                if cell.tau == draws.tau:
+                    best |= {draw.k for draw in draws.ranked(cell.rank)[: cell.n]}
             kept = [draw for draw in kept if draw.k in best]
         values = self._values(measured.example, [images[draw.k] for draw in kept])
         for draw, of_draw in zip(kept, values, strict=True):
             draw.values = of_draw
 
-    def _add_figures(
-        self, example: Example, draws: Draws, images: dict[int, Pixels], m: int
-    ) -> None:
-        """Add what depends on all of the first M candidates together."""
-        ks = [k for k in images if k < m]
-        first = [images[k] for k in ks]
-        scores = [draw.rank_score for draw in draws.candidates[: len(ks)]]
+    def _add_figures(self, example: Example, draws: Draws, images: list[Pixels]) -> None:
+        """Add what depends on all candidates together."""
+        metrics = self.run.metrics
+        draws.values |= self._space(example, images)
         if "consensus" in self.run.rank:
-            ranked = order("consensus", scores, rmse_between(first))
-            best_first = [ks[place] for place, _ in ranked]
-            draws.orders.setdefault("consensus", {})[m] = best_first
-        if "diversity" in self.run.metrics and len(ks) > 1:
-            draws.diversity[m] = diversity(to_batch(first))
-        space = self._space(example, first)
-        if space:
-            draws.space[m] = space
-        if "calibration" in self.run.metrics and len(ks) == m > 1:
+            scores = [draw.rank_score for draw in draws.candidates]
+            ranked = order("consensus", scores, rmse_between(images))
+            draws.consensus = [draws.candidates[place].k for place, _ in ranked]
+        if len(images) < 2:
+            return
+        if "diversity" in metrics:
+            draws.values["diversity"] = diversity(to_batch(images))
+        if "calibration" in metrics and not draws.diverged:
             truth = to_batch([example.truth])[0]
             hole = None if example.hole is None else torch.from_numpy(example.hole)
-            draws.ranks[m] = rank_histogram(to_batch(first), truth, hole).tolist()
+            draws.ranks = rank_histogram(to_batch(images), truth, hole).tolist()
 
     def _space(self, example: Example, samples: Sequence[Pixels]) -> Values:
         names = self.run.of_samples
@@ -206,20 +192,18 @@ class Measurer:
             return []
         metrics = self.run.metrics
         truths = to_batch([example.truth] * len(images))
-        pairs = measure_pairs(
+        found = measure_pairs(
             metrics, to_batch(images), truths, self.run.weights, self.model.device
         )
-        found: list[Values] = []
-        for image, pair in zip(images, pairs, strict=True):
-            values: Values = {**pair}
-            for name, metric in EXAMPLE_METRICS.items():
-                of_image = metric(self.task, example, image) if name in metrics else None
-                if of_image is not None:
-                    values[name] = of_image
+        for image, values in zip(images, found, strict=True):
+            for name in metrics:
+                if name in EXAMPLE_METRICS:
+                    value = EXAMPLE_METRICS[name](self.task, example, image)
+                    if value is not None:
+                        values[name] = value
             for name, value in values.items():
                 if value == math.inf:
                     values[name] = None
-            found.append(values)
         return found
 
 

@@ -1,8 +1,7 @@
 """The files that an evaluation writes along the way, and the rows left by an earlier run.
 
 `evaluate.jsonl` has one row per line. `DIR/NAME.png` is the kept candidate (for N > 1,
-`NAME_01.png` etc.); a sweep has a folder per setting. `REPORT/images/00012/` has input, baseline,
-truth, and the candidates of the first temperature by rank.
+`NAME_01.png` etc.); a sweep has a folder per setting.
 """
 
 import json
@@ -16,7 +15,6 @@ from ..errors import CaflowError, check_usage
 from ..images import make_folder, write_png
 from ..model import renamed
 from ..paths import exists, numbered
-from ..tasks import Pixels
 from .measure import Measured
 from .rows import Row
 from .settings import Cell, Settings
@@ -36,14 +34,13 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
     log = settings.log
     if log is None:
         return {}
-    for path in (log, Path(settings.report or log.parent) / "index.html"):
-        check_usage(
-            settings.skip_existing or not exists(path),
-            f"{str(path)!r} exists",
-            "choose another folder, or --skip-existing",
-        )
     if not exists(log):
         return {}
+    check_usage(
+        settings.skip_existing,
+        f"{str(log)!r} exists",
+        "choose another folder, or --skip-existing",
+    )
     head, *lines = log.read_text("utf-8").splitlines(keepends=True) or [""]
     if head.strip():
         before: dict[str, Any] = {}
@@ -81,11 +78,6 @@ def write(settings: Settings, origin: str, measured: Measured) -> None:
             make_folder(paths[0].parent)
             for path, image in zip(paths, measured.kept(cell), strict=False):  # some may diverge
                 write_png(path, image)
-    if settings.report is not None:
-        folder = Path(settings.report) / "images" / f"{measured.example.index:05d}"
-        make_folder(folder)
-        for name, image in _gallery(settings, measured).items():
-            write_png(folder / f"{name}.png", image)
     log = settings.log
     if log is None:
         return
@@ -99,17 +91,6 @@ def write(settings: Settings, origin: str, measured: Measured) -> None:
         raise CaflowError(
             f"cannot write {str(log)!r}: {error.strerror}", "choose another folder"
         ) from error
-
-
-def _gallery(settings: Settings, measured: Measured) -> dict[str, Pixels]:
-    """The images of the report by file name: the candidates are those of the first draws."""
-    images = {"input": measured.example.input, "truth": measured.example.truth}
-    for image in list(measured.baselines.values())[:1]:
-        images["baseline"] = image
-    for draws, drawn in zip(measured.row.draws[:1], measured.images, strict=False):
-        for place, draw in enumerate(draws.ranked(draws.most, settings.rank[0]), 1):
-            images[f"c{place:02d}"] = drawn[draw.k]
-    return images
 
 
 def _paths(settings: Settings, cell: Cell, name: str) -> list[Path]:

@@ -33,7 +33,7 @@ class Protocol:
     # Settings of a paper's table. None, or empty: the model's, or everything.
     model: str | None = None  # the bundled model for the table
     tau: Sequence[float] = ()
-    candidates: Sequence[int] = ()
+    candidates: int | None = None
     keep: Sequence[int] = (1,)
     images: int | None = None  # how many images, from the beginning of the split
     figures: Sequence[dict[str, Any]] = ()  # by metric; `of` is the method, `set` the data

@@ -104,7 +104,7 @@ def _json(values: dict[str, Estimate]) -> dict[str, Any]:
 class Evaluation:
     """All results of an evaluation."""
 
-    form: str  # "model", "benchmark", "sets" or "lines"
+    form: str  # "model", "benchmark" or "sets"
     images: int
     metrics: list[str]  # labels, such as `fid:NAME`, which is not FID
     results: list[Result]

@@ -4,11 +4,10 @@ A row is a line of `evaluate.jsonl`. JSON has no infinity, so the PSNR of equal 
 metric that is a ratio over the set is a pair: numerator and denominator.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 from ..config import Temperature
-from .settings import Cell
 
 Values: TypeAlias = dict[str, float | list[float] | None]  # by metric
 
@@ -24,19 +23,14 @@ class Draw:
     values: Values = field(default_factory=dict)  # empty if it was not measured
 
     def as_json(self) -> dict[str, Any]:
-        record = vars(self) | self.values
-        del record["values"]
+        record = _flat(self)
         if self.log_likelihood is not None:
             del record["rank_score"]
         return record
 
     @classmethod
     def of_json(cls, record: dict[str, Any]) -> "Draw":
-        values = dict(record)
-        k = values.pop("k")
-        seed = values.pop("seed")
-        nats = values.pop("log_likelihood")
-        return cls(k, seed, nats, values.pop("rank_score", nats), values)
+        return cls(**_nested(cls, {"rank_score": record["log_likelihood"], **record}))
 
 
 @dataclass(eq=False)
@@ -47,49 +41,31 @@ class Draws:
     most: int  # the M that was asked for; the image may have fewer candidates
     candidates: list[Draw] = field(default_factory=list)  # in the order of k
     diverged: list[int] = field(default_factory=list)  # k of those whose samples diverged
-    seconds: list[float] | None = None  # for all candidates; and megapixels
-    # By M:
-    orders: dict[str, dict[int, list[int]]] = field(default_factory=dict)  # by rule; best k first
-    diversity: dict[int, float] = field(default_factory=dict)
-    space: dict[int, Values] = field(default_factory=dict)  # `space_metrics`
-    ranks: dict[int, list[float]] = field(default_factory=dict)  # rank histogram of the truth
+    consensus: list[int] = field(default_factory=list)  # k by consensus, best first
+    ranks: list[float] = field(default_factory=list)  # rank histogram of the truth
+    values: Values = field(default_factory=dict)  # of all candidates together
 
-    def lost(self, m: int) -> int:
-        """How many of the first M candidates diverged."""
-        return sum(k < m for k in self.diverged)
-
-    def ranked(self, m: int, rule: str) -> list[Draw]:
-        """The first M candidates, best first by a ranking rule; ties are broken by k."""
-        first = {draw.k: draw for draw in self.candidates if draw.k < m}
+    def ranked(self, rule: str) -> list[Draw]:
+        """The candidates, best first by a ranking rule; ties are broken by k."""
         if rule == "likelihood":
-            return sorted(first.values(), key=lambda draw: (-draw.rank_score, draw.k))
+            return sorted(self.candidates, key=lambda draw: (-draw.rank_score, draw.k))
         if rule == "none":
-            return list(first.values())
-        return [first[k] for k in self.orders[rule][m]]
+            return self.candidates
+        return sorted(self.candidates, key=lambda draw: self.consensus.index(draw.k))
 
     def as_json(self) -> dict[str, Any]:
-        """Convert for JSON, which makes texts of the numbers M; without what is not known."""
-        record = {name: value for name, value in vars(self).items() if value}
+        """Convert for JSON, without what is empty."""
+        record = {name: value for name, value in _flat(self).items() if value != []}
         record["tau"] = self.tau.as_json()
         record["candidates"] = [draw.as_json() for draw in self.candidates]
-        if len(self.candidates) == self.most:
-            del record["most"]
         return record
 
     @classmethod
     def of_json(cls, record: dict[str, Any]) -> "Draws":
-        values = {"most": len(record["candidates"]), **record}
+        values = _nested(cls, record)
         values["tau"] = Temperature.of(record["tau"])
         values["candidates"] = [Draw.of_json(draw) for draw in record["candidates"]]
-        for name in ("diversity", "space", "ranks"):
-            values[name] = _by_m(record.get(name, {}))
-        orders = record.get("orders", {})
-        values["orders"] = {rule: _by_m(order) for rule, order in orders.items()}
         return cls(**values)
-
-
-def _by_m(record: dict[str, Any]) -> dict[int, Any]:
-    return {int(m): value for m, value in record.items()}
 
 
 @dataclass(eq=False)
@@ -102,22 +78,30 @@ class Row:
     baselines: dict[str, Values] = field(default_factory=dict)  # by name
     truth: dict[str, float] = field(default_factory=dict)  # log_likelihood, bits_per_dim, ...
 
-    def draws_of(self, cell: Cell) -> Draws:
-        """The draws at the cell's temperature, for M candidates or else the next larger number."""
-        enough = []
-        for draws in self.draws:
-            if draws.tau == cell.tau and draws.most >= cell.m:
-                enough.append(draws)
-        return min(enough, key=lambda draws: draws.most)
+    def at(self, tau: Temperature) -> Draws:
+        """The draws at a temperature."""
+        return next(draws for draws in self.draws if draws.tau == tau)
 
     def as_json(self) -> dict[str, Any]:
         """A line of `evaluate.jsonl`."""
-        record = vars(self) | {"draws": [draws.as_json() for draws in self.draws]}
-        if not self.truth:
-            del record["truth"]
-        return record
+        return vars(self) | {"draws": [draws.as_json() for draws in self.draws]}
 
     @classmethod
     def of_json(cls, record: dict[str, Any]) -> "Row":
         draws = [Draws.of_json(draws) for draws in record["draws"]]
         return cls(**{**record, "draws": draws})
+
+
+def _flat(record: Draw | Draws) -> dict[str, Any]:
+    """The fields of a record, with its values beside them."""
+    flat = vars(record) | record.values
+    del flat["values"]
+    return flat
+
+
+def _nested(cls: type[Draw] | type[Draws], flat: dict[str, Any]) -> dict[str, Any]:
+    """The inverse of `_flat`."""
+    nested = dict(flat)
+    names = {known.name for known in fields(cls)}
+    nested["values"] = {name: nested.pop(name) for name in flat.keys() - names}
+    return nested

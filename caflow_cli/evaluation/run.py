@@ -1,6 +1,7 @@
 """Evaluate a model on a set of images: rows, results, files."""
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -20,12 +21,11 @@ from ..tasks import Pixels, Task
 from ..version import __version__
 from .examples import load_opencv
 from .measure import Measured, Measurer
-from .metrics.features import joined, load_extractor
+from .metrics.features import load_extractor
 from .metrics.pairs import load_lpips, measurable
-from .metrics.sets import distances, few_images, own_coverage
+from .metrics.sets import distances, few_images
 from .outputs import earlier_rows, write
 from .protocols import Protocol
-from .report import write_report
 from .result import Estimate, Evaluation, Result
 from .rows import Row
 from .settings import Cell, Settings
@@ -57,8 +57,8 @@ def evaluate(
             former is omitted, with a note, if its network is not available. Or a `Settings` object.
         progress: Called before the first image, and after each image.
         settings: Fields of `Settings`: tau, candidates, keep, rank, seed, noise_samples,
-            batch_size, split, limit, protocol, masks, inputs, weights, save_images, report,
-            skip_existing. A temperature is a number, or a shape as text or `Temperature`; a
+            batch_size, split, limit, protocol, masks, inputs, weights, save_images, skip_existing.
+            A temperature is a number, or a shape as text or `Temperature`; a
             sequence of these is a sweep. A split that the set does not have is held out by the
             seed of the model's training, so that the model has not seen it.
 
@@ -102,13 +102,9 @@ def evaluate(
         "params": run.as_json(),
         "estimator": estimator_of(model, run.noise_samples),
     }
-    if run.protocol.name:
-        about["protocol"] = run.protocol.as_json()
-    form = "benchmark" if run.whole else "model"
-    evaluation = Evaluation(form, len(rows), [], [], about, failed, notes)
-    _add_results(evaluation, run, rows, features)
-    if run.report is not None:
-        write_report(Path(run.report), evaluation, run, rows, model.identity)
+    evaluation = _summarized(run, rows, features, about)
+    evaluation.failed = failed
+    evaluation.notes = notes + evaluation.notes
     return evaluation
 
 
@@ -172,39 +168,48 @@ def _rows(
     return [rows[index] for index in sorted(rows)], failed, features
 
 
-def _add_results(
-    evaluation: Evaluation, run: Settings, rows: Sequence[Row], features: "_SetFeatures | None"
-) -> None:
-    """Add what follows from the rows: results and notes. Published figures come last."""
-    notes = evaluation.notes
-    notes += _notes_on_draws(run, rows)
+def _summarized(
+    run: Settings, rows: Sequence[Row], features: "_SetFeatures | None", about: dict[str, Any]
+) -> Evaluation:
+    """What follows from the rows: results and notes. Published figures come last."""
+    notes = _notes_on_draws(run, rows)
     results = summarize(rows, run.cells, run.metrics)
-    evaluation.metrics += [name for name in run.metrics if name not in run.sets]
+    labels = [name for name in run.metrics if name not in run.sets]
     if features is not None:
-        labels, more = features.add_distances(results)
-        evaluation.metrics += labels
-        notes += more
-    evaluation.results += [result for result in results if result.values]
-    published = run.protocol.published(evaluation.settings["data"]["path"])
+        of_sets, few = features.add_distances(results)
+        labels += of_sets
+        notes += few
+    results = [result for result in results if result.values]
+    protocol = run.protocol
+    published = protocol.published(about["data"]["path"])
     for method, figures in published.items():
         values = {name: Estimate(value, None, 0) for name, value in figures.items()}
-        evaluation.results.append(Result(f"{method}, published", values))
-    if published and run.protocol.source:
-        notes.append(f"published figures: {run.protocol.source}")
+        results.append(Result(f"{method}, published", values))
+    if published and protocol.source:
+        notes.append(f"published figures: {protocol.source}")
     notes += run.departures(len(rows))
+    if protocol.name:
+        about["protocol"] = protocol.as_json()
+    form = "benchmark" if run.whole else "model"
+    return Evaluation(form, len(rows), labels, results, about, notes=notes)
 
 
 def _notes_on_draws(run: Settings, rows: Sequence[Row]) -> list[str]:
     """Why images have fewer candidates than M."""
     notes = []
-    draws = [draws for row in rows for draws in row.draws]
-    drawn = [len(some.candidates) + len(some.diverged) for some in draws]
-    asked = [some.most for some in draws]
-    if drawn != asked:
-        notes.append(f"at most {max(run.candidates)} candidates, as many as fit 0.75 megapixels")
-    diverged = sum(len(some.diverged) for some in draws)
+    fewer = False
+    diverged = 0
+    images = 0
+    for row in rows:
+        lost = 0
+        for draws in row.draws:
+            lost += len(draws.diverged)
+            fewer |= len(draws.candidates) + len(draws.diverged) < draws.most
+        diverged += lost
+        images += lost > 0
+    if fewer:
+        notes.append(f"at most {run.m} candidates, as many as fit 0.75 megapixels")
     if diverged:
-        images = sum(any(some.diverged for some in row.draws) for row in rows)
         notes.append(
             f"samples that diverged and are left out: {diverged}, of {images} images, which "
             "calibration and likelihood skip"
@@ -213,47 +218,39 @@ def _notes_on_draws(run: Settings, rows: Sequence[Row]) -> list[str]:
 
 
 class _SetFeatures:
-    """The features of truths, baseline images and kept candidates, by result."""
+    """The features of truths, baseline images and kept candidates, for distances between sets."""
 
     def __init__(self, run: Settings, device: torch.device) -> None:
         self._run = run
         self._extractor = load_extractor(run.weights, device)
-        self._truths: list[Tensor] = []
-        # For each result, the features of the images that belong to each truth, (n, d).
-        self._images: dict[str | Cell, list[Tensor]] = {}
+        self._truths: list[Tensor] = []  # (1, d) of each image
+        self._images: dict[str | Cell, list[Tensor]] = defaultdict(list)  # by result
 
     def add(self, measured: Measured) -> None:
-        self._truths.append(self._features([measured.example.truth]))
-        images: dict[str | Cell, list[Pixels]] = {}
+        self._truths.append(self._features(measured.example.truth))
         for cell in self._run.cells:
-            images[cell] = measured.kept(cell)
+            self._images[cell] += map(self._features, measured.kept(cell))
         for name, image in measured.baselines.items():
             if name != "mismatched target":  # it is the set of truths itself
-                images[name] = [image]
-        for key, of_truth in images.items():
-            self._images.setdefault(key, []).append(self._features(of_truth))
+                self._images[name].append(self._features(image))
 
-    def _features(self, images: Sequence[Pixels]) -> Tensor:
-        # One by one, because sizes may differ.
-        return joined([self._extractor(to_batch([image])) for image in images])
+    def _features(self, image: Pixels) -> Tensor:
+        return self._extractor(to_batch([image]))
 
     def add_distances(self, results: Sequence[Result]) -> tuple[list[str], list[str]]:
         """Add the distances to the results; return their labels, and notes."""
         sets = self._run.sets
-        label = self._extractor.label
-        truths = joined(self._truths)
-        if len(truths) < 2:
-            return [], [f"{', '.join(sets)} need two images or more; {len(truths)} was measured"]
+        count = len(self._truths)
+        if count < 2:
+            return [], [f"{', '.join(sets)} need two images or more; {count} was measured"]
         for result in results:
-            what = result.cell if result.what == "model" else result.what
-            by_truth = self._images.get(what or "", [])
-            images = joined(by_truth)
+            key = result.cell if result.what == "model" else result.what
+            images = self._images.get(key or "", [])
             if len(images) < 2:
                 continue
-            values, extra = distances(sets, self._extractor, images, truths)
+            features = torch.cat(images)
+            values, extra = distances(sets, self._extractor, features, torch.cat(self._truths))
             for name, value in values.items():
                 result.values[name] = Estimate(value, None, len(images))
             result.extra |= extra
-            if result.cell and "coverage" in sets:
-                result.extra[f"{label('coverage')}_own"] = own_coverage(by_truth, truths)
-        return [label(name) for name in sets], few_images(len(truths))
+        return [self._extractor.label(name) for name in sets], few_images(count)

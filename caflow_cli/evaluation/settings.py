@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from ..config import Config, Temperature
 from ..data.split import Split
 from ..errors import check_usage, usage_error
-from ..sampling import Sampling, check_noise_samples, check_rank
+from ..sampling import Sampling, check_noise_samples
 from .metrics import METRICS, Weights, choose_metrics
 from .protocols import NO_PROTOCOL, Protocol, get_protocol
 
@@ -17,13 +17,13 @@ from .protocols import NO_PROTOCOL, Protocol, get_protocol
 _SEVERAL: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "metrics": ("--metric", str),
     "tau": ("--tau", Temperature.of),
-    "candidates": ("-m", int),
     "keep": ("-n", int),
     "rank": ("--rank", str),
 }
-# Metrics that need all M candidates.
-_OF_ALL = {"diversity", "calibration", "likelihood"}
-_OF_ALL |= {name for name, metric in METRICS.items() if metric.needs == "samples"}
+# Metrics that need several candidates, and those that need all M.
+_OF_SEVERAL = {"diversity", "calibration"}
+_OF_SEVERAL |= {name for name, metric in METRICS.items() if metric.needs == "samples"}
+_OF_ALL = _OF_SEVERAL | {"likelihood"}
 
 
 class Cell(NamedTuple):
@@ -37,11 +37,10 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All settings. Several temperatures, M, N or rules make a sweep over combinations with N <= M.
+    """All settings. Several temperatures, N or rules make a sweep over their combinations.
 
     Tuple fields may be given as a single value, a sequence, or a comma-separated text; a protocol,
-    by its name. Candidates are sampled once per temperature, for the largest M; a smaller M uses
-    the first of them.
+    by its name. Candidates are sampled once per temperature.
 
     Raises:
         CaflowError: (exit 2) a metric or the protocol is unknown, or a value is out of range.
@@ -49,7 +48,7 @@ class Settings:
 
     metrics: tuple[str, ...] = ()  # of METRICS; empty: the protocol's, else lpips and rmse
     tau: tuple[Temperature, ...] = ()  # empty: the protocol's, else the model's, else the task's
-    candidates: tuple[int, ...] = ()  # M; empty: as for tau
+    candidates: int | None = None  # M; None: as for tau
     keep: tuple[int, ...] = ()  # N of the M are measured; empty: the protocol's, else 1
     rank: tuple[str, ...] = ("likelihood",)  # rules that choose the N
     seed: int = 0  # candidate k of image r has the seed seed + 1,000,003 r + k, modulo 2^32
@@ -67,8 +66,7 @@ class Settings:
     inputs: Literal["clean", "web", "photo"] = "clean"
     weights: Weights = field(default_factory=Weights)
     save_images: str | Path | None = None  # folder for the kept candidates
-    report: str | Path | None = None  # folder for the gallery, `index.html`
-    skip_existing: bool = False  # continue an interrupted run in either folder
+    skip_existing: bool = False  # continue an interrupted run in that folder
     fit: bool = False  # reduce M to `sampling.fitting` for large images; set by `of`
 
     def __post_init__(self) -> None:
@@ -81,16 +79,14 @@ class Settings:
         metrics = (*values["metrics"], *protocol.metrics)
         if metrics:
             values["metrics"] = choose_metrics(metrics, _offered(protocol))
-        values["limit"] = protocol.images if self.limit is None else self.limit
+        for name, default in (("candidates", protocol.candidates), ("limit", protocol.images)):
+            if getattr(self, name) is None:
+                values[name] = default
         values["inputs"] = protocol.inputs or self.inputs
         for name, value in values.items():
             object.__setattr__(self, name, value)
-        for rule in self.rank:
-            check_rank(rule)
-        for m in self.candidates:
-            Sampling(candidates=m).check()
-        for n in self.keep:
-            Sampling(keep=n).check()
+        for rank, keep in itertools.product(self.rank, self.keep):
+            Sampling(candidates=self.candidates, keep=keep, rank=rank).check()
         check_noise_samples(self.noise_samples)
         check_usage(self.limit is None or self.limit > 0, f"--limit is {self.limit}", "--limit 10")
         check_usage(
@@ -99,14 +95,9 @@ class Settings:
             "clean, web or photo",
         )
         check_usage(
-            protocol.masks or not self.masks,
-            "--masks is for --protocol repair",
-            "--protocol repair, or omit --masks",
-        )
-        check_usage(
-            bool(self.masks) or not protocol.masks,
-            f"protocol {protocol.name} needs damage masks",
-            "--masks DIR, white inside holes",
+            bool(self.masks) == protocol.masks,
+            "--masks is for --protocol repair, which needs damage masks",
+            "--protocol repair --masks DIR, white inside holes",
         )
 
     def of(self, config: Config) -> "Settings":
@@ -117,34 +108,32 @@ class Settings:
         """
         from ..tasks import task_named  # imported here, so that `--help` needs no NumPy
 
-        defaults = Sampling(consistent=self.consistent).of(config)
-        assert defaults.candidates is not None, "`of` fills it in"
-        chosen = self.candidates or config.task.candidates
-        compared = "consensus" in self.rank or not _OF_ALL.isdisjoint(self.metrics)
-        filled = replace(
-            self,
-            metrics=self.metrics or ("lpips", "rmse"),
-            tau=self.tau or (defaults.temperature,),
-            candidates=self.candidates or (defaults.candidates,),
-            fit=task_named(config.task.name).enlarges and not chosen and not compared,
-        )
-        for tau in filled.tau:
-            tau.of_latents(config.flow.latent_scales)
-        least = min(filled.keep)
-        most = max(filled.candidates)
-        check_usage(least <= most, f"cannot keep {least} of {most} candidates", f"-m {least}")
+        most = max(self.keep)
+        asked = Sampling(candidates=self.candidates, keep=most, consistent=self.consistent)
+        filled = [replace(asked, tau=tau).of(config) for tau in self.tau or (None,)]
+        metrics = self.metrics or ("lpips", "rmse")
+        m = filled[0].candidates
         check_usage(
-            most > 1 or not _OF_ALL - {"likelihood"} & set(filled.metrics),
+            m != 1 or _OF_SEVERAL.isdisjoint(metrics),
             "one candidate has no diversity or calibration",
             "-m 10",
         )
-        return filled
+        compared = "consensus" in self.rank or not _OF_ALL.isdisjoint(metrics)
+        chosen = self.candidates or config.task.candidates
+        return replace(
+            self,
+            metrics=metrics,
+            tau=tuple(sampling.temperature for sampling in filled),
+            candidates=m,
+            fit=task_named(config.task.name).enlarges and not chosen and not compared,
+        )
 
     @property
     def log(self) -> Path | None:
         """The file for rows, if any."""
-        folder = self.save_images or self.report
-        return None if folder is None else Path(folder) / "evaluate.jsonl"
+        if self.save_images is None:
+            return None
+        return Path(self.save_images) / "evaluate.jsonl"
 
     @property
     def whole(self) -> bool:
@@ -162,30 +151,28 @@ class Settings:
         return [name for name in self.metrics if METRICS[name].needs == "samples"]
 
     @property
+    def m(self) -> int:
+        """M; `of` has filled it in."""
+        assert self.candidates is not None
+        return self.candidates
+
+    @property
     def cells(self) -> list[Cell]:
         """All settings of the sweep. For whole images, temperature 0 has only one, because all its
         candidates are alike."""
         if set(self.metrics) <= {"bpd"}:
             return []
         cells: dict[Cell, None] = {}
-        for cell in itertools.starmap(
-            Cell, itertools.product(self.tau, self.candidates, self.keep, self.rank)
-        ):
-            if self.whole and not any(cell.tau.values):
-                cell = Cell(cell.tau, 1, 1, self.rank[0])
-            if cell.n <= cell.m:
-                cells[cell] = None
+        for tau, keep, rank in itertools.product(self.tau, self.keep, self.rank):
+            alike = self.whole and not any(tau.values)
+            cell = Cell(tau, 1, 1, self.rank[0]) if alike else Cell(tau, self.m, keep, rank)
+            cells[cell] = None
         return list(cells)
 
     @property
-    def draws(self) -> list[tuple[Temperature, int]]:
-        """The temperatures, and the number of candidates sampled at each.
-
-        For whole images every M is sampled separately, so that its time can be measured.
-        """
-        most = max(self.candidates)
-        draws = [(cell.tau, cell.m if self.whole else most) for cell in self.cells]
-        return list(dict.fromkeys(draws))
+    def draws(self) -> dict[Temperature, int]:
+        """The number of candidates to sample at each temperature."""
+        return {cell.tau: cell.m for cell in self.cells}
 
     def departures(self, images: int) -> list[str]:
         """A note on how a run on `images` images departs from the paper's table, if it does."""
@@ -193,21 +180,20 @@ class Settings:
             return []
         ours = self._described(images)
         theirs = Settings(protocol=self.protocol)._described(self.protocol.images)
-        return (
-            [] if ours == theirs else [f"differs from {self.protocol.name}: {ours}; there {theirs}"]
-        )
+        if ours == theirs:
+            return []
+        return [f"differs from {self.protocol.name}: {ours}; there {theirs}"]
 
     def _described(self, images: int) -> str:
         taus = ", ".join(map(str, self.tau))
         ranks = ", ".join(self.rank)
-        m = list(self.candidates)
         n = list(self.keep)
-        return f"tau {taus}, M {m}, N {n}, by {ranks}, {images} images"
+        return f"tau {taus}, M {self.candidates}, N {n}, by {ranks}, {images} images"
 
     def as_json(self) -> dict[str, Any]:
         record: dict[str, Any] = {
             "taus": [tau.as_json() for tau in self.tau],
-            "candidates": list(self.candidates),
+            "candidates": self.candidates,
             "keep": list(self.keep),
             "metrics": list(self.metrics),
             "seed": self.seed,
@@ -215,7 +201,7 @@ class Settings:
             "ranks": list(self.rank),
         }
         if self.consistent is not None:
-            record["consistent"] = True
+            record["consistent"] = self.consistent
         if self.inputs != "clean":
             record["inputs"] = self.inputs
         if self.fit:

@@ -8,7 +8,7 @@ import torch
 
 from .metrics.pairs import central_share
 from .result import ALL, Estimate, Result, estimate
-from .rows import Row, Values
+from .rows import Draws, Row, Values
 from .settings import Cell
 
 LIKELIEST = "likeliest"  # the likeliest candidates, if another rule chose those of the row
@@ -26,8 +26,9 @@ def summarize(rows: Sequence[Row], cells: Sequence[Cell], metrics: Sequence[str]
     """
     images = [_values(row, cells, metrics) for row in rows]
     columns: dict[_Key, list[Values]] = {}
-    for key in dict.fromkeys(key for image in images for key in image):
-        columns[key] = [image.get(key, {}) for image in images]
+    for image in images:
+        for key in image:
+            columns[key] = [other.get(key, {}) for other in images]
     results = []
     for (what, cell), column in columns.items():
         if what == LIKELIEST:
@@ -39,11 +40,12 @@ def summarize(rows: Sequence[Row], cells: Sequence[Cell], metrics: Sequence[str]
         result = Result(what, estimates(column), cell)
         if what == "model" and cell is not None:
             result.differences = _paired_differences(columns, cell)
+            draws = [row.at(cell.tau) for row in rows]
             if "calibration" in result.values:
-                result.extra = _histogram(rows, cell)
-            lost = sum(row.draws_of(cell).lost(cell.m) for row in rows)
-            if lost:
-                result.extra["diverged"] = lost
+                result.extra = _histogram(draws)
+            diverged = sum(len(some.diverged) for some in draws)
+            if diverged:
+                result.extra["diverged"] = diverged
         results.append(result)
     return results
 
@@ -58,30 +60,23 @@ def _values(row: Row, cells: Sequence[Cell], metrics: Sequence[str]) -> dict[_Ke
     for name, values in row.baselines.items():
         columns[name, None] = values
     for cell in cells:
-        m = cell.m
-        draws = row.draws_of(cell)
-        ranked = [draw.values for draw in draws.ranked(m, cell.rank)]
-        likelier = draws.ranked(m, "likelihood")
-        values = means(ranked[: cell.n])
-        columns["model", cell] = values
-        if draws.seconds is not None:
-            values["seconds"] = draws.seconds
-        if "likelihood" in metrics and not draws.lost(m):
+        draws = row.at(cell.tau)
+        ranked = [draw.values for draw in draws.ranked(cell.rank)]
+        likelier = draws.ranked("likelihood")
+        values = means(ranked[: cell.n]) | draws.values
+        if "likelihood" in metrics and not draws.diverged:
             best = likelier[0].log_likelihood
             assert best is not None, "metrics need joint log-likelihoods"
-            is_above = row.truth["log_likelihood"] > best
-            values["likelihood"] = float(is_above)
-        values |= draws.space.get(m, {})
-        if m in draws.diversity:
-            values["diversity"] = draws.diversity[m]
-        if m in draws.ranks:
-            histogram = torch.tensor(draws.ranks[m], dtype=torch.float64)
-            values["calibration"] = central_share(histogram, 0.9)
-        if m == cell.n:
+            values["likelihood"] = float(row.truth["log_likelihood"] > best)
+        if draws.ranks:
+            values["calibration"] = central_share(
+                torch.tensor(draws.ranks, dtype=torch.float64), 0.9
+            )
+        columns["model", cell] = values
+        if cell.m == cell.n:
             continue
         if cell.rank != "likelihood":
-            kept = [draw.values for draw in likelier[: cell.n]]
-            columns[LIKELIEST, cell] = means(kept)
+            columns[LIKELIEST, cell] = means([draw.values for draw in likelier[: cell.n]])
         columns[ALL, cell] = means(ranked)
     if "bpd" in metrics:
         columns["truth", None] = {"bpd": row.truth["bits_per_dim"]}
@@ -138,11 +133,9 @@ def _differences(ours: Sequence[Values], theirs: Sequence[Values]) -> dict[str, 
     return {name: estimate(column) for name, column in columns.items()}
 
 
-def _histogram(rows: Sequence[Row], cell: Cell) -> dict[str, Any]:
+def _histogram(draws: Sequence[Draws]) -> dict[str, Any]:
     """The mean rank histogram, and the share of true values within the central half."""
-    draws = [row.draws_of(cell) for row in rows]
-    histograms = [some.ranks[cell.m] for some in draws if cell.m in some.ranks]
-    ranks = torch.tensor(histograms, dtype=torch.float64)
+    ranks = torch.tensor([some.ranks for some in draws if some.ranks], dtype=torch.float64)
     shares = [central_share(histogram, 0.5) for histogram in ranks]
     return {
         "rank_histogram": ranks.mean(0).tolist(),

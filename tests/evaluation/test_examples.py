@@ -19,7 +19,6 @@ from caflow_cli.evaluation.examples import (
     mask_index,
     psnr_hole,
     restore_simply,
-    seam,
 )
 from caflow_cli.inference import task_of
 
@@ -99,17 +98,6 @@ def test_the_truth_is_consistent_and_another_image_is_not(models_32):
             continue
         assert inconsistency(task, example, truth) == 0.0
         assert inconsistency(task, example, truth + 5) == pytest.approx(5, abs=0.6), name
-
-
-def test_a_seam_is_one_for_the_truth_and_grows_with_an_edge_at_the_border(models_32):
-    ramp = np.arange(32, dtype=np.uint8)[:, None, None].repeat(32, 1).repeat(3, 2)  # 1 a row
-    task, example = task_of(models_32["inpaint"]), of(models_32["inpaint"], ramp)
-    assert seam(task, example, ramp) == 1.0
-    filled = np.where(example.hole[..., None], ramp + 10, ramp).astype(np.uint8)
-    # Rows: |10 + 1| above and |10 - 1| below the hole, else |1|; columns: 10, else 0. Half each.
-    assert seam(task, example, filled) == pytest.approx((10 + 10) / (1 + 0))
-    assert seam(task, of(models_32["colorize"], ramp), ramp) is None
-    assert seam(task, of(models_32["inpaint"], np.zeros_like(ramp)), ramp) is None
 
 
 def test_masks_are_spread_over_the_whole_set():

@@ -50,17 +50,16 @@ def test_the_likeliest_are_measured_and_differences_are_paired():
     assert kept.values["likelihood"].mean == 0.5
 
 
-def test_fewer_candidates_are_the_first_and_more_kept_their_mean():
-    cells = [Cell(HALF, m, n) for m, n in ((2, 1), (2, 2), (3, 1), (3, 2))]
-    results = summarize(ROWS, cells, ("rmse",))
+def test_the_value_of_several_kept_is_their_mean():
+    results = summarize(ROWS, [Cell(HALF, 3, n) for n in (1, 2)], ("rmse",))
     values = [row.values["rmse"].mean for row in results if row.what == "model"]
-    assert values == [6.0, 5.75, 6.0, 5.0]
+    assert values == [6.0, 5.0]
 
 
 def test_other_rules_are_compared_with_likelihoods_choice():
     rows = [Row.of_json(one.as_json()) for one in ROWS]
     for one in rows:
-        one.draws[0].orders = {"consensus": {3: [2, 0, 1]}}
+        one.draws[0].consensus = [2, 0, 1]
     cells = [Cell(HALF, 3, 1, rank) for rank in ("consensus", "none")]
     results = summarize(rows, cells, ("rmse",))
     consensus, first = (row for row in results if row.what == "model")
@@ -74,7 +73,7 @@ def test_likelihoods_share_is_that_of_the_likeliest_under_every_rule():
     """Consensus puts candidates below the truth first, but others are above it."""
     rows = [row(0, -25.0, (-30, 5.0), (-20, 8.0)), row(1, -10.0, (-21, 4.0), (-22, 6.0))]
     for one in rows:
-        one.draws[0].orders = {"consensus": {2: [0, 1]}}
+        one.draws[0].consensus = [0, 1]
     cells = [Cell(HALF, 2, 1, rank) for rank in ("consensus", "none", "likelihood")]
     results = summarize(rows, cells, ("rmse", "likelihood"))
     shares = [one.values["likelihood"].mean for one in results if one.what == "model"]
@@ -86,28 +85,25 @@ def test_diverged_samples_are_left_out_of_means_and_their_images_of_shares():
     part = row(0, -10.0, (-30, 5.0), (-20, 8.0), (-20, 2.0), base=9.0)
     del part.draws[0].candidates[1]
     part.draws[0].diverged = [1]
-    part.draws[0].ranks = {1: [1.0, 0.0]}
-    whole.draws[0].ranks = {1: [0.0, 1.0], 3: [0.0, 0.5, 0.5, 0.0]}
+    whole.draws[0].ranks = [0.0, 0.5, 0.5, 0.0]
     metrics = ("rmse", "calibration", "likelihood")
-    cells = [Cell(HALF, 1, 1), Cell(HALF, 3, 1)]
+    cells = [Cell(HALF, 3, 1)]
     results = summarize([part, whole], cells, metrics)
-    one, three = (result for result in results if result.what == "model")
-    assert one.values["likelihood"].count == 2  # the first candidates are there
-    assert "diverged" not in one.extra
-    assert three.values["rmse"].mean == 3.0  # of 2, the likeliest that is left, and 4
-    assert three.values["likelihood"].count == three.values["calibration"].count == 1
-    assert three.extra["rank_histogram"] == [0.0, 0.5, 0.5, 0.0]
-    assert three.extra["diverged"] == 1
-    assert three.differences[ALL]["rmse"].mean == pytest.approx(((2 - 3.5) + 0) / 2)
-    # An image without any of the first M candidates does not count there.
-    del part.draws[0].candidates[0]
-    part.draws[0].diverged = [0, 1]
-    results = summarize([part, whole], cells, ("rmse",))
-    one, three = (result for result in results if result.what == "model")
-    assert (one.values["rmse"].count, three.values["rmse"].count) == (1, 2)
+    [found] = [result for result in results if result.what == "model"]
+    assert found.values["rmse"].mean == 3.0  # of 2, the likeliest that is left, and 4
+    assert found.values["likelihood"].count == found.values["calibration"].count == 1
+    assert found.extra["rank_histogram"] == [0.0, 0.5, 0.5, 0.0]
+    assert found.extra["diverged"] == 1
+    assert found.differences[ALL]["rmse"].mean == pytest.approx(((2 - 3.5) + 0) / 2)
     # Without a whole image there are no shares.
-    results = summarize([part], [Cell(HALF, 3, 1)], metrics)
+    results = summarize([part], cells, metrics)
     assert results[1].values.keys() == {"rmse"}
+    # An image without any candidate does not count.
+    part.draws[0].candidates = []
+    part.draws[0].diverged = [0, 1, 2]
+    results = summarize([part, whole], cells, ("rmse",))
+    [found] = [result for result in results if result.what == "model"]
+    assert found.values["rmse"].count == 1
 
 
 def test_an_infinite_value_makes_the_mean_infinite_and_leaves_differences():
@@ -120,7 +116,7 @@ def test_an_infinite_value_makes_the_mean_infinite_and_leaves_differences():
 def test_calibration_is_the_mean_histogram():
     rows = [Row.of_json(one.as_json()) for one in ROWS]
     for one, shares in zip(rows, ([1.0, 0, 0, 0], [0, 0.5, 0.5, 0]), strict=True):
-        one.draws[0].ranks = {3: shares}
+        one.draws[0].ranks = shares
     results = summarize(rows, [Cell(HALF, 3, 1)], ("calibration",))
     result = next(row for row in results if row.what == "model")
     assert result.extra["rank_histogram"] == [0.5, 0.25, 0.25, 0]
@@ -151,11 +147,11 @@ def test_a_ratio_of_means_has_the_error_of_the_delta_method():
 
 def test_a_row_comes_back_from_its_line():
     scored = row(3, -4.0, (-2.0, 1.5), (-3.0, None), base=2.5)
-    scored.draws[0].orders = {"consensus": {1: [0], 2: [1, 0]}}
-    scored.draws[0].diversity = {2: 0.5}
-    scored.draws[0].ranks = {2: [0.25, 0.5, 0.25]}
+    scored.draws[0].consensus = [1, 0]
+    scored.draws[0].values = {"diversity": 0.5}
+    scored.draws[0].ranks = [0.25, 0.5, 0.25]
     tile = Draw(0, 7, None, -12.5, {"colorfulness": [3.0, 4.0]})
-    tiles = Draws(Temperature.of("0.9/0.5"), 10, [tile], [1, 2], seconds=[1.5, 0.25])
+    tiles = Draws(Temperature.of("0.9/0.5"), 10, [tile], [1, 2], values={"seconds": [1.5, 0.25]})
     scored.draws.append(tiles)
     record = json.loads(json.dumps(scored.as_json()))
     again = Row.of_json(record)

@@ -9,7 +9,7 @@ import torch
 from evaluation.random_features import LABEL, QUICK, features, quarters
 
 from caflow_cli.evaluation import evaluate
-from caflow_cli.evaluation.metrics.sets import coverage, fid, kid, own_coverage
+from caflow_cli.evaluation.metrics.sets import coverage, fid, kid
 from caflow_cli.images import read_image
 from caflow_cli.inference import to_batch
 
@@ -52,16 +52,6 @@ def test_large_sets_are_compared_in_parts():
     assert density == pytest.approx(float(within.sum()) / 5 / 400)
 
 
-def test_a_draw_counts_for_its_own_condition_alone():
-    truths = on_a_line(*range(10))
-    assert own_coverage(truths.split(1), truths) == 1.0
-    apart = [5, 4, 3, 3.1, 9, 9, 9, 9, 9, 9]
-    draws = [on_a_line(truth + by, truth - 20) for truth, by in enumerate(apart)]
-    assert own_coverage(draws, truths) == 0.3
-    draws[0] = on_a_line()  # of this condition, all samples diverged
-    assert own_coverage(draws, truths) == 0.2
-
-
 def test_a_models_coverage_is_that_of_its_images(models_32, true_images, tmp_path):
     saved = tmp_path / "out"
     settings = {"tau": 0.9, "candidates": 3, "keep": (1, 3), "save_images": saved, "weights": QUICK}
@@ -69,7 +59,7 @@ def test_a_models_coverage_is_that_of_its_images(models_32, true_images, tmp_pat
 
     def of(folder) -> torch.Tensor:
         images = [read_image(path) for path in sorted(folder.rglob("*.png"))]
-        return quarters()(to_batch(images))
+        return quarters(to_batch(images))
 
     true = of(true_images / "test")
     models = [result for result in found.results if result.what == "model"]
@@ -77,8 +67,6 @@ def test_a_models_coverage_is_that_of_its_images(models_32, true_images, tmp_pat
         share, density = coverage(of(saved / name), true)
         assert result.values[f"coverage:{LABEL}"].mean == pytest.approx(share)
         assert result.extra[f"coverage:{LABEL}_density"] == pytest.approx(density)
-        own = own_coverage(of(saved / name).unflatten(0, (len(true), -1)), true)
-        assert result.extra[f"coverage:{LABEL}_own"] == pytest.approx(own)
     model, more = models_32["superres"], {"skip_existing": True}
     again = evaluate(model, true_images, ["coverage"], **settings, **more)
     assert again.as_json() == found.as_json()

@@ -29,6 +29,7 @@ CONFIG = helpers.task_config("superres")
         ({"metrics": "seconds"}, "cannot measure 'seconds'"),
         ({"protocol": "table4"}, "unknown protocol 'table4'"),
         ({"protocol": "repair"}, "needs damage masks"),
+        ({"candidates": 3, "keep": (1, 5)}, "cannot keep 5 of 3"),
         ({"protocol": "sr4", "masks": "m"}, "--masks is for"),
         ({"protocol": "sr4", "metrics": "fid"}, "cannot measure 'fid'"),
         ({"protocol": "sr4", "metrics": "psnr_hole"}, "cannot measure 'psnr_hole'"),
@@ -51,20 +52,20 @@ def test_metrics_are_chosen_by_name_list_or_all():
 def of(settings):
     """The settings for a model, its cells and its draws, with temperatures as texts."""
     cells = [(str(cell.tau), *cell[1:3]) for cell in settings.cells]
-    return cells, [(str(tau), m) for tau, m in settings.draws]
+    return cells, [(str(tau), m) for tau, m in settings.draws.items()]
 
 
-def test_a_sweep_is_all_that_fits_and_draws_once_a_temperature():
-    sweep = Settings(tau=(0.0, 0.5), candidates=(1, 10), keep=(1, 5), metrics="likelihood")
+def test_a_sweep_is_all_combinations_and_draws_once_a_temperature():
+    sweep = Settings(tau=(0.0, 0.5), keep=(1, 5), metrics="likelihood")
     cells, draws = of(sweep.of(CONFIG))
-    assert cells == [(tau, m, n) for tau in ("0", "0.5") for m, n in ((1, 1), (10, 1), (10, 5))]
+    assert cells == [(tau, 10, n) for tau in ("0", "0.5") for n in (1, 5)]
     assert draws == [("0", 10), ("0.5", 10)]
     assert of(Settings(metrics="bpd").of(CONFIG)) == ([], [])
 
 
-def test_whole_images_are_drawn_at_every_m_and_once_at_temperature_0():
-    sweep = Settings(protocol="sr4", tau=(0, 0.7), candidates=(2, 4)).of(CONFIG)
-    draws = [("0", 1), ("0.7", 2), ("0.7", 4)]
+def test_whole_images_are_drawn_once_at_temperature_0():
+    sweep = Settings(protocol="sr4", tau=(0, 0.7), candidates=4).of(CONFIG)
+    draws = [("0", 1), ("0.7", 4)]
     assert of(sweep) == ([(tau, m, 1) for tau, m in draws], draws)
     assert sweep.metrics == ("lpips", "psnr_y", "ssim_y", "seconds")
 
@@ -73,10 +74,10 @@ def test_what_is_left_open_is_the_protocols_the_models_or_its_tasks():
     own = replace(CONFIG, task=replace(CONFIG.task, tau=0.3, candidates=7))
     assert of(Settings().of(CONFIG))[0] == [("0.5", 10, 1)]
     assert of(Settings().of(own))[0] == [("0.3", 7, 1)]
-    given = Settings(metrics=("ssim", "rmse"), tau=(1, 0.5, 1), candidates=[4, 2], keep=(1, 2))
+    given = Settings(metrics=("ssim", "rmse"), tau=(1, 0.5, 1), candidates=4, keep=(1, 2))
     record = given.of(own).as_json()
     assert record["taus"] == [[1.0], [0.5]]
-    assert (record["candidates"], record["keep"]) == ([4, 2], [1, 2])
+    assert (record["candidates"], record["keep"]) == (4, [1, 2])
     assert record["metrics"] == ["rmse", "ssim"]
     table1 = Settings(protocol="table1", metrics="psnr").of(own)
     assert (of(table1)[0], table1.limit) == ([("0.5", 10, 1)], 100)

@@ -42,13 +42,13 @@ WORDS = {
         "optim.lr=0.001", "flow.scales=1", "task.size=16", "flow.hidden=[1,2]", "a.b.c=1",
         "optim=1", "flow.hidden=null", "seed=true", "novalue", "=", "optim.images=NaN",
     ),
-    "--feature-extractor": ("alexnet", "inception-64", "no.module:thing", ":"),
+    "--feature-extractor": ("alexnet", "inception-64", "no.module:thing"),
     "--id": ("mine", "Mine", "../mine", "a.b-c"),
     "--data-terms": ("none",),
     "--license": ("MIT",),
 }  # fmt: skip
 WRITTEN = {
-    "--output", "--grid", "--uncertainty", "--out", "--save-images", "--report",
+    "--output", "--grid", "--uncertainty", "--out", "--save-images",
 }  # fmt: skip
 COUNTED = {
     "--candidates", "--keep", "--noise-samples", "--batch-size", "--seed", "--tau",

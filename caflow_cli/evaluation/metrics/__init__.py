@@ -5,7 +5,7 @@ and importing the package imports no torch.
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -40,7 +40,8 @@ class Weights:
 
     lpips: str | Path | None = None
     fid: str | Path | None = None
-    extractor: str = "inception"  # computes the features for FID, KID and coverage
+    # Computes the features for FID, KID and coverage. A function maps uint8 (B, 3, H, W) to (B, d).
+    extractor: str | Callable[[Any], Any] = "inception"
 
 
 def read_tables(path: Path) -> dict[str, dict[str, Any]]:

@@ -1,14 +1,9 @@
-"""Networks that compute features of images for set metrics.
-
-They are Inception, AlexNet, EfficientNet-Lite0, or custom ones.
-"""
+"""Networks that compute features of images for set metrics: Inception, AlexNet, EfficientNet."""
 
 import hashlib
 import io
 import os
-import pkgutil
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure, usage_error
+from ...errors import EXIT_WEIGHTS, CaflowError, ensure, usage_error
 from . import Weights
 from .pairs import LpipsDistance
 
@@ -47,27 +42,7 @@ class Extractor:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Compute features, (B, d) float64 on the CPU."""
-        try:
-            features = self.features(images).cpu().double()
-            count, _ = features.shape
-            assert count == len(images), f"features are of {count} images"
-        except Exception as error:  # custom code may raise anything
-            raise usage_error(
-                f"feature extractor {self.name!r} failed: {type(error).__name__}: {error}",
-                "it must take uint8 (B, 3, H, W), and return (B, d)",
-            ) from error
-        return features
-
-
-def joined(features: Iterable[Tensor]) -> Tensor:
-    """Concatenate features of images, (n, d) each. CaflowError if a custom extractor varies d."""
-    some = [part for part in features if len(part)]
-    check_usage(
-        len({part.shape[1] for part in some}) < 2,
-        "features of images differ in length",
-        "give images of the same size",
-    )
-    return torch.cat(some) if some else torch.zeros(0, 1)
+        return self.features(images).cpu().double()
 
 
 def load_extractor(weights: Weights, device: torch.device | str = "cpu") -> Extractor:
@@ -76,31 +51,26 @@ def load_extractor(weights: Weights, device: torch.device | str = "cpu") -> Extr
     `inception` computes the 2,048 pooled features of FID's network, and `inception-768` etc. those
     of its earlier layers. `alexnet` is the trunk of LPIPS, with its last 256 channels averaged over
     the image. `efficientnet-lite0` computes the 1,280 pooled features of that network, of images
-    resized to 224×224; network and weights come with two packages.
-    `module:factory` is imported, also from the working directory, and called without arguments.
+    resized to 224×224; network and weights come with two packages. A function is used as it is.
 
     Raises:
         CaflowError: There is no such extractor (exit 2); or its weights are missing or not the
             expected ones (exit 3).
     """
     name = weights.extractor
+    if callable(name):
+        return Extractor(name.__name__, name)
     if name == "alexnet":
         return Extractor(name, LpipsDistance(weights.lpips, device).features)
     if name == "efficientnet-lite0":
         return Extractor(name, _lite_features(device))
     if name in _LAYERS:
-        features: Any = _inception(_LAYERS[name], weights.fid)
-    elif ":" in name:
-        features = _from_factory(name)
-    else:
-        raise usage_error(
-            f"unknown feature extractor {name!r}",
-            f"--feature-extractor {', '.join(_LAYERS)}, alexnet, efficientnet-lite0, or "
-            "module:factory",
-        )
-    if isinstance(features, nn.Module):
-        features = features.eval().to(device)
-    return Extractor(name, lambda images: features(images.to(device)))
+        network = _inception(_LAYERS[name], weights.fid).eval().to(device)
+        return Extractor(name, lambda images: network(images.to(device)))
+    raise usage_error(
+        f"unknown feature extractor {name!r}",
+        f"--feature-extractor {', '.join(_LAYERS)}, alexnet or efficientnet-lite0",
+    )
 
 
 def _inception(layer: int, path: str | Path | None) -> nn.Module:
@@ -164,18 +134,3 @@ def _lite_features(device: torch.device | str) -> Callable[[Tensor], Tensor]:
         return network.extract_features((x - 127) / 128).mean((2, 3))  # type: ignore[no-any-return]
 
     return features
-
-
-def _from_factory(name: str) -> Callable[[Tensor], Tensor]:
-    sys.path.insert(0, "")  # as `python -m` has it
-    try:
-        features = pkgutil.resolve_name(name)()
-        assert callable(features), f"{type(features).__name__} cannot be called"
-    except Exception as error:  # custom code may raise anything
-        raise usage_error(
-            f"cannot load feature extractor {name!r}: {type(error).__name__}: {error}",
-            "--feature-extractor module:factory, importable from here",
-        ) from error
-    finally:
-        sys.path.remove("")
-    return cast(Callable[[Tensor], Tensor], features)

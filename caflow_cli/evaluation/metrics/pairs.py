@@ -9,6 +9,7 @@ import functools
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -232,7 +233,7 @@ def measure_pairs(
     references: Tensor,
     weights: Weights,
     device: torch.device | str = "cpu",
-) -> list[dict[str, float]]:
+) -> list[dict[str, Any]]:
     """Measure each pair of two batches by those of the named metrics that compare pairs.
 
     CaflowError (exit 3) if LPIPS's trunk is missing.
@@ -243,11 +244,10 @@ def measure_pairs(
     for name, formula in FORMULAS.items():
         if name in names:
             columns[name] = formula(images, references)
-    found: list[dict[str, float]] = [{} for _ in images]
-    for name, column in columns.items():
-        for values, value in zip(found, column.tolist(), strict=True):
-            values[name] = value
-    return found
+    return [
+        {name: column[place].item() for name, column in columns.items()}
+        for place in range(len(images))
+    ]
 
 
 def measurable(metrics: tuple[str, ...], weights: Weights) -> tuple[tuple[str, ...], list[str]]:

@@ -116,19 +116,6 @@ def coverage(generated: Tensor, reference: Tensor) -> tuple[float, float]:
     return covered / len(reference), inside / (neighbors * len(generated))
 
 
-def own_coverage(drawn: Sequence[Tensor], reference: Tensor) -> float:
-    """The share of truths whose ball contains an image drawn for that truth's own condition.
-
-    `drawn` has the features of these images, (n, d) for each truth; n may be 0.
-    """
-    covered = 0
-    radii = _radii(reference)
-    for features, truth, radius in zip(drawn, reference, radii, strict=True):
-        distances = (features - truth).norm(dim=1)
-        covered += bool((distances <= radius).any())
-    return covered / len(reference)
-
-
 def _radii(true: Tensor) -> Tensor:
     k = min(_NEIGHBORS, len(true) - 1)
     # k + 1, because a truth is its own nearest neighbor.
