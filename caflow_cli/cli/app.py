@@ -9,7 +9,6 @@ import typer
 from typer import rich_utils
 
 from ..errors import EXIT_INTERRUPTED, CaflowError, is_out_of_memory
-from ..paths import is_file
 from ..version import __version__
 from .commands.app import app_command
 from .commands.calibrate import calibrate_command
@@ -19,7 +18,6 @@ from .commands.models import models_app
 from .commands.restoring import RESTORING
 from .commands.score import score_command
 from .commands.train import train_command
-from .config import config_command, config_path, defaults
 from .console import Console, say
 from .options import option, typed_arguments
 
@@ -41,7 +39,6 @@ for command in (
     train_command,
     calibrate_command,
     app_command,
-    config_command,
 ):
     name = command.__name__.removesuffix("_command")
     app.command(name)(command)
@@ -56,7 +53,6 @@ def _print_version(value: bool) -> None:
 
 @app.callback(help=_HELP)
 def _root(
-    context: typer.Context,
     version: bool = option(
         "--version",
         "Print the version.",
@@ -65,10 +61,7 @@ def _root(
         allow_from_autoenv=False,
     ),
 ) -> None:
-    try:
-        context.default_map = defaults(context.command)
-    except CaflowError as error:
-        context.obj = error  # raised by the command, so that `--help` still works
+    """Options that come before the command."""
 
 
 def main() -> None:
@@ -95,8 +88,6 @@ def main() -> None:
             raise
         shown = _as_caflow_error(error)
         if shown.message:  # empty if Typer has printed the help
-            if is_file(config_path()):
-                shown.hint += f"; options are also set in {str(config_path())!r}"
             Console().error(shown)
         code = shown.exit_code
     if code == EXIT_INTERRUPTED:  # also Typer's code after a KeyboardInterrupt
