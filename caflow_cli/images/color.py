@@ -28,15 +28,11 @@ def is_gray(image: Pixels) -> bool:
     return all(bool((image[rows] == image[rows, :, :1]).all()) for rows in strips(*image.shape[:2]))
 
 
-def to_srgb(image: Image.Image, low: Image.Image | None) -> tuple[Pixels, Pixels | None]:
-    """Convert a loaded image to sRGB and alpha, a few rows at a time: uint8 (H, W, 3) and (H, W).
-
-    Args:
-        image: An image of any mode.
-        low: The low bytes of a 16-bit color image; `image` then has the high bytes.
+def to_srgb(image: Image.Image) -> tuple[Pixels, Pixels | None]:
+    """Convert a loaded image of any mode to sRGB and alpha, a few rows at a time.
 
     Returns:
-        Colors, and alpha, which is None if every pixel is opaque.
+        Colors, uint8 (H, W, 3), and alpha, (H, W), which is None if every pixel is opaque.
     """
     width, height = image.size
     rgb = np.empty((height, width, 3), np.uint8)
@@ -44,7 +40,7 @@ def to_srgb(image: Image.Image, low: Image.Image | None) -> tuple[Pixels, Pixels
     convert: Callable[[Image.Image], Image.Image] | None = None
     for rows in strips(height, width):
         box = (0, rows.start, width, min(rows.stop, height))
-        base, opacity = _split(image.crop(box), None if low is None else low.crop(box))
+        base, opacity = _split(image.crop(box))
         convert = convert or _converter(base.mode, image.info.get("icc_profile"))
         rgb[rows] = np.asarray(convert(base))
         if opacity is not None:
@@ -53,19 +49,17 @@ def to_srgb(image: Image.Image, low: Image.Image | None) -> tuple[Pixels, Pixels
     return rgb, alpha if len(alpha) and alpha.min() < 255 else None
 
 
-def _split(image: Image.Image, low: Image.Image | None) -> tuple[Image.Image, Image.Image | None]:
+def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """Separate 8-bit colors (mode L, RGB, CMYK or LAB) from alpha (mode L), if there is any."""
     mode = image.mode
     hidden = image.info.get("transparency")  # the values of transparent pixels, or of a palette
     if mode.startswith("I"):
         values = np.asarray(image)
-        gray = Image.fromarray(_from_16_bits(values))
-        return gray, _opaque(values != hidden) if isinstance(hidden, int) else None
-    if low is not None and low.mode == mode:
-        values = 256 * np.asarray(image).astype(np.int32) + np.asarray(low)
-        image = Image.fromarray(_from_16_bits(values), mode)
-        if mode == "RGB" and isinstance(hidden, tuple):
-            return image, _opaque((values != np.array(hidden)).any(-1))
+        levels = (values.astype(np.uint32) + 128) // 257  # 0-65535 to 0-255
+        gray = Image.fromarray(levels.astype(np.uint8))
+        if not isinstance(hidden, int):
+            return gray, None
+        return gray, Image.fromarray(np.where(values == hidden, 0, 255).astype(np.uint8))
     if mode == "La":
         image = image.convert("LA")
     if image.mode == "LA":
@@ -79,16 +73,6 @@ def _split(image: Image.Image, low: Image.Image | None) -> tuple[Image.Image, Im
     if base.mode not in ("RGB", "L", "CMYK", "LAB"):
         base = base.convert("RGB")
     return base, None
-
-
-def _from_16_bits(values: npt.NDArray[Any]) -> Pixels:
-    """Round 0-65535 to 0-255."""
-    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-def _opaque(shown: npt.NDArray[np.bool_]) -> Image.Image:
-    """Alpha: 255 where shown, else 0."""
-    return Image.fromarray(np.where(shown, 255, 0).astype(np.uint8))
 
 
 def _converter(mode: str, profile: bytes | None) -> Callable[[Image.Image], Image.Image]:

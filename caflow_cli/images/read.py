@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import re
-import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -32,6 +31,7 @@ MAX_BYTES = 3 * 2**27  # of a file
 # An explicit list, so that no plugin that starts other programs (EPS) ever reads a file.
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 _HEIC = re.compile(rb"....ftyp.{0,48}(hei|hev)[cxms]", re.DOTALL)  # the first bytes, with brands
+_DEEP = re.compile(r";16[BLN]")  # in Pillow's name of a layout: 16 bits per channel
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
 _SMALLER = "crop or shrink the image first"
@@ -51,15 +51,6 @@ _TURNS = {  # by EXIF orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Pillow keeps one byte of each 16-bit color value, which the name of the raw layout determines.
-# With the byte-swapped layout, it returns the other byte.
-_EXCHANGED = {
-    f"{mode};16{a}": f"{mode};16{b}"
-    for mode in ("RGB", "RGBX", "RGBA", "RGBa", "CMYK")
-    for a, b in ("BL", "LB")
-}
-_NATIVE = "L" if sys.byteorder == "little" else "B"
-
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # raised errors say the same
 # `warnings.catch_warnings` is process-wide, but threads read data sets.
 _warnings_lock = threading.Lock()
@@ -127,9 +118,10 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
     """Decode an image to 8-bit sRGB, with separate alpha.
 
     EXIF orientation is applied, and an embedded ICC profile is converted to sRGB (one that is sRGB
-    up to rounding changes no pixel; a broken one is ignored). 16-bit values are rescaled by
-    255/65535 and rounded. Palette, gray, 1-bit, CMYK and LAB images are converted; premultiplied
-    colors are made straight. Of an animation or several pages, only the first is read.
+    up to rounding changes no pixel; a broken one is ignored). 16-bit gray is rescaled by 255/65535
+    and rounded; of 16-bit colors, the high byte is taken. Palette, gray, 1-bit, CMYK and LAB images
+    are converted; premultiplied colors are made straight. Of an animation or several pages, only
+    the first is read.
 
     Args:
         source: A path, or a binary stream, which is read to its end.
@@ -144,17 +136,18 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
     image, frames = _open(data, label)
     with image:
         gray = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
-        deep = _exchanged_layout(image) is not None or image.mode.startswith("I")
-        low = _low_bytes(image, data, label)
+        # Of 16-bit colors, Pillow keeps the high bytes.
+        layout = str([tile.args for tile in getattr(image, "tile", [])])
+        deep = image.mode.startswith("I") or _DEEP.search(layout) is not None
         hidden = image.info.get("transparency")
-        tiles = getattr(image, "tile", [])
-        if isinstance(hidden, int) and tiles:  # Pillow scales only the gray to 8 bits
-            scale = {"L;2": 85, "L;4": 17}.get(str(tiles[0].args), 1)
-            image.info["transparency"] = scale * hidden
+        if isinstance(hidden, int) and (bits := re.search(r"L;([24])", layout)):
+            image.info["transparency"] = 255 // (2 ** int(bits[1]) - 1) * hidden
+        elif isinstance(hidden, tuple) and deep:  # Pillow converts the pixels alone
+            image.info["transparency"] = tuple(value >> 8 for value in hidden)
         _load(image, label)
         if image.mode == "F" or image.mode.startswith("I"):
             _check_range(image, label)
-        rgb, alpha = to_srgb(image, low)
+        rgb, alpha = to_srgb(image)
         turn = None
         # Read after the pixels: a PNG may have EXIF after them, and Pillow rotates TIFFs itself.
         with _quiet_warnings():
@@ -331,8 +324,7 @@ def _decoded_bytes(image: Image.Image) -> int:
         pixels = max(pixels, width * length)
     if "transparency" in image.info or image.format == "WEBP":  # becomes RGBA
         channels = 4
-    deep = _exchanged_layout(image) is not None or image.format == "JPEG2000"  # in 32 bits
-    return pixels * max(3, channels) * (2 if deep else 1)
+    return pixels * max(3, channels) * (2 if image.format == "JPEG2000" else 1)  # in 32 bits
 
 
 def _check_range(image: Image.Image, label: str) -> None:
@@ -354,45 +346,3 @@ def _load(image: Image.Image, label: str) -> None:
         image.load()
     except Exception as error:  # on a broken file, plugins may raise anything
         raise _damaged(label) from error
-
-
-# --- 16 bits --------------------------------------------------------------------------------------
-
-
-def _exchanged_layout(image: Image.Image) -> str | None:
-    """The raw layout with which Pillow decodes the low bytes of a 16-bit color image.
-
-    None for any other image. Call it before the image is decoded.
-    """
-    layouts = {
-        tile.args if isinstance(tile.args, str) else tile.args[0]
-        for tile in getattr(image, "tile", [])
-        if tile.args
-    }
-    if len(layouts) != 1 or not isinstance(layout := layouts.pop(), str):
-        return None
-    if layout == "LA;16B":  # has no swapped layout: read four bytes, high, low, high, low
-        return "RGBA"
-    return _EXCHANGED.get(layout.replace(";16N", f";16{_NATIVE}"))
-
-
-def _low_bytes(image: Image.Image, data: bytes, label: str) -> Image.Image | None:
-    """The low bytes of a 16-bit color image, in the same bands as the high bytes from Pillow.
-
-    None for any other image, or if decoding them fails: the high bytes alone are within 1 level of
-    the rounded value.
-    """
-    layout = _exchanged_layout(image)
-    if layout is None:
-        return None
-    with contextlib.suppress(Exception):
-        low: Any = _open(data, label)[0]
-        for index, tile in enumerate(low.tile):
-            args = layout if isinstance(tile.args, str) else (layout, *tile.args[1:])
-            low.tile[index] = tile._replace(args=args)
-        _load(low, label)
-        if layout == "RGBA":
-            _, gray, _, alpha = low.split()
-            return Image.merge("RGBA", (gray, gray, gray, alpha))
-        return low  # type: ignore[no-any-return]
-    return None

@@ -1,8 +1,6 @@
 """Encode images: formats, their limits, and the provenance in files."""
 
 import io
-import struct
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +8,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin, features
-from PIL.PngImagePlugin import putchunk
 
 from ..config import METADATA
 from ..errors import check_usage, ensure
 from .atomic import atomic_write
-from .color import Pixels, is_gray, strips
+from .color import Pixels, is_gray
 from .metadata import DESCRIPTION, GPS, MAIN, Metadata, as_exif, rebuilt
 
 # Name on the command line -> suffixes; written files get the first one.
@@ -145,8 +142,6 @@ class Encoder:
         directories = rebuilt(self._kept(metadata or {}))
         if gray and is_gray(image):
             image = image[..., 0]
-        if self.format == "png" and height * width > LARGE:
-            return _png_in_strips(image, alpha, provenance, directories)
         if alpha is not None and self.has_alpha:
             image = np.dstack([image, alpha])
         elif alpha is not None:
@@ -210,53 +205,11 @@ def encode_png(
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     options = {"exif": as_exif(directories)} if directories else {}
-    return _saved(image, format="PNG", pnginfo=_png_texts(provenance), **options)
-
-
-def _png_texts(provenance: str | None) -> PngImagePlugin.PngInfo:
-    chunks = PngImagePlugin.PngInfo()
+    texts = PngImagePlugin.PngInfo()
     if provenance:
-        chunks.add_text(PROVENANCE_KEY, provenance)
-        chunks.add_itxt(_PNG_XMP, _XMP)
-    return chunks
-
-
-def _png_in_strips(
-    image: Pixels,
-    alpha: Pixels | None,
-    provenance: str | None,
-    directories: Metadata,
-) -> bytes:
-    """Encode (H, W) or (H, W, 3), with alpha (H, W) if any, without the full copy of Pillow.
-
-    Every row is stored as its difference to the one above (filter "up").
-    """
-    height, width = image.shape[:2]
-    buffer = io.BytesIO()
-    packer = zlib.compressobj()
-    channels = 1 if image.ndim == 2 else 3
-    if alpha is not None:
-        channels += 1
-    color_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    above = np.zeros((1, width * channels), np.uint8)
-    buffer.write(b"\x89PNG\r\n\x1a\n")
-    putchunk(buffer, b"IHDR", struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0))
-    for name, data, *_ in _png_texts(provenance).chunks:
-        putchunk(buffer, name, data)
-    if directories:
-        putchunk(buffer, b"eXIf", as_exif(directories).tobytes().removeprefix(b"Exif\0\0"))
-    for rows in strips(height, width):
-        part = image[rows]
-        if alpha is not None:
-            part = np.dstack([part, alpha[rows]])
-        flat = part.reshape(len(part), -1)
-        up = flat - np.vstack([above, flat[:-1]])
-        above = flat[-1:]
-        filters = np.full((len(flat), 1), 2, np.uint8)
-        putchunk(buffer, b"IDAT", packer.compress(np.hstack([filters, up]).tobytes()))
-    putchunk(buffer, b"IDAT", packer.flush())
-    putchunk(buffer, b"IEND")
-    return buffer.getvalue()
+        texts.add_text(PROVENANCE_KEY, provenance)
+        texts.add_itxt(_PNG_XMP, _XMP)
+    return _saved(image, format="PNG", pnginfo=texts, **options)
 
 
 def _saved(image: Pixels, **options: Any) -> bytes:

@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import FORMATS, Encoder, decode, read_provenance, write
+from caflow_cli.images import FORMATS, Encoder, decode, read_provenance
 
 EXIF, GPS = 0x8769, 0x8825
 MAIN_TAGS = {
@@ -130,13 +130,6 @@ def test_pixels_are_the_same_with_metadata(format):
     plain = decode(io.BytesIO(Encoder(format).encode(COLORS)))
     found = decode(io.BytesIO(kept(photo(), format, "all")))
     np.testing.assert_array_equal(found.rgb, plain.rgb)
-
-
-def test_large_png_files_keep_it_too(monkeypatch):
-    monkeypatch.setattr(write, "LARGE", 10)
-    with Image.open(io.BytesIO(kept(photo(), "png", "basic"))) as image:
-        np.testing.assert_array_equal(np.asarray(image), COLORS)
-        assert image.getexif().get_ifd(EXIF)[0x8827] == 200
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Large images: no more than 8-bit values is held at full size, and results are the same."""
 
-import io
 import tracemalloc
 from functools import partial
 
@@ -8,10 +7,9 @@ import helpers
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import LARGE, Encoder, read_provenance
+from caflow_cli.images import LARGE, read_provenance
 from caflow_cli.inference import Request, restore, restore_image, score, task_of, to_batch
 from caflow_cli.inference.tiled import Noise, Tiled
 from caflow_cli.inference.tiles import LazyImage, plan_tiles
@@ -96,25 +94,6 @@ def test_sizes_beyond_a_limit_are_refused_before_anything_is_computed():
         with pytest.raises(CaflowError, match=message) as caught:
             Request.of(task, image)
         assert caught.value.exit_code == 1
-
-
-@pytest.mark.parametrize("with_alpha", [False, True])
-@pytest.mark.parametrize("gray", [False, True])
-def test_a_large_png_is_written_in_strips(monkeypatch, with_alpha, gray):
-    """Of which Pillow reads what was given."""
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    image = np.zeros((8001, 8000, 3), np.uint8)
-    image[4000:4600:7, 100:7900:3] = 70 if gray else (200, 30, 90)
-    alpha = image[..., 0] if with_alpha else None
-    data = Encoder().encode(image, alpha, '{"seed": 1}', gray=gray)
-    with Image.open(io.BytesIO(data)) as found:
-        assert found.info["caflow"] == '{"seed": 1}'
-        assert "compositeWithTrained" in found.info["XML:com.adobe.xmp"]
-        assert found.mode == ("L" if gray else "RGB") + ("A" if with_alpha else "")
-        part = found.crop((0, 3900, 8000, 4700))
-    whole = image[..., 0] if gray else image
-    whole = whole if alpha is None else np.dstack([whole, alpha])
-    np.testing.assert_array_equal(np.asarray(part), whole[3900:4700])
 
 
 def test_a_single_candidate_in_tiles_is_scored_only_if_a_rank_is_typed(small_model, tmp_path):
