@@ -15,13 +15,14 @@ import caflow_cli as caflow
 from caflow_cli.data.examples import open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import Evaluation, Result, Weights
-from caflow_cli.evaluation.examples import Example, make_example
+from caflow_cli.evaluation.examples import make_example
 from caflow_cli.evaluation.measure import SEED_STEP
 from caflow_cli.flows import to_uint8
 from caflow_cli.inference import task_of, to_batch
 from caflow_cli.model import read_info
 from caflow_cli.paths import sha256_of
 from caflow_cli.sampling import Sampling
+from caflow_cli.tasks import Example
 from caflow_cli.version import __version__
 
 SCHEMA = 1
@@ -214,9 +215,9 @@ def _high(model: caflow.CAFlow, examples: list[Example], draws: int, tau: float)
     """How many single samples diverge at a high temperature."""
     redrawn = 0
     lost = 0
-    for one in examples:
+    for index, one in enumerate(examples):
         for k in range(draws):
-            seed = SEED_STEP * one.index + k
+            seed = SEED_STEP * index + k
             try:
                 found = caflow.restore(model, one.input, tau, 1, seed=seed, mask=one.mask)
             except CaflowError:  # it diverged eleven times

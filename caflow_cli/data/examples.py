@@ -216,11 +216,16 @@ def check_one_size(
     ensure(len(set(sizes)) < 2, f"the images of the pair {name!r} are {stated}", hint)
 
 
+def decode(files: ImageFiles, member: str) -> Pixels:
+    """Decode an image file of a set."""
+    return read_image(io.BytesIO(files.read(member)), name=member)
+
+
 def _decode(files: ImageFiles, members: tuple[str, ...]) -> list[Pixels]:
     images = []
     for member in members:
         try:
-            images.append(read_image(io.BytesIO(files.read(member)), name=member))
+            images.append(decode(files, member))
         except CaflowError as error:
             raise DamagedError(error.message, error.hint) from error
     (height, width), *others = [image.shape[:2] for image in images]

@@ -1,6 +1,5 @@
 """Compare images with images."""
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -11,8 +10,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ..data.examples import open_files
-from ..data.split import ImageFiles
+from ..data.examples import decode, open_files
 from ..errors import EXIT_FAILED, CaflowError, check_usage
 from ..images import SUFFIXES, read_image
 from ..inference import to_batch
@@ -66,25 +64,30 @@ def compare(
     labels = [name for name in chosen if METRICS[name].needs == "pairs"]
     sets = [name for name in chosen if METRICS[name].needs == "sets"]
     failed: dict[str, CaflowError] = {}
-    pairs: dict[str, list[str]] = {}
+    rows: list[Values] = []
     with ExitStack() as stack:
         true = _open(stack, Path(reference), recursive, notes)
         made = _open(stack, Path(generated), recursive, notes)
-        if labels:
-            pairs = _matched(made, true, str(generated), str(reference))
+        pairs = _matched(made, true, str(generated), str(reference)) if labels else {}
         if "lpips" in labels:
             load_lpips(weights)  # if it is missing, say so before the first image
         extractor = load_extractor(weights) if sets else None
-        if progress is not None:
-            passes = bool(pairs) + bool(sets)
-            tell = partial(_tell, progress, count(1), (len(made) + len(true)) * passes)
-            made = {name: partial(tell, read) for name, read in made.items()}
-            true = {name: partial(tell, read) for name, read in true.items()}
-        rows = _pair_rows(pairs, made, true, labels, weights, failed)
+        steps = count(1)
+        total = len(pairs) + (len(made) + len(true)) * bool(sets)
+
+        def tell() -> None:
+            if progress is not None:
+                progress(next(steps), total)
+
+        for name, results in pairs.items():
+            with _noted(", ".join(results), failed):
+                images = {result: made[result]() for result in results}
+                rows.append(_values(true[name](), images, labels, weights))
+            tell()
         result = Result("generated", estimates(rows))
         if extractor is not None:
             unread = {} if pairs else failed  # pairs report it themselves
-            features = [_features(part, extractor, unread) for part in (made, true)]
+            features = [_features(part, extractor, unread, tell) for part in (made, true)]
             values, result.extra = distances(sets, extractor, *features)
             for label, value in values.items():
                 result.values[label] = Estimate(value, None, len(features[0]))
@@ -96,46 +99,30 @@ def compare(
     return Evaluation("sets", len(made), [*result.values], [result], settings, failed, notes)
 
 
-def _tell(
-    progress: Progress, done: Iterator[int], total: int, read: Callable[[], Pixels]
-) -> Pixels:
-    progress(next(done), total)
-    return read()
+def _values(
+    truth: Pixels, images: dict[str, Pixels], metrics: Sequence[str], weights: Weights
+) -> Values:
+    """The means over the images, by name, that belong to a truth."""
+    height, width = truth.shape[:2]
+    for name, image in images.items():
+        check_usage(
+            image.shape == truth.shape,
+            f"{name!r} is {image.shape[1]}x{image.shape[0]}, its reference {width}x{height}",
+            "give images of the same size",
+        )
+    truths = to_batch([truth] * len(images))
+    return means(measure_pairs(metrics, to_batch([*images.values()]), truths, weights))
 
 
-def _pair_rows(
-    pairs: dict[str, list[str]],
-    made: _Set,
-    true: _Set,
-    metrics: Sequence[str],
-    weights: Weights,
-    failed: dict[str, CaflowError],
-) -> list[Values]:
-    """The values of each truth: means over its images. Those that fail are added to `failed`."""
-    rows: list[Values] = []
-    for name, results in pairs.items():
-        with _noted(", ".join(results), failed):
-            truth = true[name]()
-            images = [made[result]() for result in results]
-            height, width = truth.shape[:2]
-            for image in images:
-                check_usage(
-                    image.shape == truth.shape,
-                    f"{results[0]!r} is {image.shape[1]}x{image.shape[0]}, its reference "
-                    f"{width}x{height}",
-                    "give images of the same size",
-                )
-            truths = to_batch([truth] * len(images))
-            rows.append(means(measure_pairs(metrics, to_batch(images), truths, weights)))
-    return rows
-
-
-def _features(images: _Set, extractor: Extractor, failed: dict[str, CaflowError]) -> Tensor:
+def _features(
+    images: _Set, extractor: Extractor, failed: dict[str, CaflowError], tell: Callable[[], None]
+) -> Tensor:
     """The features of a set. Images that fail are added to `failed`."""
     features = []
     for name, read in images.items():
         with _noted(name, failed):
             features.append(extractor(to_batch([read()])))
+        tell()
     return torch.cat(features) if features else torch.zeros(0, 1)
 
 
@@ -165,17 +152,13 @@ def _open(stack: ExitStack, path: Path, recursive: bool, notes: list[str]) -> _S
     for member in members:
         name = str(PurePosixPath(member).with_suffix(""))
         if not is_interval_end(name):
-            images[member if name in images else name] = partial(_read, files, member)
+            images[member if name in images else name] = partial(decode, files, member)
     check_usage(
         bool(images),
         f"no images in {str(path)!r}",
         f"give a folder or zip with {', '.join(sorted(SUFFIXES))} files, or -r",
     )
     return images
-
-
-def _read(files: ImageFiles, member: str) -> Pixels:
-    return read_image(io.BytesIO(files.read(member)), name=member)
 
 
 def _matched(made: _Set, true: _Set, where_made: str, where_true: str) -> dict[str, list[str]]:

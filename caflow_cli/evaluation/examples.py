@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -17,29 +16,12 @@ from ..data.examples import Examples, check_one_size
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure
 from ..inference import to_batch
 from ..perceptual import checkerboard_energy
-from ..tasks import Pixels, Task
+from ..tasks import Example, Pixels, Task
 from .metrics.pairs import psnr
 
 _FILLS = {"telea": "INPAINT_TELEA", "navier-stokes": "INPAINT_NS"}  # methods of `cv2.inpaint`
 _BLOCK = 56  # pixels, seven periods of 8
 _RADIUS = 3  # radius in pixels of `cv2.inpaint`, as in OpenCV's own examples
-
-
-@dataclass(frozen=True, eq=False)
-class Example:
-    """An input for a task, with its true result."""
-
-    index: int  # r: candidate k has seed S + 1,000,003 r + k
-    name: str
-    input: Pixels  # what a user would give
-    truth: Pixels
-    mask: Pixels | None = None
-    other: Pixels | None = None  # paired: the true image of another input
-
-    @property
-    def hole(self) -> npt.NDArray[np.bool_] | None:
-        """The hole, bool (H, W), true where the image is to be filled."""
-        return None if self.mask is None else self.mask >= HOLE
 
 
 def make_example(
@@ -71,7 +53,7 @@ def make_example(
         if count > 1:
             with contextlib.suppress(CaflowError):  # the next pair failed, not this one
                 other = reader.read((index + 1) % count)[-1]
-        return Example(index, name, images[0], truth, other=other)
+        return Example(images[0], truth, other=other)
     ensure(
         min(height, width) >= task.factor,
         f"{name!r} is smaller than {task.factor}x{task.factor}",
@@ -81,8 +63,7 @@ def make_example(
     if masks is not None:
         stored = masks.read(mask_index(index, count, len(masks.names)))[0]
         mask = damage(stored, height, width, seed, index)
-    given, truth, mask = task.evaluation_input(truth, index, inputs, mask)
-    return Example(index, name, given, truth, mask)
+    return task.evaluation_input(truth, index, inputs, mask)
 
 
 def restore_simply(task: Task, baseline: str, example: Example) -> Pixels | None:
@@ -91,19 +72,13 @@ def restore_simply(task: Task, baseline: str, example: Example) -> Pixels | None
     It is the task's own (`Task.baseline_image`); or `telea` or `navier-stokes`, by which OpenCV
     fills a hole.
     """
-    hole = example.hole
     if baseline == task.baseline:
-        size = example.truth.shape[0], example.truth.shape[1]
-        return task.baseline_image(example.input, size, hole, example.other)
-    assert hole is not None, "OpenCV fills holes"
+        return task.baseline_image(example)
+    assert example.hole is not None, "OpenCV fills holes"
     cv2 = load_opencv()
-    given = np.ascontiguousarray(example.input)
-    filled = cv2.inpaint(given, _white(hole), _RADIUS, getattr(cv2, _FILLS[baseline]))
-    return np.where(hole[..., None], filled, example.input)
-
-
-def _white(hole: npt.NDArray[np.bool_]) -> Pixels:
-    return np.where(hole, np.uint8(255), np.uint8(0))
+    image = np.ascontiguousarray(example.input)
+    filled = cv2.inpaint(image, example.mask, _RADIUS, getattr(cv2, _FILLS[baseline]))
+    return np.where(example.hole[..., None], filled, image)
 
 
 def load_opencv() -> Any:
@@ -138,21 +113,18 @@ def damage(mask: Pixels, height: int, width: int, seed: int, index: int) -> Pixe
     white = mask.reshape(*mask.shape[:2], -1)[..., 0] >= HOLE
     ensure(bool(white.any()), "a mask is empty: it has no white pixels", "remove it from --masks")
 
-    tall, wide = white.shape
-
     def cut(top: int, left: int) -> npt.NDArray[np.bool_]:
-        rows = (top % tall + np.arange(height)) % tall
-        columns = (left % wide + np.arange(width)) % wide
-        return white[np.ix_(rows, columns)]
+        rows = white.take(range(top, top + height), axis=0, mode="wrap")
+        return rows.take(range(left, left + width), axis=1, mode="wrap")
 
     digest = hashlib.sha256(f"{seed}:{index}".encode()).digest()
-    top = int.from_bytes(digest[:8], "big")
-    left = int.from_bytes(digest[8:16], "big")
+    top = int.from_bytes(digest[:8], "big") % white.shape[0]
+    left = int.from_bytes(digest[8:16], "big") % white.shape[1]
     part = cut(top, left)
     if not part.any():
-        rows, columns = np.nonzero(white)
-        part = cut(int(rows[0]) - height // 2, int(columns[0]) - width // 2)
-    return _white(part)
+        row, column = np.argwhere(white)[0].tolist()
+        part = cut(row - height // 2, column - width // 2)
+    return np.where(part, np.uint8(255), np.uint8(0))
 
 
 # --- metrics of a candidate that need more than the truth; None if undefined ----------------------

@@ -22,8 +22,8 @@ from ..inference import (
 )
 from ..model import CAFlow
 from ..sampling import SEEDS, fitting
-from ..tasks import Pixels, Task
-from .examples import EXAMPLE_METRICS, Example, make_example, restore_simply
+from ..tasks import Example, Pixels, Task
+from .examples import EXAMPLE_METRICS, make_example, restore_simply
 from .metrics.pairs import diversity, load_lpips, measure_pairs, rank_histogram
 from .rows import Draw, Draws, Row, Values
 from .settings import Cell, Settings
@@ -80,7 +80,7 @@ class Measurer:
         found = []
         for index in indices:
             example = make_example(self.task, self.images, index, self.masks, run.seed, run.inputs)
-            found.append(Measured(example, Row(index, example.name)))
+            found.append(Measured(example, Row(index, self.images.names[index])))
         begun = time.perf_counter()
         requests = [Request.of(self.task, one.example.input, one.example.mask) for one in found]
         sampler = Sampler(self.model, requests, batch_size=run.batch_size)

@@ -74,7 +74,7 @@ def write(settings: Settings, origin: str, measured: Measured) -> None:
     """Write the files of an image, and finally its row; CaflowError if that fails."""
     if settings.save_images is not None:
         for cell in settings.cells:
-            paths = _paths(settings, cell, measured.example.name)
+            paths = _paths(settings, cell, measured.row.name)
             make_folder(paths[0].parent)
             for path, image in zip(paths, measured.kept(cell), strict=False):  # some may diverge
                 write_png(path, image)

@@ -84,7 +84,10 @@ class Row:
 
     def as_json(self) -> dict[str, Any]:
         """A line of `evaluate.jsonl`."""
-        return vars(self) | {"draws": [draws.as_json() for draws in self.draws]}
+        record = vars(self) | {"draws": [draws.as_json() for draws in self.draws]}
+        if not self.truth:
+            del record["truth"]
+        return record
 
     @classmethod
     def of_json(cls, record: dict[str, Any]) -> "Row":

@@ -10,6 +10,7 @@ from ..config import PRESETS, FlowConfig, TaskConfig, require
 from ..errors import check_usage, usage_error
 from .base import (
     ONE_PASS,
+    Example,
     Part,
     Pixels,
     Place,
@@ -39,6 +40,7 @@ __all__ = [
     "ONE_PASS",
     "TASKS",
     "Colorize",
+    "Example",
     "HoleWindow",
     "Inpaint",
     "Paired",

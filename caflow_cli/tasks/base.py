@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from ..config import HOLE
 from ..errors import check_usage, ensure, usage_error
 from ..images import LARGE, Pixels as Pixels, strips as strips
 
@@ -33,6 +34,21 @@ class Place:
     window: tuple[int, int, int, int]  # left, top, width, height of the region that the model reads
     pixels: int  # number of pixels filled in this part
     shrunk: bool  # whether the model reads the window at reduced size
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """An input of a task, uint8 (h, w, 3), with its true result, uint8 (H, W, 3)."""
+
+    input: Pixels  # what a user would give
+    truth: Pixels
+    mask: Pixels | None = None  # uint8 (H, W), white where the image is to be filled
+    other: Pixels | None = None  # the true result of another input, if there is one
+
+    @property
+    def hole(self) -> Mask | None:
+        """The hole, if there is one: true where the image is to be filled."""
+        return None if self.mask is None else self.mask >= HOLE
 
 
 class Part(Protocol):
@@ -203,8 +219,8 @@ class Task:
         index: int,
         inputs: str = "clean",
         mask: Pixels | None = None,
-    ) -> tuple[Pixels, Pixels, Pixels | None]:
-        """Derive what a user would give from a true image: input, truth (perhaps cropped), mask.
+    ) -> Example:
+        """Derive what a user would give from a true image, which may be cropped.
 
         Args:
             truth: uint8 (H, W, 3).
@@ -214,28 +230,12 @@ class Task:
         """
         raise NotImplementedError
 
-    def baseline_image(
-        self,
-        image: Pixels,
-        size: tuple[int, int],
-        hole: Mask | None,
-        other: Pixels | None,
-    ) -> Pixels | None:
-        """The result of `baseline`: uint8 (H, W, 3). Default: the input.
-
-        Args:
-            image: The input, uint8 (h, w, 3).
-            size: Height and width of the result.
-            hole: bool (h, w), true where the image is to be filled, if there is one.
-            other: The true image of another pair, if there is one.
-        """
-        return image
+    def baseline_image(self, example: Example) -> Pixels | None:
+        """The result of `baseline`, as large as the truth. Default: the input."""
+        return example.input
 
     def recomputed(
-        self,
-        image: Pixels,
-        candidate: Pixels,
-        hole: Mask | None,
+        self, image: Pixels, candidate: Pixels, hole: Mask | None
     ) -> tuple[Pixels, Pixels] | None:
         """What a candidate says about the input, and the input itself, to measure consistency.
 

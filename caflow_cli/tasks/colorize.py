@@ -10,6 +10,7 @@ from PIL import Image, ImageFilter
 
 from ..config import HOLE
 from .base import (
+    Example,
     Mask,
     Pixels,
     WholeImage,
@@ -158,8 +159,8 @@ class Colorize(WholeImage):
         index: int,
         inputs: str = "clean",
         mask: Pixels | None = None,
-    ) -> tuple[Pixels, Pixels, Pixels | None]:
-        return in_gray(truth), truth, None
+    ) -> Example:
+        return Example(in_gray(truth), truth)
 
     def recomputed(
         self,

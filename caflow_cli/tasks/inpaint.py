@@ -12,6 +12,7 @@ import numpy as np
 from ..config import HOLE, Config, TaskConfig
 from ..errors import ensure
 from .base import (
+    Example,
     Mask,
     Pixels,
     Place,
@@ -146,24 +147,19 @@ class Inpaint(Task):
         index: int,
         inputs: str = "clean",
         mask: Pixels | None = None,
-    ) -> tuple[Pixels, Pixels, Pixels | None]:
+    ) -> Example:
         """Fill the hole, by default the central 25 %, with 128."""
         if mask is None:
             mask = _white(central_hole(*truth.shape[:2]))
         hole = mask >= HOLE
-        return np.where(hole[..., None], np.uint8(_FILL), truth), truth, mask
+        return Example(np.where(hole[..., None], np.uint8(_FILL), truth), truth, mask)
 
-    def baseline_image(
-        self,
-        image: Pixels,
-        size: tuple[int, int],
-        hole: Mask | None,
-        other: Pixels | None,
-    ) -> Pixels:
+    def baseline_image(self, example: Example) -> Pixels:
         """Fill the hole with the mean color of the rest."""
+        hole = example.hole
         assert hole is not None
-        mean = np.rint(image[~hole].mean(0)).astype(np.uint8)
-        return np.where(hole[..., None], mean, image)
+        mean = np.rint(example.input[~hole].mean(0)).astype(np.uint8)
+        return np.where(hole[..., None], mean, example.input)
 
     def recomputed(
         self,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .base import (
-    Mask,
+    Example,
     Pixels,
     WholeImage,
     check_target,
@@ -76,15 +76,11 @@ class Paired(WholeImage):
         check_target(image, target, self._size(image), "as the model writes it")
         return self.condition(image), pad(target, self.multiple)
 
-    def baseline_image(
-        self,
-        image: Pixels,
-        size: tuple[int, int],
-        hole: Mask | None,
-        other: Pixels | None,
-    ) -> Pixels | None:
+    def baseline_image(self, example: Example) -> Pixels | None:
         """The true image of another pair, resized: it looks real, but is unrelated to the input."""
-        return None if other is None else resize(other, *size)
+        if example.other is None:
+            return None
+        return resize(example.other, *example.truth.shape[:2])
 
     def _size(self, image: Pixels) -> tuple[int, int]:
         if self.native:

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import ensure
 from ..images import LARGE
 from .base import (
+    Example,
     Mask,
     Pixels,
     WholeImage,
@@ -163,7 +164,7 @@ class SuperRes(WholeImage):
         index: int,
         inputs: str = "clean",
         mask: Pixels | None = None,
-    ) -> tuple[Pixels, Pixels, Pixels | None]:
+    ) -> Example:
         """Crop sides to multiples of the factor, and shrink by Pillow BICUBIC, `shrink_as_web` or
         `shrink_as_photo`. No side may be less than the factor."""
         s = self.factor
@@ -176,16 +177,10 @@ class SuperRes(WholeImage):
             small = shrink_as_photo(truth, s, np.random.default_rng(index))
         else:
             small = resize(truth, height, width)
-        return small, truth, None
+        return Example(small, truth)
 
-    def baseline_image(
-        self,
-        image: Pixels,
-        size: tuple[int, int],
-        hole: Mask | None,
-        other: Pixels | None,
-    ) -> Pixels:
-        return resize(image, *size)
+    def baseline_image(self, example: Example) -> Pixels:
+        return resize(example.input, *example.truth.shape[:2])
 
     def recomputed(
         self,

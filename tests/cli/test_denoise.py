@@ -10,7 +10,7 @@ import pytest
 from helpers import smooth_image
 from PIL import Image
 
-from caflow_cli.tasks import TASKS
+from caflow_cli.tasks import TASKS, Example
 from caflow_cli.tasks.base import WholeImage, check_target, pad, padded_size
 
 
@@ -45,11 +45,11 @@ class Denoise(WholeImage):
 
     def training_condition(self, target, generator=None):
         seed = 0 if generator is None else generator.initial_seed()
-        return self.evaluation_input(target, seed)[0]
+        return self.evaluation_input(target, seed).input
 
     def evaluation_input(self, truth, index, inputs="clean", mask=None):
         noise = np.random.default_rng(index).normal(0, 8, truth.shape)
-        return np.rint(truth + noise).clip(0, 255).astype(np.uint8), truth, None
+        return Example(np.rint(truth + noise).clip(0, 255).astype(np.uint8), truth)
 
 
 @pytest.fixture

@@ -47,8 +47,9 @@ def test_the_calibrated_value_is_the_least_that_keeps_the_bound(models_32, folde
     assert calibration.data == folder.name
     pairs = []
     for number, path in enumerate(sorted(folder.iterdir())):
-        given, truth, _ = task_of(model).evaluation_input(read_image(path), number)
-        pairs.append((truth, restore(model, given, 0.9, 4, seed=1_000_003 * number)))
+        example = task_of(model).evaluation_input(read_image(path), number)
+        result = restore(model, example.input, 0.9, 4, seed=1_000_003 * number)
+        pairs.append((example.truth, result))
 
     def risk(lambd):
         ends = [(truth, *ends_of(result, lambd)) for truth, result in pairs]

@@ -11,7 +11,6 @@ from caflow_cli.data.examples import Examples
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.examples import (
     EXAMPLE_METRICS,
-    Example,
     colorfulness,
     damage,
     inconsistency,
@@ -21,6 +20,7 @@ from caflow_cli.evaluation.examples import (
     restore_simply,
 )
 from caflow_cli.inference import task_of
+from caflow_cli.tasks import Example
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (30, 45, 3), np.uint8)
 SQUARES = list(np.random.default_rng(1).integers(0, 251, (2, 32, 32, 3), np.uint8))
@@ -144,7 +144,7 @@ def test_psnr_in_the_hole_is_of_the_hole_alone():
     mask[1, 2] = mask[4, 4] = 255
     made = truth + 200
     made[1, 2], made[4, 4] = 0, (0, 0, 51)
-    example, rmse_of_six = Example(0, "x", truth, truth, mask), 51 / 6**0.5
+    example, rmse_of_six = Example(truth, truth, mask), 51 / 6**0.5
     assert psnr_hole(None, example, made) == pytest.approx(20 * math.log10(255 / rmse_of_six))
     assert psnr_hole(None, example, truth) == math.inf
 
@@ -162,7 +162,7 @@ def test_colorfulness_in_closed_form():
         (half, 1.3 * (50**2 + 25**2) ** 0.5),
         (blue, 80 * (3 / 16) ** 0.5 + 0.3 * 20),
     ):
-        found = colorfulness(None, Example(0, "x", image, truth=red), image)
+        found = colorfulness(None, Example(image, truth=red), image)
         assert found == pytest.approx([expected, 0.3 * 12500**0.5])
 
 
