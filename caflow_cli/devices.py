@@ -16,11 +16,8 @@ of a model on `mps` are tensors on the CPU.
 """
 
 import ctypes
-import importlib.util
 import os
 import re
-import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -181,17 +178,6 @@ def trim_memory() -> None:
     """Return free heap memory to the system, also from between used blocks; no-op without glibc."""
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def check_compiler(device: torch.device) -> None:
-    """Raise CaflowError (exit 2) for a device that `torch.compile` does not support here."""
-    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    lacks = {
-        "cpu": shutil.which(compiler) is None and f"C++ compiler {compiler!r} not found",
-        "cuda": importlib.util.find_spec("triton") is None and "Triton is not installed",
-        "mps": "torch.compile is not supported on 'mps'",
-    }.get(device.type)
-    check_usage(not lacks, str(lacks), "leave --compile out")
 
 
 class Uninitialized(TorchFunctionMode):

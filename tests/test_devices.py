@@ -9,7 +9,6 @@ import torch
 from caflow_cli import devices
 from caflow_cli.devices import (
     check_bf16,
-    check_compiler,
     exact,
     select_device,
 )
@@ -47,18 +46,6 @@ def test_metal_must_be_named_and_there(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert select_device("mps").type == "mps"
     assert select_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def test_nothing_to_compile_with_is_said(monkeypatch, small_model):
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(
-        CaflowError, match="C\\+\\+ compiler 'no-such-compiler' not found"
-    ) as caught:
-        small_model.compile_inference()
-    assert caught.value.exit_code == 2
-    assert "--compile" in caught.value.hint
-    with pytest.raises(CaflowError, match="compile"):
-        check_compiler(torch.device("mps"))
 
 
 def test_scores_are_without_tf32_and_gradients_and_it_is_as_before_behind():

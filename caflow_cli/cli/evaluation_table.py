@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from ..evaluation.result import Estimate
 
 _ARROWS = {"lower": " ↓", "higher": " ↑", "nominal": ""}
-_STYLES = {"model": "bold", "difference": "dim", "other": None}
 
 
 def table_lines(evaluation: Evaluation) -> Iterator[str]:
@@ -45,6 +44,8 @@ def _table(evaluation: Evaluation) -> str:
     from rich.console import Console
     from rich.table import Table
 
+    from ..evaluation.result import ALL
+
     task = f"{evaluation.settings['task']}, " if "task" in evaluation.settings else ""
     title = f"{task}{evaluation.images} images, ± standard error"
     table = Table(title=title, title_justify="left")
@@ -52,9 +53,30 @@ def _table(evaluation: Evaluation) -> str:
     for label in evaluation.metrics:
         arrow = _ARROWS[METRICS[label.partition(":")[0]].better]
         table.add_column(f"{label}{arrow}", justify="right", no_wrap=True)
-    for kind, label, texts in evaluation.table:
-        table.add_row(label, *texts, style=_STYLES[kind])
+    is_sweep = len({result.cell for result in evaluation.results if result.what == "model"}) > 2
+    for result in evaluation.results:
+        if is_sweep and result.what == ALL:  # JSON has it
+            continue
+        style = "bold" if result.what in ("model", "generated") else None
+        table.add_row(result.label, *_texts(evaluation, result.values), style=style)
+        if is_sweep:
+            continue
+        for to, values in result.differences.items():
+            table.add_row(f"  − {to}", *_texts(evaluation, values, "+"), style="dim")
     console = Console()  # stdout is a terminal
     with console.capture() as captured:
         console.print(table)
     return captured.get().rstrip("\n")
+
+
+def _texts(evaluation: Evaluation, values: dict[str, Estimate], sign: str = "") -> Iterator[str]:
+    """A text for each metric; `sign` is that of the format, such as "+"."""
+    for label in evaluation.metrics:
+        text = ""
+        if label in values:
+            value = values[label]
+            decimals = METRICS[label.partition(":")[0]].decimals
+            text = f"{value.mean:{sign}.{decimals}f}".replace("inf", "∞")
+            if value.standard_error is not None:
+                text += f" ± {value.standard_error:.{decimals}f}"
+        yield text

@@ -29,6 +29,7 @@ from ..sampling import SEEDS, Sampling
 from ..tasks import Pixels, check_one_pass
 from .examples import make_example
 from .measure import SEED_STEP
+from .result import estimate
 
 # Values of λ at which the mean width is measured; between them it is almost linear.
 _KNOTS = np.geomspace(1, 256, 33) - 1
@@ -145,12 +146,12 @@ def check_calibration(
             widths.append(mean_width(low, high))
     if not shares:
         raise next(iter(failures.values()))
-    count = len(shares)
+    share = estimate(shares)
     low_share, high_share = np.quantile(shares, (0.05, 0.95)).tolist()
     coverage = Coverage(
-        images=count,
-        coverage=float(np.mean(shares)),
-        standard_error=float(np.std(shares, ddof=1) / count**0.5) if count > 1 else None,
+        images=share.count,
+        coverage=share.mean,
+        standard_error=share.standard_error,
         quantiles=(low_share, high_share),
         width=float(np.mean(widths)),
     )

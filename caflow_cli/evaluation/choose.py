@@ -100,7 +100,7 @@ def choose_temperature(
     weights = weights or Weights()
     metrics: tuple[str, ...] = ("rmse",)
     if model.config.task.native or model.config.task.size >= LEAST_SIDE:
-        metrics, _ = measurable(("rmse", "lpips"), weights)
+        metrics, _ = measurable(("rmse", "lpips"), weights)  # in this order
     default = Sampling().of(model.config).temperature
     settings = Settings(
         metrics=metrics,
@@ -123,14 +123,10 @@ def choose_temperature(
     if not drawn:
         return Choice(default, 0, None, None, baseline, baseline_rmse)
     most = max(values["rmse"].count for values in drawn.values())
-    rmse = {}
-    lpips = {}
-    for tau, values in drawn.items():
-        if values["rmse"].count == most:
-            rmse[tau] = values["rmse"].mean
-        if "lpips" in values:
-            lpips[tau] = values["lpips"].mean
-    bound = (1 + _ROOM) * min(rmse.values())
-    fit = [tau for tau in rmse if rmse[tau] <= bound]
-    tau = min(fit, key=lambda tau: lpips.get(tau, 0.0))
-    return Choice(tau, most, rmse[tau], lpips.get(tau), baseline, baseline_rmse)
+    complete = {tau: values for tau, values in drawn.items() if values["rmse"].count == most}
+    bound = (1 + _ROOM) * min(values["rmse"].mean for values in complete.values())
+    within = [tau for tau, values in complete.items() if values["rmse"].mean <= bound]
+    tau = min(within, key=lambda tau: complete[tau][metrics[-1]].mean)
+    rmse = complete[tau]["rmse"].mean
+    lpips = complete[tau]["lpips"].mean if "lpips" in metrics else None
+    return Choice(tau, most, rmse, lpips, baseline, baseline_rmse)

@@ -29,45 +29,37 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
         CaflowError: (exit 2) there is a log with another origin, or one that must not be continued;
             or two images would be saved under one name.
     """
-    if settings.save_images:
-        _check_names(names)
     log = settings.log
     if log is None:
         return {}
-    if not exists(log):
+    files = Counter(PurePosixPath(name).with_suffix(".png") for name in names)
+    for file, count in files.items():
+        check_usage(count == 1, f"{count} images would be saved as {str(file)!r}", "rename them")
+    text = log.read_text("utf-8") if exists(log) else ""
+    if not text:
         return {}
     check_usage(
         settings.skip_existing,
         f"{str(log)!r} exists",
         "choose another folder, or --skip-existing",
     )
-    head, *lines = log.read_text("utf-8").splitlines(keepends=True) or [""]
-    if head.strip():
-        before: dict[str, Any] = {}
-        with suppress(ValueError, TypeError):
-            before = dict(renamed(json.loads(head)))
-        changed = [key for key, value in json.loads(origin).items() if before.get(key) != value]
-        check_usage(
-            not changed,
-            f"{str(log)!r} belongs to another run: {', '.join(changed)} differ",
-            "choose another folder",
-        )
-    lines = [line for line in lines if line.endswith("\n")]
-    log.write_text("".join([head, *lines]), "utf-8")
+    # A write that was cut short has no end of line.
+    lines = [line for line in text.splitlines(True) if line.endswith("\n")]
+    before: dict[str, Any] = {}
+    with suppress(ValueError, TypeError, IndexError):
+        before = dict(renamed(json.loads(lines[0])))
+    changed = [key for key, value in json.loads(origin).items() if before.get(key) != value]
+    check_usage(
+        not changed,
+        f"{str(log)!r} belongs to another run: {', '.join(changed)} differ",
+        "choose another folder",
+    )
+    log.write_text("".join(lines), "utf-8")
     if settings.sets:  # these metrics need every image
         return {}
-    rows = {}
-    for line in lines:
-        row = Row.of_json(renamed(json.loads(line)))
-        if row.index < len(names) and names[row.index] == row.name:
-            rows[row.index] = row
-    return rows
-
-
-def _check_names(names: Sequence[str]) -> None:
-    files = Counter(str(PurePosixPath(name).with_suffix(".png")) for name in names)
-    for file, count in files.items():
-        check_usage(count == 1, f"{count} images would be saved as {file!r}", "rename them")
+    rows = [Row.of_json(renamed(json.loads(line))) for line in lines[1:]]
+    wanted = dict(enumerate(names))
+    return {row.index: row for row in rows if wanted.get(row.index) == row.name}
 
 
 def write(settings: Settings, origin: str, measured: Measured) -> None:

@@ -37,13 +37,11 @@ def estimate(values: Sequence[float | list[float] | None]) -> Estimate:
     For plain values b is 1, so it is s / √n. None stands for an infinite value.
     """
     count = len(values)
-    over = np.zeros(count)
-    under = np.ones(count)
-    for place, value in enumerate(values):
-        if isinstance(value, list):
-            over[place], under[place] = value
-        else:
-            over[place] = math.inf if value is None else value
+    pairs = []
+    for value in values:
+        finite = math.inf if value is None else value
+        pairs.append(finite if isinstance(finite, list) else [finite, 1.0])
+    over, under = np.array(pairs).T
     if not np.isfinite(over).all():
         return Estimate(math.inf, None, count)
     ratio = over.mean() / under.mean()
@@ -112,36 +110,6 @@ class Evaluation:
     failed: dict[str, CaflowError] = field(default_factory=dict)  # by the name of the image
     notes: list[str] = field(default_factory=list)  # caveats for readers of the figures
 
-    @property
-    def table(self) -> list[tuple[str, str, list[str]]]:
-        """Rows for a printed table: kind ("model", "other" or "difference"), label, a text per
-        metric. A sweep has only settings, baselines and published figures; JSON has the rest."""
-        settings = {result.cell for result in self.results if result.what == "model"}
-        is_sweep = len(settings) > 2
-        rows = []
-        for result in self.results:
-            if is_sweep and result.what == ALL:
-                continue
-            kind = "model" if result.what in ("model", "generated") else "other"
-            rows.append((kind, result.label, self._texts(result.values, "")))
-            if is_sweep:
-                continue
-            for to, values in result.differences.items():
-                rows.append(("difference", f"  − {to}", self._texts(values, "+")))
-        return rows
-
-    def _texts(self, values: dict[str, Estimate], sign: str) -> list[str]:
-        texts = []
-        for label in self.metrics:
-            text = ""
-            if label in values:
-                value = values[label]
-                text = shown(label, value.mean, sign)
-                if value.standard_error is not None:
-                    text += f" ± {shown(label, value.standard_error)}"
-            texts.append(text)
-        return texts
-
     def as_json(self) -> dict[str, Any]:
         """Convert for JSON, without what only the caller knows: command, model, time."""
         record: dict[str, Any] = {
@@ -151,19 +119,13 @@ class Evaluation:
             "images": self.images,
             "metrics": {label: describe(label) for label in self.metrics},
             "results": [result.as_json() for result in self.results],
+            "failed": [],
+            "notes": self.notes,
         }
-        record["failed"] = []
         for name, error in self.failed.items():
             problem = {"code": error.exit_code, "message": error.message, "hint": error.hint}
             record["failed"].append({"input": name, "error": problem})
-        record["notes"] = self.notes
         return record
-
-
-def shown(label: str, value: float, sign: str = "") -> str:
-    """A value of a metric as a text; `sign` is that of the format, such as "+"."""
-    decimals = METRICS[label.partition(":")[0]].decimals
-    return f"{value:{sign}.{decimals}f}".replace("inf", "∞")
 
 
 def describe(label: str) -> dict[str, str]:

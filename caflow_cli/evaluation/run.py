@@ -241,12 +241,10 @@ class _SetFeatures:
         """Add the distances to the results; return their labels, and notes."""
         sets = self._run.sets
         count = len(self._truths)
-        if count < 2:
-            return [], [f"{', '.join(sets)} need two images or more; {count} was measured"]
         for result in results:
             key = result.cell if result.what == "model" else result.what
             images = self._images.get(key or "", [])
-            if len(images) < 2:
+            if min(len(images), count) < 2:
                 continue
             features = torch.cat(images)
             values, extra = distances(sets, self._extractor, features, torch.cat(self._truths))

@@ -162,12 +162,14 @@ class Settings:
         candidates are alike."""
         if set(self.metrics) <= {"bpd"}:
             return []
-        cells: dict[Cell, None] = {}
-        for tau, keep, rank in itertools.product(self.tau, self.keep, self.rank):
-            alike = self.whole and not any(tau.values)
-            cell = Cell(tau, 1, 1, self.rank[0]) if alike else Cell(tau, self.m, keep, rank)
-            cells[cell] = None
-        return list(cells)
+        cells = []
+        for tau in self.tau:
+            if self.whole and not any(tau.values):
+                cells.append(Cell(tau, 1, 1, self.rank[0]))
+                continue
+            for keep, rank in itertools.product(self.keep, self.rank):
+                cells.append(Cell(tau, self.m, keep, rank))
+        return cells
 
     @property
     def draws(self) -> dict[Temperature, int]:
@@ -178,17 +180,13 @@ class Settings:
         """A note on how a run on `images` images departs from the paper's table, if it does."""
         if self.protocol.images is None:
             return []
-        ours = self._described(images)
-        theirs = Settings(protocol=self.protocol)._described(self.protocol.images)
-        if ours == theirs:
+        paper = Settings(protocol=self.protocol)
+        ours = replace(self, limit=images)
+        names = ("tau", "candidates", "keep", "rank", "limit")
+        changed = [name for name in names if getattr(ours, name) != getattr(paper, name)]
+        if not changed:
             return []
-        return [f"differs from {self.protocol.name}: {ours}; there {theirs}"]
-
-    def _described(self, images: int) -> str:
-        taus = ", ".join(map(str, self.tau))
-        ranks = ", ".join(self.rank)
-        n = list(self.keep)
-        return f"tau {taus}, M {self.candidates}, N {n}, by {ranks}, {images} images"
+        return [f"other settings than those of {self.protocol.name}: {', '.join(changed)}"]
 
     def as_json(self) -> dict[str, Any]:
         record: dict[str, Any] = {

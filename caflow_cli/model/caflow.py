@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ..config import Config, Tau, Temperature
 from ..devices import (
-    check_compiler,
     exact,
     float64_device,
     memory_format,
@@ -353,14 +352,9 @@ class CAFlow(Pretrained):
         `sample` uses it, and so does `decode` for latents in the model's dtype; on CUDA, as a CUDA
         graph. Scores are never compiled. Samples differ by rounding, as between devices. Each new
         size takes minutes, and at most eight are compiled. Copies of the model are not compiled.
-
-        Raises:
-            CaflowError: There is no compiler for the model's device (exit code 2).
         """
-        mode = None
-        if backend == "inductor":
-            check_compiler(self.device)
-            mode = "reduce-overhead" if self.device.type == "cuda" else None  # by CUDA graphs
+        by_graphs = backend == "inductor" and self.device.type == "cuda"
+        mode = "reduce-overhead" if by_graphs else None
         self._forms.compiled = torch.compile(
             Density.inverse, dynamic=False, backend=backend, mode=mode
         )
