@@ -1,4 +1,4 @@
-"""The inputs of the page: fields, an image, a painted mask, a drawn map; and their limits."""
+"""The inputs of the page: fields, an image, what is painted on it; and their limits."""
 
 import math
 from collections.abc import Sequence
@@ -121,12 +121,3 @@ def painted_strokes(layers: Sequence[Pixels], height: int, width: int) -> Pixels
     pixels[~covered] = 0
     pixels[covered, 3] = 255
     return pixels if covered.any() else None
-
-
-def drawn_map(layers: Sequence[Pixels], background: Pixels) -> Decoded:
-    """Composite painted layers, resized, over an image, uint8 (H, W, 3)."""
-    composite = Image.fromarray(background).convert("RGBA")
-    for layer in layers:
-        resized = Image.fromarray(layer).resize(composite.size, Image.Resampling.BOX)
-        composite = Image.alpha_composite(composite, resized)
-    return Decoded(np.array(composite.convert("RGB")), None, "PNG")

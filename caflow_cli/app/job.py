@@ -40,7 +40,7 @@ class Stopped(Exception):
 
 
 class Job:
-    """An image with its candidates.
+    """An image, uploaded as a file, with its candidates.
 
     `sampling` has all defaults filled in, and the current number to keep. `result` is None until a
     candidate is drawn, `chosen` until the visitor selects one. Files go into `folder`, which is
@@ -52,7 +52,7 @@ class Job:
     def __init__(
         self,
         model: CAFlow,
-        name: str,
+        upload: str,
         image: Decoded,
         painted: Pixels | None,
         sampling: Sampling,
@@ -61,8 +61,8 @@ class Job:
         self.model = model
         self.id = str(model.identity["id"])
         self.task = task_of(model)
-        self.name = name
-        self.upload: str | None = None  # path of the image
+        self.upload = upload
+        self.name = Path(upload).name
         self.image = image
         self.mask = painted if self.task.paints == "hole" else None
         self.hints = painted if self.task.paints == "hints" else None
@@ -181,7 +181,6 @@ class Job:
         files = [self._write(candidate) for candidate in self.result.kept]
         # What was painted is an input of the command.
         painted = {"hole.png": self.mask, "hints.png": self.hints}
-        painted["map.png"] = self.image.rgb if self.name == "map.png" else None
         for name, pixels in painted.items():
             if pixels is not None:
                 write_png(self.folder / name, pixels)

@@ -83,7 +83,8 @@ def serving(
         _set_environment(folder)
         from starlette.middleware import Middleware
 
-        from .page import CSS, THEME, Page
+        from .components import CSS, THEME
+        from .page import Page
 
         sessions = Sessions(offered, limits, Path(folder))
         blocks = Page(sessions).blocks

@@ -23,7 +23,6 @@ from ..hub.choice import choose_model, is_chosen
 from ..hub.manifest import bundled_path, load_manifest
 from ..hub.resolve import load, resolve
 from ..images import Decoded
-from ..inference import thumbnail
 from ..model import CAFlow, read_info
 from ..sampling import Sampling
 from ..tasks import TASKS, Pixels, get_task
@@ -31,7 +30,6 @@ from .inputs import (
     HINT_CANVAS,
     Fields,
     Limits,
-    drawn_map,
     painted_mask,
     painted_strokes,
     read_upload,
@@ -41,7 +39,6 @@ from .job import Job, Stopped, Update
 
 BRUSH = "#ff2d55"  # color of the brush that paints masks
 _MASK_CANVAS = 2048  # longer side of the canvas of a mask, in pixels, at most
-_MAP_CANVAS = 1024  # of a map, which is magnified, so that thin lines are smooth
 _INTERVAL = 0.4  # seconds between two updates of the page, at least
 _SMALLER = "crop or shrink the image first"
 # The page's fields, which hints of the command line name by their options.
@@ -73,11 +70,6 @@ class Models:
         """How a model draws if nothing is chosen."""
         return Sampling().of(self._configs[id])
 
-    def blank(self, id: str) -> Pixels:
-        """A white image of the model's size, to draw a map on."""
-        side = self._configs[id].task.size
-        return np.full((side, side, 3), 255, np.uint8)
-
 
 class Sessions:
     """The jobs of all visitors, each known by the name of their session, with files in a folder.
@@ -100,11 +92,10 @@ class Sessions:
                 model = self.models.load(fields.model)
                 sampling = fields.sampling.of(model.config)
                 self.limits.check_candidates(sampling.candidates)
-                name, image, painted = self._read(fields)
+                upload, image, painted = self._read(fields)
                 self._count += 1
                 folder = self._folder / f"job_{self._count}"
-                job = Job(model, name, image, painted, sampling, folder)
-                job.upload = fields.image
+                job = Job(model, upload, image, painted, sampling, folder)
         except Exception as error:
             yield {"status": _error(error)}
             return
@@ -159,54 +150,50 @@ class Sessions:
         """State the size of an image, and make the canvas if the task takes what is painted.
 
         Returns:
-            `status` and `size`, HTML; `canvas`, uint8 or None; `pixel`, the side of a pixel of the
-            image, or of a map as the model draws it, in pixels of the canvas; `model`, the id to
-            choose for the image.
+            `status` and `size`, HTML; `canvas`, uint8 or None; `scaled`, whether it is smaller than
+            the image; `model`, the id to choose for the image.
         """
         id = fields.model
         task = self.models.tasks[id]
-        status = _line("Add an image, then press Draw.")
-        nothing: Update = {"canvas": None, "pixel": 1.0, "model": id, "status": status}
-        if fields.image is None and task.paints != "map":
-            return {"size": "", **nothing}
+        about: Update = {
+            "status": _line("Add an image, then press Draw."),
+            "size": "",
+            "canvas": None,
+            "scaled": False,
+            "model": id,
+        }
+        if fields.image is None:
+            return about
         try:
-            decoded = self._background(fields)
+            decoded = self._image(fields)
         except Exception as error:
-            return {"size": _error(error), **nothing}
+            return {**about, "size": _error(error)}
         image = decoded.rgb
         height, width = image.shape[:2]
         text = f"{width}×{height} pixels"
         if task.factor > 1:
             text += f", the result {task.factor * width}×{task.factor * height}"
-        model = id
         if id in load_manifest() and is_chosen(task.name, id):
             choice = choose_model(task.name, decoded)
-            model = choice.model
-            if id == model and id != choose_model(task.name).model:
+            about["model"] = choice.model
+            if id == choice.model and id != choose_model(task.name).model:
                 text += f"; {id} is {choice.reason}, other models are under More"
-        canvas = None
-        pixel = 1.0
         status = "Press Draw."
         if task.paints == "hole":
             status = "Paint the hole, a little beyond the object; then press Draw."
-            canvas = shrunk(image, _MASK_CANVAS)
-            pixel = max(canvas.shape) / max(image.shape)
+            about["canvas"] = shrunk(image, _MASK_CANVAS)
+            about["scaled"] = max(image.shape) > _MASK_CANVAS
         elif task.paints == "hints":
             status = "Paint colors that you know, if any; then press Draw."
-            canvas = shrunk(image, HINT_CANVAS)
-            pixel = max(canvas.shape) / max(image.shape)
-        elif task.paints == "map":
-            status = "Draw a map, or add one; then press Draw."
-            canvas = thumbnail(image, _MAP_CANVAS)
-            pixel = max(canvas.shape) / max(task.model_size(image))
-        about: Update = {"status": _line(status), "size": _line(text)}
-        return {**about, "canvas": canvas, "pixel": pixel, "model": model}
+            about["canvas"] = shrunk(image, HINT_CANVAS)
+            about["scaled"] = max(image.shape) > HINT_CANVAS
+        return {**about, "status": _line(status), "size": _line(text)}
 
     def find_damage(self, fields: Fields) -> Update:
         """Find damage. `damage` is the path of the image and a mask, or None if there is none."""
         try:
             with memory_errors(_SMALLER):
-                mask = find_damage(self._background(fields).rgb)
+                mask = find_damage(self._image(fields).rgb)
         except Exception as error:
             return {"status": _error(error), "damage": None}
         if not mask.any():
@@ -225,7 +212,7 @@ class Sessions:
         if fields.image != path or self.models.tasks[fields.model].paints != "hole":
             text = "The image has changed: press Find damage again."
             return {"status": _line(text)}
-        background = shrunk(self._background(fields).rgb, _MASK_CANVAS)
+        background = shrunk(self._image(fields).rgb, _MASK_CANVAS)
         covered = shrunk(mask, _MASK_CANVAS) > 0
         for layer in fields.layers:
             covered |= layer[..., 3] >= HOLE
@@ -241,26 +228,21 @@ class Sessions:
         return str(example_path(self.models.tasks[model].example))
 
     def _read(self, fields: Fields) -> tuple[str, Decoded, Pixels | None]:
-        task = self.models.tasks[fields.model]
-        if task.paints == "map" and any(layer[..., 3].any() for layer in fields.layers):
-            return "map.png", drawn_map(fields.layers, self._background(fields).rgb), None
+        """The path of the image, the image, and what is painted on it."""
         if fields.image is None:
-            hint = "drop one, draw one" if task.paints == "map" else "drop one"
-            raise CaflowError("there is no image", f"{hint}, or use the example")
-        image = read_upload(Path(fields.image), self.limits, task)
+            raise CaflowError("there is no image", "drop one, or use the example")
+        paints = self.models.tasks[fields.model].paints
+        image = self._image(fields)
         height, width = image.rgb.shape[:2]
         painted = None
-        if task.paints == "hole":
+        if paints == "hole":
             painted = painted_mask(fields.layers, height, width)
-        elif task.paints == "hints":
+        elif paints == "hints":
             painted = painted_strokes(fields.layers, height, width)
-        return Path(fields.image).name, image, painted
+        return fields.image, image, painted
 
-    def _background(self, fields: Fields) -> Decoded:
-        """What is painted on: the image, else a white one."""
-        if fields.image is None:
-            return Decoded(self.models.blank(fields.model), None, "")
-        return read_upload(Path(fields.image), self.limits, self.models.tasks[fields.model])
+    def _image(self, fields: Fields) -> Decoded:
+        return read_upload(Path(fields.image or ""), self.limits, self.models.tasks[fields.model])
 
     def _run(self, session: str, job: Job, count: int, keep: int) -> Iterator[Update]:
         first = len(job.ranked)

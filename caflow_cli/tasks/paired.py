@@ -42,7 +42,6 @@ class Paired(WholeImage):
     options = ("native",)
     verb = "translate"
     example = "map"
-    paints = "map"
     baseline = "mismatched target"
 
     @classmethod

@@ -253,9 +253,6 @@ def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
     visitor.page.locator("#caflow-editor").wait_for()
     assert not slider.is_visible()
     assert visitor.page.locator("#caflow-editor").bounding_box()["height"] == editor["height"]
-    width = visitor.page.locator("#caflow-brush input[type=number]")
-    width.fill("4")
-    width.blur()
     visitor.page.wait_for_timeout(4000)
     dot = {"x": canvas["width"] / 2, "y": 0.7 * canvas["height"]}
     visitor.page.locator("#caflow-editor canvas").first.click(position=dot)
@@ -266,7 +263,7 @@ def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
     assert "Settings have changed" not in visitor.title
     again = decode(visitor.files(tmp_path)[-1]).rgb[..., 0] == 255
     assert again[hole].all()
-    assert 4 <= again[~hole].sum() <= 24
+    assert 1 <= again[~hole].sum() <= 24
 
 
 def test_known_colors_are_previewed(visitor, photo, tmp_path):
@@ -353,21 +350,6 @@ def test_a_change_of_fields_shows(visitor, small_photo):
     visitor.draw(1)
     visitor.wait_for("1 candidate, ")
     assert "τ 0.45" in visitor.title
-
-
-def test_a_map_is_drawn(visitor, tmp_path):
-    visitor.choose("Translate")
-    canvas = visitor.page.locator("#caflow-editor canvas").first
-    canvas.wait_for()
-    assert not visitor.page.locator("#caflow-editor .zoom-number").is_visible()  # magnified
-    visitor.page.wait_for_timeout(4000)
-    visitor.stroke(canvas.bounding_box()["height"] - 2 * _MARGIN)
-    visitor.draw(2)
-    visitor.wait_for("2 candidates")
-    result, drawn_map = (decode(path).rgb for path in visitor.files(tmp_path))
-    assert result.shape == drawn_map.shape == (32, 32, 3)
-    assert drawn_map[15:17, 14:18].mean() < 128  # black, where the stroke went
-    assert drawn_map[:8].min() == 255
 
 
 def test_a_stop_and_a_closed_page_end_the_work(browser, url, small_photo):

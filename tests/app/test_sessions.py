@@ -13,7 +13,7 @@ import torch
 from cracked import cracked, faded
 from PIL import Image
 
-from caflow_cli.app.inputs import Fields, drawn_map, painted_mask, temperature_at
+from caflow_cli.app.inputs import Fields, painted_mask, temperature_at
 from caflow_cli.app.sessions import Models
 from caflow_cli.config import Temperature
 from caflow_cli.damage import find_damage
@@ -113,14 +113,10 @@ def test_what_was_drawn_stays_until_the_next_is_drawn(sessions, small_photo):
     assert len(list(updates)[-1]["gallery"]["value"]) == 2
 
 
-def test_a_map_is_drawn_on_nothing_or_on_the_image(sessions, photo):
-    side = sessions.models.load("paired.safetensors").config.task.size
-    last = draw(sessions, "paired", layers=[stroke()])[-1]
-    assert [Path(path).name for path in last["files"]["value"]] == ["map_sample_01.png", "map.png"]
-    shapes = [decode(path).rgb.shape for path in last["files"]["value"]]
-    assert shapes == [(side, side, 3)] * 2
-    assert "sample --cond map.png" in last["command"]["value"]
-    assert len(draw(sessions, "paired", photo)[-1]["files"]["value"]) == 1  # the image as it is
+def test_a_map_is_translated_as_it_is(sessions, photo):
+    last = draw(sessions, "paired", photo)[-1]
+    assert [Path(path).name for path in last["files"]["value"]] == ["my photo_sample_01.png"]
+    assert "sample --cond 'my photo.png'" in last["command"]["value"]
 
 
 @pytest.mark.parametrize(
@@ -195,10 +191,7 @@ def test_sizes_and_canvases(sessions, photo, small_photo, tmp_path):
     assert about["canvas"] is None
     assert "make 128x128" in sessions.describe(fields("superres", photo))["size"]
     about = sessions.describe(fields("inpaint"))
-    assert (about["size"], about["canvas"], about["pixel"]) == ("", None, 1.0)
-    about = sessions.describe(fields("paired"))
-    assert "32×32 pixels" in about["size"]
-    assert (about["canvas"].min(), about["pixel"]) == (255, 1024 / 32)
+    assert (about["size"], about["canvas"], about["scaled"]) == ("", None, False)
     long = tmp_path / "long.png"
     Image.new("RGB", (1000, 2)).save(long)  # 16000x32 at the model's scale
     for task in ("colorize", "paired"):
@@ -216,13 +209,13 @@ def test_sizes_and_canvases(sessions, photo, small_photo, tmp_path):
 def test_a_mask_is_painted_on_the_image_itself_unless_it_is_large(sessions, photo, tmp_path):
     about = sessions.describe(fields("inpaint", photo))
     np.testing.assert_array_equal(about["canvas"], decode(photo).rgb)
-    assert about["pixel"] == 1
+    assert not about["scaled"]
     sessions.limits = replace(sessions.limits, megapixels=1.0)
     long = tmp_path / "long.png"
     Image.new("RGB", (4096, 64)).save(long)
     about = sessions.describe(fields("inpaint", long))
     assert about["canvas"].shape == (32, 2048, 3)
-    assert about["pixel"] == 0.5
+    assert about["scaled"]
 
 
 @pytest.mark.parametrize("task", ["superres", "inpaint"])
@@ -353,20 +346,6 @@ def test_a_hole_is_what_is_covered_by_half_in_any_layer():
     with pytest.raises(CaflowError, match="no hole") as caught:
         painted_mask([np.zeros((64, 64, 4), np.uint8)], 16, 16)
     assert "paint" in caught.value.hint
-
-
-@pytest.mark.parametrize("size", [(30, 20), (1100, 1500)])
-def test_an_image_that_is_painted_on_stays_as_it_is_elsewhere(size):
-    background = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    height, width = thumbnail(background, 1024).shape[:2]
-    upper, left = (slice(0, height // 2), slice(0, width)), (slice(0, height), slice(0, width // 4))
-    layers = [stroke(height, width, *upper, (255, 0, 0)), stroke(height, width, *left)]
-    drawn = drawn_map(layers, background).rgb
-    half, quarter = size[0] // 2, size[1] // 4
-    inner = (slice(half + 1, None), slice(quarter + 1, None))
-    np.testing.assert_array_equal(drawn[inner], background[inner])
-    assert (drawn[: half - 1, quarter + 1 :] == (255, 0, 0)).all()
-    assert drawn[:, : quarter - 1].max() == 0
 
 
 def test_named_models_come_first_and_bundled_ones_follow(models):

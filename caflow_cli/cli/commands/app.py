@@ -32,7 +32,7 @@ def app_command(
 ) -> None:
     r"""Serve a web page for trying all tasks in a browser.
 
-    Drop an image, paint a hole or draw a map, and candidates appear by rank as they are drawn. By
+    Drop an image, paint a hole or known colors, and candidates appear by rank as they are drawn. By
     default, only this machine can reach the page. It loads no external resources and sends no data
     out. Requires Gradio: pip install gradio. Press Ctrl-C to stop.
 
