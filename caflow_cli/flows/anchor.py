@@ -14,7 +14,7 @@ from ..guides import (
     mean_of_views,
     recover_small,
 )
-from ..layers import affine, affine_inverse, per_candidate
+from ..layers import WithLogdet, affine, affine_inverse, per_candidate
 from .known import FilledPixels, KnownImage, KnownLuminance, KnownPixels
 from .logit import Logit
 
@@ -95,7 +95,7 @@ class Anchor(nn.Module):
         """
         return self.map.near_ends(v, cond.y).sum(1)
 
-    def forward(self, v: Tensor, cond: AnchorCondition) -> tuple[Tensor, Tensor]:
+    def forward(self, v: Tensor, cond: AnchorCondition) -> WithLogdet:
         h, logdet = self.map(v, cond.y)
         if cond.mean is not None:
             h = h - per_candidate(cond.mean, h.shape[0])
@@ -104,7 +104,7 @@ class Anchor(nn.Module):
         h, term = affine(h, _scale_alone(cond.spread), self.bound)
         return h, logdet + term
 
-    def inverse(self, h: Tensor, cond: AnchorCondition) -> tuple[Tensor, Tensor]:
+    def inverse(self, h: Tensor, cond: AnchorCondition) -> WithLogdet:
         if cond.mean is None:
             return self.map.inverse(h, cond.y)
         term: Tensor | float = 0.0

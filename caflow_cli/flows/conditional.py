@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..config import FlowConfig
 from ..devices import zeros_float64
-from ..layers import ConvNet, Modules, affine, affine_inverse
+from ..layers import ConvNet, Modules, WithLogdet, affine, affine_inverse
 from .scale import ConditionalScale, ScaleCondition, latent_channels
 
 Latents = list[list[Tensor]]  # z[i][j] = z_j^i
@@ -67,7 +67,7 @@ class ConditionalFlow(nn.Module):
                 latents.insert(0, latent)
         return [x, *latents], logdet
 
-    def inverse(self, y: list[Tensor], cond: Sequence[ScaleCondition]) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: list[Tensor], cond: Sequence[ScaleCondition]) -> WithLogdet:
         x, *latents = y
         logdet = zeros_float64(x.shape[0], x)
         for j, function in enumerate(self.functions):
@@ -211,10 +211,10 @@ class ConditionalGaussian(nn.Module):
     def read(self, d: Tensor) -> ScaleCondition:
         return ScaleCondition(self.net(d))
 
-    def forward(self, x: Tensor, cond: ScaleCondition) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, cond: ScaleCondition) -> WithLogdet:
         return affine_inverse(x, cond.embedded, self.bound)
 
-    def inverse(self, y: Tensor, cond: ScaleCondition) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, cond: ScaleCondition) -> WithLogdet:
         return affine(y, cond.embedded, self.bound)
 
 

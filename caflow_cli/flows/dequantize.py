@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import NOISE_STEPS, FlowConfig
-from ..layers import Conv, Modules, Squeeze, scaling, sigmoid, sum_per_image
+from ..layers import Conv, Modules, Squeeze, WithLogdet, scaling, sigmoid, sum_per_image
 from .step import ConditionalStep, Link, forward_through, inverse_through
 
 # Noise is a multiple of 2^-16, so that w + u is exact in float32 and never rounds up to w + 1.
@@ -75,14 +75,14 @@ class VariationalNoise(nn.Module):
             links.append(Link(step, step.read(for_injector, for_coupling)))
         return links
 
-    def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, cond: Tensor) -> WithLogdet:
         h, logdet = forward_through(self._links(cond), x)
         logdet = logdet + scaling(_WIDTH, h.shape[1], h)
         h = _WIDTH * h
         u, _ = self.squeeze.inverse(sigmoid(h))
         return u, logdet + sum_per_image(-F.softplus(h) - F.softplus(-h))
 
-    def inverse(self, y: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, cond: Tensor) -> WithLogdet:
         u, _ = self.squeeze(y)
         h = torch.log(u) - torch.log1p(-u)
         x, logdet = inverse_through(self._links(cond), h / _WIDTH)

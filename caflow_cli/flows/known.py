@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ..config import HOLE
-from ..layers import per_candidate, scaling, sum_per_image
+from ..layers import WithLogdet, per_candidate, scaling, sum_per_image
 from .fill import harmonic_fill
 from .logit import Logit
 
@@ -23,11 +23,11 @@ class KnownImage(Logit):
     def _level(self, cond: Tensor, batch: int) -> Tensor:
         return per_candidate(self.of(cond.floor() + 0.5), batch)
 
-    def forward(self, v: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def forward(self, v: Tensor, cond: Tensor) -> WithLogdet:  # type: ignore[override]
         h, logdet = super().forward(v)
         return h - self._level(cond, v.shape[0]), logdet
 
-    def inverse(self, h: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def inverse(self, h: Tensor, cond: Tensor) -> WithLogdet:  # type: ignore[override]
         return super().inverse(h + self._level(cond, h.shape[0]))
 
 
@@ -51,12 +51,12 @@ class KnownPixels(Logit):
     def _logdet_in(self, hole: Tensor, h: Tensor) -> Tensor:
         return sum_per_image(torch.where(hole, self.log_derivative(h), 0.0))
 
-    def forward(self, v: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def forward(self, v: Tensor, cond: Tensor) -> WithLogdet:  # type: ignore[override]
         hole, known = self._read(cond, v.shape[0])
         h = self.of(v)
         return torch.where(hole, h, v - known), self._logdet_in(hole, h)
 
-    def inverse(self, h: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def inverse(self, h: Tensor, cond: Tensor) -> WithLogdet:  # type: ignore[override]
         hole, known = self._read(cond, h.shape[0])
         v = torch.where(hole, self.back(h), h + known)
         return v, -self._logdet_in(hole, h)
@@ -83,12 +83,12 @@ class FilledPixels(KnownPixels):
         fill = self.of(cond[:, :3])
         return per_candidate(hole, batch), per_candidate(fill, batch)
 
-    def forward(self, v: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def forward(self, v: Tensor, cond: Tensor) -> WithLogdet:  # type: ignore[override]
         hole, level = self._level(cond, v.shape[0])
         h, logdet = super().forward(v, cond)
         return torch.where(hole, h - level, h), logdet
 
-    def inverse(self, h: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def inverse(self, h: Tensor, cond: Tensor) -> WithLogdet:  # type: ignore[override]
         hole, level = self._level(cond, h.shape[0])
         return super().inverse(torch.where(hole, h + level, h), cond)
 
@@ -118,7 +118,7 @@ class KnownLuminance(Logit):
         level = self.of(gray)
         return per_candidate(gray, batch), per_candidate(level, batch)
 
-    def forward(self, v: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def forward(self, v: Tensor, cond: Tensor) -> WithLogdet:  # type: ignore[override]
         gray, level = self._read(cond, v.shape[0])
         red, green, blue = v.split(1, dim=1)
         others, logdet = super().forward(torch.cat([red, blue], dim=1))
@@ -127,7 +127,7 @@ class KnownLuminance(Logit):
         h = torch.cat([r + _BLUE / _RED * b, rest, b], dim=1)
         return h, logdet + scaling(_GREEN, 1, v)
 
-    def inverse(self, h: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def inverse(self, h: Tensor, cond: Tensor) -> WithLogdet:  # type: ignore[override]
         gray, level = self._read(cond, h.shape[0])
         first, rest, b = h.split(1, dim=1)
         r = first - _BLUE / _RED * b

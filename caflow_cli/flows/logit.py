@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers import scaling, sigmoid, sum_per_image
+from ..layers import WithLogdet, scaling, sigmoid, sum_per_image
 
 
 class Logit(nn.Module):
@@ -64,11 +64,11 @@ class Logit(nn.Module):
         slope = (1 - self.alpha) / self.levels
         return sum_per_image(_steepness(h)) + scaling(slope, h.shape[1], h)
 
-    def forward(self, v: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, v: Tensor, cond: Tensor | None = None) -> WithLogdet:
         h = self.of(v)
         return h, self._logdet(h)
 
-    def inverse(self, h: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, h: Tensor, cond: Tensor | None = None) -> WithLogdet:
         return self.back(h), -self._logdet(h)
 
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ..config import FlowConfig
 from ..devices import zeros_float64
-from ..layers import Modules
+from ..layers import Modules, WithLogdet
 from .scale import Scale
 
 
@@ -39,7 +39,7 @@ class MultiScaleFlow(nn.Module):
                 latents.insert(0, latent)
         return [x, *latents], logdet
 
-    def inverse(self, y: list[Tensor], cond: None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: list[Tensor], cond: None = None) -> WithLogdet:
         x, *latents = y
         logdet = zeros_float64(x.shape[0], x)
         for k, scale in reversed(list(enumerate(self.scales))):

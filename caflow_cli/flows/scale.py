@@ -15,6 +15,7 @@ from ..layers import (
     Modules,
     Squeeze,
     Trunk,
+    WithLogdet,
     affine_maps,
     fold_children,
     per_candidate,
@@ -45,7 +46,7 @@ class _Scale(nn.Module):
     def _conditions(self, cond: Any) -> Sequence[Any]:
         return [None] * len(self.steps)
 
-    def forward(self, x: Tensor, cond: Any = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, cond: Any = None) -> WithLogdet:
         """In training, as in the folded form, the transitions are merged into the first step's map.
 
         A matrix product costs less than a convolution over all pixels, forward and backward. The
@@ -66,7 +67,7 @@ class _Scale(nn.Module):
         links += [Link(*parts) for parts in zip(self.steps, conditions, of_steps, strict=True)]
         return forward_through(links, x)
 
-    def inverse(self, y: Tensor, cond: Any = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, cond: Any = None) -> WithLogdet:
         links = [Link(layer) for layer in (self.squeeze, *self.transitions)]
         links += [Link(*parts) for parts in zip(self.steps, self._conditions(cond), strict=True)]
         return inverse_through(links, y)

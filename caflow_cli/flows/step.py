@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..config import FlowConfig
 from ..devices import zeros_float64
-from ..layers import AffineMap, ChannelAffine, Coupling, FoldedAffine, Injector
+from ..layers import AffineMap, ChannelAffine, Coupling, FoldedAffine, Injector, WithLogdet
 
 
 class Step(nn.Module):
@@ -32,12 +32,12 @@ class Step(nn.Module):
 
     def forward(
         self, x: Tensor, cond: None = None, affine_map: AffineMap | None = None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> WithLogdet:
         x, logdet_affine = self.affine(x, None, affine_map)
         x, logdet_coupling = self.coupling(x)
         return x, logdet_affine + logdet_coupling
 
-    def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, cond: None = None) -> WithLogdet:
         y, logdet_coupling = self.coupling.inverse(y)
         y, logdet_affine = self.affine.inverse(y)
         return y, logdet_affine + logdet_coupling
@@ -75,13 +75,13 @@ class ConditionalStep(nn.Module):
 
     def forward(
         self, x: Tensor, cond: StepCondition, affine_map: AffineMap | None = None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> WithLogdet:
         x, logdet_affine = self.affine(x, None, affine_map)
         x, logdet_injector = self.injector(x, cond.injection)
         x, logdet_coupling = self.coupling(x, cond.features)
         return x, logdet_affine + logdet_injector + logdet_coupling
 
-    def inverse(self, y: Tensor, cond: StepCondition) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, cond: StepCondition) -> WithLogdet:
         y, logdet_coupling = self.coupling.inverse(y, cond.features)
         y, logdet_injector = self.injector.inverse(y, cond.injection)
         y, logdet_affine = self.affine.inverse(y)
@@ -97,7 +97,7 @@ class Link(NamedTuple):
     affine_map: AffineMap | None = None
 
 
-def forward_through(links: Sequence[Link], x: Tensor) -> tuple[Tensor, Tensor]:
+def forward_through(links: Sequence[Link], x: Tensor) -> WithLogdet:
     """`y = f_m(... f_1(x))` and `Σ_k log|det df_k|`, (B,) float64 (paper equation 2)."""
     logdet = zeros_float64(x.shape[0], x)
     for layer, cond, affine_map in links:
@@ -107,7 +107,7 @@ def forward_through(links: Sequence[Link], x: Tensor) -> tuple[Tensor, Tensor]:
     return x, logdet
 
 
-def inverse_through(links: Sequence[Link], y: Tensor) -> tuple[Tensor, Tensor]:
+def inverse_through(links: Sequence[Link], y: Tensor) -> WithLogdet:
     """`x = f_1^-1(... f_m^-1(y))` and the log-determinant of that direction."""
     logdet = zeros_float64(y.shape[0], y)
     for layer, cond, _ in reversed(links):

@@ -25,7 +25,7 @@ _SIDE = 384  # pixels of a chart's longer side
 _Values = npt.NDArray[np.float64]
 
 # From dark to light in even steps of lightness, so that it reads correctly in gray, too.
-_SEQUENTIAL = "0e082c 4c0c6b 90226b d0424c f38029 fac43e fefcc8"
+_COLORS = "0e082c 4c0c6b 90226b d0424c f38029 fac43e fefcc8"
 
 
 def sheet(rows: Sequence[Pixels]) -> Pixels:
@@ -101,22 +101,15 @@ def interval_chart(
     return _with_image(image, _level_chart(values), lines)
 
 
-def _level_chart(values: _Values) -> Pixels:
-    """Draw a map of levels from 0 up."""
-    # A percentile: a few extreme outliers would leave everything else in one color.
-    top = _nice_above(float(np.percentile(values, 99.5)))
-    return _color_chart(values, 0.0, top, lambda unit: _colors(unit, _SEQUENTIAL))
-
-
 def _with_image(image: Pixels, chart: Pixels, lines: Sequence[str]) -> Pixels:
     """Put an image beside its chart, lowered by half a line of text to align with the map."""
-    small = _below(thumbnail(image, _SIDE), _LINE // 2)
+    small = _below(thumbnail(image, _SIDE))
     return _captioned(_joined([small, chart], 1), lines)
 
 
-def _colors(values: _Values, table: str) -> Pixels:
-    """Interpolate in a table of colors, evenly spaced on [0, 1]: (H, W) to uint8 (H, W, 3)."""
-    colors = np.array([list(bytes.fromhex(color)) for color in table.split()])
+def _colors(values: _Values) -> Pixels:
+    """Interpolate in the table of colors, evenly spaced on [0, 1]: (H, W) to uint8 (H, W, 3)."""
+    colors = np.array([list(bytes.fromhex(color)) for color in _COLORS.split()])
     stops = np.linspace(0, 1, len(colors))
     channels = [np.interp(values, stops, channel) for channel in colors.T]
     return np.stack(channels, -1).round().astype(np.uint8)
@@ -153,14 +146,17 @@ def _joined(parts: Sequence[Pixels], axis: int) -> Pixels:
     return joined[:-_GAP] if axis == 0 else joined[:, :-_GAP]
 
 
-def _on_white(image: Pixels, height: int, width: int) -> Pixels:
-    below = (0, height - image.shape[0])
-    right = (0, width - image.shape[1])
-    return np.pad(image, (below, right, (0, 0)), constant_values=255)
+def _on_white(image: Pixels, height: int, width: int, top: int = 0) -> Pixels:
+    """Extend an image to a height and width, with `top` of the new rows above it."""
+    rows = (top, height - image.shape[0] - top)
+    columns = (0, width - image.shape[1])
+    return np.pad(image, (rows, columns, (0, 0)), constant_values=255)
 
 
-def _below(image: Pixels, pixels: int) -> Pixels:
-    return np.pad(image, ((pixels, 0), (0, 0), (0, 0)), constant_values=255)
+def _below(image: Pixels) -> Pixels:
+    """Lower an image by half a line of text."""
+    top = _LINE // 2
+    return _on_white(image, image.shape[0] + top, image.shape[1], top)
 
 
 def _captioned(image: Pixels, lines: Sequence[str], width: int = 0) -> Pixels:
@@ -195,27 +191,21 @@ def _wrapped(line: str, width: int, length: Callable[[str], float]) -> list[str]
     return [*pieces, rest]
 
 
-def _color_chart(
-    values: _Values, low: float, high: float, colors: Callable[[_Values], Pixels]
-) -> Pixels:
-    """Draw an array of values as an image, with a color bar to its right.
-
-    Values outside [`low`, `high`] get the color of the nearer end.
-    """
-    units = ((values - low) / (high - low)).clip(0, 1)
-    field = thumbnail(colors(units), _SIDE)
+def _level_chart(values: _Values) -> Pixels:
+    """Draw a map of levels from 0 up, with a color bar to its right."""
+    # A percentile: a few extreme outliers would leave everything else in one color.
+    top = _nice_above(float(np.percentile(values, 99.5)))
+    field = thumbnail(_colors((values / top).clip(0, 1)), _SIDE)
     height = max(field.shape[0], 4 * _LINE)
-    bar = colors(np.linspace(1, 0, height)[:, None].repeat(_BAR, 1))
-    bar = _below(bar, _LINE // 2)
-    canvas = Image.fromarray(_on_white(bar, height + _LINE, _BAR + 60))
+    bar = _colors(np.linspace(1, 0, height)[:, None].repeat(_BAR, 1))
+    canvas = Image.fromarray(_on_white(bar, height + _LINE, _BAR + 60, _LINE // 2))
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(_SIZE)
     for share in (0.0, 0.5, 1.0):
         y = _LINE // 2 + (1 - share) * (height - 1)
         draw.line([(_BAR, y), (_BAR + 4, y)], fill=_INK)
-        value = f"{low + share * (high - low):g}"
-        draw.text((_BAR + 8, y), value, font=font, fill=_INK, anchor="lm")
-    return _joined([_below(field, _LINE // 2), np.array(canvas)], 1)
+        draw.text((_BAR + 8, y), f"{share * top:g}", font=font, fill=_INK, anchor="lm")
+    return _joined([_below(field), np.array(canvas)], 1)
 
 
 def _nice_above(value: float) -> float:

@@ -1,8 +1,8 @@
 """Invertible layers, and the networks inside them.
 
 All have the same interface: `forward(x, cond=None) -> (y, logdet)` and `inverse(y, cond=None) ->
-(x, logdet)`; `logdet` is the log-determinant of *that* direction, (B,) float64, in nats. Exceptions
-are `ActNorm` and `InvConv1x1`, which only hold the parameters that `ChannelAffine` applies.
+(x, logdet)`; `logdet` is the log-determinant of *that* direction (`WithLogdet`). Exceptions are
+`ActNorm` and `InvConv1x1`, which only hold the parameters that `ChannelAffine` applies.
 """
 
 from .actnorm import ActNorm
@@ -14,6 +14,7 @@ from .invconv import InvConv1x1
 from .nets import Conv, ConvNet, Modules, Trunk
 from .squeeze import Squeeze
 from .terms import (
+    WithLogdet,
     affine,
     affine_inverse,
     per_candidate,
@@ -37,6 +38,7 @@ __all__ = [
     "Modules",
     "Squeeze",
     "Trunk",
+    "WithLogdet",
     "affine",
     "affine_inverse",
     "affine_maps",

@@ -13,7 +13,7 @@ from .actnorm import ActNorm
 from .conv import FixedConv, conv2d
 from .convolve import convolution
 from .invconv import InvConv1x1
-from .terms import volume
+from .terms import WithLogdet, volume
 
 
 class AffineMap(NamedTuple):
@@ -40,7 +40,7 @@ class ChannelAffine(nn.Module):
 
     def forward(
         self, x: Tensor, cond: None = None, affine_map: AffineMap | None = None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> WithLogdet:
         if affine_map is None:
             self.actnorm.initialize(x)
             # A rounding error in the composed weight is the same at every pixel, so it adds up.
@@ -54,7 +54,7 @@ class ChannelAffine(nn.Module):
         scale = to_float64(self.actnorm.log_scale).neg().exp()
         return self.invconv.inverse_weight() * scale[:, None]
 
-    def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, cond: None = None) -> WithLogdet:
         weight = to_like(self._inverse_weight(), y)[:, :, None, None]
         bias = -to_like(self.actnorm.bias, y)
         log_scale = to_float64(self.actnorm.log_scale) + to_float64(self.invconv.log_diag)
@@ -92,12 +92,10 @@ class FoldedAffine(nn.Module):
             self._wide = _both_ways(self._layers, x)[:2]
         return self._wide
 
-    def forward(
-        self, x: Tensor, cond: None = None, affine_map: None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, cond: None = None, affine_map: None = None) -> WithLogdet:
         return self._maps(x)[0](x), volume(self.log_scale, x)
 
-    def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, cond: None = None) -> WithLogdet:
         return self._maps(y)[1](y), -volume(self.log_scale, y)
 
 

@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 
 from ..devices import to_layout
 from .nets import ConvNet, net_backward
-from .terms import affine, affine_backward, affine_forward, affine_inverse
+from .terms import WithLogdet, affine, affine_backward, affine_forward, affine_inverse
 
 
 class Coupling(nn.Module):
@@ -27,13 +27,13 @@ class Coupling(nn.Module):
         self.bound = bound
         self.net = ConvNet(channels // 2, hidden, channels)
 
-    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> WithLogdet:
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
             return _Coupling.apply(x, cond, self.bound, self.net, *self.net.weights())  # type: ignore[no-any-return]
         _, x2 = x.chunk(2, dim=1)
         return affine(x, self.net(x2, cond), self.bound)
 
-    def inverse(self, y: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, cond: Tensor | None = None) -> WithLogdet:
         _, y2 = y.chunk(2, dim=1)
         return affine_inverse(y, self.net(y2, cond), self.bound)
 
@@ -48,7 +48,7 @@ class _Coupling(Function):
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any, x: Tensor, cond: Tensor | None, bound: float, net: ConvNet, *weights: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> WithLogdet:
         _, x2 = x.chunk(2, dim=1)
         read, net_parts = net.forward_parts(x2, cond)
         y, logdet, affine_parts = affine_forward(x, read, bound)
@@ -99,8 +99,8 @@ class Injector(nn.Module):
         """Compute (raw, b) from first-layer features, (B, hidden, H, W); the identity if no net."""
         return features if self.net is None else self.net(None, features)  # type: ignore[no-any-return]
 
-    def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, cond: Tensor) -> WithLogdet:
         return affine(x, cond, self.bound)
 
-    def inverse(self, y: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, cond: Tensor) -> WithLogdet:
         return affine_inverse(y, cond, self.bound)

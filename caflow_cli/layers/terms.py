@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,9 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from ..devices import sum_float64, to_like, zeros_float64
+
+# What a map returns: its output, and its log-determinant in nats, (B,) float64.
+WithLogdet: TypeAlias = tuple[Tensor, Tensor]
 
 
 def sum_per_image(x: Tensor, batch: int | None = None) -> Tensor:
@@ -75,7 +78,7 @@ def per_candidate(value: Tensor, batch: int) -> Tensor:
     return value if repeats == 1 else value.repeat_interleave(repeats, dim=0)
 
 
-def affine(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor]:
+def affine(x: Tensor, net: Tensor, bound: float) -> WithLogdet:
     """`y1 = exp(s) x1 + b`, `y2 = x2`, and `Σ s` for each image, for couplings and injectors.
 
     The channels of `net` are (raw, b), with `s = bounded(raw, bound)`; x1 is the first channels of
@@ -90,7 +93,7 @@ def affine(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor]:
     return affine_forward(x, net, bound)[:2]
 
 
-def affine_inverse(y: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor]:
+def affine_inverse(y: Tensor, net: Tensor, bound: float) -> WithLogdet:
     """`x1 = exp(-s) (y1 - b)`, `x2 = y2`, and `-Σ s` for each image. Shapes as in `affine`."""
     half = net.shape[1] // 2
     raw, b = net.to(y.dtype).split(half, dim=1)
@@ -150,7 +153,7 @@ class _Affine(Function):
     """`affine` as a single autograd operation."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, net: Tensor, bound: float) -> WithLogdet:
         y, logdet, parts = affine_forward(x, net, bound)
         ctx.save_for_backward(*parts)
         ctx.net_dtype = net.dtype
