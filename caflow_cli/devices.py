@@ -9,7 +9,6 @@
 | sums of log-determinants and Gaussian terms | float64 | float64 | float64, on the CPU |
 | 1×1 convolutions composed, inverted | float64 | float64 | float64, on the CPU |
 | layout | channels_last | channels_last | contiguous |
-| `torch.compile` | a C++ compiler | Triton; CUDA graphs for samples | no |
 
 Metal has no float64, so float64 computations move to the CPU (`to_float64`), and log-likelihoods
 of a model on `mps` are tensors on the CPU.

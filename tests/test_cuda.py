@@ -62,13 +62,3 @@ def test_the_batch_size_bounds_memory(on_card):
     torch.cuda.reset_peak_memory_stats()
     restore(on_card, image, 0.8, 64, batch_size=64)
     assert torch.cuda.max_memory_allocated() > peaks[0]
-
-
-def test_compiled_draws_agree(on_card):
-    pytest.importorskip("triton")
-    _, cond = helpers.image_pair(on_card, 1, SIZE)
-    model = copy.deepcopy(on_card)
-    model.compile_inference()
-    for seed in (1, 2, 3):  # the third replays a CUDA graph
-        plain, drawn = (m.sample(cond, 0.8, candidates=4, seed=seed) for m in (on_card, model))
-        assert apart(plain, drawn).max() <= 1

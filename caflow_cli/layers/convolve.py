@@ -35,7 +35,7 @@ def convolution(
     dtype = dtype or x.dtype
     values = x.to(dtype)
     learns = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    if learns and prefers_products(values, weight.shape[-1]) and not torch.compiler.is_compiling():
+    if learns and prefers_products(values, weight.shape[-1]):
         return _Convolution.apply(x, weight, bias, dtype, relu)  # type: ignore[no-any-return]
     return conv2d(values, weight.to(dtype), None if bias is None else bias.to(dtype), relu)
 

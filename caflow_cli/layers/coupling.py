@@ -28,7 +28,7 @@ class Coupling(nn.Module):
         self.net = ConvNet(channels // 2, hidden, channels)
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> WithLogdet:
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        if torch.is_grad_enabled():
             return _Coupling.apply(x, cond, self.bound, self.net, *self.net.weights())  # type: ignore[no-any-return]
         _, x2 = x.chunk(2, dim=1)
         return affine(x, self.net(x2, cond), self.bound)

@@ -23,8 +23,6 @@ def fold(module: nn.Module) -> nn.Module:
 def fold_children(module: _M) -> _M:
     """Copy a module shallowly, with folded children."""
     folded = copy.copy(module)
-    # A compiled `forward` is bound to the original module.
-    folded.__dict__.pop("forward", None)
     folded._modules = {
         name: None if child is None else fold(child) for name, child in module._modules.items()
     }

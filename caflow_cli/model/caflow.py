@@ -224,7 +224,7 @@ class CAFlow(Pretrained):
         wide = all(z.dtype == torch.float64 for z in latents)
         dtype = self._point_type() if wide else self.dtype
         latents = [to_layout(z.to(self.device, dtype)) for z in latents]
-        return self._forms.inverse(self.density, latents, condition, bf16)
+        return self._forms.of(self.density, bf16).inverse(latents, condition)
 
     def log_prob(self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1) -> Tensor:
         """Score 8-bit images: log-likelihoods in nats, (B,) float64.
@@ -345,19 +345,6 @@ class CAFlow(Pretrained):
     @property
     def dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
-
-    def compile_inference(self, backend: str = "inductor") -> None:
-        """Compile the inverse pass, with one graph per image size and number of candidates.
-
-        `sample` uses it, and so does `decode` for latents in the model's dtype; on CUDA, as a CUDA
-        graph. Scores are never compiled. Samples differ by rounding, as between devices. Each new
-        size takes minutes, and at most eight are compiled. Copies of the model are not compiled.
-        """
-        by_graphs = backend == "inductor" and self.device.type == "cuda"
-        mode = "reduce-overhead" if by_graphs else None
-        self._forms.compiled = torch.compile(
-            Density.inverse, dynamic=False, backend=backend, mode=mode
-        )
 
     def _point_type(self) -> torch.dtype:
         wide = not self.training and float64_device(self.device) == self.device

@@ -1,16 +1,14 @@
-"""The forms of a model's parts used for inference: folded, and compiled on request."""
+"""The folded forms of a model's parts, which inference uses."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..layers import fold, nets_in_bf16
-from .density import Condition, Density
 
 _M = TypeVar("_M", bound=nn.Module)
 _unknown = itertools.count()
@@ -58,12 +56,11 @@ class _Form:
 class InferenceForms:
     """The folded forms of a model's parts, made on first use and again after changes.
 
-    A copy starts empty, and is not compiled.
+    A copy starts empty.
     """
 
     def __init__(self) -> None:
         self._forms: dict[int, _Form] = {}
-        self.compiled: Callable[..., tuple[Tensor, Tensor]] | None = None  # `Density.inverse`
 
     def __reduce__(self) -> tuple[type[InferenceForms], tuple[()]]:
         return InferenceForms, ()
@@ -82,15 +79,3 @@ class InferenceForms:
         if bf16 and form.rough is None:
             form.rough = nets_in_bf16(form.module)
         return form.rough if bf16 else form.module  # type: ignore[return-value]
-
-    def inverse(
-        self, trained: Density, latents: list[Tensor], cond: Condition, bf16: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """`trained.inverse` in its folded form; compiled if latents have the weights' dtype."""
-        density = self.of(trained, bf16)
-        wide = latents[0].dtype != next(trained.parameters()).dtype
-        if self.compiled is None or density is trained or wide:
-            return density.inverse(latents, cond)
-        v, log_prob = self.compiled(density, latents, cond)
-        # The next run of a CUDA graph overwrites its output.
-        return v.clone(), log_prob.clone()

@@ -1,6 +1,6 @@
 """Speed and memory of ranked candidates, or of a training step, on an idle machine:
 
-    python tests/benchmarks/speed.py [--preset compact] [--compile] [--side 64] [-m 10]
+    python tests/benchmarks/speed.py [--preset compact] [--side 64] [-m 10]
     python tests/benchmarks/speed.py --train [--batch 32]
 
 Prints one JSON line: the median of seconds, GFLOP/s beside those of a large convolution, peak GB.
@@ -77,7 +77,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--side", type=int, default=SIDE)
     parser.add_argument("-m", "--candidates", type=int, default=10)
-    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--train", action="store_true")
     parser.add_argument("--batch", type=int, default=32)
     given = parser.parse_args()
@@ -107,8 +106,6 @@ def main() -> None:
         with FlopCounterMode(display=False) as counter:
             restore(model, image, 0.8, count)
         gflop = counter.get_total_flops() / 1e9
-        if given.compile:
-            model.compile_inference()
         seconds = timed(lambda: restore(model, image, 0.8, count), given.rounds)
     figures = {
         "seconds": seconds,

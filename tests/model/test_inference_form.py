@@ -99,40 +99,6 @@ def test_it_follows_the_weights_and_the_modules():
     assert list(model.state_dict()) == names
 
 
-@pytest.fixture(scope="module")
-def shallow_model():
-    """One scale and few layers: all of it is traced."""
-    return helpers.data_like_model(helpers.small_config(scales=1, t_steps=1, r_steps=0), 3, 16)
-
-
-def test_compiled_samples_are_the_plain_ones_and_scores_are_not_compiled(shallow_model):
-    model = copy.deepcopy(shallow_model)
-    target, cond = helpers.image_pair(model, 2, 16)
-    given = model.encode_condition(cond)
-    score = model.log_prob(target, given)
-    latents = [z.float() for z in model.encode(target, given)[0]]
-    plain, at = model.sample(given, 0.8, candidates=3), model.decode(latents, given)
-    ran = []
-
-    def backend(graph, inputs):
-        return lambda *args: (ran.append(1), graph(*args))[1]
-
-    model.compile_inference(backend)
-    drawn = model.sample(given, 0.8, candidates=3)
-    once = len(ran)
-    now = model.decode(latents, given)
-    assert 0 < once < len(ran)
-    torch.testing.assert_close(now[1], at[1], rtol=0, atol=1e-2)
-    torch.testing.assert_close(drawn, plain, rtol=0, atol=0.02)
-    assert (drawn.floor() - plain.floor()).abs().max() <= 1
-    ran.clear()
-    assert torch.equal(model.log_prob(target, given), score)
-    exact, _ = model.decode(model.encode(target, given)[0], given)
-    assert exact.dtype == torch.float64
-    copy.deepcopy(model).sample(given)
-    assert ran == []
-
-
 def test_a_model_built_in_inference_mode_sees_its_own_weights():
     """Such tensors do not say when they change."""
     config = helpers.small_config(scales=2)

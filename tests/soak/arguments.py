@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from caflow_cli.cli.app import app
 
-# They write outside the folder that a test may write to: the installation, the user's shell, and,
-# for minutes, a cache of compiled code. Or they start processes, which takes seconds each.
+# They write outside the folder that a test may write to: the installation, the user's shell. Or
+# they start processes, which takes seconds each.
 # Nor are `app`, which serves until it is stopped, and `config`, which has no options.
-LEFT_OUT = {"--bundle", "--install-completion", "--show-completion", "--compile"}
+LEFT_OUT = {"--bundle", "--install-completion", "--show-completion"}
 PICTURES = ("x.png", "gray.png", "odd.jpg", "alpha.webp", "deep.tif", "moving.gif", "bad.png")
 FILES = (*PICTURES, "mask.png", "photos", "pairs", "data.zip", "evil.zip", "run.toml")
 MODELS = ("small.safetensors", "inpaint.safetensors", "bad.safetensors", "x.png", "photos")
