@@ -193,7 +193,7 @@ class Run:
         height, width = result.kept[0].image.shape[:2]
         if self.scale is not None:
             drawn = (width, height)
-            written = scaled(self.scale, *result.condition.shape[:2])
+            written = scaled(self.scale, *result.request.image.shape[:2])
             if written != drawn:
                 changed["resized"] = {"drawn": drawn, "written": written, "filter": "lanczos"}
         if self.saturation != 1:
@@ -246,7 +246,8 @@ class Run:
 
     def _report(self, job: Job, model: CAFlow, result: Candidates) -> None:
         """Write to stderr what is to be said of a result."""
-        if note := domain_warning(model, result.statistics, result.condition, result.mask):
+        request = result.request
+        if note := domain_warning(model, result.statistics, request.image, request.mask):
             self.console.about(f"warning: {job.name}", note, "unlike the training data")
         if result.lower_tau_note:
             self.console.about(job.name, result.lower_tau_note, "all candidates diverged")

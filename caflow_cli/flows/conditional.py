@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import FlowConfig
-from ..devices import zeros_float64
-from ..layers import ConvNet, Modules, WithLogdet, affine, affine_inverse
+from ..layers import ConvNet, Modules, WithLogdet, affine, affine_inverse, zero_logdet
 from .scale import ConditionalScale, ScaleCondition, latent_channels
 
 Latents = list[list[Tensor]]  # z[i][j] = z_j^i
@@ -58,7 +57,7 @@ class ConditionalFlow(nn.Module):
 
     def forward(self, x: Tensor, cond: Sequence[ScaleCondition]) -> tuple[list[Tensor], Tensor]:
         latents: list[Tensor] = []
-        logdet = zeros_float64(x.shape[0], x)
+        logdet = zero_logdet(x)
         for j in reversed(range(len(self.functions))):
             x, term = self.functions[j](x, cond[j])
             logdet = logdet + term
@@ -69,7 +68,7 @@ class ConditionalFlow(nn.Module):
 
     def inverse(self, y: list[Tensor], cond: Sequence[ScaleCondition]) -> WithLogdet:
         x, *latents = y
-        logdet = zeros_float64(x.shape[0], x)
+        logdet = zero_logdet(x)
         for j, function in enumerate(self.functions):
             if j > 0:
                 x = torch.cat([x, latents[j - 1]], dim=1)
@@ -99,7 +98,7 @@ class Autoregressive(Modules[ConditionalFlow]):
 
     def forward(self, x: Sequence[Tensor], cond: FlowCondition) -> tuple[Latents, Tensor]:
         z: Latents = []
-        logdet = zeros_float64(x[0].shape[0], x[0])
+        logdet = zero_logdet(x[0])
         for i, flow in enumerate(self):
             z_i, term = flow(x[i], _with_latents(cond[i], x[:i]))
             z.append(z_i)
@@ -108,7 +107,7 @@ class Autoregressive(Modules[ConditionalFlow]):
 
     def inverse(self, y: Latents, cond: FlowCondition) -> tuple[list[Tensor], Tensor]:
         l: list[Tensor] = []
-        logdet = zeros_float64(y[0][0].shape[0], y[0][0])
+        logdet = zero_logdet(y[0][0])
         for i, flow in enumerate(self):
             l_i, term = flow.inverse(y[i], _with_latents(cond[i], l))
             l.append(l_i)
@@ -153,7 +152,7 @@ class SharedAutoregressive(nn.Module):
         for_own, for_shared = cond
         z: Latents = [[] for _ in range(n)]
         z_prime: dict[int, Tensor] = {}  # Z' of each F_i at the current level
-        logdet = zeros_float64(batch, x[0])
+        logdet = zero_logdet(x[0])
         for j in reversed(range(n)):
             outputs: dict[int, Tensor] = {}
             outputs[j], term = self.own[j](x[j], for_own[j])
@@ -176,7 +175,7 @@ class SharedAutoregressive(nn.Module):
     def inverse(self, y: Latents, cond: FlowCondition) -> tuple[list[Tensor], Tensor]:
         for_own, for_shared = cond
         l: list[Tensor] = []
-        logdet = zeros_float64(y[0][0].shape[0], y[0][0])
+        logdet = zero_logdet(y[0][0])
         for i, z in enumerate(y):
             x = z[0]
             for j in range(i + 1):
@@ -238,7 +237,7 @@ class DualGlow(nn.Module):
 
     def forward(self, x: Sequence[Tensor], cond: FlowCondition) -> tuple[Latents, Tensor]:
         z: Latents = []
-        logdet = zeros_float64(x[0].shape[0], x[0])
+        logdet = zero_logdet(x[0])
         for l_i, (read,), gaussian in zip(x, cond, self.gaussians, strict=True):
             z_i, term = gaussian(l_i, read)
             z.append([z_i])
@@ -247,7 +246,7 @@ class DualGlow(nn.Module):
 
     def inverse(self, y: Latents, cond: FlowCondition) -> tuple[list[Tensor], Tensor]:
         l: list[Tensor] = []
-        logdet = zeros_float64(y[0][0].shape[0], y[0][0])
+        logdet = zero_logdet(y[0][0])
         for z_i, (read,), gaussian in zip(y, cond, self.gaussians, strict=True):
             l_i, term = gaussian.inverse(z_i[0], read)
             l.append(l_i)

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import FlowConfig
-from ..devices import zeros_float64
-from ..layers import Modules, WithLogdet
+from ..layers import Modules, WithLogdet, zero_logdet
 from .scale import Scale
 
 
@@ -30,7 +29,7 @@ class MultiScaleFlow(nn.Module):
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[list[Tensor], Tensor]:
         latents: list[Tensor] = []
-        logdet = zeros_float64(x.shape[0], x)
+        logdet = zero_logdet(x)
         for k, scale in enumerate(self.scales):
             x, term = scale(x)
             logdet = logdet + term
@@ -41,7 +40,7 @@ class MultiScaleFlow(nn.Module):
 
     def inverse(self, y: list[Tensor], cond: None = None) -> WithLogdet:
         x, *latents = y
-        logdet = zeros_float64(x.shape[0], x)
+        logdet = zero_logdet(x)
         for k, scale in reversed(list(enumerate(self.scales))):
             if k < len(self.scales) - 1:
                 x = torch.cat([x, latents.pop(0)], dim=1)

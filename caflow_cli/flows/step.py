@@ -6,8 +6,15 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from ..config import FlowConfig
-from ..devices import zeros_float64
-from ..layers import AffineMap, ChannelAffine, Coupling, FoldedAffine, Injector, WithLogdet
+from ..layers import (
+    AffineMap,
+    ChannelAffine,
+    Coupling,
+    FoldedAffine,
+    Injector,
+    WithLogdet,
+    zero_logdet,
+)
 
 
 class Step(nn.Module):
@@ -99,7 +106,7 @@ class Link(NamedTuple):
 
 def forward_through(links: Sequence[Link], x: Tensor) -> WithLogdet:
     """`y = f_m(... f_1(x))` and `Σ_k log|det df_k|`, (B,) float64 (paper equation 2)."""
-    logdet = zeros_float64(x.shape[0], x)
+    logdet = zero_logdet(x)
     for layer, cond, affine_map in links:
         arguments = (x, cond) if affine_map is None else (x, cond, affine_map)
         x, term = layer(*arguments)
@@ -109,7 +116,7 @@ def forward_through(links: Sequence[Link], x: Tensor) -> WithLogdet:
 
 def inverse_through(links: Sequence[Link], y: Tensor) -> WithLogdet:
     """`x = f_1^-1(... f_m^-1(y))` and the log-determinant of that direction."""
-    logdet = zeros_float64(y.shape[0], y)
+    logdet = zero_logdet(y)
     for layer, cond, _ in reversed(links):
         y, term = layer.inverse(y, cond)
         logdet = logdet + term

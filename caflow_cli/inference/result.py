@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..config import Config, Temperature
+from ..config import Temperature
 from ..errors import check_usage, ensure, usage_error
 from ..images import FORMATS, Encoder, atomic_write, encode_png, format_of
 from ..model import Calibration
 from ..paths import exists, numbered
 from ..sampling import Sampling
-from ..tasks import Pixels, as_read, check_one_pass, get_task
+from ..tasks import Pixels, as_read, check_one_pass
 from ..version import SCHEMA, __version__
-from .candidate import Candidate
+from .candidate import Candidate, Request
 from .conformal import bounds, moments
 from .domain import Statistics
 from .figures import grid_row
@@ -44,15 +44,12 @@ class Candidates:
     ranked: list[Candidate]
     diverged: int  # how many of M were dropped, because they and their resamples diverged
     sampling: Sampling  # with tau and M filled in
-    estimator: Mapping[str, str | int]
+    request: Request  # the input, its mask, and the task
     statistics: Statistics  # of the condition, for `domain.domain_warning`
-    condition: Pixels  # the input, uint8 (H, W, 3)
-    mask: Pixels | None  # uint8 (H, W)
-    config: Config  # the model's
+    estimator: Mapping[str, str | int]
     model: Mapping[str, str | None]  # id and sha256
-    diverged_at: Temperature | None = None  # tau at which all M diverged, before they were drawn
-    hinted_pixels: int = 0  # of which the color was stated
     calibration: Calibration | None = None  # the model's
+    diverged_at: Temperature | None = None  # tau at which all M diverged, before they were drawn
 
     def __repr__(self) -> str:
         more = "; ".join([f"the first {self.ranked[0].score.summary}", *self.notes])
@@ -61,7 +58,7 @@ class Candidates:
     @property
     def task(self) -> str:
         """The name of the model's task."""
-        return self.config.task.name
+        return self.request.task.name
 
     @property
     def tau(self) -> Temperature:
@@ -71,12 +68,17 @@ class Candidates:
     @property
     def seen(self) -> Pixels:
         """The input in the colors that the model reads: uint8 (H, W, 3)."""
-        return as_read(get_task(self.config), self.condition)
+        return as_read(self.request.task, self.request.image)
+
+    @property
+    def hinted_pixels(self) -> int:
+        """The number of pixels of which the color was stated."""
+        return self.request.task.hinted_pixels
 
     @cached_property
     def notes(self) -> list[str]:
         """Warnings about the input, the same as the command line prints; usually none."""
-        note = get_task(self.config).note(self.condition, self.mask)
+        note = self.request.task.note(self.request.image, self.request.mask)
         return [note for note in (note, self.lower_tau_note) if note]
 
     @property
@@ -114,7 +116,7 @@ class Candidates:
             "another seed",
         )
         ensure(not self.hinted_pixels, "no interval: colors were stated by hints", "no hints")
-        check_one_pass(self.ranked[0].request.size)
+        check_one_pass(self.request.size)
         mean, variance = moments(candidate.pixels for candidate in self.ranked)
         return bounds(mean, np.sqrt(variance), self.calibration.lambd)
 

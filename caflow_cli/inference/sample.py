@@ -131,37 +131,34 @@ class Sampler:
         """
         count = self.sampling.candidates or 1 if count is None else count
         first_tau = self.sampling.temperature
-        yield from self._draw(count)
-        lower_tau = lower_tau and len(self._requests) == 1 and any(first_tau.values)
-        for tau, fewer in ((first_tau.times(_LOWER), count), (Temperature.of(0), 1)):
-            if lower_tau and not self._candidates[0]:
-                self.sampling = replace(self.sampling, tau=tau, candidates=fewer)
+        attempts = [(first_tau, count)]
+        if lower_tau and len(self._requests) == 1 and any(first_tau.values):
+            attempts += [(first_tau.times(_LOWER), count), (Temperature.of(0), 1)]
+        for tau, m in attempts:
+            if tau != first_tau:
+                if self._candidates[0]:
+                    break
+                self.sampling = replace(self.sampling, tau=tau, candidates=m)
                 self._diverged_at = first_tau
                 self._drawn = 0
-                yield from self._draw(fewer)
+            ks = range(self._drawn, self._drawn + m)
+            replace(self.sampling, candidates=ks.stop, keep=1).check()
+            seeds = [self.sampling.seed] * len(self._requests)
+            for batch in self.batches(tau, ks, seeds, 1 if self._is_scored else None):
+                for candidate in batch:
+                    self._candidates[candidate.row].append(candidate)
+                self._drawn = min(ks.stop, self._drawn + self.at_a_time)
+                if all(self._candidates):
+                    yield self._drawn
         ensure(
             all(self._candidates),
             f"{RESAMPLES + 1} samples in a row diverged at tau {first_tau}",
             "an image more like the training data, or another --model",
         )
 
-    def _draw(self, count: int) -> Iterator[int]:
-        sampling = self.sampling
-        ks = range(self._drawn, self._drawn + count)
-        replace(sampling, candidates=ks.stop, keep=1).check()
-        seeds = [sampling.seed] * len(self._requests)
-        noise_samples = 1 if self._is_scored else None
-        for batch in self.batches(sampling.temperature, ks, seeds, noise_samples):
-            for candidate in batch:
-                self._candidates[candidate.row].append(candidate)
-            self._drawn = min(ks.stop, self._drawn + self.at_a_time)
-            if all(self._candidates):
-                yield self._drawn
-
     def result(self, row: int = 0) -> Candidates:
         """Rank the candidates of a request that were drawn so far."""
         sampling = self.sampling
-        request = self._requests[row]
         candidates = self._candidates[row]
         apart = None
         if sampling.rank == "consensus":
@@ -176,15 +173,12 @@ class Sampler:
             ranked,
             self._drawn - len(candidates),
             sampling,
-            estimator_of(self._model, 1),
+            self._requests[row],
             self.conditions.statistics[row],
-            request.image,
-            request.mask,
-            self._model.config,
+            estimator_of(self._model, 1),
             self._model.identity,
-            self._diverged_at,
-            request.task.hinted_pixels,
             self._model.calibration,
+            self._diverged_at,
         )
 
     def batches(

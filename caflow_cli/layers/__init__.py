@@ -22,6 +22,7 @@ from .terms import (
     sigmoid,
     standard_normal_log_prob,
     sum_per_image,
+    zero_logdet,
 )
 
 __all__ = [
@@ -51,4 +52,5 @@ __all__ = [
     "sigmoid",
     "standard_normal_log_prob",
     "sum_per_image",
+    "zero_logdet",
 ]

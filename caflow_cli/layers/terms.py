@@ -16,6 +16,11 @@ from ..devices import sum_float64, to_like, zeros_float64
 WithLogdet: TypeAlias = tuple[Tensor, Tensor]
 
 
+def zero_logdet(x: Tensor) -> Tensor:
+    """The log-determinant of a map that moves values only, and where a sum of them starts: (B,)."""
+    return zeros_float64(x.shape[0], x)
+
+
 def sum_per_image(x: Tensor, batch: int | None = None) -> Tensor:
     """Sum over all dimensions except the first, in float64: (B, ...) -> (B,).
 

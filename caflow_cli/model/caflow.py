@@ -18,10 +18,10 @@ from ..devices import (
     float64_device,
     memory_format,
     to_layout,
-    zeros_float64,
 )
 from ..errors import ensure
 from ..flows import VariationalNoise, noise_draws, standard_normal_log_prob
+from ..layers import zero_logdet
 from ..layers.norms import Moments
 from .density import Condition, Density
 from .inference_form import InferenceForms
@@ -119,7 +119,7 @@ class CAFlow(Pretrained):
     def dequantize(self, w: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Compute w + u and -log q(u|w): 0 for uniform u; else Q transforms normal noise to u."""
         if self.Q is None:
-            return w + noise, zeros_float64(w.shape[0], w)
+            return w + noise, zero_logdet(w)
         u, logdet = self._forms.of(self.Q)(noise, w)
         return w + u, logdet - standard_normal_log_prob(noise)
 

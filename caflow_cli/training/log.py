@@ -66,7 +66,6 @@ class StepFigures(NamedTuple):
     image: float  # the loss on images; 0 if there is none
     grad_norm: float  # before clipping
     taken: bool  # False: the guard rejected the step
-    messages: list[float]  # summed over processes
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from ..model import CAFlow, read_info
 from .config import RunConfig, to_toml
 from .data import Batches, open_dataset
 from .folder import check_unchanged, open_run
-from .log import Event, EventLog, RunSummary, on_main_process
+from .log import Event, EventLog, RunSummary, on_main_process, sum_over_processes
 from .phases import GUIDE
 from .pool import make_pool
 from .resolve import with_guide_defaults
@@ -124,12 +124,6 @@ def _run(
     first_time = time.monotonic()
     start = first_time - progress.elapsed
     metrics: ValidationMetrics | None = None  # of the model after the last step, if measured
-
-    def messages() -> list[float]:
-        # The clock of the main process counts for the run.
-        clock = time.monotonic() - start if trainer.accelerator.is_main_process else 0.0
-        return [clock, *signals()]
-
     if progress.spent(config.optim) < 1 and not trainer.phase.guide_alone:
         trainer.initialize(batches(progress.step))
     while (spent := progress.spent(config.optim)) < 1:
@@ -144,8 +138,10 @@ def _run(
         epoch = progress.images(config.optim) // len(batches.dataset)
         phase_step = progress.step - progress.phase_began_at
         lr = trainer.phase.rate(phase_step, spent, epoch)
-        figures = trainer.step(batch, lr, messages)
-        progress.elapsed, *flags = figures.messages
+        figures = trainer.step(batch, lr)
+        # The clock of the main process counts for the run, and signals to any of them.
+        clock = time.monotonic() - start if trainer.accelerator.is_main_process else 0.0
+        progress.elapsed, *flags = sum_over_processes(trainer.accelerator, [clock, *signals()])
         if figures.taken:
             progress.take_loss(figures.bits_per_dim)
         progress.step += 1

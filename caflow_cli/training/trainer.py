@@ -7,7 +7,6 @@ import contextlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -120,15 +119,12 @@ class Trainer:
         self.progress.losses = 0
         self.progress.best = math.inf
 
-    def step(
-        self, batch: Batch, lr: float, messages: Callable[[], Sequence[float]] = tuple
-    ) -> StepFigures:
+    def step(self, batch: Batch, lr: float) -> StepFigures:
         """Make one step on the loss of the current phase, with clipping, guard and averaging.
 
         Args:
             batch: This process's share of the batch.
             lr: The learning rate; each parameter gets its share of it.
-            messages: Returns numbers to sum over all processes, in the same reduction.
         """
         for group in self.rule.param_groups:
             group["lr"] = lr * group["shares"][self.progress.phase]
@@ -146,14 +142,13 @@ class Trainer:
         mean = torch.stack(losses).mean(0)
         *means, norm = torch.cat([mean, devices.to_float64(clipped)[None]]).tolist()
         shares = [mean / self.accelerator.num_processes for mean in means]
-        summed = sum_over_processes(self.accelerator, [*shares, *messages()])
-        total, bits, cond_bits, image, *received = summed
+        total, bits, cond_bits, image = sum_over_processes(self.accelerator, shares)
         taken = self.guard.accepts(total, norm)
         if taken:
             self.rule.step()
             self.ema.update()
         self.rule.zero_grad(set_to_none=True)
-        return StepFigures(total, bits, cond_bits, image, norm, taken, received)
+        return StepFigures(total, bits, cond_bits, image, norm, taken)
 
     def _module(self) -> nn.Module:
         """The objective of the current phase, prepared for device and processes.

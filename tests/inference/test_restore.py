@@ -169,7 +169,7 @@ def test_an_input_whose_colors_are_dropped_is_shown_gray_with_a_note(found, task
     shown = restore(task_models["colorize"], INPUT, candidates=1)
     assert shown.notes == ["the image is already in color; its colors will be replaced"]
     assert shown.notes[0] in repr(shown)
-    assert np.array_equal(shown.condition, INPUT)
+    assert np.array_equal(shown.request.image, INPUT)
     assert np.array_equal(shown.seen, gray(INPUT)[..., None].repeat(3, 2))
     cell = np.asarray(shown.grid())[:192, :192]
     assert np.array_equal(cell[::24, ::24], shown.seen)
