@@ -62,7 +62,11 @@ class Anchor(nn.Module):
         self.bound = flow.scale_bound
         self.views = flow.guide_views
 
-    def read(self, y: Tensor, expected: Tensor | None = None) -> AnchorCondition:
+    def read(
+        self,
+        y: Tensor,
+        expected: Tensor | None = None,
+    ) -> AnchorCondition:
         """Compute everything that depends on y alone. A guide reads y as the map completes it.
 
         `expected` is the result of `expect` if it is known, for a guide that reads the small image.
@@ -80,13 +84,15 @@ class Anchor(nn.Module):
         if self.spread is None:
             return cond
         image = self.predict(cond)
-        read = torch.cat([h, self.map.of(self.map.nearest(image))], dim=1)
-        return cond._replace(spread=self.spread(read), image=image)
+        nearest = self.map.of(self.map.nearest(image))
+        spread = self.spread(torch.cat([h, nearest], dim=1))
+        return cond._replace(spread=spread, image=image)
 
     def supports(self, v: Tensor, cond: AnchorCondition) -> Tensor:
         """Whether all values of an image lie in the support of the density: bool (B,)."""
-        beyond = self.map.near_ends(v, cond.y, share=1.0).flatten(1).any(1)
-        return v.isfinite().flatten(1).all(1) & ~beyond
+        inside = v.isfinite().flatten(1).all(1)
+        beyond = self.map.near_ends(v, cond.y, share=1.0)
+        return inside & ~beyond.flatten(1).any(1)
 
     def near_ends(self, v: Tensor, cond: AnchorCondition) -> Tensor:
         """How many values of each pixel lie near an end of the support: (B, H, W).
@@ -121,15 +127,18 @@ class Anchor(nn.Module):
         """
         if not isinstance(self.guide, Compact | Restorer):
             return self.predict(self.read(y))
-        small = recover_small(y, self.guide.factor) if self.guide.factor > 1 else y.floor()
-        return 255 * mean_of_views(self.guide, small / 255, self.views).to(y.dtype) + 0.5
+        factor = self.guide.factor
+        small = recover_small(y, factor) if factor > 1 else y.floor()
+        image = mean_of_views(self.guide, small / 255, self.views)
+        return 255 * image.to(y.dtype) + 0.5
 
     def predict(self, cond: AnchorCondition) -> Tensor:
         """The predicted image, which has h = 0: (B, C, H, W), floats."""
         if cond.image is not None:
             return cond.image
         batch, _, height, width = cond.y.shape
-        v, _ = self.inverse(cond.y.new_zeros(batch, self.channels, height, width), cond)
+        h = cond.y.new_zeros(batch, self.channels, height, width)
+        v, _ = self.inverse(h, cond)
         return v
 
 

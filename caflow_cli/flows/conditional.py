@@ -11,21 +11,23 @@ from torch import Tensor, nn
 
 from ..config import FlowConfig
 from ..layers import ConvNet, Modules, WithLogdet, affine, affine_inverse, zero_logdet
-from .scale import ConditionalScale, ScaleCondition, latent_channels
+from .scale import ConditionalScale, ScaleCondition, function_channels, latent_channels
 
 Latents = list[list[Tensor]]  # z[i][j] = z_j^i
 FlowCondition = Sequence[Sequence[ScaleCondition]]  # what each function of F computes from D
+Layout = list[list[tuple[int, int]]]
 
 
-def latent_layout(target_channels: int, scales: int) -> list[list[tuple[int, int]]]:
+def latent_layout(target_channels: int, scales: int) -> Layout:
     """For each z_j^i, as `[i][j]`: its channels, and how often the image's sides are halved."""
     layout = []
     for i in range(scales):
         z_i = []
         for j in range(i + 1):
-            # f_j^i has 2^(i-j) times the channels of L_i, and passes on half of them if j > 0.
-            channels = 4 * latent_channels(target_channels, i, scales) * 2 ** (i - j)
-            z_i.append((channels // 2 if j > 0 else channels, scales - j + 1))
+            channels = function_channels(target_channels, i, j, scales)
+            if j > 0:  # f_j^i passes on half of its channels
+                channels //= 2
+            z_i.append((channels, scales - j + 1))
         layout.append(z_i)
     return layout
 
@@ -55,7 +57,12 @@ class ConditionalFlow(nn.Module):
         """Compute what depends on D_j alone, for each f_j^i."""
         return [function.read(d[j]) for j, function in enumerate(self.functions)]
 
-    def forward(self, x: Tensor, cond: Sequence[ScaleCondition]) -> tuple[list[Tensor], Tensor]:
+    def forward(
+        self,
+        x: Tensor,
+        cond: Sequence[ScaleCondition],
+    ) -> tuple[list[Tensor], Tensor]:
+        """L_i to its latents, from the coarsest function to the finest one."""
         latents: list[Tensor] = []
         logdet = zero_logdet(x)
         for j in reversed(range(len(self.functions))):
@@ -66,7 +73,12 @@ class ConditionalFlow(nn.Module):
                 latents.insert(0, latent)
         return [x, *latents], logdet
 
-    def inverse(self, y: list[Tensor], cond: Sequence[ScaleCondition]) -> WithLogdet:
+    def inverse(
+        self,
+        y: list[Tensor],
+        cond: Sequence[ScaleCondition],
+    ) -> WithLogdet:
+        """The latents to L_i, from the finest function to the coarsest one."""
         x, *latents = y
         logdet = zero_logdet(x)
         for j, function in enumerate(self.functions):
@@ -96,30 +108,46 @@ class Autoregressive(Modules[ConditionalFlow]):
         """Compute what depends on D alone, for all functions: `[i][j]`."""
         return [flow.read(d) for flow in self]
 
-    def forward(self, x: Sequence[Tensor], cond: FlowCondition) -> tuple[Latents, Tensor]:
+    def forward(
+        self,
+        x: Sequence[Tensor],
+        cond: FlowCondition,
+    ) -> tuple[Latents, Tensor]:
         z: Latents = []
         logdet = zero_logdet(x[0])
         for i, flow in enumerate(self):
-            z_i, term = flow(x[i], _with_latents(cond[i], x[:i]))
+            read = _with_latents(cond[i], x[:i])
+            z_i, term = flow(x[i], read)
             z.append(z_i)
             logdet = logdet + term
         return z, logdet
 
-    def inverse(self, y: Latents, cond: FlowCondition) -> tuple[list[Tensor], Tensor]:
+    def inverse(
+        self,
+        y: Latents,
+        cond: FlowCondition,
+    ) -> tuple[list[Tensor], Tensor]:
         l: list[Tensor] = []
         logdet = zero_logdet(y[0][0])
         for i, flow in enumerate(self):
-            l_i, term = flow.inverse(y[i], _with_latents(cond[i], l))
+            read = _with_latents(cond[i], l)
+            l_i, term = flow.inverse(y[i], read)
             l.append(l_i)
             logdet = logdet + term
         return l, logdet
 
 
-def _with_latents(cond: Sequence[ScaleCondition], l: Sequence[Tensor]) -> list[ScaleCondition]:
+def _with_latents(
+    cond: Sequence[ScaleCondition],
+    l: Sequence[Tensor],
+) -> list[ScaleCondition]:
     """The conditions of F_i: what was computed from D_0 ... D_{i-1}, with L_0 ... L_{i-1} added."""
     i = len(l)
-    below = [c.with_latent(l_j) for c, l_j in zip(cond[:i], l, strict=True)]
-    return [*below, cond[i]]
+    read = []
+    for of_d, l_j in zip(cond[:i], l, strict=True):
+        read.append(of_d.with_latent(l_j))
+    read.append(cond[i])
+    return read
 
 
 class SharedAutoregressive(nn.Module):
@@ -146,7 +174,11 @@ class SharedAutoregressive(nn.Module):
         for_shared = [function.read(d[k]) for k, function in enumerate(self.shared)]
         return for_own, for_shared
 
-    def forward(self, x: Sequence[Tensor], cond: FlowCondition) -> tuple[Latents, Tensor]:
+    def forward(
+        self,
+        x: Sequence[Tensor],
+        cond: FlowCondition,
+    ) -> tuple[Latents, Tensor]:
         n = len(x)
         batch = x[0].shape[0]
         for_own, for_shared = cond
@@ -154,13 +186,15 @@ class SharedAutoregressive(nn.Module):
         z_prime: dict[int, Tensor] = {}  # Z' of each F_i at the current level
         logdet = zero_logdet(x[0])
         for j in reversed(range(n)):
-            outputs: dict[int, Tensor] = {}
-            outputs[j], term = self.own[j](x[j], for_own[j])
+            y, term = self.own[j](x[j], for_own[j])
             logdet = logdet + term
+            outputs = {j: y}
             users = range(j + 1, n)
             if users:
-                uses = torch.stack([z_prime[i] for i in users], dim=1).flatten(0, 1)
-                y, term = self.shared[j](uses, for_shared[j].with_latent(x[j]))
+                stacked = torch.stack([z_prime[i] for i in users], dim=1)
+                uses = stacked.flatten(0, 1)
+                read = for_shared[j].with_latent(x[j])
+                y, term = self.shared[j](uses, read)
                 logdet = logdet + term.view(batch, len(users)).sum(1)
                 by_user = y.unflatten(0, (batch, -1)).unbind(1)  # type: ignore[no-untyped-call]
                 outputs |= zip(users, by_user, strict=True)
@@ -172,7 +206,11 @@ class SharedAutoregressive(nn.Module):
                     z[i].insert(0, latent)
         return z, logdet
 
-    def inverse(self, y: Latents, cond: FlowCondition) -> tuple[list[Tensor], Tensor]:
+    def inverse(
+        self,
+        y: Latents,
+        cond: FlowCondition,
+    ) -> tuple[list[Tensor], Tensor]:
         for_own, for_shared = cond
         l: list[Tensor] = []
         logdet = zero_logdet(y[0][0])
@@ -184,7 +222,8 @@ class SharedAutoregressive(nn.Module):
                 if j == i:
                     x, term = self.own[i].inverse(x, for_own[i])
                 else:
-                    x, term = self.shared[j].inverse(x, for_shared[j].with_latent(l[j]))
+                    read = for_shared[j].with_latent(l[j])
+                    x, term = self.shared[j].inverse(x, read)
                 logdet = logdet + term
             l.append(x)
         return l, logdet
@@ -235,7 +274,11 @@ class DualGlow(nn.Module):
     def read(self, d: Sequence[Tensor]) -> FlowCondition:
         return [[gaussian.read(d_i)] for gaussian, d_i in zip(self.gaussians, d, strict=True)]
 
-    def forward(self, x: Sequence[Tensor], cond: FlowCondition) -> tuple[Latents, Tensor]:
+    def forward(
+        self,
+        x: Sequence[Tensor],
+        cond: FlowCondition,
+    ) -> tuple[Latents, Tensor]:
         z: Latents = []
         logdet = zero_logdet(x[0])
         for l_i, (read,), gaussian in zip(x, cond, self.gaussians, strict=True):
@@ -244,7 +287,11 @@ class DualGlow(nn.Module):
             logdet = logdet + term
         return z, logdet
 
-    def inverse(self, y: Latents, cond: FlowCondition) -> tuple[list[Tensor], Tensor]:
+    def inverse(
+        self,
+        y: Latents,
+        cond: FlowCondition,
+    ) -> tuple[list[Tensor], Tensor]:
         l: list[Tensor] = []
         logdet = zero_logdet(y[0][0])
         for z_i, (read,), gaussian in zip(y, cond, self.gaussians, strict=True):

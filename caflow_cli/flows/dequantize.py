@@ -23,12 +23,19 @@ _SCORE_SEED = 20210604
 _WIDTH = 1.7
 
 
-def uniform_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+def uniform_noise(
+    shape: tuple[int, ...],
+    generator: torch.Generator,
+) -> Tensor:
     """Uniform noise on {0, 1, ..., 65535} / 65536, float32, drawn from a CPU generator."""
     return torch.randint(NOISE_LEVELS, shape, generator=generator).float() / NOISE_LEVELS
 
 
-def noise_draws(shape: tuple[int, int, int], *, normal: bool = False) -> Iterator[Tensor]:
+def noise_draws(
+    shape: tuple[int, int, int],
+    *,
+    normal: bool = False,
+) -> Iterator[Tensor]:
     """The noise draws of a score, (C, H, W) float32 each, the same for all images of one size.
 
     Common noise makes scores deterministic and candidates comparable. The first K draws do not
@@ -71,8 +78,8 @@ class VariationalNoise(nn.Module):
         shares = self.embed(centered).chunk(2 * NOISE_STEPS, dim=1)
         links = [Link(self.squeeze)]
         for k, step in enumerate(self.steps):
-            for_injector, for_coupling = shares[2 * k : 2 * k + 2]
-            links.append(Link(step, step.read(for_injector, for_coupling)))
+            condition = step.read(*shares[2 * k : 2 * k + 2])
+            links.append(Link(step, condition))
         return links
 
     def forward(self, x: Tensor, cond: Tensor) -> WithLogdet:
@@ -80,11 +87,13 @@ class VariationalNoise(nn.Module):
         logdet = logdet + scaling(_WIDTH, h.shape[1], h)
         h = _WIDTH * h
         u, _ = self.squeeze.inverse(sigmoid(h))
-        return u, logdet + sum_per_image(-F.softplus(h) - F.softplus(-h))
+        slope = -F.softplus(h) - F.softplus(-h)  # log du/dh
+        return u, logdet + sum_per_image(slope)
 
     def inverse(self, y: Tensor, cond: Tensor) -> WithLogdet:
         u, _ = self.squeeze(y)
         h = torch.log(u) - torch.log1p(-u)
         x, logdet = inverse_through(self._links(cond), h / _WIDTH)
         logdet = logdet - scaling(_WIDTH, h.shape[1], h)
-        return x, logdet + sum_per_image(F.softplus(h) + F.softplus(-h))
+        slope = F.softplus(h) + F.softplus(-h)  # log dh/du
+        return x, logdet + sum_per_image(slope)

@@ -46,10 +46,12 @@ def harmonic_fill(image: Tensor, hole: Tensor) -> Tensor:
     """
     known = to_float64((~hole).to(torch.uint8))
     levels = [(to_float64(image) * known, known)]  # sums of known pixels, and their counts
-    while max(levels[-1][0].shape[-2:]) > 1:
-        total, count = levels[-1]
-        levels.append((_sum_of_4(total), _sum_of_4(count)))
-    result = torch.full_like(levels[-1][0], _GRAY)
+    total, count = levels[0]
+    while max(total.shape[-2:]) > 1:
+        total = _sum_of_4(total)
+        count = _sum_of_4(count)
+        levels.append((total, count))
+    result = torch.full_like(total, _GRAY)
     for total, count in reversed(levels):
         height, width = total.shape[-2:]
         inside = count == 0
@@ -63,19 +65,21 @@ def _sum_of_4(x: Tensor) -> Tensor:
     """Sum over blocks of 2×2 pixels; odd sides are padded with zeros."""
     height, width = x.shape[-2:]
     x = F.pad(x, (0, width % 2, 0, height % 2))
-    left = x[..., 0::2, 0::2] + x[..., 1::2, 0::2]
-    right = x[..., 0::2, 1::2] + x[..., 1::2, 1::2]
-    return left + right
+    rows = x[..., 0::2, :] + x[..., 1::2, :]
+    return rows[..., 0::2] + rows[..., 1::2]
 
 
 def _enlarged(x: Tensor) -> Tensor:
     """Upsample bilinearly by 2: each new pixel is 3/4 of the nearest and 1/4 of the next one."""
     for axis in (-1, -2):
         x = x.transpose(-1, axis)
-        before = torch.cat([x[..., :1], x[..., :-1]], dim=-1)
-        after = torch.cat([x[..., 1:], x[..., -1:]], dim=-1)
-        pairs = [0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after]
-        x = torch.stack(pairs, dim=-1).flatten(-2)
+        first = x[..., :1]
+        last = x[..., -1:]
+        before = torch.cat([first, x[..., :-1]], dim=-1)
+        after = torch.cat([x[..., 1:], last], dim=-1)
+        left = 0.75 * x + 0.25 * before
+        right = 0.75 * x + 0.25 * after
+        x = torch.stack([left, right], dim=-1).flatten(-2)
         x = x.transpose(-1, axis)
     return x
 

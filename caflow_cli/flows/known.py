@@ -21,14 +21,17 @@ class KnownImage(Logit):
     """
 
     def _level(self, cond: Tensor, batch: int) -> Tensor:
-        return per_candidate(self.of(cond.floor() + 0.5), batch)
+        level = self.of(cond.floor() + 0.5)
+        return per_candidate(level, batch)
 
     def forward(self, v: Tensor, cond: Tensor) -> WithLogdet:  # type: ignore[override]
         h, logdet = super().forward(v)
-        return h - self._level(cond, v.shape[0]), logdet
+        level = self._level(cond, v.shape[0])
+        return h - level, logdet
 
     def inverse(self, h: Tensor, cond: Tensor) -> WithLogdet:  # type: ignore[override]
-        return super().inverse(h + self._level(cond, h.shape[0]))
+        level = self._level(cond, h.shape[0])
+        return super().inverse(h + level)
 
 
 class KnownPixels(Logit):
@@ -41,7 +44,8 @@ class KnownPixels(Logit):
         return (cond[:, 3:] >= HOLE).to(cond.dtype)
 
     def near_ends(self, v: Tensor, cond: Tensor, share: float = 0.9997) -> Tensor:  # type: ignore[override]
-        return super().near_ends(v, share=share) & self._read(cond, v.shape[0])[0]
+        hole, _ = self._read(cond, v.shape[0])
+        return super().near_ends(v, share=share) & hole
 
     def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
         hole = cond[:, 3:] >= HOLE
@@ -49,17 +53,20 @@ class KnownPixels(Logit):
         return per_candidate(hole, batch), per_candidate(known, batch)
 
     def _logdet_in(self, hole: Tensor, h: Tensor) -> Tensor:
-        return sum_per_image(torch.where(hole, self.log_derivative(h), 0.0))
+        """The log-determinant: known values are only moved."""
+        inside = torch.where(hole, self.log_derivative(h), 0.0)
+        return sum_per_image(inside)
 
     def forward(self, v: Tensor, cond: Tensor) -> WithLogdet:  # type: ignore[override]
         hole, known = self._read(cond, v.shape[0])
         h = self.of(v)
-        return torch.where(hole, h, v - known), self._logdet_in(hole, h)
+        logdet = self._logdet_in(hole, h)
+        return torch.where(hole, h, v - known), logdet
 
     def inverse(self, h: Tensor, cond: Tensor) -> WithLogdet:  # type: ignore[override]
         hole, known = self._read(cond, h.shape[0])
-        v = torch.where(hole, self.back(h), h + known)
-        return v, -self._logdet_in(hole, h)
+        logdet = -self._logdet_in(hole, h)
+        return torch.where(hole, self.back(h), h + known), logdet
 
 
 class FilledPixels(KnownPixels):
@@ -76,7 +83,8 @@ class FilledPixels(KnownPixels):
         hole = cond[:, 3:] >= HOLE
         image = cond[:, :3]
         fill = self.nearest(harmonic_fill(image.floor() + 0.5, hole))
-        return torch.cat([torch.where(hole, fill, image), cond[:, 3:]], dim=1)
+        filled = torch.where(hole, fill, image)
+        return torch.cat([filled, cond[:, 3:]], dim=1)
 
     def _level(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
         hole = cond[:, 3:] >= HOLE
@@ -109,7 +117,12 @@ class KnownLuminance(Logit):
     def unknown(self, cond: Tensor) -> Tensor:
         return cond.new_tensor([1.0, 0.0, 1.0]).view(1, 3, 1, 1)
 
-    def near_ends(self, v: Tensor, cond: Tensor | None = None, share: float = 0.9997) -> Tensor:
+    def near_ends(
+        self,
+        v: Tensor,
+        cond: Tensor | None = None,
+        share: float = 0.9997,
+    ) -> Tensor:
         """The same for red and blue, bool (B, 2, H, W); green may be any real number."""
         return super().near_ends(v[:, ::2], share=share)
 
@@ -121,17 +134,20 @@ class KnownLuminance(Logit):
     def forward(self, v: Tensor, cond: Tensor) -> WithLogdet:  # type: ignore[override]
         gray, level = self._read(cond, v.shape[0])
         red, green, blue = v.split(1, dim=1)
-        others, logdet = super().forward(torch.cat([red, blue], dim=1))
+        others = torch.cat([red, blue], dim=1)
+        others, logdet = super().forward(others)
         rest = _RED * red + _GREEN * green + _BLUE * blue - gray
         r, b = (others - level).split(1, dim=1)
-        h = torch.cat([r + _BLUE / _RED * b, rest, b], dim=1)
+        first = r + _BLUE / _RED * b
+        h = torch.cat([first, rest, b], dim=1)
         return h, logdet + scaling(_GREEN, 1, v)
 
     def inverse(self, h: Tensor, cond: Tensor) -> WithLogdet:  # type: ignore[override]
         gray, level = self._read(cond, h.shape[0])
         first, rest, b = h.split(1, dim=1)
         r = first - _BLUE / _RED * b
-        others, logdet = super().inverse(torch.cat([r, b], dim=1) + level)
+        others = torch.cat([r, b], dim=1)
+        others, logdet = super().inverse(others + level)
         red, blue = others.split(1, dim=1)
         green = (rest + gray - _RED * red - _BLUE * blue) / _GREEN
         v = torch.cat([red, green, blue], dim=1)

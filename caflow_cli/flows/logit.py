@@ -23,6 +23,7 @@ class Logit(nn.Module):
         super().__init__()
         self.alpha = alpha
         self.levels = levels
+        self.slope = (1 - alpha) / levels  # dp/dv
         # How far the support of the density extends beyond [0, levels]; at its ends p is 0 or 1.
         self.margin = levels * alpha / (2 * (1 - alpha))
 
@@ -34,7 +35,12 @@ class Logit(nn.Module):
         """1 for values that the condition does not determine, else 0."""
         return 1.0
 
-    def near_ends(self, v: Tensor, cond: Tensor | None = None, share: float = 0.9997) -> Tensor:
+    def near_ends(
+        self,
+        v: Tensor,
+        cond: Tensor | None = None,
+        share: float = 0.9997,
+    ) -> Tensor:
         """Which values lie beyond a share of the margin; beyond share 1 the density is 0.
 
         With the default share and α = 0.05 these values have |h| > 11.8, whereas pixels have at
@@ -49,20 +55,21 @@ class Logit(nn.Module):
 
     def of(self, v: Tensor) -> Tensor:
         """Map v to h."""
-        p = self.alpha / 2 + (1 - self.alpha) / self.levels * v
+        p = self.alpha / 2 + self.slope * v
         return torch.log(p) - torch.log1p(-p)
 
     def back(self, h: Tensor) -> Tensor:
         """Map h to v."""
-        return (sigmoid(h) - self.alpha / 2) * (self.levels / (1 - self.alpha))
+        p = sigmoid(h)
+        return (p - self.alpha / 2) * (self.levels / (1 - self.alpha))
 
     def log_derivative(self, h: Tensor) -> Tensor:
         """`log dh/dv` of each value, in h's dtype."""
-        return _steepness(h) + math.log((1 - self.alpha) / self.levels)
+        return _steepness(h) + math.log(self.slope)
 
     def _logdet(self, h: Tensor) -> Tensor:
-        slope = (1 - self.alpha) / self.levels
-        return sum_per_image(_steepness(h)) + scaling(slope, h.shape[1], h)
+        constant = scaling(self.slope, h.shape[1], h)
+        return sum_per_image(_steepness(h)) + constant
 
     def forward(self, v: Tensor, cond: Tensor | None = None) -> WithLogdet:
         h = self.of(v)

@@ -20,14 +20,23 @@ class MultiScaleFlow(nn.Module):
         flow: Sizes and variants; n is `flow.scales`.
     """
 
-    def __init__(self, image_channels: int, steps: int, flow: FlowConfig) -> None:
+    def __init__(
+        self,
+        image_channels: int,
+        steps: int,
+        flow: FlowConfig,
+    ) -> None:
         super().__init__()
         # Scale k works on the half left by k splits: C 2^k channels before its squeeze.
         self.scales = Modules[Scale](
             Scale(k, 4 * image_channels * 2**k, steps, flow) for k in range(flow.scales)
         )
 
-    def forward(self, x: Tensor, cond: None = None) -> tuple[list[Tensor], Tensor]:
+    def forward(
+        self,
+        x: Tensor,
+        cond: None = None,
+    ) -> tuple[list[Tensor], Tensor]:
         latents: list[Tensor] = []
         logdet = zero_logdet(x)
         for k, scale in enumerate(self.scales):

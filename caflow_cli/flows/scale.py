@@ -28,7 +28,19 @@ _S = TypeVar("_S", bound="_Scale")
 
 def latent_channels(image_channels: int, i: int, scales: int) -> int:
     """The channels of L_i or D_i: C 2^(n-i), or twice as many for i = 0, which is not split."""
-    return int(image_channels * 2 ** (scales - i) * (2 if i == 0 else 1))
+    channels = image_channels << (scales - i)
+    return 2 * channels if i == 0 else channels
+
+
+def function_channels(
+    image_channels: int,
+    i: int,
+    j: int,
+    scales: int,
+) -> int:
+    """The channels in f_j^i after its squeeze: 4 times 2^(i-j) times those of L_i."""
+    channels = 4 * latent_channels(image_channels, i, scales)
+    return channels << (i - j)
 
 
 class _Scale(nn.Module):
@@ -46,44 +58,43 @@ class _Scale(nn.Module):
     def _conditions(self, cond: Any) -> Sequence[Any]:
         return [None] * len(self.steps)
 
+    def _links(self, cond: Any) -> list[Link]:
+        """The transitions and steps."""
+        links = [Link(transition) for transition in self.transitions]
+        for step, condition in zip(self.steps, self._conditions(cond), strict=True):
+            links.append(Link(step, condition))
+        return links
+
     def forward(self, x: Tensor, cond: Any = None) -> WithLogdet:
         """In training, as in the folded form, the transitions are merged into the first step's map.
 
         A matrix product costs less than a convolution over all pixels, forward and backward. The
         inverse of the training form applies each layer separately.
         """
+        links = self._links(cond)
         maps = affine_maps([*self.transitions, *(step.affine for step in self.steps)])
-        count = len(self.transitions)
-        of_steps = list(maps[count:])
-        links = [Link(self.squeeze)]
-        merged = [affine for affine in maps[: count + 1] if affine is not None]
-        if self.steps and len(merged) == count + 1:
-            of_steps[0] = product(merged)
-        else:
-            links += [
-                Link(t, None, affine) for t, affine in zip(self.transitions, maps, strict=False)
-            ]
-        conditions = self._conditions(cond)
-        links += [Link(*parts) for parts in zip(self.steps, conditions, of_steps, strict=True)]
-        return forward_through(links, x)
+        if maps and self.steps:
+            count = len(self.transitions)
+            links = links[count:]
+            maps = [product(maps[: count + 1]), *maps[count + 1 :]]
+        if maps:
+            pairs = zip(links, maps, strict=True)
+            links = [link._replace(affine_map=affine) for link, affine in pairs]
+        return forward_through([Link(self.squeeze), *links], x)
 
     def inverse(self, y: Tensor, cond: Any = None) -> WithLogdet:
-        links = [Link(layer) for layer in (self.squeeze, *self.transitions)]
-        links += [Link(*parts) for parts in zip(self.steps, self._conditions(cond), strict=True)]
-        return inverse_through(links, y)
+        return inverse_through([Link(self.squeeze), *self._links(cond)], y)
 
     def fold(self: _S) -> _S:
         """Fold the transitions and the first step's actnorm and 1×1, if any, into one map."""
         folded = fold_children(self)
-        layers = list(self.transitions)
-        if self.steps:
-            layers.append(self.steps[0].affine)
+        layers = [*self.transitions, *(step.affine for step in self.steps)][: TRANSITIONS + 1]
         merged = FoldedAffine([layer for layer in layers if isinstance(layer, ChannelAffine)])
+        folded.transitions = Modules()
         if self.steps:
-            folded.transitions = Modules()
             folded.steps[0].affine = merged
         else:
-            folded.transitions = Modules([merged])
+            folded.transitions.append(merged)
         return folded
 
 
@@ -97,7 +108,13 @@ class Scale(_Scale):
         flow: Sizes and variants.
     """
 
-    def __init__(self, k: int, channels: int, steps: int, flow: FlowConfig) -> None:
+    def __init__(
+        self,
+        k: int,
+        channels: int,
+        steps: int,
+        flow: FlowConfig,
+    ) -> None:
         super().__init__(channels)
         self.steps = Modules[Step](Step(k, channels, flow) for _ in range(steps))
 
@@ -139,7 +156,7 @@ class ConditionalScale(_Scale):
 
     def __init__(self, i: int, j: int, flow: FlowConfig) -> None:
         n = flow.scales
-        channels = 4 * latent_channels(flow.target_channels, i, n) * 2 ** (i - j)
+        channels = function_channels(flow.target_channels, i, j, n)
         super().__init__(channels)
         d_channels = latent_channels(flow.r_channels, j, n)
         l_channels = latent_channels(flow.target_channels, j, n) if j < i else 0

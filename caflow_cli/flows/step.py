@@ -70,13 +70,22 @@ class ConditionalStep(nn.Module):
 
     affine: ChannelAffine | FoldedAffine
 
-    def __init__(self, channels: int, flow: FlowConfig, injector_net: bool = True) -> None:
+    def __init__(
+        self,
+        channels: int,
+        flow: FlowConfig,
+        injector_net: bool = True,
+    ) -> None:
         super().__init__()
         self.affine = ChannelAffine(channels)
         self.injector = Injector(channels, flow.f_hidden if injector_net else 0, flow.scale_bound)
         self.coupling = Coupling(channels, flow.f_hidden, flow.scale_bound)
 
-    def read(self, for_injector: Tensor, for_coupling: Tensor) -> StepCondition:
+    def read(
+        self,
+        for_injector: Tensor,
+        for_coupling: Tensor,
+    ) -> StepCondition:
         """Compute the condition of this step from the first-layer features of its two nets."""
         return StepCondition(self.injector.read(for_injector), for_coupling)
 

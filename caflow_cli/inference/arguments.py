@@ -26,7 +26,10 @@ _STRAIGHT = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
 _WANTED = "pass a path, a PIL image, a uint8 array (H, W, 3), or a tensor (3, H, W)"
 
 
-def as_image(image: ImageLike, value_range: tuple[float, float] | None = None) -> Pixels:
+def as_image(
+    image: ImageLike,
+    value_range: tuple[float, float] | None = None,
+) -> Pixels:
     """Convert an image to uint8 (H, W, 3).
 
     Files and PIL images are read as the command line reads files: EXIF orientation and color
@@ -44,7 +47,10 @@ def as_image(image: ImageLike, value_range: tuple[float, float] | None = None) -
     return as_decoded(image, value_range).rgb
 
 
-def as_decoded(image: ImageLike, value_range: tuple[float, float] | None = None) -> Decoded:
+def as_decoded(
+    image: ImageLike,
+    value_range: tuple[float, float] | None = None,
+) -> Decoded:
     """Convert an image to uint8 like `as_image`, but keep its alpha, in a separate array."""
     if isinstance(image, Decoded):
         return image
@@ -78,7 +84,10 @@ def as_decoded(image: ImageLike, value_range: tuple[float, float] | None = None)
     return Decoded(rgb, alpha, "")
 
 
-def _to_levels(image: np.ndarray[Any, Any], value_range: tuple[float, float] | None) -> Pixels:
+def _to_levels(
+    image: np.ndarray[Any, Any],
+    value_range: tuple[float, float] | None,
+) -> Pixels:
     check_usage(
         value_range is not None,
         f"an image is an array of {image.dtype} without a stated range",

@@ -75,7 +75,11 @@ class Conditions(Protocol):
             generators: CPU generators, the same number for each condition, grouped by condition.
         """
 
-    def log_prob(self, targets: Tensor | LazyImage, noise_samples: int = 1) -> list[PartScore]:
+    def log_prob(
+        self,
+        targets: Tensor | LazyImage,
+        noise_samples: int = 1,
+    ) -> list[PartScore]:
         """Score images, uint8 (B M, C, H, W), grouped by condition."""
 
 
@@ -95,13 +99,19 @@ def decode(
     latents = model.latents(noise, tau)
     points, log_prob = model.decode(latents, condition, bf16=bf16)
     if not any(Temperature.of(tau).values):
-        return points, ~points.isfinite().flatten(1).all(1)[:, None, None].cpu()
+        finite = points.isfinite().flatten(1).all(1).cpu()
+        return points, ~finite[:, None, None]
     gaussian = torch.stack([standard_normal_log_prob(z) for z in latents]).sum(0)
     logdet = log_prob - gaussian.to(log_prob)
     return points, diverged_cells(model, condition, points, logdet).cpu()
 
 
-def diverged_cells(model: CAFlow, condition: Condition, points: Tensor, logdet: Tensor) -> Tensor:
+def diverged_cells(
+    model: CAFlow,
+    condition: Condition,
+    points: Tensor,
+    logdet: Tensor,
+) -> Tensor:
     """Find where samples diverged, in cells of 2^(n+1) pixels: bool (B, H/2^(n+1), W/2^(n+1)).
 
         A 64×64 block and the cells next to it diverged if a value in it is not finite,
@@ -118,20 +128,27 @@ def diverged_cells(model: CAFlow, condition: Condition, points: Tensor, logdet: 
     multiple = model.config.flow.multiple
     cells = math.ceil(_BLOCK / multiple)  # per side of a block
     side = cells * multiple
-    rows, columns = (length // multiple for length in points.shape[-2:])
+    rows = points.shape[-2] // multiple
+    columns = points.shape[-1] // multiple
     near = model.density.A.near_ends(points, condition.anchor).to(torch.float32)
     counts = near.where(points.isfinite().all(1), _MOST_AT_ENDS + 1.0)
-    in_blocks = F.avg_pool2d(counts[:, None], side, ceil_mode=True, divisor_override=1)[:, 0]
-    diverged = in_blocks > _MOST_AT_ENDS
-    # Negated, so that NaN counts as diverged.
-    unlikely = ~(logdet.abs() <= _MOST_NATS * points[0].numel()).to(diverged.device)
-    diverged |= (unlikely & ~diverged.flatten(1).any(1))[:, None, None]
+    in_blocks = F.avg_pool2d(counts[:, None], side, ceil_mode=True, divisor_override=1)
+    diverged = in_blocks[:, 0] > _MOST_AT_ENDS
+    most_nats = _MOST_NATS * points[0].numel()
+    likely = (logdet.abs() <= most_nats).to(diverged.device)  # not for NaN
+    everywhere = ~likely & ~diverged.flatten(1).any(1)
+    diverged |= everywhere[:, None, None]
     diverged = diverged.repeat_interleave(cells, 1).repeat_interleave(cells, 2)
-    diverged = diverged[:, :rows, :columns]
-    return F.max_pool2d(diverged[:, None].to(torch.float32), 3, 1, 1)[:, 0] > 0
+    diverged = diverged[:, :rows, :columns].to(torch.float32)
+    with_neighbors = F.max_pool2d(diverged[:, None], 3, 1, 1)
+    return with_neighbors[:, 0] > 0
 
 
-def renew(latents: Sequence[Tensor], fresh: Sequence[Tensor], cells: Tensor) -> None:
+def renew(
+    latents: Sequence[Tensor],
+    fresh: Sequence[Tensor],
+    cells: Tensor,
+) -> None:
     """Replace latents, (C, H, W) each, by fresh ones in the given cells: bool (h, w), from the top.
 
     Rows below the last of the cells are kept.

@@ -49,9 +49,9 @@ def moments(images: Iterable[Pixels]) -> tuple[Plane, Plane]:
 def bounds(mean: Plane, deviation: Plane, lambd: float) -> tuple[Pixels, Pixels]:
     """The lower and the upper ends of all C(λ), uint8 of the shape of `mean`."""
     reach = lambd * (deviation.astype(np.float64) + 1)
-    low = np.floor(mean - reach).clip(0, 255).astype(np.uint8)
-    high = np.ceil(mean + reach).clip(0, 255).astype(np.uint8)
-    return low, high
+    low = np.floor(mean - reach).clip(0, 255)
+    high = np.ceil(mean + reach).clip(0, 255)
+    return low.astype(np.uint8), high.astype(np.uint8)
 
 
 def mean_width(low: Pixels, high: Pixels) -> float:
@@ -64,7 +64,8 @@ def risks(truth: Pixels, mean: Plane, deviation: Plane) -> Values:
 
     A whole number x lies outside of C(λ) exactly if λ <= t, with t = (|x - m| - 1) / (s + 1).
     """
-    t = (np.abs(truth.astype(np.float64) - mean) - 1) / (deviation.astype(np.float64) + 1)
+    error = np.abs(truth.astype(np.float64) - mean)
+    t = (error - 1) / (deviation.astype(np.float64) + 1)
     first = np.floor(t * _PER_UNIT).astype(np.int64) + 1  # index of the least λ that covers x
     counts = np.bincount(first.clip(0).ravel(), minlength=len(LAMBDAS))
     return 1 - np.cumsum(counts) / t.size
@@ -75,7 +76,11 @@ def least_images(level: float) -> int:
     return math.ceil(level / (1 - level) - _ROUNDING)
 
 
-def first_controlled(mean_risks: Values, images: int, level: float) -> npt.NDArray[np.intp]:
+def first_controlled(
+    mean_risks: Values,
+    images: int,
+    level: float,
+) -> npt.NDArray[np.intp]:
     """The index of the calibrated λ among increasing values of λ.
 
     Args:

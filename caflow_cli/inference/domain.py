@@ -83,7 +83,8 @@ def domain_warning(
     cause = _unusual(image, mask)
     unlike = distance > _FACTOR * farthest
     if task.of_photographs:
-        unlike = (unlike or cause is not None) and min(image.shape[:2]) >= _SMALLEST
+        is_small = min(image.shape[:2]) < _SMALLEST
+        unlike = (unlike or cause is not None) and not is_small
     if not unlike:
         return None
     if cause is None and task.cond_channels >= 3 and is_gray(image):
@@ -155,9 +156,12 @@ def _noise_and_contrast(image: Pixels, mask: Pixels | None) -> tuple[float, floa
     curvature = luma
     near = known  # pixels all of whose neighbors are known
     for _ in range(2):  # along columns, then along rows
-        curvature = (curvature[2:] - 2 * curvature[1:-1] + curvature[:-2]).T
-        near = (near[2:] & near[1:-1] & near[:-2]).T
+        curvature = curvature[2:] - 2 * curvature[1:-1] + curvature[:-2]
+        curvature = curvature.T
+        near = near[2:] & near[1:-1] & near[:-2]
+        near = near.T
     if not near.any():
         return _NOISE[0], _CONTRAST[0]
-    mean = float(np.abs(curvature[near]).mean())
-    return math.sqrt(math.pi / 2) / 6 * mean, float(luma[known].std())
+    noise = math.sqrt(math.pi / 2) / 6 * float(np.abs(curvature[near]).mean())
+    contrast = float(luma[known].std())
+    return noise, contrast

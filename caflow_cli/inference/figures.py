@@ -34,7 +34,12 @@ def sheet(rows: Sequence[Pixels]) -> Pixels:
     return np.pad(_joined(rows, 0), margins, constant_values=255)
 
 
-def grid_row(name: str, tau: Temperature, seen: Pixels, ranked: Sequence[Candidate]) -> Pixels:
+def grid_row(
+    name: str,
+    tau: Temperature,
+    seen: Pixels,
+    ranked: Sequence[Candidate],
+) -> Pixels:
     """Draw the input, in the colors that the model reads, and the scored candidates by rank.
 
     `name` and `tau` go into the caption.
@@ -44,10 +49,11 @@ def grid_row(name: str, tau: Temperature, seen: Pixels, ranked: Sequence[Candida
     cells = []
     for candidate in ranked:
         title = f"#{candidate.rank}   seed {candidate.seed}"
-        cells.append(_cell(candidate.pixels, [title, *candidate.score.summary.split(", ")]))
-    lines = [
-        _joined(cells[start : start + _LONGEST], 1) for start in range(0, len(cells), _LONGEST)
-    ]
+        scores = candidate.score.summary.split(", ")
+        cells.append(_cell(candidate.pixels, [title, *scores]))
+    lines = []
+    for start in range(0, len(cells), _LONGEST):
+        lines.append(_joined(cells[start : start + _LONGEST], 1))
     return _joined([first, _joined(lines, 0)], 1)
 
 
@@ -69,7 +75,10 @@ def spread(candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
     return np.sqrt(mean_variance)
 
 
-def uncertainty_map(candidates: Sequence[Candidate], tau: Temperature) -> tuple[Pixels, list[str]]:
+def uncertainty_map(
+    candidates: Sequence[Candidate],
+    tau: Temperature,
+) -> tuple[Pixels, list[str]]:
     """Draw `spread` as a map with a color bar, and return lines of text that explain it."""
     values = spread(candidates)
     lines = [
@@ -82,7 +91,11 @@ def uncertainty_map(candidates: Sequence[Candidate], tau: Temperature) -> tuple[
     return _level_chart(values), lines
 
 
-def uncertainty_chart(name: str, candidates: Sequence[Candidate], tau: Temperature) -> Pixels:
+def uncertainty_chart(
+    name: str,
+    candidates: Sequence[Candidate],
+    tau: Temperature,
+) -> Pixels:
     chart, lines = uncertainty_map(candidates, tau)
     return _with_image(candidates[0].pixels, chart, [f"{name}: {lines[0]}", *lines[1:]])
 
@@ -136,14 +149,14 @@ def _joined(parts: Sequence[Pixels], axis: int) -> Pixels:
     """Put images below (axis 0) or beside each other, with gaps, aligned at the top left."""
     height = max(part.shape[0] for part in parts)
     width = max(part.shape[1] for part in parts)
+    gap = np.full((_GAP, width, 3) if axis == 0 else (height, _GAP, 3), 255, np.uint8)
     padded = []
     for part in parts:
         if axis == 0:
-            padded.append(_on_white(part, part.shape[0] + _GAP, width))
+            padded += [_on_white(part, part.shape[0], width), gap]
         else:
-            padded.append(_on_white(part, height, part.shape[1] + _GAP))
-    joined = np.concatenate(padded, axis)
-    return joined[:-_GAP] if axis == 0 else joined[:, :-_GAP]
+            padded += [_on_white(part, height, part.shape[1]), gap]
+    return np.concatenate(padded[:-1], axis)
 
 
 def _on_white(image: Pixels, height: int, width: int, top: int = 0) -> Pixels:
@@ -170,10 +183,11 @@ def _captioned(image: Pixels, lines: Sequence[str], width: int = 0) -> Pixels:
     wrapped = []
     for line in lines:
         wrapped += _wrapped(line, room, font.getlength)
-    canvas = Image.fromarray(_on_white(image, height + 4 + _LINE * len(wrapped), room))
+    top = height + 4
+    canvas = Image.fromarray(_on_white(image, top + _LINE * len(wrapped), room))
     draw = ImageDraw.Draw(canvas)
     for row, line in enumerate(wrapped):
-        draw.text((0, height + 4 + row * _LINE), line, font=font, fill=_INK)
+        draw.text((0, top + row * _LINE), line, font=font, fill=_INK)
     return np.array(canvas)
 
 
@@ -197,14 +211,17 @@ def _level_chart(values: _Values) -> Pixels:
     top = _nice_above(float(np.percentile(values, 99.5)))
     field = thumbnail(_colors((values / top).clip(0, 1)), _SIDE)
     height = max(field.shape[0], 4 * _LINE)
-    bar = _colors(np.linspace(1, 0, height)[:, None].repeat(_BAR, 1))
-    canvas = Image.fromarray(_on_white(bar, height + _LINE, _BAR + 60, _LINE // 2))
+    shades = np.linspace(1, 0, height)
+    bar = _colors(shades[:, None].repeat(_BAR, 1))
+    beside = _on_white(bar, height + _LINE, _BAR + 60, _LINE // 2)
+    canvas = Image.fromarray(beside)
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(_SIZE)
     for share in (0.0, 0.5, 1.0):
         y = _LINE // 2 + (1 - share) * (height - 1)
         draw.line([(_BAR, y), (_BAR + 4, y)], fill=_INK)
-        draw.text((_BAR + 8, y), f"{share * top:g}", font=font, fill=_INK, anchor="lm")
+        level = f"{share * top:g}"
+        draw.text((_BAR + 8, y), level, font=font, fill=_INK, anchor="lm")
     return _joined([_below(field), np.array(canvas)], 1)
 
 

@@ -34,7 +34,7 @@ def order(
     """
     if rule == "none":
         return [(k, None) for k in range(len(scores))]
-    likelier = sorted(range(len(scores)), key=lambda k: (-scores[k], k))
+    likelier = sorted(range(len(scores)), key=lambda k: -scores[k])  # stable
     if rule == "likelihood":
         return [(k, float(scores[k])) for k in likelier]
     assert apart is not None, "only consensus is left"

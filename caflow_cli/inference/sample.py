@@ -116,7 +116,11 @@ class Sampler:
         assert isinstance(cond, Tensor)
         return Whole(self._model, cond, self._bf16, self._steps)
 
-    def draw(self, count: int | None = None, lower_tau: bool = True) -> Iterator[int]:
+    def draw(
+        self,
+        count: int | None = None,
+        lower_tau: bool = True,
+    ) -> Iterator[int]:
         """Draw and score the next `count` candidates in the order of k; by default M.
 
         Yields the number drawn so far after each batch, once every request has a candidate. If the
@@ -250,7 +254,11 @@ class Sampler:
             one.release()
         return batch
 
-    def score(self, images: Sequence[Pixels], noise_samples: int = 1) -> list[Score]:
+    def score(
+        self,
+        images: Sequence[Pixels],
+        noise_samples: int = 1,
+    ) -> list[Score]:
         """Score one composed image, uint8 (H, W, 3), per request, with K noise samples.
 
         Raises:

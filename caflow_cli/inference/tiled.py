@@ -30,7 +30,12 @@ class Noise:
     image has its own generator, whose seed is drawn from the given one.
     """
 
-    def __init__(self, model: CAFlow, generator: Generator, size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        model: CAFlow,
+        generator: Generator,
+        size: tuple[int, int],
+    ) -> None:
         self._model = model
         self._height, self._width = size
         self._cell = model.config.flow.multiple
@@ -53,7 +58,8 @@ class Noise:
         rows, columns = shape
         first = top // self._rows
         last = (top + rows - 1) // self._rows
-        self._blocks = {k: block for k, block in self._blocks.items() if k >= first}
+        for k in [k for k in self._blocks if k < first]:
+            del self._blocks[k]
         for k in range(first, last + 1):
             if k not in self._blocks:
                 self._blocks[k] = self._draw(k)
@@ -69,8 +75,8 @@ class Noise:
 
     def renew(self, cells: Tensor, top: int) -> None:
         """Replace the latents in the given cells, bool (h, w), from row `top` down, by new ones."""
-        above = (top - min(self._blocks) * self._rows) // self._cell
-        cells = F.pad(cells, (0, 0, above, 0))
+        above = top - min(self._blocks) * self._rows
+        cells = F.pad(cells, (0, 0, above // self._cell, 0))
         rows = self._rows // self._cell
         for k, block in self._blocks.items():
             renew(block, self._draw(k), cells[:rows])
@@ -121,7 +127,11 @@ class Tiled:
         noises = [Noise(self._model, each, self.tiles.size) for each in generators]
         return [self._draw_image(tau, noise) for noise in noises]
 
-    def log_prob(self, targets: Tensor | LazyImage, noise_samples: int = 1) -> list[PartScore]:
+    def log_prob(
+        self,
+        targets: Tensor | LazyImage,
+        noise_samples: int = 1,
+    ) -> list[PartScore]:
         """The sum of `log p(tile | its condition)`, for ranking only.
 
         Overlaps count twice, so it is not a log-density and has no deviations over noise draws.
@@ -186,7 +196,8 @@ class Tiled:
                 return Sample(image, RESAMPLES + 1)
             most_redraws = max(most_redraws, redraws)
             done = band[: end - top]
-            image[top:end] = np.floor(done, out=done).clip(0, 255, out=done)
+            np.floor(done, out=done)
+            image[top:end] = done.clip(0, 255, out=done)
             begun = band[end - top :].copy()
             self._trim_memory()
         return Sample(image, most_redraws)
@@ -203,10 +214,12 @@ class Tiled:
         tiles = self.tiles
         rows, columns = tiles.shape
         cell = self._model.config.flow.multiple
-        diverged = torch.zeros(rows // cell, tiles.size[1] // cell, dtype=torch.bool)
+        _, width = tiles.size
+        diverged = torch.zeros(rows // cell, width // cell, dtype=torch.bool)
         for left, horizontal in zip(tiles.lefts, tiles.weights(1), strict=True):
-            latents = noise.cut((top, left), tiles.shape)
-            condition = self._condition((top, left))
+            corner = (top, left)
+            latents = noise.cut(corner, tiles.shape)
+            condition = self._condition(corner)
             points, cells = decode(self._model, condition, [latents], tau, self._bf16)
             self._steps.step()
             across = slice(left // cell, (left + columns) // cell)

@@ -60,7 +60,9 @@ class Tiles:
         """Cut a tile from image k of (B, C, height, width): (1, C, rows, columns)."""
         top, left = corner
         rows, columns = self.shape
-        return _cut(images, slice(top, top + rows), slice(left, left + columns), k)
+        down = slice(top, top + rows)
+        across = slice(left, left + columns)
+        return _cut(images, down, across, k)
 
     def around(
         self, image: Tensor | LazyImage, corner: Corner, margin: int
@@ -73,7 +75,8 @@ class Tiles:
         inner = []
         for length, place, side in zip(self.size, corner, self.shape, strict=True):
             start = max(0, place - margin)
-            window.append(slice(start, min(length, place + side + margin)))
+            end = min(length, place + side + margin)
+            window.append(slice(start, end))
             inner.append(slice(place - start, place - start + side))
         rows, columns = window
         return _cut(image, rows, columns), inner
@@ -100,7 +103,8 @@ class Tiles:
         shares = [np.ones_like(places)]
         for before, after in pairwise(starts):
             middle = (before + side + after) / 2
-            shares.append(((places - middle) / self.ramp + 0.5).clip(0, 1))
+            share = (places - middle) / self.ramp + 0.5
+            shares.append(share.clip(0, 1))
         shares.append(np.zeros_like(places))
         weights = []
         for start, share, next_share in zip(starts, shares, shares[1:], strict=False):
@@ -115,19 +119,29 @@ def _spread_patches(length: int) -> list[slice]:
     count = max(1, min(_PATCHES, length // side))
     patches = []
     for k in range(count):
-        start = (length - side) * k // max(1, count - 1) // _PATCH_STEP * _PATCH_STEP
+        start = (length - side) * k // max(1, count - 1)
+        start = start // _PATCH_STEP * _PATCH_STEP
         patches.append(slice(start, start + side))
     return patches
 
 
-def _cut(images: Tensor | LazyImage, rows: slice, columns: slice, k: int = 0) -> Tensor:
+def _cut(
+    images: Tensor | LazyImage,
+    rows: slice,
+    columns: slice,
+    k: int = 0,
+) -> Tensor:
     """Cut a window from image k of (B, C, H, W): (1, C, h, w)."""
     if isinstance(images, LazyImage):
         return torch.from_numpy(images.part(rows, columns)).permute(2, 0, 1)[None]
     return images[k, None, :, rows, columns]
 
 
-def plan_tiles(size: tuple[int, int], multiple: int, side: int | None = None) -> Tiles:
+def plan_tiles(
+    size: tuple[int, int],
+    multiple: int,
+    side: int | None = None,
+) -> Tiles:
     """Plan one tile if the image fits into memory, else as few and as small tiles as possible.
 
     Neighbors overlap by 12 multiples or slightly more, all about equally. Tiles start at even
@@ -147,20 +161,34 @@ def plan_tiles(size: tuple[int, int], multiple: int, side: int | None = None) ->
         side = side if overlap < side else 2 * overlap  # for large n
     height, tops = _plan_axis(size[0], side, overlap, multiple)
     width, lefts = _plan_axis(size[1], side, overlap, multiple)
-    return Tiles(size, (height, width), tops, lefts, _RAMP * multiple, _MARGIN * multiple)
+    return Tiles(
+        size,
+        (height, width),
+        tops,
+        lefts,
+        ramp=_RAMP * multiple,
+        margin=_MARGIN * multiple,
+    )
 
 
-def _plan_axis(length: int, side: int, overlap: int, multiple: int) -> tuple[int, tuple[int, ...]]:
+def _plan_axis(
+    length: int,
+    side: int,
+    overlap: int,
+    multiple: int,
+) -> tuple[int, tuple[int, ...]]:
     """The side of the tiles along one axis, and where they start."""
     if length <= side:
         return length, (0,)
     cell = 2 * multiple  # trunks read every other block at half of the coarsest resolution
     steps = math.ceil((length - side) / (side - overlap))
     tile = math.ceil((length + steps * overlap) / ((steps + 1) * multiple)) * multiple
-    # The last tile starts at a whole number of cells, and no step is longer than tile - overlap.
-    while (length - tile) % cell or tile - overlap < math.ceil(
-        (length - tile) / steps / cell
-    ) * cell:
+    while True:
+        last = length - tile  # where the last tile starts
+        longest_step = math.ceil(last / steps / cell) * cell
+        if last % cell == 0 and longest_step <= tile - overlap:
+            break
         tile += multiple
-    cells = (length - tile) // cell
-    return tile, tuple(step * cells // steps * cell for step in range(steps + 1))
+    cells = last // cell
+    starts = [step * cells // steps * cell for step in range(steps + 1)]
+    return tile, tuple(starts)

@@ -51,7 +51,11 @@ class Whole:
             samples[index] = self._redraw(row, tau, generators[index], noise[index])
         return samples
 
-    def log_prob(self, targets: Tensor | LazyImage, noise_samples: int = 1) -> list[PartScore]:
+    def log_prob(
+        self,
+        targets: Tensor | LazyImage,
+        noise_samples: int = 1,
+    ) -> list[PartScore]:
         assert isinstance(targets, Tensor)
         values, deviations = self._model.log_prob_with_deviations(
             targets, self.encoded, noise_samples
@@ -59,7 +63,13 @@ class Whole:
         self._steps.step()
         return list(map(PartScore, values.tolist(), deviations.cpu().unbind(1)))
 
-    def _redraw(self, row: int, tau: Tau, generator: Generator, latents: list[Tensor]) -> Sample:
+    def _redraw(
+        self,
+        row: int,
+        tau: Tau,
+        generator: Generator,
+        latents: list[Tensor],
+    ) -> Sample:
         """Draw one image alone, starting with its first latents: batching could change the bits.
 
         Only cells that diverged get new latents.

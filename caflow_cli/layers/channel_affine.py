@@ -129,16 +129,16 @@ def product(maps: Sequence[AffineMap]) -> AffineMap:
     return AffineMap(weight, bias, log_scale)
 
 
-def affine_maps(layers: Sequence[ChannelAffine | FoldedAffine]) -> Sequence[AffineMap | None]:
+def affine_maps(layers: Sequence[ChannelAffine | FoldedAffine]) -> list[AffineMap]:
     """Compute the maps of layers of one width, for `ChannelAffine.forward`.
 
     All matrices are composed as one batch, because composing layer by layer is a sixth of all
-    operations in training a small model. The result is None for each layer while any of them is not
-    initialized, and outside training.
+    operations in training a small model. The result is empty while any layer is not initialized,
+    and outside training.
     """
     trained = [layer for layer in layers if isinstance(layer, ChannelAffine) and layer.training]
     if len(trained) < len(layers) or not all(layer.actnorm.is_initialized for layer in trained):
-        return [None] * len(layers)
+        return []
     return _affine_maps(trained, trained[0].invconv.lu.dtype)
 
 
