@@ -15,6 +15,7 @@ from scipy import ndimage
 from ..assets import ASSETS
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
 from ..images import Pixels
+from ..inference import to_batch
 from ..inference.arguments import ImageLike, as_decoded
 from .net import MULTIPLE, DamageNet
 
@@ -95,8 +96,7 @@ def confidence(
         window = image[y : top + tile + _MARGIN, x : left + tile + _MARGIN]
         ends = [(0, -side % MULTIPLE) for side in window.shape[:2]]
         padded = np.pad(window, [*ends, (0, 0)], mode="symmetric")
-        pixels = torch.from_numpy(padded).permute(2, 0, 1)[None]
-        levels = net(pixels.float() / 127.5 - 1).sigmoid()[0, 0].numpy()
+        levels = net(to_batch([padded]).float() / 127.5 - 1).sigmoid()[0, 0].numpy()
         part = result[top : top + tile, left : left + tile]
         rows, columns = part.shape
         part[:] = levels[top - y :, left - x :][:rows, :columns]

@@ -69,7 +69,7 @@ def calibrate(
     images: CalibrationImages,
     sampling: Sampling | None = None,
     level: float = 0.9,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> tuple[Calibration, Failures]:
     """Calibrate a model's intervals by conformal risk control (`inference.conformal`).
 
@@ -125,7 +125,7 @@ def check_calibration(
     model: CAFlow,
     images: CalibrationImages,
     sampling: Sampling | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> tuple[Coverage, Failures]:
     """Measure a model's calibrated intervals on other images with known truth.
 
@@ -209,7 +209,7 @@ def _draw(
     images: CalibrationImages,
     sampling: Sampling,
     failures: Failures,
-    progress: Progress | None,
+    progress: Progress,
 ) -> Iterator[Drawn]:
     """Draw the candidates of every image; what fails is left out, and noted in `failures`.
 
@@ -237,5 +237,4 @@ def _draw(
         else:
             mean, variance = moments(candidate.pixels for candidate in candidates)
             yield example.truth, mean, np.sqrt(variance)
-        if progress is not None:
-            progress(index + 1, len(reader))
+        progress(index + 1, len(reader))

@@ -37,7 +37,7 @@ def compare(
     *,
     recursive: bool = False,
     weights: Weights = _DEFAULT,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Evaluation:
     """Measure a set of images against a reference set.
 
@@ -76,8 +76,7 @@ def compare(
         total = len(pairs) + (len(made) + len(true)) * bool(sets)
 
         def tell() -> None:
-            if progress is not None:
-                progress(next(steps), total)
+            progress(next(steps), total)
 
         for name, results in pairs.items():
             with _noted(", ".join(results), failed):

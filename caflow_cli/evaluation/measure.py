@@ -77,12 +77,12 @@ class Measurer:
     @torch.no_grad()
     def _measure(self, indices: Sequence[int]) -> list[Measured]:
         run = self.run
-        found = []
-        for index in indices:
-            example = make_example(self.task, self.images, index, self.masks, run.seed, run.inputs)
-            found.append(Measured(example, Row(index, self.images.names[index])))
+        found = [self._example(index) for index in indices]
         begun = time.perf_counter()
-        requests = [Request.of(self.task, one.example.input, one.example.mask) for one in found]
+        requests = []
+        for measured in found:
+            example = measured.example
+            requests.append(Request.of(self.task, example.input, example.mask))
         sampler = Sampler(self.model, requests, batch_size=run.batch_size)
         encoding = time.perf_counter() - begun
         for measured in found:
@@ -91,19 +91,32 @@ class Measurer:
             self._score_truths(sampler, found)
         seeds = [(run.seed + SEED_STEP * index) % SEEDS for index in indices]
         for tau, most in run.draws.items():
-            m = fitting(requests[0].size, most, max(run.keep)) if run.fit else most
-            drawn: list[list[Candidate]] = [[] for _ in found]
+            m = most
+            if run.fit:
+                m = fitting(requests[0].size, most, max(run.keep))
             begun = time.perf_counter()
+            drawn: list[list[Candidate]] = [[] for _ in found]
             batches = sampler.batches(tau, range(m), seeds, run.noise_samples)
             for candidate in chain.from_iterable(batches):
                 drawn[candidate.row].append(candidate)
             seconds = encoding + time.perf_counter() - begun
             for measured, candidates in zip(found, drawn, strict=True):
                 draws = Draws(tau, most)
-                if "seconds" in run.metrics:
-                    draws.values["seconds"] = _per_image(measured.example, seconds)
+                self._add_seconds(measured.example, draws.values, seconds)
                 self._add_draws(measured, candidates, draws, m)
         return found
+
+    def _example(self, index: int) -> Measured:
+        run = self.run
+        example = make_example(
+            self.task,
+            self.images,
+            index,
+            self.masks,
+            run.seed,
+            run.inputs,
+        )
+        return Measured(example, Row(index, self.images.names[index]))
 
     def _add_baselines(self, measured: Measured) -> None:
         example = measured.example
@@ -115,10 +128,15 @@ class Measurer:
                 continue
             [values] = self._values(example, [image])
             values |= self._space(example, [image])
-            if "seconds" in self.run.metrics:
-                values["seconds"] = _per_image(example, seconds)
+            self._add_seconds(example, values, seconds)
             measured.baselines[name] = image
             measured.row.baselines[name] = values
+
+    def _add_seconds(self, example: Example, values: Values, seconds: float) -> None:
+        """Add the pair of the metric `seconds`: seconds, and megapixels."""
+        if "seconds" in self.run.metrics:
+            height, width = example.truth.shape[:2]
+            values["seconds"] = [seconds, height * width / 1e6]
 
     def _score_truths(self, sampler: Sampler, found: Sequence[Measured]) -> None:
         truths = [measured.example.truth for measured in found]
@@ -141,22 +159,28 @@ class Measurer:
 
         Candidates whose samples diverged are missing.
         """
-        images = {candidate.k: candidate.image for candidate in candidates}
+        images = {}
         for candidate in candidates:
-            score = candidate.score
-            draw = Draw(candidate.k, candidate.seed, score.log_likelihood, score.rank_score or 0.0)
-            draws.candidates.append(draw)
+            images[candidate.k] = candidate.image
+            draws.candidates.append(
+                Draw(
+                    candidate.k,
+                    candidate.seed,
+                    candidate.score.log_likelihood,
+                    candidate.score.rank_score or 0.0,
+                )
+            )
         draws.diverged = [k for k in range(m) if k not in images]
         measured.row.draws.append(draws)
         measured.images[draws.tau] = images
         self._add_figures(measured.example, draws, list(images.values()))
         kept = draws.candidates
         if self.run.whole:
-            best = set()
+            kept = []
             for cell in self.run.cells:
                 if cell.tau == draws.tau:
-                    best |= {draw.k for draw in draws.ranked(cell.rank)[: cell.n]}
-            kept = [draw for draw in kept if draw.k in best]
+                    best = draws.ranked(cell.rank)[: cell.n]
+                    kept = kept + [draw for draw in best if draw not in kept]
         values = self._values(measured.example, [images[draw.k] for draw in kept])
         for draw, of_draw in zip(kept, values, strict=True):
             draw.values = of_draw
@@ -205,9 +229,3 @@ class Measurer:
                 if value == math.inf:
                     values[name] = None
         return found
-
-
-def _per_image(example: Example, seconds: float) -> list[float]:
-    """The pair of the metric `seconds`: seconds, and megapixels."""
-    height, width = example.truth.shape[:2]
-    return [seconds, height * width / 1e6]

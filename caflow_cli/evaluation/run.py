@@ -39,7 +39,7 @@ def evaluate(
     data: str | Path,
     metrics: str | Sequence[str] | Settings = (),
     *,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
     **settings: Any,
 ) -> Evaluation:
     """Sample candidates for the images of a data set and measure them against the truth.
@@ -124,7 +124,7 @@ def _check_protocol(protocol: Protocol, task: Task) -> None:
 
 
 def _rows(
-    measurer: Measurer, data: str, where: dict[str, Any], progress: Progress | None
+    measurer: Measurer, data: str, where: dict[str, Any], progress: Progress
 ) -> tuple[list[Row], dict[str, CaflowError], "_SetFeatures | None"]:
     """Measure the images that an earlier run has not measured, and write each image's files.
 
@@ -150,8 +150,7 @@ def _rows(
     features = _SetFeatures(run, model.device) if run.sets else None
     left = [index for index in range(len(names)) if index not in rows]
     failed: dict[str, CaflowError] = {}
-    if progress is not None:
-        progress(len(rows), len(names))
+    progress(len(rows), len(names))
     for index, measured in measurer.measure(left, where["size"]):
         if isinstance(measured, CaflowError):
             failed[names[index]] = measured
@@ -160,8 +159,7 @@ def _rows(
             if features is not None:
                 features.add(measured)
             rows[index] = measured.row
-        if progress is not None:
-            progress(len(rows) + len(failed), len(names))
+        progress(len(rows) + len(failed), len(names))
     if not rows:
         error = next(iter(failed.values()), CaflowError("there is none", "--data"))
         raise CaflowError(f"no image could be measured: {error.message}", error.hint)

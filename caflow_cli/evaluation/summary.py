@@ -1,7 +1,7 @@
 """From rows to results: means over images, paired differences, rank histograms."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +13,6 @@ from .settings import Cell
 
 LIKELIEST = "likeliest"  # the likeliest candidates, if another rule chose those of the row
 
-_Key: TypeAlias = tuple[str, Cell | None]  # a row of the table: what, and the model's setting
-
 
 def summarize(rows: Sequence[Row], cells: Sequence[Cell], metrics: Sequence[str]) -> list[Result]:
     """Summarize rows as results in the order of the table: baselines, settings, truth.
@@ -24,63 +22,73 @@ def summarize(rows: Sequence[Row], cells: Sequence[Cell], metrics: Sequence[str]
         cells: The settings of the sweep; empty if nothing was drawn.
         metrics: The metrics that were measured.
     """
-    images = [_values(row, cells, metrics) for row in rows]
-    columns: dict[_Key, list[Values]] = {}
-    for image in images:
-        for key in image:
-            columns[key] = [other.get(key, {}) for other in images]
-    results = []
-    for (what, cell), column in columns.items():
-        if what == LIKELIEST:
-            continue
-        if what == ALL:
-            kept = columns["model", cell]
-            if any(ours and not values for ours, values in zip(kept, column, strict=True)):
-                continue  # only the kept candidates were measured
-        result = Result(what, estimates(column), cell)
-        if what == "model" and cell is not None:
-            result.differences = _paired_differences(columns, cell)
-            draws = [row.at(cell.tau) for row in rows]
-            if "calibration" in result.values:
-                result.extra = _histogram(draws)
-            diverged = sum(len(some.diverged) for some in draws)
-            if diverged:
-                result.extra["diverged"] = diverged
-        results.append(result)
+    baselines: dict[str, list[Values]] = {}
+    for name in dict.fromkeys(name for row in rows for name in row.baselines):
+        baselines[name] = [row.baselines.get(name, {}) for row in rows]
+    results = [Result(name, estimates(column)) for name, column in baselines.items()]
+    for cell in cells:
+        results += _of_cell(rows, cell, metrics, baselines)
+    if "bpd" in metrics:
+        bits: list[Values] = [{"bpd": row.truth["bits_per_dim"]} for row in rows]
+        results.append(Result("truth", estimates(bits)))
     return results
 
 
-def _values(row: Row, cells: Sequence[Cell], metrics: Sequence[str]) -> dict[_Key, Values]:
-    """The values of an image in each row of the table.
+def _of_cell(
+    rows: Sequence[Row],
+    cell: Cell,
+    metrics: Sequence[str],
+    baselines: Mapping[str, list[Values]],
+) -> list[Result]:
+    """The results of a setting: the kept candidates, and the mean of all, if all were measured."""
+    draws = [row.at(cell.tau) for row in rows]
+    kept = [_kept(row, cell, metrics) for row in rows]
+    columns: dict[str, list[Values]] = {}
+    if cell.n < cell.m:
+        if cell.rank != "likelihood":
+            columns[LIKELIEST] = [_means(some, "likelihood", cell.n) for some in draws]
+        columns[ALL] = [_means(some, cell.rank, cell.m) for some in draws]
+    result = Result("model", estimates(kept), cell)
+    for what, column in {**columns, **baselines}.items():
+        differences = _differences(kept, column)
+        if differences:
+            result.differences[what] = differences
+    ranks = [some.ranks for some in draws if some.ranks]
+    if ranks:
+        result.extra = _histogram(torch.tensor(ranks, dtype=torch.float64))
+    diverged = sum(len(some.diverged) for some in draws)
+    if diverged:
+        result.extra["diverged"] = diverged
+    results = [result]
+    if ALL in columns:
+        both = zip(kept, columns[ALL], strict=True)
+        # For whole images, only the kept candidates are measured.
+        if all(values or not ours for ours, values in both):
+            results.append(Result(ALL, estimates(columns[ALL]), cell))
+    return results
+
+
+def _kept(row: Row, cell: Cell, metrics: Sequence[str]) -> Values:
+    """The values of an image: means over the kept candidates, and those of all together.
 
     If samples diverged, the values are those of the other candidates. The shares of `calibration`
     and `likelihood` depend on M, so such an image has none.
     """
-    columns: dict[_Key, Values] = {}
-    for name, values in row.baselines.items():
-        columns[name, None] = values
-    for cell in cells:
-        draws = row.at(cell.tau)
-        ranked = [draw.values for draw in draws.ranked(cell.rank)]
-        likelier = draws.ranked("likelihood")
-        values = means(ranked[: cell.n]) | draws.values
-        if "likelihood" in metrics and not draws.diverged:
-            best = likelier[0].log_likelihood
-            assert best is not None, "metrics need joint log-likelihoods"
-            values["likelihood"] = float(row.truth["log_likelihood"] > best)
-        if draws.ranks:
-            values["calibration"] = central_share(
-                torch.tensor(draws.ranks, dtype=torch.float64), 0.9
-            )
-        columns["model", cell] = values
-        if cell.m == cell.n:
-            continue
-        if cell.rank != "likelihood":
-            columns[LIKELIEST, cell] = means([draw.values for draw in likelier[: cell.n]])
-        columns[ALL, cell] = means(ranked)
-    if "bpd" in metrics:
-        columns["truth", None] = {"bpd": row.truth["bits_per_dim"]}
-    return columns
+    draws = row.at(cell.tau)
+    values = _means(draws, cell.rank, cell.n) | draws.values
+    if "likelihood" in metrics and not draws.diverged:
+        best = draws.ranked("likelihood")[0].log_likelihood
+        assert best is not None, "metrics need joint log-likelihoods"
+        values["likelihood"] = float(row.truth["log_likelihood"] > best)
+    if draws.ranks:
+        histogram = torch.tensor(draws.ranks, dtype=torch.float64)
+        values["calibration"] = central_share(histogram, 0.9)
+    return values
+
+
+def _means(draws: Draws, rank: str, count: int) -> Values:
+    """The means over the best candidates."""
+    return means([draw.values for draw in draws.ranked(rank)[:count]])
 
 
 def means(images: Sequence[Mapping[str, Any]]) -> Values:
@@ -88,12 +96,8 @@ def means(images: Sequence[Mapping[str, Any]]) -> Values:
     found: Values = {}
     for name in images[0] if images else ():
         values = [image[name] for image in images if name in image]
-        if len(values) < len(images):
-            continue
-        if None in values:
-            found[name] = None
-        else:
-            found[name] = np.mean(values, axis=0).tolist()
+        if len(values) == len(images):
+            found[name] = None if None in values else np.mean(values, axis=0).tolist()
     return found
 
 
@@ -108,20 +112,6 @@ def estimates(rows: Sequence[Values]) -> dict[str, Estimate]:
     return found
 
 
-def _paired_differences(
-    columns: dict[_Key, list[Values]], cell: Cell
-) -> dict[str, dict[str, Estimate]]:
-    """The differences of the model's row: first within the same setting, then to baselines."""
-    differences = {}
-    for what, setting in sorted(columns, key=lambda key: key[1] is None):
-        if what in ("model", "truth") or setting not in (cell, None):
-            continue
-        found = _differences(columns["model", cell], columns[what, setting])
-        if found:
-            differences[what] = found
-    return differences
-
-
 def _differences(ours: Sequence[Values], theirs: Sequence[Values]) -> dict[str, Estimate]:
     """Estimates of paired differences, over images where both are finite; ratios are omitted."""
     columns: dict[str, list[float]] = {}
@@ -133,9 +123,8 @@ def _differences(ours: Sequence[Values], theirs: Sequence[Values]) -> dict[str, 
     return {name: estimate(column) for name, column in columns.items()}
 
 
-def _histogram(draws: Sequence[Draws]) -> dict[str, Any]:
-    """The mean rank histogram, and the share of true values within the central half."""
-    ranks = torch.tensor([some.ranks for some in draws if some.ranks], dtype=torch.float64)
+def _histogram(ranks: torch.Tensor) -> dict[str, Any]:
+    """The mean of rank histograms, (N, M + 1), and the share of true values in the central half."""
     shares = [central_share(histogram, 0.5) for histogram in ranks]
     return {
         "rank_histogram": ranks.mean(0).tolist(),
