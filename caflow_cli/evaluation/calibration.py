@@ -103,8 +103,10 @@ def calibrate(
             raise next(iter(failures.values()))
         _check_count(count, level)
         # Without folders, because models are shared.
-        set_name = "".join(filter(str.isprintable, Path(images.data).resolve().name)) or "images"
-        data = set_name if reader.split == "all" else f"{set_name}, {reader.split}"
+        data = Path(images.data).resolve().name
+        data = "".join(filter(str.isprintable, data)) or "images"
+        if reader.split != "all":
+            data += f", {reader.split}"
     lambd = float(LAMBDAS[first_controlled(total / count, count, level)])
     assert sampling.candidates is not None
     calibration = Calibration(

@@ -41,10 +41,10 @@ def temperatures(flow: FlowConfig) -> list[Temperature]:
             shapes.append(np.linspace(fine, coarse, steps + 1).round(4).tolist())
     if steps > 1 and len(scales) > steps + 1:
         # The latents of each F_i begin with z_i^i and end at the coarsest scale.
-        first = [place == 0 or scales[place - 1] == steps for place in range(len(scales))]
-        first[-1] = False
+        begins = [True, *(scale == steps for scale in scales[:-1])]
+        begins[-1] = False
         for tau, rest in _FIRST_AND_REST:
-            shapes.append([tau if begins else rest for begins in first])
+            shapes.append([tau if first else rest for first in begins])
     return [Temperature.of(shape) for shape in shapes]
 
 
@@ -100,7 +100,7 @@ def choose_temperature(
     weights = weights or Weights()
     metrics: tuple[str, ...] = ("rmse",)
     if model.config.task.native or model.config.task.size >= LEAST_SIDE:
-        metrics, _ = measurable(("rmse", "lpips"), weights)  # in this order
+        metrics, _ = measurable(("rmse", "lpips"), weights)
     default = Sampling().of(model.config).temperature
     settings = Settings(
         metrics=metrics,
@@ -123,10 +123,14 @@ def choose_temperature(
     if not drawn:
         return Choice(default, 0, None, None, baseline, baseline_rmse)
     most = max(values["rmse"].count for values in drawn.values())
-    complete = {tau: values for tau, values in drawn.items() if values["rmse"].count == most}
-    bound = (1 + _ROOM) * min(values["rmse"].mean for values in complete.values())
-    within = [tau for tau, values in complete.items() if values["rmse"].mean <= bound]
-    tau = min(within, key=lambda tau: complete[tau][metrics[-1]].mean)
-    rmse = complete[tau]["rmse"].mean
-    lpips = complete[tau]["lpips"].mean if "lpips" in metrics else None
-    return Choice(tau, most, rmse, lpips, baseline, baseline_rmse)
+    rmse = {}
+    lpips = {}
+    for tau, values in drawn.items():
+        if values["rmse"].count == most:
+            rmse[tau] = values["rmse"].mean
+        if "lpips" in values:
+            lpips[tau] = values["lpips"].mean
+    bound = (1 + _ROOM) * min(rmse.values())
+    within = [tau for tau in rmse if rmse[tau] <= bound]
+    tau = min(within, key=lambda tau: lpips.get(tau, 0.0))
+    return Choice(tau, most, rmse[tau], lpips.get(tau), baseline, baseline_rmse)

@@ -16,7 +16,7 @@ from ..images import SUFFIXES, read_image
 from ..inference import to_batch
 from ..paths import is_file
 from ..tasks import Pixels, is_interval_end, without_ending
-from .metrics import METRICS, Weights, choose_metrics
+from .metrics import Weights, choose_metrics, needing
 from .metrics.features import Extractor, load_extractor
 from .metrics.pairs import load_lpips, measurable, measure_pairs
 from .metrics.sets import distances, few_images
@@ -25,7 +25,6 @@ from .rows import Values
 from .run import Progress
 from .summary import estimates, means
 
-_COMPARED = [name for name, metric in METRICS.items() if metric.needs in ("pairs", "sets")]
 _DEFAULT = Weights()
 _Set: TypeAlias = dict[str, Callable[[], Pixels]]  # how to read each image, by name
 
@@ -57,23 +56,27 @@ def compare(
         CaflowError: There is nothing to compare, images have no partner, the sizes of a pair
             differ, or weights are missing. Single images that fail are listed in `failed` instead.
     """
-    chosen = choose_metrics(metrics, _COMPARED)
+    chosen = choose_metrics(metrics, needing("pairs", "sets"))
     notes: list[str] = []
     if not metrics:
         chosen, notes = measurable(chosen, weights)
-    labels = [name for name in chosen if METRICS[name].needs == "pairs"]
-    sets = [name for name in chosen if METRICS[name].needs == "sets"]
+    labels = needing("pairs", among=chosen)
+    sets = needing("sets", among=chosen)
     failed: dict[str, CaflowError] = {}
     rows: list[Values] = []
     with ExitStack() as stack:
         true = _open(stack, Path(reference), recursive, notes)
         made = _open(stack, Path(generated), recursive, notes)
-        pairs = _matched(made, true, str(generated), str(reference)) if labels else {}
+        pairs: dict[str, list[str]] = {}
+        if labels:
+            pairs = _matched(made, true, str(generated), str(reference))
         if "lpips" in labels:
             load_lpips(weights)  # if it is missing, say so before the first image
         extractor = load_extractor(weights) if sets else None
         steps = count(1)
-        total = len(pairs) + (len(made) + len(true)) * bool(sets)
+        total = len(pairs)
+        if sets:
+            total += len(made) + len(true)
 
         def tell() -> None:
             progress(next(steps), total)
@@ -86,16 +89,24 @@ def compare(
         result = Result("generated", estimates(rows))
         if extractor is not None:
             unread = {} if pairs else failed  # pairs report it themselves
-            features = [_features(part, extractor, unread, tell) for part in (made, true)]
-            values, result.extra = distances(sets, extractor, *features)
+            ours = _features(made, extractor, unread, tell)
+            theirs = _features(true, extractor, unread, tell)
+            values, result.extra = distances(sets, extractor, ours, theirs)
             for label, value in values.items():
-                result.values[label] = Estimate(value, None, len(features[0]))
-            notes += few_images(min(map(len, features)))
+                result.values[label] = Estimate(value, None, len(ours))
+            notes += few_images(min(len(ours), len(theirs)))
     if not result.values:
         first = next(iter(failed.values()))
         raise CaflowError(f"no image could be measured: {first.message}", first.hint)
-    settings = {"params": {"metrics": list(chosen)}}
-    return Evaluation("sets", len(made), [*result.values], [result], settings, failed, notes)
+    return Evaluation(
+        form="sets",
+        images=len(made),
+        metrics=list(result.values),
+        results=[result],
+        settings={"params": {"metrics": list(chosen)}},
+        failed=failed,
+        notes=notes,
+    )
 
 
 def _values(
@@ -104,13 +115,15 @@ def _values(
     """The means over the images, by name, that belong to a truth."""
     height, width = truth.shape[:2]
     for name, image in images.items():
+        h, w = image.shape[:2]
         check_usage(
-            image.shape == truth.shape,
-            f"{name!r} is {image.shape[1]}x{image.shape[0]}, its reference {width}x{height}",
+            (h, w) == (height, width),
+            f"{name!r} is {w}x{h}, its reference {width}x{height}",
             "give images of the same size",
         )
+    batch = to_batch([*images.values()])
     truths = to_batch([truth] * len(images))
-    return means(measure_pairs(metrics, to_batch([*images.values()]), truths, weights))
+    return means(measure_pairs(metrics, batch, truths, weights))
 
 
 def _features(
@@ -151,7 +164,8 @@ def _open(stack: ExitStack, path: Path, recursive: bool, notes: list[str]) -> _S
     for member in members:
         name = str(PurePosixPath(member).with_suffix(""))
         if not is_interval_end(name):
-            images[member if name in images else name] = partial(decode, files, member)
+            name = member if name in images else name
+            images[name] = partial(decode, files, member)
     check_usage(
         bool(images),
         f"no images in {str(path)!r}",
@@ -169,22 +183,26 @@ def _matched(made: _Set, true: _Set, where_made: str, where_true: str) -> dict[s
     if len(made) == len(true) == 1:
         return {name: list(made) for name in true}
     found: dict[str, list[str]] = {name: [] for name in true}
-    strays: list[str] = []
+    alone: list[str] = []
     for name in sorted(made):
         source = name
         if name not in found:
             path = PurePosixPath(name)
-            source = str(path.with_name(without_ending(path.name) or path.name))
-        found.get(source, strays).append(name)
+            original = without_ending(path.name) or path.name
+            source = str(path.with_name(original))
+        if source in found:
+            found[source].append(name)
+        else:
+            alone.append(f"{where_made}/{name}")
     for name, results in found.items():
         check_usage(
             name not in results[:-1],
             f"{where_made!r} has both {name!r} and results that were made from it",
             "give a folder with results only, as -o DIR/ makes it",
         )
-    alone = [f"{where_made}/{name}" for name in strays]
-    alone += [f"{where_true}/{name}" for name in sorted(found) if not found[name]]
-    more = f", and {len(alone) - 3} more" if len(alone) > 3 else ""
+    without = [name for name in sorted(found) if not found[name]]
+    alone += [f"{where_true}/{name}" for name in without]
+    more = ", ..." if len(alone) > 3 else ""
     check_usage(
         not alone,
         f"{len(alone)} images without a match: {', '.join(alone[:3])}{more}",

@@ -34,7 +34,7 @@ def make_example(
 ) -> Example:
     """Derive an example from image `index` of a set, independently of which others are measured.
 
-    The task makes the input (`Task.evaluation_input`), with a hole cut from a mask by `damage` if
+    The task makes the input (`Task.evaluation_input`), with a hole cut from a mask (`crop_mask`) if
     there are masks; or the set has it, if the task does not derive conditions.
 
     Raises:
@@ -61,12 +61,13 @@ def make_example(
     )
     mask = None
     if masks is not None:
-        stored = masks.read(mask_index(index, count, len(masks.names)))[0]
-        mask = damage(stored, height, width, seed, index)
+        place = mask_index(index, count, len(masks.names))
+        [stored] = masks.read(place)
+        mask = crop_mask(stored, height, width, seed, index)
     return task.evaluation_input(truth, index, inputs, mask)
 
 
-def restore_simply(task: Task, baseline: str, example: Example) -> Pixels | None:
+def run_baseline(task: Task, baseline: str, example: Example) -> Pixels | None:
     """The result of a baseline for an input; None if it needs another pair, and there is none.
 
     It is the task's own (`Task.baseline_image`); or `telea` or `navier-stokes`, by which OpenCV
@@ -77,7 +78,8 @@ def restore_simply(task: Task, baseline: str, example: Example) -> Pixels | None
     assert example.hole is not None, "OpenCV fills holes"
     cv2 = load_opencv()
     image = np.ascontiguousarray(example.input)
-    filled = cv2.inpaint(image, example.mask, _RADIUS, getattr(cv2, _FILLS[baseline]))
+    method = getattr(cv2, _FILLS[baseline])
+    filled = cv2.inpaint(image, example.mask, _RADIUS, method)
     return np.where(example.hole[..., None], filled, image)
 
 
@@ -97,10 +99,12 @@ def load_opencv() -> Any:
 def mask_index(image: int, images: int, masks: int) -> int:
     """The index of an image's mask, both ordered by name. Masks are spread evenly over all images
     of the set, whichever are measured; if there are fewer masks than images, they are reused."""
-    return image * masks // images if masks > images else image % masks
+    if masks > images:
+        return image * masks // images
+    return image % masks
 
 
-def damage(mask: Pixels, height: int, width: int, seed: int, index: int) -> Pixels:
+def crop_mask(mask: Pixels, height: int, width: int, seed: int, index: int) -> Pixels:
     """Tile a mask and crop a part of it: uint8 (height, width), 255 in the holes, else 0.
 
     SHA-256 of `seed` and the image's `index` determines the corner of the part, independently of
@@ -110,17 +114,18 @@ def damage(mask: Pixels, height: int, width: int, seed: int, index: int) -> Pixe
     Raises:
         CaflowError: Nothing in the mask is white.
     """
-    white = mask.reshape(*mask.shape[:2], -1)[..., 0] >= HOLE
+    white = np.atleast_3d(mask)[..., 0] >= HOLE
     ensure(bool(white.any()), "a mask is empty: it has no white pixels", "remove it from --masks")
 
     def cut(top: int, left: int) -> npt.NDArray[np.bool_]:
         rows = white.take(range(top, top + height), axis=0, mode="wrap")
         return rows.take(range(left, left + width), axis=1, mode="wrap")
 
+    tall, wide = white.shape
     digest = hashlib.sha256(f"{seed}:{index}".encode()).digest()
-    top = int.from_bytes(digest[:8], "big") % white.shape[0]
-    left = int.from_bytes(digest[8:16], "big") % white.shape[1]
-    part = cut(top, left)
+    top = int.from_bytes(digest[:8], "big")
+    left = int.from_bytes(digest[8:16], "big")
+    part = cut(top % tall, left % wide)
     if not part.any():
         row, column = np.argwhere(white)[0].tolist()
         part = cut(row - height // 2, column - width // 2)
@@ -169,7 +174,8 @@ def checkerboard(task: Task, example: Example, candidate: Pixels) -> list[float]
     """The energy of checkerboard artifacts, and that of all fine detail."""
     if min(candidate.shape[:2]) < 32:
         return None
-    return [float(energy) for energy in checkerboard_energy(to_batch([candidate]).float())]
+    energies = checkerboard_energy(to_batch([candidate]).float())
+    return [energy.item() for energy in energies]
 
 
 def periodic(
@@ -191,12 +197,17 @@ def periodic(
     if min(candidate.shape[:2]) < _BLOCK + 4:
         return None
     x = to_batch([candidate]).double().movedim(axis + 2, 3)
-    fine = x[..., 2:-2, 2:-2] - F.avg_pool2d(x, 5, stride=1)
-    blocks = fine.unfold(2, _BLOCK, _BLOCK // 2).unfold(3, _BLOCK, _BLOCK // 2)
+    smooth = F.avg_pool2d(x, 5, stride=1)
+    fine = x[..., 2:-2, 2:-2] - smooth
+    step = _BLOCK // 2
+    blocks = fine.unfold(2, _BLOCK, step).unfold(3, _BLOCK, step)
     profiles = blocks.mean(dim=4)  # across the axis
-    of_phases = profiles.unflatten(4, (_BLOCK // period, period)).mean(dim=4)
+    cells = profiles.unflatten(4, (_BLOCK // period, period))
+    of_phases = cells.mean(dim=4)
     apart = of_phases - of_phases.mean(dim=4, keepdim=True)
-    return [float(apart.square().mean()), float(fine.square().mean())]
+    repeated = apart.square().mean()
+    everything = fine.square().mean()
+    return [repeated.item(), everything.item()]
 
 
 _Metric: TypeAlias = Callable[[Task, Example, Pixels], float | list[float] | None]

@@ -23,7 +23,7 @@ from ..inference import (
 from ..model import CAFlow
 from ..sampling import SEEDS, fitting
 from ..tasks import Example, Pixels, Task
-from .examples import EXAMPLE_METRICS, make_example, restore_simply
+from .examples import EXAMPLE_METRICS, make_example, run_baseline
 from .metrics.pairs import diversity, load_lpips, measure_pairs, rank_histogram
 from .rows import Draw, Draws, Row, Values
 from .settings import Cell, Settings
@@ -43,8 +43,9 @@ class Measured:
 
     def kept(self, cell: Cell) -> list[Pixels]:
         """The N best candidates, best first."""
-        best = self.row.at(cell.tau).ranked(cell.rank)[: cell.n]
-        return [self.images[cell.tau][draw.k] for draw in best]
+        ranked = self.row.at(cell.tau).ranked(cell.rank)
+        images = self.images[cell.tau]
+        return [images[draw.k] for draw in ranked[: cell.n]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +123,7 @@ class Measurer:
         example = measured.example
         for name in self.run.protocol.baselines or (self.task.baseline,):
             begun = time.perf_counter()
-            image = restore_simply(self.task, name, example)
+            image = run_baseline(self.task, name, example)
             seconds = time.perf_counter() - begun
             if image is None:
                 continue
@@ -180,8 +181,9 @@ class Measurer:
             for cell in self.run.cells:
                 if cell.tau == draws.tau:
                     best = draws.ranked(cell.rank)[: cell.n]
-                    kept = kept + [draw for draw in best if draw not in kept]
-        values = self._values(measured.example, [images[draw.k] for draw in kept])
+                    kept += [draw for draw in best if draw not in kept]
+        measured_images = [images[draw.k] for draw in kept]
+        values = self._values(measured.example, measured_images)
         for draw, of_draw in zip(kept, values, strict=True):
             draw.values = of_draw
 
@@ -192,7 +194,8 @@ class Measurer:
         if "consensus" in self.run.rank:
             scores = [draw.rank_score for draw in draws.candidates]
             ranked = order("consensus", scores, rmse_between(images))
-            draws.consensus = [draws.candidates[place].k for place, _ in ranked]
+            for place, _ in ranked:
+                draws.consensus.append(draws.candidates[place].k)
         if len(images) < 2:
             return
         if "diversity" in metrics:

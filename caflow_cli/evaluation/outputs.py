@@ -48,7 +48,8 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
     before: dict[str, Any] = {}
     with suppress(ValueError, TypeError, IndexError):
         before = dict(renamed(json.loads(lines[0])))
-    changed = [key for key, value in json.loads(origin).items() if before.get(key) != value]
+    ours = json.loads(origin)
+    changed = [key for key in ours if before.get(key) != ours[key]]
     check_usage(
         not changed,
         f"{str(log)!r} belongs to another run: {', '.join(changed)} differ",
@@ -57,9 +58,13 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
     log.write_text("".join(lines), "utf-8")
     if settings.sets:  # these metrics need every image
         return {}
-    rows = [Row.of_json(renamed(json.loads(line))) for line in lines[1:]]
     wanted = dict(enumerate(names))
-    return {row.index: row for row in rows if wanted.get(row.index) == row.name}
+    rows = {}
+    for line in lines[1:]:
+        row = Row.of_json(renamed(json.loads(line)))
+        if wanted.get(row.index) == row.name:
+            rows[row.index] = row
+    return rows
 
 
 def write(settings: Settings, origin: str, measured: Measured) -> None:

@@ -5,8 +5,8 @@ images at their own size, restored as by the commands.
 """
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
@@ -36,7 +36,8 @@ class Protocol:
     candidates: int | None = None
     keep: Sequence[int] = (1,)
     images: int | None = None  # how many images, from the beginning of the split
-    figures: Sequence[dict[str, Any]] = ()  # by metric; `of` is the method, `set` the data
+    # By set, "any" or its name in lower case, letters and digits; by method; by metric.
+    figures: Mapping[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     source: str = ""  # source of the figures
 
     def published(self, data: str) -> dict[str, dict[str, float]]:
@@ -44,13 +45,7 @@ class Protocol:
         stem = PurePath(data.replace("\\", "/")).stem.lower()
         name = "".join(filter(str.isalnum, stem))
         name = _SETS.get(name, name)
-        found = {}
-        for row in self.figures:
-            figures = dict(row)
-            method = figures.pop("of")
-            if figures.pop("set", name) == name:
-                found[method] = figures
-        return found
+        return self.figures.get(name) or self.figures.get("any", {})
 
     def as_json(self) -> dict[str, Any]:
         record = {key: getattr(self, key) for key in ("name", "data", "reading", "source")}

@@ -55,7 +55,10 @@ class Draws:
 
     def as_json(self) -> dict[str, Any]:
         """Convert for JSON, without what is empty."""
-        record = {name: value for name, value in _flat(self).items() if value != []}
+        record = _flat(self)
+        for name in ("diverged", "consensus", "ranks"):
+            if not record[name]:
+                del record[name]
         record["tau"] = self.tau.as_json()
         record["candidates"] = [draw.as_json() for draw in self.candidates]
         return record
@@ -98,13 +101,15 @@ class Row:
 def _flat(record: Draw | Draws) -> dict[str, Any]:
     """The fields of a record, with its values beside them."""
     flat = vars(record) | record.values
-    del flat["values"]
+    flat.pop("values")
     return flat
 
 
 def _nested(cls: type[Draw] | type[Draws], flat: dict[str, Any]) -> dict[str, Any]:
     """The inverse of `_flat`."""
-    nested = dict(flat)
-    names = {known.name for known in fields(cls)}
-    nested["values"] = {name: nested.pop(name) for name in flat.keys() - names}
+    names = [known.name for known in fields(cls)]
+    nested: dict[str, Any] = {"values": {}}
+    for name, value in flat.items():
+        table = nested if name in names else nested["values"]
+        table[name] = value
     return nested

@@ -195,22 +195,15 @@ def _summarized(
 def _notes_on_draws(run: Settings, rows: Sequence[Row]) -> list[str]:
     """Why images have fewer candidates than M."""
     notes = []
-    fewer = False
-    diverged = 0
-    images = 0
+    lost = []  # of each image
     for row in rows:
-        lost = 0
-        for draws in row.draws:
-            lost += len(draws.diverged)
-            fewer |= len(draws.candidates) + len(draws.diverged) < draws.most
-        diverged += lost
-        images += lost > 0
-    if fewer:
-        notes.append(f"at most {run.m} candidates, as many as fit 0.75 megapixels")
-    if diverged:
+        lost.append(sum(len(draws.diverged) for draws in row.draws))
+        if any(len(draws.candidates) < draws.most - lost[-1] for draws in row.draws):
+            notes = [f"at most {run.m} candidates, as many as fit 0.75 megapixels"]
+    if any(lost):
         notes.append(
-            f"samples that diverged and are left out: {diverged}, of {images} images, which "
-            "calibration and likelihood skip"
+            f"samples that diverged and are left out: {sum(lost)}, of {sum(map(bool, lost))} "
+            "images, which calibration and likelihood skip"
         )
     return notes
 

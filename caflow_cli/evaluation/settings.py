@@ -10,7 +10,7 @@ from ..config import Config, Temperature
 from ..data.split import Split
 from ..errors import check_usage, usage_error
 from ..sampling import Sampling, check_noise_samples
-from .metrics import METRICS, Weights, choose_metrics
+from .metrics import Weights, choose_metrics, needing
 from .protocols import NO_PROTOCOL, Protocol, get_protocol
 
 # Fields that may be given as one value: the option, and the type of a value.
@@ -21,9 +21,8 @@ _SEVERAL: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "rank": ("--rank", str),
 }
 # Metrics that need several candidates, and those that need all M.
-_OF_SEVERAL = {"diversity", "calibration"}
-_OF_SEVERAL |= {name for name, metric in METRICS.items() if metric.needs == "samples"}
-_OF_ALL = _OF_SEVERAL | {"likelihood"}
+_OF_SEVERAL = {"diversity", "calibration", *needing("samples")}
+_OF_ALL = {"likelihood", *_OF_SEVERAL}
 
 
 class Cell(NamedTuple):
@@ -74,21 +73,28 @@ class Settings:
         protocol = get_protocol(given) if isinstance(given, str) else given or NO_PROTOCOL
         values: dict[str, Any] = {"protocol": protocol}
         for name, (flag, kind) in _SEVERAL.items():
-            own = _several(getattr(self, name), flag, kind)
-            values[name] = own or _several(getattr(protocol, name, ()), flag, kind)
+            several = _several(getattr(self, name), flag, kind)
+            default = getattr(protocol, name, ())
+            values[name] = several or _several(default, flag, kind)
         metrics = (*values["metrics"], *protocol.metrics)
         if metrics:
             values["metrics"] = choose_metrics(metrics, _offered(protocol))
-        for name, default in (("candidates", protocol.candidates), ("limit", protocol.images)):
-            if getattr(self, name) is None:
-                values[name] = default
-        values["inputs"] = protocol.inputs or self.inputs
+        if self.candidates is None:
+            values["candidates"] = protocol.candidates
+        if self.limit is None:
+            values["limit"] = protocol.images
+        if protocol.inputs is not None:
+            values["inputs"] = protocol.inputs
         for name, value in values.items():
             object.__setattr__(self, name, value)
         for rank, keep in itertools.product(self.rank, self.keep):
             Sampling(candidates=self.candidates, keep=keep, rank=rank).check()
         check_noise_samples(self.noise_samples)
-        check_usage(self.limit is None or self.limit > 0, f"--limit is {self.limit}", "--limit 10")
+        check_usage(
+            self.limit is None or self.limit > 0,
+            f"--limit is {self.limit}",
+            "--limit 10",
+        )
         check_usage(
             self.inputs in ("clean", "web", "photo"),
             f"inputs is {self.inputs!r}",
@@ -110,7 +116,8 @@ class Settings:
 
         most = max(self.keep)
         asked = Sampling(candidates=self.candidates, keep=most, consistent=self.consistent)
-        filled = [replace(asked, tau=tau).of(config) for tau in self.tau or (None,)]
+        taus = self.tau or (None,)
+        filled = [replace(asked, tau=tau).of(config) for tau in taus]
         metrics = self.metrics or ("lpips", "rmse")
         m = filled[0].candidates
         check_usage(
@@ -143,12 +150,12 @@ class Settings:
     @property
     def sets(self) -> list[str]:
         """The metrics that compare sets."""
-        return [name for name in self.metrics if METRICS[name].needs == "sets"]
+        return needing("sets", among=self.metrics)
 
     @property
     def of_samples(self) -> list[str]:
         """The metrics of all M samples together, of a protocol for superres."""
-        return [name for name in self.metrics if METRICS[name].needs == "samples"]
+        return needing("samples", among=self.metrics)
 
     @property
     def m(self) -> int:
@@ -182,8 +189,10 @@ class Settings:
             return []
         paper = Settings(protocol=self.protocol)
         ours = replace(self, limit=images)
-        names = ("tau", "candidates", "keep", "rank", "limit")
-        changed = [name for name in names if getattr(ours, name) != getattr(paper, name)]
+        changed = []
+        for name in ("tau", "candidates", "keep", "rank", "limit"):
+            if getattr(ours, name) != getattr(paper, name):
+                changed.append(name)
         if not changed:
             return []
         return [f"other settings than those of {self.protocol.name}: {', '.join(changed)}"]
@@ -214,10 +223,9 @@ def _offered(protocol: Protocol) -> list[str]:
         needs = ["pairs", "benchmark"]
     if protocol.factor is not None:
         needs.append("samples")
-    names = [name for name, metric in METRICS.items() if metric.needs in needs]
-    if not protocol.masks:
-        names = [name for name in names if name != "psnr_hole"]
-    return names
+    if protocol.masks:
+        needs.append("masks")
+    return needing(*needs)
 
 
 def _several(given: Any, flag: str, kind: Callable[[Any], Any]) -> tuple[Any, ...]:

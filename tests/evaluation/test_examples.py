@@ -12,12 +12,12 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.examples import (
     EXAMPLE_METRICS,
     colorfulness,
-    damage,
+    crop_mask,
     inconsistency,
     make_example,
     mask_index,
     psnr_hole,
-    restore_simply,
+    run_baseline,
 )
 from caflow_cli.inference import task_of
 from caflow_cli.tasks import Example
@@ -36,7 +36,7 @@ def of(model, *images, paired=False, **options):
 
 
 def baseline(model, name, example):
-    return restore_simply(task_of(model), name, example)
+    return run_baseline(task_of(model), name, example)
 
 
 def test_superres_cuts_to_whole_pixels_and_shrinks_with_antialiasing(models_32):
@@ -109,13 +109,13 @@ def test_masks_are_spread_over_the_whole_set():
 def test_a_mask_is_tiled_and_cut_from_a_corner_that_is_always_the_same():
     mask = np.zeros((7, 10), np.uint8)
     mask[1, ::2] = 255
-    found = damage(mask, 30, 45, 3, 8)
+    found = crop_mask(mask, 30, 45, 3, 8)
     assert found.shape == (30, 45)
     assert set(np.unique(found)) == {0, 255}
     assert np.array_equal(found[7:], found[:-7])
     assert np.array_equal(found[:, 10:], found[:, :-10])
-    assert np.array_equal(found, damage(np.dstack([mask] * 3), 30, 45, 3, 8))
-    corners = {damage(mask, 30, 45, seed, k).tobytes() for seed in (0, 1) for k in range(6)}
+    assert np.array_equal(found, crop_mask(np.dstack([mask] * 3), 30, 45, 3, 8))
+    corners = {crop_mask(mask, 30, 45, seed, k).tobytes() for seed in (0, 1) for k in range(6)}
     assert len(corners) > 4
 
 
@@ -125,7 +125,7 @@ def test_the_corner_follows_from_sha256_of_seed_and_place():
     # Eight bytes of the digest each, modulo the mask's sides.
     digest = int(hashlib.sha256(b"3:8").hexdigest(), 16)
     top, left = (digest >> 192) % 7, (digest >> 128 & 2**64 - 1) % 10
-    ((row, column),) = np.argwhere(damage(mask, 7, 10, 3, 8))
+    ((row, column),) = np.argwhere(crop_mask(mask, 7, 10, 3, 8))
     assert ((top + row) % 7, (left + column) % 10) == (4, 6)
     assert (row, column) == (3, 2)
 
@@ -134,9 +134,9 @@ def test_no_part_is_without_a_hole():
     mask = np.zeros((400, 400), np.uint8)
     mask[17, 300] = 128
     for index in range(5):
-        assert (damage(mask, 20, 30, 0, index) > 0).sum() == 1
+        assert (crop_mask(mask, 20, 30, 0, index) > 0).sum() == 1
     with pytest.raises(CaflowError, match="no white pixels"):
-        damage(np.full((9, 9), 127, np.uint8), 5, 5, 0, 0)
+        crop_mask(np.full((9, 9), 127, np.uint8), 5, 5, 0, 0)
 
 
 def test_psnr_in_the_hole_is_of_the_hole_alone():

@@ -18,7 +18,7 @@ from caflow_cli.evaluation.examples import (
     colorfulness,
     make_example,
     psnr_hole,
-    restore_simply,
+    run_baseline,
 )
 from caflow_cli.evaluation.metrics.pairs import FORMULAS
 from caflow_cli.evaluation.protocols import get_protocol
@@ -89,7 +89,7 @@ def test_whole_images_are_restored_as_commands_do(
             seed, mask = 9 + 1_000_003 * index, example.mask
             image = restore(model, example.input, 0.7, 3, seed=seed, mask=mask).kept[0].image
             colors.append(colorfulness(task, example, image))
-            other = restore_simply(task, baselines[0], example)
+            other = run_baseline(task, baselines[0], example)
             for values, made in ((ours, image), (theirs, other)):
                 if metric in FORMULAS:
                     value = FORMULAS[metric](to_batch([made]), to_batch([example.truth])).item()

@@ -19,7 +19,8 @@ class Metric:
     """The description of a metric.
 
     `needs` is "pairs" (image and truth), "sets" (two sets), "model" (one that samples), "benchmark"
-    (a protocol on whole images), or "samples" (such a protocol for superres, and all M samples).
+    (a protocol on whole images), "masks" (such a protocol with masks of damage), or "samples" (such
+    a protocol for superres, and all M samples).
     """
 
     name: str
@@ -27,7 +28,7 @@ class Metric:
     range: str
     units: str
     better: Literal["lower", "higher", "nominal"]
-    needs: Literal["pairs", "sets", "model", "benchmark", "samples"]
+    needs: Literal["pairs", "sets", "model", "benchmark", "masks", "samples"]
     decimals: int  # how many a table shows
 
 
@@ -46,13 +47,19 @@ class Weights:
 
 def read_tables(path: Path) -> dict[str, dict[str, Any]]:
     """Read the tables of a TOML file, by name; each also has its name as a value."""
-    return {name: {"name": name, **table} for name, table in read_toml(path).items()}
+    tables = read_toml(path)
+    return {name: {"name": name, **table} for name, table in tables.items()}
 
 
 METRICS: dict[str, Metric] = {
     name: Metric(**table)
     for name, table in read_tables(Path(__file__).with_name("catalog.toml")).items()
 }
+
+
+def needing(*needs: str, among: Iterable[str] = METRICS) -> list[str]:
+    """The metrics, in their order, whose `needs` is one of these."""
+    return [name for name in among if METRICS[name].needs in needs]
 
 
 def choose_metrics(given: str | Sequence[str], offered: Iterable[str]) -> tuple[str, ...]:
@@ -67,10 +74,16 @@ def choose_metrics(given: str | Sequence[str], offered: Iterable[str]) -> tuple[
     """
     offered = list(offered)
     text = given if isinstance(given, str) else ",".join(given)
-    names = [part.strip().lower() for part in (text or "lpips,rmse").split(",")]
+    text = text or "lpips,rmse"
+    names = [part.strip().lower() for part in text.split(",")]
     for name in names:
         if name not in (*offered, "all"):
             near = difflib.get_close_matches(name, offered, n=1, cutoff=0)[0]
-            what = "this kind of evaluation cannot measure" if name in METRICS else "unknown metric"
-            raise usage_error(f"{what} {name!r}", f"--metric {near}; known: {', '.join(offered)}")
-    return tuple(name for name in METRICS if name in (offered if "all" in names else names))
+            what = "unknown metric"
+            if name in METRICS:
+                what = "this kind of evaluation cannot measure"
+            known = ", ".join(offered)
+            raise usage_error(f"{what} {name!r}", f"--metric {near}; known: {known}")
+    if "all" in names:
+        names = offered
+    return tuple(name for name in METRICS if name in names)

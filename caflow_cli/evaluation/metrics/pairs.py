@@ -93,7 +93,8 @@ def _check_side(images: Tensor, least: int, what: str) -> None:
 
 
 def _rmse(x: Tensor, y: Tensor) -> Tensor:
-    return (x.double() - y.double()).square().flatten(1).mean(1).sqrt()
+    squares = (x.double() - y.double()).square()
+    return squares.flatten(1).mean(1).sqrt()
 
 
 def _decibels(error: Tensor) -> Tensor:
@@ -148,13 +149,15 @@ def rank_histogram(candidates: Tensor, truth: Tensor, where: Tensor | None = Non
     if where is not None:
         candidates = candidates[:, :, where]
         truth = truth[:, where]
-    below = (candidates < truth).sum(0)
+    least = (candidates < truth).sum(0)
     equal = (candidates == truth).sum(0)
-    shares = [
-        ((below <= rank) & (rank <= below + equal)).double() / (equal + 1)
-        for rank in range(len(candidates) + 1)
-    ]
-    return torch.stack([share.mean() for share in shares])
+    most = least + equal
+    shares = []
+    for rank in range(len(candidates) + 1):
+        possible = (least <= rank) & (rank <= most)
+        share = possible.double() / (equal + 1)
+        shares.append(share.mean())
+    return torch.stack(shares)
 
 
 def central_share(histogram: Tensor, share: float) -> float:
@@ -166,7 +169,9 @@ def central_share(histogram: Tensor, share: float) -> float:
     """
     bins = len(histogram)
     edges = torch.arange(bins + 1, dtype=torch.float64) / bins
-    inside = edges.clamp((1 - share) / 2, (1 + share) / 2).diff() * bins
+    low = (1 - share) / 2
+    high = (1 + share) / 2
+    inside = edges.clamp(low, high).diff() * bins
     return float((histogram * inside).sum())
 
 
@@ -210,7 +215,8 @@ class LpipsDistance:
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """The trunk's last activations, averaged over the image: uint8 (B, 3, H, W) to (B, 256)."""
-        last: Tensor = self._net.net(self._net.scaling_layer(self._scaled(images)))[-1]
+        scaled = self._net.scaling_layer(self._scaled(images))
+        last: Tensor = self._net.net(scaled)[-1]
         return last.mean((2, 3))
 
     def _scaled(self, images: Tensor) -> Tensor:

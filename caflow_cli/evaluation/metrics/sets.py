@@ -52,9 +52,13 @@ def distances(
         if name == "fid":
             values[label] = fid(generated, reference)
         elif name == "coverage":
-            values[label], extra[f"{label}_density"] = coverage(generated, reference)
+            share, density = coverage(generated, reference)
+            values[label] = share
+            extra[f"{label}_density"] = density
         elif name == "kid":
-            values[label], extra[f"{label}_subset_deviation"] = kid(generated, reference)
+            mean, deviation = kid(generated, reference)
+            values[label] = mean
+            extra[f"{label}_subset_deviation"] = deviation
     return values, extra
 
 
@@ -72,9 +76,11 @@ def fid(generated: Tensor, reference: Tensor) -> float:
     """Fréchet distance `|m - m'|² + tr(C + C' - 2 (C C')^½)` of means and covariances."""
     ours = generated.T.cov()
     theirs = reference.T.cov()
-    root = torch.linalg.eigvals(theirs @ ours).sqrt().real.sum()
-    distance = (reference.mean(0) - generated.mean(0)).square().sum()
-    return float(distance + (theirs.trace() + ours.trace()) - 2 * root)
+    eigenvalues = torch.linalg.eigvals(theirs @ ours)
+    root = eigenvalues.sqrt().real.sum()
+    apart = reference.mean(0) - generated.mean(0)
+    traces = theirs.trace() + ours.trace()
+    return float(apart.square().sum() + traces - 2 * root)
 
 
 def kid(generated: Tensor, reference: Tensor) -> tuple[float, float]:
@@ -90,9 +96,10 @@ def kid(generated: Tensor, reference: Tensor) -> tuple[float, float]:
     generator = torch.Generator().manual_seed(0)
     subsets = []
     for _ in range(1 if whole else _SUBSETS):
-        x = reference[torch.randperm(len(reference), generator=generator)[:n]]
-        y = generated[torch.randperm(len(generated), generator=generator)[:n]]
-        subsets.append(poly_mmd(x, y))
+        of_reference = torch.randperm(len(reference), generator=generator)[:n]
+        of_generated = torch.randperm(len(generated), generator=generator)[:n]
+        distance = poly_mmd(reference[of_reference], generated[of_generated])
+        subsets.append(distance)
     found = torch.stack(subsets)
     return float(found.mean()), float(found.std(correction=0))
 
@@ -112,10 +119,11 @@ def coverage(generated: Tensor, reference: Tensor) -> tuple[float, float]:
 
 def _radii(true: Tensor) -> Tensor:
     k = min(_NEIGHBORS, len(true) - 1)
-    # k + 1, because a truth is its own nearest neighbor.
-    return torch.cat(
-        [_distances(rows, true).kthvalue(k + 1, 1).values for rows in true.split(_ROWS)]
-    )
+    radii = []
+    for rows in true.split(_ROWS):
+        nearest = _distances(rows, true).kthvalue(k + 1, dim=1)  # the nearest is itself
+        radii.append(nearest.values)
+    return torch.cat(radii)
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
