@@ -195,11 +195,16 @@ def _summarized(
 def _notes_on_draws(run: Settings, rows: Sequence[Row]) -> list[str]:
     """Why images have fewer candidates than M."""
     notes = []
-    lost = []  # of each image
+    lost = []  # diverged samples of each image
+    fewer = False
     for row in rows:
-        lost.append(sum(len(draws.diverged) for draws in row.draws))
-        if any(len(draws.candidates) < draws.most - lost[-1] for draws in row.draws):
-            notes = [f"at most {run.m} candidates, as many as fit 0.75 megapixels"]
+        lost.append(0)
+        for draws in row.draws:
+            diverged = len(draws.diverged)
+            lost[-1] += diverged
+            fewer |= len(draws.candidates) + diverged < draws.most
+    if fewer:
+        notes.append(f"at most {run.m} candidates, as many as fit 0.75 megapixels")
     if any(lost):
         notes.append(
             f"samples that diverged and are left out: {sum(lost)}, of {sum(map(bool, lost))} "
