@@ -1,4 +1,4 @@
-"""An evaluation as a printed table."""
+"""An evaluation as a printed table, and as tab-separated lines for programs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,35 @@ if TYPE_CHECKING:
     from ..evaluation import Evaluation
     from ..evaluation.result import Estimate
 
-_WIDE = 1000  # characters of a line in a pipe, at most
 _ARROWS = {"lower": " ↓", "higher": " ↑", "nominal": ""}
 
 
-def evaluation_table(evaluation: Evaluation) -> str:
-    """The results of an evaluation with their standard errors."""
+def table_lines(evaluation: Evaluation) -> Iterator[str]:
+    """A table if stdout is a terminal, else tab-separated lines with a header."""
+    if sys.stdout.isatty():
+        yield _table(evaluation)
+        return
+    columns = ["what", "tau", "m", "n", "rank"]
+    for label in evaluation.metrics:
+        columns += [label, f"{label}_se"]
+    yield "\t".join(columns)
+    for result in evaluation.results:
+        rows = {result.what: result.values}
+        for to, differences in result.differences.items():
+            rows[f"{result.what} - {to}"] = differences
+        for what, values in rows.items():
+            texts = [what, *map(str, result.cell or [""] * 4)]
+            for label in evaluation.metrics:
+                texts += _figures(values[label]) if label in values else ["", ""]
+            yield "\t".join(texts)
+
+
+def _figures(value: Estimate) -> list[str]:
+    error = value.standard_error
+    return [f"{value.mean:.6g}", "" if error is None else f"{error:.3g}"]
+
+
+def _table(evaluation: Evaluation) -> str:
     from rich.console import Console
     from rich.table import Table
 
@@ -40,7 +63,7 @@ def evaluation_table(evaluation: Evaluation) -> str:
             continue
         for to, values in result.differences.items():
             table.add_row(f"  − {to}", *_texts(evaluation, values, "+"), style="dim")
-    console = Console(width=None if sys.stdout.isatty() else _WIDE)
+    console = Console()  # stdout is a terminal
     with console.capture() as captured:
         console.print(table)
     return captured.get().rstrip("\n")

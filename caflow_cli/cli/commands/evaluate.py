@@ -17,7 +17,7 @@ from ...evaluation.settings import Settings
 from ...paths import exists
 from .. import options
 from ..console import Console
-from ..evaluation_table import evaluation_table
+from ..evaluation_table import table_lines
 from ..options import expanded, is_typed, load_model, option
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ def evaluate_command(
     errors. --protocol sr4, sr4-web, sr-space, repair and color measure whole images at their own
     size.
 
-    Values are means over images, printed as a table; --json has all figures.
+    Values are means over images, printed as a table on a terminal, and as tab-separated lines with
+    a header in a pipe.
 
     Example: caflow evaluate --task superres --data faces.zip --protocol table1
     """
@@ -157,7 +158,7 @@ def evaluate_command(
         console.note(f"note: {note}")
     record |= evaluation.as_json()
     record["elapsed_s"] = round(elapsed, 3)
-    console.result(record, [] if console.json else [evaluation_table(evaluation)])
+    console.result(record, table_lines(evaluation))
     for error in evaluation.failed.values():
         console.error(error)
 

@@ -110,6 +110,8 @@ class Run:
 @expanded
 def train_command(
     run: Run,
+    dry_run: bool = option("--dry-run", "Count images and parameters without training."),
+    *,
     console: Console,
 ) -> None:
     """Train a model on a folder or zip of images.
@@ -123,7 +125,11 @@ def train_command(
 
     Example: caflow train --task superres --data photos/ --out run --minutes 120
     """
-    _train(_config(run), run.resume, console)
+    config = _config(run)
+    if dry_run:
+        _preview(config, run.resume, console)
+    else:
+        _train(config, run.resume, console)
 
 
 def _config(given: Run) -> RunConfig:
@@ -178,6 +184,33 @@ def _config(given: Run) -> RunConfig:
         start=start,
         guide=guide,
     )
+
+
+def _preview(config: RunConfig, resume: bool, console: Console) -> None:
+    from ...training.data import open_dataset
+    from ...training.folder import check_new, check_unchanged
+    from ...training.loop import starting_model
+    from ...training.optim import named_parameters
+
+    check_new(Path(config.out), resume)
+    if resume:
+        check_unchanged(config)
+    lazy = replace(config, data_memory_gb=0.0)  # avoid decoding
+    with open_dataset(lazy, "train") as train, open_dataset(lazy, "val") as val:
+        images = {"train": len(train), "val": len(val)}
+    counts = dict.fromkeys(("A", "R", "T", "F", "Q"), 0)  # first letters of parameter names
+    for name, parameter in named_parameters(starting_model(config, resume)).items():
+        counts[name.partition(".")[0]] += parameter.numel()
+    total = sum(counts.values())
+    if _is_main():
+        parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+        lines = [
+            f"data        {images['train']:,} train, {images['val']:,} val",
+            f"parameters  {total:,} ({parts})",
+        ]
+        parameters = {**counts, "total": total}
+        record = {"status": "dry-run", "images": images, "parameters": parameters}
+        console.result(record, lines)
 
 
 def _train(run: RunConfig, resume: bool, console: Console) -> None:

@@ -1,7 +1,6 @@
 """`caflow evaluate`: its two forms and what it prints."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -17,10 +16,10 @@ def model_32(models_32, tmp_path_factory) -> Path:
     return path
 
 
-def table(result) -> dict[str, list[str]]:
-    """The texts of each row, by its name, and those of the header by an empty one."""
-    rows = [re.split("[┃│]", line)[1:-1] for line in result.stdout.decode().splitlines()]
-    return {name.strip(): [text.strip() for text in texts] for name, *texts in filter(None, rows)}
+def table(result) -> list[dict[str, str]]:
+    header, *lines = result.stdout.decode().splitlines()
+    names = header.split("\t")
+    return [dict(zip(names, line.split("\t"), strict=True)) for line in lines]
 
 
 def test_a_model_on_data_gives_a_table_and_the_same_as_json(run, true_images, model_32):
@@ -29,10 +28,10 @@ def test_a_model_on_data_gives_a_table_and_the_same_as_json(run, true_images, mo
     assert done.returncode == 0, done.stderr
     assert done.stderr == b"5 images to measure\n"
     rows = table(done)
-    names = ["", "bicubic", "model, τ 0.5, likeliest of 3", "− all candidates", "− bicubic"]
-    names += ["all candidates, mean", "model, τ 0.5, 2 likeliest of 3", "truth"]
-    assert list(rows) == names
-    assert rows[""] == ["rmse ↓", "bpd ↓", "diversity"]
+    whats = ["model", "model - all candidates", "model - bicubic", "all candidates"]
+    assert [(r["what"], r["n"]) for r in rows] == [
+        *(("bicubic", ""), *((what, n) for n in "12" for what in whats), ("truth", ""))
+    ]
     record = json.loads(run(*given, "--metric", "rmse,bpd,diversity", "-n", "1,2", "--json").stdout)
     assert (record["schema"], record["command"], record["status"]) == (3, "evaluate", "ok")
     assert record["model"]["id"] == "m32.safetensors"
@@ -42,8 +41,10 @@ def test_a_model_on_data_gives_a_table_and_the_same_as_json(run, true_images, mo
     assert record["estimator"]["noise_samples"] == 1
     model = record["results"][1]
     assert (model["tau"], model["candidates"], model["keep"]) == ([0.5], 3, 1)
-    rmse = model["values"]["rmse"]
-    assert rows[names[2]][0] == f"{rmse['mean']:.2f} ± {rmse['standard_error']:.2f}"
+    assert float(rows[1]["rmse"]) == pytest.approx(model["values"]["rmse"]["mean"], rel=1e-5)
+    assert float(rows[1]["rmse_se"]) == pytest.approx(
+        model["values"]["rmse"]["standard_error"], rel=1e-2
+    )
 
 
 def test_a_damaged_image_gives_the_rest_and_exit_1(run, true_images, model_32, tmp_path):
@@ -65,9 +66,9 @@ def test_a_damaged_image_gives_the_rest_and_exit_1(run, true_images, model_32, t
 
 def test_folders_against_folders(run, true_images):
     done = run("evaluate", true_images, true_images, "-r", "--metric", "rmse,psnr")
-    rows = table(done)
-    assert rows[""] == ["rmse ↓", "psnr ↑"]
-    assert [text.split()[0] for text in rows["generated"]] == ["0.00", "∞"]
+    (row,) = table(done)
+    assert row["what"] == "generated"
+    assert (float(row["rmse"]), row["psnr"]) == (0.0, "inf")
 
 
 def test_a_default_metric_without_its_network_is_left_out(run, true_images, model_32, tmp_path):

@@ -37,6 +37,21 @@ def photos(tmp_path):
     return write
 
 
+def test_a_dry_run_counts_and_writes_nothing(run, tmp_path, photos):
+    photos(16)
+    command = ("train", "--data", "photos", "--out", "run", "--images", 80, "--batch-size", 4)
+    done = run(*command, "--task", "inpaint", *SMALL, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.decode().splitlines()
+    assert lines[0] == "data        10 train, 1 val"
+    assert re.match(r"parameters  [\d,]+ \(R [\d,]+, T [\d,]+, F [\d,]+\)", lines[1])
+    record = json.loads(run(*command, *SMALL, "--dry-run", "--json").stdout)
+    parameters = record["parameters"]
+    assert parameters["total"] == sum(parameters[part] for part in "RTFQ")
+    assert record["status"] == "dry-run"
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
 def test_an_interrupted_run_says_how_to_go_on(run, tmp_path, photos):
     photos(16)
     command = ["train", "--data", "photos", "--out", "run", "--images", "400000"]
