@@ -11,7 +11,8 @@ def pytest_configure(config: pytest.Config) -> None:
     The xdist controller does not load the fixtures, because they import PyTorch.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ["XDG_STATE_HOME"] = os.devnull  # nothing written for the user who runs the tests
+    os.environ["CAFLOW_CONFIG"] = os.devnull  # ignore the defaults of the user who runs the tests,
+    os.environ["XDG_STATE_HOME"] = os.devnull  # and nothing written for them
     if "soak" in config.option.markexpr.split():
         os.environ.setdefault("CAFLOW_SOAK", "1")  # all of it, not a sample (tests/soak/counts.py)
     if config.option.dist == "no":

@@ -9,6 +9,7 @@ import typer
 from typer import rich_utils
 
 from ..errors import EXIT_INTERRUPTED, CaflowError, is_out_of_memory
+from ..paths import is_file
 from ..version import __version__
 from .commands.app import app_command
 from .commands.calibrate import calibrate_command
@@ -18,6 +19,7 @@ from .commands.models import models_app
 from .commands.restoring import RESTORING
 from .commands.score import score_command
 from .commands.train import train_command
+from .config import config_command, config_path, defaults
 from .console import Console, say
 from .options import option, typed_arguments
 
@@ -39,6 +41,7 @@ for command in (
     train_command,
     calibrate_command,
     app_command,
+    config_command,
 ):
     name = command.__name__.removesuffix("_command")
     app.command(name)(command)
@@ -53,6 +56,7 @@ def _print_version(value: bool) -> None:
 
 @app.callback(help=_HELP)
 def _root(
+    context: typer.Context,
     version: bool = option(
         "--version",
         "Print the version.",
@@ -61,7 +65,10 @@ def _root(
         allow_from_autoenv=False,
     ),
 ) -> None:
-    """Options that come before the command."""
+    try:
+        context.default_map = defaults(context.command)
+    except CaflowError as error:
+        context.obj = error  # raised by the command, so that `--help` still works
 
 
 def main() -> None:
@@ -88,6 +95,8 @@ def main() -> None:
             raise
         shown = _as_caflow_error(error)
         if shown.message:  # empty if Typer has printed the help
+            if is_file(config_path()):
+                shown.hint += f"; options are also set in {str(config_path())!r}"
             Console().error(shown)
         code = shown.exit_code
     if code == EXIT_INTERRUPTED:  # also Typer's code after a KeyboardInterrupt

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..config import METADATA
-from ..errors import EXIT_FAILED, check_usage
+from ..errors import EXIT_FAILED, CaflowError, check_usage
 from .console import Console
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
     parameters = _parameters(command, hints, groups)
 
     def run(context: typer.Context, **values: Any) -> None:
+        if isinstance(context.obj, CaflowError):  # from reading the user's file
+            raise context.obj
         for name, kind in groups.items():
             fields = [field.name for field in dataclasses.fields(kind)]
             values[name] = kind(**{field: values.pop(field) for field in fields})
@@ -106,11 +108,6 @@ def _parameters(
         for argument in getattr(parameter.annotation, "__metadata__", ()):
             argument.show_envvar = False
     return parameters
-
-
-def is_typed(context: typer.Context, name: str) -> bool:
-    """Whether an option was typed, and not taken from the environment or its default."""
-    return getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
 
 
 def typed_arguments(arguments: Sequence[str]) -> list[str]:

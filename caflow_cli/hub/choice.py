@@ -6,7 +6,7 @@
 | superres | 12 to 32 pixels wide and as high    | the default, with a hint at faces-superres-x4 |
 | any      | otherwise                           | the task's default in the manifest            |
 
-A named model (`--model`, environment) is always taken.
+A named model (`--model`, environment, config file) is always taken.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .resolve import default_model
 if TYPE_CHECKING:
     from ..images import Decoded
 
-NAMED = "named by --model or the environment"
+NAMED = "named by --model, the environment or the config file"
 _QUALITY = 90  # of JPEGs; those below it are enlarged by the model of web images
 _FACES = range(12, 33)  # sides, in pixels, of inputs that may be aligned faces
 

@@ -31,6 +31,7 @@ def test_help_usage_errors_and_what_is_missing_come_without_torch(tmp_path):
         "    print('code', code, *loaded, file=sys.stderr)\n"
     )
     Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
+    (tmp_path / "config.toml").write_text('tau = "0.9/0.7/0.5"\nrank = "consensus"\n')
     helps = [[*words, "--help"] for words in [[], *command_paths()]]
     helps += [["models", *words] for words in (["list"], ["info", MODEL], ["path", MODEL])]
     wrong = [
@@ -69,6 +70,7 @@ def test_help_usage_errors_and_what_is_missing_come_without_torch(tmp_path):
     result = subprocess.run(
         [sys.executable, "-c", probe, json.dumps(calls)],
         cwd=tmp_path,
+        env={**os.environ, "CAFLOW_CONFIG": "config.toml"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

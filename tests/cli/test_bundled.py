@@ -29,7 +29,7 @@ def test_every_task_works_offline_with_its_bundled_model(
     assert result.returncode == 0, result.stderr
     record = json.loads(result.stdout)
     assert record["model"]["id"] == model
-    named = "named by --model or the environment"
+    named = "named by --model, the environment or the config file"
     default = f"the default for {arguments[0]}"
     assert record["model_reason"] == (named if arguments[0] == "sample" else default)
     best, second = record["outputs"]

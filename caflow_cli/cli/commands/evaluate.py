@@ -16,9 +16,10 @@ from ...evaluation.protocols import PROTOCOLS
 from ...evaluation.settings import Settings
 from ...paths import exists
 from .. import options
+from ..config import source
 from ..console import Console
 from ..evaluation_table import table_lines
-from ..options import expanded, is_typed, load_model, option
+from ..options import expanded, load_model, option
 
 if TYPE_CHECKING:
     from ...model import CAFlow
@@ -200,7 +201,7 @@ def _check_form(context: typer.Context, images: list[str] | None, model: ModelOn
     )
     for name in vars(model):
         check_usage(
-            not is_typed(context, name),
+            source(context, name) != "COMMANDLINE",
             f"--{name.replace('_', '-')} needs a model on data",
             "add --data DIR, or leave it out",
         )

@@ -14,9 +14,10 @@ from ...errors import EXIT_FAILED, CaflowError, check_usage, ensure, memory_erro
 from ...paths import is_folder
 from .. import options
 from ..companions import by_stem
+from ..config import source
 from ..console import Console
 from ..masking import Masking, find_masks
-from ..options import expanded, is_typed, load_model, option
+from ..options import expanded, load_model, option
 
 if TYPE_CHECKING:
     from ..inputs import InputImage
@@ -110,10 +111,10 @@ def score_command(
     discrete log-probability. Above two megapixels, it is a sum over tiles.
 
     Prints nats, bits/dim and the target, separated by tabs. The model is --model, else the one that
-    made the target according to its metadata, else CAFLOW_SCORE_MODEL, else the bundled one.
-    Nothing else is taken from the metadata. For a candidate written losslessly, the score equals
-    the one that ranked it. If the mask has no white pixels, or --mask auto finds no damage, there
-    is nothing to score, which is an error.
+    made the target according to its metadata, else CAFLOW_SCORE_MODEL or the one in your config
+    file, else the bundled one. Nothing else is taken from the metadata. For a candidate
+    written losslessly, the score equals the one that ranked it. If the mask has no white pixels, or
+    --mask auto finds no damage, there is nothing to score, which is an error.
 
     Example: caflow score --cond face.png --target face_superres.png
     """
@@ -138,7 +139,7 @@ def score_command(
     if share.start == 0:
         for name, names in strays.items():
             console.failure(names, CaflowError(f"no match for {name!r}", _ALIKE))
-    typed = is_typed(context, "model")
+    typed = source(context, "model") == "COMMANDLINE"
     scorer = _Scorer(given, masking, console, typed)
     for pair in pairs[share]:
         try:

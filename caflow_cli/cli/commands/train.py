@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 from ...config import PRESETS
 from ...data.split import check_there, of_masks
@@ -16,6 +18,7 @@ from ...errors import check_usage, memory_errors
 from ...paths import is_file
 from ...records import read_toml
 from .. import options
+from ..config import source
 from ..console import Console
 from ..options import expanded, option
 
@@ -109,6 +112,7 @@ class Run:
 
 @expanded
 def train_command(
+    context: typer.Context,
     run: Run,
     dry_run: bool = option("--dry-run", "Count images and parameters without training."),
     *,
@@ -125,6 +129,10 @@ def train_command(
 
     Example: caflow train --task superres --data photos/ --out run --minutes 120
     """
+    if run.resume or run.config is not None:  # it has a config, so the user's defaults do not apply
+        defaults: dict[Any, Any] = {one.name: one.default for one in context.command.params}
+        filed = [name for name in vars(run) if source(context, name) == "DEFAULT_MAP"]
+        run = replace(run, **{name: defaults[name] for name in filed})
     config = _config(run)
     if dry_run:
         _preview(config, run.resume, console)

@@ -107,11 +107,19 @@ def test_options_go_before_the_config_and_a_budget_takes_the_place_of_a_budget(
     optim = config["optim"]
     assert (optim["lr"], optim["batch_size"], optim["images"]) == (0.25, 2, 2)
     assert "minutes" not in optim
-    done = run("train", "--out", "a", "--resume", "--images", 4)
+    # The user's file is for new runs without a config.
+    (tmp_path / "mine.toml").write_text('[train]\nlr = 0.01\nbatch-size = 4\ntask = "colorize"\n')
+    mine = {"CAFLOW_CONFIG": "mine.toml"}
+    done = run("train", "--out", "a", "--resume", "--images", 4, **mine)
     assert done.returncode == 0, done.stderr
     assert read_toml(tmp_path / "a/config.toml")["optim"]["lr"] == 0.25
-    assert run(*given, "--out", "b", CAFLOW_TRAIN_LR="0.02").returncode == 0
-    assert read_toml(tmp_path / "b/config.toml")["optim"]["lr"] == 0.02
+    assert run(*given, "--out", "b", **mine).returncode == 0
+    assert read_toml(tmp_path / "b/config.toml")["optim"]["lr"] == 0.5
+    new = ["train", "--data", "photos", "--images", 4, *SMALL, "--out", "c"]
+    assert run(*new, **mine, CAFLOW_TRAIN_LR="0.02").returncode == 0
+    config = read_toml(tmp_path / "c/config.toml")
+    assert (config["optim"]["lr"], config["optim"]["batch_size"]) == (0.02, 4)
+    assert config["task"]["name"] == "colorize"
 
 
 def test_train_and_restore_as_a_user_would(run, small_image, photos):
