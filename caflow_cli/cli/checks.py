@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..config import Config
-from ..errors import check_usage
+from ..errors import EXIT_FAILED, CaflowError, check_usage
 from ..images import Header
 from ..sampling import Sampling
 from ..tasks import Pixels, Task, check_one_pass, check_size, get_task
@@ -15,8 +15,8 @@ from ..tasks.base import check_same_size
 from .console import Console
 from .masking import Masking, no_mask
 from .options import Restoration
-from .output import Scale, scaled
-from .plan import Job
+from .output import Scale, report_failure, report_undone, scaled
+from .plan import Job, Plan
 
 
 def check_settings(
@@ -70,32 +70,39 @@ def drawn_size(task: Task, image: Pixels, scale: Scale | None) -> tuple[int, int
 
 
 def report_planned(
-    job: Job,
+    plan: Plan,
     config: Config,
     sampling: Sampling,
     task: Task,
     scale: Scale | None,
     console: Console,
 ) -> None:
-    """Report what would be drawn, and refuse by the header of the image what the run refuses."""
-    header = _fitting_header(job)
-    fields: dict[str, object] = {}
-    if header is not None:
-        image = np.broadcast_to(np.uint8(0), (*header.size, 3))
-        height, width = drawn_size(task, image, scale)
-        if job.interval:
-            check_one_pass((height, width))
-        if task.needs_mask and job.mask is None and header.opaque:
-            raise no_mask(job.name)
-        if not task.needs_mask:  # otherwise it depends on the hole
-            m = sampling.of(config, (height, width)).candidates
-            megapixels = height * width / 1e6
-            console.note(
-                f"{job.name}: would draw {width}×{height}, {megapixels:.3g} megapixels, "
-                f"{m} candidate{'s' * (m != 1)}"
-            )
-            fields = {"megapixels": megapixels, "candidates": m}
-    console.result(job.fields("planned", job.by_rank, **fields), map(str, job.paths))
+    """Report what would be drawn, and refuse by the headers of images what the run refuses."""
+    for job in plan.jobs:
+        try:
+            header = None if job.skipped else _fitting_header(job)
+            fields: dict[str, object] = {}
+            if header is not None:
+                image = np.broadcast_to(np.uint8(0), (*header.size, 3))
+                height, width = drawn_size(task, image, scale)
+                if job.interval:
+                    check_one_pass((height, width))
+                if task.needs_mask and job.mask is None and header.opaque:
+                    raise no_mask(job.name)
+                if not task.needs_mask:  # otherwise it depends on the hole
+                    m = sampling.of(config, (height, width)).candidates
+                    megapixels = height * width / 1e6
+                    console.note(
+                        f"{job.name}: would draw {width}×{height}, {megapixels:.3g} megapixels, "
+                        f"{m} candidate{'s' * (m != 1)}"
+                    )
+                    fields = {"megapixels": megapixels, "candidates": m}
+        except CaflowError as error:
+            if len(plan.jobs) > 1:
+                error.exit_code = EXIT_FAILED
+            report_failure(job, error, console)
+        else:
+            report_undone(job, console, **fields)
 
 
 def _fitting_header(job: Job) -> Header | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import EXIT_FAILED, CaflowError, ensure, memory_errors, usage_error
+from ..errors import EXIT_FAILED, CaflowError, ensure, usage_error
 from ..images import atomic_write, encode_png, make_folder, no_file
 from .options import Files
 from .plan import Job
@@ -19,40 +19,28 @@ if TYPE_CHECKING:
 
 _LARGEST = 2**28  # maximum pixels of a resized image
 
-Execute = Callable[[Job, Callable[[int, int], None]], object]  # a job, and shows its progress
 Scale = float | tuple[int, int]  # a factor, or the width and height of a box to fit into
 
 
-def run_jobs(jobs: Sequence[Job], console: Console, execute: Execute) -> None:
-    """Execute jobs one after the other; report those that fail, and those whose outputs exist.
+def report_failure(job: Job, error: CaflowError, console: Console) -> None:
+    """Report the error of one job. If its exit code is not 1, raise it, which ends all jobs."""
+    if error.exit_code != EXIT_FAILED:
+        raise error
+    if job.name not in error.message:
+        error.message = f"{job.name}: {error.message}"
+    console.failure(job.names, error)
 
-    If there are several, a wrong image does not stop the others. Otherwise, CaflowError is raised
-    if its exit code is not 1.
-    """
-    with console.steps(console.command) as show:
-        for place, job in enumerate(jobs):
 
-            def step(done: int, total: int, place: int = place, name: str = job.name) -> None:
-                show(place + done / total, len(jobs), name)
-
-            step(0, 1)
-            try:
-                if job.skipped:
-                    if not console.json:
-                        console.about(job.name, f"skipped, {job.outputs[0]} exists", "skipped")
-                    console.result(job.fields("skipped", job.by_rank))
-                elif job.source.missing:
-                    raise no_file(job.name)
-                else:
-                    with memory_errors("crop the image"):
-                        execute(job, step)
-            except CaflowError as error:
-                if len(jobs) == 1 and error.exit_code != EXIT_FAILED:
-                    raise
-                if job.name not in error.message:
-                    error.message = f"{job.name}: {error.message}"
-                error.exit_code = EXIT_FAILED
-                console.failure(job.names, error)
+def report_undone(job: Job, console: Console, **fields: object) -> None:
+    """Report a job that is not executed: without its input, skipped, or planned, with `fields`."""
+    if job.skipped:
+        if not console.json:
+            console.about(job.name, f"skipped, {job.outputs[0]} exists", "skipped")
+        console.result(job.fields("skipped", job.by_rank))
+    elif job.source.missing:
+        report_failure(job, no_file(job.name), console)
+    else:
+        console.result(job.fields("planned", job.by_rank, **fields), map(str, job.paths))
 
 
 def write_output(

@@ -1,12 +1,13 @@
-"""Restore images by `superres`, `colorize`, `inpaint` and `sample`: read, draw, write, report."""
+"""The one loop of `superres`, `colorize`, `inpaint` and `sample`: read, draw, write, report."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..config import HOLE
-from ..errors import CaflowError
+from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from ..hub.choice import NAMED, choose_model, hint_at_model
 from ..images import Decoded
 from ..inference import (
@@ -22,7 +23,8 @@ from ..inference import (
     domain_warning,
     grid_row,
     interval_chart,
-    restore_image,
+    requests_at_a_time,
+    restore_images,
     seen_by,
     uncertainty_chart,
 )
@@ -35,14 +37,37 @@ from .console import Console
 from .intervals import note_interval, write_interval
 from .masking import LOW, Masking
 from .options import Restoration, load_model
-from .output import Scale, run_jobs, scaled, write_output, write_sheet
+from .output import Scale, report_failure, report_undone, scaled, write_output, write_sheet
 from .plan import Job, Plan
 from .records import restored_fields
+
+_MOST = 32  # consecutive images that may share a batch
+_HELD = 2**22  # pixels of all candidates of images that wait for their batch
+_SMALLER = "crop the image"  # hint if memory runs out
+
+
+@dataclass(eq=False)
+class _Item:
+    """A job in progress."""
+
+    job: Job
+    model: CAFlow
+    reason: str = NAMED  # why this model was chosen
+    image: Decoded | None = None
+    mask: Pixels | None = None
+    hints: Pixels | None = None  # uint8 (H, W, 4), opaque where the color is known
+    seen: Pixels | None = None  # the image in the colors that the model reads
+    size: tuple[int, int] | None = None  # the size that the model draws; None: nothing is drawn
+    sampling: Sampling | None = None  # with tau and M filled in
+    together: int = 1  # how many such images may share a batch
+    result: Candidates | None = None
+    error: CaflowError | None = None
+    elapsed: float = 0.0  # seconds of drawing; in a batch, its share
 
 
 @dataclass(eq=False)
 class Run:
-    """Restores the images of a command, with their common settings."""
+    """Runs the jobs of a command, with their common settings."""
 
     plan: Plan
     model: CAFlow
@@ -52,24 +77,36 @@ class Run:
     coloring: Coloring | None
     scale: Scale | None  # size of the written image; None: as drawn
     console: Console
+    done: int = 0  # completed jobs
     models: dict[str | None, CAFlow] = field(default_factory=dict)  # those loaded, by id
     grid: list[Pixels] = field(default_factory=list)  # rows of --grid
     uncertainty: list[Pixels] = field(default_factory=list)  # rows of --uncertainty
+    show: Callable[..., object] = field(init=False)  # updates the progress bar
     task: Task = field(init=False)
 
     def all(self) -> None:
-        """Restore and report every image. CaflowError (exit 2) before any is written."""
+        """Read, draw, write and report every job. CaflowError (exit 2) before any is written."""
         given = self.given
+        command = self.console.command
         self.models[self.model.identity["id"]] = self.model
         settings = self._settings(self.model)
         self.task, settings = check_settings(
-            self.model.config, settings, given, self.masking, self.scale, self.console.command
+            self.model.config, settings, given, self.masking, self.scale, command
         )
         if given.wants_interval:
             note_interval(self.model, settings, self.console)
         else:
             self.sampling = settings
-        run_jobs(self.plan.jobs, self.console, self._restore)
+        with self.console.steps(command) as self.show:
+            items = map(self._read, self.plan.jobs)
+            for _, group in groupby(items, lambda item: (item.size, item.model, item.sampling)):
+                batch: list[_Item] = []
+                for item in group:
+                    batch.append(item)
+                    if len(batch) >= item.together:
+                        self._finish(batch)
+                        batch = []
+                self._finish(batch)
         write_sheet(given.grid, self.grid, given.overwrite, self.console)
         write_sheet(given.uncertainty, self.uncertainty, given.overwrite, self.console)
 
@@ -78,69 +115,82 @@ class Run:
         """Of the written image."""
         return 1.0 if self.coloring is None else self.coloring.saturation
 
-    def _restore(self, job: Job, step: Callable[[int, int], None]) -> None:
-        """Restore and report the image of a job. CaflowError if that fails."""
+    def _finish(self, batch: Sequence[_Item]) -> None:
+        """Draw, write and report the images of a batch."""
+        self._draw(batch)
+        for item in batch:
+            try:
+                with memory_errors(_SMALLER):
+                    self._write(item)
+            except CaflowError as error:
+                report_failure(item.job, error, self.console)
+            self.done += 1
+
+    def _read(self, job: Job) -> _Item:
+        """Read a job; errors are stored, to be reported in order."""
+        item = _Item(job, self.model)
+        try:
+            with memory_errors(_SMALLER):
+                if not job.skipped:
+                    self._prepare(item)
+        except CaflowError as error:
+            item.error = error
+            if len(self.plan.jobs) > 1:  # a wrong mask of one image does not stop the others
+                error.exit_code = EXIT_FAILED
+        return item
+
+    def _prepare(self, item: _Item) -> None:
+        """Read the files of a job, and choose its model and M."""
+        job = item.job
+        task = self.task
         image = job.source.read(self.console.about)
-        mask = None
-        hints = None
-        if self.masking is not None and self.task.needs_mask:
-            mask = self.masking.read(job.mask, image, job.name)
+        if self.masking is not None and task.needs_mask:
+            item.mask = self.masking.read(job.mask, image, job.name)
             image = image.opaque() if job.mask is None else image
         if self.coloring is not None:
-            hints = self.coloring.read(job.hints, image)
-        model, reason = self._model_for(image)
-        if mask is not None and not (mask >= HOLE).any():
-            self._note_losses(job, image)
-            self._copy(job, image)
-            return
-        seen = seen_by(model, image)
-        sampling = self._sampling_for(job, model, seen, mask)
-        note = None if self.given.model else hint_at_model(self.task.name, image)
-        if note := note or self.task.note(seen, mask):
-            self.console.about(job.name, note)
-        start = time.perf_counter()
-        again = not self.given.wants_interval  # intervals hold for one temperature alone
-        result = restore_image(model, seen, sampling, mask, hints, step, again)
-        elapsed = round(time.perf_counter() - start, 3)
-        self._note_losses(job, image)
-        changed = self._changes(result)
-        paths = self._write_kept(job, image, mask, result, changed)
-        interval = write_interval(job, result, self.given, self.console)
-        self._add_to_sheets(Path(job.name).name, result, bool(interval))
-        self._report(job, model, result)
-        exact = self.plan.encoder.lossless and image.alpha is None and not changed
-        fields = restored_fields(result, paths, {**changed, **interval}, exact)
-        fields |= {"model_reason": reason, "elapsed_s": elapsed}
-        self.console.result({**job.names, **fields})
-
-    def _sampling_for(
-        self, job: Job, model: CAFlow, image: Pixels, mask: Pixels | None
-    ) -> Sampling:
-        """The settings for an image, with tau and M filled in; notes say if M is reduced, and if
-        the image is drawn in tiles.
-        """
-        size = drawn_size(self.task, image, self.scale)
+            item.hints = self.coloring.read(job.hints, image)
+        item.image = image
+        item.model, item.reason = self._model_for(image)
+        if item.mask is not None and not (item.mask >= HOLE).any():
+            return  # nothing to fill
+        item.seen = seen_by(item.model, image)
+        size = drawn_size(task, item.seen, self.scale)
         if job.interval:
             check_one_pass(size)
-        windows = None
-        why = "it is large"
-        if mask is not None:
-            windows = len(self.task.parts(image, mask))
-            why = f"its holes take {windows} windows"
-        settings = self._settings(model)
-        most = settings.of(model.config).candidates
-        filled = settings.of(model.config, size, windows)
-        m = filled.candidates or 1
-        if m != most:
-            self.console.about(
-                job.name,
-                f"{m} of {most} candidates, because {why}; -m {most} draws all",
-                "fewer candidates",
-            )
+        note = task.note(item.seen, item.mask)
+        if not self.given.model:
+            note = hint_at_model(task.name, image) or note
+        if note:
+            self.console.about(job.name, note)
+        item.sampling = self._sampling_for(item, item.seen, size)
+        m = item.sampling.candidates or 1
         if math.prod(size) > ONE_PASS:
             times = f"{m} × " if m > 1 else ""
             text = f"draws {times}{math.prod(size) / 1e6:.1f} megapixels in tiles"
             self.console.about(job.name, text, "drawn in tiles")
+        item.size = size
+        pixels = m * max(math.prod(item.seen.shape[:2]), math.prod(size))
+        item.together = min(_MOST, requests_at_a_time(size, m), _HELD // pixels)
+
+    def _sampling_for(self, item: _Item, image: Pixels, size: tuple[int, int]) -> Sampling:
+        """The settings for an image of which the model draws that size; a note says if M is
+        reduced.
+        """
+        config = item.model.config
+        windows = None
+        why = "it is large"
+        if item.mask is not None:
+            windows = len(self.task.parts(image, item.mask))
+            why = f"its holes take {windows} windows"
+        settings = self._settings(item.model)
+        most = settings.of(config).candidates
+        filled = settings.of(config, size, windows)
+        if filled.candidates != most:
+            self.console.about(
+                item.job.name,
+                f"{filled.candidates} of {most} candidates, because {why}; -m {most} draws all",
+                "fewer candidates",
+            )
         return filled
 
     def _model_for(self, image: Decoded) -> tuple[CAFlow, str]:
@@ -165,9 +215,48 @@ class Run:
             return self.sampling
         return self.sampling.calibrated(model.calibration, model.identity["id"])
 
-    def _note_losses(self, job: Job, image: Decoded) -> None:
-        """Say what the written file does not have of the input."""
+    def _draw(self, batch: Sequence[_Item]) -> None:
+        """Draw candidates for images of one size as a batch; if one fails, draw them one by one."""
+        images = [item.seen for item in batch if item.seen is not None]
+        if not batch or batch[0].sampling is None:
+            return
+        name = batch[0].job.name
+        jobs = len(self.plan.jobs)
+        self.show(self.done, jobs, name)
+        masks = [item.mask for item in batch]
+        hints = [item.hints for item in batch]
+        start = time.perf_counter()
+
+        def step(done: int, total: int) -> None:
+            self.show(self.done + len(batch) * done / total, jobs, name)
+
+        try:
+            with memory_errors(_SMALLER):
+                again = not self.given.wants_interval  # intervals hold for one temperature alone
+                results = restore_images(
+                    batch[0].model, images, batch[0].sampling, masks, step, hints, again
+                )
+        except CaflowError as error:
+            if len(batch) == 1:
+                batch[0].error = error
+                return
+            for item in batch:
+                self._draw([item])
+            return
+        for item, result in zip(batch, results, strict=True):
+            item.result = result
+            item.elapsed = (time.perf_counter() - start) / len(batch)
+
+    def _write(self, item: _Item) -> None:
+        """Write and report a job; CaflowError if it failed."""
+        job = item.job
+        image = item.image
         encoder = self.plan.encoder
+        if item.error is not None:
+            raise item.error
+        if image is None:
+            report_undone(job, self.console)
+            return
         if image.deep:
             self.console.about(job.name, "its 16 bits per channel are written as 8")
         if image.alpha is not None and not encoder.has_alpha:
@@ -176,6 +265,19 @@ class Run:
             )
         if encoder.metadata != "none" and image.metadata is None:
             self.console.about(job.name, "its EXIF is unreadable or above 64 kB, and is not kept")
+        result = item.result
+        if result is None:
+            self._copy(job, image)
+            return
+        changed = self._changes(result)
+        paths = self._write_kept(item, image, result, changed)
+        interval = write_interval(job, result, self.given, self.console)
+        self._add_to_sheets(Path(job.name).name, result, bool(interval))
+        self._report(item, result)
+        exact = encoder.lossless and image.alpha is None and not changed
+        fields = restored_fields(result, paths, {**changed, **interval}, exact)
+        fields |= {"model_reason": item.reason, "elapsed_s": round(item.elapsed, 3)}
+        self.console.result({**job.names, **fields})
 
     def _copy(self, job: Job, image: Decoded) -> None:
         """Write an image in which nothing is to be filled, as it is."""
@@ -201,12 +303,7 @@ class Run:
         return changed
 
     def _write_kept(
-        self,
-        job: Job,
-        image: Decoded,
-        mask: Pixels | None,
-        result: Candidates,
-        changed: dict[str, Any],
+        self, item: _Item, image: Decoded, result: Candidates, changed: dict[str, Any]
     ) -> dict[int, str]:
         """Write the kept candidates, and return the paths by rank."""
         paths: dict[int, str] = {}
@@ -220,10 +317,10 @@ class Run:
                 size = changed["resized"]["written"]
                 pixels = np.array(drawn.resize(size, Image.Resampling.LANCZOS))
             record = json.dumps({**result.provenance(candidate), **changed})
-            written = image.with_alpha(pixels, mask)
+            written = image.with_alpha(pixels, item.mask)
             data = self.plan.encoder.encode(*written, record, image.metadata, gray)
             # An existing file that is kept may have another candidate, so it gets no path.
-            path = write_output(job, data, self.given, self.console, candidate.rank)
+            path = write_output(item.job, data, self.given, self.console, candidate.rank)
             if path and self.console.live and not self.console.json:
                 of = f"rank {candidate.rank} of {len(result.ranked)}"
                 self.console.note(f"  {of}, {candidate.score.summary}")
@@ -244,20 +341,21 @@ class Run:
         elif len(ranked) > 1:  # a single candidate has no spread
             self.uncertainty.append(uncertainty_chart(label, ranked, result.tau))
 
-    def _report(self, job: Job, model: CAFlow, result: Candidates) -> None:
+    def _report(self, item: _Item, result: Candidates) -> None:
         """Write to stderr what is to be said of a result."""
+        name = item.job.name
         request = result.request
-        if note := domain_warning(model, result.statistics, request.image, request.mask):
-            self.console.about(f"warning: {job.name}", note, "unlike the training data")
+        if note := domain_warning(item.model, result.statistics, request.image, request.mask):
+            self.console.about(f"warning: {name}", note, "unlike the training data")
         if result.lower_tau_note:
-            self.console.about(job.name, result.lower_tau_note, "all candidates diverged")
+            self.console.about(name, result.lower_tau_note, "all candidates diverged")
         if result.diverged:
             self.console.about(
-                job.name,
+                name,
                 f"{result.diverged} of {result.sampling.candidates} candidates "
                 f"diverged at tau {result.tau} and were dropped; a lower --tau avoids this",
                 "candidates diverged",
             )
         if len(result.kept) < self.sampling.keep:
-            message = f"{job.name}: only {len(result.kept)} of {self.sampling.keep} images drawn"
+            message = f"{name}: only {len(result.kept)} of {self.sampling.keep} images drawn"
             self.console.error(CaflowError(message, "a lower --tau, or a larger -m"))

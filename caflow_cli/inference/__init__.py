@@ -14,7 +14,7 @@ from .figures import (
     uncertainty_map,
 )
 from .rank import order, rmse_between
-from .restore import restore, restore_image, score
+from .restore import restore, restore_images, score
 from .result import Candidates
 from .sample import Sampler, requests_at_a_time
 from .score import Score, estimator_of, task_of
@@ -36,7 +36,7 @@ __all__ = [
     "order",
     "requests_at_a_time",
     "restore",
-    "restore_image",
+    "restore_images",
     "rmse_between",
     "score",
     "seen_by",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -70,7 +71,7 @@ def restore(
     sampling = Sampling(tau=tau, candidates=candidates, keep=keep, seed=seed, **options)
     white = as_mask(mask)
     seen = seen_by(model, decoded)
-    result = restore_image(model, seen, sampling, white, strokes)
+    (result,) = restore_images(model, [seen], sampling, [white], hints=[strokes])
     for candidate in result.ranked:
         candidate.with_alpha = partial(decoded.with_alpha, mask=white)
         candidate.gray = decoded.gray and candidate.request.task.keeps_gray
@@ -120,31 +121,36 @@ def score(
     return Sampler(model, [request]).score([scored.rgb], noise_samples)[0]
 
 
-def restore_image(
+def restore_images(
     model: CAFlow,
-    image: Pixels,
+    images: Sequence[Pixels],
     sampling: Sampling,
-    mask: Pixels | None = None,
-    hints: Pixels | None = None,
+    masks: Sequence[Pixels | None],
     progress: Progress | None = None,
+    hints: Sequence[Pixels | None] | None = None,
     lower_tau: bool = True,
-) -> Candidates:
-    """Restore an image in the colors that the model reads.
+) -> list[Candidates]:
+    """Restore several images of one model size as a batch.
 
     Args:
         model: Any model.
-        image: uint8 (H, W, 3).
-        sampling: If tau or M is None, it is the model's, else the task's.
-        mask: uint8 (H, W), white where the image is to be filled.
-        hints: uint8 (H, W, 4), opaque where colors are known.
+        images: uint8 (H, W, 3) each, all with the same `Task.model_size`.
+        sampling: For every image. If tau or M is None, it is the model's, else the task's.
+        masks: uint8 (H, W), one for each image, or None.
         progress: Called after each pass of the model.
-        lower_tau: Draw again at a lower tau if all candidates diverge.
+        hints: uint8 (H, W, 4), opaque where colors are known, one for each image, or None.
+        lower_tau: Draw a single image again at a lower tau if all its candidates diverge.
 
     Raises:
-        CaflowError: As for `restore`.
+        CaflowError: As for `restore`. If one image fails, none of them has a result.
     """
-    request = Request.of(task_of(model, sampling), image, mask, hints)
-    sampler = Sampler(model, [request], sampling, progress=progress)
+    task = task_of(model, sampling)
+    strokes = hints or [None] * len(images)
+    requests = [
+        Request.of(task, image, mask, colors)
+        for image, mask, colors in zip(images, masks, strokes, strict=True)
+    ]
+    sampler = Sampler(model, requests, sampling, progress=progress)
     for _ in sampler.draw(lower_tau=lower_tau):
         pass
-    return sampler.result()
+    return [sampler.result(row) for row in range(len(images))]

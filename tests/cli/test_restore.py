@@ -1,12 +1,15 @@
 """The restoring commands: what they write, keep, refuse and report."""
 
 import io
+import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import caflow_cli
+from caflow_cli import inference
 from caflow_cli.assets import example_path
 from caflow_cli.hub.resolve import load
 from caflow_cli.images import decode, read_image, read_provenance
@@ -51,7 +54,23 @@ def test_wrong_usage_exits_2_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_an_image_that_diverges_or_is_damaged_leaves_its_neighbors_alone(run, tmp_path):
+@contextmanager
+def calls_of(function):
+    """The arguments of each call of a function in this thread; nothing is changed."""
+    found: list[dict] = []
+
+    def see(frame, event, _):
+        if event == "call" and frame.f_code is function.__code__:
+            found.append(dict(frame.f_locals))
+
+    sys.setprofile(see)
+    try:
+        yield found
+    finally:
+        sys.setprofile(None)
+
+
+def test_neighbors_of_one_size_share_a_batch_unless_one_diverges(run, tmp_path):
     """Of noise every sample of the model of faces diverges, except at a lower temperature."""
     noise = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
     face = read_image(example_path("face"))[4:12, 4:12]
@@ -60,8 +79,10 @@ def test_an_image_that_diverges_or_is_damaged_leaves_its_neighbors_alone(run, tm
         Image.fromarray(image).save(tmp_path / "in" / f"{name}.png")
     (tmp_path / "in" / "3.png").write_bytes(b"damaged")
     shared = ["-q", "-m", 1, "--json", "--model", "faces-superres-x4", "-o"]
-    run("superres", "in/0.png", "in/4.png", "in/2.png", *shared, "one/")
-    together = run("superres", "in", *shared, "many")
+    with calls_of(inference.restore_images) as calls:
+        run("superres", "in/0.png", "in/4.png", "in/2.png", *shared, "one/")
+        together = run("superres", "in", *shared, "many")
+    assert [len(given["images"]) for given in calls] == [1, 1, 1, 3, 1, 1, 1, 1]
     assert together.returncode == 1
     found = [(r["input"], r["status"]) for r in lines_of(together)]
     states = ["ok", "ok", "ok", "error", "ok"]

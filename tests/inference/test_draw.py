@@ -11,7 +11,7 @@ import torch
 from caflow_cli.config import TaskConfig
 from caflow_cli.errors import CaflowError
 from caflow_cli.flows import to_uint8
-from caflow_cli.inference import Whole, restore, restore_image
+from caflow_cli.inference import Whole, restore, restore_images
 from caflow_cli.inference.conditions import RESAMPLES, diverged_cells
 from caflow_cli.inference.tiled import Tiled
 from caflow_cli.inference.tiles import plan_tiles
@@ -150,7 +150,10 @@ def test_the_last_resort_is_one_candidate_at_tau_0(models_32):
     np.testing.assert_array_equal(found.kept[0].image, again.image)
     assert "all candidates diverged at tau 0.9/0.7/0.5, so tau is 0" in repr(found)
     with pytest.raises(CaflowError, match=r"11 samples in a row diverged at tau 0\.8"):
-        restore_image(model, small_input(), Sampling(TAU, 1), lower_tau=False)
+        restore_images(model, [small_input()], Sampling(TAU, 1), [None], lower_tau=False)
+    # Several images do not share what is left to try: the caller draws them one by one.
+    with pytest.raises(CaflowError, match=r"11 samples in a row diverged at tau 0\.8"):
+        restore_images(model, [small_input()] * 2, Sampling(TAU, 1), [None, None])
 
 
 def test_a_saturated_image_at_tau_0_is_kept_because_there_is_no_other(models_32):

@@ -10,7 +10,7 @@ import torch
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import LARGE, read_provenance
-from caflow_cli.inference import Request, restore, restore_image, score, task_of, to_batch
+from caflow_cli.inference import Request, restore, restore_images, score, task_of, to_batch
 from caflow_cli.inference.tiled import Noise, Tiled
 from caflow_cli.inference.tiles import LazyImage, plan_tiles
 from caflow_cli.sampling import Sampling
@@ -99,7 +99,9 @@ def test_sizes_beyond_a_limit_are_refused_before_anything_is_computed():
 def test_a_single_candidate_in_tiles_is_scored_only_if_a_rank_is_typed(small_model, tmp_path):
     image = helpers.smooth_image(1, 3, (400, 340), 2)[0].permute(1, 2, 0).contiguous().numpy()
     told = []
-    found = restore_image(small_model, image, Sampling(), progress=lambda *step: told.append(step))
+    (found,) = restore_images(
+        small_model, [image], Sampling(), [None], lambda *step: told.append(step)
+    )
     (one,) = found.ranked
     assert (one.score.rank_score, one.score.log_likelihood, one.rank_value) == (None, None, None)
     assert (one.score.score_domain, one.score.summary) == ("tiles", "not scored")

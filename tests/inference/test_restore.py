@@ -12,7 +12,7 @@ import caflow_cli as caflow
 from caflow_cli import devices
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import read_image, read_provenance, write_png
-from caflow_cli.inference import Request, Sampler, restore, restore_image, score, task_of
+from caflow_cli.inference import Request, Sampler, restore, restore_images, score, task_of
 from caflow_cli.sampling import SEEDS, Sampling
 from caflow_cli.tasks.base import gray, scaled_size
 
@@ -105,7 +105,7 @@ def test_more_can_be_drawn_at_any_time(small_model):
     assert list(sampler.draw()) == [1, 2]
     assert len(sampler.result().kept) == 2
     assert list(sampler.draw(1)) == [3]
-    wanted = restore_image(small_model, INPUT, replace(sampling, candidates=3))
+    (wanted,) = restore_images(small_model, [INPUT], replace(sampling, candidates=3), [None])
     for one, other in zip(sampler.result().ranked, wanted.ranked, strict=True):
         assert (one.k, one.seed) == (other.k, other.seed)
         assert one.score.rank_score == pytest.approx(other.score.rank_score, abs=1)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ...errors import check_usage
+from ...errors import CaflowError, check_usage, memory_errors
 from .. import options
 from ..console import Console
 from ..masking import LOW
@@ -37,17 +37,26 @@ def mask_command(
     """
     check_usage(0 < threshold < 1, f"--threshold is {threshold:g}", "between 0 and 1, such as 0.5")
 
-    from ..output import run_jobs
+    from ..output import report_failure, report_undone
     from ..plan import make_plan
 
-    def execute(job: Job, step: Callable[[int, int], None]) -> None:
-        if given.dry_run:
-            job.source.header()
-            console.result(job.fields("planned", job.by_rank), map(str, job.paths))
-        else:
-            _write_mask(job, given, console, threshold, step)
+    jobs = make_plan(console, images, given).jobs
+    with console.steps(console.command) as show:
+        for place, job in enumerate(jobs):
 
-    run_jobs(make_plan(console, images, given).jobs, console, execute)
+            def step(done: int, total: int, place: int = place, name: str = job.name) -> None:
+                show(place + done / total, len(jobs), name)
+
+            try:
+                if given.dry_run and not job.skipped:
+                    job.source.header()
+                if given.dry_run or job.skipped or job.source.missing:
+                    report_undone(job, console)
+                else:
+                    with memory_errors("crop the image"):
+                        _write_mask(job, given, console, threshold, step)
+            except CaflowError as error:
+                report_failure(job, error, console)
 
 
 def _write_mask(
@@ -55,7 +64,7 @@ def _write_mask(
     given: Files,
     console: Console,
     threshold: float,
-    step: Callable[[int, int], None],
+    step: Callable[[int, int], object],
 ) -> None:
     """Write the mask of an image, and report the share that it marks."""
     from ...damage import find_damage

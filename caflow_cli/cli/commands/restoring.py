@@ -144,7 +144,7 @@ def _restore(
     sampling = Sampling(consistent=consistent, **{name: getattr(given, name) for name in names})
     sampling.check()
 
-    from ..output import parse_scale, run_jobs
+    from ..output import parse_scale, report_undone
     from ..plan import make_plan
 
     size = None if scale is None else parse_scale(scale)
@@ -153,7 +153,8 @@ def _restore(
     plan = make_plan(console, inputs, given, mask, hints)
     task = None if console.command == "sample" else console.command
     if all(job.skipped or job.source.missing for job in plan.jobs):
-        run_jobs(plan.jobs, console, lambda job, step: None)
+        for job in plan.jobs:
+            report_undone(job, console)
         return
     if given.dry_run:
         from ...hub.choice import choose_model
@@ -165,8 +166,7 @@ def _restore(
         if given.wants_interval:
             sampling = sampling.calibrated(calibration_of(found), found.id)
         kind, sampling = check_settings(config, sampling, given, masking, size, console.command)
-        shared = (config, sampling, kind, size, console)
-        run_jobs(plan.jobs, console, lambda job, step: report_planned(job, *shared))
+        report_planned(plan, config, sampling, kind, size, console)
         return
     model = load_model(given.model, given.device, task)
 
