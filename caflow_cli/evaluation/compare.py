@@ -1,6 +1,7 @@
-"""Compare images with images."""
+"""Compare images with images: two sets, or outputs named in JSON lines with a set of truths."""
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import count
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..data.examples import decode, open_files
-from ..errors import EXIT_FAILED, CaflowError, check_usage
+from ..errors import EXIT_FAILED, CaflowError, check_usage, ensure, usage_error
 from ..images import SUFFIXES, read_image
 from ..inference import to_batch
 from ..paths import is_file
@@ -30,7 +31,7 @@ _Set: TypeAlias = dict[str, Callable[[], Pixels]]  # how to read each image, by 
 
 
 def compare(
-    generated: str | Path,
+    generated: str | Path | Iterable[str],
     reference: str | Path,
     metrics: str | Sequence[str] = (),
     *,
@@ -44,8 +45,12 @@ def compare(
     ending that our commands add. If several images belong to one truth, its value is their mean.
     Two single images are paired whatever their names.
 
+    JSON lines of a restoring command stand for the outputs that they name; each belongs to the true
+    image with the name of its input, whatever the suffix and folder.
+
     Args:
-        generated, reference: The sets.
+        generated: A set, or JSON lines.
+        reference: A set.
         metrics: Names of `METRICS` that need pairs or sets. Default: rmse and lpips; the latter is
             omitted, with a note, if its network is not available.
         recursive: Include the images in subfolders.
@@ -54,7 +59,8 @@ def compare(
 
     Raises:
         CaflowError: There is nothing to compare, images have no partner, the sizes of a pair
-            differ, or weights are missing. Single images that fail are listed in `failed` instead.
+            differ, a line is not from a restoring command, or weights are missing. Single images
+            that fail are listed in `failed` instead.
     """
     chosen = choose_metrics(metrics, needing("pairs", "sets"))
     notes: list[str] = []
@@ -66,10 +72,20 @@ def compare(
     rows: list[Values] = []
     with ExitStack() as stack:
         true = _open(stack, Path(reference), recursive, notes)
-        made = _open(stack, Path(generated), recursive, notes)
         pairs: dict[str, list[str]] = {}
-        if labels:
-            pairs = _matched(made, true, str(generated), str(reference))
+        if isinstance(generated, str | Path):
+            form = "sets"
+            made = _open(stack, Path(generated), recursive, notes)
+            given = len(made)
+            if labels:
+                pairs = _matched(made, true, str(generated), str(reference))
+        else:
+            form = "lines"
+            outputs = _outputs(generated, failed)
+            made = {path: partial(read_image, path) for paths in outputs.values() for path in paths}
+            given = len(outputs) + len(failed)
+            if labels:
+                pairs = _of_inputs(outputs, true, str(reference), failed)
         if "lpips" in labels:
             load_lpips(weights)  # if it is missing, say so before the first image
         extractor = load_extractor(weights) if sets else None
@@ -99,8 +115,8 @@ def compare(
         first = next(iter(failed.values()))
         raise CaflowError(f"no image could be measured: {first.message}", first.hint)
     return Evaluation(
-        form="sets",
-        images=len(made),
+        form=form,
+        images=given,
         metrics=list(result.values),
         results=[result],
         settings={"params": {"metrics": list(chosen)}},
@@ -209,3 +225,50 @@ def _matched(made: _Set, true: _Set, where_made: str, where_true: str) -> dict[s
         "use the same names in both folders (suffixes may differ), or --metric fid",
     )
     return found
+
+
+def _outputs(lines: Iterable[str], failed: dict[str, CaflowError]) -> dict[str, list[str]]:
+    """The outputs of each input in JSON lines. Inputs without outputs are added to `failed`."""
+    command = "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR"
+    outputs: dict[str, list[str]] = {}
+    number = 0
+    try:
+        for line in lines:
+            number += 1
+            record = json.loads(line)
+            paths = [str(output["path"]) for output in record.get("outputs") or ()]
+            error = record.get("error") or {"message": "no file was written", "hint": command}
+            if paths:
+                outputs[str(record["input"])] = paths
+            else:
+                failure = CaflowError(str(error["message"]), str(error["hint"]))
+                failed[str(record["input"])] = failure
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise usage_error(  # also if it is not UTF-8, such as an image
+            f"line {number or 1} of stdin is not a record of a restoring command", command
+        ) from error
+    ensure(bool(outputs or failed), "stdin names no images", command)
+    return outputs
+
+
+def _of_inputs(
+    outputs: dict[str, list[str]], true: _Set, where: str, failed: dict[str, CaflowError]
+) -> dict[str, list[str]]:
+    """For each image of `true`, the outputs that belong to it, by the input's file name only."""
+    names = {PurePosixPath(name).name: name for name in true}
+    check_usage(
+        len(names) == len(true),
+        f"{where!r} has several images of the same name, but inputs are matched by name",
+        "give only one of its folders as --reference",
+    )
+    pairs: dict[str, list[str]] = {}
+    for given, paths in outputs.items():
+        stem = PurePosixPath(given.replace("\\", "/")).stem
+        if stem in names:
+            pairs.setdefault(names[stem], []).extend(paths)
+        else:
+            failed[given] = CaflowError(
+                f"{where!r} has no image {stem!r} for the input {given!r}",
+                "give the true images the names of the inputs",
+            )
+    return pairs

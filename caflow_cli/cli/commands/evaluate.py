@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -109,6 +110,9 @@ def evaluate_command(
         f"{_METRICS}; or all. docs/evaluation.md defines them. Repeatable. Default: the "
         "protocol's, else lpips,rmse (rmse if LPIPS is unavailable).",
     ),
+    reference: str | None = option(
+        "--reference DIR", "Ground truth for the outputs named by JSON lines on stdin."
+    ),
     model: ModelOnData,
     networks: Networks,
     recursive: bool = options.RECURSIVE,
@@ -116,17 +120,17 @@ def evaluate_command(
 ) -> None:
     """Evaluate a model on data, or compare images with references.
 
-    Give --data to evaluate a model, or two folders to compare. A model is compared with a baseline
-    (bicubic, gray copy, mean fill) and with the mean of all M candidates, with paired standard
-    errors. --protocol sr4, sr4-web, sr-space, repair and color measure whole images at their own
-    size.
+    Give --data to evaluate a model, or two folders to compare, or --reference to read the JSON
+    lines of a restoring command from a pipe. A model is compared with a baseline (bicubic, gray
+    copy, mean fill) and with the mean of all M candidates, with paired standard errors. --protocol
+    sr4, sr4-web, sr-space, repair and color measure whole images at their own size.
 
     Values are means over images, printed as a table on a terminal, and as tab-separated lines with
     a header in a pipe.
 
     Example: caflow evaluate --task superres --data faces.zip --protocol table1
     """
-    _check_form(context, images, model)
+    _check_form(context, images, reference, model)
     start = time.perf_counter()
     weights = Weights(*vars(networks).values())
     record: dict[str, Any] = {}
@@ -151,9 +155,10 @@ def evaluate_command(
         else:
             from ...evaluation import compare
 
-            generated, reference = images or ("", "")
+            pair: list[Any] = images or [sys.stdin, reference]
+            generated, true = pair
             shared: dict[str, Any] = {"weights": weights, "progress": show}
-            evaluation = compare(generated, reference, metric or (), recursive=recursive, **shared)
+            evaluation = compare(generated, true, metric or (), recursive=recursive, **shared)
     elapsed = time.perf_counter() - start
     for note in evaluation.notes:
         console.note(f"note: {note}")
@@ -186,24 +191,33 @@ def _prepare(
     return settings, load_model(model.model, model.device, task, protocol.model)
 
 
-def _check_form(context: typer.Context, images: list[str] | None, model: ModelOnData) -> None:
+def _check_form(
+    context: typer.Context, images: list[str] | None, reference: str | None, model: ModelOnData
+) -> None:
+    given = [form for form in (images, model.data, reference) if form is not None]
+    count = 2 if images is None else len(images)
     check_usage(
-        (images is None) != (model.data is None),
-        "expected one of --data and two sets of images",
-        "caflow evaluate --task superres --data faces/, or caflow evaluate GENERATED REFERENCE",
-    )
-    if images is None:
-        return
-    check_usage(
-        len(images) == 2,
-        f"expected two sets of images, got {len(images)}",
+        count == 2,
+        f"expected two sets of images, got {count}",
         "caflow evaluate GENERATED REFERENCE",
     )
+    check_usage(
+        len(given) == 1,
+        "expected one of --data, two sets of images, or --reference",
+        "caflow evaluate --task superres --data faces/, or caflow evaluate GENERATED REFERENCE",
+    )
+    if model.data is not None:
+        return
     for name in vars(model):
         check_usage(
             source(context, name) != "COMMANDLINE",
             f"--{name.replace('_', '-')} needs a model on data",
             "add --data DIR, or leave it out",
         )
-    for path in images:
+    check_usage(
+        reference is None or not sys.stdin.isatty(),
+        "--reference needs JSON lines on stdin",
+        "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR",
+    )
+    for path in images or [reference or ""]:
         check_usage(exists(path), f"no images at {path!r}", "give a folder, a zip or an image")

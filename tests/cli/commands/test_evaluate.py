@@ -1,10 +1,12 @@
-"""`caflow evaluate`: its two forms and what it prints."""
+"""`caflow evaluate`: its three forms and what it prints."""
 
 import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from ..process import assert_refused
 
@@ -104,3 +106,30 @@ def test_wrong_usage_exits_2_with_what_to_type(run, tmp_path, arguments, message
     assert_refused(result, 2, message)
     assert hint in result.stderr.decode().splitlines()[1]
     assert not list(tmp_path.iterdir())
+
+
+def test_lines_of_a_command_against_truths(run, true_images, model_32, tmp_path):
+    (tmp_path / "small").mkdir()
+    for name in ("p0", "p1"):
+        with Image.open(true_images / "test" / f"{name}.png") as image:
+            image.resize((image.width // 4, image.height // 4)).save(tmp_path / f"small/{name}.png")
+    given = ("--model", model_32, "-m", "2", "-n", "2", "-o", "out", "--json")
+    written = run("superres", "small", *given)
+    assert written.returncode == 0, written.stderr
+    failed = json.dumps({"input": "gone.png", "error": {"message": "gone", "hint": "see"}})
+    given = ("--reference", true_images / "test", "--metric", "rmse", "--json")
+    done = run("evaluate", *given, stdin=written.stdout + failed.encode())
+    record = json.loads(done.stdout)
+    assert (done.returncode, record["form"], record["images"]) == (1, "lines", 3)
+    assert [one["input"] for one in record["failed"]] == ["gone.png"]
+    pairs = [
+        (tmp_path / output["path"], true_images / "test" / f"p{k}.png")
+        for k, line in enumerate(written.stdout.splitlines())
+        for output in json.loads(line)["outputs"]
+    ]
+    arrays = [[np.asarray(Image.open(path), float) for path in pair] for pair in pairs]
+    expected = np.mean([np.sqrt(np.mean((a - b) ** 2)) for a, b in arrays])
+    found = record["results"][0]["values"]["rmse"]
+    assert (found["mean"], found["count"]) == (pytest.approx(expected), 2)
+    for other in (b"[1]", b"\x89PNG", b"[" * 100_000):
+        assert_refused(run("evaluate", *given, stdin=other), 2, "line 1 of stdin is not a record")
