@@ -23,10 +23,11 @@ class Reconstruction(deepinv.models.Reconstructor):
     def forward(
         self, y: torch.Tensor, physics: Any = None, seed: int = 0, **_: Any
     ) -> torch.Tensor:
-        small = (255 * y.clamp(0, 1)).round().byte()
-        results = caflow.restore(self.model, list(small), self.tau, 1, seed=seed)
-        images = np.stack([result.ranked[0].image for result in results])
-        return torch.from_numpy(images).permute(0, 3, 1, 2).to(y) / 255
+        images = []
+        for small in (255 * y.clamp(0, 1)).round().byte():
+            result = caflow.restore(self.model, small, self.tau, 1, seed=seed)
+            images.append(result.ranked[0].image)
+        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(y) / 255
 
 
 class Posterior(deepinv.optim.Prior):
