@@ -2,7 +2,7 @@
 
 | task     | when                                | model                                         |
 |----------|-------------------------------------|-----------------------------------------------|
-| superres | a JPEG of quality below 90          | web-superres-x4                               |
+| superres | compressed, noisy or blurred pixels | web-superres-x4                               |
 | superres | 12 to 32 pixels wide and as high    | the default, with a hint at faces-superres-x4 |
 | any      | otherwise                           | the task's default in the manifest            |
 
@@ -14,14 +14,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from ..config import TaskConfig
+from ..images.artifacts import Values, artifacts
 from .resolve import default_model
 
 if TYPE_CHECKING:
     from ..images import Decoded
 
 NAMED = "named by --model, the environment or the config file"
-_QUALITY = 90  # of JPEGs; those below it are enlarged by the model of web images
+# The log-odds that the model of web images enlarges an image with a lower LPIPS, by logistic
+# regression on the statistics of `artifacts` and their squares (tests/benchmarks/choose.py): their
+# mean and standard deviation, and the two weights of each standardized value.
+_BIAS = -4.195
+_ODDS = (
+    (0.104, 0.165, 0.505, -0.009),
+    (0.301, 0.191, -1.769, 0.621),
+    (-0.187, 0.733, -0.246, -0.298),
+    (-0.209, 0.165, -1.405, 0.125),
+    (-0.931, 0.528, -0.619, -0.001),
+    (-0.233, 0.219, -0.398, 0.485),
+    (0.243, 0.224, 1.614, -0.176),
+)
 _FACES = range(12, 33)  # sides, in pixels, of inputs that may be aligned faces
 
 
@@ -40,8 +55,15 @@ class Rule(NamedTuple):
     choice: Choice
 
 
-def _is_compressed(image: Decoded) -> bool:
-    return image.quality is not None and image.quality < _QUALITY
+def log_odds(statistics: Values) -> float:
+    """The log-odds that the model of web images suits an image with these `artifacts` better."""
+    mean, deviation, linear, square = np.array(_ODDS).T
+    z = ((statistics - mean) / deviation).clip(-3, 3)
+    return float(_BIAS + linear @ z + square @ z**2)
+
+
+def _is_degraded(image: Decoded) -> bool:
+    return log_odds(artifacts(image.rgb)) > 0
 
 
 def _is_face_sized(image: Decoded) -> bool:
@@ -49,9 +71,9 @@ def _is_face_sized(image: Decoded) -> bool:
     return height == width and height in _FACES
 
 
-_WEB = Choice("web-superres-x4", f"for JPEGs of quality below {_QUALITY}")
+_WEB = Choice("web-superres-x4", "for compressed, noisy or blurred images")
 _FACE = Choice("faces-superres-x4", "if this is an aligned face, try --model faces-superres-x4")
-RULES = (Rule("superres", _is_compressed, _WEB),)
+RULES = (Rule("superres", _is_degraded, _WEB),)
 HINTS = (Rule("superres", _is_face_sized, _FACE),)
 
 
