@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .damage import find_damage as find_damage
     from .errors import CaflowError as CaflowError
     from .evaluation import evaluate as evaluate
+    from .hub.choice import choose_model as choose_model
     from .hub.resolve import load as load
     from .inference import (
         Candidates as Candidates,
@@ -33,6 +34,7 @@ _HOMES = {
     "OptimConfig": ".training",
     "RunConfig": ".training",
     "Score": ".inference",
+    "choose_model": ".hub.choice",
     "evaluate": ".evaluation",
     "find_damage": ".damage",
     "load": ".hub.resolve",

@@ -266,7 +266,7 @@ def load_model(
     from ..hub.choice import choose_model
     from ..hub.resolve import load, resolve
 
-    resolved = resolve(name or default or choose_model(task).model)
+    resolved = resolve(name or default or choose_model(task=task).model)
 
     from ..devices import keep_memory, select_device
 

@@ -159,7 +159,7 @@ class Run:
             check_one_pass(size)
         note = task.note(item.seen, item.mask)
         if not self.given.model:
-            note = hint_at_model(task.name, image) or note
+            note = hint_at_model(task.name, image.rgb) or note
         if note:
             self.console.about(job.name, note)
         item.sampling = self._sampling_for(item, item.seen, size)
@@ -197,7 +197,7 @@ class Run:
         """The model for an image, and why it was chosen."""
         if self.given.model:
             return self.model, NAMED
-        name, reason = choose_model(self.task.name, image)
+        name, reason = choose_model(image.rgb, self.task.name)
         if name not in self.models:
             model = self.models[name] = load_model(name, self.given.device)
             default = self.model.identity["id"]

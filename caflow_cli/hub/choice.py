@@ -12,16 +12,15 @@ A named model (`--model`, environment, config file) is always taken.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from ..config import TaskConfig
+from ..images import Pixels, read_image
 from ..images.artifacts import Values, artifacts
 from .resolve import default_model
-
-if TYPE_CHECKING:
-    from ..images import Decoded
 
 NAMED = "named by --model, the environment or the config file"
 # The log-odds that the model of web images enlarges an image with a lower LPIPS, by logistic
@@ -37,6 +36,7 @@ _ODDS = (
     (-0.233, 0.219, -0.398, 0.485),
     (0.243, 0.224, 1.614, -0.176),
 )
+_SMALLEST = 64  # side, in pixels, below which the statistics vary too much
 _FACES = range(12, 33)  # sides, in pixels, of inputs that may be aligned faces
 
 
@@ -51,7 +51,7 @@ class Rule(NamedTuple):
     """A choice for the images of a task for which `when` is true."""
 
     task: str
-    when: Callable[[Decoded], bool]
+    when: Callable[[Pixels], bool]
     choice: Choice
 
 
@@ -62,12 +62,12 @@ def log_odds(statistics: Values) -> float:
     return float(_BIAS + linear @ z + square @ z**2)
 
 
-def _is_degraded(image: Decoded) -> bool:
-    return log_odds(artifacts(image.rgb)) > 0
+def _is_degraded(image: Pixels) -> bool:
+    return min(image.shape[:2]) >= _SMALLEST and log_odds(artifacts(image)) > 0
 
 
-def _is_face_sized(image: Decoded) -> bool:
-    height, width = image.rgb.shape[:2]
+def _is_face_sized(image: Pixels) -> bool:
+    height, width = image.shape[:2]
     return height == width and height in _FACES
 
 
@@ -77,12 +77,25 @@ RULES = (Rule("superres", _is_degraded, _WEB),)
 HINTS = (Rule("superres", _is_face_sized, _FACE),)
 
 
-def choose_model(task: str | None = None, image: Decoded | None = None) -> Choice:
-    """The model for a task, by default superres, and an image: the first rule that applies.
+def choose_model(image: Pixels | str | Path | None = None, task: str | None = None) -> Choice:
+    """The model for an image and a task, by default superres: the first rule that applies.
 
-    Without an image, it is the task's default. CaflowError (exit 3) if there is none.
+    Args:
+        image: uint8 (H, W, 3), or a path; without it, the choice is the task's default.
+        task: Such as "superres".
+
+    Raises:
+        CaflowError: There is no model for the task (exit 3), or the file cannot be read.
+
+    Examples:
+        >>> import caflow_cli as caflow
+        >>> from caflow_cli.assets import example_path
+        >>> caflow.choose_model(example_path("cat_192")).model
+        'photos-superres-x4'
     """
     task = task or TaskConfig.name
+    if isinstance(image, str | Path):
+        image = read_image(image)
     for rule in RULES:
         if image is not None and rule.task == task and rule.when(image):
             return rule.choice
@@ -96,7 +109,7 @@ def is_chosen(task: str, model: str) -> bool:
     )
 
 
-def hint_at_model(task: str, image: Decoded) -> str | None:
+def hint_at_model(task: str, image: Pixels) -> str | None:
     """A hint at a model that may suit the image better than the chosen one, if there is one."""
     hints = [rule.choice.reason for rule in HINTS if rule.task == task and rule.when(image)]
     return hints[0] if hints else None

@@ -9,7 +9,7 @@ import logging
 import re
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -72,7 +72,6 @@ class Decoded:
         alpha: uint8 (H, W), 0 transparent to 255 opaque; None if every pixel is opaque.
         format: Format of the file's content: PNG, JPEG, WEBP, …
         frames: Number of frames or pages in the file; this is the first.
-        quality: Quality of a JPEG, 1 to 100, estimated from its first quantization table.
         metadata: The EXIF that a result may keep; None if it cannot be read or has more than 64 kB.
         gray: Whether the file stores no color: 1-bit or gray, perhaps with alpha.
         deep: Whether the file has 16 bits per channel, which were rounded to 8.
@@ -82,7 +81,6 @@ class Decoded:
     alpha: Pixels | None
     format: str
     frames: int = 1
-    quality: float | None = None
     metadata: Metadata | None = field(default_factory=dict)
     gray: bool = False
     deep: bool = False
@@ -158,9 +156,7 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
         rgb = np.array(Image.fromarray(rgb).transpose(turn))
         if alpha is not None:
             alpha = np.array(Image.fromarray(alpha).transpose(turn))
-    tables = [*getattr(image, "quantization", {}).values()]
-    quality = _quality(tables[0]) if tables else None
-    return Decoded(rgb, alpha, image.format or "", frames, quality, metadata, gray, deep)
+    return Decoded(rgb, alpha, image.format or "", frames, metadata, gray, deep)
 
 
 def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels:
@@ -218,12 +214,6 @@ def no_file(label: str) -> CaflowError:
 
 
 # --- files ----------------------------------------------------------------------------------------
-
-
-def _quality(table: Sequence[int]) -> float:
-    """Estimate a JPEG's quality from its luminance table, by libjpeg's scaling rule."""
-    scale = sum(table) / 36.88  # percent
-    return 100 - scale / 2 if scale <= 100 else 5000 / scale
 
 
 def _damaged(label: str) -> CaflowError:

@@ -59,6 +59,10 @@ def degraded(photo: Image.Image, rng: np.random.Generator) -> tuple[np.ndarray, 
     return image, what
 
 
+def as_batch(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(image).movedim(2, 0)[None]
+
+
 def label(photos: Path, out: Path, count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     files = sorted(photos.iterdir())
@@ -77,7 +81,9 @@ def label(photos: Path, out: Path, count: int, seed: int) -> None:
             for model in models:
                 small = image[top : top + height, left : left + width]
                 pair[1:] = [caflow.restore(model, small, candidates=1).ranked[0].image]
-                values.append(float(lpips(*(torch.from_numpy(x).movedim(2, 0)[None] for x in pair))))
+                values.append(
+                    float(lpips(*(torch.from_numpy(x).movedim(2, 0)[None] for x in pair)))
+                )
             row = {"what": what, "statistics": artifacts(image).tolist(), "lpips": values}
             print(json.dumps(row), file=file, flush=True)
 

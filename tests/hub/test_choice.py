@@ -1,40 +1,78 @@
 """Which model is chosen when, and why; and which model an image says it was made by."""
 
+import io
+import time
+
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
+from caflow_cli.assets import example_path
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.choice import choose_model, hint_at_model, is_chosen
 from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.hub.resolve import maker_of, resolve
-from caflow_cli.images import Decoded
+from caflow_cli.images import write_png
 from caflow_cli.tasks import TASKS
 
 ID = "faces-superres-x4"
 
 
-def image(height=40, width=40, quality=None):
-    return Decoded(np.zeros((height, width, 3), np.uint8), None, "JPEG", quality=quality)
+WEB = "web-superres-x4"
 
 
-@pytest.mark.parametrize("quality", [None, 60, 89.9, 90, 95])
-def test_jpegs_of_low_quality_are_enlarged_by_the_model_of_web_images(quality):
-    choice = choose_model("superres", image(quality=quality))
-    low = quality is not None and quality < 90
-    assert choice.model == ("web-superres-x4" if low else "photos-superres-x4")
-    assert choice.reason == ("for JPEGs of quality below 90" if low else "the default for superres")
-    assert choose_model("colorize", image(quality=quality)).model == "photos-colorize"
+def photo(factor=1):
+    image = Image.open(example_path("cat_192"))
+    return image.resize((image.width // factor, image.height // factor), Image.Resampling.BICUBIC)
+
+
+def through(image, format, quality, corner=0):
+    """Through a file, from a grid of blocks that begins at another corner."""
+    stream = io.BytesIO()
+    padded = ImageOps.expand(image, (corner, corner, 0, 0))
+    padded.save(stream, format, quality=quality)
+    return np.asarray(Image.open(stream).convert("RGB"))[corner:, corner:]
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_degraded_pixels_are_enlarged_by_the_model_of_web_images(factor, tmp_path):
+    clean = photo(factor)
+    degraded = {
+        "JPEG": through(clean, "JPEG", 50),
+        "a cut JPEG": through(clean, "JPEG", 50, corner=3),
+        "WebP": through(clean, "WEBP", 40),
+    }
+    for what, image in degraded.items():
+        choice = choose_model(image)
+        assert choice == (WEB, "for compressed, noisy or blurred images"), what
+        assert choose_model(image, "colorize").model == "photos-colorize"
+    write_png(tmp_path / "a.png", degraded["JPEG"])
+    assert choose_model(tmp_path / "a.png").model == WEB
+    assert choose_model(np.asarray(clean)) == choose_model()
+
+
+def test_small_images_get_the_default():
+    assert choose_model(through(photo(4), "JPEG", 30)[:40, :40]).model == "photos-superres-x4"
+
+
+def test_the_choice_is_quick():
+    image = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
+    choose_model(image)
+    begun = time.process_time()
+    for _ in range(5):
+        choose_model(image)
+    assert (time.process_time() - begun) / 5 < 0.05
 
 
 def test_a_choice_is_a_model_of_its_task():
     entries = load_manifest()
     for task in TASKS:
-        chosen = choose_model(task)
+        chosen = choose_model(task=task)
         assert entries[chosen.model].task == task
         assert chosen.reason == f"the default for {task}"
         assert is_chosen(task, chosen.model)
-    assert choose_model() == choose_model("superres")
-    assert is_chosen("superres", "web-superres-x4")
+    assert choose_model() == choose_model(task="superres")
+    assert is_chosen("superres", WEB)
     assert not is_chosen("superres", ID)
 
 
@@ -50,7 +88,7 @@ def test_a_choice_is_a_model_of_its_task():
     ],
 )
 def test_inputs_of_the_size_of_faces_get_a_hint(task, height, width, hinted):
-    hint = hint_at_model(task, image(height, width))
+    hint = hint_at_model(task, np.zeros((height, width, 3), np.uint8))
     assert hint == (f"if this is an aligned face, try --model {ID}" if hinted else None)
 
 

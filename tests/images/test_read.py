@@ -313,15 +313,6 @@ def test_what_is_no_image(data):
     assert "<stream>" in refusal(io.BytesIO(data)).message
 
 
-@pytest.mark.parametrize("quality", [30, 60, 89, 90, 98])
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_the_quality_of_a_jpeg_is_that_of_its_tables(quality, mode):
-    image = Image.fromarray(COLORS).convert(mode)
-    data = encoded(np.asarray(image), "JPEG", quality=quality)
-    assert decode(io.BytesIO(data)).quality == pytest.approx(quality, abs=0.5)
-    assert decode(io.BytesIO(encoded(COLORS, "PNG"))).quality is None
-
-
 def test_heic_is_read_by_pillow_heif_alone(monkeypatch):
     """A stand-in for it opens whatever begins as HEIC does, as a PNG after that."""
     head = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf"

@@ -161,7 +161,7 @@ def _restore(
         from ...hub.resolve import calibration_of, resolve
         from ..checks import check_settings, report_planned
 
-        found = resolve(given.model or choose_model(task).model, local=True)
+        found = resolve(given.model or choose_model(task=task).model, local=True)
         config = read_config(found, task)
         if given.wants_interval:
             sampling = sampling.calibrated(calibration_of(found), found.id)
