@@ -90,9 +90,7 @@ def compare(
             load_lpips(weights)  # if it is missing, say so before the first image
         extractor = load_extractor(weights) if sets else None
         steps = count(1)
-        total = len(pairs)
-        if sets:
-            total += len(made) + len(true)
+        total = len(pairs) + (len(made) + len(true)) * bool(sets)
 
         def tell() -> None:
             progress(next(steps), total)
@@ -105,24 +103,13 @@ def compare(
         result = Result("generated", estimates(rows))
         if extractor is not None:
             unread = {} if pairs else failed  # pairs report it themselves
-            ours = _features(made, extractor, unread, tell)
-            theirs = _features(true, extractor, unread, tell)
-            values, result.extra = distances(sets, extractor, ours, theirs)
-            for label, value in values.items():
-                result.values[label] = Estimate(value, None, len(ours))
-            notes += few_images(min(len(ours), len(theirs)))
+            features = [_features(images, extractor, unread, tell) for images in (made, true)]
+            notes += _add_distances(result, sets, extractor, *features)
     if not result.values:
         first = next(iter(failed.values()))
         raise CaflowError(f"no image could be measured: {first.message}", first.hint)
-    return Evaluation(
-        form=form,
-        images=given,
-        metrics=list(result.values),
-        results=[result],
-        settings={"params": {"metrics": list(chosen)}},
-        failed=failed,
-        notes=notes,
-    )
+    settings = {"params": {"metrics": list(chosen)}}
+    return Evaluation(form, given, [*result.values], [result], settings, failed, notes)
 
 
 def _values(
@@ -140,6 +127,16 @@ def _values(
     batch = to_batch([*images.values()])
     truths = to_batch([truth] * len(images))
     return means(measure_pairs(metrics, batch, truths, weights))
+
+
+def _add_distances(
+    result: Result, sets: Sequence[str], extractor: Extractor, ours: Tensor, theirs: Tensor
+) -> list[str]:
+    """Add the distances between two sets, given their features. Returns notes."""
+    values, result.extra = distances(sets, extractor, ours, theirs)
+    for label, value in values.items():
+        result.values[label] = Estimate(value, None, len(ours))
+    return few_images(min(len(ours), len(theirs)))
 
 
 def _features(

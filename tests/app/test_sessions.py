@@ -13,8 +13,8 @@ import torch
 from cracked import cracked, faded
 from PIL import Image
 
-from caflow_cli.app.inputs import Fields, painted_mask, temperature_at
-from caflow_cli.app.sessions import Models
+from caflow_cli.app.inputs import Fields, Limits, painted_mask, temperature_at
+from caflow_cli.app.sessions import Models, Sessions
 from caflow_cli.assets import example_path
 from caflow_cli.config import Temperature
 from caflow_cli.damage import find_damage
@@ -293,8 +293,9 @@ def test_the_middle_of_the_slider_is_the_default_temperature(default):
     ],
 )
 def test_degraded_images_get_the_model_that_the_command_takes(
-    sessions, tmp_path, quality, model, chosen
+    models, tmp_path, quality, model, chosen
 ):
+    sessions = Sessions(models, Limits(megapixels=0.1), tmp_path)
     photo = Image.open(example_path("cat_192")).resize((72, 72), Image.Resampling.BICUBIC)
     photo.save(tmp_path / "x.jpg", quality=quality, subsampling=0)
     about = sessions.describe(Fields(model, str(tmp_path / "x.jpg")))
