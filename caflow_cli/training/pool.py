@@ -29,22 +29,23 @@ def make_pool(dataset: Dataset, model: CAFlow, count: int, seed: int) -> Pool:
     """
     crops = []
     batches = Batches(dataset, 1, seed, orientations=1)
+    size = dataset.size
     for position in range(count):
         index, _, generator, where, _ = batches.visit(position)
+        share, left, top = where or (0.0, 0.0, 0.0)
         images = dataset.examples.read(index)
-        inner = (slice(None), slice(None))
-        if where is not None:
-            share, left, top = where
-            images = [_shrunk(image, crop_scale(image, dataset.size, share)) for image in images]
-            height, width = images[0].shape[:2]
-            rows, inner_rows = _around(top, height, dataset.size, model.config.flow)
-            columns, inner_columns = _around(left, width, dataset.size, model.config.flow)
-            images = [image[rows, columns] for image in images]
-            inner = (inner_rows, inner_columns)
+        images = [_shrunk(image, crop_scale(image, size, share)) for image in images]
+        height, width = images[0].shape[:2]
+        rows, inner_rows = _around(top, height, size, model.config.flow)
+        columns, inner_columns = _around(left, width, size, model.config.flow)
+        images = [image[rows, columns] for image in images]
         target, condition = dataset.of_images(images, generator)
         batch = torch.from_numpy(np.ascontiguousarray(condition)).permute(2, 0, 1)[None]
         expected = model.expect(batch)[0].permute(1, 2, 0).half().cpu().numpy()
-        crops.append([image[inner].copy() for image in (target, condition, expected)])
+        crop = []
+        for image in (target, condition, expected):
+            crop.append(image[inner_rows, inner_columns].copy())
+        crops.append(crop)
     examples = replace(
         dataset.examples,
         names=[str(k) for k in range(count)],

@@ -16,7 +16,7 @@ from ..config import Tau
 from ..devices import to_float64
 from ..flows import to_uint8
 from ..images import atomic_write, make_folder, write_png
-from ..inference import describe_domain, to_batch
+from ..inference import describe_domain, order, to_batch
 from ..model import CAFlow, bits_per_dim
 from ..sampling import Sampling
 from ..tasks import get_task
@@ -165,19 +165,13 @@ def sample_grid(
     condition, as in `restore`. Diverged samples, common early in a run, are shown, too.
     """
     task = get_task(model.config)
-    conds = conditions.permute(0, 2, 3, 1).numpy()
-    encoded = model.encode_condition(conditions)
-    samples = to_uint8(model.sample(encoded, tau, candidates, seed)).flatten(0, 1)
-    images = [
-        task.keep_known(conds[index // candidates], sample)
-        for index, sample in enumerate(samples.permute(0, 2, 3, 1).cpu().numpy())
-    ]
-    scores = model.log_prob(to_batch(images), encoded).tolist()
+    samples = to_uint8(model.sample(conditions, tau, candidates, seed)).cpu()
     rows = []
-    for row, target in enumerate(targets.permute(0, 2, 3, 1).numpy()):
-        first = row * candidates
-        ranked = sorted(range(first, first + candidates), key=lambda index: -scores[index])
-        condition = np.broadcast_to(conds[row][..., :3], target.shape)
-        shown = [condition, *(images[index] for index in ranked), target]
-        rows.append(np.concatenate(shown, axis=1))
+    for target, condition, drawn in zip(targets, conditions, samples, strict=True):
+        truth, cond, *images = (x.permute(1, 2, 0).numpy() for x in (target, condition, *drawn))
+        composed = [task.keep_known(cond, image) for image in images]
+        scores = model.log_prob(to_batch(composed), condition[None]).tolist()
+        ranked = [composed[k] for k, _ in order("likelihood", scores)]
+        shown = np.broadcast_to(cond[..., :3], truth.shape)
+        rows.append(np.concatenate([shown, *ranked, truth], axis=1))
     return np.concatenate(rows)
