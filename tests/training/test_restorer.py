@@ -253,7 +253,7 @@ def test_a_guide_that_reads_beyond_the_margin_of_tiles_reads_windows_of_its_own(
         assert len(tiles) > 4
         for conditions in (Tiled(model, cond, tiles), Whole(model, cond)):
             generators = [helpers.generator(0)]
-            (sample,) = conditions.draw(0.0, generators, strict=False)
+            (sample,) = conditions.draw(0.0, generators)
             images[type(conditions), reach] = sample.image.astype(int)
     one_pass = images[Whole, 14]
     assert np.abs(images[Tiled, 14] - one_pass).max() == 0
