@@ -86,7 +86,8 @@ def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> A
                     url, map_location="cpu", check_hash=True, weights_only=True
                 )
             # `net.slice1.0.weight` is `features.0.weight` in torchvision.
-            tensors = {key: published[f"features.{key.split('.', 2)[2]}"] for key in wanted}
+            names = {key: f"features.{key.split('.', 2)[2]}" for key in wanted}
+            tensors = {key: published[name] for key, name in names.items() if name in published}
     except Exception as error:  # URLError, SafetensorError, or what torch raises at a broken file
         raise CaflowError(
             f"no LPIPS trunk: {where!r} cannot be read or downloaded", hint, EXIT_WEIGHTS

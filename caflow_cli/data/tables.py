@@ -69,17 +69,18 @@ def _lay_out(
             differs from another row's at most in its suffix, is prefixed with the row's number.
         columns: From `_choose_columns`; two columns are a pair, in `A/` and `B/`.
     """
-    sides = ("A/", "B/") if len(columns) == 2 else ("",)
+    sides = ("A", "B") if len(columns) == 2 else ("",)
     members: dict[str, tuple[int, str]] = {}
-    stems: set[str] = set()
+    stems: set[PurePosixPath] = set()
     for row, (split, name) in enumerate(rows):
-        folder = f"{split}/" if split else ""
+        folder = split or ""
         path = PurePosixPath(name.replace("\\", "/"))
-        if leads_out(name) or folder + str(path.with_suffix("")) in stems:
+        if leads_out(name) or folder / path.with_suffix("") in stems:
             path = PurePosixPath(f"{row:08d}-{path.name}")
-        stems.add(folder + str(path.with_suffix("")))
+        stems.add(folder / path.with_suffix(""))
         for side, column in zip(sides, columns, strict=True):
-            members[f"{folder}{side}{path}"] = (row, column)
+            member = PurePosixPath(folder, side, path)
+            members[str(member)] = (row, column)
     return members
 
 

@@ -95,7 +95,8 @@ def calibrate(
     failures: Failures = {}
     with _opened(model, images) as reader:
         _check_count(len(reader), level)
-        for truth, mean, deviation in _draw(model, reader, images, sampling, failures, progress):
+        drawn = _draw(model, reader, images, sampling, failures, progress)
+        for truth, mean, deviation in drawn:
             total += risks(truth, mean, deviation)
             widths += [mean_width(*bounds(mean, deviation, lambd)) for lambd in _KNOTS]
             count += 1
@@ -142,9 +143,11 @@ def check_calibration(
     failures: Failures = {}
     with _opened(model, images) as reader:
         sampling = _filled(model, sampling)
-        for truth, mean, deviation in _draw(model, reader, images, sampling, failures, progress):
+        drawn = _draw(model, reader, images, sampling, failures, progress)
+        for truth, mean, deviation in drawn:
             low, high = bounds(mean, deviation, model.calibration.lambd)
-            shares.append(float(((low <= truth) & (truth <= high)).mean()))
+            covered = (low <= truth) & (truth <= high)
+            shares.append(float(covered.mean()))
             widths.append(mean_width(low, high))
     if not shares:
         raise next(iter(failures.values()))

@@ -38,7 +38,8 @@ def temperatures(flow: FlowConfig) -> list[Temperature]:
     steps = max(scales)
     if steps:
         for fine, coarse in _SLOPES:
-            shapes.append(np.linspace(fine, coarse, steps + 1).round(4).tolist())
+            shape = np.linspace(fine, coarse, steps + 1)
+            shapes.append(shape.round(4).tolist())
     if steps > 1 and len(scales) > steps + 1:
         # The latents of each F_i begin with z_i^i and end at the coarsest scale.
         begins = [True, *(scale == steps for scale in scales[:-1])]
@@ -133,4 +134,11 @@ def choose_temperature(
     bound = (1 + _ROOM) * min(rmse.values())
     within = [tau for tau in rmse if rmse[tau] <= bound]
     tau = min(within, key=lambda tau: lpips.get(tau, 0.0))
-    return Choice(tau, most, rmse[tau], lpips.get(tau), baseline, baseline_rmse)
+    return Choice(
+        tau=tau,
+        images=most,
+        rmse=rmse[tau],
+        lpips=lpips.get(tau),
+        baseline=baseline,
+        baseline_rmse=baseline_rmse,
+    )

@@ -113,7 +113,10 @@ def compare(
 
 
 def _values(
-    truth: Pixels, images: dict[str, Pixels], metrics: Sequence[str], weights: Weights
+    truth: Pixels,
+    images: dict[str, Pixels],
+    metrics: Sequence[str],
+    weights: Weights,
 ) -> Values:
     """The means over the images, by name, that belong to a truth."""
     height, width = truth.shape[:2]
@@ -140,7 +143,10 @@ def _add_distances(
 
 
 def _features(
-    images: _Set, extractor: Extractor, failed: dict[str, CaflowError], tell: Callable[[], None]
+    images: _Set,
+    extractor: Extractor,
+    failed: dict[str, CaflowError],
+    tell: Callable[[], None],
 ) -> Tensor:
     """The features of a set. Images that fail are added to `failed`."""
     features = []
@@ -162,7 +168,12 @@ def _noted(name: str, failed: dict[str, CaflowError]) -> Iterator[None]:
         failed[name] = error
 
 
-def _open(stack: ExitStack, path: Path, recursive: bool, notes: list[str]) -> _Set:
+def _open(
+    stack: ExitStack,
+    path: Path,
+    recursive: bool,
+    notes: list[str],
+) -> _Set:
     """Open the images at a path, without decoding them."""
     if is_file(path) and path.suffix.lower() in SUFFIXES:
         return {path.stem: partial(read_image, path)}
@@ -187,7 +198,12 @@ def _open(stack: ExitStack, path: Path, recursive: bool, notes: list[str]) -> _S
     return images
 
 
-def _matched(made: _Set, true: _Set, where_made: str, where_true: str) -> dict[str, list[str]]:
+def _matched(
+    made: _Set,
+    true: _Set,
+    where_made: str,
+    where_true: str,
+) -> dict[str, list[str]]:
     """For each image of `true`, by name, the images of `made` that belong to it.
 
     A name belongs to the same name, or to that of the input that a command made it from:

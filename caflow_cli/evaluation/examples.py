@@ -104,7 +104,13 @@ def mask_index(image: int, images: int, masks: int) -> int:
     return image % masks
 
 
-def crop_mask(mask: Pixels, height: int, width: int, seed: int, index: int) -> Pixels:
+def crop_mask(
+    mask: Pixels,
+    height: int,
+    width: int,
+    seed: int,
+    index: int,
+) -> Pixels:
     """Tile a mask and crop a part of it: uint8 (height, width), 255 in the holes, else 0.
 
     SHA-256 of `seed` and the image's `index` determines the corner of the part, independently of
@@ -161,7 +167,8 @@ def colorfulness(task: Task, example: Example, candidate: Pixels) -> list[float]
     """
     found = []
     for image in (candidate, example.truth):
-        red, green, blue = np.moveaxis(image.astype(np.float64), 2, 0)
+        values = image.astype(np.float64)
+        red, green, blue = np.moveaxis(values, 2, 0)
         red_green = red - green
         yellow_blue = (red + green) / 2 - blue
         deviation = np.hypot(red_green.std(), yellow_blue.std())

@@ -154,7 +154,11 @@ class Measurer:
                     measured.row.truth[name] = value
 
     def _add_draws(
-        self, measured: Measured, candidates: Sequence[Candidate], draws: Draws, m: int
+        self,
+        measured: Measured,
+        candidates: Sequence[Candidate],
+        draws: Draws,
+        m: int,
     ) -> None:
         """Add what was drawn for `range(m)`: its scores, metrics and order.
 
@@ -220,7 +224,11 @@ class Measurer:
         metrics = self.run.metrics
         truths = to_batch([example.truth] * len(images))
         found = measure_pairs(
-            metrics, to_batch(images), truths, self.run.weights, self.model.device
+            metrics,
+            to_batch(images),
+            truths,
+            self.run.weights,
+            self.model.device,
         )
         for image, values in zip(images, found, strict=True):
             for name in metrics:

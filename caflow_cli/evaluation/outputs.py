@@ -83,7 +83,8 @@ def write(settings: Settings, origin: str, measured: Measured) -> None:
         with log.open("a", encoding="utf-8") as file:
             if file.tell() == 0:
                 file.write(f"{origin}\n")
-            file.write(json.dumps(measured.row.as_json(), allow_nan=False) + "\n")
+            line = json.dumps(measured.row.as_json(), allow_nan=False)
+            file.write(f"{line}\n")
     except OSError as error:
         raise CaflowError(
             f"cannot write {str(log)!r}: {error.strerror}", "choose another folder"

@@ -123,7 +123,11 @@ class Evaluation:
             "notes": self.notes,
         }
         for name, error in self.failed.items():
-            problem = {"code": error.exit_code, "message": error.message, "hint": error.hint}
+            problem = {
+                "code": error.exit_code,
+                "message": error.message,
+                "hint": error.hint,
+            }
             record["failed"].append({"input": name, "error": problem})
         return record
 

@@ -23,14 +23,11 @@ class Draw:
     values: Values = field(default_factory=dict)  # empty if it was not measured
 
     def as_json(self) -> dict[str, Any]:
-        record = _flat(self)
-        if self.log_likelihood is not None:
-            del record["rank_score"]
-        return record
+        return _flat(self)
 
     @classmethod
     def of_json(cls, record: dict[str, Any]) -> "Draw":
-        return cls(**_nested(cls, {"rank_score": record["log_likelihood"], **record}))
+        return cls(**_nested(cls, record))
 
 
 @dataclass(eq=False)
@@ -54,11 +51,7 @@ class Draws:
         return sorted(self.candidates, key=lambda draw: self.consensus.index(draw.k))
 
     def as_json(self) -> dict[str, Any]:
-        """Convert for JSON, without what is empty."""
         record = _flat(self)
-        for name in ("diverged", "consensus", "ranks"):
-            if not record[name]:
-                del record[name]
         record["tau"] = self.tau.as_json()
         record["candidates"] = [draw.as_json() for draw in self.candidates]
         return record
@@ -87,10 +80,7 @@ class Row:
 
     def as_json(self) -> dict[str, Any]:
         """A line of `evaluate.jsonl`."""
-        record = vars(self) | {"draws": [draws.as_json() for draws in self.draws]}
-        if not self.truth:
-            del record["truth"]
-        return record
+        return vars(self) | {"draws": [draws.as_json() for draws in self.draws]}
 
     @classmethod
     def of_json(cls, record: dict[str, Any]) -> "Row":

@@ -46,7 +46,7 @@ def evaluate(
 
     The N likeliest (or best by `rank`) of M candidates are measured; if N > 1, the image's value is
     their mean. They are compared with the mean of all M, and with the task's baseline, with paired
-    standard errors. Several values of tau, candidates, keep or rank make a sweep. A protocol states
+    standard errors. Several values of tau, keep or rank make a sweep. A protocol states
     settings, baselines and published figures; some protocols measure whole images, and only the
     best candidate of each.
 
@@ -58,9 +58,9 @@ def evaluate(
         progress: Called before the first image, and after each image.
         settings: Fields of `Settings`: tau, candidates, keep, rank, seed, noise_samples,
             batch_size, split, limit, protocol, masks, inputs, weights, save_images, skip_existing.
-            A temperature is a number, or a shape as text or `Temperature`; a
-            sequence of these is a sweep. A split that the set does not have is held out by the
-            seed of the model's training, so that the model has not seen it.
+            A temperature is a number, or a shape as text or `Temperature`; a sequence of these is a
+            sweep. A split that the set does not have is held out by the seed of the model's
+            training, so that the model has not seen it.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -124,7 +124,10 @@ def _check_protocol(protocol: Protocol, task: Task) -> None:
 
 
 def _rows(
-    measurer: Measurer, data: str, where: dict[str, Any], progress: Progress
+    measurer: Measurer,
+    data: str,
+    where: dict[str, Any],
+    progress: Progress,
 ) -> tuple[list[Row], dict[str, CaflowError], "_SetFeatures | None"]:
     """Measure the images that an earlier run has not measured, and write each image's files.
 
@@ -139,11 +142,17 @@ def _rows(
         "a distance between sets needs two images",
         "leave out fid, kid and coverage",
     )
-    known: dict[str, Any] = {"version": __version__, "data": data, "task": measurer.task.name}
-    known |= {"model": model.identity, **where}
+    known: dict[str, Any] = {
+        "version": __version__,
+        "data": data,
+        "task": measurer.task.name,
+        "model": model.identity,
+        **where,
+        **run.as_json(),
+    }
     if run.protocol.name:
         known["protocol"] = run.protocol.name
-    origin = json.dumps(known | run.as_json(), allow_nan=False)
+    origin = json.dumps(known, allow_nan=False)
     rows = earlier_rows(run, origin, names)
     if "lpips" in run.metrics or run.of_samples:
         load_lpips(run.weights, model.device)  # if it is missing, say so before the first image
@@ -167,7 +176,10 @@ def _rows(
 
 
 def _summarized(
-    run: Settings, rows: Sequence[Row], features: "_SetFeatures | None", about: dict[str, Any]
+    run: Settings,
+    rows: Sequence[Row],
+    features: "_SetFeatures | None",
+    about: dict[str, Any],
 ) -> Evaluation:
     """What follows from the rows: results and notes. Published figures come last."""
     notes = _notes_on_draws(run, rows)
@@ -188,8 +200,14 @@ def _summarized(
     notes += run.departures(len(rows))
     if protocol.name:
         about["protocol"] = protocol.as_json()
-    form = "benchmark" if run.whole else "model"
-    return Evaluation(form, len(rows), labels, results, about, notes=notes)
+    return Evaluation(
+        form="benchmark" if run.whole else "model",
+        images=len(rows),
+        metrics=labels,
+        results=results,
+        settings=about,
+        notes=notes,
+    )
 
 
 def _notes_on_draws(run: Settings, rows: Sequence[Row]) -> list[str]:
@@ -243,7 +261,8 @@ class _SetFeatures:
             if min(len(images), count) < 2:
                 continue
             features = torch.cat(images)
-            values, extra = distances(sets, self._extractor, features, torch.cat(self._truths))
+            truths = torch.cat(self._truths)
+            values, extra = distances(sets, self._extractor, features, truths)
             for name, value in values.items():
                 result.values[name] = Estimate(value, None, len(images))
             result.extra |= extra

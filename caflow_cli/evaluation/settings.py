@@ -195,7 +195,8 @@ class Settings:
                 changed.append(name)
         if not changed:
             return []
-        return [f"other settings than those of {self.protocol.name}: {', '.join(changed)}"]
+        names = ", ".join(changed)
+        return [f"other settings than those of {self.protocol.name}: {names}"]
 
     def as_json(self) -> dict[str, Any]:
         record: dict[str, Any] = {

@@ -24,7 +24,10 @@ _MULTIPLE = 8
 
 
 def space_metrics(
-    task: Task, truth: Pixels, samples: Sequence[Pixels], lpips: LpipsDistance
+    task: Task,
+    truth: Pixels,
+    samples: Sequence[Pixels],
+    lpips: LpipsDistance,
 ) -> Values:
     """The four measures of an image, by name; None stands for infinity.
 
@@ -36,18 +39,19 @@ def space_metrics(
     """
     target = _cropped(truth)
     reference = to_batch([target])
+    small = _shrunk(task, target)
     maps = []
     decibels = []
     for sample in samples:
         image = _cropped(sample)
-        maps.append(lpips.maps(to_batch([image]), reference)[0])
-        decibels.append(psnr(_shrunk(task, image), _shrunk(task, target)).item())
-    stacked = torch.stack(maps)
+        maps.append(lpips.maps(to_batch([image]), reference))
+        decibels.append(psnr(_shrunk(task, image), small))
+    stacked = torch.cat(maps)
     means = stacked.mean((1, 2))
     least = float(means.min())
     local = float(stacked.min(0).values.mean())
-    mean = sum(decibels) / len(decibels)
-    worst = min(decibels)
+    mean = float(torch.cat(decibels).mean())
+    worst = float(torch.cat(decibels).min())
     return {
         "diversity_score": 100 * (least - local) / least if least > 0 else 0.0,
         "lpips_map": float(means.mean()),

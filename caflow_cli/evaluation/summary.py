@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from .metrics.features import Extractor
 from .metrics.pairs import central_share
+from .metrics.sets import distances
 from .result import ALL, Estimate, Result, estimate
 from .rows import Draws, Row, Values
 from .settings import Cell
@@ -89,6 +91,20 @@ def _kept(row: Row, cell: Cell, metrics: Sequence[str]) -> Values:
 def _means(draws: Draws, rank: str, count: int) -> Values:
     """The means over the best candidates."""
     return means([draw.values for draw in draws.ranked(rank)[:count]])
+
+
+def add_distances(
+    result: Result,
+    names: Sequence[str],
+    extractor: Extractor,
+    generated: torch.Tensor,
+    reference: torch.Tensor,
+) -> None:
+    """Add the distances between two sets, of which the features are given, (N, d)."""
+    values, extra = distances(names, extractor, generated, reference)
+    for label, value in values.items():
+        result.values[label] = Estimate(value, None, len(generated))
+    result.extra |= extra
 
 
 def means(images: Sequence[Mapping[str, Any]]) -> Values:

@@ -92,7 +92,12 @@ def _inception(layer: int, path: str | Path | None) -> nn.Module:
     )
 
 
-def _verified(file: Path, expected: str, what: str, hint: str) -> io.BytesIO:
+def _verified(
+    file: Path,
+    expected: str,
+    what: str,
+    hint: str,
+) -> io.BytesIO:
     """The bytes of a file with the expected sha256; else CaflowError (exit 3)."""
     try:
         data = file.read_bytes()

@@ -202,14 +202,18 @@ class LpipsDistance:
     def __call__(self, images: Tensor, references: Tensor) -> Tensor:
         """Compute the distance of each pair, with sides of at least 31."""
         _check(images, references)
-        distance: Tensor = self._net(self._scaled(images), self._scaled(references))
+        ours = self._scaled(images)
+        theirs = self._scaled(references)
+        distance: Tensor = self._net(ours, theirs)
         return distance.flatten().cpu().double()
 
     @torch.no_grad()
     def maps(self, images: Tensor, references: Tensor) -> Tensor:
         """The distance at each pixel, (B, H, W) float64: `lpips.LPIPS` with `spatial=True`."""
         _check(images, references)
-        distances: Tensor = self._maps(self._scaled(images), self._scaled(references))
+        ours = self._scaled(images)
+        theirs = self._scaled(references)
+        distances: Tensor = self._maps(ours, theirs)
         return distances[:, 0].cpu().double()
 
     @torch.no_grad()

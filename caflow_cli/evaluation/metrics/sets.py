@@ -30,7 +30,10 @@ _ROWS = 500  # rows of a distance matrix in memory at a time
 
 
 def distances(
-    names: Sequence[str], extractor: Extractor, generated: Tensor, reference: Tensor
+    names: Sequence[str],
+    extractor: Extractor,
+    generated: Tensor,
+    reference: Tensor,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Compute `fid`, `kid` and `coverage`, by label; and KID's deviation over subsets, and density.
 
