@@ -20,11 +20,11 @@ from ..tasks import Pixels, is_interval_end, without_ending
 from .metrics import Weights, choose_metrics, needing
 from .metrics.features import Extractor, load_extractor
 from .metrics.pairs import load_lpips, measurable, measure_pairs
-from .metrics.sets import distances, few_images
-from .result import Estimate, Evaluation, Result
+from .metrics.sets import few_images
+from .result import Evaluation, Result
 from .rows import Values
 from .run import Progress
-from .summary import estimates, means
+from .summary import add_distances, estimates, means
 
 _DEFAULT = Weights()
 _Set: TypeAlias = dict[str, Callable[[], Pixels]]  # how to read each image, by name
@@ -58,9 +58,8 @@ def compare(
         progress: Called for each image.
 
     Raises:
-        CaflowError: There is nothing to compare, images have no partner, the sizes of a pair
-            differ, a line is not from a restoring command, or weights are missing. Single images
-            that fail are listed in `failed` instead.
+        CaflowError: There is nothing to compare, images have no partner or another size, a line is
+            not of a restoring command, or weights are missing. `failed` lists other errors.
     """
     chosen = choose_metrics(metrics, needing("pairs", "sets"))
     notes: list[str] = []
@@ -104,7 +103,8 @@ def compare(
         if extractor is not None:
             unread = {} if pairs else failed  # pairs report it themselves
             features = [_features(images, extractor, unread, tell) for images in (made, true)]
-            notes += _add_distances(result, sets, extractor, *features)
+            add_distances(result, sets, extractor, *features)
+            notes += few_images(min(map(len, features)))
     if not result.values:
         first = next(iter(failed.values()))
         raise CaflowError(f"no image could be measured: {first.message}", first.hint)
@@ -130,16 +130,6 @@ def _values(
     batch = to_batch([*images.values()])
     truths = to_batch([truth] * len(images))
     return means(measure_pairs(metrics, batch, truths, weights))
-
-
-def _add_distances(
-    result: Result, sets: Sequence[str], extractor: Extractor, ours: Tensor, theirs: Tensor
-) -> list[str]:
-    """Add the distances between two sets, given their features. Returns notes."""
-    values, result.extra = distances(sets, extractor, ours, theirs)
-    for label, value in values.items():
-        result.values[label] = Estimate(value, None, len(ours))
-    return few_images(min(len(ours), len(theirs)))
 
 
 def _features(

@@ -23,13 +23,13 @@ from .examples import load_opencv
 from .measure import Measured, Measurer
 from .metrics.features import load_extractor
 from .metrics.pairs import load_lpips, measurable
-from .metrics.sets import distances, few_images
+from .metrics.sets import few_images
 from .outputs import earlier_rows, write
 from .protocols import Protocol
 from .result import Estimate, Evaluation, Result
 from .rows import Row
 from .settings import Cell, Settings
-from .summary import summarize
+from .summary import add_distances, summarize
 
 Progress = Callable[[int, int], None]  # images done and in total; total 0: unknown
 
@@ -262,8 +262,5 @@ class _SetFeatures:
                 continue
             features = torch.cat(images)
             truths = torch.cat(self._truths)
-            values, extra = distances(sets, self._extractor, features, truths)
-            for name, value in values.items():
-                result.values[name] = Estimate(value, None, len(images))
-            result.extra |= extra
+            add_distances(result, sets, self._extractor, features, truths)
         return [self._extractor.label(name) for name in sets], few_images(count)
