@@ -80,11 +80,8 @@ def compare(
                 pairs = _matched(made, true, str(generated), str(reference))
         else:
             form = "lines"
-            outputs = _outputs(generated, failed)
-            made = {path: partial(read_image, path) for paths in outputs.values() for path in paths}
-            given = len(outputs) + len(failed)
-            if labels:
-                pairs = _of_inputs(outputs, true, str(reference), failed)
+            truths = _by_file_name(true, str(reference)) if labels else None
+            made, pairs, given = _read_lines(generated, truths, failed)
         if "lpips" in labels:
             load_lpips(weights)  # if it is missing, say so before the first image
         extractor = load_extractor(weights) if sets else None
@@ -230,48 +227,51 @@ def _matched(
     return found
 
 
-def _outputs(lines: Iterable[str], failed: dict[str, CaflowError]) -> dict[str, list[str]]:
-    """The outputs of each input in JSON lines. Inputs without outputs are added to `failed`."""
-    command = "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR"
-    outputs: dict[str, list[str]] = {}
-    number = 0
-    try:
-        for line in lines:
-            number += 1
-            record = json.loads(line)
-            paths = [str(output["path"]) for output in record.get("outputs") or ()]
-            error = record.get("error") or {"message": "no file was written", "hint": command}
-            if paths:
-                outputs[str(record["input"])] = paths
-            else:
-                failure = CaflowError(str(error["message"]), str(error["hint"]))
-                failed[str(record["input"])] = failure
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise usage_error(  # also if it is not UTF-8, such as an image
-            f"line {number or 1} of stdin is not a record of a restoring command", command
-        ) from error
-    ensure(bool(outputs or failed), "stdin names no images", command)
-    return outputs
-
-
-def _of_inputs(
-    outputs: dict[str, list[str]], true: _Set, where: str, failed: dict[str, CaflowError]
-) -> dict[str, list[str]]:
-    """For each image of `true`, the outputs that belong to it, by the input's file name only."""
+def _by_file_name(true: _Set, where: str) -> dict[str, str]:
+    """The names of images by those without their folders."""
     names = {PurePosixPath(name).name: name for name in true}
     check_usage(
         len(names) == len(true),
         f"{where!r} has several images of the same name, but inputs are matched by name",
         "give only one of its folders as --reference",
     )
+    return names
+
+
+def _read_lines(
+    lines: Iterable[str], truths: dict[str, str] | None, failed: dict[str, CaflowError]
+) -> tuple[_Set, dict[str, list[str]], int]:
+    """Read JSON lines: the outputs, those that belong to each truth, and the number of lines.
+
+    `truths` are the names of true images by file name, or None if nothing is paired. Inputs without
+    outputs, and those without a truth, are added to `failed`.
+    """
+    command = "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR"
+    made: _Set = {}
     pairs: dict[str, list[str]] = {}
-    for given, paths in outputs.items():
-        stem = PurePosixPath(given.replace("\\", "/")).stem
-        if stem in names:
-            pairs.setdefault(names[stem], []).extend(paths)
-        else:
-            failed[given] = CaflowError(
-                f"{where!r} has no image {stem!r} for the input {given!r}",
-                "give the true images the names of the inputs",
-            )
-    return pairs
+    number = 0
+    try:
+        for line in lines:
+            number += 1
+            record = json.loads(line)
+            given = str(record["input"])
+            stem = PurePosixPath(given.replace("\\", "/")).stem
+            paths = [str(output["path"]) for output in record.get("outputs") or ()]
+            for path in paths:
+                made[path] = partial(read_image, path)
+            if not paths:
+                error = record.get("error") or {"message": "no file was written", "hint": command}
+                failed[given] = CaflowError(str(error["message"]), str(error["hint"]))
+            elif truths is not None and stem in truths:
+                pairs.setdefault(truths[stem], []).extend(paths)
+            elif truths is not None:
+                failed[given] = CaflowError(
+                    f"there is no true image {stem!r} for the input {given!r}",
+                    "give the true images the names of the inputs",
+                )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise usage_error(  # also if it is not UTF-8, such as an image
+            f"line {number or 1} of stdin is not a record of a restoring command", command
+        ) from error
+    ensure(number > 0, "stdin names no images", command)
+    return made, pairs, number

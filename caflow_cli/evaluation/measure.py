@@ -45,7 +45,7 @@ class Measured:
         """The N best candidates, best first."""
         ranked = self.row.at(cell.tau).ranked(cell.rank)
         images = self.images[cell.tau]
-        return [images[draw.k] for draw in ranked[: cell.n]]
+        return [images[draw.k] for draw in ranked[: cell.keep]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +184,7 @@ class Measurer:
             kept = []
             for cell in self.run.cells:
                 if cell.tau == draws.tau:
-                    best = draws.ranked(cell.rank)[: cell.n]
+                    best = draws.ranked(cell.rank)[: cell.keep]
                     kept += [draw for draw in best if draw not in kept]
         measured_images = [images[draw.k] for draw in kept]
         values = self._values(measured.example, measured_images)

@@ -94,8 +94,8 @@ def write(settings: Settings, origin: str, measured: Measured) -> None:
 def _paths(settings: Settings, cell: Cell, name: str) -> list[Path]:
     folder = Path(settings.save_images or "")
     if len(settings.cells) > 1:
-        setting = f"tau{cell.tau}_m{cell.m}_n{cell.n}".replace("/", "-")
+        setting = f"tau{cell.tau}_m{cell.candidates}_n{cell.keep}".replace("/", "-")
         if len(settings.rank) > 1:
             setting += f"_{cell.rank}"
         folder /= setting
-    return numbered(folder / PurePosixPath(name).with_suffix(".png"), cell.n)
+    return numbered(folder / PurePosixPath(name).with_suffix(".png"), cell.keep)

@@ -82,10 +82,8 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         record: dict[str, Any] = {"what": self.what}
         if self.cell is not None:
+            record |= self.cell._asdict()
             record["tau"] = self.cell.tau.as_json()
-            record["candidates"] = self.cell.m
-            record["keep"] = self.cell.n
-            record["rank"] = self.cell.rank
         record["values"] = _json(self.values)
         if self.differences:
             record["differences"] = {}

@@ -29,8 +29,8 @@ class Cell(NamedTuple):
     """One setting of a sweep: the N best of M candidates at temperature tau, by a ranking rule."""
 
     tau: Temperature
-    m: int
-    n: int
+    candidates: int  # M
+    keep: int  # N
     rank: str = "likelihood"
 
 
@@ -181,7 +181,7 @@ class Settings:
     @property
     def draws(self) -> dict[Temperature, int]:
         """The number of candidates to sample at each temperature."""
-        return {cell.tau: cell.m for cell in self.cells}
+        return {cell.tau: cell.candidates for cell in self.cells}
 
     def departures(self, images: int) -> list[str]:
         """A note on how a run on `images` images departs from the paper's table, if it does."""

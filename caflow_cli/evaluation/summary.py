@@ -46,10 +46,10 @@ def _of_cell(
     draws = [row.at(cell.tau) for row in rows]
     kept = [_kept(row, cell, metrics) for row in rows]
     columns: dict[str, list[Values]] = {}
-    if cell.n < cell.m:
+    if cell.keep < cell.candidates:
         if cell.rank != "likelihood":
-            columns[LIKELIEST] = [_means(some, "likelihood", cell.n) for some in draws]
-        columns[ALL] = [_means(some, cell.rank, cell.m) for some in draws]
+            columns[LIKELIEST] = [_means(some, "likelihood", cell.keep) for some in draws]
+        columns[ALL] = [_means(some, cell.rank, cell.candidates) for some in draws]
     result = Result("model", estimates(kept), cell)
     for what, column in {**columns, **baselines}.items():
         differences = _differences(kept, column)
@@ -77,7 +77,7 @@ def _kept(row: Row, cell: Cell, metrics: Sequence[str]) -> Values:
     and `likelihood` depend on M, so such an image has none.
     """
     draws = row.at(cell.tau)
-    values = _means(draws, cell.rank, cell.n) | draws.values
+    values = _means(draws, cell.rank, cell.keep) | draws.values
     if "likelihood" in metrics and not draws.diverged:
         best = draws.ranked("likelihood")[0].log_likelihood
         assert best is not None, "metrics need joint log-likelihoods"

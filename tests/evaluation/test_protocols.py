@@ -79,7 +79,7 @@ def test_whole_images_are_restored_as_commands_do(
     task, table = task_of(model), rows(found)
     assert list(table) == [*((name, "") for name in baselines), ("model", "0"), ("model", "0.7")]
     assert (found.form, found.images) == ("benchmark", 3)
-    assert table["model", "0"].cell.m == 1
+    assert table["model", "0"].cell.candidates == 1
     row, ours, theirs, colors = table["model", "0.7"], [], [], []
     with open_split(photos) as reader, open_split(masks) as holes:
         for index in range(3):
