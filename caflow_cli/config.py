@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from .errors import check_usage, usage_error
 from .records import Count, NonNegative, Positive, Size, check, number, short
 
+Extent: TypeAlias = tuple[int, int]  # height and width, in pixels
 HOLE = 128  # mask values from here up mark the hole
 METADATA = ("none", "basic", "all")  # what of an image's EXIF a result keeps
 

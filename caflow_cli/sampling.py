@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .config import Config, Tau, Temperature
+from .config import Config, Extent, Tau, Temperature
 from .errors import check_usage, usage_error
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Sampling:
             check_rank(self.rank)
 
     def of(
-        self, config: Config, size: tuple[int, int] | None = None, windows: int | None = None
+        self, config: Config, size: Extent | None = None, windows: int | None = None
     ) -> Sampling:
         """Fill in tau and M from the model's config, else from its task, and check all settings.
 
@@ -151,7 +151,7 @@ class Sampling:
         return text if self.precision == "float32" else f"{text} --precision {self.precision}"
 
 
-def fitting(size: tuple[int, int], most: int, keep: int, windows: int = 1) -> int:
+def fitting(size: Extent, most: int, keep: int, windows: int = 1) -> int:
     """M: how many candidates fit into 0.75 megapixels, from N to `most`.
 
     A candidate has that height and width, or, for a hole, a number of windows of that size.

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..config import Config
+from ..config import Config, Extent
 from ..errors import EXIT_FAILED, CaflowError, check_usage
 from ..images import Header
 from ..sampling import Sampling
@@ -51,7 +51,7 @@ def check_settings(
     return task.made_consistent(filled.consistent), sampling
 
 
-def drawn_size(task: Task, image: Pixels, scale: Scale | None) -> tuple[int, int]:
+def drawn_size(task: Task, image: Pixels, scale: Scale | None) -> Extent:
     """Height and width that the model draws; CaflowError (exit 1) if it or the file is too large.
 
     More than 64 megapixels are drawn only if `scale` states that they are meant.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..config import HOLE
+from ..config import HOLE, Extent
 from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from ..hub.choice import NAMED, choose_model, hint_at_model
 from ..images import Decoded
@@ -57,7 +57,7 @@ class _Item:
     mask: Pixels | None = None
     hints: Pixels | None = None  # uint8 (H, W, 4), opaque where the color is known
     seen: Pixels | None = None  # the image in the colors that the model reads
-    size: tuple[int, int] | None = None  # the size that the model draws; None: nothing is drawn
+    size: Extent | None = None  # the size that the model draws; None: nothing is drawn
     sampling: Sampling | None = None  # with tau and M filled in
     together: int = 1  # how many such images may share a batch
     result: Candidates | None = None
@@ -172,7 +172,7 @@ class Run:
         pixels = m * max(math.prod(item.seen.shape[:2]), math.prod(size))
         item.together = min(_MOST, requests_at_a_time(size, m), _HELD // pixels)
 
-    def _sampling_for(self, item: _Item, image: Pixels, size: tuple[int, int]) -> Sampling:
+    def _sampling_for(self, item: _Item, image: Pixels, size: Extent) -> Sampling:
         """The settings for an image of which the model draws that size; a note says if M is
         reduced.
         """

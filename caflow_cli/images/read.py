@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
-from ..config import HOLE
+from ..config import HOLE, Extent
 from ..errors import CaflowError, ensure
 from .color import Pixels, fill_transparent, to_srgb
 from .metadata import DESCRIPTION, Metadata, read_metadata
@@ -59,7 +59,7 @@ _warnings_lock = threading.Lock()
 class Header(NamedTuple):
     """What is known of an image before it is decoded."""
 
-    size: tuple[int, int]  # height and width, with EXIF orientation applied
+    size: Extent  # height and width, with EXIF orientation applied
     opaque: bool  # whether no pixel can be transparent
 
 

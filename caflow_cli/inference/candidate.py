@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 
+from ..config import Extent
 from ..images import LARGE
 from ..model import bits_per_dim, standard_error
 from ..tasks import Part, Pixels, Task, check_size
@@ -27,7 +28,7 @@ class Request:
     task: Task
     image: Pixels  # the first part's input; each later part gets what the previous one composed
     mask: Pixels | None
-    size: tuple[int, int]  # height and width that the model draws, for each part
+    size: Extent  # height and width that the model draws, for each part
     parts: Sequence[Part]
 
     @classmethod
@@ -105,10 +106,10 @@ class Candidate:
     unhinted: Score | None = None  # of the image without color hints, by which it is ranked
     rank: int = 0  # from 1
     rank_value: float | None = None  # v_k of the ranking rule (`order`)
-    consistency_max: int | None = None  # largest difference of reduced image and input, in levels
     # Adds the input's alpha to the image.
     with_alpha: Callable[[Pixels], tuple[Pixels, Pixels | None]] | None = None
     gray: bool = False  # whether it is written in one channel, if it has no color
+    part_scores: list[PartScore] = field(default_factory=list)
     _samples: list[Pixels] = field(default_factory=list)  # uint8, of the model's size, one per part
     _image: Pixels | None = None
 
@@ -144,18 +145,23 @@ class Candidate:
         """The score in nats by which it is ranked; None if it is not scored."""
         return (self.unhinted or self.score).rank_score
 
+    @cached_property
+    def consistency_max(self) -> int | None:
+        """The largest difference of the reduced image and the input, in levels; None if the task
+        does not recompute its input from a result, or the image is large."""
+        request = self.request
+        if "consistent" not in request.task.options or request.is_large:
+            return None
+        recomputed = request.task.recomputed(request.image, self.pixels, None)
+        assert recomputed is not None
+        result, image = recomputed
+        return int(np.abs(result.astype(np.int16) - image).max())
+
     def take(self, sample: Pixels) -> None:
         """Compose the image with the sample of its next part."""
         part = self.request.parts[len(self._samples)]
         self._image = part.compose(self.pixels, sample)
         self._samples.append(sample)
-
-    def measure_consistency(self) -> None:
-        """Set `consistency_max`, for a task that recomputes the input from a result."""
-        recomputed = self.request.task.recomputed(self.request.image, self.pixels, None)
-        assert recomputed is not None
-        result, image = recomputed
-        self.consistency_max = int(np.abs(result.astype(np.int16) - image).max())
 
     def release(self) -> None:
         """Keep either the image or the samples it is composed of, whichever takes less memory.

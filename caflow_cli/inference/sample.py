@@ -16,7 +16,7 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
-from ..config import Tau, Temperature
+from ..config import Extent, Tau, Temperature
 from ..devices import check_bf16
 from ..errors import ensure
 from ..model import CAFlow
@@ -36,9 +36,7 @@ _LOWER = 0.7  # factor of tau if all candidates diverged
 _HELD = 2**26  # pixels of all full-size images of a batch together
 
 
-def requests_at_a_time(
-    size: tuple[int, int], candidates: int, batch_size: int | None = None
-) -> int:
+def requests_at_a_time(size: Extent, candidates: int, batch_size: int | None = None) -> int:
     """How many requests of that height and width, with M candidates each, fit into one batch."""
     if math.prod(size) > ONE_PASS:
         return 1
@@ -219,7 +217,6 @@ class Sampler:
     ) -> list[Candidate]:
         """Draw and score a batch part by part; returns the candidates that did not diverge."""
         generators = {one: Generator().manual_seed(one.seed) for one in batch}
-        part_scores: dict[Candidate, list[PartScore]] = {one: [] for one in batch}
         for number in range(self._parts):
             drawing = [one for one in batch if number < len(one.request.parts)]
             if not drawing:
@@ -237,13 +234,11 @@ class Sampler:
                 composed = [(one.request, number, one.pixels) for one in drawing]
                 scores = self._log_prob(composed, noise_samples, conditions)
                 for one, score in zip(drawing, scores, strict=True):
-                    part_scores[one].append(score)
+                    one.part_scores.append(score)
                     one.diverged |= not math.isfinite(score.value)
             batch = [one for one in batch if not one.diverged]
         for one in batch:
-            one.score = one.request.score(part_scores[one], one.pixels)
-            if "consistent" in one.request.task.options and not one.request.is_large:
-                one.measure_consistency()
+            one.score = one.request.score(one.part_scores, one.pixels)
         hinted = [one for one in batch if one.request.task.hinted_pixels]
         if hinted and noise_samples is not None:
             composed = [(one.request, 0, one.unhinted_pixels) for one in hinted]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from ..config import Tau
+from ..config import Extent, Tau
 from ..devices import trim_memory
 from ..images import LARGE
 from ..layers.norms import Moments
@@ -34,7 +34,7 @@ class Noise:
         self,
         model: CAFlow,
         generator: Generator,
-        size: tuple[int, int],
+        size: Extent,
     ) -> None:
         self._model = model
         self._height, self._width = size
@@ -52,7 +52,7 @@ class Noise:
         rows = min(self._rows, self._height - block * self._rows)
         return self._model.latent_noise(self._generators[block], (rows, self._width))
 
-    def cut(self, corner: Corner, shape: tuple[int, int]) -> list[Tensor]:
+    def cut(self, corner: Corner, shape: Extent) -> list[Tensor]:
         """The latents of a tile. Blocks above the tile are freed."""
         top, left = corner
         rows, columns = shape

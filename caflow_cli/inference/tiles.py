@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..config import Extent
 from ..devices import to_layout
 from ..images import LARGE, Pixels
 from ..tasks import ONE_PASS
@@ -42,8 +43,8 @@ class LazyImage:
 class Tiles:
     """A grid of overlapping windows of one size that covers an image."""
 
-    size: tuple[int, int]  # height and width of the image
-    shape: tuple[int, int]  # height and width of a tile
+    size: Extent  # height and width of the image
+    shape: Extent  # height and width of a tile
     tops: tuple[int, ...]
     lefts: tuple[int, ...]
     ramp: int  # pixels over which neighbors are blended, in the middle of their overlap
@@ -138,7 +139,7 @@ def _cut(
 
 
 def plan_tiles(
-    size: tuple[int, int],
+    size: Extent,
     multiple: int,
     side: int | None = None,
 ) -> Tiles:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..config import Config, Tau, Temperature
+from ..config import Config, Extent, Tau, Temperature
 from ..devices import (
     exact,
     float64_device,
@@ -322,14 +322,14 @@ class CAFlow(Pretrained):
             latents.append(tau_j * torch.stack(z_j).to(self.device, self.dtype))
         return latents
 
-    def latent_noise(self, seed: int | torch.Generator, size: tuple[int, int]) -> list[Tensor]:
+    def latent_noise(self, seed: int | torch.Generator, size: Extent) -> list[Tensor]:
         """Draw standard normal latents for an image of that size, float32, from a seed or a CPU
         generator."""
         if not isinstance(seed, torch.Generator):
             seed = torch.Generator().manual_seed(seed)
         return [torch.randn(shape, generator=seed) for shape in self.latent_shapes(size)]
 
-    def latent_shapes(self, size: tuple[int, int]) -> list[tuple[int, int, int]]:
+    def latent_shapes(self, size: Extent) -> list[tuple[int, int, int]]:
         """The shape (C, H, W) of every latent, in the order z_{n-1}^{n-1}, ..., z_0^0."""
         height, width = size
         return [

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..config import FlowConfig
+from ..config import Extent, FlowConfig
 from ..errors import ensure
 from ..flows import (
     Anchor,
@@ -41,7 +41,7 @@ class Condition(NamedTuple):
         return self.d[0].shape[0]
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Extent:
         """The height and width of y."""
         height, width = self.d[-1].shape[-2:]
         return 2 * height, 2 * width

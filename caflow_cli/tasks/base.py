@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..config import HOLE
+from ..config import HOLE, Extent
 from ..errors import check_usage, ensure, usage_error
 from ..images import LARGE, Pixels as Pixels, strips as strips
 
@@ -163,7 +163,7 @@ class Task:
     def without_hints(self) -> Task:
         return self
 
-    def model_size(self, image: Pixels) -> tuple[int, int]:
+    def model_size(self, image: Pixels) -> Extent:
         """Height and width of the condition of each part, without computing it."""
         raise NotImplementedError
 
@@ -270,7 +270,7 @@ def check_same_size(what: str, size: Sequence[int], image: Sequence[int]) -> Non
 
 
 def check_size(
-    size: tuple[int, int],
+    size: Extent,
     large: bool = True,
     hint: str = "crop or shrink the image first",
 ) -> None:
@@ -288,7 +288,7 @@ def check_size(
     )
 
 
-def check_one_pass(size: tuple[int, int]) -> None:
+def check_one_pass(size: Extent) -> None:
     """Raise CaflowError for an image that is drawn in tiles, which intervals do not cover."""
     height, width = size
     ensure(
@@ -306,7 +306,7 @@ def pad(image: npt.NDArray[Any], multiple: int) -> npt.NDArray[Any]:
     return extend(image, padded_size(image.shape[0], image.shape[1], multiple))
 
 
-def extend(image: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
+def extend(image: npt.NDArray[Any], size: Extent) -> npt.NDArray[Any]:
     """Extend (H, W, ...) by reflection at the right and bottom to the given height and width."""
     if image.shape[:2] == size:
         return image
@@ -316,7 +316,7 @@ def extend(image: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
     return np.pad(image, widths, "reflect")  # repeats a single pixel
 
 
-def padded_size(height: int, width: int, multiple: int) -> tuple[int, int]:
+def padded_size(height: int, width: int, multiple: int) -> Extent:
     """The height and width of the result of `pad`."""
     return height + -height % multiple, width + -width % multiple
 
@@ -330,7 +330,7 @@ def resize(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]
     return np.array(resized)  # not `asarray`: it would be read-only, which torch warns about
 
 
-def scaled_size(image: Pixels, size: int) -> tuple[int, int]:
+def scaled_size(image: Pixels, size: int) -> Extent:
     """Height and width of an image resized so that its shorter side is `size`; keeps the aspect."""
     height, width = image.shape[:2]
     short = min(height, width)

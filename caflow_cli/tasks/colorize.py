@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ..config import HOLE
+from ..config import HOLE, Extent
 from .base import (
     Example,
     Mask,
@@ -83,7 +83,7 @@ class Colorize(WholeImage):
             "and combined with the luminance at full resolution."
         )
 
-    def model_size(self, image: Pixels) -> tuple[int, int]:
+    def model_size(self, image: Pixels) -> Extent:
         return padded_size(*scaled_size(image, self.size), self.multiple)
 
     def condition(self, image: Pixels) -> Pixels:

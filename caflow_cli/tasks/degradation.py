@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from ..config import Extent
 from .base import Pixels, resize
 
 _Floats = npt.NDArray[np.float32]  # (H, W, 3), in levels
@@ -65,7 +66,7 @@ def shrink_as_web(truth: Pixels, height: int, width: int, index: int) -> Pixels:
 
 def _degrade(
     image: Pixels,
-    size: tuple[int, int],
+    size: Extent,
     blur: tuple[float, float, float],
     noise: tuple[float, float],
     jpeg: float,

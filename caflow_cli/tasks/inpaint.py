@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..config import HOLE, Config, TaskConfig
+from ..config import HOLE, Config, Extent, TaskConfig
 from ..errors import ensure
 from .base import (
     Example,
@@ -93,7 +93,7 @@ class Inpaint(Task):
     def describe(cls, config: TaskConfig) -> str:
         return f"Fills holes in images. Trained on images of {config.size}×{config.size} pixels."
 
-    def model_size(self, image: Pixels) -> tuple[int, int]:
+    def model_size(self, image: Pixels) -> Extent:
         side = self._window_side(image.shape)
         side += -side % self.multiple
         return side, side

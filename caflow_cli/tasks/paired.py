@@ -18,7 +18,7 @@ from .base import (
 )
 
 if TYPE_CHECKING:
-    from ..config import Config, TaskConfig
+    from ..config import Config, Extent, TaskConfig
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Paired(WholeImage):
             return f"{text}Trained on crops of image pairs, {side}."
         return f"Translates one image into another. Trained on image pairs of {side}."
 
-    def model_size(self, image: Pixels) -> tuple[int, int]:
+    def model_size(self, image: Pixels) -> Extent:
         return padded_size(*self._size(image), self.multiple)
 
     def condition(self, image: Pixels) -> Pixels:
@@ -81,7 +81,7 @@ class Paired(WholeImage):
             return None
         return resize(example.other, *example.truth.shape[:2])
 
-    def _size(self, image: Pixels) -> tuple[int, int]:
+    def _size(self, image: Pixels) -> Extent:
         if self.native:
             return image.shape[0], image.shape[1]
         return scaled_size(image, self.size)

@@ -27,7 +27,7 @@ from .degradation import shrink_as_photo, shrink_as_web
 if TYPE_CHECKING:
     import torch
 
-    from ..config import Config, TaskConfig
+    from ..config import Config, Extent, TaskConfig
 
 
 _REACH = 3  # pixels of the small image, more than BICUBIC's support on either side
@@ -99,7 +99,7 @@ class SuperRes(WholeImage):
         )
         return resize(target, height // s, width // s)
 
-    def model_size(self, image: Pixels) -> tuple[int, int]:
+    def model_size(self, image: Pixels) -> Extent:
         height, width = image.shape[:2]
         return padded_size(self.factor * height, self.factor * width, self.multiple)
 
