@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from .errors import check_usage, usage_error
-from .records import Count, NonNegative, Positive, Size, check, number, short
+from .records import Count, NonNegative, Positive, Size, Table, check, number, short
 
 Extent: TypeAlias = tuple[int, int]  # height and width, in pixels
 HOLE = 128  # mask values from here up mark the hole
@@ -333,7 +333,7 @@ class Config:
         fits = not reads_small or factor == self.task.factor
         require(fits, "flow.guide_factor", factor, wanted)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Table:
         """Convert to nested plain values for JSON and TOML; `parse(Config, d)` reads them back."""
         return dataclasses.asdict(self)
 

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union
 
 from .errors import check_usage, usage_error
 
@@ -34,6 +34,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+Table: TypeAlias = dict[str, Any]  # nested plain values by name, as in JSON and TOML
 _T = TypeVar("_T")
 _MAX_TOML = 16_000  # bytes; ours have 5,000, and `tomllib` takes 10 GB for a key of 50,000 parts
 _NAMES = {
@@ -186,7 +187,7 @@ def short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def read_toml(path: str | Path) -> dict[str, Any]:
+def read_toml(path: str | Path) -> Table:
     """Read a TOML file of at most 16 kB.
 
     Raises:

@@ -13,7 +13,7 @@ from ..assets import WEIGHTS_DIR, manifest_path
 from ..config import Config, require
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure
 from ..model import Calibration, strict_json, upgrade
-from ..records import Count, Line, Rule, check, parse
+from ..records import Count, Line, Rule, Table, check, parse
 from ..tasks import get_task
 
 REINSTALL = "pip install --force-reinstall . in the checkout of caflow"
@@ -46,13 +46,13 @@ class Entry:
     default: bool  # whether it is the default model of its task
     license: Line  # of the weights
     data: Line  # the training data, and its terms
-    config: dict[str, Any]
-    metrics: dict[str, Any]  # measured with exactly this file, with key "protocol"; or empty
+    config: Table
+    metrics: Table  # measured with exactly this file, with key "protocol"; or empty
     file: Annotated[str, _FILE] | None = None  # name of the bundled file
     repo_id: Annotated[str, _REPO] | None = None  # Hub repository
     revision: Annotated[str, _REVISION] | None = None  # in that repository
     filename: Annotated[str, _FILE] | None = None  # in it; None: `model.safetensors`
-    calibration: dict[str, Any] | None = None  # a `Calibration` with exactly this file
+    calibration: Table | None = None  # a `Calibration` with exactly this file
 
     def __post_init__(self) -> None:
         check(self)
@@ -72,7 +72,7 @@ class Entry:
 @dataclass(frozen=True)
 class _Manifest:
     schema: Literal[1]
-    models: dict[str, Any]
+    models: Table
 
 
 def load_manifest(path: Path | None = None) -> dict[str, Entry]:

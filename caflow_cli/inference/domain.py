@@ -12,6 +12,7 @@ from ..config import HOLE
 from ..devices import to_float64
 from ..images import Pixels, is_gray
 from ..model import CAFlow, Condition
+from ..records import Table
 from ..tasks import get_task
 
 Statistics: TypeAlias = npt.NDArray[np.float64]  # (S,) of a condition, (B, S) of several
@@ -38,7 +39,7 @@ def statistics(condition: Condition) -> Statistics:
     return torch.cat(values, 1).cpu().numpy()
 
 
-def describe_domain(model: CAFlow, conditions: Tensor) -> dict[str, Any] | None:
+def describe_domain(model: CAFlow, conditions: Tensor) -> Table | None:
     """Summarize the statistics of reference conditions, uint8 (B, C, H, W), for a model's file.
 
     Returns:

@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from ..config import Config
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure
-from ..records import Count, Line, NonNegative, check, number, parse, short
+from ..records import Count, Line, NonNegative, Table, check, number, parse, short
 from ..tasks import check_task
 
 MAX_HEADER = 4 << 20  # bytes; a model of 4,000 tensors has half a MB
@@ -86,7 +86,7 @@ RENAMED = {
 }
 
 
-def upgrade(values: dict[str, Any]) -> dict[str, Any]:
+def upgrade(values: Table) -> Table:
     """Convert the config of a model file or run from an earlier version to the current fields.
 
     Args:
@@ -147,12 +147,12 @@ class Calibration:
         check(self, "calibration")
 
     @classmethod
-    def of(cls, values: dict[str, Any]) -> "Calibration":
+    def of(cls, values: Table) -> "Calibration":
         """The inverse of `as_json`."""
         named = {("lambd" if key == "lambda" else key): value for key, value in values.items()}
         return parse(cls, named, "calibration")
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Table:
         """The record in a model file or in a manifest."""
         values = asdict(self)
         return {("lambda" if key == "lambd" else key): value for key, value in values.items()}
@@ -163,7 +163,7 @@ class CheckpointInfo:
     """The header of a model file, without the tensors."""
 
     config: Config
-    training: dict[str, Any]  # free-form record of the run: images seen, validation bits/dim, ...
+    training: Table  # free-form record of the run: images seen, validation bits/dim, ...
     tensors: dict[str, TensorInfo]  # by name
 
     @property
@@ -198,7 +198,7 @@ def config_json(config: Config) -> str:
     return json.dumps({"schema": SCHEMA, "config": config.to_dict()}, indent=2) + "\n"
 
 
-def metadata_of(config: Config, training: dict[str, Any]) -> dict[str, str]:
+def metadata_of(config: Config, training: Table) -> dict[str, str]:
     """The metadata that `read_info` reads back. Numbers that are not finite become null."""
     record = json.loads(json.dumps(training), parse_constant=lambda _: None)
     values = {"schema": SCHEMA, "config": config.to_dict(), "training": record}
@@ -309,8 +309,8 @@ def strict_json(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+def _distinct(pairs: list[tuple[str, Any]]) -> Table:
+    values: Table = {}
     for key, value in pairs:
         if key in values:
             raise ValueError(f"the key {key[:80]!r} occurs twice")

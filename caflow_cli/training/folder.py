@@ -4,13 +4,12 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from ..errors import CaflowError, check_usage, usage_error
 from ..model import upgrade
-from ..records import parse, read_toml
+from ..records import Table, parse, read_toml
 from .config import RunConfig
 from .log import METRICS
 from .phases import phases_of
@@ -88,7 +87,7 @@ def check_unchanged(config: RunConfig) -> None:
         )
 
 
-def _fixed(config: RunConfig) -> dict[str, Any]:
+def _fixed(config: RunConfig) -> Table:
     optim = config.optim
     task = asdict(config.task)
     has_masks = config.masks is not None

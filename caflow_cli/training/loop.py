@@ -19,6 +19,7 @@ from ..devices import select_device
 from ..errors import CaflowError, check_usage, ensure
 from ..guides import Restorer
 from ..model import CAFlow, read_info
+from ..records import Table
 from .config import RunConfig, to_toml
 from .data import Batches, open_dataset
 from .folder import check_unchanged, open_run
@@ -260,7 +261,7 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     return model
 
 
-def _besides_guide(flow: FlowConfig) -> dict[str, Any]:
+def _besides_guide(flow: FlowConfig) -> Table:
     # R reads the image that a guide predicts, so both must have a guide, or neither.
     fields = {k: v for k, v in asdict(flow).items() if k not in FlowConfig.GUIDE_FIELDS}
     return fields | {"guided": bool(flow.guides)}

@@ -5,18 +5,17 @@ import copy
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
 from ..config import Config, FlowConfig, TaskConfig
 from ..data.examples import condition_channels
 from ..errors import check_usage
-from ..records import parse
+from ..records import Table, parse
 from ..tasks import preset as preset_flow, task_named
 from .config import RestorerConfig, RunConfig
 
 # The paper's presets set more than the architecture (appendix B). Their budget is the training time
 # on one Tesla P100: 4.5, 3 and 5 days.
-_PAPER: dict[str | None, tuple[str, dict[str, Any]]] = {
+_PAPER: dict[str | None, tuple[str, Table]] = {
     "ffhq-superres-x4": ("superres", {"lr": 1e-3, "cond_weight": 0.01, "minutes": 6480.0}),
     "lsun-colorize": ("colorize", {"lr": 1e-3, "cond_weight": 0.01, "minutes": 4320.0}),
     "celeba-inpaint": ("inpaint", {"lr": 1e-4, "cond_weight": 0.05, "minutes": 7200.0}),
@@ -27,13 +26,13 @@ _CONTINUED_WARMUP = 150
 
 
 def build_config(
-    values: dict[str, Any],
+    values: Table,
     settings: Sequence[str] = (),
     *,
     preset: str | None = None,
     task: str | None = None,
     start: Config | None = None,
-    guide: tuple[RestorerConfig, dict[str, Any]] | None = None,
+    guide: tuple[RestorerConfig, Table] | None = None,
 ) -> RunConfig:
     """Build a run's config from a user's values, and fill in defaults that depend on them.
 
@@ -101,7 +100,7 @@ def with_guide_defaults(
         "compact": {"guide_first_lr": 1e-3, "guide_perceptual": 0.0},
         "unet": {"guide_first_lr": 7e-4},
     }
-    fields: dict[str, Any] = dict(of_net.get(config.flow.guide_net, {}))
+    fields: Table = dict(of_net.get(config.flow.guide_net, {}))
     if not trained and config.guide is None:
         fields["guide_first"] = 0.35
     from ..perceptual import LEAST_SIDE, VGG, is_available  # here, because it imports torch
@@ -113,14 +112,14 @@ def with_guide_defaults(
 
 
 def _flow_values(
-    given: dict[str, Any],
+    given: Table,
     task: str,
     preset: str | None,
-    chosen: dict[str, Any],
-    of_guide: dict[str, Any],
-) -> dict[str, Any]:
+    chosen: Table,
+    of_guide: Table,
+) -> Table:
     """Fields of the flow: of a preset, else those `given`; then the `chosen` and the guide's."""
-    flow: dict[str, Any] = given["flow"]
+    flow: Table = given["flow"]
     if preset is not None:
         flow = asdict(preset_flow(preset, task))
         factor = given["task"].get("factor", TaskConfig.factor)
@@ -144,7 +143,7 @@ def _flow_values(
     return flow
 
 
-def merged(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+def merged(values: Table, settings: Sequence[str]) -> Table:
     """Copy `values` (nested), overridden by every `key=value` of `settings`.
 
     The value of a setting is parsed as JSON if possible, else taken as text.

@@ -2,7 +2,6 @@
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load_file
 from torch import Tensor
@@ -11,12 +10,13 @@ from ..errors import EXIT_WEIGHTS, check_usage, ensure
 from ..guides import Restorer
 from ..model.files import read_header
 from ..paths import sha256_of
+from ..records import Table
 from .config import RestorerConfig
 
 _MOST_REACH = 64  # pixels of the small image
 
 
-def read_restorer(path: Path, license: str | None = None) -> tuple[RestorerConfig, dict[str, Any]]:
+def read_restorer(path: Path, license: str | None = None) -> tuple[RestorerConfig, Table]:
     """Describe the network in a file, and the fields of `flow` for it as the guide.
 
     Raises:

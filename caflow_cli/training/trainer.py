@@ -10,7 +10,6 @@ import shutil
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -23,6 +22,7 @@ from ..errors import CaflowError, check_usage, usage_error
 from ..images import atomic_write
 from ..layers import ActNorm
 from ..model import CAFlow
+from ..records import Table
 from .config import RunConfig
 from .data import Batch
 from .log import Progress, StepFigures, on_main_process, sum_over_processes
@@ -235,7 +235,7 @@ class Trainer:
         state = states[-1]
         try:
             text = (state / _RECORD).read_text(encoding="utf-8")
-            record: dict[str, Any] = json.loads(text)
+            record: Table = json.loads(text)
             for name in vars(self.progress):
                 setattr(self.progress, name, record[name])
             for name in vars(self.guard):

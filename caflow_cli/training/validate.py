@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from ..flows import to_uint8
 from ..images import atomic_write, make_folder, write_png
 from ..inference import describe_domain, order, to_batch
 from ..model import CAFlow, bits_per_dim
+from ..records import Table
 from ..sampling import Sampling
 from ..tasks import get_task
 from .data import Dataset
@@ -123,7 +124,7 @@ def _write(
     log.write("validation", **figures, **{running: progress.running})
     targets, conditions = validation.val
     described = len(conditions) >= _LEAST_OF_DOMAIN
-    record: dict[str, Any] = {
+    record: Table = {
         "data": Path(config.data).name,
         "steps": progress.step,
         "images": progress.images(config.optim),
