@@ -99,9 +99,10 @@ def compare(
         result = Result("generated", estimates(rows))
         if extractor is not None:
             unread = {} if pairs else failed  # pairs report it themselves
-            features = [_features(images, extractor, unread, tell) for images in (made, true)]
-            add_distances(result, sets, extractor, *features)
-            notes += few_images(min(map(len, features)))
+            ours = _features(made, extractor, unread, tell)
+            theirs = _features(true, extractor, unread, tell)
+            add_distances(result, sets, extractor, ours, theirs)
+            notes += few_images(min(len(ours), len(theirs)))
     if not result.values:
         first = next(iter(failed.values()))
         raise CaflowError(f"no image could be measured: {first.message}", first.hint)
@@ -239,7 +240,9 @@ def _by_file_name(true: _Set, where: str) -> dict[str, str]:
 
 
 def _read_lines(
-    lines: Iterable[str], truths: dict[str, str] | None, failed: dict[str, CaflowError]
+    lines: Iterable[str],
+    truths: dict[str, str] | None,
+    failed: dict[str, CaflowError],
 ) -> tuple[_Set, dict[str, list[str]], int]:
     """Read JSON lines: the outputs, those that belong to each truth, and the number of lines.
 
@@ -260,7 +263,10 @@ def _read_lines(
             for path in paths:
                 made[path] = partial(read_image, path)
             if not paths:
-                error = record.get("error") or {"message": "no file was written", "hint": command}
+                error = record.get("error") or {
+                    "message": "no file was written",
+                    "hint": command,
+                }
                 failed[given] = CaflowError(str(error["message"]), str(error["hint"]))
             elif truths is not None and stem in truths:
                 pairs.setdefault(truths[stem], []).extend(paths)

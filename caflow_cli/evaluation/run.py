@@ -262,5 +262,11 @@ class _SetFeatures:
                 continue
             features = torch.cat(images)
             truths = torch.cat(self._truths)
-            add_distances(result, sets, self._extractor, features, truths)
+            add_distances(
+                result,
+                sets,
+                self._extractor,
+                generated=features,
+                reference=truths,
+            )
         return [self._extractor.label(name) for name in sets], few_images(count)
