@@ -68,7 +68,6 @@ class VariationalNoise(nn.Module):
         self.squeeze = Squeeze()
         self.embed = Conv(channels, 2 * NOISE_STEPS * flow.f_hidden, 3)
         nn.init.kaiming_normal_(self.embed.weight, nonlinearity="relu")
-        nn.init.zeros_(self.embed.bias)  # type: ignore[arg-type]
         self.steps = Modules[ConditionalStep](
             ConditionalStep(channels, flow) for _ in range(NOISE_STEPS)
         )

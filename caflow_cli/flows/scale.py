@@ -169,7 +169,6 @@ class ConditionalScale(_Scale):
         for embed in (self.embed_d, self.embed_l):
             if embed is not None:
                 nn.init.normal_(embed.weight, std=std)
-        nn.init.zeros_(self.embed_d.bias)  # type: ignore[arg-type]
         injections = flow.f_steps * 2 * channels
         self.trunk = Trunk(trunk, flow.trunk_blocks, features, injections) if trunk else None
         self.steps = Modules[ConditionalStep](

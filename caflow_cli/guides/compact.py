@@ -46,13 +46,11 @@ class Compact(nn.Module):
         for layer in layers:
             if isinstance(layer, Conv):
                 nn.init.kaiming_normal_(layer.weight, a=_SLOPE)
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
                 if layer.in_channels == layer.out_channels:
                     with torch.no_grad():
                         identity = nn.init.dirac_(torch.empty_like(layer.weight))
                         layer.weight.mul_(0.2).add_(identity)
         nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     @property
     def head(self) -> Conv:

@@ -59,7 +59,6 @@ class UNet(nn.Module):
         for conv in self.modules():
             if isinstance(conv, Conv):
                 nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-                nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
         nn.init.zeros_(self.head.weight)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,14 +4,13 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from ..config import Temperature
 from ..errors import ensure
 from ..tasks import Pixels
 from .candidate import Candidate
-from .conformal import moments
+from .conformal import Values, moments
 
 _GAP = 12  # pixels between the parts of a figure
 _SIZE = 13  # font size
@@ -21,8 +20,6 @@ _BAR = 14  # width of a color bar
 _CELL = 192  # pixels of a thumbnail's longer side
 _LONGEST = 10  # candidates per line of a sheet
 _SIDE = 384  # pixels of a chart's longer side
-
-_Values = npt.NDArray[np.float64]
 
 # From dark to light in even steps of lightness, so that it reads correctly in gray, too.
 _COLORS = "0e082c 4c0c6b 90226b d0424c f38029 fac43e fefcc8"
@@ -61,7 +58,7 @@ def _cell(image: Pixels, lines: Sequence[str]) -> Pixels:
     return _captioned(thumbnail(image, _CELL), lines, _CELL)
 
 
-def spread(candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
+def spread(candidates: Sequence[Candidate]) -> Values:
     """The spread of all M composed candidates at each pixel, in levels of 0-255: (H, W).
 
     It is the standard deviation over candidates (divisor M - 1), RMS over channels.
@@ -71,7 +68,7 @@ def spread(candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
     """
     ensure(len(candidates) > 1, "one candidate has no spread", "-m 10")
     _, variance = moments(candidate.pixels for candidate in candidates)
-    mean_variance: npt.NDArray[np.float64] = variance.mean(2, dtype=np.float64)
+    mean_variance: Values = variance.mean(2, dtype=np.float64)
     return np.sqrt(mean_variance)
 
 
@@ -120,7 +117,7 @@ def _with_image(image: Pixels, chart: Pixels, lines: Sequence[str]) -> Pixels:
     return _captioned(_joined([small, chart], 1), lines)
 
 
-def _colors(values: _Values) -> Pixels:
+def _colors(values: Values) -> Pixels:
     """Interpolate in the table of colors, evenly spaced on [0, 1]: (H, W) to uint8 (H, W, 3)."""
     colors = np.array([list(bytes.fromhex(color)) for color in _COLORS.split()])
     stops = np.linspace(0, 1, len(colors))
@@ -205,7 +202,7 @@ def _wrapped(line: str, width: int, length: Callable[[str], float]) -> list[str]
     return [*pieces, rest]
 
 
-def _level_chart(values: _Values) -> Pixels:
+def _level_chart(values: Values) -> Pixels:
     """Draw a map of levels from 0 up, with a color bar to its right."""
     # A percentile: a few extreme outliers would leave everything else in one color.
     top = _nice_above(float(np.percentile(values, 99.5)))

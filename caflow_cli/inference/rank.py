@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 
 from ..tasks import Pixels
+from .conformal import Values
 
 
 def order(
-    rule: str, scores: Sequence[float], apart: npt.NDArray[np.float64] | None = None
+    rule: str, scores: Sequence[float], apart: Values | None = None
 ) -> list[tuple[int, float | None]]:
     """Rank the M candidates, best first: the index and v_k of each. No rule uses the truth.
 
@@ -47,7 +47,7 @@ def order(
     return [(k, means[k]) for k in sorted(means, key=means.__getitem__)]
 
 
-def rmse_between(images: Sequence[Pixels]) -> npt.NDArray[np.float64]:
+def rmse_between(images: Sequence[Pixels]) -> Values:
     """Pairwise RMSE of M images over pixels and channels, in levels of 0-255: (M, M) float64."""
     apart = np.zeros((len(images), len(images)))
     for i, j in combinations(range(len(images)), 2):

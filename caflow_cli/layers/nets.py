@@ -26,7 +26,8 @@ class Modules(nn.ModuleList, Generic[_M]):
 
 
 class Conv(nn.Conv2d):
-    """A same-size convolution that runs in bfloat16 in training if `bf16` is set.
+    """A same-size convolution that runs in bfloat16 in training if `bf16` is set. Its bias starts
+    at 0.
 
     Only nets may use bfloat16, because they are never inverted. Outside `train()` the dtype of the
     parameters is used, so scores and samples never use bfloat16.
@@ -38,6 +39,8 @@ class Conv(nn.Conv2d):
         self, in_channels: int, out_channels: int, size: int, *, bias: bool = True
     ) -> None:
         super().__init__(in_channels, out_channels, size, padding=size // 2, bias=bias)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
     def type_for(self, x: Tensor) -> torch.dtype:
         """The dtype in which x is convolved."""
@@ -69,9 +72,7 @@ class ConvNet(nn.Module):
         for conv in (self.first, self.second):
             if conv is not None:
                 nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-                nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
         nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor | None, features: Tensor | None = None) -> Tensor:
         if x is None or self.first is None:
@@ -193,7 +194,6 @@ def rms_norm(h: Tensor) -> Tensor:
 
 
 def init_normal(conv: Conv, gain: float) -> None:
-    """Draw weights with standard deviation `gain / sqrt(fan-in)`, and set the bias to 0."""
+    """Draw weights with standard deviation `gain / sqrt(fan-in)`."""
     fan_in = conv.weight[0].numel()
     nn.init.normal_(conv.weight, std=gain * fan_in**-0.5)
-    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]

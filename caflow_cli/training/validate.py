@@ -169,8 +169,9 @@ def sample_grid(
     samples = to_uint8(model.sample(conditions, tau, candidates, seed)).cpu()
     rows = []
     for target, condition, drawn in zip(targets, conditions, samples, strict=True):
-        truth, cond, *images = (x.permute(1, 2, 0).numpy() for x in (target, condition, *drawn))
-        composed = [task.keep_known(cond, image) for image in images]
+        truth = target.permute(1, 2, 0).numpy()
+        cond = condition.permute(1, 2, 0).numpy()
+        composed = [task.keep_known(cond, image.permute(1, 2, 0).numpy()) for image in drawn]
         scores = model.log_prob(to_batch(composed), condition[None]).tolist()
         ranked = [composed[k] for k, _ in order("likelihood", scores)]
         shown = np.broadcast_to(cond[..., :3], truth.shape)
