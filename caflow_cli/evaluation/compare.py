@@ -199,25 +199,25 @@ def _matched(
     """
     if len(made) == len(true) == 1:
         return {name: list(made) for name in true}
-    found: dict[str, list[str]] = {name: [] for name in true}
+    partners: dict[str, list[str]] = {name: [] for name in true}
     alone: list[str] = []
     for name in sorted(made):
         source = name
-        if name not in found:
+        if name not in partners:
             path = PurePosixPath(name)
             original = without_ending(path.name) or path.name
             source = str(path.with_name(original))
-        if source in found:
-            found[source].append(name)
+        if source in partners:
+            partners[source].append(name)
         else:
             alone.append(f"{where_made}/{name}")
-    for name, results in found.items():
+    for name, results in partners.items():
         check_usage(
             name not in results[:-1],
             f"{where_made!r} has both {name!r} and results that were made from it",
             "give a folder with results only, as -o DIR/ makes it",
         )
-    without = [name for name in sorted(found) if not found[name]]
+    without = [name for name in sorted(partners) if not partners[name]]
     alone += [f"{where_true}/{name}" for name in without]
     more = ", ..." if len(alone) > 3 else ""
     check_usage(
@@ -225,7 +225,7 @@ def _matched(
         f"{len(alone)} images without a match: {', '.join(alone[:3])}{more}",
         "use the same names in both folders (suffixes may differ), or --metric fid",
     )
-    return found
+    return partners
 
 
 def _by_file_name(true: _Set, where: str) -> dict[str, str]:

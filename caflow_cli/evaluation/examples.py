@@ -165,7 +165,7 @@ def colorfulness(task: Task, example: Example, candidate: Pixels) -> list[float]
     `M = sqrt(σ_rg² + σ_yb²) + 0.3 sqrt(μ_rg² + μ_yb²)` with `rg = R - G` and `yb = (R + G) / 2 -
     B`, where σ and μ are standard deviation and mean over pixels. It is 0 for gray images.
     """
-    found = []
+    both = []
     for image in (candidate, example.truth):
         values = image.astype(np.float64)
         red, green, blue = np.moveaxis(values, 2, 0)
@@ -173,8 +173,8 @@ def colorfulness(task: Task, example: Example, candidate: Pixels) -> list[float]
         yellow_blue = (red + green) / 2 - blue
         deviation = np.hypot(red_green.std(), yellow_blue.std())
         mean = np.hypot(red_green.mean(), yellow_blue.mean())
-        found.append(float(deviation + 0.3 * mean))
-    return found
+        both.append(float(deviation + 0.3 * mean))
+    return both
 
 
 def checkerboard(task: Task, example: Example, candidate: Pixels) -> list[float] | None:

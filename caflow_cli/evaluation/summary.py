@@ -109,23 +109,23 @@ def add_distances(
 
 def means(images: Sequence[Mapping[str, Any]]) -> Values:
     """The mean of each metric that all images have; None (infinity) if one value is."""
-    found: Values = {}
+    averages: Values = {}
     for name in images[0] if images else ():
         values = [image[name] for image in images if name in image]
         if len(values) == len(images):
-            found[name] = None if None in values else np.mean(values, axis=0).tolist()
-    return found
+            averages[name] = None if None in values else np.mean(values, axis=0).tolist()
+    return averages
 
 
 def estimates(rows: Sequence[Values]) -> dict[str, Estimate]:
     """The estimate of each metric over the images that have it; ratios to 0 are omitted."""
-    found = {}
+    by_metric = {}
     for name in dict.fromkeys(name for values in rows for name in values):
         column = [values[name] for values in rows if name in values]
         pairs = [value for value in column if isinstance(value, list)]
         if not pairs or any(under for _, under in pairs):
-            found[name] = estimate(column)
-    return found
+            by_metric[name] = estimate(column)
+    return by_metric
 
 
 def _differences(ours: Sequence[Values], theirs: Sequence[Values]) -> dict[str, Estimate]:

@@ -36,17 +36,17 @@ def read_guide(name: str) -> tuple[Compact, dict[str, str]]:
         CaflowError: (exit 2) the model has no guide that reads the small image alone. (exit 3)
             there is no such model.
     """
-    found = resolve(name)
-    guide = load(found).density.A.guide
+    resolved = resolve(name)
+    guide = load(resolved).density.A.guide
     if not isinstance(guide, Compact):
         raise usage_error(
             f"{name!r} has no guide that reads the small image alone",
             "a superres model trained with --set flow.guide_net=compact",
         )
-    entry = entry_of(found)
+    entry = entry_of(resolved)
     return guide, {
-        "model": found.id,
-        "sha256": found.sha256,
+        "model": resolved.id,
+        "sha256": resolved.sha256,
         "license": entry.license if entry else "see the training data's terms",
         "content": "the image that the guide predicts; not a sample",
     }

@@ -132,15 +132,15 @@ def _packed_record(info: CheckpointInfo, license: str | None, required: bool) ->
     return {**record, "guide": guide}
 
 
-def check_calibration_output(found: Resolved, output: Path, overwrite: bool = False) -> None:
+def check_calibration_output(resolved: Resolved, output: Path, overwrite: bool = False) -> None:
     """Raise CaflowError (exit 2) unless `store_calibration` can write there."""
     name = str(output)
     if output.suffix == ".json":
         entries = load_manifest(output) if exists(output) else {}
-        entry = next((one for one in entries.values() if one.sha256 == found.sha256), None)
+        entry = next((one for one in entries.values() if one.sha256 == resolved.sha256), None)
         if entry is None:
             raise usage_error(
-                f"no manifest with an entry for the file of {found.id!r} at {name!r}",
+                f"no manifest with an entry for the file of {resolved.id!r} at {name!r}",
                 "the manifest that `caflow models pack` wrote, or -o FILE.safetensors",
             )
         check_usage(
@@ -158,13 +158,13 @@ def check_calibration_output(found: Resolved, output: Path, overwrite: bool = Fa
 
 
 def store_calibration(
-    calibration: Calibration, found: Resolved, output: Path, *, overwrite: bool = False
+    calibration: Calibration, resolved: Resolved, output: Path, *, overwrite: bool = False
 ) -> None:
     """Write a calibration into a copy of the model's file, or into its entry in a manifest.
 
     Args:
         calibration: Measured with exactly this file.
-        found: The model's file.
+        resolved: The model's file.
         output: `FILE.safetensors`: the same weights with the calibration in the header; it may be
             the model's file itself. Or a manifest, `FILE.json`, with an entry for the file.
         overwrite: Replace an existing file, or the calibration in the entry.
@@ -172,20 +172,20 @@ def store_calibration(
     Raises:
         CaflowError: The output exists, has no such entry, or cannot be written.
     """
-    check_calibration_output(found, output, overwrite)
+    check_calibration_output(resolved, output, overwrite)
     record = calibration.as_json()
     make_folder(output.parent)
     if output.suffix == ".json":
         with locked_folder(output.parent):
             entries = load_manifest(output)
             for entry in entries.values():
-                if entry.sha256 == found.sha256:
+                if entry.sha256 == resolved.sha256:
                     entries[entry.id] = replace(entry, calibration=record)
             atomic_write(output, manifest_json(entries.values()).encode())
         return
-    info = read_info(found.path)
+    info = read_info(resolved.path)
     content = checkpoint_bytes(
-        load(found.path.read_bytes()), info.config, {**info.training, CALIBRATION: record}
+        load(resolved.path.read_bytes()), info.config, {**info.training, CALIBRATION: record}
     )
     atomic_write(output, content, replace=overwrite)
 
@@ -210,12 +210,12 @@ def prepare(
         f"{repo!r} is not the name of a Hub repository",
         "--repo user/name",
     )
-    found = resolve(run, local=True)
-    info = read_info(found.path)
-    entry = entry_of(found)
-    content = found.path.read_bytes()
+    resolved = resolve(run, local=True)
+    info = read_info(resolved.path)
+    entry = entry_of(resolved)
+    content = resolved.path.read_bytes()
     ensure(
-        hashlib.sha256(content).hexdigest() == found.sha256,
+        hashlib.sha256(content).hexdigest() == resolved.sha256,
         f"{run!r} changed while it was being read",
         "push it after training has ended",
         EXIT_WEIGHTS,
@@ -227,7 +227,7 @@ def prepare(
         data_terms or (entry.data if entry else ""),
         _packed_record(info, guide_license, required=True),
         entry.metrics if entry else {},
-        found.sha256,
+        resolved.sha256,
     )
     return content, card
 

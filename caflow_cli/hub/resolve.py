@@ -65,9 +65,9 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
         file = bundled_path(entry)
         if file is None:
             return _from_hub(name, str(entry.repo_id), entry.revision, local, entry)
-        found = Resolved(name, file, sha256_of(file))
-        _check_digest(name, found.sha256, entry.sha256, REINSTALL)
-        return found
+        resolved = Resolved(name, file, sha256_of(file))
+        _check_digest(name, resolved.sha256, entry.sha256, REINSTALL)
+        return resolved
     stored = _stored(name)
     if stored is not None:
         return stored
@@ -226,39 +226,39 @@ def load(name: str | Path | Resolved) -> CAFlow:
     """
     from ..model import CAFlow
 
-    found = name if isinstance(name, Resolved) else resolve(str(name))
-    model = CAFlow.load(found.path)
-    model.identity = {"id": found.id, "sha256": found.sha256}
+    resolved = name if isinstance(name, Resolved) else resolve(str(name))
+    model = CAFlow.load(resolved.path)
+    model.identity = {"id": resolved.id, "sha256": resolved.sha256}
     guide = model.record.get("guide")
     if isinstance(guide, dict):
         model.identity["guide"] = {"name": guide.get("file"), "sha256": guide.get("sha256")}
-    model.calibration = calibration_of(found)
+    model.calibration = calibration_of(resolved)
     return model
 
 
-def calibration_of(found: Resolved) -> Calibration | None:
+def calibration_of(resolved: Resolved) -> Calibration | None:
     """The calibration of a model: from its file's header, else from the manifest entry of the file.
 
     Raises:
         CaflowError: (exit 3) the header's record is invalid.
     """
     try:
-        calibration = read_info(found.path).calibration
+        calibration = read_info(resolved.path).calibration
     except CaflowError as error:
         raise CaflowError(error.message, error.hint, EXIT_WEIGHTS) from error
-    entry = entry_of(found)
+    entry = entry_of(resolved)
     if calibration is None and entry is not None and entry.calibration is not None:
         return Calibration.of(entry.calibration)
     return calibration
 
 
-def entry_of(found: Resolved) -> Entry | None:
+def entry_of(resolved: Resolved) -> Entry | None:
     """The manifest entry with a file's sha256, from the manifest or one beside the file."""
-    beside = found.path.with_name(manifest_path().name)
+    beside = resolved.path.with_name(manifest_path().name)
     entries = [*load_manifest().values()]
     if is_file(beside):
         entries += load_manifest(beside).values()
-    return next((entry for entry in entries if entry.sha256 == found.sha256), None)
+    return next((entry for entry in entries if entry.sha256 == resolved.sha256), None)
 
 
 def describe(name: str) -> tuple[Resolved, CheckpointInfo, Entry | None, Path | None]:
@@ -268,10 +268,10 @@ def describe(name: str) -> tuple[Resolved, CheckpointInfo, Entry | None, Path | 
         CaflowError: (exit 3) there is no such model, its checksum is wrong, or it is not a caflow
             model.
     """
-    found = resolve(name, local=True)
-    cards = found.path.with_suffix(".md"), found.path.with_name("README.md")
+    resolved = resolve(name, local=True)
+    cards = resolved.path.with_suffix(".md"), resolved.path.with_name("README.md")
     card = next((path for path in cards if path.is_file()), None)
-    return found, read_info(found.path), entry_of(found), card
+    return resolved, read_info(resolved.path), entry_of(resolved), card
 
 
 def verify(name: str) -> Resolved:
@@ -282,9 +282,9 @@ def verify(name: str) -> Resolved:
     """
     from ..model import CAFlow, without_values
 
-    found = resolve(name, local=True)
-    without_values(CAFlow, read_info(found.path), found.path)
-    return found
+    resolved = resolve(name, local=True)
+    without_values(CAFlow, read_info(resolved.path), resolved.path)
+    return resolved
 
 
 # --- the Hub's client library ---------------------------------------------------------------------

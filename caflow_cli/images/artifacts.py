@@ -35,11 +35,11 @@ def artifacts(image: Pixels) -> Values:
     height, width = image.shape[:2]
     if height * width <= 4 * _SIDE**2:
         return _statistics(image)
-    found = []
+    of_patches = []
     for top in _positions(height):
         for left in _positions(width):
-            found.append(_statistics(image[top : top + _SIDE, left : left + _SIDE]))
-    return np.asarray(np.mean(found, axis=0))
+            of_patches.append(_statistics(image[top : top + _SIDE, left : left + _SIDE]))
+    return np.asarray(np.mean(of_patches, axis=0))
 
 
 def _positions(side: int) -> list[int]:

@@ -213,11 +213,11 @@ class CAFlow(Pretrained):
                 number of conditions.
         """
         condition = self.encode_condition(cond)
-        found = [tuple(z.shape[1:]) for z in latents]
+        given = [tuple(z.shape[1:]) for z in latents]
         shapes = self.latent_shapes(condition.size)
         ensure(
-            found == shapes,
-            f"{len(found)} latents of shapes {found}",
+            given == shapes,
+            f"{len(given)} latents of shapes {given}",
             f"pass those of encode, in its order: {shapes}",
         )
         condition.check(latents[0].shape[0])

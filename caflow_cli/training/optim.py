@@ -85,8 +85,9 @@ class Muon(torch.optim.Adam):
         for (m, n, lr), steps in alike.items():  # all of one shape as a batch
             whole = torch.stack([towards for _, towards in steps])
             along = orthogonal(whole, torch.bfloat16 if self.bf16 else whole.dtype)
-            for (parameter, _), own in zip(steps, along, strict=True):
-                parameter.sub_(own.reshape(parameter.shape), alpha=lr * _LENGTH * max(m, n) ** 0.5)
+            for (parameter, _), direction in zip(steps, along, strict=True):
+                step = direction.reshape(parameter.shape)
+                parameter.sub_(step, alpha=lr * _LENGTH * max(m, n) ** 0.5)
         super().step()
 
 

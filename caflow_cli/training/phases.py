@@ -103,8 +103,8 @@ def sample_loss(images: ImageLoss, tau: float) -> SampleLoss:
         drawn = []
         for seed in seeds.tolist():
             generator = torch.Generator().manual_seed(seed)
-            own = tau * torch.rand((), generator=generator)
-            drawn.append([own * torch.randn(shape, generator=generator) for shape in shapes])
+            scale = tau * torch.rand((), generator=generator)
+            drawn.append([scale * torch.randn(shape, generator=generator) for shape in shapes])
         latents = [torch.stack(z) for z in zip(*drawn, strict=True)]
         if tau > 0:
             latents = [torch.stack([z, -z], dim=1).flatten(0, 1) for z in latents]

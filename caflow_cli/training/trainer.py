@@ -248,8 +248,8 @@ class Trainer:
                 name, _, moment = key.rpartition(".")
                 parameter = parameters[name]
                 # The fused optimizer works on raw memory: moments need their parameter's layout.
-                own = torch.empty_like(parameter) if value.ndim else value.to(parameter.device)
-                self.rule.state[parameter][moment] = own.copy_(value)
+                stored = torch.empty_like(parameter) if value.ndim else value.to(parameter.device)
+                self.rule.state[parameter][moment] = stored.copy_(value)
         except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
             raise usage_error(
                 f"cannot resume from {str(state)!r}: {' '.join(str(error).split())[:160]}",

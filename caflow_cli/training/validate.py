@@ -61,10 +61,10 @@ class Validation:
     @torch.no_grad()
     def measure(self, model: CAFlow, accelerator: Accelerator, phase: Phase) -> ValidationMetrics:
         def mean(measured: Callable[..., Tensor], *of_images: Tensor) -> float:
-            own = [x[accelerator.process_index :: accelerator.num_processes] for x in of_images]
+            share = [x[accelerator.process_index :: accelerator.num_processes] for x in of_images]
             total = 0.0
-            for first in range(0, len(own[0]), _BATCH):
-                total += float(measured(*(x[first : first + _BATCH] for x in own)).sum())
+            for first in range(0, len(share[0]), _BATCH):
+                total += float(measured(*(x[first : first + _BATCH] for x in share)).sum())
             [total] = sum_over_processes(accelerator, [total])
             return total / len(of_images[0])
 

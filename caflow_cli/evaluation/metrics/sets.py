@@ -103,8 +103,8 @@ def kid(generated: Tensor, reference: Tensor) -> tuple[float, float]:
         of_generated = torch.randperm(len(generated), generator=generator)[:n]
         distance = poly_mmd(reference[of_reference], generated[of_generated])
         subsets.append(distance)
-    found = torch.stack(subsets)
-    return float(found.mean()), float(found.std(correction=0))
+    values = torch.stack(subsets)
+    return float(values.mean()), float(values.std(correction=0))
 
 
 def coverage(generated: Tensor, reference: Tensor) -> tuple[float, float]:
