@@ -55,7 +55,12 @@ class Components:
         limits: Limits of a request.
     """
 
-    def __init__(self, models: dict[str, list[str]], first: str, limits: Limits) -> None:
+    def __init__(
+        self,
+        models: dict[str, list[str]],
+        first: str,
+        limits: Limits,
+    ) -> None:
         self.blocks = gr.Blocks(
             analytics_enabled=False,
             title="caflow",

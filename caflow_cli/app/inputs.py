@@ -70,7 +70,11 @@ def temperature_at(default: Temperature, variety: float) -> Temperature:
     return Temperature(tuple(values))
 
 
-def read_upload(path: Path, limits: Limits, task: Task) -> Decoded:
+def read_upload(
+    path: Path,
+    limits: Limits,
+    task: Task,
+) -> Decoded:
     """Read an image as the commands do; CaflowError if it, or its result, would be too large."""
     hint = "crop or shrink the image first, or start the app with"
     ensure(
@@ -97,7 +101,11 @@ def shrunk(image: Pixels, side: int) -> Pixels:
     return thumbnail(image, side) if max(image.shape) > side else image
 
 
-def painted_mask(layers: Sequence[Pixels], height: int, width: int) -> Pixels:
+def painted_mask(
+    layers: Sequence[Pixels],
+    height: int,
+    width: int,
+) -> Pixels:
     """Make a mask from painted layers: uint8 (height, width), 255 where half or more is covered."""
     covered = np.zeros((height, width), bool)
     for layer in layers:
@@ -107,7 +115,11 @@ def painted_mask(layers: Sequence[Pixels], height: int, width: int) -> Pixels:
     return covered.astype(np.uint8) * 255
 
 
-def painted_strokes(layers: Sequence[Pixels], height: int, width: int) -> Pixels | None:
+def painted_strokes(
+    layers: Sequence[Pixels],
+    height: int,
+    width: int,
+) -> Pixels | None:
     """Make color hints from painted layers: uint8 (height, width, 4), opaque where half or more is
     covered, else transparent. None if nothing is painted.
     """

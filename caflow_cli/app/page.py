@@ -276,7 +276,13 @@ class Page(Components):
         )
         return update
 
-    def _load(self, model: str, image: str | None, automatic: bool, painted_on: Any) -> Changes:
+    def _load(
+        self,
+        model: str,
+        image: str | None,
+        automatic: bool,
+        painted_on: Any,
+    ) -> Changes:
         return self._show(model, image, automatic, painted_on, defaults=True)
 
     def _choose_task(
@@ -292,7 +298,13 @@ class Page(Components):
         update = self._show(chosen, image, True, painted_on, defaults=chosen != model)
         return {self.automatic: True, **update}
 
-    def _choose_model(self, model: str, image: str | None, _: bool, painted_on: Any) -> Changes:
+    def _choose_model(
+        self,
+        model: str,
+        image: str | None,
+        _: bool,
+        painted_on: Any,
+    ) -> Changes:
         update = self._show(model, image, False, painted_on, defaults=True)
         return {self.automatic: False, **update}
 

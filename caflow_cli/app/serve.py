@@ -32,16 +32,18 @@ class _KnownHosts:
         self._any = host in (None, "0.0.0.0", "::")  # reachable under any name of the machine
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        headers = {name: value.decode("latin-1") for name, value in scope.get("headers", [])}
-        host = headers.get(b"host", "")
-        origin = headers.get(b"origin")
+        from starlette.datastructures import Headers
+        from starlette.responses import PlainTextResponse
+
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        origin = headers.get("origin")
         foreign = origin is not None and urlsplit(origin).netloc != host
         known = self._any or re.sub(r":\d+$", "", host) in self._names
+        answer = self._app
         if scope["type"] == "http" and (foreign or not known):
-            await send({"type": "http.response.start", "status": 403, "headers": []})
-            await send({"type": "http.response.body", "body": b"another host or origin"})
-        else:
-            await self._app(scope, receive, send)
+            answer = PlainTextResponse("another host or origin", 403)
+        await answer(scope, receive, send)
 
 
 @contextmanager

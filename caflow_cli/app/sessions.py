@@ -77,7 +77,12 @@ class Sessions:
     Errors are shown in the status; the traceback of a defect goes to stderr if CAFLOW_DEBUG is 1.
     """
 
-    def __init__(self, models: Models, limits: Limits, folder: Path) -> None:
+    def __init__(
+        self,
+        models: Models,
+        limits: Limits,
+        folder: Path,
+    ) -> None:
         self.models = models
         self.limits = limits
         self._folder = folder
@@ -244,7 +249,13 @@ class Sessions:
     def _image(self, fields: Fields) -> Decoded:
         return read_upload(Path(fields.image or ""), self.limits, self.models.tasks[fields.model])
 
-    def _run(self, session: str, job: Job, count: int, keep: int) -> Iterator[Update]:
+    def _run(
+        self,
+        session: str,
+        job: Job,
+        count: int,
+        keep: int,
+    ) -> Iterator[Update]:
         first = len(job.ranked)
         total = first + count
         start = time.monotonic()

@@ -91,7 +91,8 @@ def find_inputs(
     hidden = {Path(os.path.realpath(path)) for path in aside}
     for argument in arguments:
         names = [argument]
-        if _is_glob(argument):  # `Path.glob` rejects absolute patterns
+        if glob.has_magic(argument) and not os.path.lexists(argument):
+            # `Path.glob` rejects absolute patterns.
             names = sorted(glob.glob(argument, recursive=True), key=_natural_key)  # noqa: PTH207
         check_usage(bool(names), f"no file matches {argument!r}", "check the pattern")
         for name in names:
@@ -139,10 +140,6 @@ def _natural_key(text: str) -> tuple[list[str | int], str]:
     parts: list[str | int] = list(re.split(r"(\d+)", text.casefold()))
     parts[1::2] = map(int, parts[1::2])
     return parts, text
-
-
-def _is_glob(argument: str) -> bool:
-    return glob.has_magic(argument) and not os.path.lexists(argument)
 
 
 def _search(root: Path, recursive: bool, hidden: Collection[Path], note: Note) -> list[InputImage]:

@@ -142,7 +142,10 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
             image.info["transparency"] = 255 // (2 ** int(bits[1]) - 1) * hidden
         elif isinstance(hidden, tuple) and deep:  # Pillow converts the pixels alone
             image.info["transparency"] = tuple(value >> 8 for value in hidden)
-        _load(image, label)
+        try:
+            image.load()
+        except Exception as error:  # on a broken file, plugins may raise anything
+            raise _damaged(label) from error
         if image.mode == "F" or image.mode.startswith("I"):
             _check_range(image, label)
         rgb, alpha = to_srgb(image)
@@ -329,10 +332,3 @@ def _check_range(image: Image.Image, label: str) -> None:
         f"{label!r} holds {kind} of unknown range",
         "save it with 8 or 16 bits per channel",
     )
-
-
-def _load(image: Image.Image, label: str) -> None:
-    try:
-        image.load()
-    except Exception as error:  # on a broken file, plugins may raise anything
-        raise _damaged(label) from error

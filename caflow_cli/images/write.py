@@ -139,7 +139,10 @@ class Encoder:
             "--format png",
         )
         provenance = provenance if self.provenance else None
-        directories = rebuilt(self._kept(metadata or {}))
+        kept = {**metadata} if metadata and self.metadata != "none" else {}
+        if self.metadata != "all":
+            kept.pop(GPS, None)
+        directories = rebuilt(kept)
         if gray and is_gray(image):
             image = image[..., 0]
         if alpha is not None and self.has_alpha:
@@ -163,13 +166,6 @@ class Encoder:
             # With further directories, Pillow cannot write compressed pixels.
             options["compression"] = "tiff_adobe_deflate"
         return _saved(image, exif=exif, **options)
-
-    def _kept(self, metadata: Metadata) -> Metadata:
-        if self.metadata == "none":
-            return {}
-        return {
-            name: tags for name, tags in metadata.items() if name != GPS or self.metadata == "all"
-        }
 
     def _options(self) -> dict[str, Any]:
         """The arguments of `Image.save` for TIFF, JPEG, WebP and AVIF."""

@@ -70,12 +70,18 @@ __all__ = [
 ]
 
 # The one registration of tasks, by name.
-TASKS: dict[str, type[Task]] = {one.name: one for one in (SuperRes, Colorize, Inpaint, Paired)}
+TASKS: dict[str, type[Task]] = {
+    SuperRes.name: SuperRes,
+    Colorize.name: Colorize,
+    Inpaint.name: Inpaint,
+    Paired.name: Paired,
+}
+# Fields of TaskConfig that a task must list in its `options`.
 CHECKED = (
     "degrade",
     "native",
     "consistent",
-)  # fields of TaskConfig that a task must list in its `options`
+)
 _DEFAULT = TaskConfig()
 
 
@@ -89,16 +95,12 @@ def task_named(name: str) -> type[Task]:
 def check_task(config: TaskConfig) -> None:
     """Raise CaflowError (exit 2) unless there is such a task, with the fields that are set."""
     require(config.name in TASKS, "task.name", config.name, " or ".join(TASKS))
+    task = TASKS[config.name]
     for field in CHECKED:
         value = getattr(config, field)
         unset = getattr(_DEFAULT, field)
-        tasks = [name for name, task in TASKS.items() if field in task.options]
-        require(
-            value == unset or config.name in tasks,
-            f"task.{field}",
-            value,
-            f"{str(unset).lower()}, or task.name to {' or '.join(tasks)}",
-        )
+        wanted = f"{str(unset).lower()}: {task.name} has no such option"
+        require(value == unset or field in task.options, f"task.{field}", value, wanted)
 
 
 def get_task(config: Config) -> Task:

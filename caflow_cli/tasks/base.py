@@ -175,7 +175,13 @@ class Task:
         """Compute only the given rows and columns of the condition: uint8 (h, w, C)."""
         raise NotImplementedError
 
-    def part_of_target(self, image: Pixels, target: Pixels, rows: slice, columns: slice) -> Pixels:
+    def part_of_target(
+        self,
+        image: Pixels,
+        target: Pixels,
+        rows: slice,
+        columns: slice,
+    ) -> Pixels:
         """Compute only the given rows and columns of the target that is scored: uint8 (h, w, 3)."""
         raise NotImplementedError
 
@@ -357,7 +363,12 @@ def as_read(task: Task, image: Pixels) -> Pixels:
     return in_gray(image) if task.cond_channels == 1 else image
 
 
-def check_target(image: Pixels, target: Pixels, wanted: tuple[int, ...], because: str) -> None:
+def check_target(
+    image: Pixels,
+    target: Pixels,
+    wanted: tuple[int, ...],
+    because: str,
+) -> None:
     """Raise CaflowError (exit 1) unless the target has the height and width `wanted`."""
     height, width = image.shape[:2]
     h, w = target.shape[:2]

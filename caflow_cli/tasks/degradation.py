@@ -44,15 +44,44 @@ def shrink_as_photo(target: Pixels, factor: int, rng: np.random.Generator) -> Pi
     if kind < 0.12:
         return resize(target, *small)
     if kind < 0.62:
-        return _degrade(target, small, (0.75, 0.4, 2.8), (2 / 3, 9), 0.9, rng)
+        return _degrade(
+            target,
+            small,
+            (0.75, 0.4, 2.8),
+            (2 / 3, 9),
+            0.9,
+            rng,
+        )
     scale = _log_uniform(rng, 1.2 / factor, 1.2)
-    between = (max(8, round(height * scale)), max(8, round(width * scale)))
-    image = _degrade(target, between, (0.85, 0.4, 3), (0.6, 12), 0.7, rng)
+    between = (
+        max(8, round(height * scale)),
+        max(8, round(width * scale)),
+    )
+    image = _degrade(
+        target,
+        between,
+        (0.85, 0.4, 3),
+        (0.6, 12),
+        0.7,
+        rng,
+    )
     blur = (0.5, 0.15 * scale * factor, 0.5 * scale * factor)
-    return _degrade(image, small, blur, (0.5, 7), 0.9, rng)
+    return _degrade(
+        image,
+        small,
+        blur,
+        (0.5, 7),
+        0.9,
+        rng,
+    )
 
 
-def shrink_as_web(truth: Pixels, height: int, width: int, index: int) -> Pixels:
+def shrink_as_web(
+    truth: Pixels,
+    height: int,
+    width: int,
+    index: int,
+) -> Pixels:
     """Shrink an image like typical web images: Gaussian blur with σ 1.6 pixels, Pillow BICUBIC,
     Gaussian noise with σ 4 levels (seed `index`), JPEG of quality 60 with halved chroma."""
     from scipy import ndimage  # imported here, because it takes 0.2 s

@@ -35,7 +35,12 @@ def central_hole(height: int, width: int) -> _Mask:
     return hole
 
 
-def draw_hole(kind: str, height: int, width: int, generator: torch.Generator) -> _Mask:
+def draw_hole(
+    kind: str,
+    height: int,
+    width: int,
+    generator: torch.Generator,
+) -> _Mask:
     """Draw a hole for a training image: (H, W), true = fill, never empty.
 
     Args:
@@ -89,7 +94,12 @@ def draw_from_masks(
     return draw_hole(kind, height, width, generator)
 
 
-def _part(mask: _Mask, height: int, width: int, u: list[float]) -> _Mask:
+def _part(
+    mask: _Mask,
+    height: int,
+    width: int,
+    u: list[float],
+) -> _Mask:
     """Cut a part out of a mask: (H, W), with at least one white pixel.
 
     Args:
@@ -119,7 +129,12 @@ def _part(mask: _Mask, height: int, width: int, u: list[float]) -> _Mask:
     return np.asarray(inside & mask[y, x])
 
 
-def _rectangles(height: int, width: int, many: float, u: list[float]) -> _Mask:
+def _rectangles(
+    height: int,
+    width: int,
+    many: float,
+    u: list[float],
+) -> _Mask:
     """Draw one to three rectangles; each side is 15 % to 60 % of the image's.
 
     Args:
@@ -139,7 +154,12 @@ def _rectangles(height: int, width: int, many: float, u: list[float]) -> _Mask:
     return hole
 
 
-def _strokes(height: int, width: int, many: float, u: list[float]) -> _Mask:
+def _strokes(
+    height: int,
+    width: int,
+    many: float,
+    u: list[float],
+) -> _Mask:
     """Draw one to four polylines with round ends, with a width of 6 % to 20 % of the image.
 
     Args:

@@ -113,7 +113,16 @@ class Inpaint(Task):
         for window in plan_windows(hole, self._window_side(hole.shape), self.rim, whole):
             filled = window.of(unfilled).copy()
             earlier = window.of(hole) & ~filled
-            parts.append(HoleWindow(window, filled, earlier, self.cond_channels, side, is_gray))
+            parts.append(
+                HoleWindow(
+                    window,
+                    filled,
+                    earlier,
+                    self.cond_channels,
+                    side,
+                    is_gray,
+                )
+            )
             window.of(unfilled)[:] = False
         return parts
 
@@ -316,5 +325,8 @@ def _white(hole: Mask) -> Pixels:
 def _touched(hole: Mask, cells: int) -> Mask:
     """Reduce (N, W) to (cells, W): true where any row of the cell is. Cells may share a row."""
     edges = np.arange(cells + 1) * len(hole)
-    spans = np.stack([edges[:-1] // cells, -(-edges[1:] // cells)], axis=1)  # first row, and end
-    return np.asarray(np.logical_or.reduceat(hole, spans.ravel()[:-1])[::2])
+    first = edges[:-1] // cells
+    end = -(-edges[1:] // cells)
+    spans = np.stack([first, end], axis=1)
+    touched = np.logical_or.reduceat(hole, spans.ravel()[:-1])
+    return np.asarray(touched[::2])

@@ -142,7 +142,13 @@ class SuperRes(WholeImage):
         part = part[:, columns.start - s * left : right - s * left]
         return extend(part, (rows.stop - rows.start, columns.stop - columns.start))
 
-    def part_of_target(self, image: Pixels, target: Pixels, rows: slice, columns: slice) -> Pixels:
+    def part_of_target(
+        self,
+        image: Pixels,
+        target: Pixels,
+        rows: slice,
+        columns: slice,
+    ) -> Pixels:
         wanted = (self.factor * image.shape[0], self.factor * image.shape[1])
         check_target(image, target, wanted, f"{self.factor} times the condition")
         size = (rows.stop - rows.start, columns.stop - columns.start)

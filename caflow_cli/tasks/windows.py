@@ -53,7 +53,12 @@ def window_around(hole: Mask, size: int) -> Window:
     return _around(_box(hole), size, hole.shape, size)
 
 
-def plan_windows(hole: Mask, size: int, rim: int = 0, whole: bool = False) -> list[Window]:
+def plan_windows(
+    hole: Mask,
+    size: int,
+    rim: int = 0,
+    whole: bool = False,
+) -> list[Window]:
     """The windows of a hole, in the order in which they are filled.
 
     Args:
@@ -144,21 +149,36 @@ def _box(mask: Mask, top: int = 0, left: int = 0) -> Box:
     return down, right
 
 
-def _around(box: Box, least: int, shape: tuple[int, ...], size: int) -> Window:
+def _around(
+    box: Box,
+    least: int,
+    shape: tuple[int, ...],
+    size: int,
+) -> Window:
     """A square twice as wide as the box, at least `least` and no wider than the image."""
     longer = max(_length(box[0]), _length(box[1]))
     side = max(least, min(2 * longer, max(shape)))
     return _square(box, side, shape, size)
 
 
-def _square(box: Box, side: int, shape: tuple[int, ...], size: int) -> Window:
+def _square(
+    box: Box,
+    side: int,
+    shape: tuple[int, ...],
+    size: int,
+) -> Window:
     """A square centered on the box, shifted and cropped to lie in the image."""
     rows, height = _span(box[0], side, shape[0], size)
     columns, width = _span(box[1], side, shape[1], size)
     return Window(rows, columns, height, width)
 
 
-def _span(inner: slice, side: int, length: int, size: int) -> tuple[slice, int]:
+def _span(
+    inner: slice,
+    side: int,
+    length: int,
+    size: int,
+) -> tuple[slice, int]:
     """One side of a square: what it covers, and how long the model sees it."""
     span = min(side, length)
     first = (inner.start + inner.stop) // 2 - span // 2

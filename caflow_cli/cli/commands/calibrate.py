@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ...data.split import check_there
 from ...errors import check_usage
@@ -30,21 +30,14 @@ class Images:
     )
     split: str | None = option("--split NAME", "train, val or test, instead of val.")
     limit: int | None = option("--limit COUNT", "Use only the first COUNT images.", min=1)
-    crop: int | None = option(
+    size: int | None = option(
         "--crop N", "Use the central N x N pixels of each image. Default: whole images.", min=1
     )
-    inputs: str | None = option(
+    inputs: Literal["clean", "web", "photo"] | None = option(
         "--inputs HOW",
         "superres: how inputs are made of images: clean (bicubic), web (blurred, noisy, JPEG) or "
         "photo (random). Default: as in the model's training.",
     )
-
-    def __post_init__(self) -> None:
-        check_usage(
-            self.inputs in (None, "clean", "web", "photo"),
-            f"--inputs is {self.inputs!r}",
-            "--inputs clean, web or photo",
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,13 +109,7 @@ def calibrate_command(
     from ...evaluation import CalibrationImages, calibrate, check_calibration
     from ..intervals import describe_calibration
 
-    calibration_images = CalibrationImages(
-        data=images.data,
-        split=images.split,
-        limit=images.limit,
-        size=images.crop,
-        inputs=images.inputs,
-    )
+    calibration_images = CalibrationImages(**vars(images))
     model = load_model(given.model, given.device)
     start = time.perf_counter()
     with console.steps("drawing") as show:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -296,10 +295,8 @@ def _choose_temperature(best: Path, run: RunConfig) -> Choice:
 def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
     """A function that shows the events of a run."""
     bar = progress.add_task("reading images", total=1.0, figures="")
-    last = 0.0  # when the last line of a step was written
 
     def show(event: Event) -> None:
-        nonlocal last
         kind = event["event"]
         step = f"step {event.get('step')}"
         if kind == "data":
@@ -316,9 +313,7 @@ def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
         elif kind == "step":
             figures = f"{event['images_per_second']:.1f} images/s  {_text(event, _RUNNING)}"
             progress.update(bar, completed=event["progress"], figures=figures)
-            if not console.live and time.monotonic() - last >= console.pause:
-                last = time.monotonic()
-                console.note(f"{step}  {event['progress']:.1%}  {figures}")
+            console.heartbeat(f"{step}  {event['progress']:.1%}  {figures}")
         elif kind == "validation":
             console.note(f"{step}  validation {_text(event, _VALIDATION)}")
         elif kind == "note":
@@ -329,9 +324,12 @@ def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
 
 def _text(event: Event, texts: dict[str, str]) -> str:
     """The figures of an event, each in its text; null is a figure that was not finite."""
-    given = {name: event[name] for name in texts if name in event}
-    numbers = {name: "-" if value is None else f"{value:.4f}" for name, value in given.items()}
-    return "  ".join(texts[name].format(number) for name, number in numbers.items())
+    figures = []
+    for name, text in texts.items():
+        if name in event:
+            value = event[name]
+            figures.append(text.format("-" if value is None else f"{value:.4f}"))
+    return "  ".join(figures)
 
 
 def _is_main() -> bool:
