@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -295,8 +296,10 @@ def _choose_temperature(best: Path, run: RunConfig) -> Choice:
 def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
     """A function that shows the events of a run."""
     bar = progress.add_task("reading images", total=1.0, figures="")
+    last = 0.0  # when the last line of a step was written
 
     def show(event: Event) -> None:
+        nonlocal last
         kind = event["event"]
         step = f"step {event.get('step')}"
         if kind == "data":
@@ -313,7 +316,9 @@ def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
         elif kind == "step":
             figures = f"{event['images_per_second']:.1f} images/s  {_text(event, _RUNNING)}"
             progress.update(bar, completed=event["progress"], figures=figures)
-            console.heartbeat(f"{step}  {event['progress']:.1%}  {figures}")
+            if not console.live and time.monotonic() - last >= console.pause:
+                last = time.monotonic()
+                console.note(f"{step}  {event['progress']:.1%}  {figures}")
         elif kind == "validation":
             console.note(f"{step}  validation {_text(event, _VALIDATION)}")
         elif kind == "note":
