@@ -43,8 +43,7 @@ class Job:
     """An image, uploaded as a file, with its candidates.
 
     `sampling` has all defaults filled in, and the current number to keep. `result` is None until a
-    candidate is drawn, `chosen` until the visitor selects one. Files go into `folder`, which is
-    created.
+    candidate is drawn, `chosen` until the visitor selects one. Files go into `folder`.
 
     `painted` is a mask, uint8 (H, W), or color hints, uint8 (H, W, 4), as the task takes; or None.
     """
@@ -79,7 +78,6 @@ class Job:
         self.result: Candidates | None = None
         self.chosen: Candidate | None = None
         self._unhinted: dict[int, Pixels] = {}  # candidates without hints, small, by k
-        folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def ranked(self) -> list[Candidate]:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from PIL import ImageColor
 from ..assets import example_path
 from ..config import HOLE
 from ..damage import find_damage
-from ..errors import CaflowError, is_out_of_memory, memory_errors
+from ..errors import CaflowError, memory_errors
 from ..hub.choice import choose_model, is_chosen
 from ..hub.manifest import bundled_path, load_manifest
 from ..hub.resolve import load, resolve
@@ -86,7 +87,6 @@ class Sessions:
         self.models = models
         self.limits = limits
         self._folder = folder
-        self._count = 0
         self._jobs: dict[str, Job] = {}  # by session, the oldest first
 
     def draw(self, session: str, fields: Fields) -> Iterator[Update]:
@@ -98,8 +98,7 @@ class Sessions:
                 sampling = fields.sampling.of(model.config)
                 self.limits.check_candidates(sampling.candidates)
                 upload, image, painted = self._read(fields)
-                self._count += 1
-                folder = self._folder / f"job_{self._count}"
+                folder = Path(tempfile.mkdtemp(dir=self._folder))
                 job = Job(model, upload, image, painted, sampling, folder)
         except Exception as error:
             yield {"status": _error(error)}
@@ -170,7 +169,8 @@ class Sessions:
         if fields.image is None:
             return about
         try:
-            decoded = self._image(fields)
+            with memory_errors(_SMALLER):
+                decoded = self._image(fields)
         except Exception as error:
             return {**about, "size": _error(error)}
         image = decoded.rgb
@@ -307,9 +307,6 @@ def _error(error: Exception) -> str:
         for option, name in _FIELDS.items():
             hint = re.sub(rf"(?<![\w-]){option} (?=[\d.])", f"{name} = ", hint)
             hint = re.sub(rf"(?<![\w-]){option}(?![\w-])", name, hint)
-    elif is_out_of_memory(error):
-        message = "not enough memory"
-        hint = _SMALLER
     else:
         if os.environ.get("CAFLOW_DEBUG") == "1":
             traceback.print_exception(error, file=sys.stderr)

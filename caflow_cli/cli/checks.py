@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..config import Config, Extent
-from ..errors import EXIT_FAILED, CaflowError, check_usage
+from ..errors import check_usage
 from ..images import Header
 from ..sampling import Sampling
 from ..tasks import Pixels, Task, check_one_pass, check_size, get_task
@@ -15,7 +15,7 @@ from ..tasks.base import check_same_size
 from .console import Console
 from .masking import Masking, no_mask
 from .options import Restoration
-from .output import Scale, report_failure, report_undone, scaled
+from .output import Scale, report_undone, reported, scaled
 from .plan import Job, Plan
 
 
@@ -79,7 +79,7 @@ def report_planned(
 ) -> None:
     """Report what would be drawn, and refuse by the headers of images what the run refuses."""
     for job in plan.jobs:
-        try:
+        with reported(job, console, alone=len(plan.jobs) == 1):
             header = None if job.skipped else _fitting_header(job)
             fields: dict[str, object] = {}
             if header is not None:
@@ -97,11 +97,6 @@ def report_planned(
                         f"{m} candidate{'s' * (m != 1)}"
                     )
                     fields = {"megapixels": megapixels, "candidates": m}
-        except CaflowError as error:
-            if len(plan.jobs) > 1:
-                error.exit_code = EXIT_FAILED
-            report_failure(job, error, console)
-        else:
             report_undone(job, console, **fields)
 
 

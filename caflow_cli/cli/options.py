@@ -236,10 +236,7 @@ class Restoration(Files):
         OUTPUT,
     )
 
-    @property
-    def wants_interval(self) -> bool:
-        """Whether --interval is given; only some commands have it."""
-        return getattr(self, "interval", False)
+    interval = False  # only some commands have --interval
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import EXIT_FAILED, CaflowError, ensure, usage_error
+from ..errors import EXIT_FAILED, CaflowError, ensure, memory_errors, usage_error
 from ..images import atomic_write, encode_png, make_folder, no_file
 from .options import Files
 from .plan import Job
@@ -22,23 +22,34 @@ _LARGEST = 2**28  # maximum pixels of a resized image
 Scale = float | tuple[int, int]  # a factor, or the width and height of a box to fit into
 
 
-def report_failure(job: Job, error: CaflowError, console: Console) -> None:
-    """Report the error of one job. If its exit code is not 1, raise it, which ends all jobs."""
-    if error.exit_code != EXIT_FAILED:
-        raise error
-    if job.name not in error.message:
-        error.message = f"{job.name}: {error.message}"
-    console.failure(job.names, error)
+@contextmanager
+def reported(job: Job, console: Console, alone: bool = True) -> Iterator[None]:
+    """Report the error of a job, and go on. If the job is `alone`, an error of an exit code other
+    than 1 is raised, which ends the command.
+    """
+    try:
+        with memory_errors("crop the image"):
+            yield
+    except CaflowError as error:
+        if alone and error.exit_code != EXIT_FAILED:
+            raise
+        error.exit_code = EXIT_FAILED
+        if job.name not in error.message:
+            error.message = f"{job.name}: {error.message}"
+        console.failure(job.names, error)
 
 
 def report_undone(job: Job, console: Console, **fields: object) -> None:
-    """Report a job that is not executed: without its input, skipped, or planned, with `fields`."""
+    """Report a job that is not executed: skipped, or planned, with `fields`.
+
+    CaflowError (exit 1) if it has no input.
+    """
     if job.skipped:
         if not console.json:
             console.about(job.name, f"skipped, {job.outputs[0]} exists", "skipped")
         console.result(job.fields("skipped", job.by_rank))
     elif job.source.missing:
-        report_failure(job, no_file(job.name), console)
+        raise no_file(job.name)
     else:
         console.result(job.fields("planned", job.by_rank, **fields), map(str, job.paths))
 

@@ -95,7 +95,7 @@ def make_plan(
     sheets: dict[str, str] = {}
     if isinstance(given, Restoration):
         keep = given.keep
-        interval = given.wants_interval
+        interval = given.interval
         named = {"--grid": given.grid, "--uncertainty": given.uncertainty}
         sheets = {option: file for option, file in named.items() if file is not None}
     _check_options(given, console, sheets)
@@ -125,9 +125,11 @@ def make_plan(
         names = _names(sources, console.command, encoder.suffix, folder)
         if None in read and not console.json and not sys.stdout.isatty():
             console.note("stdout receives paths of files; -o - writes the image itself")
-    claims = Claims(path for path in read if path is not None)
+    # What each file is for; empty for inputs.
+    files = {_key(path): "" for path in read if path is not None}
     for option, sheet in sheets.items():
-        claims.claim_sheet(option, sheet, len(sources), given.overwrite)
+        _check_sheet(option, sheet, len(sources))
+        _claim(files, Path(sheet), option, given.overwrite, option)
     own = range(len(sources))[share]
     jobs = []
     for index, source in enumerate(sources):
@@ -139,7 +141,7 @@ def make_plan(
         paths = [*outputs, *ends.values()]
         for path in paths:
             may_exist = given.overwrite or given.skip_existing or index not in own
-            claims.claim(path, source.name, may_exist)
+            _claim(files, path, source.name, may_exist)
         skipped = given.skip_existing and bool(paths) and all(map(os.path.lexists, paths))
         jobs.append(Job(source, outputs, skipped, masks[index], strokes[index], ends))
     return Plan(jobs[share], encoder)
@@ -248,50 +250,46 @@ def _key(path: Path) -> str:
     return unicodedata.normalize("NFC", real).casefold() if fold else real
 
 
-class Claims:
-    """The files that a command reads and writes. No output is claimed twice or is an input."""
+def _claim(
+    files: dict[str, str],
+    path: Path,
+    name: str,
+    may_exist: bool,
+    option: str = "-o",
+) -> None:
+    """Add an output to `files`, for an input, or for the option that names it.
 
-    def __init__(self, inputs: Iterable[Path]) -> None:
-        self._inputs = {_key(path) for path in inputs}
-        self._outputs: dict[str, str] = {}
+    CaflowError (exit 2) if it is there, is an input or a folder, exists although it must not, or if
+    its folder is not writable.
+    """
+    key = _key(path)
+    other = files.get(key)
+    shown = repr(str(path))
+    hint = f"choose another {option}"
+    check_usage(
+        not other,
+        f"{other!r} and {name!r} would both be written to {shown}",
+        f"{hint}, or process them separately",
+    )
+    check_usage(other is None, f"the output {shown} is an input", hint)
+    check_usage(not is_folder(path), f"the output {shown} is a folder", hint)
+    way = "--overwrite or --skip-existing" if option == "-o" else "--overwrite"
+    check_usage(may_exist or not os.path.lexists(path), f"{shown} exists", f"add {way}, or {hint}")
+    folder = next(parent for parent in path.absolute().parents if exists(parent))
+    writable = is_folder(folder) and os.access(folder, os.W_OK | os.X_OK)
+    check_usage(writable, f"cannot write {shown[:80]}: no access", hint)
+    files[key] = name
 
-    def claim(self, path: Path, name: str, may_exist: bool, option: str = "-o") -> None:
-        """Claim an output for an input, or for the option that names it. CaflowError (exit 2) if it
-        is already claimed, is an input or a folder, exists although it must not, or if its folder
-        is not writable.
-        """
-        key = _key(path)
-        shown = repr(str(path))
-        hint = f"choose another {option}"
-        check_usage(
-            key not in self._outputs,
-            f"{self._outputs.get(key)!r} and {name!r} would both be written to {shown}",
-            f"{hint}, or process them separately",
-        )
-        check_usage(key not in self._inputs, f"the output {shown} is an input", hint)
-        check_usage(not is_folder(path), f"the output {shown} is a folder", hint)
-        way = "--overwrite or --skip-existing" if option == "-o" else "--overwrite"
-        check_usage(
-            may_exist or not os.path.lexists(path), f"{shown} exists", f"add {way}, or {hint}"
-        )
-        folder = next(parent for parent in path.absolute().parents if exists(parent))
-        writable = is_folder(folder) and os.access(folder, os.W_OK | os.X_OK)
-        check_usage(writable, f"cannot write {shown[:80]}: no access", hint)
-        self._outputs[key] = name
 
-    def claim_sheet(self, option: str, file: str, rows: int, overwrite: bool) -> None:
-        """Claim the PNG of an option such as `--grid`, with one row per input.
-
-        CaflowError (exit 2) if it cannot be written, as in `claim`.
-        """
-        check_usage(
-            file.lower().endswith(".png"),
-            f"{option} writes a PNG, not {file!r}",
-            f"{option} FILE.png",
-        )
-        check_usage(
-            rows <= _MOST,
-            f"{option} shows at most {_MOST} images, not {rows}",
-            f"leave {option} out, or give fewer images",
-        )
-        self.claim(Path(file), option, overwrite, option)
+def _check_sheet(option: str, file: str, rows: int) -> None:
+    """Raise CaflowError (exit 2) unless a sheet is a PNG, and has few rows, one per input."""
+    check_usage(
+        file.lower().endswith(".png"),
+        f"{option} writes a PNG, not {file!r}",
+        f"{option} FILE.png",
+    )
+    check_usage(
+        rows <= _MOST,
+        f"{option} shows at most {_MOST} images, not {rows}",
+        f"leave {option} out, or give fewer images",
+    )

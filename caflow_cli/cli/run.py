@@ -37,7 +37,7 @@ from .console import Console
 from .intervals import note_interval, write_interval
 from .masking import LOW, Masking
 from .options import Restoration, load_model
-from .output import Scale, report_failure, report_undone, scaled, write_output, write_sheet
+from .output import Scale, report_undone, reported, scaled, write_output, write_sheet
 from .plan import Job, Plan
 from .records import restored_fields
 
@@ -93,7 +93,7 @@ class Run:
         self.task, settings = check_settings(
             self.model.config, settings, given, self.masking, self.scale, command
         )
-        if given.wants_interval:
+        if given.interval:
             note_interval(self.model, settings, self.console)
         else:
             self.sampling = settings
@@ -119,11 +119,8 @@ class Run:
         """Draw, write and report the images of a batch."""
         self._draw(batch)
         for item in batch:
-            try:
-                with memory_errors(_SMALLER):
-                    self._write(item)
-            except CaflowError as error:
-                report_failure(item.job, error, self.console)
+            with reported(item.job, self.console):
+                self._write(item)
             self.done += 1
 
     def _read(self, job: Job) -> _Item:
@@ -202,7 +199,7 @@ class Run:
             model = self.models[name] = load_model(name, self.given.device)
             default = self.model.identity["id"]
             self.console.note(f"{name} is used {reason}; override with --model {default}")
-            if self.given.wants_interval and model.calibration is not None:
+            if self.given.interval and model.calibration is not None:
                 note_interval(model, self._settings(model), self.console)
         return self.models[name], reason
 
@@ -211,7 +208,7 @@ class Run:
 
         CaflowError (exit 2) if it has none, or if a setting that is given differs.
         """
-        if not self.given.wants_interval:
+        if not self.given.interval:
             return self.sampling
         return self.sampling.calibrated(model.calibration, model.identity["id"])
 
@@ -232,7 +229,7 @@ class Run:
 
         try:
             with memory_errors(_SMALLER):
-                again = not self.given.wants_interval  # intervals hold for one temperature alone
+                again = not self.given.interval  # intervals hold for one temperature alone
                 results = restore_images(
                     batch[0].model, images, batch[0].sampling, masks, step, hints, again
                 )

@@ -10,7 +10,7 @@ import pytest
 from caflow_cli.cli.console import Console
 from caflow_cli.cli.options import Restoration
 from caflow_cli.cli.output import parse_scale, scaled, write_output
-from caflow_cli.cli.plan import Claims, Plan, make_plan
+from caflow_cli.cli.plan import Plan, make_plan
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import Encoder
 
@@ -172,19 +172,20 @@ def test_a_folder_that_is_not_writable_stops_all(monkeypatch):
 
 def test_a_sheet_claims_its_file():
     touch("x.png", "there.png")
-    claims = Claims([Path("x.png")])
-    claims.claim(Path("y.png"), "x.png", False)
-    for name, message in (
-        ("x.png", "is an input"),
-        ("y.png", "'x.png' and '--grid' would both be written to 'y.png'"),
-        ("there.png", "exists"),
-        ("m.jpg", "writes a PNG"),
+    for name, message, option in (
+        ("x.png", "is an input", "--grid"),
+        ("y.png", "'--grid' and 'x.png' would both be written to 'y.png'", "-o"),
+        ("there.png", "exists", "--grid"),
+        ("m.jpg", "writes a PNG", "--grid"),
     ):
         with pytest.raises(CaflowError, match=message) as caught:
-            claims.claim_sheet("--grid", name, 1, False)
-        assert (caught.value.exit_code, "another -o" in caught.value.hint) == (2, False)
+            planned("x.png", output="y.png", grid=name)
+        assert caught.value.exit_code == 2
+        assert option in caught.value.hint
+    names = [f"{k}.png" for k in range(101)]
+    touch(*names)
     with pytest.raises(CaflowError, match="at most 100 images, not 101"):
-        claims.claim_sheet("--grid", "m.png", 101, False)
+        planned(*names, grid="m.png")
 
 
 def test_writing_keeps_or_replaces_what_another_program_wrote():

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ...errors import CaflowError, check_usage, memory_errors
+from ...errors import check_usage
 from .. import options
 from ..console import Console
 from ..masking import LOW
@@ -37,7 +37,7 @@ def mask_command(
     """
     check_usage(0 < threshold < 1, f"--threshold is {threshold:g}", "between 0 and 1, such as 0.5")
 
-    from ..output import report_failure, report_undone
+    from ..output import report_undone, reported
     from ..plan import make_plan
 
     jobs = make_plan(console, images, given).jobs
@@ -47,16 +47,13 @@ def mask_command(
             def step(done: int, total: int, place: int = place, name: str = job.name) -> None:
                 show(place + done / total, len(jobs), name)
 
-            try:
+            with reported(job, console):
                 if given.dry_run and not job.skipped:
                     job.source.header()
                 if given.dry_run or job.skipped or job.source.missing:
                     report_undone(job, console)
                 else:
-                    with memory_errors("crop the image"):
-                        _write_mask(job, given, console, threshold, step)
-            except CaflowError as error:
-                report_failure(job, error, console)
+                    _write_mask(job, given, console, threshold, step)
 
 
 def _write_mask(

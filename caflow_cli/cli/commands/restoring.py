@@ -144,7 +144,7 @@ def _restore(
     sampling = Sampling(consistent=consistent, **{name: getattr(given, name) for name in names})
     sampling.check()
 
-    from ..output import parse_scale, report_undone
+    from ..output import parse_scale, report_undone, reported
     from ..plan import make_plan
 
     size = None if scale is None else parse_scale(scale)
@@ -154,7 +154,8 @@ def _restore(
     task = None if console.command == "sample" else console.command
     if all(job.skipped or job.source.missing for job in plan.jobs):
         for job in plan.jobs:
-            report_undone(job, console)
+            with reported(job, console):
+                report_undone(job, console)
         return
     if given.dry_run:
         from ...hub.choice import choose_model
@@ -163,7 +164,7 @@ def _restore(
 
         found = resolve(given.model or choose_model(task=task).model, local=True)
         config = read_config(found, task)
-        if given.wants_interval:
+        if given.interval:
             sampling = sampling.calibrated(calibration_of(found), found.id)
         kind, sampling = check_settings(config, sampling, given, masking, size, console.command)
         report_planned(plan, config, sampling, kind, size, console)
@@ -179,7 +180,7 @@ def _check_interval(given: Restoration, changes: Mapping[str, bool]) -> None:
     """Raise CaflowError (exit 2) for options that cannot be combined with --interval."""
     for name, used in {**changes, "-o -": given.output == "-"}.items():
         check_usage(
-            not (given.wants_interval and used),
+            not (given.interval and used),
             f"--interval and {name} cannot be used together",
             "leave one of them out",
         )
