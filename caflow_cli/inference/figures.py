@@ -1,10 +1,13 @@
 """Figures: sheets of candidates, and color maps beside their images."""
 
-import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
+from itertools import chain
+from textwrap import wrap
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from ..config import Temperature
 from ..errors import ensure
@@ -12,23 +15,36 @@ from ..tasks import Pixels
 from .candidate import Candidate
 from .conformal import Values, moments
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_DPI = 100
 _GAP = 12  # pixels between the parts of a figure
-_SIZE = 13  # font size
 _LINE = 17  # line height
-_INK = (34, 34, 34)
-_BAR = 14  # width of a color bar
+_FONT = 9  # points
+_BAR = 70  # width of a color bar with its labels
 _CELL = 192  # pixels of a thumbnail's longer side
 _LONGEST = 10  # candidates per line of a sheet
 _SIDE = 384  # pixels of a chart's longer side
 
-# From dark to light in even steps of lightness, so that it reads correctly in gray, too.
-_COLORS = "0e082c 4c0c6b 90226b d0424c f38029 fac43e fefcc8"
+
+class _Part(NamedTuple):
+    """An image in a figure, with lines of text below it."""
+
+    top: int
+    left: int
+    image: Pixels
+    lines: Sequence[str] = ()
 
 
 def sheet(rows: Sequence[Pixels]) -> Pixels:
     """Put rows below each other, with a margin."""
-    margins = ((_GAP, _GAP), (_GAP, _GAP), (0, 0))
-    return np.pad(_joined(rows, 0), margins, constant_values=255)
+    width = max(row.shape[1] for row in rows) + _GAP
+    padded = []
+    for row in rows:
+        margins = ((_GAP, 0), (_GAP, width - row.shape[1]), (0, 0))
+        padded.append(np.pad(row, margins, constant_values=255))
+    return np.pad(np.concatenate(padded), ((0, _GAP), (0, 0), (0, 0)), constant_values=255)
 
 
 def grid_row(
@@ -42,20 +58,19 @@ def grid_row(
     `name` and `tau` go into the caption.
     """
     height, width = seen.shape[:2]
-    first = _cell(seen, [name, f"{width} x {height}", f"tau {tau}"])
-    cells = []
+    images = [thumbnail(seen, _CELL)]
+    captions = [_wrapped(name, f"{width} × {height}", f"τ {tau}")]
     for candidate in ranked:
-        title = f"#{candidate.rank}   seed {candidate.seed}"
         scores = candidate.score.summary.split(", ")
-        cells.append(_cell(candidate.pixels, [title, *scores]))
-    lines = []
-    for start in range(0, len(cells), _LONGEST):
-        lines.append(_joined(cells[start : start + _LONGEST], 1))
-    return _joined([first, _joined(lines, 0)], 1)
-
-
-def _cell(image: Pixels, lines: Sequence[str]) -> Pixels:
-    return _captioned(thumbnail(image, _CELL), lines, _CELL)
+        images.append(thumbnail(candidate.pixels, _CELL))
+        captions.append(_wrapped(f"#{candidate.rank}   seed {candidate.seed}", *scores))
+    text = _LINE * max(map(len, captions))
+    step = max(image.shape[0] for image in images) + text + _GAP
+    parts = [_Part(0, 0, images[0], captions[0])]
+    for place, (image, lines) in enumerate(zip(images[1:], captions[1:], strict=True)):
+        line, column = divmod(place, _LONGEST)
+        parts.append(_Part(line * step, (1 + column) * (_CELL + _GAP), image, lines))
+    return _drawn(parts)
 
 
 def spread(candidates: Sequence[Candidate]) -> Values:
@@ -85,7 +100,7 @@ def uncertainty_map(
     ]
     if min(tau.values) < 1:
         lines.append("understates spread at tau < 1")
-    return _level_chart(values), lines
+    return _map(values), lines
 
 
 def uncertainty_chart(
@@ -93,8 +108,9 @@ def uncertainty_chart(
     candidates: Sequence[Candidate],
     tau: Temperature,
 ) -> Pixels:
-    chart, lines = uncertainty_map(candidates, tau)
-    return _with_image(candidates[0].pixels, chart, [f"{name}: {lines[0]}", *lines[1:]])
+    """Draw the map of `uncertainty_map` beside the best candidate."""
+    drawn, lines = uncertainty_map(candidates, tau)
+    return _beside(candidates[0].pixels, drawn, [f"{name}: {lines[0]}", *lines[1:]])
 
 
 def interval_chart(
@@ -108,21 +124,13 @@ def interval_chart(
         "lie within",
         f"mean {values.mean():.2f}, largest {values.max():.1f}",
     ]
-    return _with_image(image, _level_chart(values), lines)
+    return _beside(image, _map(values), lines)
 
 
-def _with_image(image: Pixels, chart: Pixels, lines: Sequence[str]) -> Pixels:
-    """Put an image beside its chart, lowered by half a line of text to align with the map."""
-    small = _below(thumbnail(image, _SIDE))
-    return _captioned(_joined([small, chart], 1), lines)
-
-
-def _colors(values: Values) -> Pixels:
-    """Interpolate in the table of colors, evenly spaced on [0, 1]: (H, W) to uint8 (H, W, 3)."""
-    colors = np.array([list(bytes.fromhex(color)) for color in _COLORS.split()])
-    stops = np.linspace(0, 1, len(colors))
-    channels = [np.interp(values, stops, channel) for channel in colors.T]
-    return np.stack(channels, -1).round().astype(np.uint8)
+def _beside(image: Pixels, drawn: Pixels, lines: Sequence[str]) -> Pixels:
+    """Put a map beside its image, and text below both."""
+    small = thumbnail(image, _SIDE)
+    return _drawn([_Part(0, 0, small, lines), _Part(0, small.shape[1] + _GAP, drawn)])
 
 
 def thumbnail(image: Pixels, side: int) -> Pixels:
@@ -142,89 +150,50 @@ def thumbnail(image: Pixels, side: int) -> Pixels:
     return np.array(small)
 
 
-def _joined(parts: Sequence[Pixels], axis: int) -> Pixels:
-    """Put images below (axis 0) or beside each other, with gaps, aligned at the top left."""
-    height = max(part.shape[0] for part in parts)
-    width = max(part.shape[1] for part in parts)
-    gap = np.full((_GAP, width, 3) if axis == 0 else (height, _GAP, 3), 255, np.uint8)
-    padded = []
-    for part in parts:
-        if axis == 0:
-            padded += [_on_white(part, part.shape[0], width), gap]
-        else:
-            padded += [_on_white(part, height, part.shape[1]), gap]
-    return np.concatenate(padded[:-1], axis)
+def _wrapped(*lines: str) -> list[str]:
+    """Break lines of text to the width of a cell."""
+    return [*chain.from_iterable(wrap(line, _CELL // 7) for line in lines)]
 
 
-def _on_white(image: Pixels, height: int, width: int, top: int = 0) -> Pixels:
-    """Extend an image to a height and width, with `top` of the new rows above it."""
-    rows = (top, height - image.shape[0] - top)
-    columns = (0, width - image.shape[1])
-    return np.pad(image, (rows, columns, (0, 0)), constant_values=255)
-
-
-def _below(image: Pixels) -> Pixels:
-    """Lower an image by half a line of text."""
-    top = _LINE // 2
-    return _on_white(image, image.shape[0] + top, image.shape[1], top)
-
-
-def _captioned(image: Pixels, lines: Sequence[str], width: int = 0) -> Pixels:
-    """Add lines of text below an image; lines longer than `width` are wrapped.
-
-    Pillow's built-in font has only ASCII characters; others become `?`.
-    """
-    font = ImageFont.load_default(_SIZE)
-    height = image.shape[0]
-    room = max(image.shape[1], width)
-    wrapped = []
-    for line in lines:
-        wrapped += _wrapped(line, room, font.getlength)
-    top = height + 4
-    canvas = Image.fromarray(_on_white(image, top + _LINE * len(wrapped), room))
-    draw = ImageDraw.Draw(canvas)
-    for row, line in enumerate(wrapped):
-        draw.text((0, top + row * _LINE), line, font=font, fill=_INK)
-    return np.array(canvas)
-
-
-def _wrapped(line: str, width: int, length: Callable[[str], float]) -> list[str]:
-    pieces = []
-    rest = line.encode("ascii", "replace").decode()
-    while rest and length(rest) > width:
-        fits = 1
-        while length(rest[: fits + 1]) <= width:
-            fits += 1
-        space = rest.rfind(" ", 1, fits + 1)
-        end = space if space > 0 else fits
-        pieces.append(rest[:end])
-        rest = rest[end:].lstrip()
-    return [*pieces, rest]
-
-
-def _level_chart(values: Values) -> Pixels:
+def _map(values: Values) -> Pixels:
     """Draw a map of levels from 0 up, with a color bar to its right."""
+    height, width = (max(1, side * _SIDE // max(values.shape)) for side in values.shape)
+    total = width + _GAP + _BAR
+    figure = _figure(max(height, 4 * _LINE), total)
+    axes = figure.add_axes((0, 0, width / total, 1))
+    axes.axis("off")
     # A percentile: a few extreme outliers would leave everything else in one color.
-    top = _nice_above(float(np.percentile(values, 99.5)))
-    field = thumbnail(_colors((values / top).clip(0, 1)), _SIDE)
-    height = max(field.shape[0], 4 * _LINE)
-    shades = np.linspace(1, 0, height)
-    bar = _colors(shades[:, None].repeat(_BAR, 1))
-    beside = _on_white(bar, height + _LINE, _BAR + 60, _LINE // 2)
-    canvas = Image.fromarray(beside)
-    draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(_SIZE)
-    for share in (0.0, 0.5, 1.0):
-        y = _LINE // 2 + (1 - share) * (height - 1)
-        draw.line([(_BAR, y), (_BAR + 4, y)], fill=_INK)
-        level = f"{share * top:g}"
-        draw.text((_BAR + 8, y), level, font=font, fill=_INK, anchor="lm")
-    return _joined([_below(field), np.array(canvas)], 1)
+    top = max(1.0, float(np.percentile(values, 99.5)))
+    shown = axes.imshow(values, "inferno", aspect="auto", vmin=0, vmax=top)
+    bar = figure.add_axes(((width + _GAP) / total, 0.03, 14 / total, 0.94))
+    figure.colorbar(shown, bar).ax.tick_params(labelsize=_FONT)
+    return _rendered(figure)
 
 
-def _nice_above(value: float) -> float:
-    """The smallest of 1, 2, 5, 10, 20, ... that is at least `value`."""
-    if value <= 1:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 2, 5, 10) if step * power >= value)
+def _drawn(parts: Sequence[_Part]) -> Pixels:
+    """Draw images at their places, one pixel for a pixel, and the text below each."""
+    bottoms = [part.top + part.image.shape[0] + _LINE * len(part.lines) for part in parts]
+    height = max(bottoms)
+    width = max(part.left + max(part.image.shape[1], _CELL) for part in parts)
+    figure = _figure(height, width)
+    for top, left, image, lines in parts:
+        below = top + image.shape[0]
+        figure.figimage(image, left, height - below)
+        text = re.sub("[^\n -\u052f]", "?", "\n".join(lines))  # the font has no more
+        y = 1 - (below + 3) / height
+        figure.text(left / width, y, text, va="top", fontsize=_FONT, parse_math=False)
+    return _rendered(figure)
+
+
+def _figure(height: int, width: int) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
+
+
+def _rendered(figure: "Figure") -> Pixels:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
