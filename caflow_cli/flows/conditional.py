@@ -4,7 +4,9 @@
 (appendix D), and `DualGlow` is the baseline, independent Gaussians (section 3.1, equation 6).
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from ..config import FlowConfig
 from ..layers import ConvNet, Modules, WithLogdet, affine, affine_inverse, zero_logdet
 from .scale import ConditionalScale, ScaleCondition, function_channels, latent_channels
+from .step import Link, merge_through, split_through
 
 Latents = list[list[Tensor]]  # z[i][j] = z_j^i
 FlowCondition = Sequence[Sequence[ScaleCondition]]  # what each function of F computes from D
@@ -57,55 +60,40 @@ class ConditionalFlow(nn.Module):
         """Compute what depends on D_j alone, for each f_j^i."""
         return [function.read(d[j]) for j, function in enumerate(self.functions)]
 
+    def _links(self, cond: Sequence[ScaleCondition]) -> list[Link]:
+        """The functions, from the finest one to the coarsest."""
+        links = [Link(*link) for link in zip(self.functions, cond, strict=True)]
+        return links[::-1]
+
     def forward(
         self,
         x: Tensor,
         cond: Sequence[ScaleCondition],
     ) -> tuple[list[Tensor], Tensor]:
-        """L_i to its latents, from the coarsest function to the finest one."""
-        latents: list[Tensor] = []
-        logdet = zero_logdet(x)
-        for j in reversed(range(len(self.functions))):
-            x, term = self.functions[j](x, cond[j])
-            logdet = logdet + term
-            if j > 0:
-                x, latent = x.chunk(2, dim=1)
-                latents.insert(0, latent)
-        return [x, *latents], logdet
+        return split_through(self._links(cond), x)
 
     def inverse(
         self,
         y: list[Tensor],
         cond: Sequence[ScaleCondition],
     ) -> WithLogdet:
-        """The latents to L_i, from the finest function to the coarsest one."""
-        x, *latents = y
-        logdet = zero_logdet(x)
-        for j, function in enumerate(self.functions):
-            if j > 0:
-                x = torch.cat([x, latents[j - 1]], dim=1)
-            x, term = function.inverse(x, cond[j])
-            logdet = logdet + term
-        return x, logdet
+        return merge_through(self._links(cond), y)
 
 
-class Autoregressive(Modules[ConditionalFlow]):
-    """[F_0, ..., F_{n-1}], the paper's model of p(L_{n-1}, ..., L_0 | D_{n-1}, ..., D_0).
+class _FlowPerScale(nn.Module):
+    """Flows of L_0, ..., L_{n-1}, each given the condition and the coarser L.
 
-    It has n (n + 1) / 2 functions f_j^i. `forward` maps the list L to `z[i][j]`, given the
-    condition that `read` computes from the list D. `inverse` computes L_0 first, then each L_i
-    given the coarser ones.
-
-    Args:
-        flow: Sizes and variants.
+    `forward` maps the list L to `z[i][j]`, given the condition that `read` computes from the list
+    D. `inverse` computes L_0 first, then each L_i given the coarser ones.
     """
 
-    def __init__(self, flow: FlowConfig) -> None:
-        super().__init__(ConditionalFlow(i, flow) for i in range(flow.scales))
-        self.layout = latent_layout(flow.target_channels, flow.scales)
+    layout: Layout
+
+    def __iter__(self) -> Iterator[ConditionalFlow | ConditionalGaussian]:
+        raise NotImplementedError
 
     def read(self, d: Sequence[Tensor]) -> FlowCondition:
-        """Compute what depends on D alone, for all functions: `[i][j]`."""
+        """Compute what depends on D alone, for all flows: `[i][j]`."""
         return [flow.read(d) for flow in self]
 
     def forward(
@@ -116,8 +104,7 @@ class Autoregressive(Modules[ConditionalFlow]):
         z: Latents = []
         logdet = zero_logdet(x[0])
         for i, flow in enumerate(self):
-            read = _with_latents(cond[i], x[:i])
-            z_i, term = flow(x[i], read)
+            z_i, term = flow(x[i], _with_latents(cond[i], x[:i]))
             z.append(z_i)
             logdet = logdet + term
         return z, logdet
@@ -130,8 +117,7 @@ class Autoregressive(Modules[ConditionalFlow]):
         l: list[Tensor] = []
         logdet = zero_logdet(y[0][0])
         for i, flow in enumerate(self):
-            read = _with_latents(cond[i], l)
-            l_i, term = flow.inverse(y[i], read)
+            l_i, term = flow.inverse(y[i], _with_latents(cond[i], l))
             l.append(l_i)
             logdet = logdet + term
         return l, logdet
@@ -141,13 +127,24 @@ def _with_latents(
     cond: Sequence[ScaleCondition],
     l: Sequence[Tensor],
 ) -> list[ScaleCondition]:
-    """The conditions of F_i: what was computed from D_0 ... D_{i-1}, with L_0 ... L_{i-1} added."""
-    i = len(l)
-    read = []
-    for of_d, l_j in zip(cond[:i], l, strict=True):
-        read.append(of_d.with_latent(l_j))
-    read.append(cond[i])
-    return read
+    """The conditions of f_0^i, ..., f_i^i, with L_0, ..., L_{i-1} added to all but the last."""
+    # A `ConditionalGaussian` has one condition, and ignores L_0.
+    pairs = zip(cond, [*l, None], strict=False)
+    return [of_d.with_latent(l_j) for of_d, l_j in pairs]
+
+
+class Autoregressive(Modules[ConditionalFlow], _FlowPerScale):
+    """[F_0, ..., F_{n-1}], the paper's model of p(L_{n-1}, ..., L_0 | D_{n-1}, ..., D_0).
+
+    It has n (n + 1) / 2 functions f_j^i.
+
+    Args:
+        flow: Sizes and variants.
+    """
+
+    def __init__(self, flow: FlowConfig) -> None:
+        super().__init__(ConditionalFlow(i, flow) for i in range(flow.scales))
+        self.layout = latent_layout(flow.target_channels, flow.scales)
 
 
 class SharedAutoregressive(nn.Module):
@@ -214,49 +211,50 @@ class SharedAutoregressive(nn.Module):
         for_own, for_shared = cond
         l: list[Tensor] = []
         logdet = zero_logdet(y[0][0])
-        for i, z in enumerate(y):
-            x = z[0]
-            for j in range(i + 1):
-                if j > 0:
-                    x = torch.cat([x, z[j]], dim=1)
-                if j == i:
-                    x, term = self.own[i].inverse(x, for_own[i])
-                else:
-                    read = for_shared[j].with_latent(l[j])
-                    x, term = self.shared[j].inverse(x, read)
-                logdet = logdet + term
-            l.append(x)
+        for i, z_i in enumerate(y):
+            links = [Link(self.own[i], for_own[i])]
+            for j in reversed(range(i)):
+                links.append(Link(self.shared[j], for_shared[j].with_latent(l[j])))
+            l_i, term = merge_through(links, z_i)
+            l.append(l_i)
+            logdet = logdet + term
         return l, logdet
 
 
 class ConditionalGaussian(nn.Module):
     """p(L_i | D_i) = N(μ(D_i), diag(exp(2 s(D_i)))), as the map `z = exp(-s) (L_i - μ)`.
 
-    Args:
-        i: Which p(L_i | D_i).
-        flow: Sizes and variants.
-
-    Shapes: x as L_i; cond is the result of `read` for D_i, of batch size B or B / M.
+    Interface and arguments are those of `ConditionalFlow`; z_i is the only latent.
     """
 
     def __init__(self, i: int, flow: FlowConfig) -> None:
         super().__init__()
+        self.i = i
         self.bound = flow.scale_bound
         channels = latent_channels(flow.target_channels, i, flow.scales)
         d_channels = latent_channels(flow.r_channels, i, flow.scales)
         self.net = ConvNet(d_channels, flow.f_hidden, 2 * channels)
 
-    def read(self, d: Tensor) -> ScaleCondition:
-        return ScaleCondition(self.net(d))
+    def read(self, d: Sequence[Tensor]) -> list[ScaleCondition]:
+        return [ScaleCondition(self.net(d[self.i]))]
 
-    def forward(self, x: Tensor, cond: ScaleCondition) -> WithLogdet:
-        return affine_inverse(x, cond.embedded, self.bound)
+    def forward(
+        self,
+        x: Tensor,
+        cond: Sequence[ScaleCondition],
+    ) -> tuple[list[Tensor], Tensor]:
+        z, logdet = affine_inverse(x, cond[0].embedded, self.bound)
+        return [z], logdet
 
-    def inverse(self, y: Tensor, cond: ScaleCondition) -> WithLogdet:
-        return affine(y, cond.embedded, self.bound)
+    def inverse(
+        self,
+        y: list[Tensor],
+        cond: Sequence[ScaleCondition],
+    ) -> WithLogdet:
+        return affine(y[0], cond[0].embedded, self.bound)
 
 
-class DualGlow(nn.Module):
+class DualGlow(_FlowPerScale):
     """p(L | D) = Π_i p(L_i | D_i), with independent scales; z[i] has a single latent, that of L_i.
 
     Interface and arguments are those of `Autoregressive`, but Gaussians have no steps or trunk.
@@ -271,31 +269,5 @@ class DualGlow(nn.Module):
         channels = [latent_channels(flow.target_channels, i, n) for i in range(n)]
         self.layout = [[(c, n - i)] for i, c in enumerate(channels)]
 
-    def read(self, d: Sequence[Tensor]) -> FlowCondition:
-        return [[gaussian.read(d_i)] for gaussian, d_i in zip(self.gaussians, d, strict=True)]
-
-    def forward(
-        self,
-        x: Sequence[Tensor],
-        cond: FlowCondition,
-    ) -> tuple[Latents, Tensor]:
-        z: Latents = []
-        logdet = zero_logdet(x[0])
-        for l_i, (read,), gaussian in zip(x, cond, self.gaussians, strict=True):
-            z_i, term = gaussian(l_i, read)
-            z.append([z_i])
-            logdet = logdet + term
-        return z, logdet
-
-    def inverse(
-        self,
-        y: Latents,
-        cond: FlowCondition,
-    ) -> tuple[list[Tensor], Tensor]:
-        l: list[Tensor] = []
-        logdet = zero_logdet(y[0][0])
-        for z_i, (read,), gaussian in zip(y, cond, self.gaussians, strict=True):
-            l_i, term = gaussian.inverse(z_i[0], read)
-            l.append(l_i)
-            logdet = logdet + term
-        return l, logdet
+    def __iter__(self) -> Iterator[ConditionalGaussian]:
+        return iter(self.gaussians)

@@ -41,16 +41,21 @@ class KnownPixels(Logit):
     """
 
     def unknown(self, cond: Tensor) -> Tensor:
-        return (cond[:, 3:] >= HOLE).to(cond.dtype)
+        return _hole(cond).to(cond.dtype)
 
     def near_ends(self, v: Tensor, cond: Tensor, share: float = 0.9997) -> Tensor:  # type: ignore[override]
-        hole, _ = self._read(cond, v.shape[0])
-        return super().near_ends(v, share=share) & hole
+        return super().near_ends(v, share=share) & per_candidate(_hole(cond), v.shape[0])
+
+    def _origin(self, image: Tensor) -> Tensor:
+        """What is subtracted in the hole, of the RGB values of y."""
+        return torch.zeros_like(image)
 
     def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
-        hole = cond[:, 3:] >= HOLE
-        known = cond[:, :3].floor() + 0.5
-        return per_candidate(hole, batch), per_candidate(known, batch)
+        """The hole, and the level that is subtracted from every value."""
+        hole = _hole(cond)
+        image = cond[:, :3]
+        level = torch.where(hole, self._origin(image), image.floor() + 0.5)
+        return per_candidate(hole, batch), per_candidate(level, batch)
 
     def _logdet_in(self, hole: Tensor, h: Tensor) -> Tensor:
         """The log-determinant: known values are only moved."""
@@ -58,15 +63,16 @@ class KnownPixels(Logit):
         return sum_per_image(inside)
 
     def forward(self, v: Tensor, cond: Tensor) -> WithLogdet:  # type: ignore[override]
-        hole, known = self._read(cond, v.shape[0])
+        hole, level = self._read(cond, v.shape[0])
         h = self.of(v)
         logdet = self._logdet_in(hole, h)
-        return torch.where(hole, h, v - known), logdet
+        return torch.where(hole, h, v) - level, logdet
 
     def inverse(self, h: Tensor, cond: Tensor) -> WithLogdet:  # type: ignore[override]
-        hole, known = self._read(cond, h.shape[0])
+        hole, level = self._read(cond, h.shape[0])
+        h = h + level
         logdet = -self._logdet_in(hole, h)
-        return torch.where(hole, self.back(h), h + known), logdet
+        return torch.where(hole, self.back(h), h), logdet
 
 
 class FilledPixels(KnownPixels):
@@ -80,25 +86,18 @@ class FilledPixels(KnownPixels):
 
     def complete(self, cond: Tensor) -> Tensor:
         """Replace the RGB values of y by the fill, in the hole; y is RGB and mask in [0, 256)."""
-        hole = cond[:, 3:] >= HOLE
+        hole = _hole(cond)
         image = cond[:, :3]
         fill = self.nearest(harmonic_fill(image.floor() + 0.5, hole))
         filled = torch.where(hole, fill, image)
         return torch.cat([filled, cond[:, 3:]], dim=1)
 
-    def _level(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
-        hole = cond[:, 3:] >= HOLE
-        fill = self.of(cond[:, :3])
-        return per_candidate(hole, batch), per_candidate(fill, batch)
+    def _origin(self, image: Tensor) -> Tensor:
+        return self.of(image)
 
-    def forward(self, v: Tensor, cond: Tensor) -> WithLogdet:  # type: ignore[override]
-        hole, level = self._level(cond, v.shape[0])
-        h, logdet = super().forward(v, cond)
-        return torch.where(hole, h - level, h), logdet
 
-    def inverse(self, h: Tensor, cond: Tensor) -> WithLogdet:  # type: ignore[override]
-        hole, level = self._level(cond, h.shape[0])
-        return super().inverse(torch.where(hole, h + level, h), cond)
+def _hole(cond: Tensor) -> Tensor:
+    return cond[:, 3:] >= HOLE
 
 
 class KnownLuminance(Logit):

@@ -1,11 +1,11 @@
 """The unconditional multi-scale flows R and T (paper section 4, appendix A.1)."""
 
-import torch
 from torch import Tensor, nn
 
 from ..config import FlowConfig
-from ..layers import Modules, WithLogdet, zero_logdet
+from ..layers import Modules, WithLogdet
 from .scale import Scale
+from .step import Link, merge_through, split_through
 
 
 class MultiScaleFlow(nn.Module):
@@ -32,27 +32,8 @@ class MultiScaleFlow(nn.Module):
             Scale(k, 4 * image_channels * 2**k, steps, flow) for k in range(flow.scales)
         )
 
-    def forward(
-        self,
-        x: Tensor,
-        cond: None = None,
-    ) -> tuple[list[Tensor], Tensor]:
-        latents: list[Tensor] = []
-        logdet = zero_logdet(x)
-        for k, scale in enumerate(self.scales):
-            x, term = scale(x)
-            logdet = logdet + term
-            if k < len(self.scales) - 1:
-                x, latent = x.chunk(2, dim=1)
-                latents.insert(0, latent)
-        return [x, *latents], logdet
+    def forward(self, x: Tensor, cond: None = None) -> tuple[list[Tensor], Tensor]:
+        return split_through([Link(scale) for scale in self.scales], x)
 
     def inverse(self, y: list[Tensor], cond: None = None) -> WithLogdet:
-        x, *latents = y
-        logdet = zero_logdet(x)
-        for k, scale in reversed(list(enumerate(self.scales))):
-            if k < len(self.scales) - 1:
-                x = torch.cat([x, latents.pop(0)], dim=1)
-            x, term = scale.inverse(x)
-            logdet = logdet + term
-        return x, logdet
+        return merge_through([Link(scale) for scale in self.scales], y)

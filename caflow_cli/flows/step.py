@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from ..config import FlowConfig
@@ -130,3 +131,33 @@ def inverse_through(links: Sequence[Link], y: Tensor) -> WithLogdet:
         y, term = layer.inverse(y, cond)
         logdet = logdet + term
     return y, logdet
+
+
+def split_through(links: Sequence[Link], x: Tensor) -> tuple[list[Tensor], Tensor]:
+    """`forward_through`, where half of the channels leave after each layer but the last.
+
+    Returns:
+        The output of the last layer, then the halves that left, the last one first; and the
+        log-determinant.
+    """
+    latents: list[Tensor] = []
+    logdet = zero_logdet(x)
+    for k, (layer, cond, _) in enumerate(links):
+        if k > 0:
+            x, latent = x.chunk(2, dim=1)
+            latents.insert(0, latent)
+        x, term = layer(x, cond)
+        logdet = logdet + term
+    return [x, *latents], logdet
+
+
+def merge_through(links: Sequence[Link], y: Sequence[Tensor]) -> WithLogdet:
+    """The inverse of `split_through`, and the log-determinant of that direction."""
+    x, *latents = y
+    logdet = zero_logdet(x)
+    for k, (layer, cond, _) in enumerate(reversed(links)):
+        if k > 0:
+            x = torch.cat([x, latents[k - 1]], dim=1)
+        x, term = layer.inverse(x, cond)
+        logdet = logdet + term
+    return x, logdet

@@ -179,7 +179,7 @@ def test_a_shared_actnorm_initializes_on_all_of_its_uses():
 def test_it_is_the_normal_distribution_that_its_net_states():
     gaussian = helpers.randomize(ConditionalGaussian(0, helpers.sizes(1)), 1).double().eval()
     l, d = helpers.normal((3, 4, 4, 4), 2), helpers.normal((3, 4, 4, 4), 3)
-    z, logdet = gaussian(l, gaussian.read(d))
+    (z,), logdet = gaussian(l, gaussian.read([d]))
     raw, mean = gaussian.net(d).chunk(2, dim=1)
     std = (2.0 * torch.tanh(raw / 2.0)).exp()
     expected = Normal(mean, std).log_prob(l).flatten(1).sum(1)

@@ -274,7 +274,8 @@ CASES = {
     "ConditionalGaussian": Case(
         lambda: with_features(ConditionalGaussian(0, SIZES)),
         some(4, 3, 4),
-        (some(4, 3, 4),),
+        ([some(4, 3, 4)],),
+        [(4, 3, 4)],
     ),
     "DualGlow/3": levels(DualGlow, 3),
     "DualGlow/2, candidates": levels(DualGlow, 2, batch_of_d=1),
