@@ -19,8 +19,6 @@ from ..inference import to_batch
 from ..inference.arguments import ImageLike, as_decoded
 from .net import MULTIPLE, DamageNet
 
-__all__ = ["confidence", "find_damage"]
-
 _EXTENT = 0.36  # share of the threshold above which a region extends
 _CERTAIN = 9.0  # how many times the threshold's odds some pixel of a damaged image has
 _TILE = 1024  # side of a tile in pixels

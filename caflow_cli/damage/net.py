@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from ..guides.context import PlainResBlock
 from ..layers import Conv
 
-__all__ = ["MULTIPLE", "DamageNet"]
-
 MULTIPLE = 16  # of the sides of what the net reads
 _FINE = (1, 3)  # radii of top hats at full resolution
 _BROAD = (3, 7)  # and at half the resolution

@@ -8,11 +8,11 @@ value has unit width.
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import NOISE_STEPS, FlowConfig
-from ..layers import Conv, Modules, Squeeze, WithLogdet, scaling, sigmoid, sum_per_image
+from ..layers import Conv, Modules, Squeeze, WithLogdet, scaling
+from .logit import Logit
 from .step import ConditionalStep, Link, forward_through, inverse_through
 
 # Noise is a multiple of 2^-16, so that w + u is exact in float32 and never rounds up to w + 1.
@@ -66,6 +66,7 @@ class VariationalNoise(nn.Module):
         super().__init__()
         channels = 4 * flow.target_channels
         self.squeeze = Squeeze()
+        self.logit = Logit(alpha=0.0, levels=1.0)
         self.embed = Conv(channels, 2 * NOISE_STEPS * flow.f_hidden, 3)
         nn.init.kaiming_normal_(self.embed.weight, nonlinearity="relu")
         self.steps = Modules[ConditionalStep](
@@ -84,15 +85,13 @@ class VariationalNoise(nn.Module):
     def forward(self, x: Tensor, cond: Tensor) -> WithLogdet:
         h, logdet = forward_through(self._links(cond), x)
         logdet = logdet + scaling(_WIDTH, h.shape[1], h)
-        h = _WIDTH * h
-        u, _ = self.squeeze.inverse(sigmoid(h))
-        slope = -F.softplus(h) - F.softplus(-h)  # log du/dh
-        return u, logdet + sum_per_image(slope)
+        squeezed, term = self.logit.inverse(_WIDTH * h)
+        u, _ = self.squeeze.inverse(squeezed)
+        return u, logdet + term
 
     def inverse(self, y: Tensor, cond: Tensor) -> WithLogdet:
-        u, _ = self.squeeze(y)
-        h = torch.log(u) - torch.log1p(-u)
+        squeezed, _ = self.squeeze(y)
+        h, term = self.logit(squeezed)
         x, logdet = inverse_through(self._links(cond), h / _WIDTH)
         logdet = logdet - scaling(_WIDTH, h.shape[1], h)
-        slope = F.softplus(h) + F.softplus(-h)  # log dh/du
-        return x, logdet + sum_per_image(slope)
+        return x, logdet + term

@@ -59,4 +59,4 @@ class ContextBranch(nn.Module):
 
 
 def _doubled(h: Tensor) -> Tensor:
-    return F.interpolate(h, scale_factor=2.0, mode="bilinear", align_corners=False)
+    return F.interpolate(h, scale_factor=2.0, mode="bilinear")

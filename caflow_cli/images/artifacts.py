@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -76,19 +76,15 @@ def _vanishing(y: Plane) -> Values:
     rows = sliding_window_view(y, 8, axis=0) @ _DCT.T.astype(np.float32)
     small = np.abs(sliding_window_view(rows, 8, axis=1) @ _DCT.T.astype(np.float32)) < _ZERO
     share = small.mean(axis=(2, 3))
-    height, width = (side // 8 for side in share.shape)
-    grids = share[: 8 * height, : 8 * width].reshape(height, 8, width, 8)
-    shares: Values = grids.mean(axis=(0, 2)).ravel()
-    return shares
+    return np.asarray(_cells(share, 8).mean(axis=(0, 2)).ravel())
 
 
 def _noise(y: Plane) -> float:
     """A sixth of the Laplacian's mean modulus in the flattest tenth of cells of 6×6 pixels."""
     rows = np.diff(y, 2, axis=0)
     laplacian = np.abs(np.diff(rows, 2, axis=1)) / 6
-    height, width = (side // 6 for side in laplacian.shape)
-    cells = laplacian[: 6 * height, : 6 * width].reshape(height, 6, width, 6)
-    return float(np.percentile(cells.mean(axis=(1, 3)), 10))
+    means = _cells(laplacian, 6).mean(axis=(1, 3))
+    return float(np.percentile(means, 10))
 
 
 def _detail(plane: Plane) -> float:
@@ -99,10 +95,14 @@ def _detail(plane: Plane) -> float:
 
 def _halved(plane: Plane) -> Plane:
     """Means of 2×2 pixels."""
-    height, width = (side // 2 for side in plane.shape)
-    cells = plane[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
-    means: Plane = cells.mean(axis=(1, 3))
-    return means
+    return np.asarray(_cells(plane, 2).mean(axis=(1, 3)))
+
+
+def _cells(values: NDArray[Any], side: int) -> NDArray[Any]:
+    """Whole cells of side × side values: (H, W) to (H // side, side, W // side, side)."""
+    height, width = (length // side for length in values.shape)
+    whole = values[: side * height, : side * width]
+    return whole.reshape(height, side, width, side)
 
 
 def _blocks(y: Plane) -> float:

@@ -148,17 +148,13 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
             raise _damaged(label) from error
         if image.mode == "F" or image.mode.startswith("I"):
             _check_range(image, label)
-        rgb, alpha = to_srgb(image)
-        turn = None
         # Read after the pixels: a PNG may have EXIF after them, and Pillow rotates TIFFs itself.
+        turn = None
         with _quiet_warnings():
             with contextlib.suppress(Exception):  # broken EXIF is ignored
                 turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
             metadata = read_metadata(image)
-    if turn is not None:
-        rgb = np.array(Image.fromarray(rgb).transpose(turn))
-        if alpha is not None:
-            alpha = np.array(Image.fromarray(alpha).transpose(turn))
+        rgb, alpha = to_srgb(image if turn is None else image.transpose(turn))
     return Decoded(rgb, alpha, image.format or "", frames, metadata, gray, deep)
 
 
@@ -224,15 +220,14 @@ def _damaged(label: str) -> CaflowError:
 
 
 def _read_source(source: str | Path | BinaryIO, name: str | None) -> tuple[bytes, str]:
-    path = source if isinstance(source, str | Path) else None
-    known = getattr(source, "name", None) if path is None else str(path)
-    label = name or (known if isinstance(known, str) else "<stream>")
+    known = source if isinstance(source, str | Path) else getattr(source, "name", None)
+    label = name or (str(known) if isinstance(known, str | Path) else "<stream>")
     try:
-        with contextlib.ExitStack() as stack:
-            file = cast(BinaryIO, source)
-            if path is not None:
-                file = stack.enter_context(Path(path).open("rb"))
-            data = file.read(MAX_BYTES + 1)
+        if isinstance(source, str | Path):
+            with Path(source).open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        else:
+            data = source.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise no_file(label) from None
     except IsADirectoryError:

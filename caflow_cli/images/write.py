@@ -144,11 +144,11 @@ class Encoder:
             kept.pop(GPS, None)
         directories = rebuilt(kept)
         if gray and is_gray(image):
-            image = image[..., 0]
+            image = image[..., :1]
         if alpha is not None and self.has_alpha:
             image = np.dstack([image, alpha])
         elif alpha is not None:
-            a = alpha.reshape(*alpha.shape, *[1] * (image.ndim - 2)).astype(np.uint16)
+            a = alpha[..., None].astype(np.uint16)
             on_white = a * image + (255 - a) * 255
             image = ((on_white + 127) // 255).astype(np.uint8)
         if self.format == "png":
@@ -198,8 +198,6 @@ def encode_png(
         provenance: ASCII JSON for the text chunk `caflow`; XMP is written beside it.
         directories: EXIF, as for `as_exif`.
     """
-    if image.ndim == 3 and image.shape[2] == 1:
-        image = image[:, :, 0]
     options = {"exif": as_exif(directories)} if directories else {}
     texts = PngImagePlugin.PngInfo()
     if provenance:
@@ -209,8 +207,10 @@ def encode_png(
 
 
 def _saved(image: Pixels, **options: Any) -> bytes:
+    if image.shape[2:] == (1,):
+        image = image[..., 0]
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(buffer, **options)
+    Image.fromarray(image).save(buffer, **options)
     return buffer.getvalue()
 
 

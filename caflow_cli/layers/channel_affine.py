@@ -46,22 +46,27 @@ class ChannelAffine(nn.Module):
             # A rounding error in the composed weight is the same at every pixel, so it adds up.
             # Outside training the weight is therefore composed in float64 and rounded once.
             [affine_map] = _affine_maps([self], x.dtype if self.training else torch.float64)
-        weight = to_like(affine_map.weight, x)[:, :, None, None]
-        bias = to_like(affine_map.bias, x)
-        return convolution(x, weight, bias), volume(affine_map.log_scale, x)
+        return convolution(x, *_kernel(affine_map, x)), volume(affine_map.log_scale, x)
 
-    def _inverse_weight(self) -> Tensor:
-        scale = to_float64(self.actnorm.log_scale).neg().exp()
-        return self.invconv.inverse_weight() * scale[:, None]
+    def inverse_map(self) -> AffineMap:
+        """`x = weight y + bias`, in float64."""
+        log_scale = to_float64(self.actnorm.log_scale)
+        weight = self.invconv.inverse_weight() * log_scale.neg().exp()[:, None]
+        total = log_scale + to_float64(self.invconv.log_diag)
+        return AffineMap(weight, -to_float64(self.actnorm.bias), -total)
 
     def inverse(self, y: Tensor, cond: None = None) -> WithLogdet:
-        weight = to_like(self._inverse_weight(), y)[:, :, None, None]
-        bias = -to_like(self.actnorm.bias, y)
-        log_scale = to_float64(self.actnorm.log_scale) + to_float64(self.invconv.log_diag)
-        return conv2d(y, weight, bias), -volume(log_scale, y)
+        inverse = self.inverse_map()
+        return conv2d(y, *_kernel(inverse, y)), volume(inverse.log_scale, y)
 
     def fold(self) -> FoldedAffine:
         return FoldedAffine([self])
+
+
+def _kernel(affine_map: AffineMap, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a 1×1 convolution, in the dtype of `like`."""
+    weight = to_like(affine_map.weight, like)[:, :, None, None]
+    return weight, to_like(affine_map.bias, like)
 
 
 class FoldedAffine(nn.Module):
@@ -104,19 +109,10 @@ def _both_ways(
     layers: Sequence[ChannelAffine], like: Tensor
 ) -> tuple[FixedConv, FixedConv, Tensor]:
     """Compose layers into one map and its inverse, in the dtype of `like`, and log-scales (C,)."""
-    weight, bias, log_scale = product(_affine_maps(layers, torch.float64))
+    forth = product(_affine_maps(layers, torch.float64))
     # From the last layer to the first: x = V_1 (... (V_m y - a_m) ...) - a_1.
-    inverse = torch.eye(len(bias)).to(weight)
-    shift = torch.zeros_like(bias)
-    for layer in reversed(layers):
-        v = layer._inverse_weight()
-        inverse = v @ inverse
-        shift = v @ shift - to_float64(layer.actnorm.bias)
-    return _as_conv(weight, bias, like), _as_conv(inverse, shift, like), log_scale
-
-
-def _as_conv(weight: Tensor, bias: Tensor, like: Tensor) -> FixedConv:
-    return FixedConv(to_like(weight, like)[:, :, None, None], to_like(bias, like))
+    back = product([layer.inverse_map() for layer in reversed(layers)])
+    return FixedConv(*_kernel(forth, like)), FixedConv(*_kernel(back, like)), forth.log_scale
 
 
 def product(maps: Sequence[AffineMap]) -> AffineMap:

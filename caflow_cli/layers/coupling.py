@@ -29,7 +29,8 @@ class Coupling(nn.Module):
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> WithLogdet:
         if torch.is_grad_enabled():
-            return _Coupling.apply(x, cond, self.bound, self.net, *self.net.weights())  # type: ignore[no-any-return]
+            weights = self.net.parameters()  # weight and bias, layer by layer
+            return _Coupling.apply(x, cond, self.bound, self.net, *weights)  # type: ignore[no-any-return]
         _, x2 = x.chunk(2, dim=1)
         return affine(x, self.net(x2, cond), self.bound)
 

@@ -85,22 +85,14 @@ class ConvNet(nn.Module):
             hidden = hidden.add_(per_candidate(features, hidden.shape[0])).relu_()
         return self.last(self.second(hidden, relu=True))  # type: ignore[no-any-return]
 
-    def weights(self) -> list[Tensor]:
-        """Weight and bias of each layer, for a net that reads an x."""
-        weights = []
-        for conv in (self.first, self.second, self.last):
-            if conv is not None:
-                assert conv.bias is not None
-                weights += [conv.weight, conv.bias]
-        return weights
-
     def forward_parts(
         self, x: Tensor, features: Tensor | None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """`forward`, and what `net_backward` needs: x, the outputs of both ReLUs, the weights."""
+        """`forward` of a net that reads an x, and what `net_backward` needs: x, the outputs of both
+        ReLUs, the weights."""
         dtype = self.last.type_for(x)
         x = x.to(dtype)
-        first, bias_1, second, bias_2, last, bias_3 = (t.to(dtype) for t in self.weights())
+        first, bias_1, second, bias_2, last, bias_3 = (t.to(dtype) for t in self.parameters())
         hidden_1 = conv2d(x, first, bias_1, relu=features is None)
         if features is not None:
             hidden_1.add_(per_candidate(features, x.shape[0])).relu_()
@@ -110,7 +102,7 @@ class ConvNet(nn.Module):
 
 
 def net_backward(parts: Sequence[Tensor], grad: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """The gradients for x, for the features of each candidate, and for `ConvNet.weights()`."""
+    """The gradients for x, for the features of each candidate, and for the net's parameters."""
     x, hidden_1, hidden_2, first, second, last = parts
     grad_2 = mask(data_gradient(grad, hidden_2, last), hidden_2)
     grad_1 = mask(data_gradient(grad_2, hidden_1, second), hidden_1)

@@ -26,6 +26,7 @@ def sum_per_image(x: Tensor, batch: int | None = None) -> Tensor:
 
     If `batch` is given, each image's sum is repeated for its candidates, `batch` in all.
     """
+    # Sum over the original dimensions: flattening channels_last memory would copy.
     return per_candidate(sum_float64(x, tuple(range(1, x.ndim))), batch or x.shape[0])
 
 
@@ -42,9 +43,7 @@ def scaling(factor: float, channels: int, x: Tensor) -> Tensor:
 
 def standard_normal_log_prob(z: Tensor) -> Tensor:
     """`log N(z; 0, I)` in nats: (B, ...) -> (B,), summed in float64."""
-    # Sum over the original dimensions: flattening channels_last memory would copy.
-    squares = sum_float64(z.square(), tuple(range(1, z.ndim)))
-    return -0.5 * (squares + z[0].numel() * math.log(2 * math.pi))
+    return -0.5 * (sum_per_image(z.square()) + z[0].numel() * math.log(2 * math.pi))
 
 
 def bounded(raw: Tensor, bound: float) -> Tensor:
