@@ -36,7 +36,7 @@ def to_srgb(image: Image.Image) -> tuple[Pixels, Pixels | None]:
     """
     width, height = image.size
     rgb = np.empty((height, width, 3), np.uint8)
-    alpha = np.empty((0, width), np.uint8)
+    opacities = []
     convert: Callable[[Image.Image], Image.Image] | None = None
     for rows in strips(height, width):
         box = (0, rows.start, width, min(rows.stop, height))
@@ -44,9 +44,9 @@ def to_srgb(image: Image.Image) -> tuple[Pixels, Pixels | None]:
         convert = convert or _converter(base.mode, image.info.get("icc_profile"))
         rgb[rows] = np.asarray(convert(base))
         if opacity is not None:
-            alpha = alpha if len(alpha) else np.empty((height, width), np.uint8)
-            alpha[rows] = np.asarray(opacity)
-    return rgb, alpha if len(alpha) and alpha.min() < 255 else None
+            opacities.append(np.asarray(opacity))
+    alpha = np.concatenate(opacities) if opacities else None
+    return rgb, None if alpha is None or alpha.min() == 255 else alpha
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:

@@ -51,6 +51,7 @@ _TURNS = {  # by EXIF orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS = [_TURNS[orientation] for orientation in (5, 6, 7, 8)]
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # raised errors say the same
 # `warnings.catch_warnings` is process-wide, but threads read data sets.
 _warnings_lock = threading.Lock()
@@ -149,10 +150,8 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
         if image.mode == "F" or image.mode.startswith("I"):
             _check_range(image, label)
         # Read after the pixels: a PNG may have EXIF after them, and Pillow rotates TIFFs itself.
-        turn = None
+        turn = _turn(image)
         with _quiet_warnings():
-            with contextlib.suppress(Exception):  # broken EXIF is ignored
-                turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
             metadata = read_metadata(image)
         rgb, alpha = to_srgb(image if turn is None else image.transpose(turn))
     return Decoded(rgb, alpha, image.format or "", frames, metadata, gray, deep)
@@ -179,11 +178,7 @@ def read_header(source: str | Path | BinaryIO, name: str | None = None) -> Heade
     image, _ = _open(*_read_source(source, name))
     with image:
         size = image.height, image.width
-        turn = None
-        if "exif" in image.info:  # Pillow turns TIFFs itself
-            with contextlib.suppress(Exception), _quiet_warnings():  # broken EXIF is ignored
-                turn = image.getexif().get(_ORIENTATION)
-        if turn in (5, 6, 7, 8):
+        if "exif" in image.info and _turn(image) in _SIDEWAYS:  # Pillow turns TIFFs itself
             size = image.width, image.height
         return Header(size, not image.has_transparency_data)
 
@@ -248,6 +243,13 @@ def _quiet_warnings() -> Iterator[None]:
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """How to turn an image according to its EXIF orientation; broken EXIF is ignored."""
+    with contextlib.suppress(Exception), _quiet_warnings():
+        return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    return None
 
 
 def _open(data: bytes, label: str) -> tuple[Image.Image, int]:

@@ -74,26 +74,31 @@ class Encoder:
     def __post_init__(self) -> None:
         known = ", ".join(FORMATS)
         q = self.quality
-        for fits, message, hint in (
-            (self.format in FORMATS, f"unknown format {self.format!r}", f"--format {known}"),
-            (
-                self.format != "avif" or bool(features.check("avif")),
-                "this installation of Pillow cannot write AVIF",
-                "pip install -U pillow",
-            ),
-            (
-                q is None or self.format in _MAX_SIDE,
-                f"{self.format} is lossless and has no quality",
-                f"--format jpg --quality {q}",
-            ),
-            (q is None or 1 <= q <= 100, f"quality {q} is out of range", "--quality 1 to 100"),
-            (
-                self.metadata in METADATA,
-                f"cannot keep metadata {self.metadata!r}",
-                "--keep-metadata, or --keep-metadata all",
-            ),
-        ):
-            check_usage(fits, message, hint)
+        check_usage(
+            self.format in FORMATS,
+            f"unknown format {self.format!r}",
+            f"--format {known}",
+        )
+        check_usage(
+            self.format != "avif" or bool(features.check("avif")),
+            "this installation of Pillow cannot write AVIF",
+            "pip install -U pillow",
+        )
+        check_usage(
+            q is None or self.format in _MAX_SIDE,
+            f"{self.format} is lossless and has no quality",
+            f"--format jpg --quality {q}",
+        )
+        check_usage(
+            q is None or 1 <= q <= 100,
+            f"quality {q} is out of range",
+            "--quality 1 to 100",
+        )
+        check_usage(
+            self.metadata in METADATA,
+            f"cannot keep metadata {self.metadata!r}",
+            "--keep-metadata, or --keep-metadata all",
+        )
 
     @property
     def suffix(self) -> str:

@@ -354,7 +354,7 @@ def in_gray(image: Pixels) -> Pixels:
     """The gray of an image in three channels: uint8 (H, W, 3)."""
     result = np.empty_like(image)
     for part in strips(*image.shape[:2]):
-        result[part] = gray(np.ascontiguousarray(image[part]))[..., None]
+        result[part] = gray(image[part])[..., None]
     return result
 
 
@@ -367,7 +367,7 @@ def check_target(
     image: Pixels,
     target: Pixels,
     wanted: tuple[int, ...],
-    because: str,
+    because: str = "the size of the condition",
 ) -> None:
     """Raise CaflowError (exit 1) unless the target has the height and width `wanted`."""
     height, width = image.shape[:2]

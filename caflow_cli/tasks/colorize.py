@@ -126,7 +126,7 @@ class Colorize(WholeImage):
         The gray is corrected by the difference between the grays of image and target at model
         scale, so that the target is scored under the image's luminance.
         """
-        check_target(image, target, image.shape[:2], "the size of the condition")
+        check_target(image, target, image.shape[:2])
         height, width = scaled_size(image, self.size)
         small = resize(target, height, width)
         of_image = resize(gray(image), height, width).astype(np.int16)

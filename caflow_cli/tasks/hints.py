@@ -99,18 +99,8 @@ def _factorized(level: Pixels, diagonal: npt.NDArray[np.float64]) -> sparse.lina
 
     values = level.astype(np.float64).ravel()
     index = np.arange(level.size).reshape(level.shape)
-    first = np.concatenate(
-        [
-            index[:, :-1].ravel(),
-            index[:-1].ravel(),
-        ]
-    )
-    second = np.concatenate(
-        [
-            index[:, 1:].ravel(),
-            index[1:].ravel(),
-        ]
-    )
+    first = np.concatenate([index[:, :-1], index[:-1]], axis=None)
+    second = np.concatenate([index[:, 1:], index[1:]], axis=None)
     links = np.exp(-np.abs(values[first] - values[second]) / _SOFTNESS)
     graph = sparse.coo_array((links, (first, second)), shape=(level.size, level.size))
     matrix = laplacian(graph, symmetrized=True) + sparse.diags_array(diagonal)

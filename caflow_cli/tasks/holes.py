@@ -7,15 +7,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw
+
+from .base import Mask
 
 if TYPE_CHECKING:
     import torch
 
-_Mask = npt.NDArray[np.bool_]
 # Draws a hole for an image of the given height and width.
-HoleSource = Callable[[int, int, "torch.Generator"], _Mask]
+HoleSource = Callable[[int, int, "torch.Generator"], Mask]
 
 _RECTANGLES = 3  # in a hole, at most
 _STROKES = 4  # in a hole, at most
@@ -26,7 +26,7 @@ _MOST = 0.4  # share of an image that a part of a mask may cover
 _TRIES = 8
 
 
-def central_hole(height: int, width: int) -> _Mask:
+def central_hole(height: int, width: int) -> Mask:
     """The paper's hole: the central 25 % of the image, half as high and half as wide."""
     top = height // 4
     left = width // 4
@@ -40,7 +40,7 @@ def draw_hole(
     height: int,
     width: int,
     generator: torch.Generator,
-) -> _Mask:
+) -> Mask:
     """Draw a hole for a training image: (H, W), true = fill, never empty.
 
     Args:
@@ -68,7 +68,7 @@ def draw_from_masks(
     height: int,
     width: int,
     generator: torch.Generator,
-) -> _Mask:
+) -> Mask:
     """Draw a share of the holes from masks, and the others by `draw_hole`.
 
     A part of a mask is rotated by a random angle, mirrored with probability 1/2, and enlarged by a
@@ -95,11 +95,11 @@ def draw_from_masks(
 
 
 def _part(
-    mask: _Mask,
+    mask: Mask,
     height: int,
     width: int,
     u: list[float],
-) -> _Mask:
+) -> Mask:
     """Cut a part out of a mask: (H, W), with at least one white pixel.
 
     Args:
@@ -134,7 +134,7 @@ def _rectangles(
     width: int,
     many: float,
     u: list[float],
-) -> _Mask:
+) -> Mask:
     """Draw one to three rectangles; each side is 15 % to 60 % of the image's.
 
     Args:
@@ -159,7 +159,7 @@ def _strokes(
     width: int,
     many: float,
     u: list[float],
-) -> _Mask:
+) -> Mask:
     """Draw one to four polylines with round ends, with a width of 6 % to 20 % of the image.
 
     Args:

@@ -206,7 +206,7 @@ class Inpaint(Task):
 
     def check_known(self, image: Pixels, target: Pixels, mask: Pixels | None) -> None:
         """Raise CaflowError (exit 1) if known pixels of the target differ from the image."""
-        check_target(image, target, image.shape[:2], "the size of the condition")
+        check_target(image, target, image.shape[:2])
         changed = (image != target).any(-1) & ~self.hole(image, mask)
         count = int(changed.sum())
         pixels = "pixel differs" if count == 1 else "pixels differ"
@@ -246,12 +246,8 @@ class HoleWindow:
     @cached_property
     def cells(self) -> Mask:
         """Which of the model's pixels touch the hole: bool (h, w), without padding."""
-        height = self.window.height
-        width = self.window.width
-        if self.hole.shape == (height, width):
-            return self.hole
-        rows = _touched(self.hole, height)
-        return _touched(rows.T, width).T
+        rows = _touched(self.hole, self.window.height)
+        return _touched(rows.T, self.window.width).T
 
     @property
     def values(self) -> tuple[int, int]:
@@ -282,9 +278,9 @@ class HoleWindow:
 
         Pixels that earlier parts have filled are taken from the target.
         """
-        check_target(image, target, image.shape[:2], "the size of the condition")
+        check_target(image, target, image.shape[:2])
         part = self.window.of(target)
-        whole = resize(np.ascontiguousarray(part), *self.cells.shape)
+        whole = resize(part, *self.cells.shape)
         scored = np.where(self.cells[..., None], whole, self._shrink(part))
         before = np.where(self.earlier[..., None], part, self.window.of(image))
         return self._condition(before), pad(scored, self.side)
@@ -311,15 +307,14 @@ class HoleWindow:
 
 def _marked(image: Pixels, hole: Mask, channels: int) -> Pixels:
     """Make a condition of 3 or 4 channels, as `Inpaint` describes: uint8 (h, w, channels)."""
-    if channels == 3:
-        return np.where(hole[..., None], np.uint8(0), image)
-    filled = np.where(hole[..., None], np.uint8(_FILL), image)
-    return np.dstack([filled, _white(hole)])
+    value = np.uint8(0 if channels == 3 else _FILL)
+    filled = np.where(hole[..., None], value, image)
+    return filled if channels == 3 else np.dstack([filled, _white(hole)])
 
 
 def _white(hole: Mask) -> Pixels:
     """A mask: 255 in the hole, else 0."""
-    return np.where(hole, np.uint8(255), np.uint8(0))
+    return 255 * hole.astype(np.uint8)
 
 
 def _touched(hole: Mask, cells: int) -> Mask:

@@ -61,8 +61,7 @@ class Paired(WholeImage):
         return padded_size(*self._size(image), self.multiple)
 
     def condition(self, image: Pixels) -> Pixels:
-        size = self._size(image)
-        small = image if image.shape[:2] == size else resize(image, *size)
+        small = resize(image, *self._size(image))
         if self.cond_channels == 1:
             small = gray(small)[..., None]
         return pad(small, self.multiple)

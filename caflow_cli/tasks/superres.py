@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..errors import ensure
-from ..images import LARGE
+from ..images import LARGE, is_gray
 from .base import (
     Example,
     Mask,
@@ -110,7 +110,7 @@ class SuperRes(WholeImage):
         """The sample without its padding, gray if the image is: uint8 (factor h, factor w, 3)."""
         height, width = image.shape[:2]
         result: Pixels = sample[: self.factor * height, : self.factor * width]
-        if not np.ptp(image, axis=-1).any():
+        if is_gray(image):
             result = in_gray(result)
         if self._projects(image):
             return self.back_project(image, result)
@@ -137,7 +137,7 @@ class SuperRes(WholeImage):
         top = max(0, rows.start // s - _REACH)
         left = max(0, columns.start // s - _REACH)
         near = image[top : -(-bottom // s) + _REACH, left : -(-right // s) + _REACH]
-        part = self._enlarge(np.ascontiguousarray(near))
+        part = self._enlarge(near)
         part = part[rows.start - s * top : bottom - s * top]
         part = part[:, columns.start - s * left : right - s * left]
         return extend(part, (rows.stop - rows.start, columns.stop - columns.start))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from ..errors import ensure
 from .base import Mask
@@ -39,10 +40,8 @@ class Window(NamedTuple):
         return (_length(self.rows), _length(self.columns)) != (self.height, self.width)
 
     def contains(self, box: Box) -> bool:
-        return all(
-            outer.start <= inner.start and inner.stop <= outer.stop
-            for outer, inner in zip(self[:2], box, strict=True)
-        )
+        spans = zip(self[:2], box, strict=True)
+        return all(outer.start <= x.start and x.stop <= outer.stop for outer, x in spans)
 
 
 def window_around(hole: Mask, size: int) -> Window:
@@ -142,11 +141,10 @@ def _length(span: slice) -> int:
 
 def _box(mask: Mask, top: int = 0, left: int = 0) -> Box:
     """The smallest box around what a mask marks, whose first pixel is at that place."""
-    rows = np.flatnonzero(mask.any(1)).tolist()
-    columns = np.flatnonzero(mask.any(0)).tolist()
-    down = slice(top + rows[0], top + rows[-1] + 1)
-    right = slice(left + columns[0], left + columns[-1] + 1)
-    return down, right
+    box = Image.fromarray(mask).getbbox()
+    assert box is not None, "a mask marks some pixels"
+    first_x, first_y, end_x, end_y = box
+    return slice(top + first_y, top + end_y), slice(left + first_x, left + end_x)
 
 
 def _around(
