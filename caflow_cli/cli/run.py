@@ -287,7 +287,7 @@ class Run:
         self.console.result(job.fields("unchanged", paths))
 
     def _changes(self, result: Candidates) -> dict[str, Any]:
-        """How the written images differ from those that were drawn and scored, for JSON."""
+        """How the written images differ from those that were drawn and scored, by `CHANGES`."""
         changed: dict[str, Any] = {}
         height, width = result.kept[0].image.shape[:2]
         if self.scale is not None:

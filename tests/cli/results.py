@@ -15,9 +15,9 @@ def records(result) -> list[dict]:
 
 
 def only_record(result) -> dict:
-    """The JSON line of a success that has but one."""
+    """The JSON line of a success that has but one, valid by the schema."""
     assert result.returncode == 0, result.stderr
-    (record,) = records(result)
+    (record,) = lines_of(result)
     return record
 
 

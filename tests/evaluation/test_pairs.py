@@ -2,16 +2,20 @@
 
 import math
 import os
+import re
+from pathlib import Path
 
 import pytest
 import torch
 from helpers import smooth_image
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation import LpipsDistance, psnr, rmse, ssim
+from caflow_cli.evaluation import METRICS, LpipsDistance, Weights, psnr, rmse, ssim
+from caflow_cli.evaluation.metrics import needing
 from caflow_cli.evaluation.metrics.pairs import (
     central_share,
     diversity,
+    measure_pairs,
     psnr_y,
     rank_histogram,
     ssim_y,
@@ -25,6 +29,21 @@ needs_trunk = pytest.mark.skipif(
 def random_images(seed: int, batch: int = 3) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (batch, 3, 64, 64), generator=generator, dtype=torch.uint8)
+
+
+@needs_trunk
+def test_every_metric_of_pairs_is_computed() -> None:
+    names = needing("pairs")
+    images = random_images(0)
+    for values in measure_pairs(names, images, random_images(1), Weights()):
+        assert values.keys() == set(names)
+
+
+def test_every_metric_is_described_by_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    first_cells = re.findall(r"^\|([^|]*)\|", page, flags=re.MULTILINE)
+    rows = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
+    assert METRICS.keys() <= rows
 
 
 def test_rmse_is_a_mean_over_pixels_of_each_image() -> None:

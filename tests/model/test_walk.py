@@ -3,6 +3,8 @@ are those of its Jacobians."""
 
 import inspect
 import itertools
+from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import helpers
@@ -183,8 +185,8 @@ def levels(kind, scales, batch_of_d=BATCH):
     return Case(lambda: Levels(kind(sizes)), l, d, shapes)
 
 
-def caflow(scales, conditional="caflow"):
-    sizes = helpers.sizes(scales, conditional=conditional, r_steps=1, t_steps=1)
+def caflow(scales, conditional="caflow", **flow):
+    sizes = helpers.sizes(scales, conditional=conditional, r_steps=1, t_steps=1, **flow)
     config, side = Config(sizes), 2 ** (scales + 1)
     shapes = CAFlow(config).latent_shapes((side, side))
     return Case(
@@ -291,6 +293,15 @@ CASES = {
     "CAFlow/2, shared": caflow(2, "shared"),
     "CAFlow/2, dual-glow": caflow(2, "dual-glow"),
 }
+for switch in helpers.SWITCHES:  # each in every place where steps are composed
+    on = {switch: True}
+    switched = replace(SIZES, **on)
+    CASES |= {
+        f"Step/{switch}": Case(partial(Step, 0, 4, switched), some(4, 4, 4)),
+        f"Scale/{switch}": Case(partial(Scale, 0, 8, 2, switched), some(2, 4, 6), None, SQUEEZED),
+        f"ConditionalScale/L, {switch}": function(1, 0, **on),
+        f"CAFlow/2, {switch}": caflow(2, **on),
+    }
 NOT_INVERTIBLE = {
     "ActNorm",  # a part of `ChannelAffine`, as is
     "AnchorCondition",

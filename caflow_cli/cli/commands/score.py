@@ -18,6 +18,7 @@ from ..config import source
 from ..console import Console
 from ..masking import Masking, find_masks
 from ..options import expanded, load_model, option
+from ..output import CHANGES
 
 if TYPE_CHECKING:
     from ..inputs import InputImage
@@ -209,7 +210,7 @@ class _Scorer:
         from ...images import read_provenance
 
         record = {} if target.path is None else read_provenance(target.path) or {}
-        for key, option_name in (("resized", "scale"), ("saturation", "saturation")):
+        for key, option_name in CHANGES.items():
             ensure(
                 key not in record,
                 f"{target.name!r} was changed after it was drawn and scored (--{option_name})",
