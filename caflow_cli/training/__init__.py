@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 from ..lazy import on_demand
 
 if TYPE_CHECKING:
-    from .config import OptimConfig, RunConfig, SamplesConfig
-    from .log import Event, RunSummary
-    from .loop import Stopped, train
+    from .config import (
+        OptimConfig as OptimConfig,
+        RunConfig as RunConfig,
+        SamplesConfig as SamplesConfig,
+    )
+    from .log import Event as Event, RunSummary as RunSummary
+    from .loop import Stopped as Stopped, train as train
 
 _HOMES = {
     "Event": ".log",
@@ -22,7 +26,5 @@ _HOMES = {
     "train": ".loop",
 }
 
-__all__ = ["Event", "OptimConfig", "RunConfig", "RunSummary", "SamplesConfig", "Stopped", "train"]
-
-
+__all__ = [*_HOMES]
 __getattr__ = on_demand(__name__, _HOMES)

@@ -21,6 +21,7 @@ from ..data.split import Split, of_masks
 from ..errors import ensure
 from ..flows import NOISE_LEVELS
 from ..images import Pixels
+from ..inference import to_batch
 from ..tasks import Task, get_task, held_out_conditions
 from .config import RunConfig
 
@@ -31,7 +32,8 @@ _SAMPLE = 2
 _DRAWS = 3
 _NATIVE = 0.67  # share of crops at native scale
 _SHRINK = 4.0  # how much others shrink at most
-_MIDDLE = (0.5 - 1e-9,) * 2  # slightly less than half, to round down
+Place = tuple[float, float, float]  # of a `crop`: share, left, top
+_CENTER: Place = (0.0, 0.5 - 1e-9, 0.5 - 1e-9)  # slightly less than half, to round down
 _REACH = 3  # support of LANCZOS, in pixels of the result
 
 
@@ -48,17 +50,14 @@ class Dataset:
         return len(self.examples)
 
     def pair(
-        self, index: int, generator: torch.Generator, where: tuple[float, ...] | None = None
+        self, index: int, generator: torch.Generator, place: Place | None = None
     ) -> tuple[np.ndarray, ...]:
         """Target and condition of one example for a training step, (H, W, C).
 
-        `where` are the share and position of a `crop`, which comes first; `generator` draws the
-        random parts of the condition.
+        The images are cropped at `place` first; `generator` draws the random parts of the
+        condition.
         """
-        images = self.examples.read(index)
-        if where is not None:
-            images = [crop(image, self.size, *where) for image in images]
-        return self.of_images(images, generator)
+        return self.of_images(self._images(index, place), generator)
 
     def of_images(self, images: list[Pixels], generator: torch.Generator) -> tuple[Pixels, Pixels]:
         """Target and condition of the images of an example, which may be larger than `size`."""
@@ -73,26 +72,23 @@ class Dataset:
 
         From images of any size, the central crops at native scale are taken.
         """
-        examples = [self.examples.read(index) for index in indices.tolist()]
-        if self.crops:
-            examples = [
-                [crop(image, self.size, 0.0, *_MIDDLE) for image in images] for images in examples
-            ]
-        targets = _stack([images[-1] for images in examples])
+        place = _CENTER if self.crops else None
+        examples = [self._images(index, place) for index in indices.tolist()]
+        targets = to_batch([images[-1] for images in examples]).contiguous()
         if len(examples[0]) == 1:
             return targets, held_out_conditions(self.task, targets)
-        return targets, _stack([self._read(images[0]) for images in examples])
+        conditions = [self._read(images[0]) for images in examples]
+        return targets, to_batch(conditions).contiguous()
+
+    def _images(self, index: int, place: Place | None) -> list[Pixels]:
+        images = self.examples.read(index)
+        return [crop(image, self.size, *place) for image in images] if place else images
 
     def _read(self, stored: Pixels) -> Pixels:
         if not self.crops:
             return stored
         (part,) = self.task.parts(stored)
         return part.condition(np.ascontiguousarray(stored))
-
-
-def _stack(images: list[Pixels]) -> Tensor:
-    channels_first = [image.transpose(2, 0, 1) for image in images]
-    return torch.from_numpy(np.stack(channels_first))
 
 
 @contextmanager
@@ -184,7 +180,7 @@ def crop_scale(image: Pixels, size: int, share: float) -> float:
     return float(most**share)
 
 
-def draw_crop(bits: np.random.Philox) -> tuple[float, float, float]:
+def draw_crop(bits: np.random.Philox) -> Place:
     """Draw share, left and top of a `crop`, from four words of the generator.
 
     67 % of the crops are at native scale. The others are from the image shrunk by a factor s, with
@@ -214,10 +210,11 @@ class Visit(NamedTuple):
     image: int  # its index in the data set
     orientation: int
     generator: torch.Generator  # of the condition
-    crop: tuple[float, float, float] | None  # share, left, top
+    crop: Place | None
     bits: np.random.Philox  # of the noise
 
 
+@dataclass(eq=False)
 class Batches:
     """An endless, seeded, random-access stream of training pairs, for one process of a run.
 
@@ -225,37 +222,22 @@ class Batches:
     and noise come from a counter-based generator (Philox) keyed by (seed, p). So a batch depends
     neither on the number of processes nor on earlier batches, and a resumed run gets the same
     batches as an uninterrupted one. A thread prepares the next batch while a step runs.
-
-    Args:
-        dataset: The images.
-        batch_size: Pairs per step, over all processes.
-        seed: The seed of the run.
-        orientations: 1; 2, to mirror half of the pairs; or 8, to transpose them, too.
-        normal_noise: Draw the target's noise from N(0, I), for variational dequantization.
-        process, processes: The index of this process, and the number of processes.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        batch_size: int,
-        seed: int,
-        orientations: int,
-        normal_noise: bool = False,
-        process: int = 0,
-        processes: int = 1,
-    ) -> None:
-        self.dataset = dataset
-        self.batch_size = batch_size
-        self.seed = seed
-        self.orientations = orientations
-        self.normal_noise = normal_noise
-        self._own = slice(process, None, processes)
+    dataset: Dataset
+    batch_size: int  # pairs per step, over all processes
+    seed: int  # of the run
+    orientations: int  # 1; 2, to mirror half of the pairs; or 8, to transpose them, too
+    normal_noise: bool = False  # from N(0, I), for variational dequantization
+    process: int = 0  # the index of this process,
+    processes: int = 1  # and how many there are
+
+    def __post_init__(self) -> None:
         self._order = lru_cache(2)(self._permutation)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="caflow-batches")
         self._next: tuple[int, Future[Batch]] | None = None
         # Decoding waits for files; examples in memory are read faster by one thread.
-        readers = 1 if dataset.examples.in_memory else min(8, os.cpu_count() or 1)
+        readers = 1 if self.dataset.examples.in_memory else min(8, os.cpu_count() or 1)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="caflow-examples")
 
     def __call__(self, step: int) -> Batch:
@@ -271,14 +253,13 @@ class Batches:
 
     def _make(self, step: int) -> Batch:
         first = step * self.batch_size
-        positions = range(first, first + self.batch_size)[self._own]
+        positions = range(first + self.process, first + self.batch_size, self.processes)
         rows = self._readers.map(self._sample, positions)
-        w, y, u, v, *expected = (np.stack(part) for part in zip(*rows, strict=True))
-        noise = torch.from_numpy(u) if self.normal_noise else _uniform(u)
-        cond = torch.from_numpy(y) + _uniform(v)
+        stacked = [torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)]
+        w, y, u, v, *expected = stacked
+        noise = u if self.normal_noise else _uniform(u)
         seeds = torch.tensor([self._seed_of_samples(position) for position in positions])
-        target = torch.from_numpy(w).float()
-        return Batch(target, cond, noise, seeds, *map(torch.from_numpy, expected))
+        return Batch(w.float(), y + _uniform(v), noise, seeds, *expected)
 
     def _permutation(self, epoch: int) -> np.ndarray:
         bits = _bits(self.seed, _ORDER, epoch)
@@ -298,8 +279,8 @@ class Batches:
         )
 
     def _sample(self, position: int) -> tuple[np.ndarray, ...]:
-        index, orientation, generator, where, bits = self.visit(position)
-        images = self.dataset.pair(index, generator, where)
+        index, orientation, generator, place, bits = self.visit(position)
+        images = self.dataset.pair(index, generator, place)
         w, y, *expected = (oriented(image.transpose(2, 0, 1), orientation) for image in images)
         if self.normal_noise:
             u = np.random.Generator(bits).standard_normal(w.shape, np.float32)
@@ -336,6 +317,6 @@ def _words(bits: np.random.Philox, shape: tuple[int, ...]) -> np.ndarray:
     return words[:count].reshape(shape)
 
 
-def _uniform(numbers: np.ndarray) -> Tensor:
+def _uniform(numbers: Tensor) -> Tensor:
     """Convert integers below 2^16 to uniform noise on the lattice of `uniform_noise`."""
-    return torch.from_numpy(numbers).float().mul_(1 / NOISE_LEVELS)
+    return numbers.float().mul_(1 / NOISE_LEVELS)

@@ -103,36 +103,28 @@ def on_main_process(accelerator: Accelerator, function: Callable[[], object]) ->
 
     If it raises `CaflowError`, every process does, so that a full disk leaves none waiting.
     """
-    failure: CaflowError | None = None
+    failure: list[CaflowError | None] = [None]
     if accelerator.is_main_process:
         try:
             function()
         except CaflowError as error:
-            failure = error
-    if accelerator.num_processes > 1:
-        sent = [None if failure is None else (failure.message, failure.hint, failure.exit_code)]
-        broadcast_object_list(sent)
-        if failure is None and sent[0] is not None:
-            failure = CaflowError(*sent[0])
-    if failure is not None:
-        raise failure
+            failure = [error]
+    broadcast_object_list(failure)
+    if failure[0] is not None:
+        raise failure[0]
 
 
+@dataclass(eq=False)
 class EventLog:
     """Writes events, on the main process only. Numbers that are not finite become null in JSON."""
 
-    def __init__(
-        self,
-        config: RunConfig,
-        accelerator: Accelerator,
-        progress: Progress,
-        report: Callable[[Event], None] | None = None,
-    ) -> None:
-        self.config = config
-        self.accelerator = accelerator
-        self.progress = progress
-        self._path = Path(config.out) / METRICS
-        self._report = report
+    config: RunConfig
+    accelerator: Accelerator
+    progress: Progress
+    report: Callable[[Event], None] | None = None
+
+    def __post_init__(self) -> None:
+        self._path = Path(self.config.out) / METRICS
         # Since the last event of a step.
         self._seconds = 0.0
         self._steps = 0
@@ -184,8 +176,8 @@ class EventLog:
                 f"cannot write {str(self._path)!r}: {error.strerror}",
                 "free some space there, and continue with --resume",
             ) from error
-        if self._report is not None:
-            self._report(line)
+        if self.report is not None:
+            self.report(line)
 
     def announce(self, event: str, **figures: Any) -> None:
         """Write an event while the other processes wait. All of them must call this."""

@@ -222,7 +222,7 @@ def _finish(
 # --- the model, processes and signals ----------------------------------------------------------
 
 
-def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
+def starting_model(config: RunConfig, resume: bool) -> CAFlow:
     """Make a new model, or one with the weights of `init_from`.
 
     If that model's guide is a different network, its weights are not used. The new guide has no

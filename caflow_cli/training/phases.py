@@ -99,12 +99,12 @@ def sample_loss(images: ImageLoss, tau: float) -> SampleLoss:
     """
 
     def losses(model: CAFlow, target: Tensor, cond: Tensor, seeds: Tensor) -> Tensor:
-        shapes = model.latent_shapes((cond.shape[-2], cond.shape[-1]))
+        size = (cond.shape[-2], cond.shape[-1])
         drawn = []
         for seed in seeds.tolist():
             generator = torch.Generator().manual_seed(seed)
             scale = tau * torch.rand((), generator=generator)
-            drawn.append([scale * torch.randn(shape, generator=generator) for shape in shapes])
+            drawn.append([scale * z for z in model.latent_noise(generator, size)])
         latents = [torch.stack(z) for z in zip(*drawn, strict=True)]
         if tau > 0:
             latents = [torch.stack([z, -z], dim=1).flatten(0, 1) for z in latents]
@@ -145,7 +145,7 @@ def image_loss(
 
     def loss(x: Tensor, w: Tensor) -> Tensor:
         total = (x - w).abs().flatten(1).mean(1)
-        if perceptual is not None:
+        if perceptual is not None and weight:
             total = total + weight * perceptual(x, w)
         if checkerboard_weight:
             total = total + checkerboard_weight * checkerboard(x)
@@ -312,9 +312,7 @@ def phases_of(
     end = 1.0 - samples.share
     phases.append(Phase("flows", likelihood(optim.cond_weight), optim, optim.guide_first, end))
     if samples.share > 0:
-        images = image_loss(
-            distance if sample_lpips else None, samples.perceptual, samples.checkerboard_weight
-        )
+        images = image_loss(distance, samples.perceptual, samples.checkerboard_weight)
         losses = sample_loss(images, samples.tau)
         phases.append(
             Phase(

@@ -8,8 +8,9 @@ from PIL import Image
 
 from ..config import FlowConfig
 from ..images import Pixels
+from ..inference import to_batch
 from ..model import CAFlow
-from .data import Batches, Dataset, crop_scale
+from .data import Batches, Dataset, Place, crop_scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +18,7 @@ class Pool(Dataset):
     """Crops whose example `i` holds target, condition, and the guide's image as float16."""
 
     def pair(
-        self, index: int, generator: torch.Generator, where: tuple[float, ...] | None = None
+        self, index: int, generator: torch.Generator, place: Place | None = None
     ) -> tuple[np.ndarray, ...]:
         return tuple(self.examples.read(index))
 
@@ -31,8 +32,8 @@ def make_pool(dataset: Dataset, model: CAFlow, count: int, seed: int) -> Pool:
     batches = Batches(dataset, 1, seed, orientations=1)
     size = dataset.size
     for position in range(count):
-        index, _, generator, where, _ = batches.visit(position)
-        share, left, top = where or (0.0, 0.0, 0.0)
+        index, _, generator, place, _ = batches.visit(position)
+        share, left, top = place or (0.0, 0.0, 0.0)
         images = dataset.examples.read(index)
         images = [_shrunk(image, crop_scale(image, size, share)) for image in images]
         height, width = images[0].shape[:2]
@@ -40,8 +41,8 @@ def make_pool(dataset: Dataset, model: CAFlow, count: int, seed: int) -> Pool:
         columns, inner_columns = _around(left, width, size, model.config.flow)
         images = [image[rows, columns] for image in images]
         target, condition = dataset.of_images(images, generator)
-        batch = torch.from_numpy(np.ascontiguousarray(condition)).permute(2, 0, 1)[None]
-        expected = model.expect(batch)[0].permute(1, 2, 0).half().cpu().numpy()
+        prediction = model.expect(to_batch([condition]))[0]
+        expected = prediction.permute(1, 2, 0).half().cpu().numpy()
         crop = []
         for image in (target, condition, expected):
             crop.append(image[inner_rows, inner_columns].copy())

@@ -38,7 +38,7 @@ def read_restorer(path: Path, license: str | None = None) -> tuple[RestorerConfi
         sha256=sha256_of(path),
         architecture=network.architecture.name,
         spandrel=version("spandrel"),
-        **({} if license is None else {"license": license}),
+        license=license or RestorerConfig.license,
     )
     flow = {
         "guide": 1,

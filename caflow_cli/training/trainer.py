@@ -87,7 +87,7 @@ class Trainer:
         """
         layers = (m for m in self.model.modules() if isinstance(m, ActNorm))
         if not all(layer.is_initialized for layer in layers):
-            self.model(*(self._place(x) for x in (batch.target, batch.cond, batch.noise)))
+            self.model(*map(self._place, batch[:3]))  # target, condition, noise
 
     @property
     def phase(self) -> Phase:
@@ -160,17 +160,15 @@ class Trainer:
         if self._prepared is None or self._prepared[0] is not phase:
             for name, parameter in named_parameters(self.model).items():
                 parameter.requires_grad_(phase.share(name, parameter) > 0)
-            if self._prepared is not None:
-                self._prepared = None
-                self.accelerator.free_memory()  # the buffers of the previous phase's module
+            self._prepared = None
+            self.accelerator.free_memory()  # the buffers of the previous phase's module
             module = LossModule(self.model, phase.objective)
             self._prepared = phase, self.accelerator.prepare_model(module)
         return self._prepared[1]
 
     def _place(self, x: Tensor) -> Tensor:
-        device = self.accelerator.device
-        layout = devices.memory_format(device) if x.ndim == 4 else torch.preserve_format
-        return x.to(device, memory_format=layout)
+        x = x.to(self.accelerator.device)
+        return devices.to_layout(x) if x.ndim == 4 else x
 
     # --- states -----------------------------------------------------------------------------------
 

@@ -68,14 +68,15 @@ class Validation:
             [total] = sum_over_processes(accelerator, [total])
             return total / len(of_images[0])
 
+        psnr = partial(psnr_of_guide, model)
+        measured: Callable[..., Tensor] = psnr if phase.guide_alone else model.log_prob
+        train = mean(measured, *self.train)
+        val = mean(measured, *self.val)
         if phase.guide_alone:
-            psnr = partial(psnr_of_guide, model)
-            train = mean(psnr, *self.train)
-            val = mean(psnr, *self.val)
             return ValidationMetrics(loss=-val, train_psnr=train, val_psnr=val)
         dims = self.val[0][0].numel()
-        train = float(bits_per_dim(mean(model.log_prob, *self.train), dims))
-        val = float(bits_per_dim(mean(model.log_prob, *self.val), dims))
+        train = bits_per_dim(train, dims)
+        val = bits_per_dim(val, dims)
         if phase.samples is None:
             return ValidationMetrics(val, train, val)
         targets, conditions = (x.to(accelerator.device) for x in self.val)
@@ -158,7 +159,7 @@ def _write(
 
 @torch.no_grad()
 def sample_grid(
-    model: CAFlow, targets: Tensor, conditions: Tensor, tau: Tau, candidates: int, seed: int = 0
+    model: CAFlow, targets: Tensor, conditions: Tensor, tau: Tau, candidates: int
 ) -> np.ndarray:
     """Draw a row per image, condition | candidates by rank | truth: uint8 (H, W, 3).
 
@@ -166,7 +167,7 @@ def sample_grid(
     condition, as in `restore`. Diverged samples, common early in a run, are shown, too.
     """
     task = get_task(model.config)
-    samples = to_uint8(model.sample(conditions, tau, candidates, seed)).cpu()
+    samples = to_uint8(model.sample(conditions, tau, candidates)).cpu()
     rows = []
     for target, condition, drawn in zip(targets, conditions, samples, strict=True):
         truth = target.permute(1, 2, 0).numpy()

@@ -98,8 +98,8 @@ def test_a_grid_shows_the_candidates_that_restore_draws_by_rank(models_32, task)
         image = np.repeat(gray(image)[..., None], 3, axis=2)
     (part,) = get_task(model.config).parts(image, mask)
     cond = torch.from_numpy(part.condition(image)).permute(2, 0, 1)[None]
-    grid = sample_grid(model, target, cond, 0.9, 3, seed=4)
-    ranked = restore(model, image, 0.9, 3, seed=4, mask=mask).ranked
+    grid = sample_grid(model, target, cond, 0.9, 3)
+    ranked = restore(model, image, 0.9, 3, seed=0, mask=mask).ranked
     np.testing.assert_array_equal(grid[:, 32:-32], np.concatenate([c.image for c in ranked], 1))
     np.testing.assert_array_equal(grid[:, :32], cond[0, :3].expand(3, -1, -1).permute(1, 2, 0))
     np.testing.assert_array_equal(grid[:, -32:], target[0].permute(1, 2, 0))
