@@ -174,11 +174,8 @@ class FlowConfig:
         given, asked = _ANCHORS.get(self.anchor, channels)
         for_anchor = f"none, or cond_channels to {given} and target_channels to {asked}"
         guided = bool(self.guides)
-        enlarges = self._guide_enlarges
         restores = self.guide_net == "restorer"
-        levels = {"enlarge": (0, 1, 3), "compact": (0, 1), "restorer": (0, 1)}.get(
-            self.guide_net, (0, self.scales + 1)
-        )
+        levels = (0, 1, 3) if self.guide_net == "enlarge" else (0, self._guide_levels)
         # With three widths, the net halves the resolution of the small image twice.
         most = self.scales - 1 if len(self.guides) == 3 else self.scales + 1
         powers = [2**k for k in range(0 if restores else 1, most + 1)]
@@ -195,7 +192,7 @@ class FlowConfig:
             (guided or self.guide_views == 1, "guide_views", "1, or give the model a guide"),
             (guided or self.spread == 0, "spread", "0, or give the model a guide"),
             (
-                self.guide_factor in powers or not (enlarges or restores),
+                self.guide_factor in powers or self._guide_levels > 1,
                 "guide_factor",
                 f"one of {powers}",
             ),
@@ -228,14 +225,15 @@ class FlowConfig:
         return _each(self.trunk, self.scales)
 
     @property
-    def _guide_enlarges(self) -> bool:
-        return self.guide_net in ("enlarge", "compact")
+    def _guide_levels(self) -> int:
+        """How many widths a guide has that is given by one: nets of the small image have one."""
+        reads_small = self.guide_net in ("enlarge", "compact", "restorer")
+        return 1 if reads_small else self.scales + 1
 
     @property
     def guides(self) -> tuple[int, ...]:
         """Widths of the guide, finest first; empty if there is no guide."""
-        levels = 1 if self._guide_enlarges or self.guide_net == "restorer" else self.scales + 1
-        return _each(self.guide, levels if self.guide else 0)
+        return _each(self.guide, self._guide_levels if self.guide else 0)
 
     @property
     def latent_scales(self) -> tuple[int, ...]:
@@ -303,12 +301,11 @@ class TaskConfig:
     def __post_init__(self) -> None:
         check(self, "task")
         size = self.size
+        rim = self.rim
         window = self.window
-        for fits, name, wanted in (
-            (self.rim <= size, "rim", f"0 to size, {size}"),
-            (window == 0 or size <= window <= 1024, "window", f"0, or size, {size}, to 1024"),
-        ):
-            require(fits, f"task.{name}", getattr(self, name), wanted)
+        fits = window == 0 or size <= window <= 1024
+        require(rim <= size, "task.rim", rim, f"0 to size, {size}")
+        require(fits, "task.window", window, f"0, or size, {size}, to 1024")
 
 
 @dataclass(frozen=True)

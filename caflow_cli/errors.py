@@ -43,6 +43,12 @@ def usage_error(message: str, hint: str) -> CaflowError:
     return CaflowError(message, hint, EXIT_USAGE)
 
 
+def reason_of(error: BaseException) -> str:
+    """Why something failed, as the system or a library says it, on one line."""
+    text = str(getattr(error, "strerror", None) or error)
+    return " ".join(text.split())[:200] or type(error).__name__
+
+
 def ensure(condition: bool, message: str, hint: str, exit_code: int = EXIT_FAILED) -> None:
     if not condition:
         raise CaflowError(message, hint, exit_code)

@@ -139,9 +139,7 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
         value = _convert(arguments[0], value, path)
         fits = all(rule.holds(value) for rule in arguments[1:])
     elif origin in (Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        for option in arguments:
+        for option in reversed(arguments):  # None first: a dataclass rejects it with another error
             with suppress(ValueError, OverflowError):
                 return _convert(option, value, path)
         fits = False

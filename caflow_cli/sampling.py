@@ -53,18 +53,17 @@ class Sampling:
         m = max(1, keep) if self.candidates is None else self.candidates
         if self.tau is not None:
             Temperature.of(self.tau)
-        for fits, message, hint in (
-            (1 <= m <= SEEDS, f"cannot draw {m} candidates", "-m 10"),
-            (keep >= 1, f"cannot keep {keep} candidates", "-n 1"),
-            (keep <= m, f"cannot keep {keep} of {m} candidates", f"-m {keep} -n {keep}"),
-            (0 <= seed <= SEEDS - m, f"seed {seed} is out of range", f"--seed 0 to {SEEDS} - m"),
-            (
-                self.precision in (None, "float32", "bf16"),
-                f"unknown precision {self.precision!r}",
-                "--precision float32 or bf16",
-            ),
-        ):
-            check_usage(fits, message, hint)
+        check_usage(1 <= m <= SEEDS, f"cannot draw {m} candidates", "-m 10")
+        check_usage(keep >= 1, f"cannot keep {keep} candidates", "-n 1")
+        check_usage(keep <= m, f"cannot keep {keep} of {m} candidates", f"-m {keep} -n {keep}")
+        check_usage(
+            0 <= seed <= SEEDS - m, f"seed {seed} is out of range", f"--seed 0 to {SEEDS} - m"
+        )
+        check_usage(
+            self.precision in (None, "float32", "bf16"),
+            f"unknown precision {self.precision!r}",
+            "--precision float32 or bf16",
+        )
         if self.rank is not None:
             check_rank(self.rank)
 

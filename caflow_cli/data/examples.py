@@ -100,7 +100,7 @@ def open_split(
     paired = role == "pairs"
     with open_files(data, role) as files:
         part, chosen, held_out = choose(files, split, seed, paired=paired)
-        names = list(chosen)
+        names = sorted(chosen)
 
         def read(row: int) -> list[Pixels]:
             members = chosen[names[row]]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
 
-from ..errors import CaflowError, check_usage, ensure
+from ..errors import CaflowError, check_usage, ensure, reason_of
 from ..paths import exists
 
 Split = Literal["train", "val", "test"]
@@ -34,10 +34,8 @@ class ImageFiles:
         except CaflowError:
             raise
         except Exception as error:  # a broken zip may cause errors of any kind
-            reason = " ".join(str(getattr(error, "strerror", None) or error).split())
             raise CaflowError(
-                f"{member!r} cannot be read: {reason or type(error).__name__}",
-                "repair it or remove it",
+                f"{member!r} cannot be read: {reason_of(error)}", "repair it or remove it"
             ) from error
 
 
@@ -98,14 +96,14 @@ def choose(
         for group in splits or [""]:
             for name, members in examples(group).items():
                 every[f"{group}/{name}" if group else name] = members
-        return part, dict(sorted(every.items())), False
+        return part, every, False
     ensure(
         not splits or "train" in splits or part in splits,
         f"{where} has no {part}/, only {' and '.join(splits)}",
         f"add a folder {part}/ to it",
     )
     if part in splits and part != "train":
-        return part, dict(sorted(examples(part).items())), False
+        return part, examples(part), False
     pool = examples("train" if splits else "")
     missing = [name for name in ("val", "test") if name not in splits]
     kind = "pairs" if paired else "images"
@@ -122,13 +120,9 @@ def choose(
     # are added.
     order = sorted(pool, key=digest)
     count = max(1, len(pool) // _HELD_OUT)
-    first = len(missing) * count
-    last = len(order)
-    if part != "train":
-        first = missing.index(part) * count
-        last = first + count
-    chosen = {name: pool[name] for name in sorted(order[first:last])}
-    return part, chosen, bool(missing)
+    first = [*missing, "train"].index(part) * count
+    chosen = order[first:] if part == "train" else order[first : first + count]
+    return part, {name: pool[name] for name in chosen}, bool(missing)
 
 
 def _groups(members: list[str], paired: bool) -> dict[str, dict[str, str]]:
@@ -182,7 +176,7 @@ def _pair(members: dict[str, str], folder: str, where: str) -> Members:
             f"{where} has {len(alone)} images without a match, such as {folder}{side}/{alone[0]}",
             "use the same names in A and B (suffixes may differ), or remove these",
         )
-    return {stem: (conditions[stem], targets[stem]) for stem in sorted(conditions)}
+    return {stem: (conditions[stem], targets[stem]) for stem in conditions}
 
 
 def _without_top(members: list[str], folders: set[str]) -> list[str]:

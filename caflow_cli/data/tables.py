@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure, usage_error
+from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure, reason_of, usage_error
 from ..images import SUFFIXES
 from .files import is_image, read_file, walk
 from .split import ImageFiles, Role, Split, leads_out
@@ -154,9 +154,8 @@ def _read(path: Path) -> list[dict[str, str]]:
                     if text.strip():
                         rows.append(_texts(json.loads(text)))
     except (OSError, ValueError, RecursionError, csv.Error) as error:
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
         raise usage_error(
-            f"cannot read line {line} of {str(path)!r}: {reason}",
+            f"cannot read line {line} of {str(path)!r}: {reason_of(error)}",
             'use a CSV file with a header, or JSON lines such as {"image": "a.png"}, in UTF-8',
         ) from error
     check_usage(bool(rows), f"{str(path)!r} lists no images", "add lines to it")
@@ -271,7 +270,7 @@ def _errors(data: str) -> Iterator[None]:
     except (CaflowError, MemoryError):
         raise
     except Exception as error:
-        text = " ".join(str(error).split())[:200] or type(error).__name__
+        text = reason_of(error)
         if not data.startswith(_HUB):
             raise usage_error(f"cannot read {data!r}: {text}", "use a complete copy") from error
         # `datasets` raises FileNotFoundError for a set that does not exist or has no images, and

@@ -32,7 +32,7 @@ def uniform_noise(
 
 
 def noise_draws(
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     *,
     normal: bool = False,
 ) -> Iterator[Tensor]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, usage_error
 from ..guides import Compact
@@ -19,22 +19,12 @@ from .resolve import entry_of, load, resolve
 OPSET = 17
 
 
-class _Clamped(nn.Module):
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, input: Tensor) -> Tensor:
-        enlarged: Tensor = self.net(input)
-        return enlarged.clamp(0, 1)
-
-
-def read_guide(name: str) -> tuple[Compact, dict[str, str]]:
-    """Load the network of a model's guide, and the metadata of files that contain it.
+def read_guide(name: str, path: Path, overwrite: bool) -> tuple[Compact, dict[str, str]]:
+    """Load the network of a model's guide, and the metadata of a new file that contains it.
 
     Raises:
-        CaflowError: (exit 2) the model has no guide that reads the small image alone. (exit 3)
-            there is no such model.
+        CaflowError: (exit 2) the file exists, or the model has no guide that reads the small image
+            alone. (exit 3) there is no such model.
     """
     resolved = resolve(name)
     guide = load(resolved).density.A.guide
@@ -43,6 +33,7 @@ def read_guide(name: str) -> tuple[Compact, dict[str, str]]:
             f"{name!r} has no guide that reads the small image alone",
             "a superres model trained with --set flow.guide_net=compact",
         )
+    check_usage(overwrite or not path.exists(), f"{str(path)!r} exists", "add --overwrite")
     entry = entry_of(resolved)
     return guide, {
         "model": resolved.id,
@@ -56,10 +47,9 @@ def export_guide(name: str, path: Path, overwrite: bool = False) -> dict[str, st
     """Write the network of a guide with the tensor names of SRVGGNetCompact, float32.
 
     Programs that use spandrel load it. Returns the file's metadata. Raises CaflowError as
-    `read_guide`, or (exit 2) if the file exists.
+    `read_guide`.
     """
-    guide, metadata = read_guide(name)
-    check_usage(overwrite or not path.exists(), f"{str(path)!r} exists", "add --overwrite")
+    guide, metadata = read_guide(name, path, overwrite)
     tensors = {key: value.contiguous() for key, value in guide.state_dict().items()}
     atomic_write(path, save(tensors, metadata), replace=overwrite)
     return metadata
@@ -73,11 +63,9 @@ def export_onnx(name: str, path: Path, overwrite: bool = False) -> dict[str, str
     exactly the image at τ 0, which the flows move.
 
     Raises:
-        CaflowError: As `read_guide`; (exit 2) the file exists; (exit 3) onnx and onnxscript are not
-            installed.
+        CaflowError: As `read_guide`; (exit 3) onnx and onnxscript are not installed.
     """
-    guide, metadata = read_guide(name)
-    check_usage(overwrite or not path.exists(), f"{str(path)!r} exists", "add --overwrite")
+    guide, metadata = read_guide(name, path, overwrite)
     try:
         import onnx
         import onnxscript  # noqa: F401  # the exporter imports it
@@ -88,7 +76,7 @@ def export_onnx(name: str, path: Path, overwrite: bool = False) -> dict[str, str
     dynamic = torch.export.Dim.DYNAMIC
     with _quiet():
         program = torch.onnx.export(
-            _Clamped(guide).eval(),
+            nn.Sequential(guide, nn.Hardtanh(0, 1)).eval(),
             (torch.rand(2, 3, 24, 32),),
             input_names=["input"],
             output_names=["output"],

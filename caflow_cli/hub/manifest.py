@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from ..assets import WEIGHTS_DIR, manifest_path
 from ..config import Config, require
-from ..errors import EXIT_WEIGHTS, CaflowError, ensure
+from ..errors import EXIT_WEIGHTS, CaflowError, ensure, reason_of
 from ..model import Calibration, strict_json, upgrade
 from ..records import Count, Line, Rule, Table, check, parse
 from ..tasks import get_task
@@ -96,7 +96,7 @@ def load_manifest(path: Path | None = None) -> dict[str, Entry]:
     except CaflowError as error:
         raise _unusable(path, f"{where}{error.message}; {error.hint}") from error
     except (OSError, ValueError) as error:
-        raise _unusable(path, str(getattr(error, "strerror", None) or error)) from error
+        raise _unusable(path, reason_of(error)) from error
     return entries
 
 

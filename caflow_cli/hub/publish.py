@@ -5,7 +5,6 @@ import re
 import zlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load
 
@@ -24,6 +23,7 @@ from ..model import (
     read_info,
 )
 from ..paths import exists, is_folder
+from ..records import Table
 from .manifest import Entry, load_manifest, manifest_json
 from .resolve import WEIGHTS, Resolved, entry_of, hub_errors, resolve
 
@@ -113,7 +113,7 @@ def pack(
     return entry
 
 
-def _packed_record(info: CheckpointInfo, license: str | None, required: bool) -> dict[str, Any]:
+def _packed_record(info: CheckpointInfo, license: str | None, required: bool) -> Table:
     """The training record, with this license of the guide, if it is a published network, and
     without a calibration, which holds for exactly the weights that it was measured with.
 
@@ -240,7 +240,7 @@ def push(
     private: bool = False,
     message: str | None = None,
     replace_card: bool = False,
-) -> dict[str, Any]:
+) -> Table:
     """Commit all files to the repository, or none. The repository is created if necessary.
 
     Args:

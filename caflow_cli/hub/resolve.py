@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..assets import manifest_path
-from ..errors import EXIT_WEIGHTS, CaflowError, ensure, usage_error
+from ..errors import EXIT_WEIGHTS, CaflowError, ensure, reason_of, usage_error
 from ..model import Calibration, CheckpointInfo, read_info
 from ..paths import exists, is_file, sha256_of
+from ..records import Table
 from .manifest import REINSTALL, Entry, bundled_path, load_manifest
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _stored(name: str) -> Resolved | None:
     return None
 
 
-def maker_of(target: str, record: dict[str, Any], default: str | None) -> str | None:
+def maker_of(target: str, record: Table, default: str | None) -> str | None:
     """The name of the model in an image's provenance; None if it states none.
 
     The file is identified by its sha256: it is that of the manifest's entry, of the model named
@@ -172,16 +173,15 @@ def _from_hub(
     # Where symlinks exist, the Hub's cache links to files named by their sha256. Where they do not,
     # a file that was checked when it was downloaded cannot be checked again.
     linked = path.resolve().name
-    if digest is None and _SHA256.fullmatch(linked):
-        digest = linked
     actual = sha256_of(path)
-    if digest not in (None, actual) and not local:
+    if digest is None:
+        digest = linked if _SHA256.fullmatch(linked) else actual
+    if digest != actual and not local:
         with suppress(CaflowError):
             path = download(force_download=True)
             actual = sha256_of(path)
-    if digest is not None:
-        again = f"caflow models pull {name}, or report it to the owner"
-        _check_digest(name, actual, digest, again)
+    again = f"caflow models pull {name}, or report it to the owner"
+    _check_digest(name, actual, digest, again)
     return Resolved(name, path, actual, path.parent.name)  # snapshots/COMMIT/FILE
 
 
@@ -352,7 +352,6 @@ def _explained(error: BaseException, name: str, cannot: str) -> tuple[str, str]:
     ):
         if isinstance(error, kind):
             return message, hint
-    text = " ".join(str(error).split())[:200] or type(error).__name__
     hint = "check the network (and HF_ENDPOINT), and run the command again"
     if isinstance(error, errors.HfHubHTTPError) and error.response is not None:
         if error.response.status_code in (401, 403):
@@ -360,4 +359,4 @@ def _explained(error: BaseException, name: str, cannot: str) -> tuple[str, str]:
         hint = "run the command again later"
     elif isinstance(error, OSError) and error.errno is not None and error.strerror:
         hint = "free some space, or set HF_HOME to another folder"
-    return f"{cannot}: {text}", hint
+    return f"{cannot}: {reason_of(error)}", hint

@@ -35,12 +35,24 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    **dict.fromkeys(("CAFlow", "LossTerms", "bits_per_dim", "standard_error"), ".caflow"),
-    **dict.fromkeys(("Condition", "Density"), ".density"),
-    **dict.fromkeys(("CheckpointInfo", "config_json", "read_info"), ".files"),
-    **dict.fromkeys(("CALIBRATION", "Calibration", "renamed", "strict_json", "upgrade"), ".files"),
-    **dict.fromkeys(("BITS", "checkpoint_bytes", "without_values"), ".pretrained"),
+    "BITS": ".pretrained",
+    "CALIBRATION": ".files",
+    "CAFlow": ".caflow",
+    "Calibration": ".files",
     "Card": ".card",
+    "CheckpointInfo": ".files",
+    "Condition": ".density",
+    "Density": ".density",
+    "LossTerms": ".caflow",
+    "bits_per_dim": ".caflow",
+    "checkpoint_bytes": ".pretrained",
+    "config_json": ".files",
+    "read_info": ".files",
+    "renamed": ".files",
+    "standard_error": ".caflow",
+    "strict_json": ".files",
+    "upgrade": ".files",
+    "without_values": ".pretrained",
 }
 __all__ = [*_HOMES]
 __getattr__ = on_demand(__name__, _HOMES)

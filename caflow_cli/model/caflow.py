@@ -23,6 +23,7 @@ from ..errors import ensure
 from ..flows import VariationalNoise, noise_draws, standard_normal_log_prob
 from ..layers import zero_logdet
 from ..layers.norms import Moments
+from ..records import Table
 from .density import Condition, Density
 from .inference_form import InferenceForms
 from .pretrained import Pretrained, from_file_names, to_file_names
@@ -77,7 +78,7 @@ class CAFlow(Pretrained):
         super().__init__()
         self.config = config or Config()
         # The identity of the model's file, for the provenance in images; set by `hub.load`.
-        self.identity: dict[str, Any] = {"id": "unnamed", "sha256": None}
+        self.identity: Table = {"id": "unnamed", "sha256": None}
         flow = self.config.flow
         self.density = Density(flow)
         self.Q = VariationalNoise(flow) if flow.dequantization == "variational" else None
@@ -112,7 +113,7 @@ class CAFlow(Pretrained):
         dequantized: Tensor | float = 0.0
         if noise is not None:
             v, dequantized = self.dequantize(v, to_layout(noise.to(v)))
-        condition.check(v.shape[0], v)
+        condition.check(len(v), v)
         _, log_prob = self.density(v, condition)
         return LossTerms(log_prob + dequantized, cond_log_prob)
 
@@ -184,7 +185,7 @@ class CAFlow(Pretrained):
         """
         condition = self.encode_condition(cond)
         v = self._pixels(target, "target", self._point_type())
-        condition.check(v.shape[0], v)
+        condition.check(len(v), v)
         ensure(
             bool(self.density.A.supports(v, condition.anchor).all()),
             f"target values range from {float(v.min()):.6g} to {float(v.max()):.6g}",
@@ -220,7 +221,7 @@ class CAFlow(Pretrained):
             f"{len(given)} latents of shapes {given}",
             f"pass those of encode, in its order: {shapes}",
         )
-        condition.check(latents[0].shape[0])
+        condition.check(len(latents[0]))
         wide = all(z.dtype == torch.float64 for z in latents)
         dtype = self._point_type() if wide else self.dtype
         latents = [to_layout(z.to(self.device, dtype)) for z in latents]
@@ -264,16 +265,14 @@ class CAFlow(Pretrained):
         """The K terms of `log_prob`, `log p(w + u_k | y) - log q(u_k | w)`: (K, B)."""
         ensure(noise_samples >= 1, f"noise_samples is {noise_samples}", "pass 1 or more")
         condition = self.encode_condition(cond)
-        self._pixels(target, "target", only_uint8=True)
-        condition.check(target.shape[0], target)
-        _, c, h, w = target.shape
-        draws = noise_draws((c, h, w), normal=self.Q is not None)
-        pixels = to_layout(target.to(self.device, self.dtype))
+        w = self._pixels(target, "target", only_uint8=True) - 0.5  # exact
+        condition.check(len(w), w)
+        draws = noise_draws(w.shape[1:], normal=self.Q is not None)
         density = self._forms.of(self.density)
         terms = []
         for noise in islice(draws, noise_samples):
-            noise = to_layout(noise.to(pixels).expand_as(pixels))
-            v, dequantized = self.dequantize(pixels, noise)
+            noise = to_layout(noise.to(w).expand_as(w))
+            v, dequantized = self.dequantize(w, noise)
             _, log_prob = density(v, condition)
             terms.append(log_prob + dequantized)
         return torch.stack(terms)

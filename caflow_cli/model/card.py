@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config
+from ..records import Table
 from ..tasks import task_named
 
 _RECORD = {
@@ -31,8 +32,8 @@ class Card:
     repo: str = "user/name"
     license: str = ""  # of the weights: a Hub identifier such as cc-by-nc-4.0, or free text
     data: str = ""  # the training data, and its terms
-    training: dict[str, Any] = field(default_factory=dict)  # the model file's record
-    metrics: dict[str, Any] = field(default_factory=dict)  # measured on exactly this file
+    training: Table = field(default_factory=dict)  # the model file's record
+    metrics: Table = field(default_factory=dict)  # measured on exactly this file
     sha256: str = ""
 
     @property

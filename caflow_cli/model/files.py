@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from ..config import Config
-from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure
+from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure, reason_of
 from ..records import Count, Line, NonNegative, Table, check, number, parse, short
 from ..tasks import check_task
 
@@ -270,25 +270,25 @@ def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
             text = file.read(length)
         if len(text) < length:
             raise _damaged(path, "it ends within its header")
-        strict_json(text)
-        with safe_open(path, framework="np") as opened:
-            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
-            return {
-                name: TensorInfo(tensor.get_dtype(), tuple(tensor.get_shape()))
-                for name, tensor in slices.items()
-            }, opened.metadata() or {}
+        header = strict_json(text)
+        with safe_open(path, framework="np"):  # checks the header
+            metadata = header.pop("__metadata__", None) or {}
+        tensors = {}
+        for name, tensor in header.items():
+            tensors[name] = TensorInfo(tensor["dtype"], tuple(tensor["shape"]))
+        return tensors, metadata
     except FileNotFoundError as error:
         raise CaflowError(
             f"no model file {str(path)!r}", "caflow models list", EXIT_WEIGHTS
         ) from error
     except (OSError, MemoryError) as error:
         raise CaflowError(
-            f"cannot read {str(path)!r}: {getattr(error, 'strerror', None) or error}",
+            f"cannot read {str(path)!r}: {reason_of(error)}",
             "give a .safetensors file that you may read",
             EXIT_WEIGHTS,
         ) from error
     except (ValueError, SafetensorError) as error:
-        raise _damaged(path, " ".join(str(error).split())) from error
+        raise _damaged(path, reason_of(error)) from error
 
 
 def strict_json(text: str | bytes) -> Any:
@@ -347,7 +347,7 @@ _KINDS: list[tuple[re.Pattern[bytes], tuple[str, str]]] = [
 
 def _damaged(path: Path, reason: str) -> CaflowError:
     # Escape characters that could move a terminal's cursor.
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in reason[:200])
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in reason)
     return CaflowError(
         f"{str(path)!r} is not a readable safetensors file: {text}",
         "download or copy the file again",

@@ -7,16 +7,17 @@ from typing import Any, TypeVar
 
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ..config import Config
 from ..devices import Uninitialized, memory_format
-from ..errors import EXIT_WEIGHTS, CaflowError, ensure
+from ..errors import EXIT_WEIGHTS, CaflowError, ensure, reason_of
 from ..guides import NET
 from ..images import atomic_write
 from ..paths import is_folder, sha256_of
+from ..records import Table
 from .card import Card
 from .files import Calibration, CheckpointInfo, config_json, metadata_of, read_info
 
@@ -36,9 +37,7 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
     record: Mapping[str, Any] = MappingProxyType({})  # the training record in the model's file
     calibration: Calibration | None = None  # of its intervals; `hub.resolve.load` sets it
 
-    def save(
-        self, path: Path, training: dict[str, Any] | None = None, *, bf16_convs: bool = False
-    ) -> None:
+    def save(self, path: Path, training: Table | None = None, *, bf16_convs: bool = False) -> None:
         """Write a model file, atomically.
 
         Args:
@@ -61,14 +60,14 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
         info = read_info(path)
         with torch.inference_mode(False):  # inference tensors could never get gradients
             model = without_values(cls, info, path)
-            model.load_state_dict(_read_tensors(path, info, model.state_dict()), assign=True)
+            model.load_state_dict(_read_tensors(path, model.state_dict()), assign=True)
             model.to(memory_format=memory_format(torch.device("cpu")))  # type: ignore[call-overload]
         model.split_seed = info.split_seed
         model.record = info.training
         return model.eval()
 
     def push_to_hub(
-        self, repo_id: str, *, model_card_kwargs: dict[str, Any] | None = None, **kwargs: Any
+        self, repo_id: str, *, model_card_kwargs: Table | None = None, **kwargs: Any
     ) -> str:
         """Commit `config.json`, `model.safetensors` and, unless there is one, a model card.
 
@@ -111,7 +110,7 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
 def checkpoint_bytes(
     tensors: dict[str, Tensor],
     config: Config,
-    training: dict[str, Any] | None = None,
+    training: Table | None = None,
     *,
     bf16_convs: bool = False,
     bits: int = BITS,
@@ -192,20 +191,19 @@ def without_values(cls: type[_M], info: CheckpointInfo, path: Path) -> _M:
     return model
 
 
-def _read_tensors(path: Path, info: CheckpointInfo, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+def _read_tensors(path: Path, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
     """Read the tensors of a file whose header has been checked, in the dtypes of the model.
 
     Values that are not finite and invalid permutations are rejected: they would fail much later.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            # Copy, because a tensor of `safe_open` may be memory-mapped to the file.
-            tensors = {name: file.get_tensor(name).clone() for name in info.tensors}
+        # Copy, because a tensor that is read may be memory-mapped to the file.
+        tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
         for name, tensor in wanted.items():
             tensors[name] = tensors[name].to(tensor.dtype)
     except (SafetensorError, OSError) as error:
         raise CaflowError(
-            f"cannot read {str(path)!r}: {' '.join(str(error).split())}",
+            f"cannot read {str(path)!r}: {reason_of(error)}",
             "copy the file again",
             EXIT_WEIGHTS,
         ) from error
@@ -224,16 +222,14 @@ def _read_tensors(path: Path, info: CheckpointInfo, wanted: dict[str, Tensor]) -
     return tensors
 
 
-def to_file_names(
-    _module: nn.Module, state: dict[str, Any], prefix: str, _metadata: dict[str, Any]
-) -> None:
+def to_file_names(_module: nn.Module, state: Table, prefix: str, _metadata: Table) -> None:
     """Remove the prefix `density`, which names in model files and saved states do not have."""
     for name in list(state):
         if name.startswith(prefix + _DENSITY):
             state[prefix + name.removeprefix(prefix + _DENSITY)] = state.pop(name)
 
 
-def from_file_names(_module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
+def from_file_names(_module: nn.Module, state: Table, prefix: str, *_: object) -> None:
     """The inverse of `to_file_names`."""
     for name in list(state):
         if name.startswith(prefix) and not name.startswith(prefix + _NOISE):
