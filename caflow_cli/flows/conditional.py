@@ -176,31 +176,26 @@ class SharedAutoregressive(nn.Module):
         x: Sequence[Tensor],
         cond: FlowCondition,
     ) -> tuple[Latents, Tensor]:
-        n = len(x)
         batch = x[0].shape[0]
         for_own, for_shared = cond
-        z: Latents = [[] for _ in range(n)]
-        z_prime: dict[int, Tensor] = {}  # Z' of each F_i at the current level
+        z: Latents = [[] for _ in x]
+        passed: list[Tensor] = []  # Z'_j of F_{j+1}, ..., F_{n-1}
         logdet = zero_logdet(x[0])
-        for j in reversed(range(n)):
+        for j in reversed(range(len(x))):
             y, term = self.own[j](x[j], for_own[j])
             logdet = logdet + term
-            outputs = {j: y}
-            users = range(j + 1, n)
-            if users:
-                stacked = torch.stack([z_prime[i] for i in users], dim=1)
-                uses = stacked.flatten(0, 1)
-                read = for_shared[j].with_latent(x[j])
-                y, term = self.shared[j](uses, read)
-                logdet = logdet + term.view(batch, len(users)).sum(1)
-                by_user = y.unflatten(0, (batch, -1)).unbind(1)  # type: ignore[no-untyped-call]
-                outputs |= zip(users, by_user, strict=True)
-            for i, output in outputs.items():
-                if j == 0:
-                    z[i].insert(0, output)
-                else:
-                    z_prime[i], latent = output.chunk(2, dim=1)
-                    z[i].insert(0, latent)
+            outputs = [y]
+            if passed:
+                uses = torch.stack(passed, dim=1).flatten(0, 1)
+                y, term = self.shared[j](uses, for_shared[j].with_latent(x[j]))
+                logdet = logdet + term.view(batch, -1).sum(1)
+                outputs += y.unflatten(0, (batch, -1)).unbind(1)  # type: ignore[no-untyped-call]
+            if j > 0:
+                halves = [output.chunk(2, dim=1) for output in outputs]
+                passed = [half for half, _ in halves]
+                outputs = [latent for _, latent in halves]
+            for z_i, latent in zip(z[j:], outputs, strict=True):
+                z_i.insert(0, latent)
         return z, logdet
 
     def inverse(

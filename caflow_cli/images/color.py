@@ -60,19 +60,16 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         if not isinstance(hidden, int):
             return gray, None
         return gray, Image.fromarray(np.where(values == hidden, 0, 255).astype(np.uint8))
+    is_gray = mode in ("1", "L", "LA", "La")
     if mode == "La":
         image = image.convert("LA")
-    if image.mode == "LA":
-        return image.getchannel("L"), image.getchannel("A")
-    base = image.convert("L") if mode == "1" else image
-    if mode in ("RGBA", "RGBa", "PA") or hidden is not None:
+    if mode in ("LA", "La", "RGBA", "RGBa", "PA") or hidden is not None:
         straight = image.convert("RGBA")
-        if base.mode != "L":
-            base = straight.convert("RGB")
+        base = straight.getchannel("R") if is_gray else straight.convert("RGB")
         return base, straight.getchannel("A")
-    if base.mode not in ("RGB", "L", "CMYK", "LAB"):
-        base = base.convert("RGB")
-    return base, None
+    if mode in ("CMYK", "LAB"):
+        return image, None
+    return image.convert("L" if is_gray else "RGB"), None
 
 
 def _converter(mode: str, profile: bytes | None) -> Callable[[Image.Image], Image.Image]:
@@ -85,14 +82,15 @@ def _converter(mode: str, profile: bytes | None) -> Callable[[Image.Image], Imag
     def plain(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
 
-    if mode != "LAB" and not profile:
-        return plain
     try:
-        source: Any = ImageCms.createProfile("LAB")
-        if mode != "LAB" and profile:
+        if mode == "LAB":
+            source: Any = ImageCms.createProfile("LAB")
+        elif profile:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             if mode == "L" and source.profile.xcolor_space.strip() == "RGB":
                 mode = "RGB"
+        else:
+            return plain
         transform = ImageCms.buildTransform(
             source,
             ImageCms.createProfile("sRGB"),
@@ -105,10 +103,7 @@ def _converter(mode: str, profile: bytes | None) -> Callable[[Image.Image], Imag
         return plain
 
     def transformed(image: Image.Image) -> Image.Image:
-        image = image if image.mode == mode else image.convert(mode)
-        converted = ImageCms.applyTransform(image, transform)
-        assert converted is not None  # None is only for in-place calls
-        return converted
+        return transform.apply(image.convert(mode))
 
     if mode in ("RGB", "L"):
         probe = Image.fromarray(_PROBE).convert(mode)

@@ -131,15 +131,13 @@ class SuperRes(WholeImage):
 
     def part_of_condition(self, image: Pixels, rows: slice, columns: slice) -> Pixels:
         s = self.factor
-        bottom = min(rows.stop, s * image.shape[0])
-        right = min(columns.stop, s * image.shape[1])
         # Include the kernel's support; Pillow's own `box` may round differently (13.0).
         top = max(0, rows.start // s - _REACH)
         left = max(0, columns.start // s - _REACH)
-        near = image[top : -(-bottom // s) + _REACH, left : -(-right // s) + _REACH]
+        near = image[top : -(-rows.stop // s) + _REACH, left : -(-columns.stop // s) + _REACH]
         part = self._enlarge(near)
-        part = part[rows.start - s * top : bottom - s * top]
-        part = part[:, columns.start - s * left : right - s * left]
+        part = part[rows.start - s * top : rows.stop - s * top]
+        part = part[:, columns.start - s * left : columns.stop - s * left]
         return extend(part, (rows.stop - rows.start, columns.stop - columns.start))
 
     def part_of_target(
