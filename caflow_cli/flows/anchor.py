@@ -80,7 +80,7 @@ class Anchor(nn.Module):
             predicted, _ = self.map(image.clamp(0.5, 255.5), y)
         else:
             predicted = mean_of_views(self.guide, h, self.views).to(h.dtype)
-        cond = AnchorCondition(y, predicted * self.map.unknown(y))
+        cond = AnchorCondition(y, predicted * self.map.unknown(y, y.shape[0]))
         if self.spread is None:
             return cond
         image = self.predict(cond)

@@ -40,11 +40,8 @@ class KnownPixels(Logit):
     Shapes: v, h (B, 3, H, W); cond y, RGB and mask in [0, 256): (B or B / M, 4, H, W).
     """
 
-    def unknown(self, cond: Tensor) -> Tensor:
-        return _hole(cond).to(cond.dtype)
-
-    def near_ends(self, v: Tensor, cond: Tensor, share: float = 0.9997) -> Tensor:  # type: ignore[override]
-        return super().near_ends(v, share=share) & per_candidate(_hole(cond), v.shape[0])
+    def unknown(self, cond: Tensor, batch: int) -> Tensor:
+        return per_candidate(cond[:, 3:] >= HOLE, batch)
 
     def _origin(self, image: Tensor) -> Tensor:
         """What is subtracted in the hole, of the RGB values of y."""
@@ -52,7 +49,7 @@ class KnownPixels(Logit):
 
     def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
         """The hole, and the level that is subtracted from every value."""
-        hole = _hole(cond)
+        hole = cond[:, 3:] >= HOLE
         image = cond[:, :3]
         level = torch.where(hole, self._origin(image), image.floor() + 0.5)
         return per_candidate(hole, batch), per_candidate(level, batch)
@@ -86,7 +83,7 @@ class FilledPixels(KnownPixels):
 
     def complete(self, cond: Tensor) -> Tensor:
         """Replace the RGB values of y by the fill, in the hole; y is RGB and mask in [0, 256)."""
-        hole = _hole(cond)
+        hole = cond[:, 3:] >= HOLE
         image = cond[:, :3]
         fill = self.nearest(harmonic_fill(image.floor() + 0.5, hole))
         filled = torch.where(hole, fill, image)
@@ -94,10 +91,6 @@ class FilledPixels(KnownPixels):
 
     def _origin(self, image: Tensor) -> Tensor:
         return self.of(image)
-
-
-def _hole(cond: Tensor) -> Tensor:
-    return cond[:, 3:] >= HOLE
 
 
 class KnownLuminance(Logit):
@@ -113,17 +106,9 @@ class KnownLuminance(Logit):
     Shapes: v, h (B, 3, H, W); cond y, gray in [0, 256): (B or B / M, 1, H, W).
     """
 
-    def unknown(self, cond: Tensor) -> Tensor:
-        return cond.new_tensor([1.0, 0.0, 1.0]).view(1, 3, 1, 1)
-
-    def near_ends(
-        self,
-        v: Tensor,
-        cond: Tensor | None = None,
-        share: float = 0.9997,
-    ) -> Tensor:
-        """The same for red and blue, bool (B, 2, H, W); green may be any real number."""
-        return super().near_ends(v[:, ::2], share=share)
+    def unknown(self, cond: Tensor, batch: int) -> Tensor:
+        red_and_blue = cond.new_tensor([1, 0, 1], dtype=torch.bool)
+        return red_and_blue.view(1, 3, 1, 1)
 
     def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
         gray = cond.floor() + 0.5

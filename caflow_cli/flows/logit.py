@@ -31,23 +31,19 @@ class Logit(nn.Module):
         """Add to the condition what the map derives from it."""
         return cond
 
-    def unknown(self, cond: Tensor) -> Tensor | float:
-        """1 for values that the condition does not determine, else 0."""
-        return 1.0
+    def unknown(self, cond: Tensor, batch: int) -> Tensor | bool:
+        """Which values of `batch` images the condition does not determine."""
+        return True
 
-    def near_ends(
-        self,
-        v: Tensor,
-        cond: Tensor | None = None,
-        share: float = 0.9997,
-    ) -> Tensor:
-        """Which values lie beyond a share of the margin; beyond share 1 the density is 0.
+    def near_ends(self, v: Tensor, cond: Tensor, share: float = 0.9997) -> Tensor:
+        """Which unknown values lie beyond a share of the margin; beyond share 1 the density is 0.
 
         With the default share and α = 0.05 these values have |h| > 11.8, whereas pixels have at
         most 3.7. Float32 still distinguishes them from the end of the support.
         """
         beyond = share * self.margin
-        return (v <= -beyond) | (v >= self.levels + beyond)
+        outside = (v <= -beyond) | (v >= self.levels + beyond)
+        return outside & self.unknown(cond, v.shape[0])
 
     def nearest(self, v: Tensor) -> Tensor:
         """Clamp to [0, levels], where every value has a logit."""

@@ -157,7 +157,7 @@ def outside(model, cond, levels, points=48):
     nodes, weights = (torch.cat(parts) for parts in zip(*inner, *outer, strict=True))
     v, area = square((nodes, weights))
     far = torch.cartesian_prod(*[torch.cat(beyond)] * 2).any(1)
-    assert not model.density.logit.near_ends(v, share=1.0).any()
+    assert not model.density.logit.near_ends(v, cond, share=1.0).any()
     return float(density(model, cond, v[far]) @ area[far])
 
 
