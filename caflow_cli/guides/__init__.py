@@ -1,10 +1,10 @@
 """Guides: nets that predict the mean of every value of the target from the whole condition."""
 
 from .additive_unet import AdditiveUNet
-from .build import GuideNet, build_guide, build_scale_net, mean_of_views
+from .build import build_guide, build_scale_net, mean_of_views
 from .compact import Compact
 from .enlarge import Enlarge
-from .restorer import NET, Restorer, build_network
+from .restorer import NET, Restorer
 from .scale_net import ScaleNet
 from .small import recover_small
 from .unet import UNet
@@ -14,12 +14,10 @@ __all__ = [
     "AdditiveUNet",
     "Compact",
     "Enlarge",
-    "GuideNet",
     "Restorer",
     "ScaleNet",
     "UNet",
     "build_guide",
-    "build_network",
     "build_scale_net",
     "mean_of_views",
     "recover_small",

@@ -15,7 +15,7 @@ Values: TypeAlias = NDArray[np.float64]
 
 _SIDE = 160  # of the four patches that stand for a large image
 _FREQUENCIES = np.arange(4, 8)[:, None]  # the upper half of an 8-point DCT
-_DCT = 0.5 * np.cos((2 * np.arange(8) + 1) * _FREQUENCIES * np.pi / 16)
+_DCT = 0.5 * np.cos((2 * np.arange(8) + 1) * _FREQUENCIES * np.pi / 16).T.astype(np.float32)
 _ZERO = 0.6  # of a coefficient; JPEG and WebP make most high frequencies zero
 
 
@@ -73,8 +73,8 @@ def _statistics(image: Pixels) -> Values:
 
 def _vanishing(y: Plane) -> Values:
     """The share of small high-frequency coefficients on each of the 64 grids."""
-    rows = sliding_window_view(y, 8, axis=0) @ _DCT.T.astype(np.float32)
-    small = np.abs(sliding_window_view(rows, 8, axis=1) @ _DCT.T.astype(np.float32)) < _ZERO
+    rows = sliding_window_view(y, 8, axis=0) @ _DCT
+    small = np.abs(sliding_window_view(rows, 8, axis=1) @ _DCT) < _ZERO
     share = small.mean(axis=(2, 3))
     return np.asarray(_cells(share, 8).mean(axis=(0, 2)).ravel())
 

@@ -25,7 +25,7 @@ def strips(height: int, width: int) -> list[slice]:
 
 def is_gray(image: Pixels) -> bool:
     """Whether the channels of an image, uint8 (H, W, 3), are equal."""
-    return all(bool((image[rows] == image[rows, :, :1]).all()) for rows in strips(*image.shape[:2]))
+    return all((image[rows] == image[rows, :, :1]).all() for rows in strips(*image.shape[:2]))
 
 
 def to_srgb(image: Image.Image) -> tuple[Pixels, Pixels | None]:

@@ -105,11 +105,10 @@ def affine_inverse(y: Tensor, net: Tensor, bound: float) -> WithLogdet:
     logdet = sum_per_image(s, y.shape[0])
     scale = per_candidate(s.exp_(), y.shape[0])
     b = per_candidate(b, y.shape[0])
-    if half == y.shape[1]:
-        return (y - b) * scale, logdet
-    y1, y2 = y.split((half, y.shape[1] - half), dim=1)
-    x1 = (y1 - b) * scale
-    return torch.cat([x1, y2], dim=1), logdet
+    x = (y[:, :half] - b) * scale
+    if half < y.shape[1]:
+        x = torch.cat([x, y[:, half:]], dim=1)
+    return x, logdet
 
 
 def affine_forward(

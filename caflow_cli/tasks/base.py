@@ -117,6 +117,7 @@ class Task:
     keeps_gray = False  # whether results of gray images are gray
 
     factor = 1  # how many times larger a result is than its input
+    inputs = "clean"  # how training images are changed: "clean" or "photo"
     native = False  # whether conditions of pairs are read at their own scale
 
     @property
@@ -126,7 +127,7 @@ class Task:
     @property
     def of_photographs(self) -> bool:
         """Whether the model was trained on parts of photographs of any content."""
-        return False
+        return self.inputs == "photo"
 
     @classmethod
     def of(cls, config: Config) -> Task:
@@ -255,13 +256,30 @@ class Task:
 
 
 class WholeImage(Task, Part):
-    """A task with one part per image, which is the task itself."""
+    """A task with one part per image, which is the task itself: the image at model scale, padded.
+
+    Attributes:
+        multiple: What the flow's image sides must be multiples of.
+    """
 
     place = None
     values = None
+    multiple: int
+
+    def scaled_size(self, image: Pixels) -> Extent:
+        """Height and width of the image at model scale, without padding."""
+        raise NotImplementedError
+
+    def model_size(self, image: Pixels) -> Extent:
+        return padded_size(*self.scaled_size(image), self.multiple)
 
     def parts(self, image: Pixels, mask: Pixels | None = None) -> Sequence[Part]:
         return (self,)
+
+    def compose(self, image: Pixels, sample: Pixels) -> Pixels:
+        """The sample without its padding."""
+        height, width = self.scaled_size(image)
+        return sample[:height, :width]
 
 
 def check_same_size(what: str, size: Sequence[int], image: Sequence[int]) -> None:

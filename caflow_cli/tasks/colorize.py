@@ -18,7 +18,6 @@ from .base import (
     gray,
     in_gray,
     pad,
-    padded_size,
     resize,
     scaled_size,
     strips,
@@ -68,10 +67,6 @@ class Colorize(WholeImage):
     tag = "image-colorization"
     baseline = "gray copy"
 
-    @property
-    def of_photographs(self) -> bool:
-        return self.inputs == "photo"
-
     @classmethod
     def of(cls, config: Config) -> Colorize:
         return cls(config.task.size, config.flow.multiple, config.task.degrade)
@@ -83,11 +78,11 @@ class Colorize(WholeImage):
             "and combined with the luminance at full resolution."
         )
 
-    def model_size(self, image: Pixels) -> Extent:
-        return padded_size(*scaled_size(image, self.size), self.multiple)
+    def scaled_size(self, image: Pixels) -> Extent:
+        return scaled_size(image, self.size)
 
     def condition(self, image: Pixels) -> Pixels:
-        small = resize(gray(image), *scaled_size(image, self.size))
+        small = resize(gray(image), *self.scaled_size(image))
         return pad(small, self.multiple)[..., None]
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
@@ -96,7 +91,7 @@ class Colorize(WholeImage):
         Each pixel is `L + k (sample - Y)`, with the luma Y of the sample, the gray L of the image,
         and k <= 1 as large as the range [0, 255] allows. Hints move `sample - Y` before.
         """
-        height, width = scaled_size(image, self.size)
+        height, width = self.scaled_size(image)
         level = gray(image)
         small = resize(level, height, width)
         chroma = upsample_chroma(chroma_of(sample[:height, :width]), small, level)
@@ -127,7 +122,7 @@ class Colorize(WholeImage):
         scale, so that the target is scored under the image's luminance.
         """
         check_target(image, target, image.shape[:2])
-        height, width = scaled_size(image, self.size)
+        height, width = self.scaled_size(image)
         small = resize(target, height, width)
         of_image = resize(gray(image), height, width).astype(np.int16)
         of_target = resize(gray(target), height, width).astype(np.int16)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -123,10 +124,10 @@ def _degrade(
         values = values + _log_uniform(rng, 1, noise[1]) * grain
     if rng.random() >= jpeg:
         return _rounded(values)
-    top, left = rng.integers(_BLOCK, size=2)
+    corner = rng.integers(_BLOCK, size=2).tolist()
     quality = int(rng.integers(28, 96))
     halved = rng.random() < 2 / 3
-    return compress(_rounded(values), quality, halved=halved, corner=(int(top), int(left)))
+    return compress(_rounded(values), quality, halved=halved, corner=corner)
 
 
 def compress(
@@ -134,7 +135,7 @@ def compress(
     quality: int,
     *,
     halved: bool,
-    corner: tuple[int, int] = (0, 0),
+    corner: Sequence[int] = (0, 0),
 ) -> Pixels:
     """Encode as JPEG, optionally with halved chroma, and decode.
 

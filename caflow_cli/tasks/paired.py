@@ -12,7 +12,6 @@ from .base import (
     check_target,
     gray,
     pad,
-    padded_size,
     resize,
     scaled_size,
 )
@@ -57,21 +56,19 @@ class Paired(WholeImage):
             return f"{text}Trained on crops of image pairs, {side}."
         return f"Translates one image into another. Trained on image pairs of {side}."
 
-    def model_size(self, image: Pixels) -> Extent:
-        return padded_size(*self._size(image), self.multiple)
+    def scaled_size(self, image: Pixels) -> Extent:
+        if self.native:
+            return image.shape[0], image.shape[1]
+        return scaled_size(image, self.size)
 
     def condition(self, image: Pixels) -> Pixels:
-        small = resize(image, *self._size(image))
+        small = resize(image, *self.scaled_size(image))
         if self.cond_channels == 1:
             small = gray(small)[..., None]
         return pad(small, self.multiple)
 
-    def compose(self, image: Pixels, sample: Pixels) -> Pixels:
-        height, width = self._size(image)
-        return sample[:height, :width]
-
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
-        check_target(image, target, self._size(image), "as the model writes it")
+        check_target(image, target, self.scaled_size(image), "as the model writes it")
         return self.condition(image), pad(target, self.multiple)
 
     def baseline_image(self, example: Example) -> Pixels | None:
@@ -79,8 +76,3 @@ class Paired(WholeImage):
         if example.other is None:
             return None
         return resize(example.other, *example.truth.shape[:2])
-
-    def _size(self, image: Pixels) -> Extent:
-        if self.native:
-            return image.shape[0], image.shape[1]
-        return scaled_size(image, self.size)

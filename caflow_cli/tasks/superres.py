@@ -19,7 +19,6 @@ from .base import (
     extend,
     in_gray,
     pad,
-    padded_size,
     resize,
 )
 from .degradation import shrink_as_photo, shrink_as_web
@@ -69,10 +68,6 @@ class SuperRes(WholeImage):
     baseline = "bicubic"
     keeps_gray = True
 
-    @property
-    def of_photographs(self) -> bool:
-        return self.inputs == "photo"
-
     @classmethod
     def of(cls, config: Config) -> SuperRes:
         task = config.task
@@ -99,17 +94,16 @@ class SuperRes(WholeImage):
         )
         return resize(target, height // s, width // s)
 
-    def model_size(self, image: Pixels) -> Extent:
+    def scaled_size(self, image: Pixels) -> Extent:
         height, width = image.shape[:2]
-        return padded_size(self.factor * height, self.factor * width, self.multiple)
+        return self.factor * height, self.factor * width
 
     def condition(self, image: Pixels) -> Pixels:
         return pad(self._enlarge(image), self.multiple)
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
         """The sample without its padding, gray if the image is: uint8 (factor h, factor w, 3)."""
-        height, width = image.shape[:2]
-        result: Pixels = sample[: self.factor * height, : self.factor * width]
+        result = super().compose(image, sample)
         if is_gray(image):
             result = in_gray(result)
         if self._projects(image):
@@ -147,8 +141,7 @@ class SuperRes(WholeImage):
         rows: slice,
         columns: slice,
     ) -> Pixels:
-        wanted = (self.factor * image.shape[0], self.factor * image.shape[1])
-        check_target(image, target, wanted, f"{self.factor} times the condition")
+        check_target(image, target, self.scaled_size(image), f"{self.factor} times the condition")
         size = (rows.stop - rows.start, columns.stop - columns.start)
         return extend(target[rows, columns], size)
 
@@ -221,5 +214,4 @@ class SuperRes(WholeImage):
         return best
 
     def _enlarge(self, image: Pixels) -> Pixels:
-        height, width = image.shape[:2]
-        return resize(image, self.factor * height, self.factor * width)
+        return resize(image, *self.scaled_size(image))

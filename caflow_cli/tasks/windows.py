@@ -44,12 +44,12 @@ class Window(NamedTuple):
         return all(outer.start <= x.start and x.stop <= outer.stop for outer, x in spans)
 
 
-def window_around(hole: Mask, size: int) -> Window:
-    """The square around a hole, twice as wide as its box and at least `size` wide.
+def window_around(hole: Mask, size: int, least: int = 0) -> Window:
+    """The square around a hole, twice as wide as its box, and at least `size` and `least` wide.
 
     It is shifted and cropped to lie in the image. If it is larger than `size`, it is shrunk to it.
     """
-    return _around(_box(hole), size, hole.shape, size)
+    return _around(_box(hole), max(least, size), hole.shape, size)
 
 
 def plan_windows(
@@ -69,10 +69,8 @@ def plan_windows(
     Raises:
         CaflowError: All windows together have more than 2^24 pixels at the model's size.
     """
-    if whole:
-        return [_around(_box(hole), min(hole.shape), hole.shape, size)]
-    around = window_around(hole, size)
-    if not around.shrunk:
+    around = window_around(hole, size, min(hole.shape) if whole else 0)
+    if whole or not around.shrunk:
         return [around]
     left = hole.copy()
     kept = []
@@ -154,7 +152,7 @@ def _around(
     size: int,
 ) -> Window:
     """A square twice as wide as the box, at least `least` and no wider than the image."""
-    longer = max(_length(box[0]), _length(box[1]))
+    longer = max(map(_length, box))
     side = max(least, min(2 * longer, max(shape)))
     return _square(box, side, shape, size)
 

@@ -11,7 +11,7 @@ from helpers import smooth_image
 from PIL import Image
 
 from caflow_cli.tasks import TASKS, Example
-from caflow_cli.tasks.base import WholeImage, check_target, pad, padded_size
+from caflow_cli.tasks.base import WholeImage, check_target, pad
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,11 @@ class Denoise(WholeImage):
     def of(cls, config):
         return cls(config.flow.multiple)
 
-    def model_size(self, image):
-        return padded_size(*image.shape[:2], self.multiple)
+    def scaled_size(self, image):
+        return image.shape[:2]
 
     def condition(self, image):
         return pad(image, self.multiple)
-
-    def compose(self, image, sample):
-        height, width = image.shape[:2]
-        return sample[:height, :width]
 
     def reduce(self, image, target):
         check_target(image, target, image.shape[:2], "the size of the condition")
