@@ -2,9 +2,9 @@
 
     python denoiser.py PHOTOS OUT [MINUTES]
 
-PHOTOS has train/ and val/, as folders of images. Writes OUT/denoiser.safetensors, a Compact of
-spandrel, and OUT/pairs: 64×64 crops, noisy in A/ and clean in B/. Noisy values are rounded and
-clipped to 8 bits, as a file has them.
+PHOTOS has train/ and val/, as folders of images. Writes OUT/denoiser.safetensors, in the
+architecture Compact, and OUT/pairs: 64×64 crops, noisy in A/ and clean in B/. Noisy values are
+rounded and clipped to 8 bits, as a file has them.
 """
 
 import sys
@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from spandrel.architectures.Compact import SRVGGNetCompact
+
+from caflow_cli.guides import Compact
 
 SIDE = 64
 SIGMA = 25.0
@@ -47,7 +48,7 @@ def main() -> None:
     seconds = 60 * float(sys.argv[3] if len(sys.argv) > 3 else 10)
     rng = np.random.default_rng(0)
     torch.manual_seed(0)
-    network = SRVGGNetCompact(num_feat=48, num_conv=8, upscale=1)
+    network = Compact(3, 48, 8, 1)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     clean = crops(photos / "train", rng)
     began = time.process_time()
