@@ -145,6 +145,14 @@ def test_files_are_small():
     assert {name: number for name, number in lines.items() if number > 400} == {}
 
 
+def test_the_package_is_small_and_its_lines_are_plain():
+    """Size is counted in nodes of the syntax tree, and density in nodes a line, empty ones too."""
+    nodes = sum(1 for source, _ in HOUSE.values() for _ in ast.walk(ast.parse(source)))
+    lines = sum(len(source.splitlines()) for source, _ in HOUSE.values())
+    assert nodes <= 152_000
+    assert nodes / lines <= 6.5
+
+
 def test_functions_are_short():
     long = {}
     for module, (source, _) in HOUSE.items():
