@@ -95,9 +95,9 @@ def confidence(
         ends = [(0, -side % MULTIPLE) for side in window.shape[:2]]
         padded = np.pad(window, [*ends, (0, 0)], mode="symmetric")
         levels = net(to_batch([padded]).float() / 127.5 - 1).sigmoid()[0, 0].numpy()
-        part = result[top : top + tile, left : left + tile]
-        rows, columns = part.shape
-        part[:] = levels[top - y :, left - x :][:rows, :columns]
+        bottom = min(top + tile, height)
+        right = min(left + tile, width)
+        result[top:bottom, left:right] = levels[top - y : bottom - y, left - x : right - x]
         step(done, len(tiles))
     return result
 

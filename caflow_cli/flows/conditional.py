@@ -187,7 +187,8 @@ class SharedAutoregressive(nn.Module):
             outputs = [y]
             if passed:
                 uses = torch.stack(passed, dim=1).flatten(0, 1)
-                y, term = self.shared[j](uses, for_shared[j].with_latent(x[j]))
+                read = for_shared[j].with_latent(x[j])
+                y, term = self.shared[j](uses, read)
                 logdet = logdet + term.view(batch, -1).sum(1)
                 outputs += y.unflatten(0, (batch, -1)).unbind(1)  # type: ignore[no-untyped-call]
             if j > 0:

@@ -50,12 +50,15 @@ class Restorer(nn.Module):
 
         Measured on noise, whose center is inverted.
         """
-        side = 2 * most + 3
+        center = most + 1
+        side = 2 * center + 1
         x = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
         changed = x.clone()
-        changed[..., most + 1, most + 1] = 1 - x[..., most + 1, most + 1]
-        differs = (self(x.to(self._device)) != self(changed.to(self._device))).any(1)
-        places = differs[0].nonzero() // self.factor - (most + 1)
+        changed[..., center, center] = 1 - x[..., center, center]
+        before = self(x.to(self._device))
+        after = self(changed.to(self._device))
+        differs = (before != after).any(1)
+        places = differs[0].nonzero() // self.factor - center
         return min(most, int(places.abs().max())) if len(places) else 0
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Restorer:

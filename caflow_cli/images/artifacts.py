@@ -15,7 +15,8 @@ Values: TypeAlias = NDArray[np.float64]
 
 _SIDE = 160  # of the four patches that stand for a large image
 _FREQUENCIES = np.arange(4, 8)[:, None]  # the upper half of an 8-point DCT
-_DCT = 0.5 * np.cos((2 * np.arange(8) + 1) * _FREQUENCIES * np.pi / 16).T.astype(np.float32)
+_WAVES = 0.5 * np.cos((2 * np.arange(8) + 1) * _FREQUENCIES * np.pi / 16)
+_DCT = _WAVES.T.astype(np.float32)
 _ZERO = 0.6  # of a coefficient; JPEG and WebP make most high frequencies zero
 
 
@@ -89,8 +90,11 @@ def _noise(y: Plane) -> float:
 
 def _detail(plane: Plane) -> float:
     """The mean modulus of second differences, at most 40 each."""
-    both = (np.abs(np.diff(plane, 2, axis=axis)).clip(max=40).mean() for axis in (0, 1))
-    return float(sum(both)) / 2
+    means = []
+    for axis in (0, 1):
+        bends = np.abs(np.diff(plane, 2, axis=axis))
+        means.append(bends.clip(max=40).mean())
+    return float(sum(means)) / 2
 
 
 def _halved(plane: Plane) -> Plane:
@@ -108,7 +112,8 @@ def _cells(values: NDArray[Any], side: int) -> NDArray[Any]:
 def _blocks(y: Plane) -> float:
     """How much the mean step at one of 8 columns exceeds that of the median column."""
     step = np.abs(np.diff(y, axis=1))
-    excess = step[:, 1:-1] - (step[:, :-2] + step[:, 2:]) / 2
+    around = (step[:, :-2] + step[:, 2:]) / 2
+    excess = step[:, 1:-1] - around
     columns = excess.clip(-6, 6).mean(axis=0)
     classes = columns[: len(columns) // 8 * 8].reshape(-1, 8).mean(axis=0)
     return float(classes.max() - np.median(classes))

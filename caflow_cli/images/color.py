@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms, ImageFilter
 
+_Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]  # (H, W, C), or (H, W) of alpha, gray and masks; 0-255
 
 _STRIP = 2**20  # pixels converted at a time, to bound memory
@@ -25,7 +26,11 @@ def strips(height: int, width: int) -> list[slice]:
 
 def is_gray(image: Pixels) -> bool:
     """Whether the channels of an image, uint8 (H, W, 3), are equal."""
-    return all((image[rows] == image[rows, :, :1]).all() for rows in strips(*image.shape[:2]))
+    for rows in strips(*image.shape[:2]):
+        part = image[rows]
+        if (part != part[..., :1]).any():
+            return False
+    return True
 
 
 def to_srgb(image: Image.Image) -> tuple[Pixels, Pixels | None]:
@@ -166,7 +171,7 @@ def _mean_around(rgb: Pixels, alpha: Pixels) -> Pixels:
     return np.rint(_resize(mean, alpha.shape)).astype(np.uint8)
 
 
-def _halve(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _halve(values: _Floats) -> _Floats:
     """Sum over blocks of 2 x 2; the last block of an odd side is half empty."""
     height, width = values.shape[:2]
     padded = np.pad(values, [(0, height % 2), (0, width % 2), (0, 0)])
@@ -174,7 +179,7 @@ def _halve(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return rows[:, ::2] + rows[:, 1::2]
 
 
-def _resize(values: npt.NDArray[np.float32], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+def _resize(values: _Floats, shape: tuple[int, ...]) -> _Floats:
     """Upsample bilinearly by 2, then crop to (H, W), for odd sides."""
     height, width = values.shape[:2]
     planes = []

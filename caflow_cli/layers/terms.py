@@ -43,7 +43,8 @@ def scaling(factor: float, channels: int, x: Tensor) -> Tensor:
 
 def standard_normal_log_prob(z: Tensor) -> Tensor:
     """`log N(z; 0, I)` in nats: (B, ...) -> (B,), summed in float64."""
-    return -0.5 * (sum_per_image(z.square()) + z[0].numel() * math.log(2 * math.pi))
+    constant = z[0].numel() * math.log(2 * math.pi)
+    return -0.5 * (sum_per_image(z.square()) + constant)
 
 
 def bounded(raw: Tensor, bound: float) -> Tensor:

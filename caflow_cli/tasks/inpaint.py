@@ -106,7 +106,8 @@ class Inpaint(Task):
         """
         hole = self.hole(image, mask)
         side, _ = self.model_size(image)
-        is_gray = not hole.all() and not np.ptp(image, axis=-1)[~hole].any()
+        known = image[~hole]
+        is_gray = len(known) > 0 and not np.ptp(known, axis=-1).any()
         whole = self.rim == self.window == 0 and min(hole.shape) >= 2 * self.size
         unfilled = hole.copy()
         parts = []

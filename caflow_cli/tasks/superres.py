@@ -128,8 +128,9 @@ class SuperRes(WholeImage):
         # Include the kernel's support; Pillow's own `box` may round differently (13.0).
         top = max(0, rows.start // s - _REACH)
         left = max(0, columns.start // s - _REACH)
-        near = image[top : -(-rows.stop // s) + _REACH, left : -(-columns.stop // s) + _REACH]
-        part = self._enlarge(near)
+        bottom = -(-rows.stop // s) + _REACH
+        right = -(-columns.stop // s) + _REACH
+        part = self._enlarge(image[top:bottom, left:right])
         part = part[rows.start - s * top : rows.stop - s * top]
         part = part[:, columns.start - s * left : columns.stop - s * left]
         return extend(part, (rows.stop - rows.start, columns.stop - columns.start))
