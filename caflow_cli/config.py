@@ -199,10 +199,7 @@ class FlowConfig:
             (not restores or self.cond_channels == 3, "cond_channels", "3, which the guide reads"),
         ):
             require(fits, f"flow.{name}", getattr(self, name), wanted)
-        self._check_size()
-
-    def _check_size(self) -> None:
-        """Check bounds of the model's size: those of "caflow" with a trunk and a guide."""
+        # Bounds of the model's size: those of "caflow" with a trunk and a guide.
         n = self.scales
         layers = n * (self.r_steps + self.t_steps) + self.guide_blocks
         layers += n * (n + 1) // 2 * (self.f_steps + self.trunk_blocks)
@@ -265,7 +262,7 @@ class FlowConfig:
     @property
     def multiple(self) -> int:
         """What image sides must be multiples of: R and T squeeze n times, and F once more."""
-        return int(2 ** (self.scales + 1))
+        return 2 << self.scales
 
 
 @dataclass(frozen=True)
@@ -335,7 +332,7 @@ class Config:
         return dataclasses.asdict(self)
 
 
-PRESETS: dict[str, FlowConfig] = {
+PRESETS = {
     # Sized for training on a CPU; docs/experiments.md describes the search.
     "compact": FlowConfig(
         r_steps=2, f_steps=6, hidden=(32, 96, 160), trunk=(64, 64, 96), trunk_blocks=3

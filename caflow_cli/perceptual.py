@@ -64,7 +64,7 @@ def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> A
     """
     import lpips
 
-    weights = weights or os.environ.get(kind.variable) or None
+    weights = weights or os.environ.get(kind.variable)
     # Read the trunk here: through `lpips`, torchvision would load it as an unrestricted pickle.
     with warnings.catch_warnings(), Uninitialized():
         warnings.simplefilter("ignore")  # about how lpips calls torchvision
@@ -77,7 +77,7 @@ def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> A
         f"into {str(kind.cached.parent)!r}"
     )
     try:
-        if weights is not None:
+        if weights:
             tensors = load_file(weights)
         else:
             # torch.hub announces downloads on stdout, which is reserved for results.
@@ -124,4 +124,6 @@ def checkerboard_energy(x: Tensor, period: int = 4) -> tuple[Tensor, Tensor]:
     of_phases = F.avg_pool2d(F.pixel_unshuffle(fine, period), 7, stride=4)
     of_phases = of_phases.unflatten(1, (x.shape[1], period**2))
     apart = of_phases - of_phases.mean(dim=2, keepdim=True)
-    return apart.square().flatten(1).mean(1), fine.square().flatten(1).mean(1)
+    of_pattern = apart.square().flatten(1).mean(1)
+    of_detail = fine.square().flatten(1).mean(1)
+    return of_pattern, of_detail

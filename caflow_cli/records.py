@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union
 
-from .errors import check_usage, usage_error
+from .errors import check_usage, reason_of, usage_error
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -202,6 +202,6 @@ def read_toml(path: str | Path) -> Table:
         return tomllib.loads(text)
     except (OSError, RecursionError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
         end = f"line {text.count(chr(10)) + 1}"
-        reason = str(getattr(error, "strerror", error)).replace("end of document", end)
+        reason = reason_of(error).replace("end of document", end)
         message = f"{str(path)!r} cannot be read: {reason}"
         raise usage_error(message, "fix the file, or leave it out") from error

@@ -160,8 +160,8 @@ def keep(examples: Examples, most: float, data: str) -> Examples:
             "repair or remove them",
         )
 
-    kept: dict[str, list[Pixels]] = {}
-    skipped: list[str] = []
+    kept = {}
+    skipped = []
     taken = 0  # bytes
     threads = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:

@@ -20,7 +20,7 @@ def open_folder(path: Path) -> ImageFiles:
 
 def walk(root: Path, wanted: Callable[[str], bool]) -> list[str]:
     """The paths of a folder's files that are `wanted`, relative to it, each folder read once."""
-    paths: list[str] = []
+    paths = []
     visited: set[str] = set()
     for folder, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)

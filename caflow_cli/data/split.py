@@ -92,7 +92,7 @@ def choose(
         return {name: (member,) for name, member in members.items()}
 
     if part == "all":
-        every: Members = {}
+        every = {}
         for group in splits or [""]:
             for name, members in examples(group).items():
                 every[f"{group}/{name}" if group else name] = members

@@ -4,8 +4,7 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,7 +15,7 @@ from .split import ImageFiles, Role, Split, leads_out
 
 MANIFESTS = (".csv", ".jsonl")
 # The columns that a role reads. A set with one column of images needs no name for it.
-_COLUMNS: dict[Role, tuple[str, ...]] = {
+_COLUMNS = {
     "images": ("image",),
     "pairs": ("condition", "image"),
     "masks": ("mask",),
@@ -70,7 +69,7 @@ def _lay_out(
         columns: From `_choose_columns`; two columns are a pair, in `A/` and `B/`.
     """
     sides = ("A", "B") if len(columns) == 2 else ("",)
-    members: dict[str, tuple[int, str]] = {}
+    members = {}
     stems: set[PurePosixPath] = set()
     for row, (split, name) in enumerate(rows):
         folder = split or ""
@@ -109,7 +108,7 @@ def open_manifest(path: Path, role: Role) -> ImageFiles:
     """
     rows = _read(path)
     # A dict, because it keeps the order of the columns.
-    known: dict[str, str] = {}
+    known = {}
     for row in rows:
         for name, value in row.items():
             if name != "split" and is_image(value):
@@ -135,7 +134,7 @@ def open_manifest(path: Path, role: Role) -> ImageFiles:
 
 
 def _read(path: Path) -> list[dict[str, str]]:
-    rows: list[dict[str, str]] = []
+    rows = []
     line = 1
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -201,8 +200,8 @@ def open_remote(data: str, role: Role) -> ImageFiles:
             f"{data!r} needs the package datasets, which is not installed",
             "pip install datasets",
         ) from error
-    names: list[tuple[Split | None, str]] = []
-    with _errors(data):
+    names = []
+    try:
         parts = _load(data)
         known: dict[str, str] = {}
         for part in parts.values():
@@ -213,11 +212,15 @@ def open_remote(data: str, role: Role) -> ImageFiles:
                     known.setdefault(_name(column), column)
         columns = _choose_columns(known, role, data)
         for split, part in parts.items():
-            names += [(split, f"{row:08d}") for row in range(len(part))]
+            names.extend([(split, f"{row:08d}") for row in range(len(part))])
         tables = [part.select_columns(list(columns)) for part in parts.values()]
         table = datasets.concatenate_datasets(tables)
         for column in columns:
             table = table.cast_column(column, datasets.Image(decode=False))
+    except (CaflowError, MemoryError):
+        raise
+    except Exception as error:
+        raise _failure(data, error) from error
     layout = _lay_out(names, columns)
 
     def load(member: str) -> bytes:
@@ -261,28 +264,22 @@ def _name(column: str) -> str:
     return (stem or "image") if f".{suffix.lower()}" in SUFFIXES else column
 
 
-@contextmanager
-def _errors(data: str) -> Iterator[None]:
+def _failure(data: str, error: Exception) -> CaflowError:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    try:
-        yield
-    except (CaflowError, MemoryError):
-        raise
-    except Exception as error:
-        text = reason_of(error)
-        if not data.startswith(_HUB):
-            raise usage_error(f"cannot read {data!r}: {text}", "use a complete copy") from error
-        # `datasets` raises FileNotFoundError for a set that does not exist or has no images, and
-        # ValueError for a name that cannot exist.
-        missing = isinstance(error, FileNotFoundError | ValueError)
-        if missing and not isinstance(error, LocalEntryNotFoundError):
-            raise usage_error(
-                f"the Hub has no data set {data!r}: {text}",
-                "check the name; for a private or gated set: hf auth login (or set HF_TOKEN)",
-            ) from error
-        raise CaflowError(
-            f"cannot download {data!r}: {text}",
-            "check the network (HF_ENDPOINT, HF_HUB_OFFLINE), and run the command again",
-            EXIT_WEIGHTS,
-        ) from error
+    text = reason_of(error)
+    if not data.startswith(_HUB):
+        return usage_error(f"cannot read {data!r}: {text}", "use a complete copy")
+    # `datasets` raises FileNotFoundError for a set that does not exist or has no images, and
+    # ValueError for a name that cannot exist.
+    missing = isinstance(error, FileNotFoundError | ValueError)
+    if missing and not isinstance(error, LocalEntryNotFoundError):
+        return usage_error(
+            f"the Hub has no data set {data!r}: {text}",
+            "check the name; for a private or gated set: hf auth login (or set HF_TOKEN)",
+        )
+    return CaflowError(
+        f"cannot download {data!r}: {text}",
+        "check the network (HF_ENDPOINT, HF_HUB_OFFLINE), and run the command again",
+        EXIT_WEIGHTS,
+    )

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from ..assets import WEIGHTS_DIR, manifest_path
 from ..config import Config, require
@@ -83,7 +83,7 @@ def load_manifest(path: Path | None = None) -> dict[str, Entry]:
             entry has a missing, unknown or invalid field. The message names entry and field.
     """
     path = path or manifest_path()
-    entries: dict[str, Entry] = {}
+    entries = {}
     where = ""
     try:
         with path.open("rb") as file:
@@ -92,20 +92,16 @@ def load_manifest(path: Path | None = None) -> dict[str, Entry]:
             raise ValueError(f"more than {_MAX_BYTES} bytes")
         for id_, values in parse(_Manifest, strict_json(text)).models.items():
             where = f"entry {id_[:80]!r}: "
-            entries[id_] = _entry(id_, values)
+            if isinstance(values, dict):
+                values["id"] = id_
+                if isinstance(values.get("config"), dict):
+                    values["config"] = upgrade(values["config"])
+            entries[id_] = parse(Entry, values)
     except CaflowError as error:
         raise _unusable(path, f"{where}{error.message}; {error.hint}") from error
     except (OSError, ValueError) as error:
         raise _unusable(path, reason_of(error)) from error
     return entries
-
-
-def _entry(id_: str, values: Any) -> Entry:
-    if isinstance(values, dict):
-        values = {**values, "id": id_}
-        if isinstance(values.get("config"), dict):
-            values["config"] = upgrade(values["config"])
-    return parse(Entry, values)
 
 
 def _unusable(path: Path, reason: str) -> CaflowError:

@@ -63,27 +63,12 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
     entries = load_manifest()
     if name in entries:
         entry = entries[name]
-        file = bundled_path(entry)
-        if file is None:
+        bundled = bundled_path(entry)
+        if bundled is None:
             return _from_hub(name, str(entry.repo_id), entry.revision, local, entry)
-        resolved = Resolved(name, file, sha256_of(file))
+        resolved = Resolved(name, bundled, sha256_of(bundled))
         _check_digest(name, resolved.sha256, entry.sha256, REINSTALL)
         return resolved
-    stored = _stored(name)
-    if stored is not None:
-        return stored
-    path = Path(name)
-    match = _REPO.fullmatch(name)
-    # A mistyped path must not be sent over the network.
-    if match and path.suffix != ".safetensors" and not exists(path.parts[0]):
-        return _from_hub(name, match["repo"], match["revision"], local)
-    near = difflib.get_close_matches(name, entries, n=1)
-    hint = f"--model {near[0]}" if near else "caflow models list"
-    raise CaflowError(f"no model {name!r}", hint, EXIT_WEIGHTS)
-
-
-def _stored(name: str) -> Resolved | None:
-    """The model in the file or folder of that name; None if there is neither."""
     path = Path(name)
     try:
         if path.is_dir():
@@ -101,7 +86,13 @@ def _stored(name: str) -> Resolved | None:
             "check its name and permissions",
             EXIT_WEIGHTS,
         ) from error
-    return None
+    match = _REPO.fullmatch(name)
+    # A mistyped path must not be sent over the network.
+    if match and path.suffix != ".safetensors" and not exists(path.parts[0]):
+        return _from_hub(name, match["repo"], match["revision"], local)
+    near = difflib.get_close_matches(name, entries, n=1)
+    hint = f"--model {near[0]}" if near else "caflow models list"
+    raise CaflowError(f"no model {name!r}", hint, EXIT_WEIGHTS)
 
 
 def maker_of(target: str, record: Table, default: str | None) -> str | None:

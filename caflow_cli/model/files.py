@@ -332,7 +332,7 @@ _PICKLE = (
 )
 _AGAIN = "download the .safetensors file itself"
 # How a file that is not safetensors begins -> (what it is, what to do).
-_KINDS: list[tuple[re.Pattern[bytes], tuple[str, str]]] = [
+_KINDS = [
     # The name of a zip's first member begins at byte 30.
     (re.compile(rb"PK\x03\x04.{26}[^\0]*?\.pkl", re.DOTALL), _PICKLE),
     (re.compile(rb"PK\x03\x04|\x1f\x8b"), ("zip or gzip file", "unpack it")),

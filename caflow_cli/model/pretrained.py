@@ -95,7 +95,7 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
         if is_folder(Path(model_id)):
             return cls.load(Path(model_id) / _WEIGHTS)
         names = ("revision", "cache_dir", "force_download", "local_files_only", "token")
-        known = {name: options[name] for name in names if name in options}
+        known = {name: options[name] for name in names}
         weights = Path(hf_hub_download(model_id, _WEIGHTS, **known))
         stated = weights.resolve().name  # in the Hub's cache, the sha256 of a large file
         ensure(
@@ -128,7 +128,7 @@ def checkpoint_bytes(
     stored = {}
     published = published_prefix(config)
     for name, tensor in tensors.items():
-        value = tensor.detach().cpu()
+        value = tensor.cpu()
         # Only net convolutions have four dimensions; LU factors have two. Rounding in T's finest
         # scale affects every latent: with it, scores of a trained model changed by up to 8.6 nats
         # per image (at 8 significant bits), without it by up to 3.4.

@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
@@ -112,7 +111,7 @@ def open_dataset(config: RunConfig, split: Literal["train", "val"]) -> Iterator[
         yield Dataset(task, keep(examples, config.data_memory_gb * 2**30, config.data), size, crops)
 
 
-class _Masks(list[tuple[npt.NDArray[np.uint8], tuple[int, ...]]]):
+class _Masks(list[Any]):
     """Masks packed into bits, each with its own shape (H, W); item i is bool, true = white."""
 
     def __getitem__(self, index: Any) -> Any:

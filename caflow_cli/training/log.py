@@ -18,10 +18,11 @@ from ..errors import CaflowError
 from ..images import atomic_write
 from ..model import renamed
 from ..perceptual import LEAST_SIDE, VGG
+from ..records import Table
 from .config import OptimConfig, RunConfig, to_toml
 from .data import Dataset
 
-Event = dict[str, Any]  # one line of metrics.jsonl: "event" and its figures
+Event = Table  # one line of metrics.jsonl: "event" and its figures
 
 METRICS = "metrics.jsonl"
 LOG_EVERY = 10  # steps
@@ -136,7 +137,8 @@ class EventLog:
         """
         kept = [e for e in read_events(self._path.parent) if e["step"] <= self.progress.step]
         atomic_write(self._path.with_name("config.toml"), to_toml(self.config).encode())
-        atomic_write(self._path, "".join(json.dumps(e) + "\n" for e in kept).encode())
+        lines = "".join(json.dumps(e) + "\n" for e in kept)
+        atomic_write(self._path, lines.encode())
         skipped = [*train_set.examples.skipped, *val_set.examples.skipped]
         self.write(
             "data",
@@ -247,7 +249,8 @@ def draw_curve(events: Sequence[Event]) -> bytes:
     axes = figure.subplots()
     of_guide = any(event.get("val_psnr") for event in events)
     axes.set(xlabel="images seen", ylabel="PSNR, dB" if of_guide else "bits/dim")
-    late = [e for e in events if e["event"] != "end" and e["images"] >= events[-1]["images"] / 10]
+    begin = events[-1]["images"] / 10
+    late = [e for e in events if e["event"] != "end" and e["images"] >= begin]
     for name, (label, color) in _SERIES.items():
         shown = [e for e in late if e.get(name) is not None]
         if shown:

@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 
 from ..config import Config, FlowConfig
 from ..devices import select_device
@@ -73,7 +71,10 @@ def train(
     if not (config.optim.guide_first or config.init_from or config.guide):
         config = with_guide_defaults(config)
     to_toml(config)  # fail early on values that a config file cannot hold, before reading data
-    accelerator = make_accelerator(config)
+    device = select_device(config.device)
+    if config.device.startswith("cuda:"):  # for "cuda", each process has its own device already
+        torch.accelerator.set_device_index(device)
+    accelerator = Accelerator(mixed_precision="no", cpu=device.type == "cpu")
     out = Path(config.out)
     with contextlib.ExitStack() as stack:
         on_main_process(accelerator, lambda: stack.enter_context(open_run(out, resume)))
@@ -120,7 +121,8 @@ def _run(
     signals: Callable[[], list[float]],
 ) -> RunSummary:
     """Train until the budget is spent; log, validate and save."""
-    config, progress = trainer.config, trainer.progress
+    config = trainer.config
+    progress = trainer.progress
     first_step = progress.step
     first_time = time.monotonic()
     start = first_time - progress.elapsed
@@ -187,7 +189,8 @@ def _finish(
     Raises:
         CaflowError: The flows have not trained.
     """
-    config, progress = trainer.config, trainer.progress
+    config = trainer.config
+    progress = trainer.progress
     # If the run started from a model, its flows are trained, whatever the phase.
     has_model = trainer.phase.validates or config.init_from is not None
     if has_model and metrics is None:
@@ -199,7 +202,8 @@ def _finish(
             "flows have not trained, so no model is written; the state is saved",
             f"caflow train --out {config.out} --resume, with larger --minutes or --images",
         )
-    train, val = metrics.train_bits_per_dim, metrics.val_bits_per_dim
+    train = metrics.train_bits_per_dim
+    val = metrics.val_bits_per_dim
     summary = RunSummary(
         steps=progress.step,
         images=progress.images(config.optim),
@@ -219,7 +223,7 @@ def _finish(
     return summary
 
 
-# --- the model, processes and signals ----------------------------------------------------------
+# --- the model and signals -----------------------------------------------------------------------
 
 
 def starting_model(config: RunConfig, resume: bool) -> CAFlow:
@@ -237,7 +241,7 @@ def starting_model(config: RunConfig, resume: bool) -> CAFlow:
     if resume:
         return model
     guide = config.guide
-    weights: dict[str, Tensor] = {}
+    weights = {}
     keeps_guide = False
     if config.init_from:
         path = Path(config.init_from)
@@ -267,14 +271,6 @@ def _besides_guide(flow: FlowConfig) -> Table:
     return fields | {"guided": bool(flow.guides)}
 
 
-def make_accelerator(config: RunConfig) -> Accelerator:
-    """Set up a run's device and processes."""
-    device = select_device(config.device)
-    if config.device.startswith("cuda:"):  # for "cuda", each process has its own device already
-        torch.accelerator.set_device_index(device)
-    return Accelerator(mixed_precision="no", cpu=device.type == "cpu")
-
-
 class Stopped(CaflowError):
     """A signal stopped a run. Its state is written, and `--resume` continues from it."""
 
@@ -297,7 +293,7 @@ def noted_signals() -> Iterator[Callable[[], list[float]]]:
             received = number
 
     in_main = threading.current_thread() is threading.main_thread()
-    before: dict[int, Any] = {n: signal.signal(n, note) for n in _SIGNALS if in_main}
+    before = {n: signal.signal(n, note) for n in _SIGNALS if in_main}
     try:
         yield lambda: [float(received == number) for number in _SIGNALS]
     finally:

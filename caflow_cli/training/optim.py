@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..layers import Conv
 from ..model import CAFlow
+from ..records import Table
 from .phases import GUIDE, Phase
 
 
@@ -20,7 +21,7 @@ def named_parameters(model: CAFlow) -> dict[str, nn.Parameter]:
     return {name.removeprefix("density."): p for name, p in model.named_parameters()}
 
 
-def parameter_groups(model: CAFlow, phases: Sequence[Phase], method: str) -> list[dict[str, Any]]:
+def parameter_groups(model: CAFlow, phases: Sequence[Phase], method: str) -> list[Table]:
     """Group the parameters by their shares of the learning rate in each phase (key `shares`).
 
     With `method` "muon", the key `orthogonal` marks the groups that Muon updates.
@@ -103,13 +104,12 @@ def orthogonal(x: Tensor, dtype: torch.dtype) -> Tensor:
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     upright = x.shape[-2] > x.shape[-1]
-    y = (x.mT if upright else x).to(dtype)
+    y: Tensor = (x.mT if upright else x).to(dtype)
     y = y / (y.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
     for _ in range(5):
         square = y @ y.mT
         y = a * y + (b * square + c * square @ square) @ y
-    found: Tensor = (y.mT if upright else y).to(x.dtype)
-    return found
+    return (y.mT if upright else y).to(x.dtype)
 
 
 def has_orthogonal_steps(name: str, parameter: Tensor) -> bool:

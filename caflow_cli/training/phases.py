@@ -110,7 +110,9 @@ def sample_loss(images: ImageLoss, tau: float) -> SampleLoss:
             latents = [torch.stack([z, -z], dim=1).flatten(0, 1) for z in latents]
         y = to_layout(cond.to(model.device, model.dtype))
         latents = [to_layout(z.to(y)) for z in latents]
-        v = model.density.inverse(latents, model.density.condition(y)[0])[0].clamp(0, 256)
+        condition, _ = model.density.condition(y)
+        v, _ = model.density.inverse(latents, condition)
+        v = v.clamp(0, 256)
         mean = (v[0::2] + v[1::2]) / 2 if tau > 0 else v
         composed = get_task(model.config).keep_known_points(cond.floor() + 0.5, mean)
         return images(composed / 128 - 1, (target + 0.5) / 128 - 1)
@@ -130,8 +132,9 @@ def guide_loss(images: ImageLoss) -> Objective:
     """The mean loss between w and the images that the guide predicts from y + u'."""
 
     def objective(model: CAFlow, batch: Batch) -> Loss:
-        predicted = predicted_image(model, batch.cond)
-        loss = to_float64(images(predicted / 128 - 1, (batch.target + 0.5) / 128 - 1).mean())
+        predicted = predicted_image(model, batch.cond) / 128 - 1
+        truth = (batch.target + 0.5) / 128 - 1
+        loss = to_float64(images(predicted, truth).mean())
         return Loss(loss, loss, torch.zeros_like(loss), loss)
 
     return objective
@@ -186,8 +189,7 @@ def perceptual_distance(
 
 def checkerboard(x: Tensor) -> Tensor:
     """The RMS of checkerboard artifacts in images (B, C, H, W), by `checkerboard_energy`: (B,)."""
-    found: Tensor = (checkerboard_energy(x)[0] + 1e-8).sqrt()  # sqrt has no gradient at 0
-    return found
+    return torch.sqrt(checkerboard_energy(x)[0] + 1e-8)  # sqrt has no gradient at 0
 
 
 # --- phases ---------------------------------------------------------------------------------------
@@ -284,7 +286,7 @@ def phases_of(
     guide_lpips = optim.guide_first > 0 and optim.guide_perceptual > 0
     sample_lpips = samples.share > 0 and samples.perceptual > 0
     distance = perceptual() if perceptual and (guide_lpips or sample_lpips) else None
-    phases: list[Phase] = []
+    phases = []
     if flow.guides:
         middle = optim.guide_first * (optim.guide_perceptual_from if guide_lpips else 1.0)
         phases.append(

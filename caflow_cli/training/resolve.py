@@ -15,7 +15,7 @@ from .config import RestorerConfig, RunConfig
 
 # The paper's presets set more than the architecture (appendix B). Their budget is the training time
 # on one Tesla P100: 4.5, 3 and 5 days.
-_PAPER: dict[str | None, tuple[str, Table]] = {
+_PAPER: dict[str, tuple[str, Table]] = {
     "ffhq-superres-x4": ("superres", {"lr": 1e-3, "cond_weight": 0.01, "minutes": 6480.0}),
     "lsun-colorize": ("colorize", {"lr": 1e-3, "cond_weight": 0.01, "minutes": 4320.0}),
     "celeba-inpaint": ("inpaint", {"lr": 1e-4, "cond_weight": 0.05, "minutes": 7200.0}),
@@ -55,8 +55,8 @@ def build_config(
     """
     if task is not None:
         settings = [f"task.name={task}", *settings]
-    given = {"flow": {}, "task": {}, "optim": {}, "samples": {}, **merged(values, settings)}
-    if not all(isinstance(given[table], dict) for table in ("flow", "task", "optim", "samples")):
+    given = {"flow": {}, "task": {}, "optim": {}, **merged(values, settings)}
+    if not all(isinstance(given[table], dict) for table in ("flow", "task", "optim")):
         parse(RunConfig, given)  # raises, because one of them is not a table
     new = not values.get("flow")  # else a config file of a run, which states everything
     if new and preset is None and start is None:
@@ -124,7 +124,7 @@ def _flow_values(
         flow = asdict(preset_flow(preset, task))
         factor = given["task"].get("factor", TaskConfig.factor)
         if isinstance(factor, int) and 2 <= factor <= 64:  # others are rejected later
-            flow["guide_factor"] = int(2 ** min(4, factor.bit_length() - 1))
+            flow["guide_factor"] = 1 << min(4, factor.bit_length() - 1)
             if flow["guide_net"] == "compact" and factor != flow["guide_factor"]:
                 flow["guide_net"] = "enlarge"  # it reads the small image at its own size only
         if preset not in _PAPER or _PAPER[preset][0] != task:

@@ -18,11 +18,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from .. import devices
-from ..errors import CaflowError, check_usage, usage_error
+from ..errors import CaflowError, check_usage, reason_of, usage_error
 from ..images import atomic_write
 from ..layers import ActNorm
 from ..model import CAFlow
-from ..records import Table
 from .config import RunConfig
 from .data import Batch
 from .log import Progress, StepFigures, on_main_process, sum_over_processes
@@ -187,7 +186,7 @@ class Trainer:
         if final.exists():  # written after this step already
             return
         temporary = final.with_name(".new")
-        moments: dict[str, Tensor] = {}
+        moments = {}
         for name, parameter in named_parameters(self.model).items():
             for moment, value in self.rule.state.get(parameter, {}).items():
                 moments[f"{name}.{moment}"] = value
@@ -204,7 +203,7 @@ class Trainer:
         try:
             temporary.mkdir(parents=True, exist_ok=True)
             for name, tensors in files.items():
-                plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+                plain = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
                 atomic_write(temporary / f"{name}.safetensors", save(plain))
             atomic_write(temporary / _RECORD, json.dumps(record, indent=2).encode())
             temporary.rename(final)
@@ -232,8 +231,7 @@ class Trainer:
         )
         state = states[-1]
         try:
-            text = (state / _RECORD).read_text(encoding="utf-8")
-            record: Table = json.loads(text)
+            record = json.loads((state / _RECORD).read_bytes())
             for name in vars(self.progress):
                 setattr(self.progress, name, record[name])
             for name in vars(self.guard):
@@ -250,7 +248,7 @@ class Trainer:
                 self.rule.state[parameter][moment] = stored.copy_(value)
         except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
             raise usage_error(
-                f"cannot resume from {str(state)!r}: {' '.join(str(error).split())[:160]}",
+                f"cannot resume from {str(state)!r}: {reason_of(error)}",
                 "do not change [flow] of a run; if the state is damaged, remove it to resume from "
                 "the one before",
             ) from error

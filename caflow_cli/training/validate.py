@@ -116,7 +116,8 @@ def validate(
 def _write(
     validation: Validation, model: CAFlow, log: EventLog, metrics: ValidationMetrics, better: bool
 ) -> None:
-    config, progress = log.config, log.progress
+    config = log.config
+    progress = log.progress
     out = Path(config.out)
     guide_alone = metrics.val_psnr is not None
     figures = {name: value for name, value in metrics._asdict().items() if value is not None}
