@@ -102,7 +102,7 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
     for key, value in values.items():
         key = str(key)[:80]
         if key not in kinds:
-            near = difflib.get_close_matches(key, kinds, n=1, cutoff=0)[0]
+            (near,) = difflib.get_close_matches(key, kinds, n=1, cutoff=0)
             raise usage_error(f"unknown key {prefix + key!r}", f"did you mean {prefix + near!r}?")
         given[key] = _checked(kinds[key], value, prefix + key)
     for field in dataclasses.fields(record):
@@ -129,7 +129,8 @@ def _checked(kind: Any, value: Any, path: str) -> Any:
     try:
         return _convert(kind, value, path)
     except (ValueError, OverflowError):
-        raise usage_error(f"{path} is {short(value)}", f"set {path} to {_named(kind)}") from None
+        hint = f"set {path} to {_named(kind)}"
+        raise usage_error(f"{path} is {short(value)}", hint) from None
 
 
 def _convert(kind: Any, value: Any, path: str) -> Any:

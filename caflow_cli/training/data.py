@@ -311,9 +311,9 @@ def oriented(image: np.ndarray, orientation: int) -> np.ndarray:
 
 def _words(bits: np.random.Philox, shape: tuple[int, ...]) -> np.ndarray:
     """Draw integers below 2^16 in the given shape, four from each 64-bit word."""
-    count = int(np.prod(shape))
-    words: np.ndarray = bits.random_raw(-(-count // 4)).astype("<u8", copy=False).view("<u2")
-    return words[:count].reshape(shape)
+    count = math.prod(shape)
+    words = bits.random_raw(-(-count // 4)).astype("<u8", copy=False)
+    return words.view("<u2")[:count].reshape(shape)
 
 
 def _uniform(numbers: Tensor) -> Tensor:

@@ -49,9 +49,9 @@ def open_run(out: Path, resume: bool) -> Iterator[None]:
 
 def check_new(out: Path, resume: bool) -> None:
     """Raise CaflowError (exit 2) for a new run in a folder that has one. Writes nothing."""
-    has_run = (out / METRICS).exists() and (bool(states_of(out)) or any(out.glob("*.safetensors")))
+    saved = [*states_of(out), *out.glob("*.safetensors")]
     check_usage(
-        resume or not has_run,
+        resume or not saved or not (out / METRICS).exists(),
         f"{str(out)!r} already holds a run",
         "add --resume, or choose another --out",
     )

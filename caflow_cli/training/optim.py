@@ -138,11 +138,13 @@ class EMA:
         self.updates = 0
         self._source = model
         # Listed once: walking through all modules in every step takes longer than averaging.
-        self._parameters = list[Tensor](self.model.parameters()), list[Tensor](model.parameters())
+        averages = list[Tensor](self.model.parameters())
+        self._parameters = averages, list[Tensor](model.parameters())
 
     @torch.no_grad()
     def update(self) -> None:
-        rate = min(self.rate, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
+        n = self.updates
+        rate = min(self.rate, (1 + n) / (10 + n)) if n else 0.0
         torch._foreach_lerp_(*self._parameters, 1 - rate)
         # Not listed once: a model that is wrapped for several processes gets new buffers.
         for average, buffer in zip(self.model.buffers(), self._source.buffers(), strict=True):

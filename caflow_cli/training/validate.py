@@ -64,7 +64,8 @@ class Validation:
             share = [x[accelerator.process_index :: accelerator.num_processes] for x in of_images]
             total = 0.0
             for first in range(0, len(share[0]), _BATCH):
-                total += float(measured(*(x[first : first + _BATCH] for x in share)).sum())
+                part = [x[first : first + _BATCH] for x in share]
+                total += float(measured(*part).sum())
             [total] = sum_over_processes(accelerator, [total])
             return total / len(of_images[0])
 
