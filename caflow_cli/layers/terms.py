@@ -106,10 +106,12 @@ def affine_inverse(y: Tensor, net: Tensor, bound: float) -> WithLogdet:
     logdet = sum_per_image(s, y.shape[0])
     scale = per_candidate(s.exp_(), y.shape[0])
     b = per_candidate(b, y.shape[0])
-    x = (y[:, :half] - b) * scale
-    if half < y.shape[1]:
-        x = torch.cat([x, y[:, half:]], dim=1)
-    return x, logdet
+    if half == y.shape[1]:
+        return (y - b) * scale, logdet
+    # Not slices, whose gradients have another memory layout, in which convolutions round otherwise.
+    y1, y2 = y.split((half, y.shape[1] - half), dim=1)
+    x1 = (y1 - b) * scale
+    return torch.cat([x1, y2], dim=1), logdet
 
 
 def affine_forward(
