@@ -228,7 +228,7 @@ def test_one_noise_draw_bounds_the_discrete_probability(dequantization):
 def test_the_weights_average_to_the_discrete_probability():
     """∫ q (p / q) du is P(w), whatever q: exactly, where draws have a Monte Carlo error."""
     model, cond = tiny(4, "variational")
-    noise, weights = square(legendre(128, -14, 14))
+    noise, weights = square(legendre(192, -14, 14))
     log_normal = standard_normal_log_prob(noise)
     for w, p in zip(states(4), probabilities(model, cond, 4), strict=True):
         total = (log_weights(model, cond, w, noise) + log_normal).exp() @ weights
