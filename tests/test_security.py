@@ -130,7 +130,7 @@ for arguments in json.loads(sys.argv[1]):
         codes.append(end.code)
     sys.stdout.flush()
 for found in pkgutil.walk_packages(caflow_cli.__path__, "caflow_cli.") if len(codes) > 1 else ():
-    if not found.name.endswith(("__main__", "app.page")):  # the page needs an extra
+    if not found.name.endswith(("__main__", "app.page", "app.components")):  # they need an extra
         __import__(found.name)
 print(json.dumps([codes, seen, "WATCHED"]))
 """

@@ -26,6 +26,10 @@ SAMPLING = "Sampling"
 MODEL = "Model"
 OUTPUT = "Input and output"
 
+# What JSON and provenance state of an image that was changed after it was drawn and scored, and the
+# option that did it.
+CHANGES = {"resized": "scale", "saturation": "saturation"}
+
 
 def option(
     spec: str, help: str, panel: str | None = None, *, default: Any = None, **settings: Any

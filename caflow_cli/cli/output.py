@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 _LARGEST = 2**28  # maximum pixels of a resized image
 
-# What JSON and provenance state of an image that was changed after it was drawn and scored, and the
-# option that did it.
-CHANGES = {"resized": "scale", "saturation": "saturation"}
-
 Scale = float | tuple[int, int]  # a factor, or the width and height of a box to fit into
 
 

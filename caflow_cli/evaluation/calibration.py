@@ -44,9 +44,7 @@ class CalibrationImages:
     """The images of a calibration, and how a model's inputs are made of them."""
 
     data: str | Path
-    split: str | None = (
-        None  # train, val or test; None: val/ if the set has splits, else all images
-    )
+    split: str | None = None  # None: val/ if the set has splits, else all images
     limit: int | None = None  # use only the first images
     size: int | None = None  # side of square images; None: whole images
     crop: bool = True  # whether squares are cut out of images, or images downsampled to them

@@ -107,8 +107,9 @@ class KnownLuminance(Logit):
     """
 
     def unknown(self, cond: Tensor, batch: int) -> Tensor:
-        red_and_blue = cond.new_tensor([1, 0, 1], dtype=torch.bool)
-        return red_and_blue.view(1, 3, 1, 1)
+        everywhere = cond == cond
+        red_and_blue = torch.cat([everywhere, ~everywhere, everywhere], dim=1)
+        return per_candidate(red_and_blue, batch)
 
     def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
         gray = cond.floor() + 0.5

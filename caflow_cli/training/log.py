@@ -249,7 +249,7 @@ def draw_curve(events: Sequence[Event]) -> bytes:
     axes = figure.subplots()
     of_guide = any(event.get("val_psnr") for event in events)
     axes.set(xlabel="images seen", ylabel="PSNR, dB" if of_guide else "bits/dim")
-    begin = events[-1]["images"] / 10
+    begin = events[-1]["images"] / 10 if events else 0
     late = [e for e in events if e["event"] != "end" and e["images"] >= begin]
     for name, (label, color) in _SERIES.items():
         shown = [e for e in late if e.get(name) is not None]

@@ -30,7 +30,7 @@ class Images:
     )
     split: str | None = option("--split NAME", "train, val or test, instead of val.")
     limit: int | None = option("--limit COUNT", "Use only the first COUNT images.", min=1)
-    size: int | None = option(
+    crop: int | None = option(
         "--crop N", "Use the central N x N pixels of each image. Default: whole images.", min=1
     )
     inputs: Literal["clean", "web", "photo"] | None = option(
@@ -109,7 +109,13 @@ def calibrate_command(
     from ...evaluation import CalibrationImages, calibrate, check_calibration
     from ..intervals import describe_calibration
 
-    calibration_images = CalibrationImages(**vars(images))
+    calibration_images = CalibrationImages(
+        data=images.data,
+        split=images.split,
+        limit=images.limit,
+        size=images.crop,
+        inputs=images.inputs,
+    )
     model = load_model(given.model, given.device)
     start = time.perf_counter()
     with console.steps("drawing") as show:

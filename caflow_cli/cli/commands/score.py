@@ -17,8 +17,7 @@ from ..companions import by_stem
 from ..config import source
 from ..console import Console
 from ..masking import Masking, find_masks
-from ..options import expanded, load_model, option
-from ..output import CHANGES
+from ..options import CHANGES, expanded, load_model, option
 
 if TYPE_CHECKING:
     from ..inputs import InputImage
