@@ -53,7 +53,7 @@ def check_there(data: str | Path) -> None:
 
 
 @contextmanager
-def of_masks(option: str = "--set masks=") -> Iterator[None]:
+def mask_errors(option: str = "--set masks=") -> Iterator[None]:
     """Context in which errors about data say that they concern the masks, given by `option`."""
     try:
         yield

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..data.examples import open_split
-from ..data.split import Role, of_masks
+from ..data.split import Role, mask_errors
 from ..errors import CaflowError, check_usage
 from ..inference import estimator_of, task_of, to_batch
 from ..model import CAFlow
@@ -91,7 +91,7 @@ def evaluate(
         )
         masks = None
         if run.masks is not None:
-            with of_masks("--masks "):
+            with mask_errors("--masks "):
                 masks = stack.enter_context(open_split(run.masks, role="masks"))
         measurer = Measurer(model, task, run, images, masks)
         where = {"split": images.split, "split_seed": images.seed, "size": size}

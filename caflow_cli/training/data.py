@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..config import HOLE, Config
 from ..data.examples import Examples, keep, open_split
-from ..data.split import Split, of_masks
+from ..data.split import Split, mask_errors
 from ..errors import ensure
 from ..flows import NOISE_LEVELS
 from ..images import Pixels
@@ -126,7 +126,7 @@ def load_masks(data: str, split: Split, seed: int = 0) -> _Masks:
         CaflowError: As for `open_split`; a mask is damaged, or all are black.
     """
     found = _Masks()
-    with of_masks(), open_split(data, split, role="masks", seed=seed) as masks:
+    with mask_errors(), open_split(data, split, role="masks", seed=seed) as masks:
         for row in range(len(masks)):
             white = masks.read(row)[0][..., 0] >= HOLE
             if white.any():

@@ -3,7 +3,7 @@
 import pytest
 
 from caflow_cli.data.examples import open_split
-from caflow_cli.data.split import check_there, of_masks
+from caflow_cli.data.split import check_there, mask_errors
 from caflow_cli.errors import CaflowError
 
 from .stored import flat, kinds, names, pairs, refusal, store, values
@@ -88,7 +88,7 @@ def test_no_data(tmp_path):
     assert error.message == f"no data at '{tmp_path}/gone'"
     assert error.exit_code == 2
     check_there("hf://owner/name")  # the Hub is asked when it is opened
-    with pytest.raises(CaflowError, match="masks: no data at") as caught, of_masks("--masks "):
+    with pytest.raises(CaflowError, match="masks: no data at") as caught, mask_errors("--masks "):
         check_there(tmp_path / "gone")
     assert caught.value.hint.startswith("--masks FOLDER")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...data.split import check_there, of_masks
+from ...data.split import check_there, mask_errors
 from ...errors import check_usage
 from ...evaluation import METRICS, Weights
 from ...evaluation.protocols import PROTOCOLS
@@ -184,7 +184,7 @@ def _prepare(
         task_named(task)
     check_there(data)
     if model.masks is not None:
-        with of_masks("--masks "):
+        with mask_errors("--masks "):
             check_there(model.masks)
     protocol = settings.protocol
     task = task or protocol.task or None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ...config import PRESETS
-from ...data.split import check_there, of_masks
+from ...data.split import check_there, mask_errors
 from ...errors import check_usage, memory_errors
 from ...paths import is_file
 from ...records import read_toml
@@ -166,7 +166,7 @@ def _config(given: Run) -> RunConfig:
     if isinstance(known["data"], str):
         check_there(known["data"])
     if isinstance(known.get("masks"), str):
-        with of_masks():
+        with mask_errors():
             check_there(known["masks"])
 
     from ...hub.resolve import resolve
