@@ -18,7 +18,7 @@ from .cli.inprocess import command_paths
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-PICTURES = DOCS / "images"
+IMAGES = DOCS / "images"
 TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 PAGES = sorted([*DOCS.glob("*.md"), *WEIGHTS_DIR.glob("*.md"), *(ROOT / name for name in TOP)])
 
@@ -102,14 +102,14 @@ def test_paths_in_code_style_exist(name):
 
 
 def test_the_images_are_of_these_models_examples_and_script(monkeypatch):
-    monkeypatch.syspath_prepend(PICTURES)
+    monkeypatch.syspath_prepend(IMAGES)
     import draw
 
-    record = json.loads((PICTURES / "drawn_from.json").read_text("utf-8"))
+    record = json.loads((IMAGES / "drawn_from.json").read_text("utf-8"))
     assert record["sources"] == draw.digests(draw.sources()), "python docs/images/draw.py"
     found = {
         path.relative_to(ROOT).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in PICTURES.glob("*.webp")
+        for path in IMAGES.glob("*.webp")
     }
     assert record["images"] == found, "python docs/images/draw.py"
     bundled = {path.stem for path in WEIGHTS_DIR.glob("*.safetensors")}

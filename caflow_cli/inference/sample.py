@@ -1,6 +1,6 @@
 """The one path from conditions to scored candidates: draw, compose, round, reduce, score.
 
-Restoration, scoring, evaluation and score maps use it. So a candidate is the same wherever it is
+Restoration, scoring and evaluation use it. So a candidate is the same wherever it is
 drawn, and `score` reproduces the score of a written image.
 
 Parts of an image are drawn and composed one after the other, so from the second part on, each

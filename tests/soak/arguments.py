@@ -14,8 +14,8 @@ from caflow_cli.cli.app import app
 # they start processes, which takes seconds each.
 # Nor are `app`, which serves until it is stopped, and `config`, which has no options.
 LEFT_OUT = {"--bundle", "--install-completion", "--show-completion"}
-PICTURES = ("x.png", "gray.png", "odd.jpg", "alpha.webp", "deep.tif", "moving.gif", "bad.png")
-FILES = (*PICTURES, "mask.png", "photos", "pairs", "data.zip", "evil.zip", "run.toml")
+IMAGES = ("x.png", "gray.png", "odd.jpg", "alpha.webp", "deep.tif", "moving.gif", "bad.png")
+FILES = (*IMAGES, "mask.png", "photos", "pairs", "data.zip", "evil.zip", "run.toml")
 MODELS = ("small.safetensors", "inpaint.safetensors", "bad.safetensors", "x.png", "photos")
 OUTPUTS = ("out", "out/", "new.png", "new.jpg", "x.png", "deep/er/new.png", "-", "", "photos", ".")
 STRANGE = (
