@@ -15,8 +15,10 @@ import numpy as np
 from PIL import Image
 
 from ..config import HOLE, Extent
+from ..devices import select_device
 from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from ..hub.choice import NAMED, choose_model, hint_at_model
+from ..hub.resolve import Resolved, calibration_of
 from ..images import Decoded
 from ..inference import (
     Candidates,
@@ -28,7 +30,7 @@ from ..inference import (
     seen_by,
     uncertainty_chart,
 )
-from ..model import CAFlow
+from ..model import CAFlow, Calibration, read_info
 from ..sampling import Sampling
 from ..tasks import ONE_PASS, Pixels, Task, check_one_pass, saturate
 from .checks import check_settings, drawn_size
@@ -51,7 +53,7 @@ class _Item:
     """A job in progress."""
 
     job: Job
-    model: CAFlow
+    model: CAFlow | None = None  # None: not yet chosen, or the job is skipped
     reason: str = NAMED  # why this model was chosen
     image: Decoded | None = None
     mask: Pixels | None = None
@@ -70,7 +72,7 @@ class Run:
     """Runs the jobs of a command, with their common settings."""
 
     plan: Plan
-    model: CAFlow
+    default: Resolved  # the model of images for which no other is chosen
     sampling: Sampling
     given: Restoration
     masking: Masking | None
@@ -78,7 +80,7 @@ class Run:
     scale: Scale | None  # size of the written image; None: as drawn
     console: Console
     done: int = 0  # completed jobs
-    models: dict[str | None, CAFlow] = field(default_factory=dict)  # those loaded, by id
+    models: dict[str, CAFlow] = field(default_factory=dict)  # those loaded, by name
     grid: list[Pixels] = field(default_factory=list)  # rows of --grid
     uncertainty: list[Pixels] = field(default_factory=list)  # rows of --uncertainty
     show: Callable[..., object] = field(init=False)  # updates the progress bar
@@ -88,15 +90,16 @@ class Run:
         """Read, draw, write and report every job. CaflowError (exit 2) before any is written."""
         given = self.given
         command = self.console.command
-        self.models[self.model.identity["id"]] = self.model
-        settings = self._settings(self.model)
+        select_device(given.device)  # a missing one is refused before any image is read
+        config = read_info(self.default.path).config
+        settings = self._settings(calibration_of(self.default), self.default.id)
         self.task, settings = check_settings(
-            self.model.config, settings, given, self.masking, self.scale, command
+            config, settings, given, self.masking, self.scale, command
         )
-        if given.interval:
-            note_interval(self.model, settings, self.console)
-        else:
+        if not given.interval:
             self.sampling = settings
+        if given.model:
+            self._load(given.model)
         with self.console.steps(command) as self.show:
             items = map(self._read, self.plan.jobs)
             for _, group in groupby(items, lambda item: (item.size, item.model, item.sampling)):
@@ -125,7 +128,7 @@ class Run:
 
     def _read(self, job: Job) -> _Item:
         """Read a job; errors are stored, to be reported in order."""
-        item = _Item(job, self.model)
+        item = _Item(job)
         try:
             with memory_errors(_SMALLER):
                 if not job.skipped:
@@ -147,10 +150,11 @@ class Run:
         if self.coloring is not None:
             item.hints = self.coloring.read(job.hints, image)
         item.image = image
-        item.model, item.reason = self._model_for(image)
+        model, item.reason = self._model_for(image)
+        item.model = model
         if item.mask is not None and not (item.mask >= HOLE).any():
             return  # nothing to fill
-        item.seen = seen_by(item.model, image)
+        item.seen = seen_by(model, image)
         size = drawn_size(task, item.seen, self.scale)
         if job.interval:
             check_one_pass(size)
@@ -159,7 +163,7 @@ class Run:
             note = hint_at_model(task.name, image.rgb) or note
         if note:
             self.console.about(job.name, note)
-        item.sampling = self._sampling_for(item, item.seen, size)
+        item.sampling = self._sampling_for(item, model, item.seen, size)
         m = item.sampling.candidates or 1
         if math.prod(size) > ONE_PASS:
             times = f"{m} × " if m > 1 else ""
@@ -169,17 +173,17 @@ class Run:
         pixels = m * max(math.prod(item.seen.shape[:2]), math.prod(size))
         item.together = min(_MOST, requests_at_a_time(size, m), _HELD // pixels)
 
-    def _sampling_for(self, item: _Item, image: Pixels, size: Extent) -> Sampling:
+    def _sampling_for(self, item: _Item, model: CAFlow, image: Pixels, size: Extent) -> Sampling:
         """The settings for an image of which the model draws that size; a note says if M is
         reduced.
         """
-        config = item.model.config
+        config = model.config
         windows = None
         why = "it is large"
         if item.mask is not None:
             windows = len(self.task.parts(image, item.mask))
             why = f"its holes take {windows} windows"
-        settings = self._settings(item.model)
+        settings = self._settings_for(model)
         most = settings.of(config).candidates
         filled = settings.of(config, size, windows)
         if filled.candidates != most:
@@ -193,30 +197,39 @@ class Run:
     def _model_for(self, image: Decoded) -> tuple[CAFlow, str]:
         """The model for an image, and why it was chosen."""
         if self.given.model:
-            return self.model, NAMED
+            return self._load(self.given.model), NAMED
         name, reason = choose_model(image.rgb, self.task.name)
+        new = name not in self.models
+        model = self._load(name)
+        if new and name != self.default.id:
+            self.console.note(f"{name} is used {reason}; override with --model {self.default.id}")
+        return model, reason
+
+    def _load(self, name: str) -> CAFlow:
+        """The model with that name, loaded once."""
         if name not in self.models:
             model = self.models[name] = load_model(name, self.given.device)
-            default = self.model.identity["id"]
-            self.console.note(f"{name} is used {reason}; override with --model {default}")
             if self.given.interval and model.calibration is not None:
-                note_interval(model, self._settings(model), self.console)
-        return self.models[name], reason
+                note_interval(model, self._settings_for(model), self.console)
+        return self.models[name]
 
-    def _settings(self, model: CAFlow) -> Sampling:
+    def _settings_for(self, model: CAFlow) -> Sampling:
+        return self._settings(model.calibration, model.identity["id"])
+
+    def _settings(self, calibration: Calibration | None, id: str | None) -> Sampling:
         """The settings for a model; for intervals, those of its calibration.
 
         CaflowError (exit 2) if it has none, or if a setting that is given differs.
         """
-        if not self.given.interval:
-            return self.sampling
-        return self.sampling.calibrated(model.calibration, model.identity["id"])
+        return self.sampling.calibrated(calibration, id) if self.given.interval else self.sampling
 
     def _draw(self, batch: Sequence[_Item]) -> None:
         """Draw candidates for images of one size as a batch; if one fails, draw them one by one."""
         images = [item.seen for item in batch if item.seen is not None]
         if not batch or batch[0].sampling is None:
             return
+        model = batch[0].model
+        assert model is not None
         name = batch[0].job.name
         jobs = len(self.plan.jobs)
         self.show(self.done, jobs, name)
@@ -231,7 +244,7 @@ class Run:
             with memory_errors(_SMALLER):
                 again = not self.given.interval  # intervals hold for one temperature alone
                 results = restore_images(
-                    batch[0].model, images, batch[0].sampling, masks, step, hints, again
+                    model, images, batch[0].sampling, masks, step, hints, again
                 )
         except CaflowError as error:
             if len(batch) == 1:
@@ -341,8 +354,10 @@ class Run:
     def _report(self, item: _Item, result: Candidates) -> None:
         """Write to stderr what is to be said of a result."""
         name = item.job.name
+        model = item.model
         request = result.request
-        if note := domain_warning(item.model, result.statistics, request.image, request.mask):
+        assert model is not None
+        if note := domain_warning(model, result.statistics, request.image, request.mask):
             self.console.about(f"warning: {name}", note, "unlike the training data")
         if result.lower_tau_note:
             self.console.about(name, result.lower_tau_note, "all candidates diverged")

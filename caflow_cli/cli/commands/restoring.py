@@ -14,7 +14,6 @@ from ..options import (
     IntervalRestoration,
     Restoration,
     expanded,
-    load_model,
     option,
     read_config,
 )
@@ -157,23 +156,23 @@ def _restore(
             with reported(job, console):
                 report_undone(job, console)
         return
+    from ...hub.choice import choose_model
+    from ...hub.resolve import calibration_of, resolve
+
+    found = resolve(given.model or choose_model(task=task).model, local=given.dry_run)
+    config = read_config(found, task)
     if given.dry_run:
-        from ...hub.choice import choose_model
-        from ...hub.resolve import calibration_of, resolve
         from ..checks import check_settings, report_planned
 
-        found = resolve(given.model or choose_model(task=task).model, local=True)
-        config = read_config(found, task)
         if given.interval:
             sampling = sampling.calibrated(calibration_of(found), found.id)
         kind, sampling = check_settings(config, sampling, given, masking, size, console.command)
         report_planned(plan, config, sampling, kind, size, console)
         return
-    model = load_model(given.model, given.device, task)
 
     from ..run import Run
 
-    Run(plan, model, sampling, given, masking, coloring, size, console).all()
+    Run(plan, found, sampling, given, masking, coloring, size, console).all()
 
 
 def _check_interval(given: Restoration, changes: Mapping[str, bool]) -> None:
