@@ -99,7 +99,31 @@ def test_a_measured_model_has_all_that_a_card_shows(
     assert [far["conditions"] * far["draws"] for far in record["far"]] == [4, 4]
     words = {"does": "enlarges", "truths": "noise", "tau": "the first", "fails": "All **faces**."}
     entry = {"data": "noise", "license": "none"}
-    model = {"record": record, "words": words, "whole": None, "entry": entry}
+    calibration = {
+        "tau": [0.9, 0.5],
+        "candidates": 10,
+        "consistent": True,
+        "lambda": 2.5,
+        "images": 1200,
+        "width": 40.0,
+        "data": "val/",
+    }
+    check = {
+        "truths": "noise",
+        "images": 2,
+        "coverage": 0.9,
+        "standard_error": 0.01,
+        "width": 41.0,
+        "quantiles": [0.8, 0.96],
+    }
+    intervals = {"calibration": calibration, "checks": [check]}
+    model = {
+        "record": record,
+        "words": words,
+        "whole": None,
+        "intervals": intervals,
+        "entry": entry,
+    }
     card = pages.card_text(model)
     value = record["likeliest"]["rmse"]
     assert f"| {value['mean']:.2f} ± {value['standard_error']:.2f} |" in card
@@ -107,6 +131,9 @@ def test_a_measured_model_has_all_that_a_card_shows(
         "All **faces**.",
         "2 of 2 test images",
         "at τ 0.5",
+        "λ 2.5 at τ 0.9/0.5 with 10 candidates, `--consistent`, calibrated on 1,200 images (val/)",
+        "90.0 ± 1.0 % of the values lie within, at a mean width of 41.0 levels",
+        "over images are 80 and 96 %",
     ):
         assert text in card
     assert pages.table_cells(model, "x.md")["to compare"].startswith("bicubic: RMSE ")

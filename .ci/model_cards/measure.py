@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,13 @@ import torch
 import caflow_cli as caflow
 from caflow_cli.data.examples import open_split
 from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation import Evaluation, Result, Weights
+from caflow_cli.evaluation import (
+    CalibrationImages,
+    Evaluation,
+    Result,
+    Weights,
+    check_calibration,
+)
 from caflow_cli.evaluation.examples import make_example
 from caflow_cli.evaluation.measure import SEED_STEP
 from caflow_cli.flows import to_uint8
@@ -174,6 +181,28 @@ def measure_whole(
     others = sets.get("sets", []) if head.items() <= sets.items() else []
     others = [other for other in others if other["name"] != measured["name"]]
     return {**head, "sets": sorted([*others, measured], key=lambda other: other["name"])}
+
+
+def measure_intervals(
+    path: Path, images: CalibrationImages, truths: str, known: Path
+) -> dict[str, Any]:
+    """Measure a bundled model's calibrated intervals on a set, called `truths`.
+
+    `known` is the record of other sets, which need not exist; of another calibration it is dropped.
+    """
+    model = caflow.load(str(path))
+    coverage, failures = check_calibration(model, images)
+    assert model.calibration is not None
+    head = {
+        "schema": SCHEMA,
+        "sha256": sha256_of(path),
+        "calibration": json.loads(json.dumps(model.calibration.as_json())),
+    }
+    check = {"truths": truths, **asdict(coverage), "failed": sorted(failures)}
+    sets = json.loads(known.read_text("utf-8")) if known.exists() else {}
+    others = sets.get("checks", []) if head.items() <= sets.items() else []
+    others = [other for other in others if other["truths"] != truths]
+    return {**head, "checks": [*others, check]}
 
 
 def _row(found: Evaluation, keep: int, rank: str = "likelihood") -> Result:

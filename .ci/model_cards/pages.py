@@ -70,6 +70,9 @@ class Place:
     def whole(self, model_id: str) -> Path:
         return self.record(model_id).with_suffix(".whole.json")
 
+    def intervals(self, model_id: str) -> Path:
+        return self.record(model_id).with_suffix(".intervals.json")
+
     def words(self, model_id: str) -> Path:
         return self.record(model_id).with_suffix(".toml")
 
@@ -157,7 +160,7 @@ def wanted(place: Place) -> Iterator[tuple[Path, str]]:
 
 
 def _model(place: Place, entry: Entry) -> dict[str, Any]:
-    """The record, the words and the whole images of a bundled model."""
+    """The records and the words of a bundled model."""
     path = place.record(entry.id)
     hint = f".ci/models measure {entry.id} --data FILE"
     if not path.exists():
@@ -166,14 +169,29 @@ def _model(place: Place, entry: Entry) -> dict[str, Any]:
     words = read_words(place.words(entry.id))
     whole_path = place.whole(entry.id)
     whole = json.loads(_read(whole_path)) if whole_path.exists() else None
+    intervals_path = place.intervals(entry.id)
+    intervals = json.loads(_read(intervals_path)) if intervals_path.exists() else None
     digests = {"its manifest entry": entry.sha256, "its file": sha256_of(place.weights(entry.id))}
     for what, digest in digests.items():
-        for file, of in ((path, record), (whole_path, whole or record)):
+        for file, of in (
+            (path, record),
+            (whole_path, whole or record),
+            (intervals_path, intervals or record),
+        ):
             if of["sha256"] != digest:
                 raise CaflowError(f"docs/models/{file.name} is of another file than {what}", hint)
     if (record["id"], record["protocol"]["images"]) != (entry.id, words["images"]):
         raise CaflowError(f"docs/models/{path.name} is not of {words['images']} images", hint)
-    return {"record": record, "words": words, "whole": whole, "entry": entry}
+    known = (entry.calibration or {}).get("lambda")
+    if intervals and intervals["calibration"]["lambda"] != known:
+        raise CaflowError(f"{intervals_path.name} is of another calibration", "measure it again")
+    return {
+        "record": record,
+        "words": words,
+        "whole": whole,
+        "intervals": intervals,
+        "entry": entry,
+    }
 
 
 def card_text(model: dict[str, Any]) -> str:
