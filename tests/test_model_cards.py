@@ -14,6 +14,8 @@ sys.path.append(str(ROOT / ".ci"))
 
 from model_cards import measure, pages  # noqa: E402  (found by the line above)
 
+from caflow_cli.evaluation import CalibrationImages  # noqa: E402
+
 MODEL = "faces-superres-x4"
 
 
@@ -138,6 +140,20 @@ def test_a_measured_model_has_all_that_a_card_shows(
         assert text in card
     assert pages.table_cells(model, "x.md")["to compare"].startswith("bicubic: RMSE ")
     assert pages.metrics(model)["single draws"].keys() >= {"rmse", "lpips", "diversity"}
+
+
+def test_coverages_of_one_calibration_stand_side_by_side(true_images, tmp_path):
+    known = tmp_path / "intervals.json"
+    path = pages.Place(ROOT).weights(MODEL)
+    images = CalibrationImages(data=true_images, split="test", limit=1)
+    for truths in ("one", "another", "one"):
+        pages.save(known, measure.measure_intervals(path, images, truths, known))
+    record = json.loads(known.read_text("utf-8"))
+    assert [check["truths"] for check in record["checks"]] == ["another", "one"]
+    record["calibration"]["lambda"] += 1
+    pages.save(known, record)
+    record = measure.measure_intervals(path, images, "one", known)
+    assert [check["truths"] for check in record["checks"]] == ["one"]
 
 
 def test_protocols_of_one_task_stand_side_by_side(
