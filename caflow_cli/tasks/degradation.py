@@ -32,12 +32,13 @@ def shrink_as_photo(target: Pixels, factor: int, rng: np.random.Generator) -> Pi
     """Shrink an image to a realistic input: uint8 (H, W, 3) to (H/factor, W/factor, 3).
 
     12 % of the images are shrunk by BICUBIC alone. The others go through blur, resize, noise and
-    JPEG: 50 % of all once, 38 % twice, with a random size in between. Each operation is skipped
-    with some probability. σ is log-uniform:
+    compression: 50 % of all once, 38 % twice, with a random size in between. Each operation is
+    skipped with some probability. σ is log-uniform:
 
         blur    σ 0.4 to 3 pixels, Gaussian, isotropic or not; 8 % ideal low-pass (ringing)
         noise   σ 1 to 12 levels, per channel or gray, constant or growing with brightness
         JPEG    quality 28 to 95, 2/3 with halved chroma; the block grid is shifted at random
+        WebP    the same, instead of a quarter of the JPEGs; chroma is always halved
     """
     height, width = target.shape[:2]
     small = (height // factor, width // factor)
@@ -99,15 +100,15 @@ def _degrade(
     size: Extent,
     blur: tuple[float, float, float],
     noise: tuple[float, float],
-    jpeg: float,
+    compressed: float,
     rng: np.random.Generator,
 ) -> Pixels:
-    """Blur, resize, noise and JPEG.
+    """Blur, resize, noise and compression.
 
     Args:
         blur: Its probability, and the range of σ in pixels.
         noise: Its probability, and the largest σ in levels; the smallest is 1.
-        jpeg: The probability of JPEG.
+        compressed: The probability of compression.
     """
     values = image.astype(np.float32)
     if rng.random() < blur[0]:
@@ -122,12 +123,13 @@ def _degrade(
         if rng.random() < 1 / 3:  # shot noise
             grain = grain * np.sqrt(values.clip(0, 255) / 128)
         values = values + _log_uniform(rng, 1, noise[1]) * grain
-    if rng.random() >= jpeg:
+    if rng.random() >= compressed:
         return _rounded(values)
+    format = "WEBP" if rng.random() < 1 / 4 else "JPEG"
     corner = rng.integers(_BLOCK, size=2).tolist()
     quality = int(rng.integers(28, 96))
     halved = rng.random() < 2 / 3
-    return compress(_rounded(values), quality, halved=halved, corner=corner)
+    return compress(_rounded(values), quality, halved=halved, corner=corner, format=format)
 
 
 def compress(
@@ -136,8 +138,9 @@ def compress(
     *,
     halved: bool,
     corner: Sequence[int] = (0, 0),
+    format: str = "JPEG",
 ) -> Pixels:
-    """Encode as JPEG, optionally with halved chroma, and decode.
+    """Encode as JPEG, optionally with halved chroma, or as WebP, and decode.
 
     `corner` is the position of the first pixel in its 16×16 block.
     """
@@ -148,7 +151,7 @@ def compress(
     padded = np.pad(image, (rows, columns, (0, 0)), mode="symmetric")
     stream = io.BytesIO()
     subsampling = 2 if halved else 0
-    Image.fromarray(padded).save(stream, "JPEG", quality=quality, subsampling=subsampling)
+    Image.fromarray(padded).save(stream, format, quality=quality, subsampling=subsampling)
     with Image.open(stream) as decoded:
         return np.array(decoded)[top : top + height, left : left + width]
 
