@@ -24,17 +24,27 @@ from .resolve import default_model
 
 NAMED = "named by --model, the environment or the config file"
 # The log-odds that the model of web images enlarges an image with a lower LPIPS, by logistic
-# regression on the statistics of `artifacts` and their squares (tests/benchmarks/choose.py): their
-# mean and standard deviation, and the two weights of each standardized value.
-_BIAS = -4.195
+# regression on the statistics of `artifacts` (tests/benchmarks/choose.py): their mean and standard
+# deviation, the weight of each standardized value, and those of its products with itself and the
+# values before it.
+_BIAS = -2.225
 _ODDS = (
-    (0.104, 0.165, 0.505, -0.009),
-    (0.301, 0.191, -1.769, 0.621),
-    (-0.187, 0.733, -0.246, -0.298),
-    (-0.209, 0.165, -1.405, 0.125),
-    (-0.931, 0.528, -0.619, -0.001),
-    (-0.233, 0.219, -0.398, 0.485),
-    (0.243, 0.224, 1.614, -0.176),
+    (0.128, 0.185, -0.196),
+    (0.305, 0.222, -0.776),
+    (-0.153, 0.758, 0.056),
+    (-0.261, 0.196, -0.514),
+    (-1.038, 0.653, -0.177),
+    (-0.345, 0.291, -0.803),
+    (0.285, 0.277, 2.888),
+)
+_PRODUCTS = (
+    (-0.703, 0.000, 0.000, 0.000, 0.000, 0.000, 0.000),
+    (-3.222, 0.905, 0.000, 0.000, 0.000, 0.000, 0.000),
+    (-1.049, 1.314, -0.003, 0.000, 0.000, 0.000, 0.000),
+    (-1.136, 0.231, 0.867, -0.281, 0.000, 0.000, 0.000),
+    (-0.710, -0.791, 0.289, -0.913, 0.178, 0.000, 0.000),
+    (-1.195, -0.928, -0.454, 0.078, 0.849, 0.574, 0.000),
+    (0.905, 0.265, 0.167, 0.151, -0.467, 0.114, -0.648),
 )
 _SMALLEST = 64  # side, in pixels, below which the statistics vary too much
 _FACES = range(12, 33)  # sides, in pixels, of inputs that may be aligned faces
@@ -57,9 +67,9 @@ class Rule(NamedTuple):
 
 def log_odds(statistics: Values) -> float:
     """The log-odds that the model of web images suits an image with these `artifacts` better."""
-    mean, deviation, linear, square = np.array(_ODDS).T
+    mean, deviation, weights = np.array(_ODDS).T
     z = ((statistics - mean) / deviation).clip(-3, 3)
-    return float(_BIAS + linear @ z + square @ z**2)
+    return float(_BIAS + weights @ z + z @ np.array(_PRODUCTS) @ z)
 
 
 def _is_degraded(image: Pixels) -> bool:

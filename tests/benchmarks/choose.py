@@ -103,27 +103,33 @@ def read(cases: Path, clean: list[Path]) -> tuple[np.ndarray, np.ndarray, list[n
 
 
 def fit(statistics: np.ndarray, lpips: np.ndarray, folders: list[np.ndarray]) -> None:
-    """Logistic regression on statistics and their squares, weighted by what is at stake."""
+    """Logistic regression on statistics and their products, weighted by what is at stake."""
     gain = np.log(lpips[:, 0] / lpips[:, 1])  # positive where the second model is better
     x = np.concatenate([statistics, *folders])
     better = np.concatenate([gain > 0, np.zeros(sum(map(len, folders)), bool)])
     stake = [np.minimum(np.abs(gain), 0.3) + 0.01]
-    stake += [np.full(len(folder), 0.03 * len(gain) / len(folder)) for folder in folders]
+    stake += [np.full(len(folder), 0.08 * len(gain) / len(folder)) for folder in folders]
     weight = np.concatenate(stake)
     mean, deviation = x.mean(0), x.std(0)
     z = ((x - mean) / deviation).clip(-3, 3)
-    design = np.column_stack([np.ones(len(z)), z, z**2])
+    count = x.shape[1]
+    rows, columns = np.tril_indices(count)
+    design = np.column_stack([np.ones(len(z)), z, z[:, rows] * z[:, columns]])
     w = np.zeros(design.shape[1])
     for _ in range(50):
         p = 1 / (1 + np.exp(-design @ w))
         slope = design.T @ (weight * (p - better)) + 0.1 * w
         curvature = (design.T * (weight * p * (1 - p))) @ design + 0.1 * np.eye(len(w))
         w -= np.linalg.solve(curvature, slope)
-    count = x.shape[1]
-    table = [mean, deviation, w[1 : count + 1], w[count + 1 :]]
-    print(f"bias {w[0]:.3f}")
-    for row in np.transpose(table):
+    print(f"_BIAS = {w[0]:.3f}\n_ODDS = (")
+    for row in np.transpose([mean, deviation, w[1 : count + 1]]):
         print("    ({}),".format(", ".join(f"{value:.3f}" for value in row)))
+    products = np.zeros((count, count))
+    products[rows, columns] = w[count + 1 :]
+    print(")\n_PRODUCTS = (")
+    for row in products:
+        print("    ({}),".format(", ".join(f"{value:.3f}" for value in row)))
+    print(")")
 
 
 def check(statistics: np.ndarray, lpips: np.ndarray, folders: list[np.ndarray]) -> None:
