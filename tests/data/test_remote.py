@@ -148,7 +148,8 @@ def test_sets_of_the_hub(tmp_path):
     store(tmp_path, files, "folder")
     hub.repository("datasets/owner/folder").commit(files)
     environment = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": ""}
-    environment |= {**os.environ, **environment, "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
+    environment |= {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, **environment}
     command = [sys.executable, "-c", _HUB]
     done = subprocess.run(
         command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300
