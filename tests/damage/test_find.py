@@ -19,6 +19,18 @@ def test_cracks_are_found_and_little_else():
     assert (caflow.find_damage(image, 0.2) >= mask).all()
 
 
+@pytest.mark.parametrize("level", [15, 240])
+def test_thick_fibers_are_found(level):
+    y, x = np.indices((192, 192))
+    fibers = np.abs(y - 70 - 25 * np.sin(x / 30)) < 5
+    fibers |= np.abs(np.hypot(y - 125, x - 120) - 35) < 3
+    opacity = ndimage.gaussian_filter(fibers.astype(float), 0.6)[..., None]
+    image = np.rint(faded() * (1 - opacity) + level * opacity).astype(np.uint8)
+    mask = caflow.find_damage(image) > 0
+    assert mask[fibers].mean() > 0.8
+    assert mask[~ndimage.binary_dilation(fibers, iterations=3)].mean() < 0.03
+
+
 def test_regions_are_grown_by_a_pixel():
     image, _ = cracked()
     sure = confidence(image) > 0.5
@@ -47,11 +59,11 @@ def grown(seeds, inside, structure):
 def test_regions_are_connected_by_corners():
     image = faded()
     for k in range(20, 160):  # diagonal hairs, light and dark
-        image[k, k] = 250
-        image[k, 180 - k] = 20
+        image[k, k : k + 2] = 250
+        image[k, 180 - k : 182 - k] = 20
     levels = confidence(image)
     by_sides = 0
-    for threshold in np.arange(0.1, 0.91, 0.1):
+    for threshold in np.arange(0.1, 0.8, 0.1):
         seeds = levels > threshold
         inside = levels > 0.36 * threshold
         region = grown(seeds, inside, np.ones((3, 3)))
