@@ -1,13 +1,17 @@
 """Which model is chosen when, and why; and which model an image says it was made by."""
 
+import hashlib
 import io
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from caflow_cli.assets import example_path
+from caflow_cli.assets import ASSETS, WEIGHTS_DIR, example_path, manifest_path
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.choice import choose_model, hint_at_model, is_chosen
 from caflow_cli.hub.manifest import load_manifest
@@ -49,6 +53,35 @@ def test_degraded_pixels_are_enlarged_by_the_model_of_web_images(factor, tmp_pat
     write_png(tmp_path / "a.png", degraded["JPEG"])
     assert choose_model(tmp_path / "a.png").model == WEB
     assert choose_model(np.asarray(clean)) == choose_model()
+
+
+def test_only_the_chosen_model_is_loaded(tmp_path):
+    """An installation in which all weights of the default are zero enlarges a web image."""
+    package = tmp_path / "caflow_cli"
+    weights = package / "assets" / "weights"
+    weights.mkdir(parents=True)
+    for folder, copy in ((ASSETS.parent, package), (ASSETS, package / "assets")):
+        for path in folder.iterdir():
+            if not (copy / path.name).exists():
+                (copy / path.name).symlink_to(path)
+    (weights / f"{WEB}.safetensors").symlink_to(WEIGHTS_DIR / f"{WEB}.safetensors")
+    name = f"{choose_model().model}.safetensors"
+    whole = (WEIGHTS_DIR / name).read_bytes()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    zeros = whole[:header] + bytes(len(whole) - header)
+    (weights / name).write_bytes(zeros)
+    digests = (hashlib.sha256(data).hexdigest() for data in (whole, zeros))
+    manifest = manifest_path().read_text("utf-8").replace(*digests)
+    (tmp_path / "weights_manifest.json").write_text(manifest, "utf-8")
+    write_png(tmp_path / "web.png", through(photo(2), "JPEG", 50))
+    write_png(tmp_path / "clean.png", np.asarray(photo(2)))
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = {}
+    for image in ("web.png", "clean.png"):
+        command = [sys.executable, "-m", "caflow_cli", "superres", image, "--json"]
+        done[image] = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
+    assert WEB.encode() in done["web.png"].stdout, done["web.png"].stderr
+    assert done["clean.png"].returncode, done["clean.png"].stdout
 
 
 def test_small_images_get_the_default():
