@@ -21,17 +21,17 @@ _ZERO = 0.6  # of a coefficient; JPEG and WebP make most high frequencies zero
 
 
 def artifacts(image: Pixels) -> Values:
-    """Seven statistics of an image, uint8 (H, W, 3), that compression, noise and blur change.
+    """Nine statistics of an image, uint8 (H, W, 3), that compression, noise and blur change.
 
     They are means over four patches of a large image, of luma Y if nothing else is stated:
 
     1. how much more DCT coefficients of high frequency vanish on one grid of 8×8 pixels than on the
        others: the grid of JPEG, wherever the image was cut;
     2. the share of such coefficients on any grid: lack of detail;
-    3. log of the noise: the Laplacian in the flattest tenth of the image;
-    4. log ratio of detail at 2 and 4 pixels;
-    5. log ratio of detail in chroma and in Y, and 6. of chroma at 1 and 2 pixels: its resolution;
-    7. how much steps between pixels exceed their neighbors in one of 8 columns or rows: blocks.
+    3. log of the noise: the Laplacian in the flattest tenth of the image, and 4. in its median;
+    5. log ratio of detail at 2 and 4 pixels, and 6. of steps over 1 and 2 pixels: blur;
+    7. log ratio of detail in chroma and in Y, and 8. of chroma at 1 and 2 pixels: its resolution;
+    9. how much steps between pixels exceed their neighbors in one of 8 columns or rows: blocks.
     """
     height, width = image.shape[:2]
     if height * width <= 4 * _SIDE**2:
@@ -59,12 +59,14 @@ def _statistics(image: Pixels) -> Values:
     coarse = _detail(_halved(y))
     fine_chroma = sum(map(_detail, chroma)) / 2
     coarse_chroma = sum(_detail(_halved(plane)) for plane in chroma) / 2
+    step, double_step = (np.abs(y[:, k:] - y[:, :-k]).mean() for k in (1, 2))
     return np.array(
         [
             zero.max() - np.median(zero),
             np.median(zero),
-            np.log(_noise(y) + 0.2),
+            *np.log(_noise(y) + 0.2),
             np.log((coarse + 0.1) / (_detail(_halved(_halved(y))) + 0.1)),
+            np.log((step + 0.1) / (double_step + 0.1)),
             np.log((fine_chroma + 0.1) / (fine + 0.1)),
             np.log((fine_chroma + 0.1) / (coarse_chroma + 0.1)),
             (_blocks(y) + _blocks(y.T)) / 2,
@@ -80,12 +82,14 @@ def _vanishing(y: Plane) -> Values:
     return np.asarray(_cells(share, 8).mean(axis=(0, 2)).ravel())
 
 
-def _noise(y: Plane) -> float:
-    """A sixth of the Laplacian's mean modulus in the flattest tenth of cells of 6×6 pixels."""
+def _noise(y: Plane) -> Values:
+    """A sixth of the Laplacian's mean modulus in the flattest tenth, and in the median, of cells of
+    6×6 pixels.
+    """
     rows = np.diff(y, 2, axis=0)
     laplacian = np.abs(np.diff(rows, 2, axis=1)) / 6
     means = _cells(laplacian, 6).mean(axis=(1, 3))
-    return float(np.percentile(means, 10))
+    return np.asarray(np.percentile(means, [10, 50]))
 
 
 def _detail(plane: Plane) -> float:

@@ -285,8 +285,8 @@ def test_the_middle_of_the_slider_is_the_default_temperature(default):
     ("quality", "model", "chosen"),
     [
         (30, "photos-superres-x4", "web-superres-x4"),
-        (98, "photos-superres-x4", "photos-superres-x4"),
-        (98, "web-superres-x4", "photos-superres-x4"),
+        (100, "photos-superres-x4", "photos-superres-x4"),
+        (100, "web-superres-x4", "photos-superres-x4"),
         (30, "web-superres-x4", "web-superres-x4"),
         (30, "faces-superres-x4", "faces-superres-x4"),
         (30, "photos-colorize", "photos-colorize"),
