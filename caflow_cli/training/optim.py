@@ -155,7 +155,9 @@ class EMA:
 # --- bad steps ------------------------------------------------------------------------------------
 
 _BAD_IN_A_ROW = 20  # consecutive bad steps that end a run
-_JUMP = 1.0  # a step is bad if its loss exceeds the running mean by more than this
+# A step is bad if its loss exceeds the running mean by more than both of these.
+_JUMP = 1.0
+_DEVIATIONS = 8.0  # in mean absolute deviations: the losses of degraded images differ much
 _SMOOTHING = 0.05  # weight of a new loss in the running mean
 
 
@@ -164,22 +166,27 @@ class Guard:
     """Accepts or rejects every step.
 
     A step is bad, and is skipped, if its loss or gradient norm is not finite, or if its loss is
-    more than 1 (in likelihood phases, 1 bit/dim) above the running mean. After 20 bad steps in a
-    row the run ends with an error.
+    more than 1 (in likelihood phases, 1 bit/dim) and more than 8 mean absolute deviations above
+    the running mean. After 20 bad steps in a row the run ends with an error.
     """
 
     mean: float | None = None  # running mean of the phase's loss; None: no step accepted yet
+    deviation: float = 0.0  # running mean of the loss's absolute deviation from `mean`
     bad_in_a_row: int = 0
     skipped: int = 0
 
     def accepts(self, loss: float, grad_norm: float) -> bool:
-        jumped = self.mean is not None and loss > self.mean + _JUMP
+        jump = 0.0 if self.mean is None else loss - self.mean
+        jumped = jump > max(_JUMP, _DEVIATIONS * self.deviation)
         if not math.isfinite(loss) or not math.isfinite(grad_norm) or jumped:
             self.skipped += 1
             self.bad_in_a_row += 1
             return False
         self.bad_in_a_row = 0
-        self.mean = loss if self.mean is None else self.mean + _SMOOTHING * (loss - self.mean)
+        if self.mean is None:  # the deviation is not known yet: begin with a large one
+            self.mean, self.deviation = loss, abs(loss)
+        self.mean += _SMOOTHING * jump
+        self.deviation += _SMOOTHING * (abs(jump) - self.deviation)
         return True
 
     def gives_up(self) -> bool:

@@ -234,8 +234,8 @@ class Trainer:
             record = json.loads((state / _RECORD).read_bytes())
             for name in vars(self.progress):
                 setattr(self.progress, name, record[name])
-            for name in vars(self.guard):
-                setattr(self.guard, name, record["guard"][name])
+            for name, value in record["guard"].items():
+                setattr(self.guard, name, value)
             self.ema.updates = record["ema_updates"]
             self.model.load_state_dict(load_file(state / "model.safetensors"))
             self.ema.model.load_state_dict(load_file(state / "ema.safetensors"))

@@ -123,7 +123,7 @@ def test_the_average_is_the_recursion_it_claims_to_be():
 def test_bad_steps_are_skipped_and_counted_and_twenty_in_a_row_are_too_many(loss, norm):
     guard = Guard()
     assert guard.accepts(5.0, 1.0)
-    for _ in range(60):
+    for _ in range(100):
         assert guard.accepts(3.0, 1.0)  # a fall is none
     assert not guard.accepts(loss, norm)
     assert (guard.skipped, guard.bad_in_a_row) == (1, 1)
@@ -135,3 +135,10 @@ def test_bad_steps_are_skipped_and_counted_and_twenty_in_a_row_are_too_many(loss
     guard.mean = None  # losses of another kind
     assert guard.accepts(9.0, 1.0)
     assert (guard.mean, guard.bad_in_a_row) == (9.0, 0)
+
+
+def test_losses_that_differ_from_batch_to_batch_are_not_bad_but_a_jump_among_them_is():
+    guard = Guard()
+    losses = torch.randn(400, generator=torch.Generator().manual_seed(0)) * 1.5 + 4
+    assert all(guard.accepts(loss, 1.0) for loss in losses.tolist())
+    assert not guard.accepts(25.0, 1.0)
