@@ -25,7 +25,7 @@ from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure, reason_of
 from ..records import Count, Line, NonNegative, Table, check, number, parse, short
 from ..tasks import check_task
 
-MAX_HEADER = 4 << 20  # bytes; a model of 4,000 tensors has half a MB
+MAX_HEADER = 2 << 20  # bytes; a model of 4,000 tensors has half a MB
 SCHEMA = 1
 CALIBRATION = "calibration"  # the key of a `Calibration` in the training record
 _KEY = "caflow"
