@@ -21,7 +21,7 @@ _ZERO = 0.6  # of a coefficient; JPEG and WebP make most high frequencies zero
 
 
 def artifacts(image: Pixels) -> Values:
-    """Nine statistics of an image, uint8 (H, W, 3), that compression, noise and blur change.
+    """Ten statistics of an image, uint8 (H, W, 3), that compression, noise and blur change.
 
     They are means over four patches of a large image, of luma Y if nothing else is stated:
 
@@ -31,7 +31,8 @@ def artifacts(image: Pixels) -> Values:
     3. log of the noise: the Laplacian in the flattest tenth of the image, and 4. in its median;
     5. log ratio of detail at 2 and 4 pixels, and 6. of steps over 1 and 2 pixels: blur;
     7. log ratio of detail in chroma and in Y, and 8. of chroma at 1 and 2 pixels: its resolution;
-    9. how much steps between pixels exceed their neighbors in one of 8 columns or rows: blocks.
+    9. how much steps between pixels exceed their neighbors in one of 8, and 10. of 16 columns or
+       rows: blocks.
     """
     height, width = image.shape[:2]
     if height * width <= 4 * _SIDE**2:
@@ -50,7 +51,7 @@ def _positions(side: int) -> list[int]:
 
 
 def _statistics(image: Pixels) -> Values:
-    lacking = [(0, max(0, 16 - side)) for side in image.shape[:2]]
+    lacking = [(0, max(0, 24 - side)) for side in image.shape[:2]]
     rgb = np.pad(image.astype(np.float32), [*lacking, (0, 0)], "reflect")
     y: Plane = rgb @ np.array([0.299, 0.587, 0.114], np.float32)
     zero = _vanishing(y)
@@ -69,7 +70,7 @@ def _statistics(image: Pixels) -> Values:
             np.log((step + 0.1) / (double_step + 0.1)),
             np.log((fine_chroma + 0.1) / (fine + 0.1)),
             np.log((fine_chroma + 0.1) / (coarse_chroma + 0.1)),
-            (_blocks(y) + _blocks(y.T)) / 2,
+            *((_blocks(y, side) + _blocks(y.T, side)) / 2 for side in (8, 16)),
         ]
     )
 
@@ -113,11 +114,11 @@ def _cells(values: NDArray[Any], side: int) -> NDArray[Any]:
     return whole.reshape(height, side, width, side)
 
 
-def _blocks(y: Plane) -> float:
-    """How much the mean step at one of 8 columns exceeds that of the median column."""
+def _blocks(y: Plane, side: int) -> float:
+    """How much the mean step at one of `side` columns exceeds that of the median column."""
     step = np.abs(np.diff(y, axis=1))
     around = (step[:, :-2] + step[:, 2:]) / 2
     excess = step[:, 1:-1] - around
     columns = excess.clip(-6, 6).mean(axis=0)
-    classes = columns[: len(columns) // 8 * 8].reshape(-1, 8).mean(axis=0)
+    classes = columns[: len(columns) // side * side].reshape(-1, side).mean(axis=0)
     return float(classes.max() - np.median(classes))

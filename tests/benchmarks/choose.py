@@ -108,7 +108,7 @@ def fit(statistics: np.ndarray, lpips: np.ndarray, folders: list[np.ndarray]) ->
     x = np.concatenate([statistics, *folders])
     better = np.concatenate([gain > 0, np.zeros(sum(map(len, folders)), bool)])
     stake = [np.minimum(np.abs(gain), 0.3) + 0.01]
-    stake += [np.full(len(folder), 0.06 * len(gain) / len(folder)) for folder in folders]
+    stake += [np.full(len(folder), 0.07 * len(gain) / len(folder)) for folder in folders]
     weight = np.concatenate(stake)
     mean, deviation = x.mean(0), x.std(0)
     z = ((x - mean) / deviation).clip(-3, 3)
