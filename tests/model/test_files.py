@@ -57,7 +57,7 @@ def with_tensors(path, **changes):
 def endless_tensors(path):
     """As many as a header can hold, named as a config of endless steps would have it."""
     header, _ = parts(path)
-    steps = {f"R.scales.0.steps.{k}": tensor([0], 0, 0) for k in range(50_000)}
+    steps = {f"R.scales.0.steps.{k}": tensor([0], 0, 0) for k in range(20_000)}
     path.write_bytes(safetensors({**steps, "__metadata__": header["__metadata__"]}))
 
 
