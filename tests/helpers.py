@@ -4,7 +4,6 @@ The last layer of a fresh net is zero, so a fresh flow is nearly the identity an
 """
 
 import copy
-import dataclasses
 import functools
 import itertools
 from pathlib import Path
@@ -24,9 +23,6 @@ from caflow_cli.tasks import TASKS
 
 # The record of training in a model file.
 RECORD = {"images": 1000, "validation": {"bits_per_dim": 3.5}}
-
-# Fields that turn something in the flows on; every place that composes steps is tested with each.
-SWITCHES = [field.name for field in dataclasses.fields(FlowConfig) if field.type == "bool"]
 
 
 def generator(seed):

@@ -18,7 +18,6 @@ VARIANTS = [
     {"cond_channels": 4, "anchor": "fill", "guide": (4, 5, 6)},
     {"guide": (4, 8, 8), "guide_net": "unet", "guide_views": 8},
     {"cond_channels": 1, "anchor": "luminance"},
-    *({switch: True} for switch in helpers.SWITCHES),
 ]
 
 

@@ -3,8 +3,6 @@ are those of its Jacobians."""
 
 import inspect
 import itertools
-from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import helpers
@@ -293,15 +291,6 @@ CASES = {
     "CAFlow/2, shared": caflow(2, "shared"),
     "CAFlow/2, dual-glow": caflow(2, "dual-glow"),
 }
-for switch in helpers.SWITCHES:  # each in every place where steps are composed
-    on = {switch: True}
-    switched = replace(SIZES, **on)
-    CASES |= {
-        f"Step/{switch}": Case(partial(Step, 0, 4, switched), some(4, 4, 4)),
-        f"Scale/{switch}": Case(partial(Scale, 0, 8, 2, switched), some(2, 4, 6), None, SQUEEZED),
-        f"ConditionalScale/L, {switch}": function(1, 0, **on),
-        f"CAFlow/2, {switch}": caflow(2, **on),
-    }
 NOT_INVERTIBLE = {
     "ActNorm",  # a part of `ChannelAffine`, as is
     "AnchorCondition",
