@@ -21,7 +21,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +30,12 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union
 from .errors import check_usage, reason_of, usage_error
 
 if sys.version_info >= (3, 11):
+    from typing import Unpack as Unpack
+
     import tomllib
 else:
     import tomli as tomllib
+    from typing_extensions import Unpack as Unpack
 
 Table: TypeAlias = dict[str, Any]  # nested plain values by name, as in JSON and TOML
 _T = TypeVar("_T")
@@ -101,15 +104,30 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
     given = {}
     for key, value in values.items():
         key = str(key)[:80]
-        if key not in kinds:
-            (near,) = difflib.get_close_matches(key, kinds, n=1, cutoff=0)
-            raise usage_error(f"unknown key {prefix + key!r}", f"did you mean {prefix + near!r}?")
+        check_names([key], kinds, "key", prefix)
         given[key] = _checked(kinds[key], value, prefix + key)
     for field in dataclasses.fields(record):
         optional = not field.default is field.default_factory is dataclasses.MISSING
         key = prefix + field.name
         check_usage(optional or field.name in given, f"key {key!r} is missing", f"set {key}")
     return cls(**given)
+
+
+def check_names(
+    given: Iterable[str], known: Iterable[str], kind: str = "keyword", prefix: str = ""
+) -> None:
+    """Check names against the known ones; CaflowError (exit 2) suggests the nearest.
+
+    A function with `**options: Unpack[Options]`, where `Options` is a `TypedDict`, calls
+    `check_names(options, Options.__annotations__)`. Import `Unpack` from here.
+    """
+    names = [*known]
+    for name in given:
+        if name not in names:
+            (near,) = difflib.get_close_matches(name, names, n=1, cutoff=0)
+            raise usage_error(
+                f"unknown {kind} {prefix + name!r}", f"did you mean {prefix + near!r}?"
+            )
 
 
 def check(record: Any, where: str = "") -> None:

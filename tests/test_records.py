@@ -9,7 +9,17 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.records import Count, Positive, Rule, Share, check, number, parse, read_toml
+from caflow_cli.records import (
+    Count,
+    Positive,
+    Rule,
+    Share,
+    check,
+    check_names,
+    number,
+    parse,
+    read_toml,
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,14 @@ def test_a_record_that_code_builds_is_checked_alike():
     with pytest.raises(CaflowError, match="share is 2"):
         Outer("a", share=2)
     assert Outer("a", rate=2).rate == 2
+
+
+def test_a_keyword_that_does_not_exist_is_answered_with_the_nearest_one():
+    check_names(["tau"], ["tau", "consistent"])
+    with pytest.raises(CaflowError, match="unknown keyword 'consistant'") as caught:
+        check_names(["tau", "consistant"], ["tau", "consistent"])
+    assert caught.value.hint == "did you mean 'consistent'?"
+    assert caught.value.exit_code == 2
 
 
 def test_long_and_deep_values_are_cut_and_messages_are_one_line():
