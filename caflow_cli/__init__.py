@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from .evaluation import evaluate as evaluate
     from .hub.choice import choose_model as choose_model
     from .hub.resolve import load as load
-    from .inference import (
+    from .model import CAFlow as CAFlow
+    from .restoration import (
         Candidates as Candidates,
         Score as Score,
         restore as restore,
         score as score,
     )
-    from .model import CAFlow as CAFlow
     from .training import OptimConfig as OptimConfig, RunConfig as RunConfig, train as train
 
 _HOMES = {
     "CAFlow": ".model",
     "CaflowError": ".errors",
-    "Candidates": ".inference",
+    "Candidates": ".restoration",
     "Config": ".config",
     "OptimConfig": ".training",
     "RunConfig": ".training",
-    "Score": ".inference",
+    "Score": ".restoration",
     "choose_model": ".hub.choice",
     "evaluate": ".evaluation",
     "find_damage": ".damage",
     "load": ".hub.resolve",
-    "restore": ".inference",
-    "score": ".inference",
+    "restore": ".restoration",
+    "score": ".restoration",
     "train": ".training",
 }
 __all__ = ["__version__", *_HOMES]

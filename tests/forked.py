@@ -31,7 +31,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
         *("torch._dynamo", "torch.utils.data", "matplotlib.figure", "jinja2", "rich.progress"),
-        *("matplotlib.backends.backend_agg", "caflow_cli.training.loop", "caflow_cli.inference"),
+        *("matplotlib.backends.backend_agg", "caflow_cli.training.loop", "caflow_cli.restoration"),
         *("pydantic.type_adapter", "typer._adapters"),  # where the installed Typer has them
         *(f"caflow_cli.cli.{name}" for name in ("app", "run")),
         *(f"caflow_cli.hub.{name}" for name in ("publish", "resolve")),

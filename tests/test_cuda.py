@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from caflow_cli.inference import restore
+from caflow_cli.restoration import restore
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 SIZE = 32

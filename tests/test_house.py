@@ -25,7 +25,7 @@ FLOORS = [
     ["tasks"],
     ["model"],
     ["sampling"],
-    ["inference"],
+    ["restoration"],
     ["training", "evaluation", "damage"],
     ["hub"],
     ["app"],

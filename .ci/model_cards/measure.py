@@ -25,9 +25,9 @@ from caflow_cli.evaluation import (
 from caflow_cli.evaluation.examples import make_example
 from caflow_cli.evaluation.measure import SEED_STEP
 from caflow_cli.flows import to_uint8
-from caflow_cli.inference import task_of, to_batch
 from caflow_cli.model import read_info
 from caflow_cli.paths import sha256_of
+from caflow_cli.restoration import task_of, to_batch
 from caflow_cli.sampling import Sampling
 from caflow_cli.tasks import Example
 from caflow_cli.version import __version__

@@ -11,7 +11,7 @@ from PIL import Image
 from ..config import HOLE, Tau, Temperature
 from ..errors import check_usage, ensure
 from ..images import Decoded, decode, read_header
-from ..inference import thumbnail
+from ..restoration import thumbnail
 from ..sampling import Sampling
 from ..tasks import Pixels, Task
 

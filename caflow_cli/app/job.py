@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..images import Decoded, Encoder, write_png
-from ..inference import (
+from ..model import CAFlow
+from ..restoration import (
     Candidate,
     Candidates,
     Request,
@@ -22,7 +23,6 @@ from ..inference import (
     thumbnail,
     uncertainty_map,
 )
-from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Pixels, resize
 from ..tasks.hints import recolor

@@ -63,7 +63,7 @@ class Coloring:
             return None
         import numpy as np
 
-        from ..inference import strokes_of
+        from ..restoration import strokes_of
         from ..tasks import check_strokes
 
         height, width = image.rgb.shape[:2]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CaflowError
 from ..images import encode_png
-from ..inference import Candidates, mean_width, task_of
+from ..restoration import Candidates, mean_width, task_of
 from .console import Console
 from .options import Restoration
 from .output import write_file

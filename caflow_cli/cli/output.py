@@ -123,7 +123,7 @@ def write_sheet(
     if not rows:
         console.note(f"{file} is not written: there is nothing to show")
         return
-    from ..inference.figures import sheet
+    from ..restoration.figures import sheet
 
     path = Path(file)
     make_folder(path.parent)

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..inference import Candidates, Score
     from ..model import CAFlow
+    from ..restoration import Candidates, Score
 
 Fields = Mapping[str, object]  # fields of a JSON line, in order, after schema and command
 
@@ -60,7 +60,7 @@ def scored_fields(
     names: Mapping[str, str], model: CAFlow, score: Score, noise_samples: int, exact: bool
 ) -> dict[str, Any]:
     """The JSON line of a scored pair, without `elapsed_s`."""
-    from ..inference import estimator_of
+    from ..restoration import estimator_of
 
     return {
         **names,

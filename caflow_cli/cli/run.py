@@ -20,7 +20,8 @@ from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from ..hub.choice import NAMED, choose_model, hint_at_model
 from ..hub.resolve import Resolved, calibration_of
 from ..images import Decoded
-from ..inference import (
+from ..model import CAFlow, Calibration, read_info
+from ..restoration import (
     Candidates,
     domain_warning,
     grid_row,
@@ -30,7 +31,6 @@ from ..inference import (
     seen_by,
     uncertainty_chart,
 )
-from ..model import CAFlow, Calibration, read_info
 from ..sampling import Sampling
 from ..tasks import ONE_PASS, Pixels, Task, check_one_pass, saturate
 from .checks import check_settings, drawn_size

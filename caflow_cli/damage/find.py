@@ -15,8 +15,8 @@ from scipy import ndimage
 from ..assets import ASSETS
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
 from ..images import Pixels
-from ..inference import to_batch
-from ..inference.arguments import ImageLike, as_decoded
+from ..restoration import to_batch
+from ..restoration.arguments import ImageLike, as_decoded
 from .net import MULTIPLE, DamageNet
 
 _EXTENT = 0.36  # share of the threshold above which a region extends

@@ -13,8 +13,9 @@ import torch
 from ..data.examples import Examples, open_files, open_split
 from ..data.split import has_splits
 from ..errors import CaflowError, check_usage, ensure
-from ..inference import Request, Sampler, task_of
-from ..inference.conformal import (
+from ..model import CAFlow, Calibration
+from ..restoration import Request, Sampler, task_of
+from ..restoration.conformal import (
     LAMBDAS,
     Plane,
     bounds,
@@ -24,7 +25,6 @@ from ..inference.conformal import (
     moments,
     risks,
 )
-from ..model import CAFlow, Calibration
 from ..sampling import SEEDS, Sampling
 from ..tasks import Pixels, check_one_pass
 from .examples import make_example
@@ -69,7 +69,7 @@ def calibrate(
     level: float = 0.9,
     progress: Progress = lambda done, total: None,
 ) -> tuple[Calibration, Failures]:
-    """Calibrate a model's intervals by conformal risk control (`inference.conformal`).
+    """Calibrate a model's intervals by conformal risk control (`restoration.conformal`).
 
     Args:
         model: A model for superres or colorize.

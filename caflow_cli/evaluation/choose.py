@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..config import FlowConfig, Temperature
-from ..inference import task_of
 from ..model import CAFlow
+from ..restoration import task_of
 from ..sampling import Sampling
 from .metrics import Weights
 from .metrics.pairs import LEAST_SIDE, measurable

@@ -14,8 +14,8 @@ from torch import Tensor
 from ..data.examples import decode, open_files
 from ..errors import EXIT_FAILED, CaflowError, check_usage, ensure, usage_error
 from ..images import SUFFIXES, read_image
-from ..inference import to_batch
 from ..paths import is_file
+from ..restoration import to_batch
 from ..tasks import Pixels, is_interval_end, without_ending
 from .metrics import Weights, choose_metrics, needing
 from .metrics.features import Extractor, load_extractor

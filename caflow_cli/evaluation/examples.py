@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from ..config import HOLE
 from ..data.examples import Examples, check_one_size
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure
-from ..inference import to_batch
 from ..perceptual import checkerboard_energy
+from ..restoration import to_batch
 from ..tasks import Example, Pixels, Task
 from .metrics.pairs import psnr
 

@@ -11,7 +11,8 @@ import torch
 from ..config import Temperature
 from ..data.examples import Examples
 from ..errors import CaflowError, ensure
-from ..inference import (
+from ..model import CAFlow
+from ..restoration import (
     Candidate,
     Request,
     Sampler,
@@ -20,7 +21,6 @@ from ..inference import (
     rmse_between,
     to_batch,
 )
-from ..model import CAFlow
 from ..sampling import SEEDS, fitting
 from ..tasks import Example, Pixels, Task
 from .examples import EXAMPLE_METRICS, make_example, run_baseline

@@ -14,8 +14,8 @@ from torch import Tensor
 from ..data.examples import open_split
 from ..data.split import Role, mask_errors
 from ..errors import CaflowError, check_usage
-from ..inference import estimator_of, task_of, to_batch
 from ..model import CAFlow
+from ..restoration import estimator_of, task_of, to_batch
 from ..sampling import Sampling
 from ..tasks import Pixels, Task
 from ..version import __version__

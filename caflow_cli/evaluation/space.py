@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..inference import to_batch
+from ..restoration import to_batch
 from ..tasks import Pixels, Task
 from .metrics.pairs import LpipsDistance, psnr
 from .rows import Values

@@ -20,7 +20,7 @@ from ..data.split import Split, mask_errors
 from ..errors import ensure
 from ..flows import NOISE_LEVELS
 from ..images import Pixels
-from ..inference import to_batch
+from ..restoration import to_batch
 from ..tasks import Task, get_task, held_out_conditions
 from .config import RunConfig
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 from ..config import FlowConfig
 from ..images import Pixels
-from ..inference import to_batch
 from ..model import CAFlow
+from ..restoration import to_batch
 from .data import Batches, Dataset, Place, crop_scale
 
 

@@ -16,9 +16,9 @@ from ..config import Tau
 from ..devices import to_float64
 from ..flows import to_uint8
 from ..images import atomic_write, make_folder, write_png
-from ..inference import describe_domain, order, to_batch
 from ..model import CAFlow, bits_per_dim
 from ..records import Table
+from ..restoration import describe_domain, order, to_batch
 from ..sampling import Sampling
 from ..tasks import get_task
 from .data import Dataset

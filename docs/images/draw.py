@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 import caflow_cli as caflow
 from caflow_cli.assets import WEIGHTS_DIR, example_path
 from caflow_cli.images import read_image
-from caflow_cli.inference import spread
+from caflow_cli.restoration import spread
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

@@ -21,7 +21,7 @@ from caflow_cli.damage import find_damage
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.images import decode
-from caflow_cli.inference.figures import thumbnail
+from caflow_cli.restoration.figures import thumbnail
 from caflow_cli.tasks import TASKS, resize
 
 

@@ -23,9 +23,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from caflow_cli.config import Config
 from caflow_cli.devices import keep_memory, select_device
-from caflow_cli.inference import restore
 from caflow_cli.layers import ConvNet
 from caflow_cli.model import CAFlow
+from caflow_cli.restoration import restore
 from caflow_cli.tasks import preset
 from caflow_cli.training import OptimConfig, RunConfig
 from caflow_cli.training.data import Batch

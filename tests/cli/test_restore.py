@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import caflow_cli
-from caflow_cli import inference
+from caflow_cli import restoration
 from caflow_cli.assets import example_path
 from caflow_cli.hub.resolve import load
 from caflow_cli.images import decode, read_image, read_provenance
@@ -79,7 +79,7 @@ def test_neighbors_of_one_size_share_a_batch_unless_one_diverges(run, tmp_path):
         Image.fromarray(image).save(tmp_path / "in" / f"{name}.png")
     (tmp_path / "in" / "3.png").write_bytes(b"damaged")
     shared = ["-q", "-m", 1, "--json", "--model", "faces-superres-x4", "-o"]
-    with calls_of(inference.restore_images) as calls:
+    with calls_of(restoration.restore_images) as calls:
         run("superres", "in/0.png", "in/4.png", "in/2.png", *shared, "one/")
         together = run("superres", "in", *shared, "many")
     assert [len(given["images"]) for given in calls] == [1, 1, 1, 3, 1, 1, 1, 1]

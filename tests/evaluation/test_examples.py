@@ -19,7 +19,7 @@ from caflow_cli.evaluation.examples import (
     psnr_hole,
     run_baseline,
 )
-from caflow_cli.inference import task_of
+from caflow_cli.restoration import task_of
 from caflow_cli.tasks import Example
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (30, 45, 3), np.uint8)

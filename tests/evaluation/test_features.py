@@ -13,7 +13,7 @@ from caflow_cli.evaluation import Weights
 from caflow_cli.evaluation.metrics import features
 from caflow_cli.evaluation.metrics.features import load_extractor
 from caflow_cli.images import read_image
-from caflow_cli.inference import to_batch
+from caflow_cli.restoration import to_batch
 
 
 @pytest.fixture(scope="module")

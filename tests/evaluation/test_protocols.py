@@ -23,7 +23,7 @@ from caflow_cli.evaluation.examples import (
 from caflow_cli.evaluation.metrics.pairs import FORMULAS
 from caflow_cli.evaluation.protocols import get_protocol
 from caflow_cli.images import read_image, write_png
-from caflow_cli.inference import restore, task_of, to_batch
+from caflow_cli.restoration import restore, task_of, to_batch
 from caflow_cli.tasks import shrink_as_web
 
 SIZES = {"a": (34, 50), "b": (48, 33), "c": (32, 32)}

@@ -15,8 +15,8 @@ from caflow_cli.data.examples import open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import evaluate
 from caflow_cli.images import read_image, write_png
-from caflow_cli.inference import restore, score as score_pair, task_of
 from caflow_cli.model import CAFlow
+from caflow_cli.restoration import restore, score as score_pair, task_of
 
 EVERYTHING = ("rmse", "psnr", "ssim", "bpd", "diversity", "consistency", "calibration")
 

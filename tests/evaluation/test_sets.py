@@ -11,7 +11,7 @@ from evaluation.random_features import LABEL, QUICK, features, quarters
 from caflow_cli.evaluation import evaluate
 from caflow_cli.evaluation.metrics.sets import coverage, fid, kid
 from caflow_cli.images import read_image
-from caflow_cli.inference import to_batch
+from caflow_cli.restoration import to_batch
 
 
 def on_a_line(*places: float) -> torch.Tensor:

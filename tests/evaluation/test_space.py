@@ -12,7 +12,7 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import LpipsDistance, evaluate
 from caflow_cli.evaluation.space import space_metrics
 from caflow_cli.images import read_image, write_png
-from caflow_cli.inference import task_of
+from caflow_cli.restoration import task_of
 
 needs_trunk = pytest.mark.skipif(
     "CAFLOW_LPIPS_WEIGHTS" not in os.environ, reason="CAFLOW_LPIPS_WEIGHTS is not set"

@@ -10,7 +10,7 @@ import torch
 from hypothesis import assume, given, strategies as st
 
 from caflow_cli.flows import standard_normal_log_prob, to_uint8
-from caflow_cli.inference import restore, score, task_of
+from caflow_cli.restoration import restore, score, task_of
 from caflow_cli.tasks.base import scaled_size
 
 from .. import helpers

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from workers import tiny
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.inference import restore, score
 from caflow_cli.model import CAFlow, read_info
 from caflow_cli.records import parse
+from caflow_cli.restoration import restore, score
 from caflow_cli.tasks import get_task, held_out_conditions
 from caflow_cli.training import RunConfig, train
 from caflow_cli.training.phases import learning_rate, predicted_image

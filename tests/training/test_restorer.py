@@ -19,10 +19,10 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.guides import Restorer
 from caflow_cli.hub.publish import pack, prepare
 from caflow_cli.images import write_png
-from caflow_cli.inference.tiled import Tiled
-from caflow_cli.inference.tiles import plan_tiles
-from caflow_cli.inference.whole import Whole
 from caflow_cli.model import CAFlow, read_info
+from caflow_cli.restoration.tiled import Tiled
+from caflow_cli.restoration.tiles import plan_tiles
+from caflow_cli.restoration.whole import Whole
 from caflow_cli.training import train
 from caflow_cli.training.data import open_dataset
 from caflow_cli.training.pool import make_pool

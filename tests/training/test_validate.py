@@ -9,7 +9,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from caflow_cli.inference import restore
+from caflow_cli.restoration import restore
 from caflow_cli.tasks import Inpaint, get_task
 from caflow_cli.tasks.base import gray
 from caflow_cli.training import OptimConfig, RunConfig, SamplesConfig

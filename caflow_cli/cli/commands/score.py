@@ -174,7 +174,7 @@ class _Scorer:
 
     def score(self, pair: _Pair) -> None:
         """Score a pair, and report it."""
-        from ...inference import score, seen_by, task_of
+        from ...restoration import score, seen_by, task_of
         from ..records import scored_fields
 
         start = time.perf_counter()

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from caflow_cli.flows import to_uint8
-from caflow_cli.inference import Whole, to_batch
-from caflow_cli.inference.conditions import Steps
-from caflow_cli.inference.tiled import Tiled
-from caflow_cli.inference.tiles import plan_tiles
+from caflow_cli.restoration import Whole, to_batch
+from caflow_cli.restoration.conditions import Steps
+from caflow_cli.restoration.tiled import Tiled
+from caflow_cli.restoration.tiles import plan_tiles
 
 
 def smooth(batch: int, size: tuple[int, int], seed: int) -> torch.Tensor:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from caflow_cli.inference.conformal import (
+from caflow_cli.restoration.conformal import (
     LAMBDAS,
     bounds,
     first_controlled,

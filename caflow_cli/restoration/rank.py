@@ -28,7 +28,7 @@ def order(
         apart: The result of `rmse_between`, required by "consensus".
 
     Examples:
-        >>> from caflow_cli.inference import order
+        >>> from caflow_cli.restoration import order
         >>> order("likelihood", [-3.0, -1.0, -2.0])
         [(1, -1.0), (2, -2.0), (0, -3.0)]
     """

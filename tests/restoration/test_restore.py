@@ -12,7 +12,7 @@ import caflow_cli as caflow
 from caflow_cli import devices
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import read_image, read_provenance, write_png
-from caflow_cli.inference import Request, Sampler, restore, restore_images, score, task_of
+from caflow_cli.restoration import Request, Sampler, restore, restore_images, score, task_of
 from caflow_cli.sampling import SEEDS, Sampling
 from caflow_cli.tasks.base import gray, scaled_size
 

@@ -12,7 +12,7 @@ from PIL import Image
 from caflow_cli.data.examples import Examples
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.examples import make_example
-from caflow_cli.inference import Request, Sampler, Whole, restore, score, task_of, to_batch
+from caflow_cli.restoration import Request, Sampler, Whole, restore, score, task_of, to_batch
 
 TASKS = ["superres", "colorize", "inpaint", "paired"]
 

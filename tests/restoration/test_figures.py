@@ -9,8 +9,8 @@ from matplotlib import colormaps
 
 from caflow_cli.config import Temperature
 from caflow_cli.errors import CaflowError
-from caflow_cli.inference import restore, spread
-from caflow_cli.inference.figures import (
+from caflow_cli.restoration import restore, spread
+from caflow_cli.restoration.figures import (
     grid_row,
     uncertainty_map,
 )

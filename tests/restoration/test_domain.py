@@ -11,8 +11,8 @@ from PIL import Image
 from caflow_cli.assets import example_path
 from caflow_cli.hub.resolve import load
 from caflow_cli.images import read_image
-from caflow_cli.inference import describe_domain, to_batch
-from caflow_cli.inference.domain import domain_warning, statistics
+from caflow_cli.restoration import describe_domain, to_batch
+from caflow_cli.restoration.domain import domain_warning, statistics
 from caflow_cli.tasks import SuperRes
 
 PHOTO = read_image(example_path("cat_192"))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from caflow_cli.inference import order, restore, rmse_between
+from caflow_cli.restoration import order, restore, rmse_between
 
 RULES = ("likelihood", "consensus")
 SCORES = [-5.0, -1.0, -4.0, -2.0, -3.0]

@@ -11,11 +11,11 @@ import torch
 from caflow_cli.config import TaskConfig
 from caflow_cli.errors import CaflowError
 from caflow_cli.flows import to_uint8
-from caflow_cli.inference import Whole, restore, restore_images
-from caflow_cli.inference.conditions import RESAMPLES, diverged_cells
-from caflow_cli.inference.tiled import Tiled
-from caflow_cli.inference.tiles import plan_tiles
 from caflow_cli.model import CAFlow
+from caflow_cli.restoration import Whole, restore, restore_images
+from caflow_cli.restoration.conditions import RESAMPLES, diverged_cells
+from caflow_cli.restoration.tiled import Tiled
+from caflow_cli.restoration.tiles import plan_tiles
 from caflow_cli.sampling import Sampling
 
 TAU = 0.8

@@ -9,14 +9,14 @@ import torch
 from drawn_masks import box, line
 
 from caflow_cli.flows import to_uint8
-from caflow_cli.inference import (
+from caflow_cli.model import CAFlow
+from caflow_cli.restoration import (
     Request,
     Sampler,
     restore,
     score,
     task_of,
 )
-from caflow_cli.model import CAFlow
 from caflow_cli.sampling import Sampling
 
 SIZE = 32

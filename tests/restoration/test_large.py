@@ -10,9 +10,9 @@ import torch
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import LARGE, read_provenance
-from caflow_cli.inference import Request, restore, restore_images, score, task_of, to_batch
-from caflow_cli.inference.tiled import Noise, Tiled
-from caflow_cli.inference.tiles import LazyImage, plan_tiles
+from caflow_cli.restoration import Request, restore, restore_images, score, task_of, to_batch
+from caflow_cli.restoration.tiled import Noise, Tiled
+from caflow_cli.restoration.tiles import LazyImage, plan_tiles
 from caflow_cli.sampling import Sampling
 from caflow_cli.tasks import Paired, SuperRes
 
