@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..config import HOLE, Tau, Temperature
 from ..errors import check_usage, ensure
-from ..images import Decoded, decode, read_header
+from ..images import Input, decode, read_header
 from ..restoration import thumbnail
 from ..sampling import Sampling
 from ..tasks import Pixels, Task
@@ -74,7 +74,7 @@ def read_upload(
     path: Path,
     limits: Limits,
     task: Task,
-) -> Decoded:
+) -> Input:
     """Read an image as the commands do; CaflowError if it, or its result, would be too large."""
     hint = "crop or shrink the image first, or start the app with"
     ensure(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..images import Decoded, Encoder, write_png
+from ..images import Encoder, Input, write_png
 from ..model import CAFlow
 from ..restoration import (
     Candidate,
@@ -52,7 +52,7 @@ class Job:
         self,
         model: CAFlow,
         upload: str,
-        image: Decoded,
+        image: Input,
         painted: Pixels | None,
         sampling: Sampling,
         folder: Path,

@@ -23,7 +23,7 @@ from ..errors import CaflowError, memory_errors
 from ..hub.choice import choose_model, is_chosen
 from ..hub.manifest import bundled_path, load_manifest
 from ..hub.resolve import load, resolve
-from ..images import Decoded
+from ..images import Input
 from ..model import CAFlow, read_info
 from ..sampling import Sampling
 from ..tasks import TASKS, Pixels, get_task
@@ -232,7 +232,7 @@ class Sessions:
         """The path of a bundled image that fits a model."""
         return str(example_path(self.models.tasks[model].example))
 
-    def _read(self, fields: Fields) -> tuple[str, Decoded, Pixels | None]:
+    def _read(self, fields: Fields) -> tuple[str, Input, Pixels | None]:
         """The path of the image, the image, and what is painted on it."""
         if fields.image is None:
             raise CaflowError("there is no image", "drop one, or use the example")
@@ -246,7 +246,7 @@ class Sessions:
             painted = painted_strokes(fields.layers, height, width)
         return fields.image, image, painted
 
-    def _image(self, fields: Fields) -> Decoded:
+    def _image(self, fields: Fields) -> Input:
         return read_upload(Path(fields.image or ""), self.limits, self.models.tasks[fields.model])
 
     def _run(

@@ -10,7 +10,7 @@ from ..errors import check_usage, ensure, usage_error
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
-    from ..images import Decoded
+    from ..images import Input
     from ..tasks import Pixels
     from .inputs import InputImage
 
@@ -54,7 +54,7 @@ class Coloring:
     def hinted(self) -> bool:
         return self.hints is not None or bool(self.hint)
 
-    def read(self, file: InputImage | None, image: Decoded) -> Pixels | None:
+    def read(self, file: InputImage | None, image: Input) -> Pixels | None:
         """Read the hints for an image: uint8 (H, W, 4), opaque where the color is known.
 
         None if there are none. CaflowError (exit 1) if they cannot be read or do not fit.

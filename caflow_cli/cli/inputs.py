@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..assets import example_path
 from ..errors import check_usage, usage_error
-from ..images import SUFFIXES, Decoded, Header, decode, read_header
+from ..images import SUFFIXES, Header, Input, decode, read_header
 from ..paths import exists, is_file, is_folder
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class InputImage:
         """Whether there is no such file."""
         return self.path is not None and not os.path.lexists(self.path)
 
-    def read(self, about: About = lambda name, text: None) -> Decoded:
+    def read(self, about: About = lambda name, text: None) -> Input:
         """Read the image; CaflowError (exit 1) if that fails."""
         name = "stdin" if self.path is None else self.name
         image = decode(self.path or sys.stdin.buffer, name=name)

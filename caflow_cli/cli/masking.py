@@ -15,7 +15,7 @@ from .companions import find_companions
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
-    from ..images import Decoded
+    from ..images import Input
     from ..tasks import Pixels
     from .inputs import InputImage
 
@@ -51,7 +51,7 @@ class Masking:
             "omit --invert-mask",
         )
 
-    def read(self, mask: InputImage | None, image: Decoded, name: str) -> Pixels:
+    def read(self, mask: InputImage | None, image: Input, name: str) -> Pixels:
         """Read the mask of an image: uint8 (H, W), white where the image is to be filled.
 
         Transparent pixels of `mask` count as black. Without a mask, transparent pixels of the image

@@ -19,7 +19,7 @@ from ..devices import select_device
 from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from ..hub.choice import NAMED, choose_model, hint_at_model
 from ..hub.resolve import Resolved, calibration_of
-from ..images import Decoded
+from ..images import Input
 from ..model import CAFlow, Calibration, read_info
 from ..restoration import (
     Candidates,
@@ -55,7 +55,7 @@ class _Item:
     job: Job
     model: CAFlow | None = None  # None: not yet chosen, or the job is skipped
     reason: str = NAMED  # why this model was chosen
-    image: Decoded | None = None
+    image: Input | None = None
     mask: Pixels | None = None
     hints: Pixels | None = None  # uint8 (H, W, 4), opaque where the color is known
     seen: Pixels | None = None  # the image in the colors that the model reads
@@ -194,7 +194,7 @@ class Run:
             )
         return filled
 
-    def _model_for(self, image: Decoded) -> tuple[CAFlow, str]:
+    def _model_for(self, image: Input) -> tuple[CAFlow, str]:
         """The model for an image, and why it was chosen."""
         if self.given.model:
             return self._load(self.given.model), NAMED
@@ -289,7 +289,7 @@ class Run:
         fields |= {"model_reason": item.reason, "elapsed_s": round(item.elapsed, 3)}
         self.console.result({**job.names, **fields})
 
-    def _copy(self, job: Job, image: Decoded) -> None:
+    def _copy(self, job: Job, image: Input) -> None:
         """Write an image in which nothing is to be filled, as it is."""
         more = ""
         if job.mask is not None and (job.mask.threshold or 0) > LOW:
@@ -313,7 +313,7 @@ class Run:
         return changed
 
     def _write_kept(
-        self, item: _Item, image: Decoded, result: Candidates, changed: dict[str, Any]
+        self, item: _Item, image: Input, result: Candidates, changed: dict[str, Any]
     ) -> dict[int, str]:
         """Write the kept candidates, and return the paths by rank."""
         paths: dict[int, str] = {}

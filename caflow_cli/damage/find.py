@@ -16,7 +16,7 @@ from ..assets import ASSETS
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
 from ..images import Pixels
 from ..restoration import to_batch
-from ..restoration.arguments import ImageLike, as_decoded
+from ..restoration.arguments import ImageLike, as_input
 from .net import MULTIPLE, DamageNet
 
 _EXTENT = 0.36  # share of the threshold above which a region extends
@@ -57,7 +57,7 @@ def find_damage(
             Also as for `as_image`.
     """
     check_usage(0 < threshold < 1, f"the threshold is {threshold}", "between 0 and 1, such as 0.5")
-    levels = confidence(as_decoded(image).flattened(), step=step)
+    levels = confidence(as_input(image).flattened(), step=step)
     if levels.max() <= 1 / (1 + (1 / threshold - 1) / _CERTAIN):
         return np.zeros(levels.shape, np.uint8)
     regions, count = ndimage.label(levels > _EXTENT * threshold, np.ones((3, 3)))

@@ -65,8 +65,8 @@ class Header(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Decoded:
-    """A decoded image.
+class Input:
+    """What a file or an array holds, and what a result of it keeps.
 
     Attributes:
         rgb: sRGB, uint8 (H, W, 3): straight colors as stored, also of transparent pixels.
@@ -92,7 +92,7 @@ class Decoded:
             return self.rgb
         return fill_transparent(self.rgb, self.alpha, soften=soften)
 
-    def opaque(self) -> Decoded:
+    def opaque(self) -> Input:
         """The same image without alpha: transparent pixels are filled by `fill_transparent`."""
         return replace(self, rgb=self.flattened(), alpha=None)
 
@@ -113,7 +113,7 @@ class Decoded:
         return result, np.array(Image.fromarray(self.alpha).resize(size, Image.Resampling.BICUBIC))
 
 
-def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
+def decode(source: str | Path | BinaryIO, name: str | None = None) -> Input:
     """Decode an image to 8-bit sRGB, with separate alpha.
 
     EXIF orientation is applied, and an embedded ICC profile is converted to sRGB (one that is sRGB
@@ -154,7 +154,7 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
         with _quiet_warnings():
             metadata = read_metadata(image)
         rgb, alpha = to_srgb(image if turn is None else image.transpose(turn))
-    return Decoded(rgb, alpha, image.format or "", frames, metadata, gray, deep)
+    return Input(rgb, alpha, image.format or "", frames, metadata, gray, deep)
 
 
 def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels:

@@ -130,7 +130,7 @@ class Encoder:
 
         Args:
             provenance: ASCII JSON, stored in PNG's text chunk `caflow`, else in ImageDescription.
-            metadata: `Decoded.metadata` of the input, of which `self.metadata` is kept.
+            metadata: `Input.metadata` of the input, of which `self.metadata` is kept.
             gray: Store an image without color in one channel, as far as the format can.
 
         Raises:

@@ -12,12 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import check_usage, usage_error
-from ..images import Decoded, decode
+from ..images import Input, decode
 from ..model import CAFlow
 from ..tasks import Pixels, gray
 from .score import task_of
 
-ImageLike: TypeAlias = "str | Path | Image.Image | Decoded | np.ndarray[Any, Any] | Tensor"
+ImageLike: TypeAlias = "str | Path | Image.Image | Input | np.ndarray[Any, Any] | Tensor"
 
 # Modes that PNG and TIFF can store, and the mode that preserves the alpha of each other one.
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
@@ -44,15 +44,15 @@ def as_image(
         CaflowError: (exit 2) the array has another shape or type, or values outside the range.
             (exit 1) the file is not an image.
     """
-    return as_decoded(image, value_range).rgb
+    return as_input(image, value_range).rgb
 
 
-def as_decoded(
+def as_input(
     image: ImageLike,
     value_range: tuple[float, float] | None = None,
-) -> Decoded:
+) -> Input:
     """Convert an image to uint8 like `as_image`, but keep its alpha, in a separate array."""
-    if isinstance(image, Decoded):
+    if isinstance(image, Input):
         return image
     if isinstance(image, str | Path):
         return decode(image)
@@ -76,12 +76,12 @@ def as_decoded(
         image = _to_levels(image, value_range)
     check_usage(image.dtype == np.uint8, f"an image cannot have type {image.dtype}", _WANTED)
     if image.shape[2] == 1:
-        return Decoded(np.repeat(image, 3, 2), None, "", gray=True)
+        return Input(np.repeat(image, 3, 2), None, "", gray=True)
     rgb = np.ascontiguousarray(image[..., :3])
     alpha = None
     if image.shape[2] == 4 and image[..., 3].min() < 255:
         alpha = image[..., 3]
-    return Decoded(rgb, alpha, "")
+    return Input(rgb, alpha, "")
 
 
 def _to_levels(
@@ -134,24 +134,24 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
     return gray(as_image(mask))
 
 
-def strokes_of(image: Decoded) -> Pixels:
+def strokes_of(image: Input) -> Pixels:
     """Color hints as they are painted: uint8 (H, W, 4), or (H, W, 3) if every pixel is opaque."""
     if image.alpha is None:
         return image.rgb
     return np.dstack([image.rgb, image.alpha])
 
 
-def is_exact(image: Decoded) -> bool:
+def is_exact(image: Input) -> bool:
     """Whether an image has exactly the values that were written: lossless, and without alpha."""
     return image.alpha is None and image.format in ("", "PNG", "TIFF", "BMP", "PPM")
 
 
-def seen_by(model: CAFlow, image: Decoded) -> Pixels:
+def seen_by(model: CAFlow, image: Input) -> Pixels:
     """The colors of an image as a model's condition reads them: uint8 (H, W, 3)."""
     return image.flattened(soften=task_of(model).enlarges)
 
 
-def _from_pil(image: Image.Image) -> Decoded:
+def _from_pil(image: Image.Image) -> Input:
     # Via a file, so that one policy decides on orientation, profiles, bit depths and palettes.
     check_usage(all(image.size), f"an image has {image.width}×{image.height} pixels", _WANTED)
     # A PGM has 16-bit values, although its mode has 32 bits.

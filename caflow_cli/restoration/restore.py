@@ -10,7 +10,7 @@ from ..config import Tau
 from ..model import CAFlow
 from ..sampling import Sampling, check_noise_samples
 from ..tasks import Pixels
-from .arguments import ImageLike, as_decoded, as_mask, is_exact, seen_by, strokes_of
+from .arguments import ImageLike, as_input, as_mask, is_exact, seen_by, strokes_of
 from .candidate import Request
 from .conditions import Progress
 from .result import Candidates
@@ -65,9 +65,9 @@ def restore(
         CaflowError: An argument is out of range, the image is too large, the mask does not fit, all
             candidates diverged, or the device has no fast bfloat16.
     """
-    decoded = as_decoded(image, options.pop("value_range", None))
+    decoded = as_input(image, options.pop("value_range", None))
     hints = options.pop("hints", None)
-    strokes = None if hints is None else strokes_of(as_decoded(hints))
+    strokes = None if hints is None else strokes_of(as_input(hints))
     sampling = Sampling(tau=tau, candidates=candidates, keep=keep, seed=seed, **options)
     white = as_mask(mask)
     seen = seen_by(model, decoded)
@@ -113,8 +113,8 @@ def score(
     check_noise_samples(noise_samples)
     task = task_of(model)
     white = as_mask(mask)
-    image = seen_by(model, as_decoded(condition, value_range))
-    scored = as_decoded(target, value_range)
+    image = seen_by(model, as_input(condition, value_range))
+    scored = as_input(target, value_range)
     request = Request.of(task, image, white)
     if is_exact(scored):
         task.check_known(image, scored.rgb, white)
