@@ -206,9 +206,9 @@ class Job:
     def _write(self, candidate: Candidate) -> str:
         assert self.result is not None
         record = json.dumps(self.result.provenance(candidate))
-        colors, alpha = self.image.with_alpha(candidate.image, self.mask)
-        gray = self.image.gray and self.task.keeps_gray
-        data = Encoder("png").encode(colors, alpha, record, gray=gray)
+        keeps_gray = self.task.keeps_gray
+        output = self.image.output(candidate.image, self.mask, keeps_gray=keeps_gray)
+        data = Encoder("png").encode(output, record)
         # One folder per number of candidates, because a file's provenance states it.
         folder = self.folder / str(len(self.ranked))
         folder.mkdir(exist_ok=True)

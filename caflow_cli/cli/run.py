@@ -295,7 +295,7 @@ class Run:
         if job.mask is not None and (job.mask.threshold or 0) > LOW:
             more = f"; --mask auto:{LOW} finds more"
         self.console.about(job.name, f"nothing to fill, so the image is copied{more}")
-        data = self.plan.encoder.encode(image.rgb, image.alpha, None, image.metadata, image.gray)
+        data = self.plan.encoder.encode(image)
         paths = write_output(job, data, self.given, self.console)
         self.console.result(job.fields("unchanged", paths))
 
@@ -317,7 +317,6 @@ class Run:
     ) -> dict[int, str]:
         """Write the kept candidates, and return the paths by rank."""
         paths: dict[int, str] = {}
-        gray = image.gray and self.task.keeps_gray
         for candidate in result.kept:
             pixels = candidate.image
             if "saturation" in changed:
@@ -327,8 +326,8 @@ class Run:
                 size = changed["resized"]["written"]
                 pixels = np.array(drawn.resize(size, Image.Resampling.LANCZOS))
             record = json.dumps({**result.provenance(candidate), **changed})
-            written = image.with_alpha(pixels, item.mask)
-            data = self.plan.encoder.encode(*written, record, image.metadata, gray)
+            output = image.output(pixels, item.mask, keeps_gray=self.task.keeps_gray)
+            data = self.plan.encoder.encode(output, record)
             # An existing file that is kept may have another candidate, so it gets no path.
             path = write_output(item.job, data, self.given, self.console, candidate.rank)
             if path and self.console.live and not self.console.json:

@@ -13,7 +13,7 @@ from .read import (
     read_image,
     read_provenance,
 )
-from .write import FORMATS, LARGE, Encoder, encode_png, format_of, write_png
+from .write import FORMATS, LARGE, Encoder, Output, encode_png, format_of, write_png
 
 __all__ = [
     "FORMATS",
@@ -23,6 +23,7 @@ __all__ = [
     "Encoder",
     "Header",
     "Input",
+    "Output",
     "Pixels",
     "atomic_write",
     "decode",

@@ -10,7 +10,7 @@ import re
 import threading
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -20,8 +20,8 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 from ..config import HOLE, Extent
 from ..errors import CaflowError, ensure
 from .color import Pixels, fill_transparent, to_srgb
-from .metadata import DESCRIPTION, Metadata, read_metadata
-from .write import PROVENANCE_KEY
+from .metadata import DESCRIPTION, read_metadata
+from .write import PROVENANCE_KEY, Output
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".bmp", ".tif", ".tiff"}
@@ -65,25 +65,18 @@ class Header(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Input:
+class Input(Output):
     """What a file or an array holds, and what a result of it keeps.
 
     Attributes:
-        rgb: sRGB, uint8 (H, W, 3): straight colors as stored, also of transparent pixels.
-        alpha: uint8 (H, W), 0 transparent to 255 opaque; None if every pixel is opaque.
-        format: Format of the file's content: PNG, JPEG, WEBP, …
-        frames: Number of frames or pages in the file; this is the first.
-        metadata: The EXIF that a result may keep; None if it cannot be read or has more than 64 kB.
         gray: Whether the file stores no color: 1-bit or gray, perhaps with alpha.
+        format: Format of the file's content: PNG, JPEG, WEBP, …; empty for an array.
+        frames: Number of frames or pages in the file; this is the first.
         deep: Whether the file has 16 bits per channel, which were rounded to 8.
     """
 
-    rgb: Pixels
-    alpha: Pixels | None
-    format: str
+    format: str = ""
     frames: int = 1
-    metadata: Metadata | None = field(default_factory=dict)
-    gray: bool = False
     deep: bool = False
 
     def flattened(self, *, soften: bool = False) -> Pixels:
@@ -96,21 +89,22 @@ class Input:
         """The same image without alpha: transparent pixels are filled by `fill_transparent`."""
         return replace(self, rgb=self.flattened(), alpha=None)
 
-    def with_alpha(self, result: Pixels, mask: Pixels | None) -> tuple[Pixels, Pixels | None]:
-        """The colors and alpha of a result that was made from this image.
+    def output(
+        self, result: Pixels, mask: Pixels | None = None, *, keeps_gray: bool = False
+    ) -> Output:
+        """What is written of a result that was made from this image: uint8 (H, W, 3).
 
         Alpha is that of this image, resized by BICUBIC to the result's size. In an inpainted image,
         everything outside the mask is that of this image, visible or not.
         """
-        if self.alpha is None:
-            return result, None
-        if mask is not None:
-            hidden = (self.alpha == 0) & (mask < HOLE)
+        alpha = self.alpha
+        if alpha is not None and mask is not None:
+            hidden = (alpha == 0) & (mask < HOLE)
             result = np.where(hidden[..., None], self.rgb, result)
-        if self.alpha.shape == result.shape[:2]:
-            return result, self.alpha
-        size = result.shape[1], result.shape[0]
-        return result, np.array(Image.fromarray(self.alpha).resize(size, Image.Resampling.BICUBIC))
+        if alpha is not None and alpha.shape != result.shape[:2]:
+            size = result.shape[1], result.shape[0]
+            alpha = np.array(Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC))
+        return Output(result, alpha, self.gray and keeps_gray, self.metadata)
 
 
 def decode(source: str | Path | BinaryIO, name: str | None = None) -> Input:
@@ -154,7 +148,7 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Input:
         with _quiet_warnings():
             metadata = read_metadata(image)
         rgb, alpha = to_srgb(image if turn is None else image.transpose(turn))
-    return Input(rgb, alpha, image.format or "", frames, metadata, gray, deep)
+    return Input(rgb, alpha, gray, metadata, image.format or "", frames, deep)
 
 
 def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,23 @@ def format_of(path: Path) -> str | None:
     """The format for a path's suffix; None if the suffix is unknown."""
     suffix = path.suffix.lower()
     return next((name for name, suffixes in FORMATS.items() if suffix in suffixes), None)
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What a file is to hold.
+
+    Attributes:
+        rgb: sRGB, uint8 (H, W, 3): straight colors, also of transparent pixels.
+        alpha: uint8 (H, W), 0 transparent to 255 opaque; None if every pixel is opaque.
+        gray: Whether an image without color is stored in one channel.
+        metadata: The EXIF that a result may keep; None if it cannot be read or has more than 64 kB.
+    """
+
+    rgb: Pixels
+    alpha: Pixels | None = None
+    gray: bool = False
+    metadata: Metadata | None = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,27 +132,21 @@ class Encoder:
         """Whether the format stores alpha."""
         return self.format != "jpg"
 
-    def encode(
-        self,
-        image: Pixels,
-        alpha: Pixels | None = None,
-        provenance: str | None = None,
-        metadata: Metadata | None = None,
-        gray: bool = False,
-    ) -> bytes:
-        """Encode uint8 (H, W, 3), with straight alpha (H, W) if any, to the bytes of a file.
+    def encode(self, output: Output, provenance: str | None = None) -> bytes:
+        """Encode an image to the bytes of a file.
 
         The pixels are sRGB and get no profile, because untagged images are read as sRGB. JPEG has
-        no alpha, so the image is composited over white.
+        no alpha, so the image is composited over white. Of its metadata, `self.metadata` is kept.
 
         Args:
+            output: The image.
             provenance: ASCII JSON, stored in PNG's text chunk `caflow`, else in ImageDescription.
-            metadata: `Input.metadata` of the input, of which `self.metadata` is kept.
-            gray: Store an image without color in one channel, as far as the format can.
 
         Raises:
             CaflowError: (exit 1) a side is longer than the format allows.
         """
+        image = output.rgb
+        alpha = output.alpha
         height, width = image.shape[:2]
         limit = _MAX_SIDE.get(self.format, max(height, width))
         ensure(
@@ -144,11 +155,11 @@ class Encoder:
             "--format png",
         )
         provenance = provenance if self.provenance else None
-        kept = {**metadata} if metadata and self.metadata != "none" else {}
+        kept = {**output.metadata} if output.metadata and self.metadata != "none" else {}
         if self.metadata != "all":
             kept.pop(GPS, None)
         directories = rebuilt(kept)
-        if gray and is_gray(image):
+        if output.gray and is_gray(image):
             image = image[..., :1]
         if alpha is not None and self.has_alpha:
             image = np.dstack([image, alpha])

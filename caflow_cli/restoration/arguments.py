@@ -76,12 +76,12 @@ def as_input(
         image = _to_levels(image, value_range)
     check_usage(image.dtype == np.uint8, f"an image cannot have type {image.dtype}", _WANTED)
     if image.shape[2] == 1:
-        return Input(np.repeat(image, 3, 2), None, "", gray=True)
+        return Input(np.repeat(image, 3, 2), gray=True)
     rgb = np.ascontiguousarray(image[..., :3])
     alpha = None
     if image.shape[2] == 4 and image[..., 3].min() < 255:
         alpha = image[..., 3]
-    return Input(rgb, alpha, "")
+    return Input(rgb, alpha)
 
 
 def _to_levels(

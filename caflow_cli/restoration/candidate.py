@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..config import Extent
-from ..images import LARGE
+from ..images import LARGE, Output
 from ..model import bits_per_dim, standard_error
 from ..tasks import Part, Pixels, Task, check_size
 from .score import PartScore, Score
@@ -106,9 +106,7 @@ class Candidate:
     unhinted: Score | None = None  # of the image without color hints, by which it is ranked
     rank: int = 0  # from 1
     rank_value: float | None = None  # v_k of the ranking rule (`order`)
-    # Adds the input's alpha to the image.
-    with_alpha: Callable[[Pixels], tuple[Pixels, Pixels | None]] | None = None
-    gray: bool = False  # whether it is written in one channel, if it has no color
+    written: Callable[[Pixels], Output] = Output  # adds what the input keeps, such as alpha
     part_scores: list[PartScore] = field(default_factory=list)
     _samples: list[Pixels] = field(default_factory=list)  # uint8, of the model's size, one per part
     _image: Pixels | None = None
@@ -116,10 +114,8 @@ class Candidate:
     @property
     def image(self) -> Pixels:
         """The restored image, uint8 (H, W, 3), or (H, W, 4) if `restore` was given alpha."""
-        if self.with_alpha is None:
-            return self.pixels
-        colors, alpha = self.with_alpha(self.pixels)
-        return colors if alpha is None else np.dstack([colors, alpha])
+        output = self.written(self.pixels)
+        return output.rgb if output.alpha is None else np.dstack([output.rgb, output.alpha])
 
     @property
     def pixels(self) -> Pixels:

@@ -73,8 +73,8 @@ def restore(
     seen = seen_by(model, decoded)
     (result,) = restore_images(model, [seen], sampling, [white], hints=[strokes])
     for candidate in result.ranked:
-        candidate.with_alpha = partial(decoded.with_alpha, mask=white)
-        candidate.gray = decoded.gray and candidate.request.task.keeps_gray
+        keeps_gray = candidate.request.task.keeps_gray
+        candidate.written = partial(decoded.output, mask=white, keeps_gray=keeps_gray)
     return result
 
 

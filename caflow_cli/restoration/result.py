@@ -165,10 +165,8 @@ class Candidates:
         for each in () if overwrite else paths:
             check_usage(not exists(each), f"{str(each)!r} exists", "save(path, overwrite=True)")
         for each, candidate in zip(paths, self.kept, strict=True):
-            image = candidate.image
-            alpha = image[..., 3] if image.shape[2] == 4 else None
             record = json.dumps(self.provenance(candidate))
-            data = Encoder(name).encode(image[..., :3], alpha, record, gray=candidate.gray)
+            data = Encoder(name).encode(candidate.written(candidate.pixels), record)
             atomic_write(each, data, replace=overwrite)
         return paths
 

@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import FORMATS, Encoder, decode, read_provenance
+from caflow_cli.images import FORMATS, Encoder, Output, decode, read_provenance
 
 EXIF, GPS = 0x8769, 0x8825
 MAIN_TAGS = {
@@ -82,7 +82,7 @@ def as_read(value):
 def kept(data: bytes, format: str, metadata: str, provenance: str | None = '{"tau": 1}'):
     found = decode(io.BytesIO(data)).metadata
     encoder = Encoder(format, metadata=metadata)
-    return encoder.encode(COLORS, None, provenance, found)
+    return encoder.encode(Output(COLORS, metadata=found), provenance)
 
 
 @pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
@@ -120,14 +120,14 @@ def test_the_place_is_kept_by_all_alone(format):
 @pytest.mark.parametrize("format", FORMATS)
 def test_by_default_nothing_is_kept(format):
     data = kept(photo(), format, "none")
-    assert data == Encoder(format).encode(COLORS, None, '{"tau": 1}')
+    assert data == Encoder(format).encode(Output(COLORS), '{"tau": 1}')
     for secret in (b"Maker", b"a cat", b"50 mm", b"2021"):
         assert secret not in data
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_pixels_are_the_same_with_metadata(format):
-    plain = decode(io.BytesIO(Encoder(format).encode(COLORS)))
+    plain = decode(io.BytesIO(Encoder(format).encode(Output(COLORS))))
     found = decode(io.BytesIO(kept(photo(), format, "all")))
     np.testing.assert_array_equal(found.rgb, plain.rgb)
 
@@ -180,7 +180,7 @@ def test_unreadable_or_large_exif_is_dropped(exif):
     found = png_with(exif)
     assert found.metadata is None
     np.testing.assert_array_equal(found.rgb, COLORS)
-    data = Encoder("png", metadata="all").encode(COLORS, None, None, found.metadata)
+    data = Encoder("png", metadata="all").encode(Output(COLORS, metadata=found.metadata))
     assert not Image.open(io.BytesIO(data)).getexif()
 
 
