@@ -17,12 +17,13 @@ of a model on `mps` are tensors on the CPU.
 import ctypes
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -30,19 +31,8 @@ from .errors import check_usage
 
 NAMES = "auto, cpu, cuda, cuda:N or mps"
 
-try:  # CPU features by their Linux names; unknown on other systems
-    _FEATURES = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
-except OSError:
-    _FEATURES = set()
 # Device types that lack a feature, or on which its fast path has not been tested.
-LACKING = {"float64": {"mps"}, "bf16": {"mps"}, "fast bf16": {"mps"}, "channels_last": {"mps"}}
-# oneDNN has bfloat16 convolutions for CPUs with AVX-512 or Arm's bf16. Other CPUs train ten times
-# slower in bfloat16 than in float32 (docs/training.md).
-if not ({"avx512bw", "avx512dq", "avx512vl"} <= _FEATURES or "bf16" in _FEATURES):
-    LACKING["bf16"].add("cpu")
-# Native bfloat16 arithmetic, rather than mere conversion, needs more.
-if not {"avx512_bf16", "amx_bf16"} & _FEATURES:
-    LACKING["fast bf16"].add("cpu")
+LACKING = {"float64": {"mps"}, "bf16": {"mps"}, "channels_last": {"mps"}}
 
 
 def select_device(name: str = "auto") -> torch.device:
@@ -105,20 +95,45 @@ def to_like(x: Tensor, other: Tensor) -> Tensor:
     return x.to(other.dtype).to(other.device)
 
 
-def net_type(dtype: torch.dtype, device: torch.device, training: bool, bf16: bool) -> torch.dtype:
-    """The dtype of a net's convolutions: bfloat16 only in training, and only if requested."""
-    return torch.bfloat16 if training and bf16 and device.type not in LACKING["bf16"] else dtype
+def convolves_bf16(device: torch.device) -> bool:
+    """Whether convolutions run in bfloat16 on a device; on a CPU, whether oneDNN runs one now.
+
+    Without oneDNN, a CPU trains ten times slower in bfloat16 than in float32 (docs/training.md).
+    """
+    if device.type != "cpu":
+        return device.type not in LACKING["bf16"]
+    x = torch.zeros(1, 1, 1, 1, dtype=torch.bfloat16)
+    try:
+        torch.mkldnn_convolution(x, x, None, [0, 0], [1, 1], [1, 1], 1)
+    except RuntimeError:  # this CPU or this build of PyTorch has no such convolution
+        return False
+    return True
 
 
 def check_bf16(device: torch.device) -> None:
     """Raise CaflowError (exit 2) for a device on which nets in bfloat16 are no faster."""
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = convolves_bf16(device) and _seconds(torch.bfloat16) < _seconds(torch.float32)
     check_usage(
-        torch.cuda.is_bf16_supported(including_emulation=False)
-        if device.type == "cuda"
-        else device.type not in LACKING["fast bf16"],
+        fast,
         f"{device.type!r} has no fast bfloat16 here: a CPU needs AVX-512 BF16 or AMX",
         "leave --precision out",
     )
+
+
+@torch.no_grad()
+def _seconds(dtype: torch.dtype) -> float:
+    """The least time of ten small convolutions on the CPU."""
+    x = torch.ones(2, 64, 32, 32, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    weight = torch.ones(64, 64, 3, 3, dtype=dtype)
+    times = []
+    for _ in range(10):
+        start = time.perf_counter()
+        F.conv2d(x, weight, padding=1)
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def prefers_products(x: Tensor, size: int) -> bool:

@@ -12,7 +12,6 @@ import torch
 from fake_opencv import fake_opencv
 from safetensors.torch import save_file
 
-from caflow_cli import devices
 from caflow_cli.config import TaskConfig
 from caflow_cli.images import write_png
 from caflow_cli.model import CAFlow
@@ -24,12 +23,6 @@ def pytest_collection_finish() -> None:
     """Look for garbage among what tests make alone, not among all that is imported."""
     gc.collect()
     gc.freeze()
-
-
-@pytest.fixture
-def bf16_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """bfloat16 in training also where the processor is slow in it."""
-    monkeypatch.setitem(devices.LACKING, "bf16", set())
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,17 @@
 from __future__ import annotations
 
+import os
+import platform
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from caflow_cli import devices
-from caflow_cli.devices import (
-    check_bf16,
-    exact,
-    select_device,
-)
+from caflow_cli.devices import check_bf16, convolves_bf16, exact, select_device
 from caflow_cli.errors import CaflowError
 
 
@@ -32,9 +32,32 @@ def test_each_process_of_a_machine_has_a_card_of_its_own(monkeypatch):
         assert select_device("cuda:1").index == 1
 
 
-def test_samples_in_bf16_need_a_processor_that_multiplies_in_it(monkeypatch):
-    monkeypatch.setitem(devices.LACKING, "fast bf16", {"mps"})
-    check_bf16(torch.device("cpu"))
+WITHOUT_BF16 = """
+import torch
+from caflow_cli.devices import check_bf16, convolves_bf16
+from caflow_cli.layers import FixedConv
+cpu = torch.device("cpu")
+assert not convolves_bf16(cpu)
+one = torch.ones(2, 1, 1, 1, dtype=torch.bfloat16)
+assert torch.equal(FixedConv(one[:1], None)(3 * one), 3 * one)
+check_bf16(cpu)
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="a setting for x86")
+def test_bf16_is_asked_of_the_library_not_of_the_processor():
+    """oneDNN without AVX-512 refuses it on any processor; a slow convolution is still right."""
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_BF16],
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"},
+        capture_output=True,
+        text=True,
+    )
+    assert "CaflowError: 'cpu' has no fast bfloat16 here" in run.stderr, run.stderr
+
+
+def test_metal_is_not_asked_to_compute_in_bf16():
+    assert not convolves_bf16(torch.device("mps"))
     with pytest.raises(CaflowError, match="no fast bfloat16"):
         check_bf16(torch.device("mps"))
 

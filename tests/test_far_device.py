@@ -11,7 +11,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from caflow_cli import devices
-from caflow_cli.training.optim import use_bf16
 
 FAR = "lazy"  # a type that PyTorch knows, and whose backward pass it runs where the CPU's runs
 _MOVES = (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
@@ -152,8 +151,8 @@ def test_gradients_need_no_float64_there(model):
     target, cond = helpers.image_pair(model, 2, SIZE)
     noise = helpers.first_noise(target.shape[1:], 2, normal=model.Q is not None)
 
-    def gradient(copied, *batch, bf16=True):
-        use_bf16(copied.train(), bf16)  # which such a device does without
+    def gradient(copied, *batch):
+        copied.train()
         state = copied.state_dict()
         fresh = {n: torch.tensor(False) for n in state if n.endswith("initialized")}
         copied.load_state_dict({**state, **{n: t.to(copied.device) for n, t in fresh.items()}})
@@ -163,7 +162,7 @@ def test_gradients_need_no_float64_there(model):
 
     batch = (target.float(), cond + 0.5, noise)
     near = copy.deepcopy(model)
-    gradients = gradient(near, *batch, bf16=False)
+    gradients = gradient(near, *batch)
     with far_device() as device:
         far = gradient(copy.deepcopy(model).to(device), *(x.to(device) for x in batch))
         far = [g.cpu() for g in far]

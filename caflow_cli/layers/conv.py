@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..devices import to_layout
+from ..devices import convolves_bf16, to_layout
 
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
@@ -42,7 +42,10 @@ class FixedConv(nn.Module):
         # missing, `conv2d` does the same.
         self._packable = (
             weight.device.type == "cpu"
-            and weight.dtype in (torch.float32, torch.bfloat16)
+            and (
+                weight.dtype == torch.float32
+                or (weight.dtype == torch.bfloat16 and convolves_bf16(weight.device))
+            )
             and torch.backends.mkldnn.is_available()
             and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
             and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..devices import net_type
 from .conv import FixedConv, conv2d
 from .convolve import convolution, data_gradient, mask, weight_gradients
 from .terms import per_candidate
@@ -42,12 +41,13 @@ class Conv(nn.Conv2d):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def type_for(self, x: Tensor) -> torch.dtype:
-        """The dtype in which x is convolved."""
-        return net_type(self.weight.dtype, x.device, self.training, self.bf16)
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype in which inputs are convolved."""
+        return torch.bfloat16 if self.training and self.bf16 else self.weight.dtype
 
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
-        return convolution(x, self.weight, self.bias, self.type_for(x), relu)
+        return convolution(x, self.weight, self.bias, self.dtype, relu)
 
     def fold(self) -> FixedConv:
         return FixedConv(self.weight, self.bias)
@@ -90,7 +90,7 @@ class ConvNet(nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """`forward` of a net that reads an x, and what `net_backward` needs: x, the outputs of both
         ReLUs, the weights."""
-        dtype = self.last.type_for(x)
+        dtype = self.last.dtype
         x = x.to(dtype)
         first, bias_1, second, bias_2, last, bias_3 = (t.to(dtype) for t in self.parameters())
         hidden_1 = conv2d(x, first, bias_1, relu=features is None)

@@ -59,17 +59,17 @@ class Trainer:
             f"{accelerator.num_processes} processes times optim.accumulate",
             f"--batch-size {-(-optim.batch_size // share) * share}",
         )
-        use_bf16(model, optim.bf16)
+        bf16 = optim.bf16 and devices.convolves_bf16(device)
+        use_bf16(model, bf16)
         model.to(device).train()
         self.model = model
         self.accelerator = accelerator
         self.config = config
         perceptual = partial(
-            perceptual_distance, config.perceptual_weights, device, config.task.size, optim.bf16
+            perceptual_distance, config.perceptual_weights, device, config.task.size, bf16
         )
         self.phases = phases_of(optim, model.config.flow, config.samples, perceptual)
         self.progress = Progress(phase=self._next_phase(-1))
-        bf16 = devices.net_type(torch.float32, device, True, optim.bf16) is torch.bfloat16
         groups = parameter_groups(model, self.phases, optim.method)
         self.rule = Muon(groups, bf16=bf16, lr=optim.lr, betas=_BETAS, fused=True)
         self.ema = EMA(model, optim.ema)

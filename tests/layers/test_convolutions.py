@@ -5,7 +5,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from caflow_cli import devices
 from caflow_cli.layers import FixedConv
 from caflow_cli.layers.conv import conv2d
 from caflow_cli.layers.convolve import convolution
@@ -37,9 +36,6 @@ def test_the_inference_form_is_the_convolution(size, biased, dtype):
         torch.testing.assert_close(fixed(x, relu=True), expected.relu(), rtol=0, atol=1e-5)
 
 
-needs_bf16 = pytest.mark.skipif("cpu" in devices.LACKING["bf16"], reason="no bfloat16 on this CPU")
-
-
 def values(size, biased=True, dtype=torch.float64):
     x = helpers.normal((3, 4, 3, 5), 1, dtype).contiguous(memory_format=torch.channels_last)
     weight = helpers.normal((6, 4, size, size), 2, dtype)
@@ -66,7 +62,6 @@ def test_the_written_out_gradient_is_that_of_autograd(size, relu, biased):
         torch.testing.assert_close(found, stated, rtol=0, atol=1e-12)
 
 
-@needs_bf16
 @pytest.mark.parametrize(("size", "side"), [(1, 4), (1, 16), (3, 4), (3, 8)])
 def test_bfloat16_gradients_are_near_those_of_float64(size, side):
     """Few pixels and many: by products, and by the library."""

@@ -21,7 +21,7 @@ def test_features_are_a_first_layer_over_the_concatenation():
     torch.testing.assert_close(net(x, embed(cond)), expected, rtol=0, atol=1e-12)
 
 
-def test_bfloat16_is_for_training_alone(bf16_anywhere):
+def test_bfloat16_is_for_training_alone():
     """Also where gradients are enabled, and without the folded form."""
     conv = helpers.randomize(Conv(2, 6, 3))
     net = helpers.randomize(ConvNet(2, 6, 4))

@@ -50,7 +50,7 @@ def test_latents_are_decoded_in_their_own_type(small_model):
 
 
 def test_bf16_touches_training_only_and_gradients_are_those_of_the_parameters(
-    small_model, bf16_anywhere
+    small_model,
 ):
     model = copy.deepcopy(small_model)
     target, cond = helpers.image_pair(model, 2, 32)

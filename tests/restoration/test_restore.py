@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import caflow_cli as caflow
-from caflow_cli import devices
+from caflow_cli.devices import check_bf16
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import read_image, read_provenance, write_png
 from caflow_cli.restoration import Request, Sampler, restore, restore_images, score, task_of
@@ -117,8 +117,11 @@ def test_more_can_be_drawn_at_any_time(small_model):
     assert len(sampler.result().kept) == 1
 
 
-def test_draws_in_bf16_are_scored_in_float32(small_model, monkeypatch):
-    monkeypatch.setitem(devices.LACKING, "fast bf16", set())
+def test_draws_in_bf16_are_scored_in_float32(small_model):
+    try:
+        check_bf16(torch.device("cpu"))
+    except CaflowError as error:
+        pytest.skip(error.message)
     image = smooth(8, 8)
     plain, rough = (
         restore(small_model, image, 0.8, 3, precision=precision)
