@@ -56,8 +56,6 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
         "choose another folder",
     )
     log.write_text("".join(lines), "utf-8")
-    if settings.sets:  # these metrics need every image
-        return {}
     wanted = dict(enumerate(names))
     rows = {}
     for line in lines[1:]:
@@ -67,8 +65,12 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
     return rows
 
 
-def write(settings: Settings, origin: str, measured: Measured) -> None:
-    """Write the files of an image, and finally its row; CaflowError if that fails."""
+def write(settings: Settings, origin: str, measured: Measured, *, has_row: bool) -> None:
+    """Write the files of an image, and finally its row, unless the log has it.
+
+    Raises:
+        CaflowError: That fails.
+    """
     if settings.save_images is not None:
         for cell in settings.cells:
             paths = _paths(settings, cell, measured.row.name)
@@ -76,7 +78,7 @@ def write(settings: Settings, origin: str, measured: Measured) -> None:
             for path, image in zip(paths, measured.kept(cell), strict=False):  # some may diverge
                 write_png(path, image)
     log = settings.log
-    if log is None:
+    if log is None or has_row:
         return
     try:
         make_folder(log.parent)

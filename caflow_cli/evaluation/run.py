@@ -153,7 +153,8 @@ def _rows(
     if run.protocol.name:
         known["protocol"] = run.protocol.name
     origin = json.dumps(known, allow_nan=False)
-    rows = earlier_rows(run, origin, names)
+    earlier = earlier_rows(run, origin, names)
+    rows = {} if run.sets else earlier.copy()  # metrics of sets need every image
     if "lpips" in run.metrics or run.of_samples:
         load_lpips(run.weights, model.device)  # if it is missing, say so before the first image
     features = _SetFeatures(run, model.device) if run.sets else None
@@ -164,7 +165,7 @@ def _rows(
         if isinstance(measured, CaflowError):
             failed[names[index]] = measured
         else:
-            write(run, origin, measured)
+            write(run, origin, measured, has_row=index in earlier)
             if features is not None:
                 features.add(measured)
             rows[index] = measured.row

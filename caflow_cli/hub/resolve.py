@@ -147,26 +147,34 @@ def _from_hub(
             return Path(hf_hub_download(repo, filename, revision=revision, **options))
 
     with hub_errors(name):
-        cached = try_to_load_from_cache(repo, filename, revision=revision)
-    digest = entry.sha256 if entry else None
+        found = try_to_load_from_cache(repo, filename, revision=revision)
+    cached = Path(found) if isinstance(found, str) else None
     is_fixed = local or entry is not None or _COMMIT.fullmatch(revision or "") is not None
-    if isinstance(cached, str):
-        path = Path(cached) if is_fixed else download()
+    ensure(
+        cached is not None or not local,
+        f"the model {name!r} is not in the cache",
+        f"caflow models pull {name}",
+        EXIT_WEIGHTS,
+    )
+    digest = entry.sha256 if entry else None
+    if cached is not None and is_fixed:
+        path = cached
     else:
-        ensure(
-            not local,
-            f"the model {name!r} is not in the cache",
-            f"caflow models pull {name}",
-            EXIT_WEIGHTS,
-        )
-        digest = _stated_sha256(name, repo, filename, revision, entry)
-        path = download()
+        try:
+            etag, size = _stated(name, repo, filename, revision)
+        except CaflowError:
+            path = download()  # uses the cached file if the Hub cannot be reached
+            if path != cached:
+                raise
+        else:
+            digest = _checked_etag(name, etag, size, entry)
+            path = download()
     # Where symlinks exist, the Hub's cache links to files named by their sha256. Where they do not,
     # a file that was checked when it was downloaded cannot be checked again.
     linked = path.resolve().name
     actual = sha256_of(path)
     if digest is None:
-        digest = linked if _SHA256.fullmatch(linked) else actual
+        digest = actual if linked == filename else _checked_etag(name, linked)
     if digest != actual and not local:
         with suppress(CaflowError):
             path = download(force_download=True)
@@ -176,34 +184,38 @@ def _from_hub(
     return Resolved(name, path, actual, path.parent.name)  # snapshots/COMMIT/FILE
 
 
-def _stated_sha256(
-    name: str, repo: str, filename: str, revision: str | None, entry: Entry | None
-) -> str:
-    """The sha256 of a file according to the Hub, asked before a download, to fail at once.
+def _stated(name: str, repo: str, filename: str, revision: str | None) -> tuple[str, int | None]:
+    """The ETag and size of a file on the Hub, asked before a download, to fail at once.
 
-    A download would retry for half a minute. CaflowError (exit 3) if the Hub states none, or
-    another size or sha256 than the manifest.
+    A download would retry for half a minute.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     with hub_errors(name):
         stated = get_hf_file_metadata(hf_hub_url(repo, filename, revision=revision))
-    digest = stated.etag or ""
+    return stated.etag or "", stated.size
+
+
+def _checked_etag(name: str, etag: str, size: int | None = None, entry: Entry | None = None) -> str:
+    """The sha256 that the Hub states by an ETag; files in Git itself have a SHA-1 instead.
+
+    CaflowError (exit 3) if it states none, or another size or sha256 than the manifest.
+    """
     if entry is not None:
         ensure(
-            (digest, stated.size) == (entry.sha256, entry.bytes),
-            f"the Hub's weights of {name!r} have {stated.size} bytes and sha256 {digest[:12]}…, "
+            (etag, size) == (entry.sha256, entry.bytes),
+            f"the Hub's weights of {name!r} have {size} bytes and sha256 {etag[:12]}…, "
             f"expected {entry.bytes} and {entry.sha256[:12]}…",
             "git pull && pip install . in the checkout of caflow",
             EXIT_WEIGHTS,
         )
     ensure(
-        _SHA256.fullmatch(digest) is not None,
+        _SHA256.fullmatch(etag) is not None,
         f"the Hub states no sha256 of the weights of {name!r}, so they cannot be checked",
         "ask the owner to push them again with `caflow models push`",
         EXIT_WEIGHTS,
     )
-    return digest
+    return etag
 
 
 def load(name: str | Path | Resolved) -> CAFlow:

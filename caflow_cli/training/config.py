@@ -11,6 +11,7 @@ from ..errors import check_usage, usage_error
 from ..records import Count, NonNegative, Positive, Share, Size, check, number
 from ..tasks import get_task, preset
 
+GUIDE_RATE = 2e-3  # peak learning rate of a guide whose net has none of its own
 _BelowOne = Annotated[float, number(ge=0, lt=1)]
 
 
@@ -30,11 +31,14 @@ class OptimConfig:
     schedule: Literal["cosine", "stable", "paper"] = "cosine"
     decay_share: Share = 0.2  # stable: share of the budget, at its end, in which the rate decays
     warmup: Size = 500  # steps of linear warm-up; cosine: at most a fifth of the budget
-    # Share of the budget, at its start, in which only the guide trains. 0 means 0.35 if it is new;
-    # 1 trains a guide alone, whose model file other runs start from.
-    guide_first: Share = 0.0
-    guide_first_lr: Positive = 2e-3  # the guide's peak learning rate; it follows `schedule`
-    guide_perceptual: NonNegative = 2.0  # weight of LPIPS (VGG16) in the guide's loss, beside L1
+    # Share of the budget, at its start, in which only the guide trains. Default: 0.35 if it is new,
+    # else 0. 1 trains a guide alone, whose model file other runs start from.
+    guide_first: Share | None = None
+    # The guide's peak learning rate, which follows `schedule`. Default: 0.002, or that of its net.
+    guide_first_lr: Positive | None = None
+    # Weight of LPIPS (VGG16) in the guide's loss, beside L1. Default: 2; for "compact", images too
+    # small for VGG16, and without its weights 0.
+    guide_perceptual: NonNegative | None = None
     guide_perceptual_from: _BelowOne = 0.4  # share of the guide's time after which LPIPS is added
     checkerboard_weight: NonNegative = 0.0  # weight of checkerboard artifacts, added with LPIPS
     ema: _BelowOne = 0.999  # decay rate of the averaged weights
@@ -136,7 +140,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         check(self)
         task = get_task(Config(self.flow, self.task))
-        first = self.optim.guide_first
+        first = self.optim.guide_first or 0.0
         share = self.samples.share
         guided = bool(self.flow.guides)
         published = guided and self.flow.guide_net == "restorer"

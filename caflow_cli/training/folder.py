@@ -57,6 +57,25 @@ def check_new(out: Path, resume: bool) -> None:
     )
 
 
+def begun(out: str) -> RunConfig | None:
+    """The config with which the run in a folder began, if its `config.toml` can be read.
+
+    Raises:
+        CaflowError: (exit 2) this version does not support the run.
+    """
+    try:
+        values = read_toml(Path(out, "config.toml"))
+    except CaflowError:
+        return None
+    began = parse(RunConfig, upgrade(values))
+    check_usage(
+        not (began.flow.guides and values["optim"].get("guide_lr_share")),
+        f"the run in {out!r} trained its guide with the flows, which is no longer supported",
+        f"start a new --out, with --init-from {out}",
+    )
+    return began
+
+
 def check_unchanged(config: RunConfig) -> None:
     """Compare the config with `config.toml` in the run's folder, if that can be read.
 
@@ -67,16 +86,9 @@ def check_unchanged(config: RunConfig) -> None:
         CaflowError: (exit 2) seed, batch size, method, task, flow, phases, or how examples are made
             from images differ; or this version does not support the run.
     """
-    try:
-        values = read_toml(Path(config.out, "config.toml"))
-    except CaflowError:
+    began = begun(config.out)
+    if began is None:
         return
-    began = parse(RunConfig, upgrade(values))
-    check_usage(
-        not (began.flow.guides and values["optim"].get("guide_lr_share")),
-        f"the run in {config.out!r} trained its guide with the flows, which is no longer supported",
-        f"start a new --out, with --init-from {config.out}",
-    )
     before = _fixed(began)
     for name, value in _fixed(config).items():
         check_usage(

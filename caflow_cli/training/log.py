@@ -149,7 +149,7 @@ class EventLog:
         )
         optim = self.config.optim
         by_l1 = optim.guide_perceptual == 0 and self.config.flow.guide_net != "compact"
-        if self.progress.step == 0 and optim.guide_first > 0 and by_l1:
+        if self.progress.step == 0 and optim.guide_first and by_l1:
             self.write(
                 "note",
                 text="the guide trains on L1 alone, without LPIPS, which needs VGG16 "

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 
@@ -20,7 +20,7 @@ from ..model import CAFlow, read_info
 from ..records import Table
 from .config import RunConfig, to_toml
 from .data import Batches, open_dataset
-from .folder import check_unchanged, open_run
+from .folder import begun, check_unchanged, open_run
 from .log import Event, EventLog, RunSummary, on_main_process, sum_over_processes
 from .phases import GUIDE
 from .pool import make_pool
@@ -68,8 +68,7 @@ def train(
             resumed run has changed in what must not change, the disk is full, the budget ends
             before the flows train, or the run does not recover from bad steps.
     """
-    if not (config.optim.guide_first or config.init_from or config.guide):
-        config = with_guide_defaults(config)
+    config = _filled(config, resume)
     to_toml(config)  # fail early on values that a config file cannot hold, before reading data
     device = select_device(config.device)
     if config.device.startswith("cuda:"):  # for "cuda", each process has its own device already
@@ -111,6 +110,20 @@ def train(
         )
         stack.callback(batches.close)
         return _run(trainer, batches, validation, log, signals)
+
+
+def _filled(config: RunConfig, resume: bool) -> RunConfig:
+    """The config with the guide's defaults; those of a resumed run are what it began with."""
+    began = begun(config.out) if resume else None
+    if began is not None:
+        names = ("guide_first", "guide_first_lr", "guide_perceptual")
+        unset = [name for name in names if getattr(config.optim, name) is None]
+        before = {name: getattr(began.optim, name) for name in unset}
+        config = replace(config, optim=replace(config.optim, **before))
+    start = None
+    if config.init_from and config.optim.guide_first is None:
+        start = read_info(Path(config.init_from)).config.flow
+    return with_guide_defaults(config, start)
 
 
 def _run(

@@ -15,7 +15,7 @@ from ..errors import check_usage
 from ..model import CAFlow, bits_per_dim
 from ..perceptual import LEAST_SIDE, VGG, checkerboard_energy, load_perceptual
 from ..tasks import get_task
-from .config import OptimConfig, SamplesConfig
+from .config import GUIDE_RATE, OptimConfig, SamplesConfig
 from .data import SAMPLED, Batch
 
 GUIDE = "A.guide."  # prefix of the names of a guide's parameters
@@ -283,36 +283,39 @@ def phases_of(
     it is frozen, and everything else trains on the likelihood, with a loss on samples added at the
     end. Guide and flows follow `optim.schedule`, each over its own share of the budget.
     """
-    guide_lpips = optim.guide_first > 0 and optim.guide_perceptual > 0
+    first = optim.guide_first or 0.0
+    rate = optim.guide_first_lr or GUIDE_RATE
+    perceptual_weight = optim.guide_perceptual or 0.0
+    guide_lpips = first > 0 and perceptual_weight > 0
     sample_lpips = samples.share > 0 and samples.perceptual > 0
     distance = perceptual() if perceptual and (guide_lpips or sample_lpips) else None
     phases = []
     if flow.guides:
-        middle = optim.guide_first * (optim.guide_perceptual_from if guide_lpips else 1.0)
+        middle = first * (optim.guide_perceptual_from if guide_lpips else 1.0)
         phases.append(
             Phase(
                 "guide (L1)",
                 guide_loss(image_loss()),
-                replace(optim, lr=optim.guide_first_lr),
+                replace(optim, lr=rate),
                 begin=0.0,
                 end=middle,
                 guide_alone=True,
             )
         )
         if guide_lpips:
-            images = image_loss(distance, optim.guide_perceptual, optim.checkerboard_weight)
+            images = image_loss(distance, perceptual_weight, optim.checkerboard_weight)
             phases.append(
                 Phase(
                     "guide (L1 and LPIPS)",
                     guide_loss(images),
-                    replace(optim, lr=optim.guide_first_lr / 2),
+                    replace(optim, lr=rate / 2),
                     begin=middle,
-                    end=optim.guide_first,
+                    end=first,
                     guide_alone=True,
                 )
             )
     end = 1.0 - samples.share
-    phases.append(Phase("flows", likelihood(optim.cond_weight), optim, optim.guide_first, end))
+    phases.append(Phase("flows", likelihood(optim.cond_weight), optim, first, end))
     if samples.share > 0:
         images = image_loss(distance, samples.perceptual, samples.checkerboard_weight)
         losses = sample_loss(images, samples.tau)

@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from ..config import Config, FlowConfig, TaskConfig
@@ -11,7 +11,7 @@ from ..data.examples import condition_channels
 from ..errors import check_usage
 from ..records import Table, parse
 from ..tasks import preset as preset_flow, task_named
-from .config import RestorerConfig, RunConfig
+from .config import GUIDE_RATE, RestorerConfig, RunConfig
 
 # The paper's presets set more than the architecture (appendix B). Their budget is the training time
 # on one Tesla P100: 4.5, 3 and 5 days.
@@ -80,35 +80,33 @@ def build_config(
     chosen = merged({"flow": {}}, settings)["flow"]
     given["flow"] = _flow_values(given, name, preset, chosen, guide[1] if guide else {})
     run = parse(RunConfig, given)
-    trained = start is not None and start.flow.same_guide(run.flow)
-    return with_guide_defaults(run, given["optim"], trained)
+    return with_guide_defaults(run, start.flow if start else None)
 
 
-def with_guide_defaults(
-    config: RunConfig, stated: Collection[str] = (), trained: bool = False
-) -> RunConfig:
-    """Set the fields of `optim` that concern a guide, except those that the user has `stated`.
+def with_guide_defaults(config: RunConfig, start: FlowConfig | None = None) -> RunConfig:
+    """Set the fields of `optim` that concern a guide and are None.
 
-    A guide that is not `trained` yet trains first, because it is fixed afterward. `Compact`
-    learns the mean of p(w|y) by L1 alone: LPIPS would move it away, which costs fidelity,
+    A guide trains first, because it is fixed afterward, unless it has trained: as a published
+    network, or as the guide of the model that the run starts from, whose flow is `start`.
+    `Compact` learns the mean of p(w|y) by L1 alone: LPIPS would move it away, which costs fidelity,
     likelihood and calibration. Others need VGG16 and large images for LPIPS, or go without. For a
     U-Net, rates above 0.001 are untested.
     """
-    if not config.flow.guides:
-        return config
-    of_net = {
-        "compact": {"guide_first_lr": 1e-3, "guide_perceptual": 0.0},
-        "unet": {"guide_first_lr": 7e-4},
+    flow = config.flow
+    trained = config.guide is not None or (start is not None and start.same_guide(flow))
+    fields: Table = {
+        "guide_first": 0.35 if flow.guides and not trained else 0.0,
+        "guide_first_lr": {"compact": 1e-3, "unet": 7e-4}.get(flow.guide_net, GUIDE_RATE),
+        "guide_perceptual": 2.0,
     }
-    fields: Table = dict(of_net.get(config.flow.guide_net, {}))
-    if not trained and config.guide is None:
-        fields["guide_first"] = 0.35
-    from ..perceptual import LEAST_SIDE, VGG, is_available  # here, because it imports torch
+    if flow.guides:
+        from ..perceptual import LEAST_SIDE, VGG, is_available  # here, because it imports torch
 
-    if config.task.size < LEAST_SIDE or not is_available(VGG, config.perceptual_weights):
-        fields["guide_perceptual"] = 0.0
-    changed = {name: value for name, value in fields.items() if name not in stated}
-    return replace(config, optim=replace(config.optim, **changed))
+        small = config.task.size < LEAST_SIDE
+        if small or flow.guide_net == "compact" or not is_available(VGG, config.perceptual_weights):
+            fields["guide_perceptual"] = 0.0
+    unset = {name: value for name, value in fields.items() if getattr(config.optim, name) is None}
+    return replace(config, optim=replace(config.optim, **unset))
 
 
 def _flow_values(

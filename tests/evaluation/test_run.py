@@ -288,6 +288,21 @@ def test_an_interrupted_run_goes_on_to_the_same_end(models_32, true_images, tmp_
         run("broken", skip_existing=True)
 
 
+def test_resuming_with_a_metric_of_sets_writes_no_row_twice(models_32, true_images, tmp_path):
+    model, shared = models_32["superres"], {"candidates": 1, "weights": QUICK}
+    folder = tmp_path / "out"
+    whole = evaluate(model, true_images, "kid", save_images=folder, limit=3, **shared)
+    log = folder / "evaluate.jsonl"
+    text = log.read_text()
+    assert len(text.splitlines()) == 1 + 3
+    log.write_text("".join(text.splitlines(True)[:3]))  # it ended before the last row
+    shared |= {"save_images": folder, "skip_existing": True, "limit": 3}
+    for _ in range(2):
+        resumed = evaluate(model, true_images, "kid", **shared)
+        assert resumed.as_json() == whole.as_json()
+        assert log.read_text() == text
+
+
 def test_an_evaluation_of_an_earlier_version_goes_on(models_32, true_images, tmp_path):
     """Its names are those of then."""
 

@@ -120,6 +120,21 @@ def test_a_branch_that_moved_gives_the_new_file_and_a_commit_the_old(hub, run):
     assert len(hub.downloads()) == 2
 
 
+def test_a_branch_that_moves_to_a_file_without_sha256_is_refused(hub, run):
+    repository = hub.repository(REPO, DATA)
+    old = repository.refs["main"]
+    pinned = pulled(run("models", "pull", REPO))
+    repository.commit({WEIGHTS: OTHER})
+    hub.plain = True
+    hub.requests.clear()
+    refused = run("models", "pull", REPO)
+    assert_refused(refused, 3, f"the Hub states no sha256 of the weights of '{REPO}'")
+    assert not [one for one in hub.requests if one.method == "GET" and WEIGHTS in one.path]
+    # The old one is still there: at its commit, and without a network.
+    assert pulled(run("models", "pull", f"{REPO}@{old}")) == pinned
+    assert pulled(run("models", "pull", REPO, **OFFLINE)) == pinned
+
+
 @pytest.mark.parametrize(
     ("network", "message"),
     [(OFFLINE, "HF_HUB_OFFLINE is set"), ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "check the net")],

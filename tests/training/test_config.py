@@ -164,6 +164,15 @@ def test_a_guide_trains_by_lpips_where_vgg_is_at_hand_and_images_are_large_enoug
     assert built(*tiny, task="inpaint").optim.guide_perceptual == 0.0
 
 
+def test_values_that_python_states_for_a_guide_stay():
+    flow, task = preset("compact", "superres"), TaskConfig()
+    unset = with_guide_defaults(RunConfig("d", "o", OptimConfig(images=8), flow, task)).optim
+    assert (unset.guide_first, unset.guide_first_lr, unset.guide_perceptual) == (0.35, 1e-3, 0.0)
+    stated = {"guide_first": 0.0, "guide_first_lr": 2e-3, "guide_perceptual": 2.0}
+    run = RunConfig("d", "o", OptimConfig(images=8, **stated), flow, task)
+    assert with_guide_defaults(run) == run
+
+
 def test_a_run_from_another_models_weights_takes_its_flow_and_task_and_a_short_stable_warm_up():
     first = built("task.size=32", "task.factor=2", "flow.t_steps=3")
     start = Config(first.flow, replace(first.task, tau=(0.9, 0.7, 0.5)))
@@ -184,6 +193,7 @@ _HOLES = ["task.name=inpaint", "flow.cond_channels=4", "masks=folder"]
 def run(tmp_path: Path):
     """The config of a run that began in a folder, with other settings on top."""
     settings = ["optim.guide_first=0.4", "samples.share=0.2", "flow.guide=4", "task.size=16"]
+    settings += ["optim.guide_perceptual=2"]
 
     def changed(*more: str) -> RunConfig:
         return given(*settings, *_HOLES, *more, out=str(tmp_path))

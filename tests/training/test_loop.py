@@ -225,6 +225,16 @@ def test_the_guide_trains_first_and_a_larger_budget_does_not_bring_that_back(
     assert rate == pytest.approx(learning_rate(longer.optim, 19 - 4, (19 / 30 - 0.4) / 0.6, 0))
 
 
+def test_a_guide_has_the_stated_rate_and_a_resumed_run_that_of_its_beginning(photos, tmp_path):
+    net = ("flow.guide=8", "flow.guide_net=unet", "optim.guide_perceptual=0")
+    out = tmp_path / "run"
+    with pytest.raises(CaflowError, match="while the guide trained alone"):
+        train(config(photos, out, *net, "optim.guide_first_lr=5e-4", "optim.images=8"))
+    train(config(photos, out, *net, "optim.images=16"), resume=True)
+    written = (out / "config.toml").read_text()
+    assert "guide_first = 0.35\nguide_first_lr = 0.0005\n" in written
+
+
 def test_the_guide_is_fixed_after_its_phase_and_actnorms_are_set_then(photos, guided, tmp_path):
     stopped(config(photos, half := tmp_path / "half", *GUIDED), 5)
     alone = state(half, 4)

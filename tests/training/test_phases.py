@@ -87,7 +87,8 @@ def test_wide_matrices_train_slower_but_in_the_papers_presets(parameters, schedu
 
 
 def test_a_guide_trains_on_l1_and_then_on_lpips_and_is_fixed_afterward(parameters):
-    optim = OptimConfig(images=1, guide_first=0.5, guide_first_lr=0.1, warmup=1, lr=1.0)
+    rates = {"guide_first_lr": 0.1, "warmup": 1, "lr": 1.0}
+    optim = OptimConfig(images=1, guide_first=0.5, guide_perceptual=2.0, **rates)
     near, alike, flows = phases_of(optim, GUIDED.flow, SamplesConfig(), lambda: distance)
     assert (near.begin, near.end, alike.begin, alike.end) == (0, 0.2, 0.2, 0.5)
     assert (flows.begin, flows.end) == (0.5, 1.0)
