@@ -1,7 +1,7 @@
 """Reading and writing image files, and transparency. `docs/inference.md` states the policy."""
 
 from .atomic import atomic_write, locked_folder, make_folder
-from .color import Pixels, fill_transparent, is_gray, strips
+from .color import Pixels, fill_transparent, is_gray, resize, strips
 from .read import (
     MAX_BYTES,
     SUFFIXES,
@@ -37,6 +37,7 @@ __all__ = [
     "read_header",
     "read_image",
     "read_provenance",
+    "resize",
     "strips",
     "write_png",
 ]

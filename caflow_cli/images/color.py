@@ -1,19 +1,19 @@
-"""Color and transparency: decoded values as 8-bit sRGB, with separate alpha.
+"""Color, size and transparency: decoded values, with separate alpha.
 
 Files store straight (un-premultiplied) colors. The color of a transparent pixel is arbitrary,
 but a filter that reads it would mix it into visible pixels.
 """
 
-import io
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms, ImageFilter
+from PIL import Image, ImageFilter
+
+from .profile import convert_16, converter, is_kept
 
 _Floats = npt.NDArray[np.float32]
-Pixels = npt.NDArray[np.uint8]  # (H, W, C), or (H, W) of alpha, gray and masks; 0-255
+Pixels = npt.NDArray[np.unsignedinteger[Any]]  # uint8 or uint16, (H, W, C) or (H, W)
 
 _STRIP = 2**20  # pixels converted at a time, to bound memory
 
@@ -22,6 +22,21 @@ def strips(height: int, width: int) -> list[slice]:
     """Slices of rows, about a million pixels each, to bound the memory of operations."""
     rows = max(1, _STRIP // width)
     return [slice(top, top + rows) for top in range(0, height, rows)]
+
+
+def resize(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
+    """Resize by Pillow BICUBIC: uint8, uint16 or float32, (H, W, 3) or (H, W), to the same type.
+
+    Integers are rounded: those of 8 bits after each of Pillow's two passes, 16 bits at the end.
+    """
+    if image.dtype == np.uint16:
+        resized = resize(image.astype(np.float32), height, width)
+        return np.asarray(np.rint(resized).clip(0, 65535), np.uint16)
+    if image.ndim == 3 and image.dtype == np.float32:  # Pillow has no such images
+        planes = [resize(image[..., channel], height, width) for channel in range(3)]
+        return np.stack(planes, axis=-1)
+    enlarged = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+    return np.array(enlarged)  # not `asarray`: it would be read-only, which torch warns about
 
 
 def is_gray(image: Pixels) -> bool:
@@ -33,25 +48,82 @@ def is_gray(image: Pixels) -> bool:
     return True
 
 
-def to_srgb(image: Image.Image) -> tuple[Pixels, Pixels | None]:
-    """Convert a loaded image of any mode to sRGB and alpha, a few rows at a time.
+class Colors(NamedTuple):
+    """Colors and alpha of an image."""
 
-    Returns:
-        Colors, uint8 (H, W, 3), and alpha, (H, W), which is None if every pixel is opaque.
+    rgb: Pixels  # (H, W, 3)
+    alpha: Pixels | None  # (H, W); None if every pixel is opaque
+    profile: bytes | None  # of the colors; None for sRGB
+    converted: bool  # whether the colors are not those of the file
+
+
+def split_colors(image: Image.Image, keep: bool = False) -> Colors:
+    """Convert a loaded image of any mode to sRGB and alpha, 8 bits, a few rows at a time.
+
+    With `keep`, a profile that results keep (`is_kept`) is not applied.
     """
     width, height = image.size
     rgb = np.empty((height, width, 3), np.uint8)
     opacities = []
-    convert: Callable[[Image.Image], Image.Image] | None = None
-    for rows in strips(height, width):
+    profile = image.info.get("icc_profile")
+    kept = None
+    for index, rows in enumerate(strips(height, width)):
         box = (0, rows.start, width, min(rows.stop, height))
         base, opacity = _split(image.crop(box))
-        convert = convert or _converter(base.mode, image.info.get("icc_profile"))
-        rgb[rows] = np.asarray(convert(base))
+        if index == 0:
+            convert = converter(base.mode, profile)
+            if keep and convert is not None and is_kept(base.mode, profile):
+                kept = profile
+                convert = None
+        rgb[rows] = np.asarray(base.convert("RGB") if convert is None else convert(base))
         if opacity is not None:
             opacities.append(np.asarray(opacity))
     alpha = np.concatenate(opacities) if opacities else None
-    return rgb, None if alpha is None or alpha.min() == 255 else alpha
+    return Colors(rgb, _unless_opaque(alpha), kept, convert is not None or base.mode == "CMYK")
+
+
+def colors_of(
+    values: npt.NDArray[Any], alpha: npt.NDArray[Any] | None, profile: bytes | None
+) -> Colors:
+    """The same for stored values, uint8 or uint16 (H, W, 1 or 3), of a profile; kept, if it is."""
+    mode = "L" if values.shape[2] == 1 else "RGB"
+    alpha = _unless_opaque(alpha)
+    if converter(mode, profile) is None:
+        return Colors(_in_three(values), alpha, None, False)
+    if is_kept(mode, profile):
+        return Colors(_in_three(values), alpha, profile, False)
+    return Colors(_converted(values, profile), alpha, None, True)
+
+
+def in_srgb(values: Pixels, profile: bytes | None) -> Pixels:
+    """What values look like: uint8 or uint16 (H, W, 3) to sRGB of 8 bits."""
+    if values.dtype == np.uint16:
+        values = (values >> 8).astype(np.uint8)
+    if profile is None:
+        return values
+    return _converted(values[..., :1] if is_kept("L", profile) else values, profile)
+
+
+def _converted(values: npt.NDArray[Any], profile: bytes | None) -> npt.NDArray[Any]:
+    """Convert (H, W, 1 or 3) to sRGB, (H, W, 3), at its own depth."""
+    if profile is not None and values.dtype == np.uint16:
+        return convert_16(values, profile)
+    convert = converter("L" if values.shape[2] == 1 else "RGB", profile)
+    result = np.empty((*values.shape[:2], 3), np.uint8)
+    for rows in strips(*values.shape[:2]):
+        part = Image.fromarray(values[rows, :, 0] if values.shape[2] == 1 else values[rows])
+        result[rows] = np.asarray(part.convert("RGB") if convert is None else convert(part))
+    return result
+
+
+def _in_three(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.repeat(values, 3, 2) if values.shape[2] == 1 else values
+
+
+def _unless_opaque(alpha: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
+    if alpha is None or alpha.min() == np.iinfo(alpha.dtype).max:
+        return None
+    return alpha
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -75,52 +147,6 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     if mode in ("CMYK", "LAB"):
         return image, None
     return image.convert("L" if is_gray else "RGB"), None
-
-
-def _converter(mode: str, profile: bytes | None) -> Callable[[Image.Image], Image.Image]:
-    """Make a function that converts images of mode L, RGB, CMYK or LAB to sRGB.
-
-    Without a profile, RGB is taken as sRGB, L as its gray, and CMYK is converted by Pillow's
-    formula. A profile that is sRGB up to rounding changes no pixel; a broken one is ignored.
-    """
-
-    def plain(image: Image.Image) -> Image.Image:
-        return image.convert("RGB")
-
-    try:
-        if mode == "LAB":
-            source: Any = ImageCms.createProfile("LAB")
-        elif profile:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if mode == "L" and source.profile.xcolor_space.strip() == "RGB":
-                mode = "RGB"
-        else:
-            return plain
-        transform = ImageCms.buildTransform(
-            source,
-            ImageCms.createProfile("sRGB"),
-            mode,
-            "RGB",
-            ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
-    except (OSError, ValueError, ImageCms.PyCMSError):
-        return plain
-
-    def transformed(image: Image.Image) -> Image.Image:
-        return transform.apply(image.convert(mode))
-
-    if mode in ("RGB", "L"):
-        probe = Image.fromarray(_PROBE).convert(mode)
-        converted = np.asarray(transformed(probe), np.int16)
-        if np.abs(converted - np.asarray(plain(probe))).max() <= 2:
-            return plain
-    return transformed
-
-
-# All colors of a 9 x 9 x 9 grid, as an image of 27 x 27.
-_GRID = np.linspace(0, 255, 9).astype(np.uint8)
-_PROBE = np.stack(np.meshgrid(_GRID, _GRID, _GRID), -1).reshape(27, 27, 3)
 
 
 # --- transparency ---------------------------------------------------------------------------------
@@ -147,11 +173,13 @@ def fill_transparent(rgb: Pixels, alpha: Pixels, *, soften: bool = False) -> Pix
     if not soften:
         filled: Pixels = np.where(alpha[..., None] > 0, rgb, mean)
         return filled
-    most = np.asarray(Image.fromarray(alpha).filter(ImageFilter.MaxFilter(5)))
+    # Pillow filters integers of 8 and 32 bits.
+    filtered = alpha if alpha.dtype == np.uint8 else alpha.astype(np.int32)
+    most = np.asarray(Image.fromarray(filtered).filter(ImageFilter.MaxFilter(5)))
     share = alpha / np.maximum(most, 1).astype(np.float32)
     share = share[..., None]
     blend = np.rint(share * rgb + (1 - share) * mean)
-    return blend.astype(np.uint8)  # type: ignore[no-any-return]
+    return blend.astype(rgb.dtype)  # type: ignore[no-any-return]
 
 
 def _mean_around(rgb: Pixels, alpha: Pixels) -> Pixels:
@@ -168,7 +196,7 @@ def _mean_around(rgb: Pixels, alpha: Pixels) -> Pixels:
     for sums, weights in reversed(levels):
         enlarged = _resize(mean, weights.shape)
         mean = np.where(weights > 0, sums / np.maximum(weights, 1), enlarged)
-    return np.rint(_resize(mean, alpha.shape)).astype(np.uint8)
+    return np.rint(_resize(mean, alpha.shape)).astype(rgb.dtype)
 
 
 def _halve(values: _Floats) -> _Floats:

@@ -44,22 +44,27 @@ _NUMBERS = {
 }
 
 
-def read_metadata(image: Image.Image) -> Metadata | None:
-    """Read the tags that a result may keep, of an image whose pixels have been loaded.
+def read_metadata(image: Image.Image | bytes) -> Metadata | None:
+    """Read the tags that a result may keep, of an image whose pixels have been loaded, or a TIFF.
 
     Empty if there are none; None if the EXIF cannot be read or has more than 64 kB.
     """
-    if len(image.info.get("exif") or b"") > _MAX_BLOCK:
+    info = image.info if isinstance(image, Image.Image) else {}
+    if len(info.get("exif") or b"") > _MAX_BLOCK:
         return None
     try:
-        exif = image.getexif()
+        if isinstance(image, Image.Image):
+            exif = image.getexif()
+        else:
+            exif = Image.Exif()
+            exif.load(image)
         stored = {MAIN: dict(exif)}
         for pointer in (EXIF, GPS):
             if pointer in exif:
                 stored[pointer] = exif.get_ifd(pointer)
     except Exception:  # on broken EXIF, Pillow may raise anything
         return None
-    if not all(stored.values()) and "exif" in image.info:
+    if not all(stored.values()) and "exif" in info:
         return None
     directories = {}
     for name, tags in stored.items():

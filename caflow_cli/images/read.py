@@ -1,4 +1,4 @@
-"""Read image files: the one policy for converting them to 8-bit sRGB and alpha."""
+"""Read image files: the one policy for converting them to colors and alpha."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from ..config import HOLE, Extent
 from ..errors import CaflowError, ensure
-from .color import Pixels, fill_transparent, to_srgb
+from .color import Pixels, colors_of, fill_transparent, resize, split_colors
+from .deep import TIFF_MAGIC, check_decoded, has_deep, read_png, read_tiff
 from .metadata import DESCRIPTION, read_metadata
 from .write import PROVENANCE_KEY, Output
 
@@ -35,8 +36,6 @@ _DEEP = re.compile(r";16[BLN]")  # in Pillow's name of a layout: 16 bits per cha
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
 _SMALLER = "crop or shrink the image first"
-# Decoding takes up to 4.5 times as much memory: 1.2 GB.
-_MAX_DECODED = 2**28
 # TIFF and EXIF tags
 _BITS_PER_SAMPLE = 258
 _ORIENTATION = 274
@@ -51,7 +50,7 @@ _TURNS = {  # by EXIF orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SIDEWAYS = [_TURNS[orientation] for orientation in (5, 6, 7, 8)]
+_SIDEWAYS = (5, 6, 7, 8)
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # raised errors say the same
 # `warnings.catch_warnings` is process-wide, but threads read data sets.
 _warnings_lock = threading.Lock()
@@ -73,11 +72,13 @@ class Input(Output):
         format: Format of the file's content: PNG, JPEG, WEBP, …; empty for an array.
         frames: Number of frames or pages in the file; this is the first.
         deep: Whether the file has 16 bits per channel, which were rounded to 8.
+        converted: Whether a profile was applied, so that values are not those of the file.
     """
 
     format: str = ""
     frames: int = 1
     deep: bool = False
+    converted: bool = False
 
     def flattened(self, *, soften: bool = False) -> Pixels:
         """`rgb` with transparent pixels filled by `fill_transparent`."""
@@ -102,13 +103,13 @@ class Input(Output):
             hidden = (alpha == 0) & (mask < HOLE)
             result = np.where(hidden[..., None], self.rgb, result)
         if alpha is not None and alpha.shape != result.shape[:2]:
-            size = result.shape[1], result.shape[0]
-            alpha = np.array(Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC))
-        return Output(result, alpha, self.gray and keeps_gray, self.metadata)
+            alpha = resize(alpha, *result.shape[:2])
+        gray = self.gray and keeps_gray
+        return Output(result, alpha, gray, self.metadata, self.profile, self.tiff)
 
 
-def decode(source: str | Path | BinaryIO, name: str | None = None) -> Input:
-    """Decode an image to 8-bit sRGB, with separate alpha.
+def decode(source: str | Path | BinaryIO, name: str | None = None, *, full: bool = False) -> Input:
+    """Decode an image to 8-bit sRGB, with separate alpha; or as it is stored.
 
     EXIF orientation is applied, and an embedded ICC profile is converted to sRGB (one that is sRGB
     up to rounding changes no pixel; a broken one is ignored). 16-bit gray is rescaled by 255/65535
@@ -119,6 +120,8 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Input:
     Args:
         source: A path, or a binary stream, which is read to its end.
         name: Name of the image in errors. Default: the path or the stream's name.
+        full: Keep profiles (`is_kept`); and, with the extra `deep`, the 16 bits of PNG and TIFF,
+            and what a TIFF holds beside colors and alpha. Floats are read as `65535 x`.
 
     Raises:
         CaflowError: (exit 1) the source is missing, a folder, unreadable, empty, truncated or not
@@ -126,6 +129,10 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Input:
             the range of its values is unknown (floats, 32-bit integers).
     """
     data, label = _read_source(source, name)
+    if full and data.startswith(TIFF_MAGIC) and has_deep():
+        found = _decode_tiff(data, label)
+        if found is not None:
+            return found
     image, frames = _open(data, label)
     with image:
         gray = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
@@ -137,18 +144,55 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Input:
             image.info["transparency"] = 255 // (2 ** int(bits[1]) - 1) * hidden
         elif isinstance(hidden, tuple) and deep:  # Pillow converts the pixels alone
             image.info["transparency"] = tuple(value >> 8 for value in hidden)
-        try:
+        with _refusing_damage(label):
             image.load()
-        except Exception as error:  # on a broken file, plugins may raise anything
-            raise _damaged(label) from error
         if image.mode == "F" or image.mode.startswith("I"):
             _check_range(image, label)
         # Read after the pixels: a PNG may have EXIF after them, and Pillow rotates TIFFs itself.
-        turn = _turn(image)
+        orientation = _orientation(image)
         with _quiet_warnings():
             metadata = read_metadata(image)
-        rgb, alpha = to_srgb(image if turn is None else image.transpose(turn))
-    return Input(rgb, alpha, gray, metadata, image.format or "", frames, deep)
+        if full and deep and image.format == "PNG" and has_deep():
+            check_decoded(label, image.width * image.height, 2 * _decoded_bytes(image))
+            with _refusing_damage(label):
+                values, alpha = read_png(data, hidden, orientation)
+                colors = colors_of(values, alpha, image.info.get("icc_profile"))
+            gray = values.shape[2] == 1
+            deep = False
+        else:
+            turn = _TURNS.get(orientation)
+            colors = split_colors(image if turn is None else image.transpose(turn), full)
+    return Input(
+        colors.rgb,
+        colors.alpha,
+        format=image.format or "",
+        frames=frames,
+        metadata=metadata,
+        gray=gray,
+        deep=deep,
+        profile=colors.profile,
+        converted=colors.converted,
+    )
+
+
+def _decode_tiff(data: bytes, label: str) -> Input | None:
+    """Decode a TIFF in full; None if it is of a kind that Pillow reads."""
+    with _refusing_damage(label):
+        found = read_tiff(data, label)
+        if found is None:
+            return None
+        colors = colors_of(found.values, found.alpha, found.profile)
+    return Input(
+        colors.rgb,
+        colors.alpha,
+        format="TIFF",
+        frames=found.frames,
+        metadata=read_metadata(data),
+        gray=found.values.shape[2] == 1,
+        profile=colors.profile,
+        converted=colors.converted,
+        tiff=found.parts,
+    )
 
 
 def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels:
@@ -172,7 +216,7 @@ def read_header(source: str | Path | BinaryIO, name: str | None = None) -> Heade
     image, _ = _open(*_read_source(source, name))
     with image:
         size = image.height, image.width
-        if "exif" in image.info and _turn(image) in _SIDEWAYS:  # Pillow turns TIFFs itself
+        if "exif" in image.info and _orientation(image) in _SIDEWAYS:  # Pillow turns TIFFs itself
             size = image.width, image.height
         return Header(size, not image.has_transparency_data)
 
@@ -239,11 +283,22 @@ def _quiet_warnings() -> Iterator[None]:
         yield
 
 
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    """How to turn an image according to its EXIF orientation; broken EXIF is ignored."""
+@contextlib.contextmanager
+def _refusing_damage(label: str) -> Iterator[None]:
+    """Raise CaflowError for whatever a plugin or a codec raises on a broken file."""
+    try:
+        yield
+    except CaflowError:
+        raise
+    except Exception as error:
+        raise _damaged(label) from error
+
+
+def _orientation(image: Image.Image) -> Any:
+    """The EXIF orientation; 1 if it has none, or broken EXIF."""
     with contextlib.suppress(Exception), _quiet_warnings():
-        return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-    return None
+        return image.getexif().get(_ORIENTATION, 1)
+    return 1
 
 
 def _open(data: bytes, label: str) -> tuple[Image.Image, int]:
@@ -278,12 +333,7 @@ def _open(data: bytes, label: str) -> tuple[Image.Image, int]:
         ) from error
     except Exception as error:  # on a broken file, plugins may raise anything
         raise _damaged(label) from error
-    decoded = _decoded_bytes(image)
-    ensure(
-        decoded <= _MAX_DECODED,
-        f"{label!r} takes {decoded / 1e6:.0f} MB in memory, more than {_MAX_DECODED / 1e6:.0f}",
-        _SMALLER,
-    )
+    check_decoded(label, image.width * image.height, _decoded_bytes(image))
     # Pillow reads uncompressed 16-bit planes as 8-bit ones, and decodes them to noise.
     ensure(
         not isinstance(image, TiffImagePlugin.TiffImageFile)

@@ -12,7 +12,8 @@ from PIL import Image, PngImagePlugin, features
 from ..config import METADATA
 from ..errors import check_usage, ensure
 from .atomic import atomic_write
-from .color import Pixels, is_gray
+from .color import Pixels, in_srgb, is_gray
+from .deep import TiffParts
 from .metadata import DESCRIPTION, GPS, MAIN, Metadata, as_exif, rebuilt
 
 # Name on the command line -> suffixes; written files get the first one.
@@ -54,16 +55,30 @@ class Output:
     """What a file is to hold.
 
     Attributes:
-        rgb: sRGB, uint8 (H, W, 3): straight colors, also of transparent pixels.
-        alpha: uint8 (H, W), 0 transparent to 255 opaque; None if every pixel is opaque.
+        rgb: uint8 or uint16 (H, W, 3): straight colors, also of transparent pixels.
+        alpha: (H, W), of the type of `rgb`, 0 transparent to 255 or 65,535 opaque; None if every
+            pixel is opaque.
         gray: Whether an image without color is stored in one channel.
         metadata: The EXIF that a result may keep; None if it cannot be read or has more than 64 kB.
+        profile: The ICC profile of `rgb`; None for sRGB.
+        tiff: What a TIFF keeps of a TIFF.
     """
 
     rgb: Pixels
     alpha: Pixels | None = None
     gray: bool = False
     metadata: Metadata | None = field(default_factory=dict)
+    profile: bytes | None = None
+    tiff: TiffParts | None = None
+
+    @property
+    def depth(self) -> int:
+        """Bits per channel: 8 or 16."""
+        return 8 * self.rgb.dtype.itemsize
+
+    def shown(self) -> Pixels:
+        """`rgb` as 8-bit sRGB, for the eye."""
+        return in_srgb(self.rgb, self.profile)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..config import HOLE, Extent
 from ..errors import check_usage, ensure, usage_error
-from ..images import LARGE, Pixels as Pixels, strips as strips
+from ..images import LARGE, Pixels as Pixels, resize as resize, strips as strips
 
 if TYPE_CHECKING:
     import torch
@@ -343,15 +343,6 @@ def extend(image: npt.NDArray[Any], size: Extent) -> npt.NDArray[Any]:
 def padded_size(height: int, width: int, multiple: int) -> Extent:
     """The height and width of the result of `pad`."""
     return height + -height % multiple, width + -width % multiple
-
-
-def resize(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
-    """Resize by Pillow BICUBIC: uint8 or float32, (H, W, 3) or (H, W), to the same type."""
-    if image.ndim == 3 and image.dtype == np.float32:  # Pillow has no such images
-        planes = [resize(image[..., channel], height, width) for channel in range(3)]
-        return np.stack(planes, axis=-1)
-    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
-    return np.array(resized)  # not `asarray`: it would be read-only, which torch warns about
 
 
 def scaled_size(image: Pixels, size: int) -> Extent:

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from PIL import Image
 
 from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.data.examples import keep, open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest, manifest_path
-from caflow_cli.images import encode_png, read_image, read_provenance
+from caflow_cli.images import decode, encode_png, read_image, read_provenance
 from caflow_cli.model import CAFlow
 from caflow_cli.records import read_toml
 from caflow_cli.training.config import to_toml
@@ -132,6 +133,7 @@ class Target:
     seeds: Callable[[], list[bytes]]
     reseal: Callable[[bytes], bytes] = bytes  # puts right what is noticed first: checksums
     change: Callable[[bytes, random.Random], bytes] | None = None  # by the format
+    full: int = 400  # how many damaged files `-m soak` tries
 
     def damaged(self, seeds: Sequence[bytes], rng: random.Random) -> bytes:
         """One of the files, changed."""
@@ -206,6 +208,56 @@ def _images() -> list[bytes]:
     return files
 
 
+def _read_full(path: Path) -> None:
+    provenance = read_provenance(path)
+    assert provenance is None or isinstance(provenance, dict)
+    with path.open("rb") as file:
+        found = decode(file, full=True)
+    assert found.rgb.dtype in (np.uint8, np.uint16)
+    assert found.shown().shape == found.rgb.shape
+
+
+def _deep_tiffs() -> list[bytes]:
+    values = np.random.default_rng(1).integers(0, 65536, (21, 33, 4), dtype=np.uint16)
+    gray = values[..., 0]
+    rgb = values[..., :3]
+    planes = np.ascontiguousarray(np.moveaxis(rgb, -1, 0))
+    kinds: list[tuple[np.ndarray, dict]] = [
+        (gray, {"compression": "lzw", "predictor": True}),
+        (rgb, {"compression": "zlib", "predictor": True, "rowsperstrip": 4}),
+        (rgb, {"compression": "zstd", "tile": (16, 16), "iccprofile": linear_profile()}),
+        (values, {"compression": "packbits", "extrasamples": ["unspecified"]}),
+        (values, {"extrasamples": ["assocalpha"], "bigtiff": True}),
+        (planes, {"planarconfig": "separate", "photometric": "rgb", "compression": "lzw"}),
+        ((rgb / 65535).astype(np.float32), {"compression": "zlib", "predictor": 3}),
+        (rgb, {"description": "of", "resolution": (300, 300), "extratags": [(274, 3, 1, 6, True)]}),
+    ]
+    files = []
+    for image, options in kinds:
+        buffer = io.BytesIO()
+        options = {
+            "metadata": None,
+            "photometric": "minisblack" if image is gray else "rgb",
+        } | options
+        tifffile.imwrite(buffer, image, **options)
+        files.append(buffer.getvalue())
+    two = io.BytesIO()
+    with tifffile.TiffWriter(two) as writer:  # a chain of directories
+        for _ in range(3):
+            writer.write(gray, metadata=None, photometric="minisblack")
+    return [*files, two.getvalue(), tiff_of_16_bits(rgb, ">")]
+
+
+def _deep_pngs() -> list[bytes]:
+    values = np.random.default_rng(1).integers(0, 65536, (21, 33, 4), dtype=np.uint16)
+    return [
+        png_of_16_bits(values[..., :1], 0, (7,)),
+        png_of_16_bits(values[..., :3], 2, (1, 2, 3)),
+        png_of_16_bits(values[..., :2], 4),
+        png_of_16_bits(values, 6),
+    ]
+
+
 def _read_zip(path: Path) -> None:
     archive = path.with_suffix(".zip")
     archive.write_bytes(path.read_bytes())
@@ -268,6 +320,8 @@ def _run_configs() -> list[bytes]:
 
 TARGETS = {
     "image": Target(_read_image, _images, resealed_png),
+    "deep-tiff": Target(_read_full, _deep_tiffs, full=2000),
+    "deep-png": Target(_read_full, _deep_pngs, resealed_png, full=1000),
     "zip": Target(_read_zip, _zips),
     "model": Target(CAFlow.load, _models, change=other_safetensors),
     "manifest": Target(load_manifest, _manifests, change=other_json),

@@ -31,6 +31,6 @@ def test_damaged_files_are_refused(name, tmp_path, monkeypatch):
     monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 1 << 20)
     target, rng = TARGETS[name], random.Random(name)
     seeds = target.seeds()
-    for _ in range(count(20, 400)):
+    for _ in range(count(20, target.full)):
         data = target.damaged(seeds, rng)
         assert finding(target, data, tmp_path) is None, data[:200]

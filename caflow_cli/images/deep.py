@@ -1,0 +1,299 @@
+"""Files of 16 bits per channel or floats, by the extra `deep`: TIFF and PNG, read and written.
+
+`tifffile` and `imagecodecs` are imported only when such a file is met. Other kinds of TIFF, such as
+JPEG in TIFF, palettes and CMYK, are left to Pillow.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import struct
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, PngImagePlugin, TiffImagePlugin
+
+from ..errors import ensure
+from .color import strips
+from .metadata import MAIN, Metadata
+
+if TYPE_CHECKING:
+    import tifffile
+
+Values = npt.NDArray[Any]  # uint8 or uint16, (H, W, C)
+
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
+DEFLATE = 8  # Compression: Adobe's Deflate
+_LOSSLESS = (1, 5, DEFLATE, 32946, 32773, 50000)  # none, LZW, Deflate, PackBits, ZSTD
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # PhotometricInterpretation
+_PREMULTIPLIED, _STRAIGHT = 1, 2  # ExtraSamples; 0 is neither: infrared
+_ORIENTATION = 274
+_DESCRIPTION = 270
+_RESOLUTION = (282, 283)  # in x and y
+_XMP = 700
+_IHDR = 33  # bytes of a PNG before the chunk after IHDR
+_MAX_DECODED = 2**28  # bytes; decoding takes up to 4.5 times as much memory: 1.2 GB
+_SMALLER = "crop or shrink the image first"
+_MOST_TEXT = 2**16  # bytes of a description
+_TURNS = {  # by orientation: of rows, of columns, then transposed
+    **{1: (1, 1, False), 2: (1, -1, False), 3: (-1, -1, False), 4: (-1, 1, False)},
+    **{5: (1, 1, True), 6: (-1, 1, True), 7: (-1, -1, True), 8: (1, -1, True)},
+}
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # raised errors say the same
+
+
+@dataclass(frozen=True, eq=False)
+class TiffParts:
+    """What a TIFF made of a TIFF keeps, beside its values, alpha, profile and EXIF."""
+
+    compression: int  # tag Compression
+    description: bytes = b""  # ImageDescription
+    resolution: tuple[Any, Any, int] | None = None  # in x and y, and its unit
+    infrared: Values | None = None  # the channel after RGB that is no alpha, (H, W)
+    floats: npt.NDArray[np.float32] | None = None  # the colors, if they are stored as floats
+
+
+class StoredTiff(NamedTuple):
+    """What a TIFF holds: no profile is applied."""
+
+    values: Values  # (H, W, 1 or 3)
+    alpha: Values | None  # (H, W), straight
+    profile: bytes | None
+    frames: int
+    parts: TiffParts
+
+
+def has_deep() -> bool:
+    """Whether the extra `deep` is installed."""
+    return all(find_spec(name) for name in ("tifffile", "imagecodecs"))
+
+
+def check_decoded(label: str, pixels: int, taken: int) -> None:
+    """Raise CaflowError for an image of too many pixels, or too many bytes in memory."""
+    most = Image.MAX_IMAGE_PIXELS or pixels
+    ensure(pixels <= most, f"{label!r} has more than {most} pixels", _SMALLER)
+    ensure(
+        taken <= _MAX_DECODED,
+        f"{label!r} takes {taken / 1e6:.0f} MB in memory, more than {_MAX_DECODED / 1e6:.0f}",
+        _SMALLER,
+    )
+
+
+# --- TIFF -----------------------------------------------------------------------------------------
+
+
+def turned(values: npt.NDArray[Any], orientation: Any) -> npt.NDArray[Any]:
+    """Turn (H, W, C) upright, by its EXIF orientation."""
+    down, right, transposed = _TURNS.get(orientation, _TURNS[1])
+    values = values[::down, ::right]
+    return np.ascontiguousarray(values.transpose(1, 0, 2) if transposed else values)
+
+
+def read_tiff(data: bytes, label: str) -> StoredTiff | None:
+    """Read the first page of a TIFF, upright; None if it is of a kind that is left to Pillow.
+
+    Any exception means a damaged file.
+
+    Raises:
+        CaflowError: (exit 1) it takes too much memory, or holds floats outside 0 to 1.
+    """
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages.first
+        if not isinstance(page, tifffile.TiffPage) or not _is_plain(page):
+            return None
+        _check_segments(page, len(data), label)
+        values = page.asarray(maxworkers=1).reshape(_shape(page))
+        if page.planarconfig == 2:
+            values = np.moveaxis(values, 0, -1)
+        values = turned(values, page.tags.valueof(_ORIENTATION, 1))
+        colors = values[..., : _colors(page)]
+        more = values[..., colors.shape[2]] if values.shape[2] > colors.shape[2] else None
+        floats = None
+        if values.dtype.kind == "f":
+            _check_floats(values, label)
+            floats = colors.astype(np.float32, copy=False)
+            colors, more = _as_16_bits(colors), None if more is None else _as_16_bits(more)
+        if page.photometric == _WHITE_IS_ZERO:
+            colors = np.iinfo(colors.dtype).max - colors
+        parts = TiffParts(int(page.compression), _description(page, data), _resolution(page))
+        parts = replace(parts, floats=floats)
+        kind = page.extrasamples[0] if page.extrasamples else 0
+        if more is not None and kind == _PREMULTIPLIED:
+            straight = np.rint(colors * (65535 / np.maximum(more, 1))[..., None])
+            colors = straight.clip(0, 65535).astype(np.uint16)
+        elif more is not None and kind != _STRAIGHT:
+            parts, more = replace(parts, infrared=more), None
+        return StoredTiff(colors, more, page.iccprofile, len(file.pages), parts)
+
+
+def _colors(page: tifffile.TiffPage) -> int:
+    return 3 if page.photometric == _RGB else 1
+
+
+def _is_plain(page: tifffile.TiffPage) -> bool:
+    """Whether a page is gray or RGB, losslessly stored, perhaps with one more channel."""
+    if page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) or page.imagedepth != 1:
+        return False
+    kind = (page.bitspersample, page.sampleformat)
+    more = page.samplesperpixel - _colors(page)
+    is_premultiplied = more == 1 and page.extrasamples[:1] == (_PREMULTIPLIED,)
+    return (
+        page.compression in _LOSSLESS
+        and kind in ((8, 1), (16, 1), (16, 3), (32, 3))
+        and more in (0, 1)
+        and not (is_premultiplied and page.bitspersample == 8)
+        and page.dtype is not None
+    )
+
+
+def _shape(page: tifffile.TiffPage) -> tuple[int, int, int]:
+    height, width, channels = page.imagelength, page.imagewidth, page.samplesperpixel
+    return (channels, height, width) if page.planarconfig == 2 else (height, width, channels)
+
+
+def _check_segments(page: tifffile.TiffPage, size: int, label: str) -> None:
+    """Check, before anything is decoded, that the strips or tiles lie in the file and are few."""
+    count = page.imagewidth * page.imagelength
+    segment = page.tilewidth * page.tilelength if page.is_tiled else page.imagewidth
+    taken = max(count, segment) * page.samplesperpixel * page.bitspersample // 8
+    check_decoded(label, count, taken)
+    ends = [a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True)]
+    whole = len(ends) == math.prod(page.chunked) and min(page.databytecounts) > 0
+    if not whole or max(ends) > size:
+        raise ValueError("strips or tiles are missing")
+
+
+def _check_floats(values: npt.NDArray[Any], label: str) -> None:
+    ensure(
+        bool(np.isfinite(values).all()) and values.min() >= 0 and values.max() <= 1,
+        f"{label!r} holds floats of unknown range",
+        "save it with 8 or 16 bits per channel, or with floats from 0 to 1",
+    )
+
+
+def _as_16_bits(floats: npt.NDArray[Any]) -> Values:
+    result = np.empty(floats.shape, np.uint16)
+    for rows in strips(*floats.shape[:2]):
+        result[rows] = np.rint(floats[rows].astype(np.float64) * 65535)
+    return result
+
+
+def _description(page: tifffile.TiffPage, data: bytes) -> bytes:
+    """ImageDescription as stored: tifffile guesses its encoding."""
+    tag = page.tags.get(_DESCRIPTION)
+    if tag is None or tag.valuebytecount > _MOST_TEXT:
+        return b""
+    return data[tag.valueoffset : tag.valueoffset + tag.valuebytecount].rstrip(b"\0")
+
+
+def _resolution(page: tifffile.TiffPage) -> tuple[Any, Any, int] | None:
+    x, y = (page.tags.valueof(tag) for tag in _RESOLUTION)
+    valid = all(isinstance(value, tuple) and 0 not in value for value in (x, y))
+    return (x, y, int(page.resolutionunit)) if valid else None
+
+
+def encode_tiff(
+    values: npt.NDArray[Any],
+    colors: int,
+    *,
+    parts: TiffParts,
+    profile: bytes | None = None,
+    xmp: bytes = b"",
+    directories: Metadata | None = None,
+) -> bytes:
+    """Encode (H, W, C), uint8, uint16 or float32, as TIFF, compressed as `parts` says.
+
+    Args:
+        values: One or three colors; if there is one channel more, it is alpha, or infrared if
+            `parts` has it.
+        colors: The number of colors.
+        parts: Of the input.
+        directories: EXIF, as for `as_exif`.
+    """
+    import tifffile
+
+    directories = directories or {}
+    kind = 0 if parts.infrared is not None else _STRAIGHT
+    tags: list[Any] = [(_XMP, 1, len(xmp), xmp, True)] if xmp else []
+    for tag, text in directories.get(MAIN, {}).items():
+        if tag != _DESCRIPTION:
+            tags.append((tag, 2, len(text) + 1, text + b"\0", True))
+    # Writers know no directories of EXIF, so that a tag with a free number holds their places.
+    others = [name for name in directories if name != MAIN]
+    tags += [(name - 1, 4, 1, 1, True) for name in others]
+    compression = parts.compression if parts.compression in _LOSSLESS else DEFLATE
+    options: dict[str, Any] = {}
+    if parts.resolution is not None:
+        options = {"resolution": parts.resolution[:2], "resolutionunit": parts.resolution[2]}
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer,
+        values if values.shape[2] > 1 else values[..., 0],
+        byteorder="<",
+        photometric="rgb" if colors == 3 else "minisblack",
+        planarconfig="contig" if values.shape[2] > 1 else None,
+        extrasamples=(kind,) * (values.shape[2] - colors),
+        compression=DEFLATE if compression == 32946 else compression,
+        predictor=compression not in (1, 32773),
+        iccprofile=profile,
+        description=parts.description or None,
+        metadata=None,
+        software=False,
+        extratags=tags,
+        **options,
+    )
+    data = bytearray(buffer.getvalue())
+    with tifffile.TiffFile(buffer) as file:
+        first = file.pages.first
+        places = {name: first.tags[name - 1].offset for name in others}
+    for name, place in places.items():
+        directory = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0", group=name)
+        directory.update(directories[name])
+        data += bytes(len(data) % 2)
+        struct.pack_into("<HHII", data, place, name, 4, 1, len(data))
+        data += directory.tobytes(len(data))
+    return bytes(data)
+
+
+# --- PNG ------------------------------------------------------------------------------------------
+
+
+def read_png(
+    data: bytes, hidden: int | tuple[int, ...] | None, orientation: Any
+) -> tuple[Values, Values | None]:
+    """Read a PNG of 16 bits per channel, upright: colors, (H, W, 1 or 3), and alpha, (H, W).
+
+    Any exception means a damaged file. `hidden` is the gray or the color that is transparent.
+    """
+    import imagecodecs
+
+    values = imagecodecs.png_decode(data)
+    values = turned(values.reshape(*values.shape[:2], -1), orientation)
+    colors = values[..., : 1 if values.shape[2] < 3 else 3]
+    if values.shape[2] > colors.shape[2]:
+        return colors, values[..., -1]
+    if hidden is None:
+        return colors, None
+    shows = (colors != np.asarray(hidden)).any(-1)
+    return colors, shows.astype(np.uint16) * 65535
+
+
+def encode_png_16(
+    values: Values, texts: PngImagePlugin.PngInfo, profile: bytes | None, exif: Image.Exif | None
+) -> bytes:
+    """Encode uint16 (H, W, C) as PNG, with the chunks that Pillow writes for these arguments."""
+    import imagecodecs
+
+    pixel = io.BytesIO()
+    more = {"exif": exif} if exif else {}
+    Image.new("L", (1, 1)).save(pixel, "PNG", pnginfo=texts, icc_profile=profile, **more)
+    data = bytes(imagecodecs.png_encode(values if values.shape[2] > 1 else values[..., 0]))
+    chunks = pixel.getvalue()
+    return data[:_IHDR] + chunks[_IHDR : chunks.rindex(b"IDAT") - 4] + data[_IHDR:]

@@ -1,0 +1,105 @@
+"""Color profiles: which a result keeps, and what its values look like in sRGB.
+
+A profile is kept if it is a matrix of RGB or a gray, with a curve like a display's: sRGB, Display
+P3, Adobe RGB, ProPhoto, gray gamma. Models see encoded values, and theirs are like those of sRGB.
+Linear profiles, tables of colors, CMYK and LAB are converted.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageCms
+
+_MOST = 2**18  # bytes of a profile that is kept
+_SPACES = {"RGB": "RGB", "L": "GRAY"}  # of ICC, by Pillow's mode
+# All colors of a 9 x 9 x 9 grid, as an image of 27 x 27.
+_GRID = np.linspace(0, 255, 9).astype(np.uint8)
+_PROBE = np.stack(np.meshgrid(_GRID, _GRID, _GRID), -1).reshape(27, 27, 3)
+# Least and largest lightness (CIE L*) of grays 64 and 128: those of gammas 1.5 to 2.8.
+_GRAYS = np.array([[64, 128]], np.uint8)
+_LIGHTNESS = ((15, 42), (45, 66))
+
+
+def converter(mode: str, profile: bytes | None) -> Callable[[Image.Image], Image.Image] | None:
+    """Make a function that converts images of mode L, RGB, CMYK or LAB to sRGB.
+
+    None without a profile, with one that is sRGB up to rounding, and with a broken one. Then RGB is
+    taken as sRGB, L as its gray, and CMYK is converted by Pillow's formula.
+    """
+    try:
+        if mode == "LAB":
+            source: Any = ImageCms.createProfile("LAB")
+        elif profile:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if mode == "L" and source.profile.xcolor_space.strip() == "RGB":
+                mode = "RGB"
+        else:
+            return None
+        transform = ImageCms.buildTransform(
+            source,
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (OSError, ValueError, ImageCms.PyCMSError):
+        return None
+
+    def transformed(image: Image.Image) -> Image.Image:
+        return transform.apply(image.convert(mode))
+
+    if mode in ("RGB", "L"):
+        probe = Image.fromarray(_PROBE).convert(mode)
+        converted = np.asarray(transformed(probe), np.int16)
+        if np.abs(converted - np.asarray(probe.convert("RGB"))).max() <= 2:
+            return None
+    return transformed
+
+
+def is_kept(mode: str, profile: bytes | None) -> bool:
+    """Whether a result keeps this profile of an image of mode L or RGB."""
+    if not profile or len(profile) > _MOST or mode not in _SPACES:
+        return False
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        about = source.profile
+        tables = [from_device for from_device, _, _ in (about.clut or {}).values()]
+        if about.xcolor_space.strip() != _SPACES[mode] or not about.is_matrix_shaper or any(tables):
+            return False
+        lab = ImageCms.createProfile("LAB")
+        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+        transform = ImageCms.buildTransform(source, lab, mode, "LAB", intent)
+        grays = transform.apply(Image.fromarray(_GRAYS).convert(mode))
+    except (OSError, ValueError, ImageCms.PyCMSError):
+        return False
+    lightness = np.asarray(grays.getchannel("L"))[0] * (100 / 255)
+    return all(
+        least <= value <= most for value, (least, most) in zip(lightness, _LIGHTNESS, strict=True)
+    )
+
+
+def convert_16(values: npt.NDArray[Any], profile: bytes) -> npt.NDArray[Any]:
+    """Convert uint16 (H, W, 1 or 3) to sRGB, (H, W, 3), as `converter` does for 8 bits."""
+    import imagecodecs
+
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
+    is_gray = source.xcolor_space.strip() == "GRAY"
+    if not is_gray and values.shape[2] == 1:
+        values = np.repeat(values, 3, 2)
+    return np.asarray(
+        imagecodecs.cms_transform(
+            values[..., 0] if is_gray else values,
+            profile,
+            ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+            colorspace="gray" if is_gray else "rgb",
+            outcolorspace="rgb",
+            intent=imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC,
+            flags=imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION,
+        )
+    )

@@ -1,0 +1,252 @@
+"""Images of 16 bits per channel and floats, with the extra `deep`: read as they are stored."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.images import decode
+
+from ..image_files import COLORS, linear_profile, png_of_16_bits, tiff_of_16_bits
+
+tifffile = pytest.importorskip("tifffile")
+imagecodecs = pytest.importorskip("imagecodecs")
+
+DEEP = np.random.default_rng(3).integers(0, 65536, (37, 50, 4), dtype=np.uint16)
+ADOBE = imagecodecs.cms_profile("adobergb")
+GRAY = imagecodecs.cms_profile("gray", gamma=1.8)
+
+
+def tiff(values: np.ndarray, **options) -> bytes:
+    buffer = io.BytesIO()
+    kind = "rgb" if values.ndim == 3 and values.shape[2] > 2 else "minisblack"
+    options = {"photometric": kind, "metadata": None, **options}
+    tifffile.imwrite(buffer, values, **options)
+    return buffer.getvalue()
+
+
+def read(data: bytes):
+    return decode(io.BytesIO(data), full=True)
+
+
+@pytest.mark.parametrize(
+    ("depth", "channels", "layout", "compression"),
+    list(
+        itertools.product(
+            (8, 16),
+            (1, 3, 4),
+            ("strips", "tiles", "planar", "planar tiles", "bigtiff"),
+            (None, "lzw", "zlib", "zstd", "packbits"),
+        )
+    ),
+)
+def test_tiff_of_every_layout_is_read_as_stored(depth, channels, layout, compression):
+    values = DEEP[..., :channels] if depth == 16 else (DEEP[..., :channels] >> 8).astype(np.uint8)
+    options = {"compression": compression, "predictor": compression in ("lzw", "zlib")}
+    if "tiles" in layout:
+        options["tile"] = (16, 32)
+    else:
+        options["rowsperstrip"] = 5
+    stored = values[..., 0] if channels == 1 else values
+    if layout.startswith("planar") and channels > 1:
+        stored = np.ascontiguousarray(np.moveaxis(values, -1, 0))
+        options["planarconfig"] = "separate"
+    if channels == 4:
+        options["extrasamples"] = ["unassalpha"]
+    if channels > 1:
+        options["photometric"] = "rgb"
+    found = read(tiff(stored, bigtiff=layout == "bigtiff", **options))
+    assert found.rgb.dtype == values.dtype
+    assert found.depth == depth
+    np.testing.assert_array_equal(found.rgb, np.broadcast_to(values[..., :3], found.rgb.shape))
+    assert found.gray == (channels == 1)
+    if channels == 4:
+        np.testing.assert_array_equal(found.alpha, values[..., 3])
+    else:
+        assert found.alpha is None
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_infrared_is_apart(dtype):
+    values = DEEP.astype(dtype)
+    found = read(tiff(values, extrasamples=["unspecified"]))
+    np.testing.assert_array_equal(found.rgb, values[..., :3])
+    np.testing.assert_array_equal(found.tiff.infrared, values[..., 3])
+    assert found.alpha is None
+
+
+def test_what_a_tiff_keeps_of_a_tiff():
+    found = read(
+        tiff(
+            DEEP[..., :3],
+            compression="lzw",
+            description=b"caf\xe9",
+            resolution=(300, 600),
+            resolutionunit=3,
+        )
+    )
+    assert found.tiff.description == b"caf\xe9"
+    assert found.tiff.compression == 5
+    assert found.tiff.resolution == ((300, 1), (600, 1), 3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["TIFF", "PNG"])
+def test_orientation_is_applied_as_to_8_bits(kind, orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    eight = io.BytesIO()
+    Image.fromarray(COLORS).save(eight, "PNG", exif=exif)
+    expected = decode(eight_at(eight)).rgb.astype(np.uint16) * 257
+    values = COLORS.astype(np.uint16) * 257
+    if kind == "TIFF":
+        data = tiff(values, extratags=[(274, 3, 1, orientation, True)])
+    else:
+        block = eight.getvalue()
+        start = block.index(b"eXIf") - 4
+        size = int.from_bytes(block[start : start + 4], "big") + 12
+        plain = png_of_16_bits(values, 2)
+        data = plain[:33] + block[start : start + size] + plain[33:]
+    np.testing.assert_array_equal(read(data).rgb, expected)
+
+
+def eight_at(buffer: io.BytesIO) -> io.BytesIO:
+    buffer.seek(0)
+    return buffer
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_png_of_16_bits_is_read_as_stored(kind, channels):
+    values = DEEP[..., :channels]
+    found = read(png_of_16_bits(values, kind))
+    colors = values[..., : 1 if channels < 3 else 3]
+    np.testing.assert_array_equal(found.rgb, np.broadcast_to(colors, found.rgb.shape))
+    if channels in (2, 4):
+        np.testing.assert_array_equal(found.alpha, values[..., -1])
+    assert found.gray == (channels < 3)
+
+
+def test_the_transparent_color_of_16_bits_is_found_in_all_bits():
+    values = np.full((1, 3, 3), 0x1234, np.uint16)
+    values[0, 1, 2] += 1
+    found = read(png_of_16_bits(values, 2, transparent=(0x1234,) * 3))
+    assert found.alpha.tolist() == [[0, 65535, 0]]
+
+
+@pytest.mark.parametrize("white_is_zero", [True, False])
+def test_gray_of_either_polarity(white_is_zero):
+    kind = "miniswhite" if white_is_zero else "minisblack"
+    found = read(tiff(DEEP[..., 0], photometric=kind))
+    expected = 65535 - DEEP[..., 0] if white_is_zero else DEEP[..., 0]
+    np.testing.assert_array_equal(found.rgb[..., 1], expected)
+
+
+def test_premultiplied_colors_are_made_straight():
+    alpha = np.full((4, 4, 1), 32768, np.uint16)
+    values = np.concatenate([np.full((4, 4, 3), 16384, np.uint16), alpha], axis=2)
+    found = read(tiff(values, extrasamples=["assocalpha"]))
+    assert set(found.rgb.ravel().tolist()) == {round(16384 * 65535 / 32768)}
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_floats_from_0_to_1_are_read_with_16_bits_and_kept(dtype):
+    values = (DEEP[..., :3] / 65535).astype(dtype)
+    found = read(tiff(values))
+    np.testing.assert_array_equal(found.rgb, np.rint(values.astype(np.float64) * 65535))
+    np.testing.assert_array_equal(found.tiff.floats, values.astype(np.float32))
+    assert found.tiff.floats.dtype == np.float32
+
+
+@pytest.mark.parametrize("value", [1.5, -0.1, np.nan, np.inf])
+def test_floats_of_another_range_are_refused(value):
+    values = np.full((4, 4, 3), 0.5, np.float32)
+    values[1, 2, 0] = value
+    with pytest.raises(CaflowError, match="floats of unknown range"):
+        read(tiff(values))
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "PNG"])
+@pytest.mark.parametrize("extra", ["tifffile", "imagecodecs"])
+def test_without_the_extra_8_bits_are_read_as_before(monkeypatch, kind, extra):
+    values = DEEP[..., :3]
+    data = tiff_of_16_bits(values) if kind == "TIFF" else png_of_16_bits(values, 2)
+    monkeypatch.setitem(sys.modules, extra, None)
+    found = read(data)
+    assert found.deep
+    np.testing.assert_array_equal(found.rgb, values >> 8)
+    np.testing.assert_array_equal(found.rgb, decode(io.BytesIO(data)).rgb)
+
+
+@pytest.mark.parametrize("profile", [ADOBE, GRAY])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_profile_like_a_display_is_kept(profile, dtype):
+    values = (DEEP[..., :3] >> 8).astype(dtype)
+    if profile is GRAY:
+        values = values[..., 0]
+    for data in (tiff(values, iccprofile=profile), *pngs(values, profile)):
+        found = read(data)
+        assert found.profile == profile
+        assert not found.converted
+        np.testing.assert_array_equal(
+            found.rgb.T[1].T, values if values.ndim == 2 else values[..., 1]
+        )
+        plain = decode(io.BytesIO(data))
+        assert plain.profile is None
+        assert plain.converted
+        if dtype == np.uint8:
+            np.testing.assert_array_equal(found.shown(), plain.rgb)
+
+
+def pngs(values: np.ndarray, profile: bytes) -> list[bytes]:
+    """8 bits: a PNG with the profile."""
+    if values.dtype != np.uint8:
+        return []
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "PNG", icc_profile=profile)
+    return [buffer.getvalue()]
+
+
+def test_a_linear_profile_is_converted_in_16_bits():
+    values = np.arange(65536, dtype=np.uint16).reshape(128, 512, 1)
+    found = read(tiff(np.repeat(values, 3, 2), iccprofile=linear_profile()))
+    assert found.profile is None
+    assert found.converted
+    light = values / 65535
+    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    assert np.abs(found.rgb - 65535 * srgb).max() < 8
+
+
+def test_colors_without_a_profile_are_not_converted():
+    found = read(tiff(DEEP[..., :3]))
+    assert found.profile is None
+    assert not found.converted
+    np.testing.assert_array_equal(found.shown(), DEEP[..., :3] >> 8)
+
+
+def test_truncated_at_any_length():
+    data = tiff(DEEP[..., :3], compression="zlib", rowsperstrip=8)
+    for length in range(0, len(data), 997):
+        with pytest.raises(CaflowError) as caught:
+            read(data[:length])
+        assert "\n" not in str(caught.value)
+
+
+def test_a_strip_that_unpacks_to_more_than_it_holds_and_one_that_holds_less():
+    good = tiff(DEEP[..., :3], compression="zlib", rowsperstrip=37, predictor=False)
+    with tifffile.TiffFile(io.BytesIO(good)) as file:
+        (offset,), (count,) = file.pages.first.dataoffsets, file.pages.first.databytecounts
+    for size in (37 * 50 * 6 * 4000, 10):
+        packed = zlib.compress(bytes(size), 9)
+        if len(packed) > count:
+            packed = packed[:count]
+        data = bytearray(good)
+        data[offset : offset + count] = packed.ljust(count, b"\0")
+        with pytest.raises(CaflowError, match="damaged"):
+            read(bytes(data))
