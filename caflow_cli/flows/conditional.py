@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..config import FlowConfig
 from ..layers import ConvNet, Modules, WithLogdet, affine, affine_inverse, zero_logdet
 from .scale import ConditionalScale, ScaleCondition, function_channels, latent_channels
-from .step import Link, merge_through, split_through
+from .step import Chain, merge_through, split_through
 
 Latents = list[list[Tensor]]  # z[i][j] = z_j^i
 FlowCondition = Sequence[Sequence[ScaleCondition]]  # what each function of F computes from D
@@ -60,24 +60,23 @@ class ConditionalFlow(nn.Module):
         """Compute what depends on D_j alone, for each f_j^i."""
         return [function.read(d[j]) for j, function in enumerate(self.functions)]
 
-    def _links(self, cond: Sequence[ScaleCondition]) -> list[Link]:
+    def _chain(self, cond: Sequence[ScaleCondition]) -> Chain:
         """The functions, from the finest one to the coarsest."""
-        links = [Link(*link) for link in zip(self.functions, cond, strict=True)]
-        return links[::-1]
+        return list(zip(self.functions, cond, strict=True))[::-1]
 
     def forward(
         self,
         x: Tensor,
         cond: Sequence[ScaleCondition],
     ) -> tuple[list[Tensor], Tensor]:
-        return split_through(self._links(cond), x)
+        return split_through(self._chain(cond), x)
 
     def inverse(
         self,
         y: list[Tensor],
         cond: Sequence[ScaleCondition],
     ) -> WithLogdet:
-        return merge_through(self._links(cond), y)
+        return merge_through(self._chain(cond), y)
 
 
 class _FlowPerScale(nn.Module):
@@ -208,10 +207,10 @@ class SharedAutoregressive(nn.Module):
         l: list[Tensor] = []
         logdet = zero_logdet(y[0][0])
         for i, z_i in enumerate(y):
-            links = [Link(self.own[i], for_own[i])]
+            chain = [(self.own[i], for_own[i])]
             for j in reversed(range(i)):
-                links.append(Link(self.shared[j], for_shared[j].with_latent(l[j])))
-            l_i, term = merge_through(links, z_i)
+                chain.append((self.shared[j], for_shared[j].with_latent(l[j])))
+            l_i, term = merge_through(chain, z_i)
             l.append(l_i)
             logdet = logdet + term
         return l, logdet

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..config import NOISE_STEPS, FlowConfig
 from ..layers import Conv, Modules, Squeeze, WithLogdet, scaling
 from .logit import Logit
-from .step import ConditionalStep, Link, forward_through, inverse_through
+from .step import Chain, ConditionalStep, forward_through, inverse_through
 
 # Noise is a multiple of 2^-16, so that w + u is exact in float32 and never rounds up to w + 1.
 NOISE_LEVELS = 2**16
@@ -73,17 +73,14 @@ class VariationalNoise(nn.Module):
             ConditionalStep(channels, flow) for _ in range(NOISE_STEPS)
         )
 
-    def _links(self, cond: Tensor) -> list[Link]:
+    def _chain(self, cond: Tensor) -> Chain:
         centered, _ = self.squeeze(cond / 128 - 1)
         shares = self.embed(centered).chunk(2 * NOISE_STEPS, dim=1)
-        links = [Link(self.squeeze)]
-        for k, step in enumerate(self.steps):
-            condition = step.read(*shares[2 * k : 2 * k + 2])
-            links.append(Link(step, condition))
-        return links
+        pairs = zip(self.steps, shares[::2], shares[1::2], strict=True)
+        return [(self.squeeze, None), *((step, step.read(*share)) for step, *share in pairs)]
 
     def forward(self, x: Tensor, cond: Tensor) -> WithLogdet:
-        h, logdet = forward_through(self._links(cond), x)
+        h, logdet = forward_through(self._chain(cond), x)
         logdet = logdet + scaling(_WIDTH, h.shape[1], h)
         squeezed, term = self.logit.inverse(_WIDTH * h)
         u, _ = self.squeeze.inverse(squeezed)
@@ -92,6 +89,6 @@ class VariationalNoise(nn.Module):
     def inverse(self, y: Tensor, cond: Tensor) -> WithLogdet:
         squeezed, _ = self.squeeze(y)
         h, term = self.logit(squeezed)
-        x, logdet = inverse_through(self._links(cond), h / _WIDTH)
+        x, logdet = inverse_through(self._chain(cond), h / _WIDTH)
         logdet = logdet - scaling(_WIDTH, h.shape[1], h)
         return x, logdet + term

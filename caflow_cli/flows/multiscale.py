@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from ..config import FlowConfig
 from ..layers import Modules, WithLogdet
 from .scale import Scale
-from .step import Link, merge_through, split_through
+from .step import merge_through, split_through
 
 
 class MultiScaleFlow(nn.Module):
@@ -33,7 +33,7 @@ class MultiScaleFlow(nn.Module):
         )
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[list[Tensor], Tensor]:
-        return split_through([Link(scale) for scale in self.scales], x)
+        return split_through([(scale, None) for scale in self.scales], x)
 
     def inverse(self, y: list[Tensor], cond: None = None) -> WithLogdet:
-        return merge_through([Link(scale) for scale in self.scales], y)
+        return merge_through([(scale, None) for scale in self.scales], y)

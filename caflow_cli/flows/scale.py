@@ -20,8 +20,9 @@ from ..layers import (
     fold_children,
     per_candidate,
     product,
+    with_children,
 )
-from .step import ConditionalStep, Link, Step, StepCondition, forward_through, inverse_through
+from .step import Chain, ConditionalStep, Step, StepCondition, forward_through, inverse_through
 
 _S = TypeVar("_S", bound="_Scale")
 
@@ -51,51 +52,56 @@ class _Scale(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.squeeze = Squeeze()
-        self.transitions = Modules[ChannelAffine | FoldedAffine](
-            ChannelAffine(channels) for _ in range(TRANSITIONS)
-        )
+        self.transitions = Modules[nn.Module](ChannelAffine(channels) for _ in range(TRANSITIONS))
 
     def _conditions(self, cond: Any) -> Sequence[Any]:
         return [None] * len(self.steps)
 
-    def _links(self, cond: Any) -> list[Link]:
-        """The transitions and steps."""
-        links = [Link(transition) for transition in self.transitions]
-        for step, condition in zip(self.steps, self._conditions(cond), strict=True):
-            links.append(Link(step, condition))
-        return links
+    def _chain(self, cond: Any) -> Chain:
+        conditions = self._conditions(cond)
+        return [
+            (self.squeeze, None),
+            *((transition, None) for transition in self.transitions),
+            *zip(self.steps, conditions, strict=True),
+        ]
 
     def forward(self, x: Tensor, cond: Any = None) -> WithLogdet:
-        """In training, as in the folded form, the transitions are merged into the first step's map.
-
-        A matrix product costs less than a convolution over all pixels, forward and backward. The
-        inverse of the training form applies each layer separately.
-        """
-        links = self._links(cond)
-        maps = affine_maps([*self.transitions, *(step.affine for step in self.steps)])
-        if maps and self.steps:
-            count = len(self.transitions)
-            links = links[count:]
-            maps = [product(maps[: count + 1]), *maps[count + 1 :]]
-        if maps:
-            pairs = zip(links, maps, strict=True)
-            links = [link._replace(affine_map=affine) for link, affine in pairs]
-        return forward_through([Link(self.squeeze), *links], x)
+        scale = self
+        if self.training and all(layer.actnorm.is_initialized for layer in self._affines()):
+            scale = self.composed()
+        return forward_through(scale._chain(cond), x)
 
     def inverse(self, y: Tensor, cond: Any = None) -> WithLogdet:
-        return inverse_through([Link(self.squeeze), *self._links(cond)], y)
+        return inverse_through(self._chain(cond), y)
+
+    def _affines(self) -> list[Any]:
+        """The channel maps of the transitions and of the steps."""
+        return [*self.transitions, *(step.affine for step in self.steps)]
+
+    def composed(self: _S) -> _S:
+        """Compose the maps for one pass of training, the transitions and the first step's as one.
+
+        A matrix product costs less than a convolution over all pixels, forward and backward.
+        """
+        layers = self._affines()
+        maps = affine_maps(layers, layers[0].invconv.lu.dtype)
+        if not self.steps:
+            return with_children(self, {"transitions": Modules(maps)})
+        return self._beginning_with([product(maps[: TRANSITIONS + 1]), *maps[TRANSITIONS + 1 :]])
 
     def fold(self: _S) -> _S:
         """Fold the transitions and the first step's actnorm and 1×1, if any, into one map."""
         folded = fold_children(self)
-        layers = [*self.transitions, *(step.affine for step in self.steps)][: TRANSITIONS + 1]
-        merged = FoldedAffine([layer for layer in layers if isinstance(layer, ChannelAffine)])
-        folded.transitions = Modules()
-        if self.steps:
-            folded.steps[0].affine = merged
-        else:
-            folded.transitions.append(merged)
-        return folded
+        merged = FoldedAffine(self._affines()[: TRANSITIONS + 1])
+        if not self.steps:
+            return with_children(folded, {"transitions": Modules([merged])})
+        return folded._beginning_with([merged, *folded._affines()[TRANSITIONS + 1 :]])
+
+    def _beginning_with(self: _S, maps: Sequence[nn.Module]) -> _S:
+        """A copy without transitions, whose steps begin with these channel maps."""
+        pairs = zip(self.steps, maps, strict=True)
+        steps = [with_children(step, {"affine": affine}) for step, affine in pairs]
+        return with_children(self, {"transitions": Modules(), "steps": Modules(steps)})
 
 
 class Scale(_Scale):

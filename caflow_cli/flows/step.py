@@ -8,10 +8,8 @@ from torch import Tensor, nn
 
 from ..config import FlowConfig
 from ..layers import (
-    AffineMap,
     ChannelAffine,
     Coupling,
-    FoldedAffine,
     Injector,
     WithLogdet,
     zero_logdet,
@@ -21,8 +19,6 @@ from ..layers import (
 class Step(nn.Module):
     """A flow step of R or T: actnorm, 1×1 convolution, affine coupling.
 
-    `affine_map` may be actnorm and 1×1 convolution as one map, as in `ChannelAffine`.
-
     Args:
         k: The scale, 0 for the finest.
         channels: C.
@@ -31,17 +27,15 @@ class Step(nn.Module):
     Shapes: x (B, C, H, W).
     """
 
-    affine: ChannelAffine | FoldedAffine
+    affine: Any  # a `ChannelAffine`, or the composed or folded map in its place
 
     def __init__(self, k: int, channels: int, flow: FlowConfig) -> None:
         super().__init__()
         self.affine = ChannelAffine(channels)
         self.coupling = Coupling(channels, flow.widths[k], flow.scale_bound)
 
-    def forward(
-        self, x: Tensor, cond: None = None, affine_map: AffineMap | None = None
-    ) -> WithLogdet:
-        x, logdet_affine = self.affine(x, None, affine_map)
+    def forward(self, x: Tensor, cond: None = None) -> WithLogdet:
+        x, logdet_affine = self.affine(x)
         x, logdet_coupling = self.coupling(x)
         return x, logdet_affine + logdet_coupling
 
@@ -69,7 +63,7 @@ class ConditionalStep(nn.Module):
     Shapes: x (B, C, H, W); cond is the result of `read` for the condition's features.
     """
 
-    affine: ChannelAffine | FoldedAffine
+    affine: Any  # a `ChannelAffine`, or the composed or folded map in its place
 
     def __init__(
         self,
@@ -90,10 +84,8 @@ class ConditionalStep(nn.Module):
         """Compute the condition of this step from the first-layer features of its two nets."""
         return StepCondition(self.injector.read(for_injector), for_coupling)
 
-    def forward(
-        self, x: Tensor, cond: StepCondition, affine_map: AffineMap | None = None
-    ) -> WithLogdet:
-        x, logdet_affine = self.affine(x, None, affine_map)
+    def forward(self, x: Tensor, cond: StepCondition) -> WithLogdet:
+        x, logdet_affine = self.affine(x)
         x, logdet_injector = self.injector(x, cond.injection)
         x, logdet_coupling = self.coupling(x, cond.features)
         return x, logdet_affine + logdet_injector + logdet_coupling
@@ -105,35 +97,28 @@ class ConditionalStep(nn.Module):
         return y, logdet_affine + logdet_injector + logdet_coupling
 
 
-class Link(NamedTuple):
-    """A layer of a chain, with its arguments other than x."""
-
-    layer: Any
-    cond: object = None  # in the form that the layer expects
-    # The map of the `ChannelAffine` that the layer begins with; only `forward` uses it.
-    affine_map: AffineMap | None = None
+Chain = Sequence[tuple[Any, Any]]  # layers, each with its condition or None
 
 
-def forward_through(links: Sequence[Link], x: Tensor) -> WithLogdet:
+def forward_through(chain: Chain, x: Tensor) -> WithLogdet:
     """`y = f_m(... f_1(x))` and `Σ_k log|det df_k|`, (B,) float64 (paper equation 2)."""
     logdet = zero_logdet(x)
-    for layer, cond, affine_map in links:
-        arguments = (x, cond) if affine_map is None else (x, cond, affine_map)
-        x, term = layer(*arguments)
+    for layer, cond in chain:
+        x, term = layer(x, cond)
         logdet = logdet + term
     return x, logdet
 
 
-def inverse_through(links: Sequence[Link], y: Tensor) -> WithLogdet:
+def inverse_through(chain: Chain, y: Tensor) -> WithLogdet:
     """`x = f_1^-1(... f_m^-1(y))` and the log-determinant of that direction."""
     logdet = zero_logdet(y)
-    for layer, cond, _ in reversed(links):
+    for layer, cond in reversed(chain):
         y, term = layer.inverse(y, cond)
         logdet = logdet + term
     return y, logdet
 
 
-def split_through(links: Sequence[Link], x: Tensor) -> tuple[list[Tensor], Tensor]:
+def split_through(chain: Chain, x: Tensor) -> tuple[list[Tensor], Tensor]:
     """`forward_through`, where half of the channels leave after each layer but the last.
 
     Returns:
@@ -142,7 +127,7 @@ def split_through(links: Sequence[Link], x: Tensor) -> tuple[list[Tensor], Tenso
     """
     latents: list[Tensor] = []
     logdet = zero_logdet(x)
-    for k, (layer, cond, _) in enumerate(links):
+    for k, (layer, cond) in enumerate(chain):
         if k > 0:
             x, latent = x.chunk(2, dim=1)
             latents.insert(0, latent)
@@ -151,11 +136,11 @@ def split_through(links: Sequence[Link], x: Tensor) -> tuple[list[Tensor], Tenso
     return [x, *latents], logdet
 
 
-def merge_through(links: Sequence[Link], y: Sequence[Tensor]) -> WithLogdet:
+def merge_through(chain: Chain, y: Sequence[Tensor]) -> WithLogdet:
     """The inverse of `split_through`, and the log-determinant of that direction."""
     x, *latents = y
     logdet = zero_logdet(x)
-    for k, (layer, cond, _) in enumerate(reversed(links)):
+    for k, (layer, cond) in enumerate(reversed(chain)):
         if k > 0:
             x = torch.cat([x, latents[k - 1]], dim=1)
         x, term = layer.inverse(x, cond)

@@ -9,7 +9,7 @@ from .actnorm import ActNorm
 from .channel_affine import AffineMap, ChannelAffine, FoldedAffine, affine_maps, product
 from .conv import FixedConv
 from .coupling import Coupling, Injector
-from .fold import fold, fold_children, nets_in_bf16
+from .fold import fold, fold_children, nets_in_bf16, with_children
 from .invconv import InvConv1x1
 from .nets import Conv, ConvNet, Modules, Trunk
 from .squeeze import Squeeze
@@ -52,5 +52,6 @@ __all__ = [
     "sigmoid",
     "standard_normal_log_prob",
     "sum_per_image",
+    "with_children",
     "zero_logdet",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,19 +15,32 @@ from .invconv import InvConv1x1
 from .terms import WithLogdet, volume
 
 
-class AffineMap(NamedTuple):
-    """A `ChannelAffine` as `y = weight x + bias`, with log-scales that sum to log|det|."""
+class AffineMap(nn.Module):
+    """A `ChannelAffine` as `y = weight x + bias`, with log-scales that sum to log|det|.
 
-    weight: Tensor  # (C, C)
-    bias: Tensor  # (C,)
-    log_scale: Tensor  # (C,)
+    It has no parameters and no inverse: training composes it from those of `ChannelAffine`s.
+
+    Args:
+        weight: (C, C).
+        bias, log_scale: (C,).
+
+    Shapes: x (B, C, H, W).
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, log_scale: Tensor) -> None:
+        super().__init__()
+        self.weight = weight
+        self.bias = bias
+        self.log_scale = log_scale
+
+    def forward(self, x: Tensor, cond: None = None) -> WithLogdet:
+        return convolution(x, *_kernel(self, x)), volume(self.log_scale, x)
 
 
 class ChannelAffine(nn.Module):
     """`y = W (exp(log_scale) (x + bias))` at every pixel, applied as one convolution.
 
     This is a transition step (paper appendix A.1), and the first half of every flow step.
-    `affine_map` may be an element of the result of `affine_maps`, which composes many layers.
 
     Shapes: x (B, C, H, W).
     """
@@ -38,15 +50,12 @@ class ChannelAffine(nn.Module):
         self.actnorm = ActNorm(channels)
         self.invconv = InvConv1x1(channels)
 
-    def forward(
-        self, x: Tensor, cond: None = None, affine_map: AffineMap | None = None
-    ) -> WithLogdet:
-        if affine_map is None:
-            self.actnorm.initialize(x)
-            # A rounding error in the composed weight is the same at every pixel, so it adds up.
-            # Outside training the weight is therefore composed in float64 and rounded once.
-            [affine_map] = _affine_maps([self], x.dtype if self.training else torch.float64)
-        return convolution(x, *_kernel(affine_map, x)), volume(affine_map.log_scale, x)
+    def forward(self, x: Tensor, cond: None = None) -> WithLogdet:
+        self.actnorm.initialize(x)
+        # A rounding error in the composed weight is the same at every pixel, so it adds up.
+        # Outside training the weight is therefore composed in float64 and rounded once.
+        [affine_map] = affine_maps([self], x.dtype if self.training else torch.float64)
+        return affine_map(x)  # type: ignore[no-any-return]
 
     def inverse_map(self) -> AffineMap:
         """`x = weight y + bias`, in float64."""
@@ -97,7 +106,7 @@ class FoldedAffine(nn.Module):
             self._wide = _both_ways(self._layers, x)[:2]
         return self._wide
 
-    def forward(self, x: Tensor, cond: None = None, affine_map: None = None) -> WithLogdet:
+    def forward(self, x: Tensor, cond: None = None) -> WithLogdet:
         return self._maps(x)[0](x), volume(self.log_scale, x)
 
     def inverse(self, y: Tensor, cond: None = None) -> WithLogdet:
@@ -109,7 +118,7 @@ def _both_ways(
     layers: Sequence[ChannelAffine], like: Tensor
 ) -> tuple[FixedConv, FixedConv, Tensor]:
     """Compose layers into one map and its inverse, in the dtype of `like`, and log-scales (C,)."""
-    forth = product(_affine_maps(layers, torch.float64))
+    forth = product(affine_maps(layers, torch.float64))
     # From the last layer to the first: x = V_1 (... (V_m y - a_m) ...) - a_1.
     back = product([layer.inverse_map() for layer in reversed(layers)])
     return FixedConv(*_kernel(forth, like)), FixedConv(*_kernel(back, like)), forth.log_scale
@@ -117,28 +126,20 @@ def _both_ways(
 
 def product(maps: Sequence[AffineMap]) -> AffineMap:
     """Compose maps into one, in their order of application."""
-    (weight, bias, log_scale), *later = maps
+    composed, *later = maps
     for step in later:
-        weight = step.weight @ weight
-        bias = step.weight @ bias + step.bias
-        log_scale = log_scale + step.log_scale
-    return AffineMap(weight, bias, log_scale)
+        weight = step.weight @ composed.weight
+        bias = step.weight @ composed.bias + step.bias
+        composed = AffineMap(weight, bias, composed.log_scale + step.log_scale)
+    return composed
 
 
-def affine_maps(layers: Sequence[ChannelAffine | FoldedAffine]) -> list[AffineMap]:
-    """Compute the maps of layers of one width, for `ChannelAffine.forward`.
+def affine_maps(layers: Sequence[ChannelAffine], dtype: torch.dtype) -> list[AffineMap]:
+    """Compute the maps of layers of one width.
 
     All matrices are composed as one batch, because composing layer by layer is a sixth of all
-    operations in training a small model. The result is empty while any layer is not initialized,
-    and outside training.
+    operations in training a small model.
     """
-    trained = [layer for layer in layers if isinstance(layer, ChannelAffine) and layer.training]
-    if len(trained) < len(layers) or not all(layer.actnorm.is_initialized for layer in trained):
-        return []
-    return _affine_maps(trained, trained[0].invconv.lu.dtype)
-
-
-def _affine_maps(layers: Sequence[ChannelAffine], dtype: torch.dtype) -> list[AffineMap]:
     log_scale = torch.stack([layer.actnorm.log_scale for layer in layers])
     log_diag = torch.stack([layer.invconv.log_diag for layer in layers])
     bias = to_dtype(torch.stack([layer.actnorm.bias for layer in layers]), dtype)

@@ -1,7 +1,7 @@
 """The inference form of modules: everything that depends only on weights is precomputed."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from torch import nn
@@ -22,11 +22,16 @@ def fold(module: nn.Module) -> nn.Module:
 
 def fold_children(module: _M) -> _M:
     """Copy a module shallowly, with folded children."""
-    folded = copy.copy(module)
-    folded._modules = {
-        name: None if child is None else fold(child) for name, child in module._modules.items()
-    }
-    return folded.eval()
+    children = module._modules.items()
+    folded = {name: None if child is None else fold(child) for name, child in children}
+    return with_children(module, folded).eval()
+
+
+def with_children(module: _M, children: Mapping[str, nn.Module | None]) -> _M:
+    """Copy a module shallowly, with other children by these names."""
+    copied = copy.copy(module)
+    copied._modules = {**module._modules, **children}
+    return copied
 
 
 def nets_in_bf16(folded: _M) -> _M:
@@ -35,13 +40,8 @@ def nets_in_bf16(folded: _M) -> _M:
     The copy is the inverse of a slightly different flow. Use it only to draw samples, and score
     them with the original.
     """
-    copied = copy.copy(folded)
-    copied._modules = {
-        name: None
-        if child is None
-        else child.in_bf16()  # type: ignore[operator]
-        if hasattr(child, "in_bf16")
-        else nets_in_bf16(child)
-        for name, child in folded._modules.items()
-    }
-    return copied
+    children = {}
+    for name, child in folded.named_children():
+        rounds: Callable[[], nn.Module] | None = getattr(child, "in_bf16", None)
+        children[name] = nets_in_bf16(child) if rounds is None else rounds()
+    return with_children(folded, children)

@@ -21,7 +21,7 @@ from caflow_cli.flows import (
     Step,
     standard_normal_log_prob,
 )
-from caflow_cli.flows.step import Link, forward_through, inverse_through
+from caflow_cli.flows.step import forward_through, inverse_through
 from caflow_cli.layers import ActNorm, Conv
 from caflow_cli.model import CAFlow, Condition
 
@@ -51,7 +51,7 @@ class TinyT(nn.Module):
 def links(steps, parts):
     """Steps and what they read of features, two for each."""
     shares = zip(steps, parts[::2], parts[1::2], strict=True)
-    return [Link(step, step.read(*share)) for step, *share in shares]
+    return [(step, step.read(*share)) for step, *share in shares]
 
 
 class TinyF(nn.Module):
