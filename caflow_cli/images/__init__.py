@@ -6,14 +6,14 @@ from .read import (
     MAX_BYTES,
     SUFFIXES,
     Header,
-    Input,
     decode,
     no_file,
     read_header,
     read_image,
     read_provenance,
 )
-from .write import FORMATS, LARGE, Encoder, Output, encode_png, format_of, write_png
+from .values import Input, Output
+from .write import FORMATS, LARGE, Encoder, encode_png, format_of, write_png
 
 __all__ = [
     "FORMATS",

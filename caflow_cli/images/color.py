@@ -95,12 +95,25 @@ def colors_of(
     return Colors(_converted(values, profile), alpha, None, True)
 
 
+def in_8_bits(values: npt.NDArray[Any]) -> Pixels:
+    """Round 16 bits to 8."""
+    if values.dtype == np.uint8:
+        return values
+    result = np.empty(values.shape, np.uint8)
+    for rows in strips(*values.shape[:2]):
+        result[rows] = (values[rows].astype(np.uint32) + 128) // 257
+    return result
+
+
 def in_srgb(values: Pixels, profile: bytes | None) -> Pixels:
     """What values look like: uint8 or uint16 (H, W, 3) to sRGB of 8 bits."""
     if values.dtype == np.uint16:
         values = (values >> 8).astype(np.uint8)
-    if profile is None:
-        return values
+    return values if profile is None else applied(values, profile)
+
+
+def applied(values: Pixels, profile: bytes) -> Pixels:
+    """Convert (H, W, 3), with equal channels if the profile is of grays, to sRGB at its depth."""
     return _converted(values[..., :1] if is_kept("L", profile) else values, profile)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, PngImagePlugin, TiffImagePlugin
+from PIL import Image, TiffImagePlugin
 
 from ..errors import ensure
 from .color import strips
@@ -27,15 +27,18 @@ if TYPE_CHECKING:
 
 Values = npt.NDArray[Any]  # uint8 or uint16, (H, W, C)
 
+DEEP_HINT = 'pip install -e ".[deep]"'
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 DEFLATE = 8  # Compression: Adobe's Deflate
-_LOSSLESS = (1, 5, DEFLATE, 32946, 32773, 50000)  # none, LZW, Deflate, PackBits, ZSTD
+_OLD_DEFLATE = 32946
+_PREDICTED = (5, DEFLATE, 50000)  # LZW, Deflate, ZSTD: of differences between pixels
+_LOSSLESS = (1, 32773, _OLD_DEFLATE, *_PREDICTED)  # none, PackBits
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # PhotometricInterpretation
 _PREMULTIPLIED, _STRAIGHT = 1, 2  # ExtraSamples; 0 is neither: infrared
 _ORIENTATION = 274
 _DESCRIPTION = 270
 _RESOLUTION = (282, 283)  # in x and y
-_XMP = 700
+TIFF_XMP = 700
 _IHDR = 33  # bytes of a PNG before the chunk after IHDR
 _MAX_DECODED = 2**28  # bytes; decoding takes up to 4.5 times as much memory: 1.2 GB
 _SMALLER = "crop or shrink the image first"
@@ -92,6 +95,24 @@ def turned(values: npt.NDArray[Any], orientation: Any) -> npt.NDArray[Any]:
     down, right, transposed = _TURNS.get(orientation, _TURNS[1])
     values = values[::down, ::right]
     return np.ascontiguousarray(values.transpose(1, 0, 2) if transposed else values)
+
+
+def read_tiff_header(data: bytes, label: str) -> tuple[int, int, bool] | None:
+    """The height, the width and whether it is opaque, of a TIFF that `read_tiff` reads, or None.
+
+    Errors as for `read_tiff`.
+    """
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages.first
+        if not isinstance(page, tifffile.TiffPage) or not _is_plain(page):
+            return None
+        _check_segments(page, len(data), label)
+        _, _, transposed = _TURNS.get(page.tags.valueof(_ORIENTATION, 1), _TURNS[1])
+        size = page.imagelength, page.imagewidth
+        opaque = not {_STRAIGHT, _PREMULTIPLIED} & {*page.extrasamples}
+    return (*(size[::-1] if transposed else size), opaque)
 
 
 def read_tiff(data: bytes, label: str) -> StoredTiff | None:
@@ -201,47 +222,46 @@ def _resolution(page: tifffile.TiffPage) -> tuple[Any, Any, int] | None:
 
 def encode_tiff(
     values: npt.NDArray[Any],
-    colors: int,
-    *,
-    parts: TiffParts,
-    profile: bytes | None = None,
-    xmp: bytes = b"",
-    directories: Metadata | None = None,
+    parts: TiffParts | None,
+    profile: bytes | None,
+    xmp: bytes,
+    directories: Metadata,
 ) -> bytes:
-    """Encode (H, W, C), uint8, uint16 or float32, as TIFF, compressed as `parts` says.
+    """Encode (H, W, C), uint8, uint16 or float32, as TIFF, compressed as the input.
 
     Args:
-        values: One or three colors; if there is one channel more, it is alpha, or infrared if
-            `parts` has it.
-        colors: The number of colors.
-        parts: Of the input.
+        values: One or three colors, and perhaps one channel more: alpha, or `parts.infrared`.
+        parts: Of the input; None if that is no TIFF.
+        profile: The ICC profile.
+        xmp: A packet; empty if there is none.
         directories: EXIF, as for `as_exif`.
     """
     import tifffile
 
-    directories = directories or {}
-    kind = 0 if parts.infrared is not None else _STRAIGHT
-    tags: list[Any] = [(_XMP, 1, len(xmp), xmp, True)] if xmp else []
+    parts = parts or TiffParts(DEFLATE)
+    channels = values.shape[2]
+    colors = 1 if channels < 3 else 3
+    kind = _STRAIGHT if parts.infrared is None else 0
+    tags: list[Any] = [(TIFF_XMP, 1, len(xmp), xmp, True)] if xmp else []
     for tag, text in directories.get(MAIN, {}).items():
-        if tag != _DESCRIPTION:
-            tags.append((tag, 2, len(text) + 1, text + b"\0", True))
-    # Writers know no directories of EXIF, so that a tag with a free number holds their places.
+        tags.append((tag, 2, len(text) + 1, text + b"\0", True))
+    # tifffile writes no directories of EXIF: a tag with the number before holds the place of each.
     others = [name for name in directories if name != MAIN]
     tags += [(name - 1, 4, 1, 1, True) for name in others]
-    compression = parts.compression if parts.compression in _LOSSLESS else DEFLATE
     options: dict[str, Any] = {}
     if parts.resolution is not None:
         options = {"resolution": parts.resolution[:2], "resolutionunit": parts.resolution[2]}
+    compression = DEFLATE if parts.compression == _OLD_DEFLATE else parts.compression
     buffer = io.BytesIO()
     tifffile.imwrite(
         buffer,
-        values if values.shape[2] > 1 else values[..., 0],
+        values if channels > 1 else values[..., 0],
         byteorder="<",
         photometric="rgb" if colors == 3 else "minisblack",
-        planarconfig="contig" if values.shape[2] > 1 else None,
-        extrasamples=(kind,) * (values.shape[2] - colors),
-        compression=DEFLATE if compression == 32946 else compression,
-        predictor=compression not in (1, 32773),
+        planarconfig="contig" if channels > 1 else None,
+        extrasamples=(kind,) * (channels - colors),
+        compression=compression,
+        predictor=compression in _PREDICTED,
         iccprofile=profile,
         description=parts.description or None,
         metadata=None,
@@ -250,7 +270,7 @@ def encode_tiff(
         **options,
     )
     data = bytearray(buffer.getvalue())
-    with tifffile.TiffFile(buffer) as file:
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
         first = file.pages.first
         places = {name: first.tags[name - 1].offset for name in others}
     for name, place in places.items():
@@ -285,15 +305,9 @@ def read_png(
     return colors, shows.astype(np.uint16) * 65535
 
 
-def encode_png_16(
-    values: Values, texts: PngImagePlugin.PngInfo, profile: bytes | None, exif: Image.Exif | None
-) -> bytes:
-    """Encode uint16 (H, W, C) as PNG, with the chunks that Pillow writes for these arguments."""
+def encode_png_16(values: Values, like: bytes) -> bytes:
+    """Encode uint16 (H, W, C) as PNG, with the texts, EXIF and profile of another PNG."""
     import imagecodecs
 
-    pixel = io.BytesIO()
-    more = {"exif": exif} if exif else {}
-    Image.new("L", (1, 1)).save(pixel, "PNG", pnginfo=texts, icc_profile=profile, **more)
-    data = bytes(imagecodecs.png_encode(values if values.shape[2] > 1 else values[..., 0]))
-    chunks = pixel.getvalue()
-    return data[:_IHDR] + chunks[_IHDR : chunks.rindex(b"IDAT") - 4] + data[_IHDR:]
+    data = bytes(imagecodecs.png_encode(values if values.shape[2:] != (1,) else values[..., 0]))
+    return data[:_IHDR] + like[_IHDR : like.rindex(b"IDAT") - 4] + data[_IHDR:]

@@ -10,19 +10,26 @@ import re
 import threading
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
-import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
-from ..config import HOLE, Extent
+from ..config import Extent
 from ..errors import CaflowError, ensure
-from .color import Pixels, colors_of, fill_transparent, resize, split_colors
-from .deep import TIFF_MAGIC, check_decoded, has_deep, read_png, read_tiff
+from .color import Pixels, colors_of, split_colors
+from .deep import (
+    TIFF_MAGIC,
+    TIFF_XMP,
+    check_decoded,
+    has_deep,
+    read_png,
+    read_tiff,
+    read_tiff_header,
+)
 from .metadata import DESCRIPTION, read_metadata
-from .write import PROVENANCE_KEY, Output
+from .values import Input
+from .write import PROVENANCE_KEY, provenance_in
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".bmp", ".tif", ".tiff"}
@@ -61,51 +68,6 @@ class Header(NamedTuple):
 
     size: Extent  # height and width, with EXIF orientation applied
     opaque: bool  # whether no pixel can be transparent
-
-
-@dataclass(frozen=True, eq=False)
-class Input(Output):
-    """What a file or an array holds, and what a result of it keeps.
-
-    Attributes:
-        gray: Whether the file stores no color: 1-bit or gray, perhaps with alpha.
-        format: Format of the file's content: PNG, JPEG, WEBP, …; empty for an array.
-        frames: Number of frames or pages in the file; this is the first.
-        deep: Whether the file has 16 bits per channel, which were rounded to 8.
-        converted: Whether a profile was applied, so that values are not those of the file.
-    """
-
-    format: str = ""
-    frames: int = 1
-    deep: bool = False
-    converted: bool = False
-
-    def flattened(self, *, soften: bool = False) -> Pixels:
-        """`rgb` with transparent pixels filled by `fill_transparent`."""
-        if self.alpha is None:
-            return self.rgb
-        return fill_transparent(self.rgb, self.alpha, soften=soften)
-
-    def opaque(self) -> Input:
-        """The same image without alpha: transparent pixels are filled by `fill_transparent`."""
-        return replace(self, rgb=self.flattened(), alpha=None)
-
-    def output(
-        self, result: Pixels, mask: Pixels | None = None, *, keeps_gray: bool = False
-    ) -> Output:
-        """What is written of a result that was made from this image: uint8 (H, W, 3).
-
-        Alpha is that of this image, resized by BICUBIC to the result's size. In an inpainted image,
-        everything outside the mask is that of this image, visible or not.
-        """
-        alpha = self.alpha
-        if alpha is not None and mask is not None:
-            hidden = (alpha == 0) & (mask < HOLE)
-            result = np.where(hidden[..., None], self.rgb, result)
-        if alpha is not None and alpha.shape != result.shape[:2]:
-            alpha = resize(alpha, *result.shape[:2])
-        gray = self.gray and keeps_gray
-        return Output(result, alpha, gray, self.metadata, self.profile, self.tiff)
 
 
 def decode(source: str | Path | BinaryIO, name: str | None = None, *, full: bool = False) -> Input:
@@ -213,7 +175,14 @@ def read_header(source: str | Path | BinaryIO, name: str | None = None) -> Heade
     Raises:
         CaflowError: As for `decode`, as far as the header shows it.
     """
-    image, _ = _open(*_read_source(source, name))
+    data, label = _read_source(source, name)
+    if data.startswith(TIFF_MAGIC) and has_deep():
+        with _refusing_damage(label):
+            found = read_tiff_header(data, label)
+        if found is not None:
+            height, width, opaque = found
+            return Header((height, width), opaque)
+    image, _ = _open(data, label)
     with image:
         size = image.height, image.width
         if "exif" in image.info and _orientation(image) in _SIDEWAYS:  # Pillow turns TIFFs itself
@@ -228,6 +197,16 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
         CaflowError: The file cannot be read or is not an image, as for `decode`.
     """
     data, label = _read_source(path, None)
+    try:
+        if data.startswith(TIFF_MAGIC):  # floats, too, which Pillow does not open
+            exif = Image.Exif()
+            exif.load(data)
+            text = provenance_in(exif.get(TIFF_XMP, b""))
+            if text is not None:
+                record = json.loads(text)
+                return record if isinstance(record, dict) else None
+    except Exception:  # damaged
+        return None
     image, _ = _open(data, label)
     with image, _quiet_warnings():
         try:

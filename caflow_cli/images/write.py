@@ -1,20 +1,24 @@
 """Encode images: formats, their limits, and the provenance in files."""
 
 import io
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape, unescape
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, PngImagePlugin, features
 
 from ..config import METADATA
 from ..errors import check_usage, ensure
 from .atomic import atomic_write
-from .color import Pixels, in_srgb, is_gray
-from .deep import TiffParts
+from .color import Pixels, in_8_bits, is_gray
+from .deep import DEEP_HINT, TIFF_XMP, encode_png_16, encode_tiff, has_deep
 from .metadata import DESCRIPTION, GPS, MAIN, Metadata, as_exif, rebuilt
+from .values import Input, Output
 
 # Name on the command line -> suffixes; written files get the first one.
 FORMATS: Mapping[str, tuple[str, ...]] = {
@@ -24,13 +28,14 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
     "tiff": (".tif", ".tiff"),
     "avif": (".avif",),
 }
-# Keyword of the text chunk in PNG; elsewhere the only key of a JSON object in ImageDescription.
+# Keyword of the text chunk in PNG, prefix in a TIFF's XMP; elsewhere the only key of a JSON object
+# in ImageDescription.
 PROVENANCE_KEY = "caflow"
 
 LARGE = 64_000_000  # pixels above which only 8-bit values are held at full size
 _MAX_SIDE = {"webp": 16383, "jpg": 65500, "avif": 65535}
 _QUALITY = {"jpg": 95, "avif": 90}  # by default
-_TIFF_XMP = 700  # TIFF tag
+_ATTRIBUTE = "provenance"  # of the XMP in TIFF
 _PNG_XMP = "XML:com.adobe.xmp"  # keyword of a text chunk
 # IPTC's digital source type, for other programs: https://cv.iptc.org/newscodes/digitalsourcetype/
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -48,37 +53,6 @@ def format_of(path: Path) -> str | None:
     """The format for a path's suffix; None if the suffix is unknown."""
     suffix = path.suffix.lower()
     return next((name for name, suffixes in FORMATS.items() if suffix in suffixes), None)
-
-
-@dataclass(frozen=True, eq=False)
-class Output:
-    """What a file is to hold.
-
-    Attributes:
-        rgb: uint8 or uint16 (H, W, 3): straight colors, also of transparent pixels.
-        alpha: (H, W), of the type of `rgb`, 0 transparent to 255 or 65,535 opaque; None if every
-            pixel is opaque.
-        gray: Whether an image without color is stored in one channel.
-        metadata: The EXIF that a result may keep; None if it cannot be read or has more than 64 kB.
-        profile: The ICC profile of `rgb`; None for sRGB.
-        tiff: What a TIFF keeps of a TIFF.
-    """
-
-    rgb: Pixels
-    alpha: Pixels | None = None
-    gray: bool = False
-    metadata: Metadata | None = field(default_factory=dict)
-    profile: bytes | None = None
-    tiff: TiffParts | None = None
-
-    @property
-    def depth(self) -> int:
-        """Bits per channel: 8 or 16."""
-        return 8 * self.rgb.dtype.itemsize
-
-    def shown(self) -> Pixels:
-        """`rgb` as 8-bit sRGB, for the eye."""
-        return in_srgb(self.rgb, self.profile)
 
 
 @dataclass(frozen=True)
@@ -150,19 +124,18 @@ class Encoder:
     def encode(self, output: Output, provenance: str | None = None) -> bytes:
         """Encode an image to the bytes of a file.
 
-        The pixels are sRGB and get no profile, because untagged images are read as sRGB. JPEG has
-        no alpha, so the image is composited over white. Of its metadata, `self.metadata` is kept.
+        sRGB gets no profile, because untagged images are read as sRGB. JPEG has no alpha, so the
+        image is composited over white. Of its metadata, `self.metadata` is kept.
 
         Args:
             output: The image.
-            provenance: ASCII JSON, stored in PNG's text chunk `caflow`, else in ImageDescription.
+            provenance: ASCII JSON, stored in PNG's text chunk `caflow`, in a TIFF's XMP, else in
+                ImageDescription.
 
         Raises:
             CaflowError: (exit 1) a side is longer than the format allows.
         """
-        image = output.rgb
-        alpha = output.alpha
-        height, width = image.shape[:2]
+        height, width = output.rgb.shape[:2]
         limit = _MAX_SIDE.get(self.format, max(height, width))
         ensure(
             max(height, width) <= limit,
@@ -174,29 +147,66 @@ class Encoder:
         if self.metadata != "all":
             kept.pop(GPS, None)
         directories = rebuilt(kept)
-        if output.gray and is_gray(image):
-            image = image[..., :1]
-        if alpha is not None and self.has_alpha:
-            image = np.dstack([image, alpha])
-        elif alpha is not None:
-            a = alpha[..., None].astype(np.uint16)
-            on_white = a * image + (255 - a) * 255
-            image = ((on_white + 127) // 255).astype(np.uint8)
+        image = self._values(output)
         if self.format == "png":
-            return encode_png(image, provenance, directories)
-        if provenance:
+            return encode_png(image, provenance, directories, output.profile)
+        if self.format == "tiff" and has_deep():
+            xmp = _xmp_with(provenance) if provenance else ""
+            return encode_tiff(image, output.tiff, output.profile, xmp.encode(), directories)
+        options = self._options()
+        if output.profile:
+            options["icc_profile"] = output.profile
+        if provenance and self.format != "tiff":
             description = f'{{"{PROVENANCE_KEY}": {provenance}}}'
             directories.setdefault(MAIN, {})[DESCRIPTION] = description
-        options = self._options()
+            options["xmp"] = _XMP.encode()
         exif = as_exif(directories)
         if provenance and self.format == "tiff":
-            exif[_TIFF_XMP] = _XMP.encode()
-        elif provenance:
-            options["xmp"] = _XMP.encode()
+            exif[TIFF_XMP] = _xmp_with(provenance).encode()
         if self.format == "tiff" and directories.keys() <= {MAIN}:
             # With further directories, Pillow cannot write compressed pixels.
             options["compression"] = "tiff_adobe_deflate"
         return _saved(image, exif=exif, **options)
+
+    def holds(self, depth: int) -> bool:
+        """Whether the format stores so many bits per channel."""
+        return depth == 8 or (self.format in ("png", "tiff") and has_deep())
+
+    def losses(self, image: Input) -> list[str]:
+        """What results of an image do not keep, each as a clause."""
+        found = []
+        if image.deep:
+            found.append(f"its 16 bits per channel are read as 8; {DEEP_HINT} keeps them")
+        elif not self.holds(image.depth):
+            found.append(f"{self.format} holds 8 bits per channel, so its 16 are rounded")
+        if image.converted:
+            found.append("its colors are converted to sRGB")
+        if image.alpha is not None and not self.has_alpha:
+            found.append(f"composited on white, because {self.format} has no alpha")
+        if self.format == "tiff" and image.format == "TIFF" and not image.tiff and has_deep():
+            found.append("the result is compressed by Deflate, not as the input")
+        if self.metadata != "none" and image.metadata is None:
+            found.append("its EXIF is unreadable or above 64 kB, and is not kept")
+        return found
+
+    def _values(self, output: Output) -> npt.NDArray[Any]:
+        """What is stored: (H, W, C), the colors or one gray, and then alpha or infrared."""
+        image: npt.NDArray[Any] = output.rgb
+        alpha = output.alpha
+        infrared = None
+        if self.format == "tiff" and output.tiff is not None and has_deep():
+            infrared = output.tiff.infrared
+            image = image if output.tiff.floats is None else output.tiff.floats
+        if not self.holds(output.depth):
+            image = in_8_bits(image)
+            alpha = None if alpha is None else in_8_bits(alpha)
+        if output.gray and is_gray(image):
+            image = image[..., :1]
+        if alpha is None or self.has_alpha:
+            return np.dstack([image, *(x for x in (alpha, infrared) if x is not None)])
+        a = alpha[..., None].astype(np.uint16)
+        on_white = a * image + (255 - a) * 255
+        return np.asarray((on_white + 127) // 255, np.uint8)
 
     def _options(self) -> dict[str, Any]:
         """The arguments of `Image.save` for TIFF, JPEG, WebP and AVIF."""
@@ -222,19 +232,41 @@ def encode_png(
     image: Pixels,
     provenance: str | None = None,
     directories: Metadata | None = None,
+    profile: bytes | None = None,
 ) -> bytes:
-    """Encode uint8 (H, W), or (H, W, C) with 1 to 4 channels, the last alpha if even, as PNG.
+    """Encode (H, W), or (H, W, C) with 1 to 4 channels, the last alpha if even, as PNG.
 
     Args:
+        image: uint8, or with the extra `deep` uint16.
         provenance: ASCII JSON for the text chunk `caflow`; XMP is written beside it.
         directories: EXIF, as for `as_exif`.
+        profile: The ICC profile.
     """
-    options = {"exif": as_exif(directories)} if directories else {}
+    options: dict[str, Any] = {"exif": as_exif(directories)} if directories else {}
+    if profile:
+        options["icc_profile"] = profile
     texts = PngImagePlugin.PngInfo()
     if provenance:
         texts.add_text(PROVENANCE_KEY, provenance)
         texts.add_itxt(_PNG_XMP, _XMP)
-    return _saved(image, format="PNG", pnginfo=texts, **options)
+    options |= {"format": "PNG", "pnginfo": texts}
+    if image.dtype == np.uint16:
+        return encode_png_16(image, _saved(np.zeros((1, 1), np.uint8), **options))
+    return _saved(image, **options)
+
+
+def _xmp_with(provenance: str) -> str:
+    """XMP with provenance, which `provenance_in` finds."""
+    attribute = escape(provenance, {'"': "&quot;"})
+    about = f'rdf:about=""\n    xmlns:{PROVENANCE_KEY}="urn:{PROVENANCE_KEY}"'
+    about += f'\n    {PROVENANCE_KEY}:{_ATTRIBUTE}="{attribute}"'
+    return _XMP.replace('rdf:about=""', about)
+
+
+def provenance_in(xmp: bytes) -> str | None:
+    """The provenance in a TIFF's XMP, as text; None if there is none."""
+    found = re.search(rf'{PROVENANCE_KEY}:{_ATTRIBUTE}="([^"]*)"', xmp.decode())
+    return None if found is None else unescape(found[1], {"&quot;": '"'})
 
 
 def _saved(image: Pixels, **options: Any) -> bytes:

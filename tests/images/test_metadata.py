@@ -100,6 +100,7 @@ def test_the_tags_of_the_list_are_kept_and_no_others(tmp_path, source, format):
     for tag, value in MAIN_TAGS.items():
         assert main.pop(tag) == as_read(value)
     structure = {0x0100, 0x0101, 0x0102, 0x0103, 0x0106, 0x0111, 0x0115, 0x0116, 0x0117, 0x011C}
+    structure |= {0x011A, 0x011B, 0x0128, 0x013D}
     assert main.keys() <= {0x010E, 700} | (structure if format == "tiff" else set())
     assert found.pop(0x9286) == b"ASCII\0\0\0a cat"
     assert found.pop(0x9000) == b"0232"

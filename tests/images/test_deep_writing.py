@@ -1,0 +1,156 @@
+"""Results of 16 bits per channel and floats, with the extra `deep`: written as their input is."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from caflow_cli.images import Encoder, Input, Output, decode, read_image, read_provenance
+
+from ..image_files import COLORS, encoded
+from .test_deep import ADOBE, DEEP, GRAY, read, tiff
+
+tifffile = pytest.importorskip("tifffile")
+
+RECORD = json.dumps({"model": {"id": "a <\"b\"> & 'c'"}, "tau": 0.5})
+ALPHA = DEEP[..., 3]
+
+
+def page(data: bytes):
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        return file.pages.first, file.pages.first.asarray()
+
+
+@pytest.mark.parametrize("format", ["png", "tiff"])
+@pytest.mark.parametrize("alpha", [None, ALPHA])
+@pytest.mark.parametrize("gray", [True, False])
+@pytest.mark.parametrize("profile", [None, ADOBE, GRAY])
+def test_16_bits_come_back(tmp_path, format, alpha, gray, profile):
+    if (profile is GRAY and not gray) or (profile is ADOBE and gray):
+        return
+    rgb = np.repeat(DEEP[..., :1], 3, 2) if gray else DEEP[..., :3]
+    encoder = Encoder(format)
+    path = tmp_path / f"a{encoder.suffix}"
+    path.write_bytes(encoder.encode(Output(rgb, alpha, gray, profile=profile), RECORD))
+    assert read_provenance(path) == json.loads(RECORD)
+    found = decode(path, full=True)
+    np.testing.assert_array_equal(found.rgb, rgb)
+    assert (found.alpha is None) == (alpha is None)
+    if alpha is not None:
+        np.testing.assert_array_equal(found.alpha, alpha)
+    assert (found.gray, found.profile) == (gray, profile)
+    assert encoder.holds(16)
+
+
+@pytest.mark.parametrize("format", ["png", "jpg", "webp", "avif", "tiff"])
+def test_every_format_embeds_the_profile(format):
+    data = Encoder(format).encode(Output(COLORS, profile=ADOBE))
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.info["icc_profile"] == ADOBE
+    plain = Encoder(format).encode(Output(COLORS))
+    with Image.open(io.BytesIO(plain)) as image:
+        assert "icc_profile" not in image.info
+
+
+@pytest.mark.parametrize("format", ["jpg", "webp", "avif"])
+def test_other_formats_round_and_say_so(format):
+    image = Input(DEEP[..., :3], ALPHA)
+    encoder = Encoder(format)
+    assert any("rounded" in note for note in encoder.losses(image))
+    rounded = np.rint(DEEP / 257).astype(np.uint8)
+    same = encoder.encode(Output(rounded[..., :3], rounded[..., 3]))
+    assert encoder.encode(Output(image.rgb, image.alpha)) == same
+    assert Encoder("png").losses(image) == []
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "zlib", "zstd", "packbits"])
+def test_a_tiff_of_a_tiff_keeps_what_it_has(tmp_path, compression):
+    options = {"compression": compression, "description": b"caf\xe9", "iccprofile": ADOBE}
+    options |= {"resolution": (4000, 3000), "resolutionunit": 2, "extrasamples": ["unspecified"]}
+    image = read(tiff(DEEP, **options))
+    result = image.rgb[::-1]
+    path = tmp_path / "x.tif"
+    path.write_bytes(Encoder("tiff").encode(image.output(result), RECORD))
+    first, values = page(path.read_bytes())
+    np.testing.assert_array_equal(values, np.dstack([result, DEEP[..., 3]]))
+    original, _ = page(tiff(DEEP, **options))
+    assert first.compression == original.compression
+    assert first.iccprofile == ADOBE
+    found = decode(path, full=True)
+    assert found.tiff.description == b"caf\xe9"
+    assert found.tiff.resolution == ((4000, 1), (3000, 1), 2)
+    assert tuple(first.extrasamples) == (0,)
+    assert read_provenance(path) == json.loads(RECORD)
+
+
+def test_the_infrared_of_an_enlarged_image_is_enlarged():
+    image = read(tiff(DEEP, extrasamples=["unspecified"]))
+    larger = image.output(np.repeat(np.repeat(image.rgb, 2, 0), 2, 1))
+    assert larger.tiff.infrared.shape == larger.rgb.shape[:2]
+    assert abs(float(larger.tiff.infrared.mean()) - float(ALPHA.mean())) < 300
+
+
+def test_floats_stay_where_the_image_does():
+    stored = np.random.default_rng(0).random((9, 8, 3), np.float32)
+    image = read(tiff(stored))
+    result = image.rgb.copy()
+    result[2:5, 3:6] = 1234
+    _, values = page(Encoder("tiff").encode(image.output(result)))
+    expected = stored.copy()
+    expected[2:5, 3:6] = np.float32(1234) / 65535
+    assert values.dtype == np.float32
+    np.testing.assert_array_equal(values, expected)
+    back = decode(io.BytesIO(Encoder("png").encode(image.output(result))), full=True)
+    np.testing.assert_array_equal(back.rgb, result)
+
+
+@pytest.mark.parametrize("metadata", ["none", "basic", "all"])
+def test_exif_of_a_deep_file_is_kept_by_choice(metadata):
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    exif.get_ifd(0x8769)[0x9003] = "2020:01:01 00:00:00"
+    exif.get_ifd(0x8825)[0x01] = "N"
+    source = decode(io.BytesIO(encoded(COLORS, "JPEG", exif=exif)))
+    output = replace(source.output(source.rgb), rgb=DEEP[..., :3])
+    for format in ("tiff", "png"):
+        data = Encoder(format, metadata=metadata).encode(output, RECORD)
+        found = decode(io.BytesIO(data), full=True)
+        assert found.depth == 16
+        tags = found.metadata
+        assert tags.get(0, {}).get(0x010F) == (None if metadata == "none" else b"Maker")
+        taken = tags.get(0x8769, {}).get(0x9003)
+        assert taken == (None if metadata == "none" else b"2020:01:01 00:00:00")
+        assert (0x8825 in tags) == (metadata == "all")
+
+
+def test_jpeg_in_tiff_becomes_deflate_with_a_note():
+    data = encoded(COLORS, "TIFF", compression="jpeg")
+    image = decode(io.BytesIO(data), full=True)
+    assert any("Deflate" in note for note in Encoder("tiff").losses(image))
+    first, _ = page(Encoder("tiff").encode(image.output(image.rgb)))
+    assert first.compression == 8
+
+
+def test_colors_of_a_gray_profile_are_written_in_srgb():
+    image = read(tiff(DEEP[..., 0], iccprofile=GRAY)).in_srgb()
+    assert image.profile is None
+    assert image.converted
+    assert image.depth == 16
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(GRAY))
+    srgb = ImageCms.createProfile("sRGB")
+    transform = ImageCms.buildTransform(profile, srgb, "L", "RGB", 1)
+    eight = np.asarray(transform.apply(Image.fromarray((DEEP[..., 0] >> 8).astype(np.uint8))))
+    assert np.abs(eight.astype(int) - (image.rgb >> 8)).max() <= 4
+
+
+def test_files_of_8_bits_are_read_alike_with_and_without_a_profile_kept(tmp_path):
+    path = tmp_path / "x.png"
+    path.write_bytes(encoded(COLORS, icc_profile=ADOBE))
+    kept = decode(path, full=True)
+    np.testing.assert_array_equal(kept.rgb, COLORS)
+    np.testing.assert_array_equal(kept.shown(), read_image(path))
