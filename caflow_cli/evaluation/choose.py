@@ -11,9 +11,8 @@ from ..model import CAFlow
 from ..restoration import task_of
 from ..sampling import Sampling
 from .metrics import Weights
-from .metrics.pairs import LEAST_SIDE, measurable
+from .metrics.pairs import LEAST_SIDE, computable
 from .run import evaluate
-from .settings import Settings
 
 _ROOM = 0.10  # how much the RMSE may exceed the lowest one, relative to it
 RULE = f"the lowest lpips whose rmse is at most {_ROOM:.0%} above the least one"
@@ -101,18 +100,22 @@ def choose_temperature(
     weights = weights or Weights()
     metrics: tuple[str, ...] = ("rmse",)
     if model.config.task.native or model.config.task.size >= LEAST_SIDE:
-        metrics, _ = measurable(("rmse", "lpips"), weights)
+        found = computable(("rmse", "lpips"), weights, asked=False)
+        metrics = found.metrics
+        if found.missing:  # a trunk that is named must exist
+            raise found.missing["lpips"]
     default = Sampling().of(model.config).temperature
-    settings = Settings(
-        metrics=metrics,
+    evaluation = evaluate(
+        model,
+        data,
+        metrics,
         split="val",
         limit=limit,
-        tau=tuple(temperatures(model.config.flow)) if "lpips" in metrics else (default,),
+        tau=temperatures(model.config.flow) if "lpips" in metrics else default,
         candidates=1,
         inputs=model.config.task.degrade,
         weights=weights,
     )
-    evaluation = evaluate(model, data, settings)
     baseline = task_of(model).baseline
     baseline_rmse = None
     drawn = {}

@@ -19,7 +19,7 @@ from ..restoration import to_batch
 from ..tasks import Pixels, is_interval_end, without_ending
 from .metrics import Weights, choose_metrics, needing
 from .metrics.features import Extractor, load_extractor
-from .metrics.pairs import load_lpips, measurable, measure_pairs
+from .metrics.pairs import computable, measure_pairs
 from .metrics.sets import few_images
 from .result import Evaluation, Result
 from .rows import Values
@@ -59,12 +59,11 @@ def compare(
 
     Raises:
         CaflowError: There is nothing to compare, images have no partner or another size, a line is
-            not of a restoring command, or weights are missing. `failed` lists other errors.
+            not of a restoring command, or no metric has its weights. `failed` and `missing` list
+            other errors.
     """
-    chosen = choose_metrics(metrics, needing("pairs", "sets"))
-    notes: list[str] = []
-    if not metrics:
-        chosen, notes = measurable(chosen, weights)
+    asked = choose_metrics(metrics, needing("pairs", "sets"))
+    chosen, notes, missing = computable(asked, weights, asked=bool(metrics))
     labels = needing("pairs", among=chosen)
     sets = needing("sets", among=chosen)
     failed: dict[str, CaflowError] = {}
@@ -82,8 +81,6 @@ def compare(
             form = "lines"
             truths = _by_file_name(true, str(reference)) if labels else None
             made, pairs, given = _read_lines(generated, truths, failed)
-        if "lpips" in labels:
-            load_lpips(weights)  # if it is missing, say so before the first image
         extractor = load_extractor(weights) if sets else None
         steps = count(1)
         total = len(pairs) + (len(made) + len(true)) * bool(sets)
@@ -107,7 +104,8 @@ def compare(
         first = next(iter(failed.values()))
         raise CaflowError(f"no image could be measured: {first.message}", first.hint)
     settings = {"params": {"metrics": list(chosen)}}
-    return Evaluation(form, given, [*result.values], [result], settings, failed, notes)
+    labels = [*result.values]
+    return Evaluation(form, given, labels, [result], settings, failed, notes, missing)
 
 
 def _values(

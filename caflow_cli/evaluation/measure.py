@@ -21,12 +21,13 @@ from ..restoration import (
     rmse_between,
     to_batch,
 )
-from ..sampling import SEEDS, fitting
+from ..sampling import SEEDS
 from ..tasks import Example, Pixels, Task
 from .examples import EXAMPLE_METRICS, make_example, run_baseline
-from .metrics.pairs import diversity, load_lpips, measure_pairs, rank_histogram
+from .kinds import Cell
+from .metrics.pairs import OF_LPIPS, diversity, load_lpips, measure_pairs, rank_histogram
 from .rows import Draw, Draws, Row, Values
-from .settings import Cell, Settings
+from .settings import Settings
 from .space import space_metrics
 
 SEED_STEP = 1_000_003  # between the seeds of successive images
@@ -64,7 +65,7 @@ class Measurer:
         """Measure images, or say why one failed. With a common `side` they are drawn in batches."""
         step = 1
         if side is not None:
-            step = requests_at_a_time((side, side), self.run.m, self.run.batch_size)
+            step = requests_at_a_time((side, side), self.run.candidates, self.run.batch_size)
         for first in range(0, len(indices), step):
             batch = indices[first : first + step]
             try:
@@ -92,9 +93,7 @@ class Measurer:
             self._score_truths(sampler, found)
         seeds = [(run.seed + SEED_STEP * index) % SEEDS for index in indices]
         for tau, most in run.draws.items():
-            m = most
-            if run.fit:
-                m = fitting(requests[0].size, most, max(run.keep))
+            m = run.drawn(most, requests[0].size)
             begun = time.perf_counter()
             drawn: list[list[Candidate]] = [[] for _ in found]
             batches = sampler.batches(tau, range(m), seeds, run.noise_samples)
@@ -179,13 +178,7 @@ class Measurer:
         measured.row.draws.append(draws)
         measured.images[draws.tau] = images
         self._add_figures(measured.example, draws, list(images.values()))
-        kept = draws.candidates
-        if self.run.whole:
-            kept = []
-            for cell in self.run.cells:
-                if cell.tau == draws.tau:
-                    best = draws.ranked(cell.rank)[: cell.keep]
-                    kept += [draw for draw in best if draw not in kept]
+        kept = self.run.kind.measured(draws, self.run.cells)
         measured_images = [images[draw.k] for draw in kept]
         values = self._values(measured.example, measured_images)
         for draw, of_draw in zip(kept, values, strict=True):
@@ -213,7 +206,9 @@ class Measurer:
         names = self.run.of_samples
         if not names or not samples:
             return {}
-        lpips = load_lpips(self.run.weights, self.model.device)
+        lpips = None
+        if not set(names).isdisjoint(OF_LPIPS):
+            lpips = load_lpips(self.run.weights, self.model.device)
         values = space_metrics(self.task, example.truth, samples, lpips)
         return {name: values[name] for name in names}
 

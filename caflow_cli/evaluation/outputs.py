@@ -15,9 +15,10 @@ from ..errors import CaflowError, check_usage
 from ..images import make_folder, write_png
 from ..model import renamed
 from ..paths import exists, numbered
+from .kinds import Cell
 from .measure import Measured
 from .rows import Row
-from .settings import Cell, Settings
+from .settings import Settings
 
 
 def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[int, Row]:
@@ -94,7 +95,8 @@ def write(settings: Settings, origin: str, measured: Measured, *, has_row: bool)
 
 
 def _paths(settings: Settings, cell: Cell, name: str) -> list[Path]:
-    folder = Path(settings.save_images or "")
+    assert settings.save_images is not None
+    folder = settings.save_images
     if len(settings.cells) > 1:
         setting = f"tau{cell.tau}_m{cell.candidates}_n{cell.keep}".replace("/", "-")
         if len(settings.rank) > 1:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import CaflowError
+from .kinds import Cell
 from .metrics import METRICS
-from .settings import Cell
 
 ALL = "all candidates"  # the mean of all, if the model's row is that of the best
 
@@ -107,12 +107,13 @@ class Evaluation:
     settings: dict[str, Any] = field(default_factory=dict)  # as JSON: task, data, params, ...
     failed: dict[str, CaflowError] = field(default_factory=dict)  # by the name of the image
     notes: list[str] = field(default_factory=list)  # caveats for readers of the figures
+    missing: dict[str, CaflowError] = field(default_factory=dict)  # by metric: without its network
 
     def as_json(self) -> dict[str, Any]:
         """Convert for JSON, without what only the caller knows: command, model, time."""
         record: dict[str, Any] = {
             "form": self.form,
-            "status": "error" if self.failed else "ok",
+            "status": "error" if self.failed or self.missing else "ok",
             **self.settings,
             "images": self.images,
             "metrics": {label: describe(label) for label in self.metrics},
@@ -121,13 +122,14 @@ class Evaluation:
             "notes": self.notes,
         }
         for name, error in self.failed.items():
-            problem = {
-                "code": error.exit_code,
-                "message": error.message,
-                "hint": error.hint,
-            }
-            record["failed"].append({"input": name, "error": problem})
+            record["failed"].append({"input": name, "error": _problem(error)})
+        if self.missing:
+            record["missing"] = {name: _problem(error) for name, error in self.missing.items()}
         return record
+
+
+def _problem(error: CaflowError) -> dict[str, Any]:
+    return {"code": error.exit_code, "message": error.message, "hint": error.hint}
 
 
 def describe(label: str) -> dict[str, str]:

@@ -15,20 +15,22 @@ from ..data.examples import open_split
 from ..data.split import Role, mask_errors
 from ..errors import CaflowError, check_usage
 from ..model import CAFlow
+from ..records import Unpack
 from ..restoration import estimator_of, task_of, to_batch
 from ..sampling import Sampling
 from ..tasks import Pixels, Task
 from ..version import __version__
 from .examples import load_opencv
+from .kinds import Cell
 from .measure import Measured, Measurer
 from .metrics.features import load_extractor
-from .metrics.pairs import load_lpips, measurable
+from .metrics.pairs import computable
 from .metrics.sets import few_images
 from .outputs import earlier_rows, write
 from .protocols import Protocol
 from .result import Estimate, Evaluation, Result
 from .rows import Row
-from .settings import Cell, Settings
+from .settings import Options, Settings, resolve
 from .summary import add_distances, summarize
 
 Progress = Callable[[int, int], None]  # images done and in total; total 0: unknown
@@ -37,10 +39,10 @@ Progress = Callable[[int, int], None]  # images done and in total; total 0: unkn
 def evaluate(
     model: CAFlow,
     data: str | Path,
-    metrics: str | Sequence[str] | Settings = (),
+    metrics: str | Sequence[str] = (),
     *,
     progress: Progress = lambda done, total: None,
-    **settings: Any,
+    **options: Unpack[Options],
 ) -> Evaluation:
     """Sample candidates for the images of a data set and measure them against the truth.
 
@@ -54,10 +56,10 @@ def evaluate(
         model: Any model; its task derives inputs from the images of the data.
         data: Folder or zip; for paired models, with `A/` and `B/`.
         metrics: Names of `METRICS`, or "all". Default: the protocol's, else "lpips" and "rmse"; the
-            former is omitted, with a note, if its network is not available. Or a `Settings` object.
+            former is omitted, with a note, if its network is not available.
         progress: Called before the first image, and after each image.
-        settings: Fields of `Settings`: tau, candidates, keep, rank, seed, noise_samples,
-            batch_size, split, limit, protocol, masks, inputs, weights, save_images, skip_existing.
+        options: tau, candidates, keep, rank, seed, consistent, noise_samples, batch_size, split,
+            limit, protocol, masks, inputs, weights, save_images, skip_existing (`Options`).
             A temperature is a number, or a shape as text or `Temperature`; a sequence of these is a
             sweep. A split that the set does not have is held out by the seed of the model's
             training, so that the model has not seen it.
@@ -70,31 +72,28 @@ def evaluate(
         ['0', '0.8']
 
     Raises:
-        CaflowError: Arguments, data or weights cannot be used. Single images that fail are listed
-            in `failed` instead.
+        CaflowError: Arguments, data or weights cannot be used, or a keyword is unknown. Single
+            images that fail are listed in `failed` instead, and metrics without their network in
+            `missing`.
     """
-    given: Any = metrics
-    if not isinstance(given, Settings):
-        given = Settings(metrics=given, **settings)
-    run = given.of(model.config)
+    run = resolve(model.config, metrics, options)
     task = task_of(model, Sampling(consistent=run.consistent))
     _check_protocol(run.protocol, task)
-    notes: list[str] = []
-    if not given.metrics:
-        chosen, notes = measurable(run.metrics, run.weights)
-        run = replace(run, metrics=chosen)
-    size = None if run.whole or task.native else model.config.task.size
+    asked = bool(metrics or run.protocol.metrics)
+    chosen, notes, missing = computable(run.metrics, run.weights, model.device, asked=asked)
+    run = replace(run, metrics=chosen)
+    side = run.kind.side
     role: Role = "images" if task.derives_condition else "pairs"
     with ExitStack() as stack:
         images = stack.enter_context(
-            open_split(data, run.split, size, role=role, seed=model.split_seed)
+            open_split(data, run.split, side, role=role, seed=model.split_seed)
         )
         masks = None
         if run.masks is not None:
             with mask_errors("--masks "):
                 masks = stack.enter_context(open_split(run.masks, role="masks"))
         measurer = Measurer(model, task, run, images, masks)
-        where = {"split": images.split, "split_seed": images.seed, "size": size}
+        where = {"split": images.split, "split_seed": images.seed, "size": side}
         rows, failed, features = _rows(measurer, str(data), where, progress)
     about = {
         "task": task.name,
@@ -104,6 +103,7 @@ def evaluate(
     }
     evaluation = _summarized(run, rows, features, about)
     evaluation.failed = failed
+    evaluation.missing = missing
     evaluation.notes = notes + evaluation.notes
     return evaluation
 
@@ -155,8 +155,6 @@ def _rows(
     origin = json.dumps(known, allow_nan=False)
     earlier = earlier_rows(run, origin, names)
     rows = {} if run.sets else earlier.copy()  # metrics of sets need every image
-    if "lpips" in run.metrics or run.of_samples:
-        load_lpips(run.weights, model.device)  # if it is missing, say so before the first image
     features = _SetFeatures(run, model.device) if run.sets else None
     left = [index for index in range(len(names)) if index not in rows]
     failed: dict[str, CaflowError] = {}
@@ -202,7 +200,7 @@ def _summarized(
     if protocol.name:
         about["protocol"] = protocol.as_json()
     return Evaluation(
-        form="benchmark" if run.whole else "model",
+        form=run.kind.form,
         images=len(rows),
         metrics=labels,
         results=results,
@@ -223,7 +221,7 @@ def _notes_on_draws(run: Settings, rows: Sequence[Row]) -> list[str]:
             lost[-1] += diverged
             fewer |= len(draws.candidates) + diverged < draws.most
     if fewer:
-        notes.append(f"at most {run.m} candidates, as many as fit 0.75 megapixels")
+        notes.append(f"at most {run.candidates} candidates, as many as fit 0.75 megapixels")
     if any(lost):
         notes.append(
             f"samples that diverged and are left out: {sum(lost)}, of {sum(map(bool, lost))} "

@@ -1,151 +1,85 @@
-"""The settings of a model's evaluation, with their defaults and checks."""
+"""The settings of a model's evaluation: as users give them, and filled in."""
+
+from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, TypedDict, TypeVar
 
-from ..config import Config, Temperature
+from ..config import Config, Extent, Tau, Temperature
 from ..data.split import Split
 from ..errors import check_usage, usage_error
-from ..sampling import Sampling, check_noise_samples
+from ..records import check_names
+from ..sampling import Sampling, check_noise_samples, fitting
+from .kinds import Cell, Crops, kind_of, offered_metrics
 from .metrics import Weights, choose_metrics, needing
 from .protocols import NO_PROTOCOL, Protocol, get_protocol
 
-# Fields that may be given as one value: the option, and the type of a value.
-_SEVERAL: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "metrics": ("--metric", str),
-    "tau": ("--tau", Temperature.of),
-    "keep": ("-n", int),
-    "rank": ("--rank", str),
-}
+_T = TypeVar("_T")
 # Metrics that need several candidates, and those that need all M.
 _OF_SEVERAL = {"diversity", "calibration", *needing("samples")}
 _OF_ALL = {"likelihood", *_OF_SEVERAL}
 
 
-class Cell(NamedTuple):
-    """One setting of a sweep: the N best of M candidates at temperature tau, by a ranking rule."""
+class Options(TypedDict, total=False):
+    """The settings that users give to `evaluate`; the rest have defaults.
 
-    tau: Temperature
-    candidates: int  # M
-    keep: int  # N
-    rank: str = "likelihood"
+    Several temperatures, N or rules make a sweep over their combinations: as a sequence, or as a
+    comma-separated text. Candidates are sampled once per temperature.
+    """
+
+    tau: Tau | Sequence[Tau] | None  # a shape is a text or a `Temperature`; None: the model's
+    candidates: int | None  # M; None: as for tau
+    keep: int | str | Sequence[int] | None  # N of the M are measured; None: 1
+    rank: str | Sequence[str]  # rules that choose the N, by default likelihood
+    seed: int  # candidate k of image r has the seed seed + 1,000,003 r + k, modulo 2^32
+    # superres: whether candidates are projected to images that shrink to the input; None: as the
+    # model states.
+    consistent: bool | None
+    noise_samples: int  # K, for all log-likelihoods
+    batch_size: int | None  # candidates at a time
+    split: Split | None  # None: `test/` if there is one, else everything
+    limit: int | None  # use only the first images; None: as the protocol says, else all
+    protocol: str | Protocol | None  # its settings are defaults of the others
+    masks: str | Path | None  # for a protocol that needs them: folder or zip
+    # superres: inputs are shrunk by BICUBIC, like web images (protocol sr4-web), or like photos in
+    # training.
+    inputs: Literal["clean", "web", "photo"]
+    weights: Weights  # of the networks of metrics
+    save_images: str | Path | None  # folder for the kept candidates
+    skip_existing: bool  # continue an interrupted run in that folder
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All settings. Several temperatures, N or rules make a sweep over their combinations.
+    """The settings of a run, all filled in: see `Options`."""
 
-    Tuple fields may be given as a single value, a sequence, or a comma-separated text; a protocol,
-    by its name. Candidates are sampled once per temperature.
-
-    Raises:
-        CaflowError: (exit 2) a metric or the protocol is unknown, or a value is out of range.
-    """
-
-    metrics: tuple[str, ...] = ()  # of METRICS; empty: the protocol's, else lpips and rmse
-    tau: tuple[Temperature, ...] = ()  # empty: the protocol's, else the model's, else the task's
-    candidates: int | None = None  # M; None: as for tau
-    keep: tuple[int, ...] = ()  # N of the M are measured; empty: the protocol's, else 1
-    rank: tuple[str, ...] = ("likelihood",)  # rules that choose the N
-    seed: int = 0  # candidate k of image r has the seed seed + 1,000,003 r + k, modulo 2^32
-    # superres: whether candidates are projected to images that shrink to the input; None: as the
-    # model states.
-    consistent: bool | None = None
-    noise_samples: int = 1  # K, for all log-likelihoods
-    batch_size: int | None = None  # candidates at a time
-    split: Split | None = None  # None: `test/` if there is one, else everything
-    limit: int | None = None  # use only the first images; None: as the protocol says, else all
-    protocol: Protocol = NO_PROTOCOL
-    masks: str | Path | None = None  # for a protocol that needs them: folder or zip
-    # superres: inputs are shrunk by BICUBIC, like web images (protocol sr4-web), or like photos in
-    # training.
-    inputs: Literal["clean", "web", "photo"] = "clean"
-    weights: Weights = field(default_factory=Weights)
-    save_images: str | Path | None = None  # folder for the kept candidates
-    skip_existing: bool = False  # continue an interrupted run in that folder
-    fit: bool = False  # reduce M to `sampling.fitting` for large images; set by `of`
-
-    def __post_init__(self) -> None:
-        given: Any = self.protocol
-        protocol = get_protocol(given) if isinstance(given, str) else given or NO_PROTOCOL
-        values: dict[str, Any] = {"protocol": protocol}
-        for name, (flag, kind) in _SEVERAL.items():
-            several = _several(getattr(self, name), flag, kind)
-            default = getattr(protocol, name, ())
-            values[name] = several or _several(default, flag, kind)
-        metrics = (*values["metrics"], *protocol.metrics)
-        if metrics:
-            values["metrics"] = choose_metrics(metrics, _offered(protocol))
-        if self.candidates is None:
-            values["candidates"] = protocol.candidates
-        if self.limit is None:
-            values["limit"] = protocol.images
-        if protocol.inputs is not None:
-            values["inputs"] = protocol.inputs
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-        for rank, keep in itertools.product(self.rank, self.keep):
-            Sampling(candidates=self.candidates, keep=keep, rank=rank).check()
-        check_noise_samples(self.noise_samples)
-        check_usage(
-            self.limit is None or self.limit > 0,
-            f"--limit is {self.limit}",
-            "--limit 10",
-        )
-        check_usage(
-            self.inputs in ("clean", "web", "photo"),
-            f"inputs is {self.inputs!r}",
-            "clean, web or photo",
-        )
-        check_usage(
-            bool(self.masks) == protocol.masks,
-            "--masks is for --protocol repair, which needs damage masks",
-            "--protocol repair --masks DIR, white inside holes",
-        )
-
-    def of(self, config: Config) -> "Settings":
-        """Fill in unset fields from a model's config, else from its task.
-
-        Raises:
-            CaflowError: (exit 2) a value does not fit the model.
-        """
-        from ..tasks import task_named  # imported here, so that `--help` needs no NumPy
-
-        most = max(self.keep)
-        asked = Sampling(candidates=self.candidates, keep=most, consistent=self.consistent)
-        taus = self.tau or (None,)
-        filled = [replace(asked, tau=tau).of(config) for tau in taus]
-        metrics = self.metrics or ("lpips", "rmse")
-        m = filled[0].candidates
-        check_usage(
-            m != 1 or _OF_SEVERAL.isdisjoint(metrics),
-            "one candidate has no diversity or calibration",
-            "-m 10",
-        )
-        compared = "consensus" in self.rank or not _OF_ALL.isdisjoint(metrics)
-        chosen = self.candidates or config.task.candidates
-        return replace(
-            self,
-            metrics=metrics,
-            tau=tuple(sampling.temperature for sampling in filled),
-            candidates=m,
-            fit=task_named(config.task.name).enlarges and not chosen and not compared,
-        )
+    kind: Crops
+    metrics: tuple[str, ...]
+    tau: tuple[Temperature, ...]
+    candidates: int
+    fit: bool  # whether M is reduced to `fitting` for large images
+    keep: tuple[int, ...]
+    rank: tuple[str, ...]
+    seed: int
+    consistent: bool | None
+    noise_samples: int
+    batch_size: int | None
+    split: Split | None
+    limit: int | None
+    protocol: Protocol
+    masks: str | Path | None
+    inputs: Literal["clean", "web", "photo"]
+    weights: Weights
+    save_images: Path | None
+    skip_existing: bool
 
     @property
     def log(self) -> Path | None:
         """The file for rows, if any."""
-        if self.save_images is None:
-            return None
-        return Path(self.save_images) / "evaluate.jsonl"
-
-    @property
-    def whole(self) -> bool:
-        """Whether images keep their size, and only the kept candidates are measured."""
-        return self.protocol.whole
+        return None if self.save_images is None else self.save_images / "evaluate.jsonl"
 
     @property
     def sets(self) -> list[str]:
@@ -158,45 +92,35 @@ class Settings:
         return needing("samples", among=self.metrics)
 
     @property
-    def m(self) -> int:
-        """M; `of` has filled it in."""
-        assert self.candidates is not None
-        return self.candidates
-
-    @property
     def cells(self) -> list[Cell]:
-        """All settings of the sweep. For whole images, temperature 0 has only one, because all its
-        candidates are alike."""
+        """All settings of the sweep."""
         if set(self.metrics) <= {"bpd"}:
             return []
-        cells = []
-        for tau in self.tau:
-            if self.whole and not any(tau.values):
-                cells.append(Cell(tau, 1, 1, self.rank[0]))
-                continue
-            for keep, rank in itertools.product(self.keep, self.rank):
-                cells.append(Cell(tau, self.m, keep, rank))
-        return cells
+        return self.kind.cells(self.tau, self.candidates, self.keep, self.rank)
 
     @property
     def draws(self) -> dict[Temperature, int]:
         """The number of candidates to sample at each temperature."""
         return {cell.tau: cell.candidates for cell in self.cells}
 
+    def drawn(self, most: int, size: Extent) -> int:
+        """How many of `most` candidates are drawn for an image whose output has that size."""
+        return fitting(size, most, max(self.keep)) if self.fit else most
+
     def departures(self, images: int) -> list[str]:
         """A note on how a run on `images` images departs from the paper's table, if it does."""
-        if self.protocol.images is None:
+        paper = self.protocol
+        if paper.images is None:
             return []
-        paper = Settings(protocol=self.protocol)
-        ours = replace(self, limit=images)
-        changed = []
-        for name in ("tau", "candidates", "keep", "rank", "limit"):
-            if getattr(ours, name) != getattr(paper, name):
-                changed.append(name)
-        if not changed:
-            return []
-        names = ", ".join(changed)
-        return [f"other settings than those of {self.protocol.name}: {names}"]
+        changed = {
+            "tau": self.tau != tuple(map(Temperature.of, paper.tau)),
+            "candidates": self.candidates != paper.candidates,
+            "keep": self.keep != tuple(paper.keep),
+            "rank": self.rank != ("likelihood",),
+            "limit": images != paper.images,
+        }
+        names = ", ".join(name for name, differs in changed.items() if differs)
+        return [f"other settings than those of {paper.name}: {names}"] if names else []
 
     def as_json(self) -> dict[str, Any]:
         record: dict[str, Any] = {
@@ -217,24 +141,116 @@ class Settings:
         return record
 
 
-def _offered(protocol: Protocol) -> list[str]:
-    """The metrics that a model can be measured by, with a protocol or without."""
-    needs = ["pairs", "sets", "model"]
-    if protocol.whole:
-        needs = ["pairs", "benchmark"]
-    if protocol.factor is not None:
-        needs.append("samples")
-    if protocol.masks:
-        needs.append("masks")
-    return needing(*needs)
+def check_options(metrics: str | Sequence[str], options: Options) -> Protocol:
+    """Check what no model is needed for, before one is loaded; return the protocol.
+
+    Raises:
+        CaflowError: (exit 2) a keyword, a metric or the protocol is unknown, or a value is out of
+            range.
+    """
+    check_names(options, Options.__annotations__)
+    named = options.get("protocol")
+    protocol = get_protocol(named) if isinstance(named, str) else named or NO_PROTOCOL
+    _metrics(metrics, protocol)
+    _temperatures(options, protocol)
+    given = options.get("candidates")
+    candidates = protocol.candidates if given is None else given
+    for rank, keep in itertools.product(_ranks(options), _keeps(options, protocol)):
+        Sampling(candidates=candidates, keep=keep, rank=rank).check()
+    check_noise_samples(options.get("noise_samples", 1))
+    limit = options.get("limit")
+    check_usage(limit is None or limit > 0, f"--limit is {limit}", "--limit 10")
+    inputs = options.get("inputs", "clean")
+    check_usage(inputs in ("clean", "web", "photo"), f"inputs is {inputs!r}", "clean, web or photo")
+    check_usage(
+        bool(options.get("masks")) == protocol.masks,
+        "--masks is for --protocol repair, which needs damage masks",
+        "--protocol repair --masks DIR, white inside holes",
+    )
+    return protocol
 
 
-def _several(given: Any, flag: str, kind: Callable[[Any], Any]) -> tuple[Any, ...]:
+def resolve(config: Config, metrics: str | Sequence[str], options: Options) -> Settings:
+    """Fill in what the options leave open: from the protocol, else the model, else its task.
+
+    Raises:
+        CaflowError: (exit 2) as for `check_options`, or a value does not fit the model.
+    """
+    from ..tasks import task_named  # imported here, so that `--help` needs no NumPy
+
+    protocol = check_options(metrics, options)
+    chosen = _metrics(metrics, protocol) or ("lpips", "rmse")
+    keeps = _keeps(options, protocol)
+    ranks = _ranks(options)
+    given = options.get("candidates")
+    given = protocol.candidates if given is None else given
+    consistent = options.get("consistent")
+    asked = Sampling(candidates=given, keep=max(keeps), consistent=consistent)
+    taus: Sequence[Temperature | None] = _temperatures(options, protocol) or (None,)
+    filled = [replace(asked, tau=tau).of(config) for tau in taus]
+    m = filled[0].candidates
+    assert m is not None, "`of` fills it in"
+    check_usage(
+        m != 1 or _OF_SEVERAL.isdisjoint(chosen),
+        "one candidate has no diversity or calibration",
+        "-m 10",
+    )
+    compared = "consensus" in ranks or not _OF_ALL.isdisjoint(chosen)
+    fixed = given or config.task.candidates
+    limit = options.get("limit")
+    folder = options.get("save_images")
+    return Settings(
+        kind=kind_of(protocol, config.task),
+        metrics=chosen,
+        tau=tuple(sampling.temperature for sampling in filled),
+        candidates=m,
+        fit=task_named(config.task.name).enlarges and not fixed and not compared,
+        keep=keeps,
+        rank=ranks,
+        seed=options.get("seed", 0),
+        consistent=consistent,
+        noise_samples=options.get("noise_samples", 1),
+        batch_size=options.get("batch_size"),
+        split=options.get("split"),
+        limit=protocol.images if limit is None else limit,
+        protocol=protocol,
+        masks=options.get("masks"),
+        inputs=protocol.inputs or options.get("inputs", "clean"),
+        weights=options.get("weights", Weights()),
+        save_images=None if folder is None else Path(folder),
+        skip_existing=options.get("skip_existing", False),
+    )
+
+
+# --- values that may be several ------------------------------------------------------------------
+
+
+def _metrics(metrics: str | Sequence[str], protocol: Protocol) -> tuple[str, ...]:
+    """The metrics that are asked for; none stand for the default."""
+    names = (*_several(metrics, str, "--metric"), *protocol.metrics)
+    return choose_metrics(names, offered_metrics(protocol)) if names else ()
+
+
+def _temperatures(options: Options, protocol: Protocol) -> tuple[Temperature, ...]:
+    return _several(options.get("tau"), Temperature.of, "--tau", protocol.tau)
+
+
+def _keeps(options: Options, protocol: Protocol) -> tuple[int, ...]:
+    return _several(options.get("keep"), int, "-n", protocol.keep)
+
+
+def _ranks(options: Options) -> tuple[str, ...]:
+    return _several(options.get("rank"), str, "--rank", ("likelihood",))
+
+
+def _several(
+    given: Any, kind: Callable[[Any], _T], flag: str, default: Iterable[Any] = ()
+) -> tuple[_T, ...]:
     """Convert one value, several, or a comma-separated text to a tuple without duplicates."""
-    parts = given.split(",") if isinstance(given, str) else given
+    values = given.split(",") if isinstance(given, str) and given else given
     if isinstance(given, int | float | Temperature):
-        parts = [given]
+        values = [given]
     try:
-        return tuple(dict.fromkeys(map(kind, parts or ())))
+        return tuple(dict.fromkeys(map(kind, values or default)))
     except ValueError as error:
         raise usage_error(f"{flag} is {given!r}", f"{flag} 1, or 1,10") from error

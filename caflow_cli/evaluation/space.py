@@ -9,7 +9,6 @@ For the samples x_k of an image with truth w, where d(x, w) is LPIPS's map over 
 LR-PSNR compares the shrunk sample with the shrunk truth. Images are cropped to multiples of 8.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -27,37 +26,32 @@ def space_metrics(
     task: Task,
     truth: Pixels,
     samples: Sequence[Pixels],
-    lpips: LpipsDistance,
+    lpips: LpipsDistance | None,
 ) -> Values:
-    """The four measures of an image, by name; None stands for infinity.
+    """The measures of an image, by name; None stands for infinity.
 
     Args:
         task: Shrinks images; a `SuperRes`.
         truth: uint8 (H, W, 3).
         samples: Of the same size, at least one.
-        lpips: Makes the maps.
+        lpips: Makes the maps; without it, only LR-PSNR is measured.
     """
     target = _cropped(truth)
-    reference = to_batch([target])
+    images = [_cropped(sample) for sample in samples]
+    values: Values = {}
+    if lpips is not None:
+        reference = to_batch([target])
+        maps = torch.cat([lpips.maps(to_batch([image]), reference) for image in images])
+        means = maps.mean((1, 2))
+        least = float(means.min())
+        local = float(maps.min(0).values.mean())
+        values["diversity_score"] = 100 * (least - local) / least if least > 0 else 0.0
+        values["lpips_map"] = float(means.mean())
     small = _shrunk(task, target)
-    maps = []
-    decibels = []
-    for sample in samples:
-        image = _cropped(sample)
-        maps.append(lpips.maps(to_batch([image]), reference))
-        decibels.append(psnr(_shrunk(task, image), small))
-    stacked = torch.cat(maps)
-    means = stacked.mean((1, 2))
-    least = float(means.min())
-    local = float(stacked.min(0).values.mean())
-    mean = float(torch.cat(decibels).mean())
-    worst = float(torch.cat(decibels).min())
-    return {
-        "diversity_score": 100 * (least - local) / least if least > 0 else 0.0,
-        "lpips_map": float(means.mean()),
-        "lr_psnr": mean if math.isfinite(mean) else None,
-        "lr_psnr_worst": worst if math.isfinite(worst) else None,
-    }
+    decibels = torch.cat([psnr(_shrunk(task, image), small) for image in images])
+    for name, value in (("lr_psnr", decibels.mean()), ("lr_psnr_worst", decibels.min())):
+        values[name] = float(value) if value.isfinite() else None
+    return values
 
 
 def _cropped(image: Pixels) -> Pixels:

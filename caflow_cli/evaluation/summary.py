@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from .kinds import Cell
 from .metrics.features import Extractor
 from .metrics.pairs import central_share
 from .metrics.sets import distances
 from .result import ALL, Estimate, Result, estimate
 from .rows import Draws, Row, Values
-from .settings import Cell
 
 LIKELIEST = "likeliest"  # the likeliest candidates, if another rule chose those of the row
 

@@ -13,7 +13,7 @@ from evaluation.random_features import LABEL, QUICK
 
 from caflow_cli.data.examples import open_split
 from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation import evaluate
+from caflow_cli.evaluation import Weights, evaluate
 from caflow_cli.images import read_image, write_png
 from caflow_cli.model import CAFlow
 from caflow_cli.restoration import restore, score as score_pair, task_of
@@ -226,6 +226,24 @@ def test_wrong_data_is_refused_before_anything_is_written(models_32, true_images
         with pytest.raises(CaflowError, match=message):
             evaluate(model, data, **{"metrics": "rmse", "save_images": out, **options})
     assert not out.exists()
+
+
+def test_an_unknown_keyword_is_answered_with_the_nearest_one(models_32, true_images):
+    with pytest.raises(CaflowError, match="unknown keyword 'taus'") as caught:
+        evaluate(models_32["superres"], true_images, "rmse", taus=(0, 1))
+    assert caught.value.hint == "did you mean 'tau'?"
+
+
+def test_a_metric_without_its_network_leaves_the_others(models_32, true_images, tmp_path):
+    gone, shared = Weights(lpips=tmp_path / "gone.safetensors"), {"candidates": 1, "limit": 2}
+    found = evaluate(models_32["superres"], true_images, "lpips,rmse", weights=gone, **shared)
+    assert found.metrics == ["rmse"]
+    assert found.missing["lpips"].exit_code == 3
+    assert "gone.safetensors" in found.missing["lpips"].message
+    record = found.as_json()
+    assert (record["status"], record["missing"]["lpips"]["code"]) == ("error", 3)
+    with pytest.raises(CaflowError, match=r"gone\.safetensors"):
+        evaluate(models_32["superres"], true_images, "lpips", weights=gone, **shared)
 
 
 def test_what_is_held_out_is_what_the_models_training_held_out(models_32, tmp_path):

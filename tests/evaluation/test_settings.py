@@ -7,9 +7,13 @@ import pytest
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.metrics import METRICS, choose_metrics
-from caflow_cli.evaluation.settings import Settings
+from caflow_cli.evaluation.settings import Settings, resolve
 
 CONFIG = helpers.task_config("superres")
+
+
+def resolved(config=CONFIG, metrics=(), **options) -> Settings:
+    return resolve(config, metrics, options)
 
 
 @pytest.mark.parametrize(
@@ -33,11 +37,12 @@ CONFIG = helpers.task_config("superres")
         ({"protocol": "sr4", "masks": "m"}, "--masks is for"),
         ({"protocol": "sr4", "metrics": "fid"}, "cannot measure 'fid'"),
         ({"protocol": "sr4", "metrics": "psnr_hole"}, "cannot measure 'psnr_hole'"),
+        ({"consistant": True}, "unknown keyword 'consistant'"),
     ],
 )
 def test_settings_that_cannot_be_run(given, message):
     with pytest.raises(CaflowError, match=message) as caught:
-        Settings(**given).of(CONFIG)
+        resolved(**given)
     assert caught.value.exit_code == 2
 
 
@@ -50,36 +55,47 @@ def test_metrics_are_chosen_by_name_list_or_all():
 
 
 def of(settings):
-    """The settings for a model, its cells and its draws, with temperatures as texts."""
+    """Cells and draws of settings, with temperatures as texts."""
     cells = [(str(cell.tau), *cell[1:3]) for cell in settings.cells]
     return cells, [(str(tau), m) for tau, m in settings.draws.items()]
 
 
 def test_a_sweep_is_all_combinations_and_draws_once_a_temperature():
-    sweep = Settings(tau=(0.0, 0.5), keep=(1, 5), metrics="likelihood")
-    cells, draws = of(sweep.of(CONFIG))
-    assert cells == [(tau, 10, n) for tau in ("0", "0.5") for n in (1, 5)]
-    assert draws == [("0", 10), ("0.5", 10)]
-    assert of(Settings(metrics="bpd").of(CONFIG)) == ([], [])
+    for keep in ((1, 5), "1,5"):
+        cells, draws = of(resolved(tau=(0.0, 0.5), keep=keep, metrics="likelihood"))
+        assert cells == [(tau, 10, n) for tau in ("0", "0.5") for n in (1, 5)]
+        assert draws == [("0", 10), ("0.5", 10)]
+    assert of(resolved(metrics="bpd")) == ([], [])
 
 
 def test_whole_images_are_drawn_once_at_temperature_0():
-    sweep = Settings(protocol="sr4", tau=(0, 0.7), candidates=4).of(CONFIG)
+    sweep = resolved(protocol="sr4", tau=(0, 0.7), candidates=4)
     draws = [("0", 1), ("0.7", 4)]
     assert of(sweep) == ([(tau, m, 1) for tau, m in draws], draws)
     assert sweep.metrics == ("lpips", "psnr_y", "ssim_y", "seconds")
+    assert (sweep.kind.form, sweep.kind.side) == ("benchmark", None)
+
+
+def test_images_have_the_size_of_the_model_or_for_native_pairs_their_own():
+    paired = helpers.task_config("paired")
+    native = replace(paired, task=replace(paired.task, native=True))
+    sides = [resolved(config).kind.side for config in (CONFIG, paired, native)]
+    assert sides == [CONFIG.task.size, paired.task.size, None]
 
 
 def test_what_is_left_open_is_the_protocols_the_models_or_its_tasks():
     own = replace(CONFIG, task=replace(CONFIG.task, tau=0.3, candidates=7))
-    assert of(Settings().of(CONFIG))[0] == [("0.5", 10, 1)]
-    assert of(Settings().of(own))[0] == [("0.3", 7, 1)]
-    given = Settings(metrics=("ssim", "rmse"), tau=(1, 0.5, 1), candidates=4, keep=(1, 2))
-    record = given.of(own).as_json()
+    assert of(resolved())[0] == [("0.5", 10, 1)]
+    assert of(resolved(own))[0] == [("0.3", 7, 1)]
+    given = {"metrics": ("ssim", "rmse"), "tau": (1, 0.5, 1), "candidates": 4, "keep": (1, 2)}
+    record = resolved(own, **given).as_json()
     assert record["taus"] == [[1.0], [0.5]]
     assert (record["candidates"], record["keep"]) == (4, [1, 2])
     assert record["metrics"] == ["rmse", "ssim"]
-    table1 = Settings(protocol="table1", metrics="psnr").of(own)
+    table1 = resolved(own, protocol="table1", metrics="psnr")
     assert (of(table1)[0], table1.limit) == ([("0.5", 10, 1)], 100)
     assert table1.metrics == ("lpips", "rmse", "psnr")
-    assert Settings(protocol="table1", tau=0.9, limit=3).of(own).limit == 3
+    assert table1.departures(100) == []
+    other = resolved(own, protocol="table1", tau=0.9, limit=3)
+    assert other.limit == 3
+    assert other.departures(3) == ["other settings than those of table1: tau, limit"]

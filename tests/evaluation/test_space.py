@@ -70,6 +70,39 @@ def test_the_measures_are_those_of_the_challenge(models_32):
     assert (same["diversity_score"], same["lpips_map"], same["lr_psnr"]) == (0.0, 0.0, None)
 
 
+class Apart:
+    """Stands for LPIPS: the mean distance of colors at each pixel."""
+
+    def maps(self, images, references):
+        return (images.double() - references.double()).abs().mean(1)
+
+
+def test_the_measures_follow_from_the_maps_and_lr_psnr_needs_none(models_32):
+    """Of samples that are right in one half each, the pixelwise minimum is nearly 0."""
+    task, truth = task_of(models_32["superres"]), image(1, 48, 64)
+    left, right = truth.copy(), truth.copy()
+    left[:, 32:] ^= 16
+    right[:, :32] ^= 8
+    found = space_metrics(task, truth, [left, right], Apart())
+    assert found["diversity_score"] == pytest.approx(100)  # (4 - 0) / 4
+    assert found["lpips_map"] == pytest.approx((8 + 4) / 2)
+    assert found["lr_psnr_worst"] < found["lr_psnr"]
+    small = task.degrade(truth).astype(float)
+    errors = [np.mean((task.degrade(x) - small) ** 2) for x in (left, right)]
+    decibels = [10 * np.log10(255**2 / error) for error in errors]
+    assert found["lr_psnr"] == pytest.approx(np.mean(decibels))
+    assert found["lr_psnr_worst"] == pytest.approx(min(decibels))
+    assert space_metrics(task, truth, [left, right], None) == {
+        name: found[name] for name in ("lr_psnr", "lr_psnr_worst")
+    }
+    # What is left over of sides that are no multiples of 8 does not count.
+    wider = [np.pad(x, ((0, 7), (0, 7), (0, 0)), mode="symmetric") for x in (truth, left, right)]
+    wider[1][48:] ^= 64
+    assert space_metrics(task, wider[0], wider[1:], Apart()) == found
+    same = space_metrics(task, truth, [truth, truth], Apart())
+    assert (same["diversity_score"], same["lr_psnr"], same["lr_psnr_worst"]) == (0.0, None, None)
+
+
 @needs_trunk
 def test_the_protocol_has_means_over_images_and_published_figures(models_32, tmp_path):
     data, saved = tmp_path / "data", tmp_path / "saved"

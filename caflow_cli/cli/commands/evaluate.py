@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...data.split import check_there, mask_errors
-from ...errors import check_usage
+from ...errors import CaflowError, check_usage
 from ...evaluation import METRICS, Weights
 from ...evaluation.protocols import PROTOCOLS
-from ...evaluation.settings import Settings
+from ...evaluation.settings import Options, check_options
 from ...paths import exists
 from .. import options
 from ..config import source
@@ -146,11 +147,15 @@ def evaluate_command(
             step(done, total)
 
         if model.data is not None:
-            settings, loaded = _prepare(model, model.data, tuple(metric or ()), weights)
+            values: dict[str, Any] = vars(model).copy()
+            for name in ("model", "data", "task", "device"):
+                del values[name]
+            settings: Options = {"weights": weights, **values}  # type: ignore[typeddict-item]
+            loaded = _load(model, model.data, metric or (), settings)
 
             from ...evaluation import evaluate
 
-            evaluation = evaluate(loaded, model.data, settings, progress=show)
+            evaluation = evaluate(loaded, model.data, metric or (), progress=show, **settings)
             record["model"] = loaded.identity
         else:
             from ...evaluation import compare
@@ -167,16 +172,15 @@ def evaluate_command(
     console.result(record, table_lines(evaluation))
     for error in evaluation.failed.values():
         console.error(error)
+    if evaluation.missing:
+        error = next(iter(evaluation.missing.values()))
+        names = ", ".join(evaluation.missing)
+        raise CaflowError(f"{names}: {error.message}", error.hint, error.exit_code)
 
 
-def _prepare(
-    model: ModelOnData, data: str, metrics: tuple[str, ...], weights: Weights
-) -> tuple[Settings, CAFlow]:
-    """Check the options before the model is loaded."""
-    values = vars(model).copy()
-    for name in ("model", "data", "task", "device"):
-        del values[name]
-    settings = Settings(metrics=metrics, weights=weights, **values)
+def _load(model: ModelOnData, data: str, metrics: Sequence[str], settings: Options) -> CAFlow:
+    """Check the options, then load the model."""
+    protocol = check_options(metrics, settings)
     task = model.task
     if task is not None:
         from ...tasks import task_named
@@ -186,9 +190,8 @@ def _prepare(
     if model.masks is not None:
         with mask_errors("--masks "):
             check_there(model.masks)
-    protocol = settings.protocol
     task = task or protocol.task or None
-    return settings, load_model(model.model, model.device, task, protocol.model)
+    return load_model(model.model, model.device, task, protocol.model)
 
 
 def _check_form(

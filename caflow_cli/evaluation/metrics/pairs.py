@@ -9,7 +9,7 @@ import functools
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from ...errors import CaflowError, ensure
 from ...perceptual import ALEX, is_available, load_perceptual
 from . import Weights
 
+OF_LPIPS = ("lpips", "diversity_score", "lpips_map")  # the metrics that need its trunk
 LEAST_SIDE = 31  # minimum side of an image, so that every layer of AlexNet has an output
 _PEAK = 255.0
 _WINDOW = 11  # SSIM's window in torchmetrics, for σ 1.5
@@ -260,14 +261,36 @@ def measure_pairs(
     ]
 
 
-def measurable(metrics: tuple[str, ...], weights: Weights) -> tuple[tuple[str, ...], list[str]]:
-    """The metrics that can be computed, and notes. If LPIPS's trunk is not available, LPIPS is
-    omitted, and a note says why and which file it needs; but a trunk that is named must exist."""
-    if "lpips" in metrics and not is_available(ALEX, weights.lpips):
-        try:
-            load_perceptual(ALEX)
-        except CaflowError as error:
-            return tuple(name for name in metrics if name != "lpips"), [
-                f"lpips is left out: {error.message}; {error.hint}"
-            ]
-    return metrics, []
+class Computable(NamedTuple):
+    """The metrics that can be computed, and why others cannot."""
+
+    metrics: tuple[str, ...]
+    notes: list[str]  # on those that nobody asked for
+    missing: dict[str, CaflowError]  # the errors of the others, by metric
+
+
+def computable(
+    metrics: tuple[str, ...],
+    weights: Weights,
+    device: torch.device | str = "cpu",
+    *,
+    asked: bool = True,
+) -> Computable:
+    """Leave out the metrics that need LPIPS's trunk, if it is missing.
+
+    A metric that is not `asked` for, of which no trunk is named, leaves a note. CaflowError (exit
+    3) if no metric is left.
+    """
+    of_lpips = [name for name in metrics if name in OF_LPIPS]
+    is_named = is_available(ALEX, weights.lpips)
+    try:
+        if of_lpips:
+            load_lpips(weights, device)
+    except CaflowError as error:
+        rest = tuple(name for name in metrics if name not in OF_LPIPS)
+        if not rest:
+            raise
+        if asked or is_named:
+            return Computable(rest, [], dict.fromkeys(of_lpips, error))
+        return Computable(rest, [f"lpips is left out: {error.message}; {error.hint}"], {})
+    return Computable(metrics, [], {})
