@@ -20,7 +20,7 @@ def table_lines(evaluation: Evaluation) -> Iterator[str]:
     if sys.stdout.isatty():
         yield _table(evaluation)
         return
-    columns = ["what", "tau", "m", "n", "rank"]
+    columns = ["what", "tau", "m", "n", "rank", "images"]
     for label in evaluation.metrics:
         columns += [label, f"{label}_se"]
     yield "\t".join(columns)
@@ -29,7 +29,9 @@ def table_lines(evaluation: Evaluation) -> Iterator[str]:
         for to, differences in result.differences.items():
             rows[f"{result.what} - {to}"] = differences
         for what, values in rows.items():
-            texts = [what, *map(str, result.cell or [""] * 4)]
+            measured = any(value.count for value in values.values())
+            images = str(evaluation.images) if measured else ""  # of published figures, unknown
+            texts = [what, *map(str, result.cell or [""] * 4), images]
             for label in evaluation.metrics:
                 texts += _figures(values[label]) if label in values else ["", ""]
             yield "\t".join(texts)

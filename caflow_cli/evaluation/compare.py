@@ -14,16 +14,18 @@ from torch import Tensor
 from ..data.examples import decode, open_files
 from ..errors import EXIT_FAILED, CaflowError, check_usage, ensure, usage_error
 from ..images import SUFFIXES, read_image
-from ..paths import is_file
+from ..paths import exists, is_file
 from ..restoration import to_batch
 from ..tasks import Pixels, is_interval_end, without_ending
 from .metrics import Weights, choose_metrics, needing
 from .metrics.features import Extractor, load_extractor
 from .metrics.pairs import computable, measure_pairs
 from .metrics.sets import few_images
+from .outputs import SHEET
 from .result import Evaluation, Result
 from .rows import Values
 from .run import Progress
+from .settings import LOG
 from .summary import add_distances, estimates, means
 
 _DEFAULT = Weights()
@@ -168,6 +170,8 @@ def _open(
     if not recursive and not is_file(path):
         members = [member for member in members if "/" not in member]
     left_out = len(files.members) - len(members)
+    if exists(path / LOG):  # the folder of `evaluate --save-images`
+        members = [member for member in members if member != SHEET]
     if left_out:
         notes.append(f"{path}: images in subfolders left out: {left_out} (see -r)")
     images: _Set = {}

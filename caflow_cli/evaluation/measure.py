@@ -59,6 +59,10 @@ class Measurer:
     images: Examples
     masks: Examples | None  # of damage, if the protocol needs them
 
+    @property
+    def baselines(self) -> Sequence[str]:
+        return self.run.protocol.baselines or (self.task.baseline,)
+
     def measure(
         self, indices: Sequence[int], side: int | None
     ) -> Iterator[tuple[int, Measured | CaflowError]]:
@@ -79,7 +83,7 @@ class Measurer:
     @torch.no_grad()
     def _measure(self, indices: Sequence[int]) -> list[Measured]:
         run = self.run
-        found = [self._example(index) for index in indices]
+        found = [self.example(index) for index in indices]
         begun = time.perf_counter()
         requests = []
         for measured in found:
@@ -106,7 +110,8 @@ class Measurer:
                 self._add_draws(measured, candidates, draws, m)
         return found
 
-    def _example(self, index: int) -> Measured:
+    def example(self, index: int) -> Measured:
+        """The input of an image and its truth, not measured yet."""
         run = self.run
         example = make_example(
             self.task,
@@ -120,7 +125,7 @@ class Measurer:
 
     def _add_baselines(self, measured: Measured) -> None:
         example = measured.example
-        for name in self.run.protocol.baselines or (self.task.baseline,):
+        for name in self.baselines:
             begun = time.perf_counter()
             image = run_baseline(self.task, name, example)
             seconds = time.perf_counter() - begun

@@ -1,7 +1,8 @@
 """The files that an evaluation writes along the way, and the rows left by an earlier run.
 
 `evaluate.jsonl` has one row per line. `DIR/NAME.png` is the kept candidate (for N > 1,
-`NAME_01.png` etc.); a sweep has a folder per setting.
+`NAME_01.png` etc.); a sweep has a folder per setting. `evaluate.png` shows the first images beside
+baseline and truth.
 """
 
 import json
@@ -12,13 +13,20 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import CaflowError, check_usage
-from ..images import make_folder, write_png
+from ..images import atomic_write, encode_png, make_folder, read_image, write_png
 from ..model import renamed
 from ..paths import exists, numbered
+from ..restoration.figures import captioned_row, sheet
+from .examples import run_baseline
 from .kinds import Cell
-from .measure import Measured
-from .rows import Row
+from .measure import Measured, Measurer
+from .metrics import METRICS
+from .result import Result
+from .rows import Row, Values
 from .settings import Settings
+
+SHEET = "evaluate.png"
+_MOST_ROWS = 20  # of the sheet
 
 
 def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[int, Row]:
@@ -33,7 +41,9 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
     log = settings.log
     if log is None:
         return {}
-    files = Counter(PurePosixPath(name).with_suffix(".png") for name in names)
+    files = Counter(
+        [PurePosixPath(SHEET), *(PurePosixPath(name).with_suffix(".png") for name in names)]
+    )
     for file, count in files.items():
         check_usage(count == 1, f"{count} images would be saved as {str(file)!r}", "rename them")
     text = log.read_text("utf-8") if exists(log) else ""
@@ -92,6 +102,42 @@ def write(settings: Settings, origin: str, measured: Measured, *, has_row: bool)
         raise CaflowError(
             f"cannot write {str(log)!r}: {error.strerror}", "choose another folder"
         ) from error
+
+
+def write_sheet(measurer: Measurer, rows: Sequence[Row]) -> None:
+    """Write a sheet of the first images: baseline, best candidate of each setting, and truth.
+
+    Raises:
+        CaflowError: It cannot be written.
+    """
+    settings = measurer.run
+    if settings.save_images is None or not settings.cells:
+        return
+    drawn = []
+    for row in rows[:_MOST_ROWS]:
+        example = measurer.example(row.index).example
+        cells = []
+        baseline = measurer.baselines[0]
+        image = run_baseline(measurer.task, baseline, example)
+        if image is not None:
+            cells.append((image, [row.name, baseline, *_figures(row.baselines[baseline])]))
+        for cell in settings.cells:
+            best = row.at(cell.tau).ranked(cell.rank)
+            if best:
+                path = _paths(settings, cell, row.name)[0]
+                label = Result("model", {}, cell).label
+                cells.append((read_image(path), [label, *_figures(best[0].values)]))
+        drawn.append(captioned_row([*cells, (example.truth, ["truth"])]))
+    atomic_write(settings.save_images / SHEET, encode_png(sheet(drawn)))
+
+
+def _figures(values: Values) -> list[str]:
+    """The metrics of an image that are numbers, as lines of text."""
+    return [
+        f"{name} {value:.{METRICS[name].decimals}f}"
+        for name, value in values.items()
+        if isinstance(value, float)
+    ]
 
 
 def _paths(settings: Settings, cell: Cell, name: str) -> list[Path]:

@@ -26,7 +26,7 @@ from .measure import Measured, Measurer
 from .metrics.features import load_extractor
 from .metrics.pairs import computable
 from .metrics.sets import few_images
-from .outputs import earlier_rows, write
+from .outputs import earlier_rows, write, write_sheet
 from .protocols import Protocol
 from .result import Estimate, Evaluation, Result
 from .rows import Row
@@ -95,6 +95,7 @@ def evaluate(
         measurer = Measurer(model, task, run, images, masks)
         where = {"split": images.split, "split_seed": images.seed, "size": side}
         rows, failed, features = _rows(measurer, str(data), where, progress)
+        write_sheet(measurer, rows)
     about = {
         "task": task.name,
         "data": {"path": str(data), **where},

@@ -18,6 +18,7 @@ from .metrics import Weights, choose_metrics, needing
 from .protocols import NO_PROTOCOL, Protocol, get_protocol
 
 _T = TypeVar("_T")
+LOG = "evaluate.jsonl"  # the file of rows, in the folder of saved images
 # Metrics that need several candidates, and those that need all M.
 _OF_SEVERAL = {"diversity", "calibration", *needing("samples")}
 _OF_ALL = {"likelihood", *_OF_SEVERAL}
@@ -79,7 +80,7 @@ class Settings:
     @property
     def log(self) -> Path | None:
         """The file for rows, if any."""
-        return None if self.save_images is None else self.save_images / "evaluate.jsonl"
+        return None if self.save_images is None else self.save_images / LOG
 
     @property
     def sets(self) -> list[str]:

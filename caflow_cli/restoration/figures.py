@@ -58,12 +58,17 @@ def grid_row(
     `name` and `tau` go into the caption.
     """
     height, width = seen.shape[:2]
-    images = [thumbnail(seen, _CELL)]
-    captions = [_wrapped(name, f"{width} × {height}", f"τ {tau}")]
+    cells = [(seen, [name, f"{width} × {height}", f"τ {tau}"])]
     for candidate in ranked:
         scores = candidate.score.summary.split(", ")
-        images.append(thumbnail(candidate.pixels, _CELL))
-        captions.append(_wrapped(f"#{candidate.rank}   seed {candidate.seed}", *scores))
+        cells.append((candidate.pixels, [f"#{candidate.rank}   seed {candidate.seed}", *scores]))
+    return captioned_row(cells)
+
+
+def captioned_row(cells: Sequence[tuple[Pixels, list[str]]]) -> Pixels:
+    """Draw small images with lines of text below them: the first one, and the others beside it."""
+    images = [thumbnail(image, _CELL) for image, _ in cells]
+    captions = [_wrapped(*lines) for _, lines in cells]
     text = _LINE * max(map(len, captions))
     step = max(image.shape[0] for image in images) + text + _GAP
     parts = [_Part(0, 0, images[0], captions[0])]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
+from typing import TypedDict
 
 import torch
 from accelerate import Accelerator
@@ -17,7 +18,7 @@ from ..devices import select_device
 from ..errors import CaflowError, check_usage, ensure
 from ..guides import Restorer
 from ..model import CAFlow, read_info
-from ..records import Table
+from ..records import Table, Unpack, check_names
 from .config import RunConfig, to_toml
 from .data import Batches, open_dataset
 from .folder import begun, check_unchanged, open_run
@@ -32,12 +33,14 @@ from .validate import Validation, ValidationMetrics, validate
 _SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "stopped by SIGTERM"}  # Ctrl-C first
 
 
-def train(
-    config: RunConfig,
-    *,
-    resume: bool = False,
-    report: Callable[[Event], None] | None = None,
-) -> RunSummary:
+class TrainOptions(TypedDict, total=False):
+    """The keywords of `train`."""
+
+    resume: bool  # continue from the newest state in `config.out`
+    report: Callable[[Event], None] | None  # called with every line of `metrics.jsonl`
+
+
+def train(config: RunConfig, **options: Unpack[TrainOptions]) -> RunSummary:
     """Maximize log p(w|y) + λ log p(y) on a set of images (paper section 4.3, appendix B).
 
     Writes into `config.out`: `config.toml`, `metrics.jsonl`, `curve.png`, `samples/*.png`,
@@ -49,8 +52,8 @@ def train(
 
     Args:
         config: The config of the run.
-        resume: Continue from the newest state in `config.out`.
-        report: Called with every line of `metrics.jsonl`.
+        options: `resume` continues from the newest state in `config.out`; `report` is a function
+            that is called with every line of `metrics.jsonl`.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -66,8 +69,11 @@ def train(
         Stopped: The run received Ctrl-C (exit code 130) or SIGTERM (143). The state is written.
         CaflowError: The data is unusable, the folder has another run or is in use, the config of a
             resumed run has changed in what must not change, the disk is full, the budget ends
-            before the flows train, or the run does not recover from bad steps.
+            before the flows train, a keyword is unknown, or the run does not recover from bad
+            steps.
     """
+    check_names(options, TrainOptions.__annotations__)
+    resume = options.get("resume", False)
     config = _filled(config, resume)
     to_toml(config)  # fail early on values that a config file cannot hold, before reading data
     device = select_device(config.device)
@@ -92,7 +98,7 @@ def train(
         validation = Validation(train_set, val_set, config.validation_images, config.seed)
 
         # Events and signals.
-        log = EventLog(config, accelerator, trainer.progress, report)
+        log = EventLog(config, accelerator, trainer.progress, options.get("report"))
         on_main_process(accelerator, lambda: log.begin(train_set, val_set))
         signals = stack.enter_context(noted_signals())
 

@@ -107,7 +107,7 @@ def test_a_native_model_is_measured_on_whole_pairs_of_one_size(models_32, tmp_pa
     saved = tmp_path / "out"
     found = evaluate(model, tmp_path / "pairs", ("rmse",), candidates=1, save_images=saved)
     assert by_what(found)[0].values["rmse"].count == 2
-    drawn = [read_image(file).shape[:2] for file in sorted(saved.rglob("*.png"))]
+    drawn = [read_image(file).shape[:2] for file in sorted(saved.glob("[0-9].png"))]
     assert drawn == targets[:2]
     [(name, error)] = found.failed.items()
     assert error.message == f"the images of the pair {name!r} are 64x32 and 32x16"
@@ -256,7 +256,7 @@ def test_what_is_held_out_is_what_the_models_training_held_out(models_32, tmp_pa
     shared = {"split": "val", "candidates": 1, "save_images": tmp_path / "out"}
     found = evaluate(model, data, "rmse", **shared)
     assert found.settings["data"]["split_seed"] == 1
-    measured = [file.name for file in (tmp_path / "out").glob("*.png")]
+    measured = [file.name for file in (tmp_path / "out").glob("[0-9]*.png")]
     assert measured == helpers.split_of(data, "val", 32, seed=1)[0]
     assert not set(measured) & set(helpers.split_of(data, "train", 32, seed=1)[0])
     with pytest.raises(CaflowError, match="to another run: split_seed differ"):

@@ -105,6 +105,13 @@ def test_the_saved_model_is_the_average_and_measures_as_logged(photos, straight)
     assert summary.gap_bits_per_dim == summary.val_bits_per_dim - summary.train_bits_per_dim
 
 
+def test_an_unknown_keyword_is_answered_with_the_nearest_one(photos, tmp_path):
+    with pytest.raises(CaflowError, match="unknown keyword 'resum'") as caught:
+        train(config(photos, tmp_path / "run"), resum=True)
+    assert caught.value.hint == "did you mean 'resume'?"
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_damaged_state_is_named_and_the_one_before_can_be_used(photos, straight, tmp_path):
     out, _ = straight
     run, newest = tmp_path / "run", tmp_path / "run" / "state" / "step-00000010"

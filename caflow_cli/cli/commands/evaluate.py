@@ -68,7 +68,9 @@ class ModelOnData:
     noise_samples: int = options.NOISE_SAMPLES
     batch_size: int | None = _model("--batch-size B", "Candidates to draw at a time.")
     device: str = options.device_option("A model on data", default="auto")
-    save_images: str | None = _model("--save-images DIR", "Write the measured candidates.")
+    save_images: str | None = _model(
+        "--save-images DIR", "Write the measured candidates, and a sheet of the first 20 images."
+    )
     skip_existing: bool = _model("--skip-existing", "Resume an interrupted run.")
 
 
@@ -147,10 +149,7 @@ def evaluate_command(
             step(done, total)
 
         if model.data is not None:
-            values: dict[str, Any] = vars(model).copy()
-            for name in ("model", "data", "task", "device"):
-                del values[name]
-            settings: Options = {"weights": weights, **values}  # type: ignore[typeddict-item]
+            settings = _settings(model, weights)
             loaded = _load(model, model.data, metric or (), settings)
 
             from ...evaluation import evaluate
@@ -176,6 +175,15 @@ def evaluate_command(
         error = next(iter(evaluation.missing.values()))
         names = ", ".join(evaluation.missing)
         raise CaflowError(f"{names}: {error.message}", error.hint, error.exit_code)
+
+
+def _settings(model: ModelOnData, weights: Weights) -> Options:
+    """The options that are keywords of `evaluate`."""
+    values: Any = vars(model) | {"weights": weights}
+    for name in ("model", "data", "task", "device"):
+        del values[name]
+    settings: Options = values
+    return settings
 
 
 def _load(model: ModelOnData, data: str, metrics: Sequence[str], settings: Options) -> CAFlow:

@@ -89,6 +89,45 @@ def test_a_default_metric_without_its_network_is_left_out(run, true_images, mode
         assert "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth" in note
 
 
+def test_a_metric_without_its_network_leaves_the_others_and_exits_3(
+    run, true_images, model_32, tmp_path
+):
+    test = true_images / "test"
+    on_data = ("--data", true_images, "--model", model_32, "-m", "1", "--limit", "2")
+    for given, images in (((test, test, "-r"), "5"), (on_data, "2")):
+        done = run("evaluate", *given, "--metric", "lpips,rmse", CAFLOW_LPIPS_WEIGHTS="gone")
+        assert done.returncode == 3
+        assert {row["images"] for row in table(done)} == {images}
+        assert "rmse" in table(done)[0]
+        *_, error, hint = done.stderr.decode().splitlines()
+        assert error.startswith("error: lpips: no LPIPS trunk: 'gone' cannot be read")
+        assert "--lpips-weights FILE" in hint
+
+
+def test_saved_images_come_with_a_sheet(run, true_images, model_32, tmp_path):
+    given = ("--data", true_images, "--model", model_32, "-m", "2", "--metric", "rmse")
+    done = run("evaluate", *given, "--tau", "0,1", "--limit", "2", "--save-images", "out")
+    assert done.returncode == 0, done.stderr
+    sheet = np.asarray(Image.open(tmp_path / "out" / "evaluate.png"))
+    # Two rows of four images of 192 pixels: bicubic, a candidate of each temperature, truth.
+    assert 4 * 192 < sheet.shape[1] < 4 * 220
+    assert 2 * 192 < sheet.shape[0] < 2 * 300
+    truth = np.asarray(Image.open(true_images / "test" / "p0.png")).astype(int)
+    enlarged = truth.repeat(6, 0).repeat(6, 1)[:, :186]
+    left = 12 + 3 * (192 + 12)
+    assert abs(sheet[12 : 12 + 192, left : left + 186] - enlarged).max() <= 1
+
+
+def test_a_folder_of_saved_images_can_be_compared(run, true_images, model_32, tmp_path):
+    """Its sheet is no result."""
+    given = ("--data", true_images, "--model", model_32, "-m", "2", "--metric", "rmse")
+    (_, first, *_) = table(run("evaluate", *given, "--save-images", "out"))
+    assert (tmp_path / "out" / "evaluate.png").exists()
+    done = run("evaluate", "out", true_images / "test", "-r", "--metric", "rmse")
+    assert done.returncode == 0, done.stderr
+    assert [row["rmse"] for row in table(done)] == [first["rmse"]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
