@@ -92,6 +92,7 @@ class Components:
             self.automatic = gr.State(True)  # until the visitor chooses a model
             self.painted_on = gr.State(None)  # what the canvas shows: an image and what is painted
             self.damage = gr.State(None)  # that was found last, and in which image
+            self.marks = gr.State(None)  # the mask that the canvas shows below what is painted
 
     def _add_controls(self, ids: list[str]) -> None:
         with gr.Column(elem_id="caflow-actions"):

@@ -16,6 +16,9 @@ from ..sampling import Sampling
 from ..tasks import Pixels, Task
 
 HINT_CANVAS = 640  # longer side of the canvas of color hints, in pixels, at most
+# Colors of the brush that paints a mask.
+FILL = "#ff2d55"
+KEEP = "#2f9e44"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,10 +28,16 @@ class Fields:
     model: str
     image: str | None = None  # path of the upload
     layers: Sequence[Pixels] = ()  # painted layers, uint8 (h, w, 4), in the size of the canvas
+    marks: tuple[str, Pixels] | None = None  # a mask below the layers, and the path of its image
     tau: Tau | None = None
     candidates: int | None = None
     keep: int | None = None
     seed: int | None = None
+
+    @property
+    def marked(self) -> Pixels | None:
+        """The mask that the canvas shows below the layers: uint8 (H, W); or None."""
+        return self.marks[1] if self.marks and self.marks[0] == self.image else None
 
     @property
     def sampling(self) -> Sampling:
@@ -105,14 +114,23 @@ def painted_mask(
     layers: Sequence[Pixels],
     height: int,
     width: int,
+    marks: Pixels | None = None,
 ) -> Pixels:
-    """Make a mask from painted layers: uint8 (height, width), 255 where half or more is covered."""
-    covered = np.zeros((height, width), bool)
+    """Make a mask from painted layers: uint8 (height, width), 255 in the hole.
+
+    A pixel of which `FILL` covers half or more is in the hole, one of which `KEEP` does is not, and
+    any other one is if it is marked.
+    """
+    hole = np.zeros((height, width), np.uint8)
+    if marks is not None:
+        hole[marks > 0] = 255
     for layer in layers:
-        alpha = Image.fromarray(np.ascontiguousarray(layer[..., 3]))
-        covered |= np.array(alpha.resize((width, height), Image.Resampling.BOX)) >= HOLE
-    ensure(bool(covered.any()), "there is no hole to fill", "paint over the area to fill")
-    return covered.astype(np.uint8) * 255
+        kept = layer[..., 1] > layer[..., 0]  # more green than red
+        for stroke, value in ((~kept, 255), (kept, 0)):
+            alpha = Image.fromarray(layer[..., 3] * stroke)
+            alpha = alpha.resize((width, height), Image.Resampling.BOX)
+            hole[np.array(alpha) >= HOLE] = value
+    return hole
 
 
 def painted_strokes(

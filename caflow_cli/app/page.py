@@ -8,17 +8,17 @@ import numpy as np
 from PIL import Image
 
 from .components import Components
-from .inputs import Fields, temperature_at
+from .inputs import FILL, KEEP, Fields, temperature_at
 from .job import Update
-from .sessions import BRUSH, Sessions
+from .sessions import Sessions
 
 # What is painted: the label of the canvas, and the colors of its brush.
 _LABELS = {
-    "hole": "Paint the hole",
+    "hole": "Red fills, green keeps",
     "hints": "Paint known colors",
 }
 _COLORS = {
-    "hole": [BRUSH],
+    "hole": [FILL, KEEP],
     # Skin, wood, brick, gold, grass, sky; gray means "no color".
     "hints": ["#c58c6b", "#6b4a2e", "#a63a2a", "#d9a62e", "#4f7a3a", "#5b8fc9", "#808080"],
 }
@@ -76,6 +76,7 @@ class Page(Components):
             self.model,
             self.image,
             self.canvas,
+            self.marks,
             self.variety,
             self.candidates,
             self.keep,
@@ -111,7 +112,7 @@ class Page(Components):
         find.then(
             self._paint_damage,
             [self.damage, *fields],
-            [self.status, self.canvas],
+            [self.status, self.canvas, self.marks],
             **_AT_ONCE,
         )
         self.blocks.unload(self._leave)
@@ -129,6 +130,7 @@ class Page(Components):
             self.automatic,
             self.painted_on,
             self.canvas,
+            self.marks,
             self.view,
             self.status,
             self.size,
@@ -177,6 +179,7 @@ class Page(Components):
         model: str,
         image: str | None,
         canvas: Any,
+        marks: Any,
         variety: float,
         *numbers: int | None,
     ) -> Fields:
@@ -184,7 +187,7 @@ class Page(Components):
         if canvas:
             layers = [np.array(layer.convert("RGBA")) for layer in canvas["layers"]]
         tau = temperature_at(self.sessions.models.sampling(model).temperature, variety)
-        return Fields(model, image, layers, tau, *numbers)
+        return Fields(model, image, layers, marks, tau, *numbers)
 
     def _drawing(
         self,
@@ -256,11 +259,12 @@ class Page(Components):
             # Hidden, and not removed, so that what is painted stays.
             update[self.canvas] = gr.update(visible="hidden" if painted_on else False)
             return update
-        wanted = task.paints, canvas.shape, hash(canvas.tobytes())
+        wanted = task.paints, image
         if wanted == painted_on:  # after a change of the model, what is painted stays
             update[self.canvas] = gr.update(visible=True)
             return update
         update[self.painted_on] = wanted
+        update[self.marks] = None
         colors = _COLORS[task.paints]
         update[self.canvas] = gr.update(
             visible=True,
@@ -269,7 +273,7 @@ class Page(Components):
             brush=gr.Brush(
                 max(1, round(max(canvas.shape) / _BRUSHES)),
                 colors=[*colors],
-                color_mode="fixed" if len(colors) == 1 else "defaults",
+                color_mode="fixed" if task.paints == "hole" else "defaults",
             ),
             # The zoom in percent is that of the canvas.
             elem_classes=["caflow-scaled"] if about["scaled"] else [],

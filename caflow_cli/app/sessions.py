@@ -17,9 +17,8 @@ import torch
 from PIL import ImageColor
 
 from ..assets import example_path
-from ..config import HOLE
 from ..damage import find_damage
-from ..errors import CaflowError, memory_errors
+from ..errors import CaflowError, ensure, memory_errors
 from ..hub.choice import choose_model, is_chosen
 from ..hub.manifest import bundled_path, load_manifest
 from ..hub.resolve import load, resolve
@@ -28,6 +27,7 @@ from ..model import CAFlow, read_info
 from ..sampling import Sampling
 from ..tasks import TASKS, Pixels, get_task
 from .inputs import (
+    FILL,
     HINT_CANVAS,
     Fields,
     Limits,
@@ -38,7 +38,7 @@ from .inputs import (
 )
 from .job import Job, Stopped, Update
 
-BRUSH = "#ff2d55"  # color of the brush that paints masks
+_OPACITY = 0.6  # of marks: what they cover can be seen
 _MASK_CANVAS = 2048  # longer side of the canvas of a mask, in pixels, at most
 _INTERVAL = 0.4  # seconds between two updates of the page, at least
 _SMALLER = "crop or shrink the image first"
@@ -207,9 +207,11 @@ class Sessions:
         return {"status": _line("Painting the damage"), "damage": (fields.image, mask)}
 
     def paint_damage(self, fields: Fields, damage: tuple[str, Pixels] | None) -> Update:
-        """Paint what `find_damage` has found, for the visitor to correct before it is filled.
+        """Mark what `find_damage` has found, for the visitor to correct before it is filled.
 
-        What is painted stays. If the image in the fields is another one by now, nothing changes.
+        The marks are part of the image that the canvas shows, and join what is painted, because a
+        layer that is sent to Gradio's editor does not lie on the image. If the image in the fields
+        is another one by now, nothing changes.
         """
         if damage is None:
             return {}
@@ -217,16 +219,21 @@ class Sessions:
         if fields.image != path or self.models.tasks[fields.model].paints != "hole":
             text = "The image has changed: press Find damage again."
             return {"status": _line(text)}
+        if fields.marked is not None:
+            mask = np.maximum(mask, fields.marked)
+        height, width = mask.shape
+        mask = painted_mask(fields.layers, height, width, mask)
         background = shrunk(self._image(fields).rgb, _MASK_CANVAS)
-        covered = shrunk(mask, _MASK_CANVAS) > 0
-        for layer in fields.layers:
-            covered |= layer[..., 3] >= HOLE
-        color = np.array(ImageColor.getcolor(BRUSH, "RGBA"), np.uint8)
-        painted = covered.astype(np.uint8)[..., None] * color
-        share = (painted_mask([painted], *mask.shape) > 0).mean()
-        text = f"{share:.1%} of the image is painted. Correct it, then press Draw."
-        value = {"background": background, "layers": [painted], "composite": None}
-        return {"status": _line(text), "canvas": {"value": value}}
+        marked = shrunk(mask, _MASK_CANVAS) > 0
+        color = np.array(ImageColor.getrgb(FILL))
+        background[marked] = _OPACITY * color + (1 - _OPACITY) * background[marked]
+        text = f"{(mask > 0).mean():.1%} of the image is marked. Paint red to add, green to keep; "
+        text += "then press Draw."
+        return {
+            "status": _line(text),
+            "canvas": {"value": background},
+            "marks": (path, mask),
+        }
 
     def example(self, model: str) -> str:
         """The path of a bundled image that fits a model."""
@@ -241,7 +248,8 @@ class Sessions:
         height, width = image.rgb.shape[:2]
         painted = None
         if paints == "hole":
-            painted = painted_mask(fields.layers, height, width)
+            painted = painted_mask(fields.layers, height, width, fields.marked)
+            ensure(bool(painted.any()), "there is no hole to fill", "paint over the area to fill")
         elif paints == "hints":
             painted = painted_strokes(fields.layers, height, width)
         return fields.image, image, painted

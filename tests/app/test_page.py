@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import re
 import sys
 import time
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from cracked import cracked
 from PIL import Image
+from scipy.ndimage import binary_dilation
 
 from caflow_cli.damage import find_damage
 from caflow_cli.images import decode, read_provenance, write_png
@@ -124,19 +126,26 @@ class Visitor:
         """The zoom that the editor states."""
         return float(self.page.locator("#caflow-editor .zoom-number").inner_text().strip("%")) / 100
 
-    def stroke(self, side: float) -> None:
-        """Paint from the left edge of the canvas, whose side is so many pixels, past its middle."""
+    def canvas(self) -> np.ndarray:
+        """What the editor shows below its tools, as pixels."""
+        canvas = self.page.locator("#caflow-editor canvas").first
+        above = "#caflow-actions, #caflow-editor :is(label, .toolbar-wrap, .icon-button-wrapper)"
+        data = canvas.screenshot(style=f"{above} {{ visibility: hidden; }}")
+        return np.array(Image.open(io.BytesIO(data)).convert("RGB"))
+
+    def stroke(self, side: float, row: float = 0.5, left: float = 0) -> None:
+        """Paint past the middle of a square image, shown at this side, from its left edge."""
         canvas = self.page.locator("#caflow-editor canvas").first
         canvas.scroll_into_view_if_needed()
         self.page.wait_for_timeout(1000)
         box = canvas.bounding_box()
-        x = box["x"] + (box["width"] - side) / 2 + 1
-        y = box["y"] + box["height"] / 2
+        x = box["x"] + box["width"] / 2 + (left - 0.5) * side + 1
+        y = box["y"] + box["height"] / 2 + (row - 0.5) * side
         mouse = self.page.mouse
         mouse.move(x, y)
         mouse.down()
         for step in range(13):
-            mouse.move(x + (side / 2 + 30) * step / 12, y)
+            mouse.move(x + ((0.5 - left) * side + 30) * step / 12, y)
             self.page.wait_for_timeout(20)
         mouse.up()
         self.page.wait_for_timeout(4000)  # until the editor has sent it
@@ -290,21 +299,60 @@ def test_known_colors_are_previewed(visitor, photo, tmp_path):
     assert strokes.alpha[:8].max() == 0
 
 
-def test_damage_is_painted_and_filled(visitor, tmp_path):
+def shown(canvas: np.ndarray, side: int, zoom: float) -> np.ndarray:
+    """The pixels of a square image of which a canvas shows the middle."""
+    at = (np.arange(side) + 0.5 - side / 2) * zoom
+    rows, columns = (np.rint(length / 2 + at - 0.5).astype(int) for length in canvas.shape)
+    return canvas[np.ix_(rows, columns)]
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1600])
+def test_found_damage_is_painted_where_it_is_and_corrected(browser, url, tmp_path, width):
     image, _ = cracked()
     write_png(tmp_path / "cracked.png", image)
+    damage = find_damage(image) > 0
+    visitor = Visitor(browser, url, width, 900)
     visitor.choose("Repair")
     visitor.give(tmp_path / "cracked.png")
+    visitor.page.wait_for_timeout(3000)
+    before = [visitor.canvas()]
+    zooms = [visitor.zoom()]
+    zoom_in = visitor.page.locator("#caflow-editor button[title='Zoom in']")
+    zoom_in.click()
+    visitor.page.wait_for_timeout(1000)
+    before.append(visitor.canvas())
+    zooms.append(visitor.zoom())
     visitor.page.locator("#caflow-find").click()
-    visitor.wait_for("of the image is painted")
-    visitor.page.wait_for_timeout(4000)
+    visitor.wait_for("of the image is marked")
+    visitor.wait(lambda: visitor.zoom() == zooms[0])
+    visitor.page.wait_for_timeout(2000)
+    for plain, zoom in zip(before, zooms, strict=True):
+        assert visitor.zoom() == zoom
+        change = np.abs(visitor.canvas().astype(int) - plain).max(-1) > 20
+        marked = shown(change, len(image), zoom)
+        # The editor states a rounded zoom, and its canvas begins between two pixels.
+        assert not (marked & ~binary_dilation(damage, iterations=2)).any()
+        assert not (damage & ~binary_dilation(marked, iterations=2)).any()
+        if zoom < zooms[-1]:
+            zoom_in.click()
+            visitor.page.wait_for_timeout(1000)
+    visitor.stroke(len(image) * zooms[-1], left=0.3)  # beside the tools
+    visitor.page.locator("#caflow-editor button[title=Color]").click()
+    visitor.page.locator("#caflow-editor .swatch button").nth(1).click()
+    visitor.stroke(len(image) * zooms[-1], row=0.365, left=0.3)
     visitor.draw(1)
     visitor.wait_for("1 candidate, ")
     result, mask = (decode(path).rgb for path in visitor.files(tmp_path))
-    damage = find_damage(image) > 0
-    np.testing.assert_array_equal(mask[..., 0] > 0, damage)
-    np.testing.assert_array_equal(result[~damage], image[~damage])
-    assert (result[damage] != image[damage]).any(-1).mean() > 0.9
+    hole = mask[..., 0] > 0
+    assert hole[95:98, 60:108].all()
+    assert not hole[69:72, 60:108].any()
+    assert damage[69:72, 60:108].any()
+    away = np.ones_like(damage)
+    away[62:78] = away[88:105] = False
+    np.testing.assert_array_equal(hole[away], damage[away])
+    np.testing.assert_array_equal(result[~hole], image[~hole])
+    assert (result[hole] != image[hole]).any(-1).mean() > 0.9
+    visitor.page.close()
 
 
 def test_an_image_gets_no_paint_of_the_one_before(visitor, browser, url, photo, tmp_path):
