@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from .errors import check_usage, usage_error
+from .guide_specs import GUIDES, GuideName, GuideSpec
 from .records import Count, NonNegative, Positive, Size, Table, check, number, short
 
 Extent: TypeAlias = tuple[int, int]  # height and width, in pixels
@@ -150,13 +151,11 @@ class FlowConfig:
     # Widths of a net over the whole condition that predicts the mean of every value of the target,
     # at 1/2, 1/4, ... 2^-(n+1) of its resolution; 0: no guide. R reads the predicted image, too.
     guide: Size | tuple[Count, ...] = 0
-    # `AdditiveUNet`, `UNet`, `Enlarge`, `Compact`, or `Restorer`: a network of another project.
-    # `Enlarge` has one width, or three: two more at 1/2 and 1/4 of the small image's size.
-    # `Compact` has one. `Restorer` has the width 1, whatever its network is.
-    guide_net: Literal["sums", "unet", "enlarge", "compact", "restorer"] = "sums"
+    # Nets at the small image's size (`guide_specs`) have one width; "enlarge" has one, or two more
+    # at 1/2 and 1/4 of that size.
+    guide_net: GuideName = "sums"
     guide_blocks: Count = 12  # "enlarge": residual blocks; "compact": inner convolutions
-    # "enlarge", "compact" and "restorer": how many times the condition was enlarged.
-    guide_factor: Count = 4
+    guide_factor: Count = 4  # at the small image's size: how many times it was enlarged
     # "restorer": how many pixels of the small image it reads on each side of a pixel; in tiles it
     # reads as many around each tile.
     guide_reach: Annotated[int, number(ge=0, le=64)] = 0
@@ -170,36 +169,38 @@ class FlowConfig:
     def __post_init__(self) -> None:
         check(self, "flow")
         per_scale = f"one value, or {self.scales}, one per scale"
-        channels = self.cond_channels, self.target_channels
+        require(len(self.widths) == self.scales, "flow.hidden", self.hidden, per_scale)
+        require(len(self.trunks) == self.scales, "flow.trunk", self.trunk, per_scale)
+        channels = (self.cond_channels, self.target_channels)
         given, asked = _ANCHORS.get(self.anchor, channels)
         for_anchor = f"none, or cond_channels to {given} and target_channels to {asked}"
-        guided = bool(self.guides)
-        restores = self.guide_net == "restorer"
-        levels = (0, 1, 3) if self.guide_net == "enlarge" else (0, self._guide_levels)
-        # With three widths, the net halves the resolution of the small image twice.
-        most = self.scales - 1 if len(self.guides) == 3 else self.scales + 1
-        powers = [2**k for k in range(0 if restores else 1, most + 1)]
-        for fits, name, wanted in (
-            (len(self.widths) == self.scales, "hidden", per_scale),
-            (len(self.trunks) == self.scales, "trunk", per_scale),
-            (channels == (given, asked), "anchor", for_anchor),
-            (
-                self.guide_net != "compact" or self.anchor == "enlarged",
-                "anchor",
-                'enlarged, which guide_net "compact" reads',
-            ),
-            (len(self.guides) in levels, "guide", f"one value, or {levels[-1]}"),
-            (guided or self.guide_views == 1, "guide_views", "1, or give the model a guide"),
-            (guided or self.spread == 0, "spread", "0, or give the model a guide"),
-            (
-                self.guide_factor in powers or self._guide_levels > 1,
-                "guide_factor",
-                f"one of {powers}",
-            ),
-            (not restores or self.cond_channels == 3, "cond_channels", "3, which the guide reads"),
-        ):
-            require(fits, f"flow.{name}", getattr(self, name), wanted)
-        # Bounds of the model's size: those of "caflow" with a trunk and a guide.
+        require(channels == (given, asked), "flow.anchor", self.anchor, for_anchor)
+        self._check_guide()
+        self._check_size()
+
+    def _check_guide(self) -> None:
+        if not self.guides:
+            without = "or give the model a guide"
+            require(self.guide_views == 1, "flow.guide_views", self.guide_views, f"1, {without}")
+            require(self.spread == 0, "flow.spread", self.spread, f"0, {without}")
+            return
+        spec = self.guide_spec
+        counts = spec.counts(self.scales)
+        require(len(self.guides) in counts, "flow.guide", self.guide, f"one value, or {counts[-1]}")
+        if spec.widths:
+            # Each width after the first halves the resolution of the small image once more.
+            most = self.scales + 2 - len(self.guides)
+            powers = [2**k for k in range(most + 1) if 2**k >= spec.least_factor]
+            fits = self.guide_factor in powers
+            require(fits, "flow.guide_factor", self.guide_factor, f"one of {powers}")
+        fits = not spec.enlarges or self.anchor == "enlarged"
+        require(fits, "flow.anchor", self.anchor, f'enlarged, which "{self.guide_net}" reads')
+        fits = spec.channels in (0, self.cond_channels)
+        asked = f"{spec.channels}, which the guide reads"
+        require(fits, "flow.cond_channels", self.cond_channels, asked)
+
+    def _check_size(self) -> None:
+        """Bound the model's size: that of "caflow" with a trunk and a guide."""
         n = self.scales
         layers = n * (self.r_steps + self.t_steps) + self.guide_blocks
         layers += n * (n + 1) // 2 * (self.f_steps + self.trunk_blocks)
@@ -222,15 +223,14 @@ class FlowConfig:
         return _each(self.trunk, self.scales)
 
     @property
-    def _guide_levels(self) -> int:
-        """How many widths a guide has that is given by one: nets of the small image have one."""
-        reads_small = self.guide_net in ("enlarge", "compact", "restorer")
-        return 1 if reads_small else self.scales + 1
+    def guide_spec(self) -> GuideSpec:
+        """The description of the guide's net; that of "none" if there is no guide."""
+        return GUIDES[self.guide_net if self.guide else "none"]
 
     @property
     def guides(self) -> tuple[int, ...]:
         """Widths of the guide, finest first; empty if there is no guide."""
-        return _each(self.guide, self._guide_levels if self.guide else 0)
+        return _each(self.guide, self.guide_spec.counts(self.scales)[0] if self.guide else 0)
 
     @property
     def latent_scales(self) -> tuple[int, ...]:
@@ -243,7 +243,7 @@ class FlowConfig:
 
     @property
     def guide_margin(self) -> int:
-        """How far from a pixel a "restorer" reads the condition, in pixels, as a multiple.
+        """How far from a pixel a guide with `guide_reach` reads y, in pixels, as a multiple.
 
         At least one pixel of the small image is added, because each is estimated from y around it.
         """
@@ -322,10 +322,8 @@ class Config:
         if isinstance(self.task.tau, tuple):
             Temperature.of(self.task.tau).of_latents(self.flow.latent_scales)
         factor = self.flow.guide_factor
-        reads_small = bool(self.flow.guides) and self.flow.guide_net == "compact"
-        wanted = f"task.factor, {self.task.factor}"
-        fits = not reads_small or factor == self.task.factor
-        require(fits, "flow.guide_factor", factor, wanted)
+        fits = not self.flow.guide_spec.enlarges or factor == self.task.factor
+        require(fits, "flow.guide_factor", factor, f"task.factor, {self.task.factor}")
 
     def to_dict(self) -> Table:
         """Convert to nested plain values for JSON and TOML; `parse(Config, d)` reads them back."""

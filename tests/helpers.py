@@ -15,8 +15,6 @@ from torch import Tensor
 
 from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.flows import noise_draws
-from caflow_cli.guides import AdditiveUNet, Compact, Enlarge, ScaleNet, UNet
-from caflow_cli.guides.context import ContextBranch
 from caflow_cli.layers import ActNorm, Conv, ConvNet, InvConv1x1
 from caflow_cli.model import CAFlow
 from caflow_cli.tasks import TASKS
@@ -33,9 +31,6 @@ def normal(shape, seed, dtype=torch.float64):
     return torch.randn(shape, generator=generator(seed), dtype=dtype)
 
 
-_WITH_HEAD = AdditiveUNet | ContextBranch | Enlarge | Compact | ScaleNet | UNet
-
-
 def _add_noise(parameter, std, gen):
     noise = torch.randn(parameter.shape, generator=gen, dtype=torch.float64)
     parameter += (std * noise).to(parameter)
@@ -46,8 +41,8 @@ def randomize(module, seed=0, last=0.5, affine=0.2):
     """In place: every parameter away from its start; a fresh net has a `last` layer of 0."""
     gen = generator(seed)
     for child in module.modules():
-        if isinstance(child, ConvNet | _WITH_HEAD):
-            conv = child.last if isinstance(child, ConvNet) else child.head
+        conv = child.last if isinstance(child, ConvNet) else getattr(child, "head", None)
+        if conv is not None:
             _add_noise(conv.weight, last * conv.weight[0].numel() ** -0.5, gen)
             _add_noise(conv.bias, 0.4 * last, gen)
         elif isinstance(child, Conv) and child.bias is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from caflow_cli.guide_specs import GUIDES
 from caflow_cli.tasks import TASKS
 
 PACKAGE = Path(__file__).parents[1] / "caflow_cli"
@@ -15,6 +16,7 @@ PAGE = PACKAGE.parent / "docs" / "architecture.md"
 FLOORS = [
     ["errors", "version", "paths", "lazy"],
     ["assets", "records"],
+    ["guide_specs"],
     ["config"],
     ["devices"],
     ["layers", "perceptual"],
@@ -169,20 +171,44 @@ def test_one_line_assigns_one_value():
     assert len(parallel) <= 0.03 * count, parallel
 
 
-def test_tasks_are_not_told_apart_outside_of_their_room():
-    """A task describes itself: other rooms compare no names and know no classes."""
-    classes = {task.__name__ for task in TASKS.values()}
-    checks = []
+def told_apart(names: set[str], room: str) -> list[str]:
+    """Where modules outside of a room compare or import these names."""
+    found = []
     for module, (source, _) in HOUSE.items():
         for node in ast.walk(ast.parse(source)):
             words: set[object] = set()
+            does = "imports"
             if isinstance(node, ast.Compare):
                 words = {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}
+                does = "compares"
             elif isinstance(node, ast.ImportFrom):
                 words = {alias.name for alias in node.names}
-            if words & (TASKS.keys() | classes) and ".tasks" not in module:
-                checks.append(f"{module}:{node.lineno}")
+            if f".{room}" not in module:
+                found += [f"{module} {does} {word}" for word in words & names]
+    return sorted(found)
+
+
+def test_tasks_are_not_told_apart_outside_of_their_room():
+    """A task describes itself: other rooms compare no names and know no classes."""
+    classes = {task.__name__ for task in TASKS.values()}
+    checks = told_apart(TASKS.keys() | classes, "tasks")
     assert len(checks) <= 10, checks
+
+
+def test_guides_are_not_told_apart_outside_of_their_room():
+    """A guide describes itself in `guide_specs`, which all rooms ask."""
+    nets = GUIDES.keys() - {"none"}
+    classes = {
+        node.name
+        for net in nets
+        for node in ast.parse(HOUSE[f"caflow_cli.guides.{net}"][0]).body
+        if isinstance(node, ast.ClassDef)
+    }
+    assert told_apart(nets | classes, "guides") == [
+        "caflow_cli.tasks compares compact",  # the preset of that name
+        "caflow_cli.training.loop imports Restorer",
+        "caflow_cli.training.restorer imports Restorer",
+    ]
 
 
 def test_the_page_shows_the_floors():

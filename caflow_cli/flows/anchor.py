@@ -6,14 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import FlowConfig
-from ..guides import (
-    Compact,
-    Restorer,
-    build_guide,
-    build_scale_net,
-    mean_of_views,
-    recover_small,
-)
+from ..guides import build_guide, build_scale_net, mean_of_views, recover_small
 from ..layers import WithLogdet, affine, affine_inverse, per_candidate
 from .known import FilledPixels, KnownImage, KnownLuminance, KnownPixels
 from .logit import Logit
@@ -61,12 +54,10 @@ class Anchor(nn.Module):
         self.spread = build_scale_net(flow)
         self.bound = flow.scale_bound
         self.views = flow.guide_views
+        self.reads_small = flow.guide_spec.reads_small
+        self.factor = flow.guide_factor
 
-    def read(
-        self,
-        y: Tensor,
-        expected: Tensor | None = None,
-    ) -> AnchorCondition:
+    def read(self, y: Tensor, expected: Tensor | None = None) -> AnchorCondition:
         """Compute everything that depends on y alone. A guide reads y as the map completes it.
 
         `expected` is the result of `expect` if it is known, for a guide that reads the small image.
@@ -75,7 +66,7 @@ class Anchor(nn.Module):
         if self.guide is None:
             return AnchorCondition(y, None)
         h = self.map.of(y)
-        if isinstance(self.guide, Compact | Restorer):
+        if self.reads_small:
             image = self.expect(y) if expected is None else expected.to(y)
             predicted, _ = self.map(image.clamp(0.5, 255.5), y)
         else:
@@ -123,12 +114,11 @@ class Anchor(nn.Module):
     def expect(self, y: Tensor) -> Tensor:
         """The image that the guide predicts for y, which may lie outside [0, 256): (B, C, H, W).
 
-        A `Compact` or `Restorer` reads the small image: `255 net(recover_small(y) / 255) + 1/2`.
+        A guide that reads the small image predicts `255 net(recover_small(y) / 255) + 1/2`.
         """
-        if not isinstance(self.guide, Compact | Restorer):
+        if self.guide is None or not self.reads_small:
             return self.predict(self.read(y))
-        factor = self.guide.factor
-        small = recover_small(y, factor) if factor > 1 else y.floor()
+        small = recover_small(y, self.factor) if self.factor > 1 else y.floor()
         image = mean_of_views(self.guide, small / 255, self.views)
         return 255 * image.to(y.dtype) + 0.5
 

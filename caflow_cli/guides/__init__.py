@@ -1,12 +1,12 @@
 """Guides: nets that predict the mean of every value of the target from the whole condition."""
 
-from .additive_unet import AdditiveUNet
 from .build import build_guide, build_scale_net, mean_of_views
 from .compact import Compact
 from .enlarge import Enlarge
 from .restorer import NET, Restorer
 from .scale_net import ScaleNet
 from .small import recover_small
+from .sums import AdditiveUNet
 from .unet import UNet
 
 __all__ = [

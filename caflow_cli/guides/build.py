@@ -1,38 +1,24 @@
 """From a config to its guide, and from a guide to the mean over orientations."""
 
 from collections.abc import Callable
+from importlib import import_module
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import FlowConfig
 from ..devices import to_layout
-from .additive_unet import AdditiveUNet
-from .compact import Compact
-from .enlarge import Enlarge
-from .restorer import Restorer
 from .scale_net import ScaleNet
-from .unet import UNet
-
-GuideNet = Enlarge | AdditiveUNet | UNet | Compact | Restorer
 
 
-def build_guide(flow: FlowConfig) -> GuideNet | None:
-    """Build the guide of a config, which predicts the mean of every value; None if it has none."""
+def build_guide(flow: FlowConfig) -> nn.Module | None:
+    """Build the guide of a config, which predicts the mean of every value; None if it has none.
+
+    The module of its name in this room has a function `build`.
+    """
     if not flow.guides:
         return None
-    channels = flow.cond_channels
-    out = flow.target_channels
-    if flow.guide_net == "enlarge":
-        width, *coarser = flow.guides
-        return Enlarge(channels, width, flow.guide_blocks, flow.guide_factor, out, coarser)
-    if flow.guide_net == "compact":
-        (width,) = flow.guides
-        return Compact(out, width, flow.guide_blocks, flow.guide_factor)
-    if flow.guide_net == "restorer":
-        return Restorer(flow.guide_factor)
-    if flow.guide_net == "unet":
-        return UNet(channels, flow.guides, out)
-    return AdditiveUNet(channels, flow.guides, out)
+    guide: nn.Module = import_module(f".{flow.guide_net}", __package__).build(flow)
+    return guide
 
 
 def build_scale_net(flow: FlowConfig) -> ScaleNet | None:

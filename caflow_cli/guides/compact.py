@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..config import FlowConfig
 from ..layers import Conv
 
 _SLOPE = 0.25  # of a PReLU for negative values, at the start
@@ -63,3 +64,8 @@ class Compact(nn.Module):
             h = layer(h)
         base = F.interpolate(x, scale_factor=float(self.factor), mode="nearest")
         return base + F.pixel_shuffle(h, self.factor).to(base.dtype)
+
+
+def build(flow: FlowConfig) -> Compact:
+    (width,) = flow.guides
+    return Compact(flow.target_channels, width, flow.guide_blocks, flow.guide_factor)

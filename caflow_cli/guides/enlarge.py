@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..config import FlowConfig
 from ..layers import Conv, Modules
 from ..layers.nets import init_normal
 from .context import ContextBranch, PlainResBlock
@@ -68,3 +69,10 @@ class Enlarge(nn.Module):
         for up in self.up:
             h = F.pixel_shuffle(up(h, relu=True), 2)
         return self.head(h)  # type: ignore[no-any-return]
+
+
+def build(flow: FlowConfig) -> Enlarge:
+    width, *coarser = flow.guides
+    blocks = flow.guide_blocks
+    factor = flow.guide_factor
+    return Enlarge(flow.cond_channels, width, blocks, factor, flow.target_channels, coarser)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..config import FlowConfig
 from ..errors import EXIT_WEIGHTS, CaflowError, usage_error
 
 NET = "net."  # prefix of the network's tensors within the guide
@@ -86,6 +87,10 @@ class Restorer(nn.Module):
         else:
             missing_keys = others[2]
             missing_keys.append(start)
+
+
+def build(flow: FlowConfig) -> Restorer:
+    return Restorer(flow.guide_factor)
 
 
 def build_network(tensors: dict[str, Tensor]) -> Any:

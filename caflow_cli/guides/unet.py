@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..config import FlowConfig
 from ..layers import Conv, Modules
 from ..layers.norms import group_norm
 
@@ -75,3 +76,7 @@ class UNet(nn.Module):
             h = F.interpolate(h, scale_factor=2)
             h = block(torch.cat([h, skip], dim=1))
         return F.pixel_shuffle(self.head(h), 2)
+
+
+def build(flow: FlowConfig) -> UNet:
+    return UNet(flow.cond_channels, flow.guides, flow.target_channels)

@@ -12,14 +12,13 @@ from safetensors.torch import save
 from torch import nn
 
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, usage_error
-from ..guides import Compact
 from ..images import atomic_write
 from .resolve import entry_of, load, resolve
 
 OPSET = 17
 
 
-def read_guide(name: str, path: Path, overwrite: bool) -> tuple[Compact, dict[str, str]]:
+def read_guide(name: str, path: Path, overwrite: bool) -> tuple[nn.Module, dict[str, str]]:
     """Load the network of a model's guide, and the metadata of a new file that contains it.
 
     Raises:
@@ -27,8 +26,9 @@ def read_guide(name: str, path: Path, overwrite: bool) -> tuple[Compact, dict[st
             alone. (exit 3) there is no such model.
     """
     resolved = resolve(name)
-    guide = load(resolved).density.A.guide
-    if not isinstance(guide, Compact):
+    model = load(resolved)
+    guide = model.density.A.guide
+    if guide is None or not model.config.flow.guide_spec.enlarges:
         raise usage_error(
             f"{name!r} has no guide that reads the small image alone",
             "a superres model trained with --set flow.guide_net=compact",

@@ -155,7 +155,7 @@ class CAFlow(Pretrained):
     @property
     def normalizes(self) -> bool:
         """Whether a net normalizes over the whole image, so that its tiles need its `moments`."""
-        return self.config.flow.guide_net == "unet"
+        return self.config.flow.guide_spec.normalizes
 
     def moments(self, patches: Tensor) -> Moments:
         """Record the moments of an image, by which its tiles are normalized, over some patches."""

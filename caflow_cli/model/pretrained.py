@@ -147,7 +147,7 @@ def published_prefix(config: Config) -> tuple[str, ...]:
 
     They are stored as in the network's file, and only spandrel can compare them with a config.
     """
-    return (f"A.guide.{NET}",) if config.flow.guide_net == "restorer" else ()
+    return () if config.flow.guide_spec.trains else (f"A.guide.{NET}",)
 
 
 def without_values(cls: type[_M], info: CheckpointInfo, path: Path) -> _M:

@@ -11,7 +11,6 @@ from ..errors import check_usage, usage_error
 from ..records import Count, NonNegative, Positive, Share, Size, check, number
 from ..tasks import get_task, preset
 
-GUIDE_RATE = 2e-3  # peak learning rate of a guide whose net has none of its own
 _BelowOne = Annotated[float, number(ge=0, lt=1)]
 
 
@@ -34,10 +33,10 @@ class OptimConfig:
     # Share of the budget, at its start, in which only the guide trains. Default: 0.35 if it is new,
     # else 0. 1 trains a guide alone, whose model file other runs start from.
     guide_first: Share | None = None
-    # The guide's peak learning rate, which follows `schedule`. Default: 0.002, or that of its net.
+    # The guide's peak learning rate, which follows `schedule`. Default: that of its net.
     guide_first_lr: Positive | None = None
-    # Weight of LPIPS (VGG16) in the guide's loss, beside L1. Default: 2; for "compact", images too
-    # small for VGG16, and without its weights 0.
+    # Weight of LPIPS (VGG16) in the guide's loss, beside L1. Default: that of its net; 0 for images
+    # too small for VGG16, and without its weights.
     guide_perceptual: NonNegative | None = None
     guide_perceptual_from: _BelowOne = 0.4  # share of the guide's time after which LPIPS is added
     checkerboard_weight: NonNegative = 0.0  # weight of checkerboard artifacts, added with LPIPS
@@ -142,8 +141,7 @@ class RunConfig:
         task = get_task(Config(self.flow, self.task))
         first = self.optim.guide_first or 0.0
         share = self.samples.share
-        guided = bool(self.flow.guides)
-        published = guided and self.flow.guide_net == "restorer"
+        published = not self.flow.guide_spec.trains
         require(
             published == (self.guide is not None),
             "flow.guide_net",
@@ -151,7 +149,7 @@ class RunConfig:
             "restorer with a guide, and only then: --guide FILE",
         )
         require(
-            not first or (guided and not published),
+            not first or bool(self.flow.guides and not published),
             "optim.guide_first",
             first,
             "0, or set a guide that can be trained",

@@ -148,7 +148,7 @@ class EventLog:
             skipped_names=skipped[:5],
         )
         optim = self.config.optim
-        by_l1 = optim.guide_perceptual == 0 and self.config.flow.guide_net != "compact"
+        by_l1 = optim.guide_perceptual == 0 and self.config.flow.guide_spec.perceptual > 0
         if self.progress.step == 0 and optim.guide_first and by_l1:
             self.write(
                 "note",

@@ -15,7 +15,7 @@ from ..errors import check_usage
 from ..model import CAFlow, bits_per_dim
 from ..perceptual import LEAST_SIDE, VGG, checkerboard_energy, load_perceptual
 from ..tasks import get_task
-from .config import GUIDE_RATE, OptimConfig, SamplesConfig
+from .config import OptimConfig, SamplesConfig
 from .data import SAMPLED, Batch
 
 GUIDE = "A.guide."  # prefix of the names of a guide's parameters
@@ -284,7 +284,7 @@ def phases_of(
     end. Guide and flows follow `optim.schedule`, each over its own share of the budget.
     """
     first = optim.guide_first or 0.0
-    rate = optim.guide_first_lr or GUIDE_RATE
+    rate = optim.guide_first_lr or flow.guide_spec.rate
     perceptual_weight = optim.guide_perceptual or 0.0
     guide_lpips = first > 0 and perceptual_weight > 0
     sample_lpips = samples.share > 0 and samples.perceptual > 0

@@ -9,9 +9,10 @@ from dataclasses import asdict, replace
 from ..config import Config, FlowConfig, TaskConfig
 from ..data.examples import condition_channels
 from ..errors import check_usage
+from ..guide_specs import GUIDES
 from ..records import Table, parse
 from ..tasks import preset as preset_flow, task_named
-from .config import GUIDE_RATE, RestorerConfig, RunConfig
+from .config import RestorerConfig, RunConfig
 
 # The paper's presets set more than the architecture (appendix B). Their budget is the training time
 # on one Tesla P100: 4.5, 3 and 5 days.
@@ -88,22 +89,20 @@ def with_guide_defaults(config: RunConfig, start: FlowConfig | None = None) -> R
 
     A guide trains first, because it is fixed afterward, unless it has trained: as a published
     network, or as the guide of the model that the run starts from, whose flow is `start`.
-    `Compact` learns the mean of p(w|y) by L1 alone: LPIPS would move it away, which costs fidelity,
-    likelihood and calibration. Others need VGG16 and large images for LPIPS, or go without. For a
-    U-Net, rates above 0.001 are untested.
+    LPIPS needs VGG16 and large images; without, the guide trains on L1 alone.
     """
     flow = config.flow
     trained = config.guide is not None or (start is not None and start.same_guide(flow))
     fields: Table = {
         "guide_first": 0.35 if flow.guides and not trained else 0.0,
-        "guide_first_lr": {"compact": 1e-3, "unet": 7e-4}.get(flow.guide_net, GUIDE_RATE),
-        "guide_perceptual": 2.0,
+        "guide_first_lr": flow.guide_spec.rate,
+        "guide_perceptual": flow.guide_spec.perceptual,
     }
     if flow.guides:
         from ..perceptual import LEAST_SIDE, VGG, is_available  # here, because it imports torch
 
         small = config.task.size < LEAST_SIDE
-        if small or flow.guide_net == "compact" or not is_available(VGG, config.perceptual_weights):
+        if small or not is_available(VGG, config.perceptual_weights):
             fields["guide_perceptual"] = 0.0
     unset = {name: value for name, value in fields.items() if getattr(config.optim, name) is None}
     return replace(config, optim=replace(config.optim, **unset))
@@ -123,8 +122,9 @@ def _flow_values(
         factor = given["task"].get("factor", TaskConfig.factor)
         if isinstance(factor, int) and 2 <= factor <= 64:  # others are rejected later
             flow["guide_factor"] = 1 << min(4, factor.bit_length() - 1)
-            if flow["guide_net"] == "compact" and factor != flow["guide_factor"]:
-                flow["guide_net"] = "enlarge"  # it reads the small image at its own size only
+            spec = GUIDES[flow["guide_net"]]
+            if spec.enlarges and factor != flow["guide_factor"]:
+                flow["guide_net"] = spec.otherwise
         if preset not in _PAPER or _PAPER[preset][0] != task:
             del flow["cond_channels"]  # the task decides
         if chosen.get("guide") == 0:

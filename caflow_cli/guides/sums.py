@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..config import FlowConfig
 from ..layers import Conv, Modules
 from ..layers.nets import Residual, init_normal, rms_norm
 
@@ -54,3 +55,7 @@ class AdditiveUNet(nn.Module):
             h = F.interpolate(h, size=skip.shape[-2:], mode="nearest")
             h = self.up[k](h + skip)
         return F.pixel_shuffle(self.head(rms_norm(h)), 2)
+
+
+def build(flow: FlowConfig) -> AdditiveUNet:
+    return AdditiveUNet(flow.cond_channels, flow.guides, flow.target_channels)
