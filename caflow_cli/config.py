@@ -156,7 +156,7 @@ class FlowConfig:
     guide_net: GuideName = "sums"
     guide_blocks: Count = 12  # "enlarge": residual blocks; "compact": inner convolutions
     guide_factor: Count = 4  # at the small image's size: how many times it was enlarged
-    # "restorer": how many pixels of the small image it reads on each side of a pixel; in tiles it
+    # "external": how many pixels of the small image it reads on each side of a pixel; in tiles it
     # reads as many around each tile.
     guide_reach: Annotated[int, number(ge=0, le=64)] = 0
     # The guide averages the predictions of its net over this many orientations of the condition: 2

@@ -56,6 +56,6 @@ GUIDES = {
         perceptual=0.0,
     ),
     # Its one width is 1, whatever the network is.
-    "restorer": GuideSpec(widths=(1,), reads_small=True, least_factor=1, channels=3, trains=False),
+    "external": GuideSpec(widths=(1,), reads_small=True, least_factor=1, channels=3, trains=False),
 }
 GuideName = Annotated[str, Rule(lambda name: name in GUIDES, " or ".join(GUIDES))]

@@ -206,8 +206,8 @@ def test_guides_are_not_told_apart_outside_of_their_room():
     }
     assert told_apart(nets | classes, "guides") == [
         "caflow_cli.tasks compares compact",  # the preset of that name
-        "caflow_cli.training.loop imports Restorer",
-        "caflow_cli.training.restorer imports Restorer",
+        "caflow_cli.training.external imports External",
+        "caflow_cli.training.loop imports External",
     ]
 
 

@@ -3,7 +3,7 @@
 from .build import build_guide, build_scale_net, mean_of_views
 from .compact import Compact
 from .enlarge import Enlarge
-from .restorer import NET, Restorer
+from .external import NET, External
 from .scale_net import ScaleNet
 from .small import recover_small
 from .sums import AdditiveUNet
@@ -14,7 +14,7 @@ __all__ = [
     "AdditiveUNet",
     "Compact",
     "Enlarge",
-    "Restorer",
+    "External",
     "ScaleNet",
     "UNet",
     "build_guide",

@@ -16,6 +16,7 @@ import math
 import re
 import stat
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -39,6 +40,12 @@ class TensorInfo(NamedTuple):
     shape: tuple[int, ...]
 
 
+def _guide_net(flow: Table) -> None:
+    """`external` was `restorer`."""
+    if flow.get("guide_net") == "restorer":
+        flow["guide_net"] = "external"
+
+
 class Gone(NamedTuple):
     """A retired field, which files may set only to values that this version still supports."""
 
@@ -46,15 +53,16 @@ class Gone(NamedTuple):
     when: str | None = None  # a field of the same table without which this one has no effect
 
 
-# Fields of earlier versions: `Gone`, or the new name of a renamed field. A field that a file lacks
-# has its default.
-OLD: dict[str, Gone | str] = {
+# Fields of earlier versions: `Gone`, the new name of a renamed field, or, for a field whose values
+# have changed, a function of its table. A field that a file lacks has its default.
+OLD: dict[str, Gone | str | Callable[[Table], None]] = {
     "crop_native": Gone((0.67,)),
     "crop_shrink": Gone((4.0,)),
     "grid_every": Gone(()),
     "stream_buffer": Gone(()),
     "zoom": Gone((0.0,)),
     "flow.alpha": Gone((0.05,)),
+    "flow.guide_net": _guide_net,
     "flow.guide_says": Gone(("mean",), when="guide"),
     "flow.r_reads": Gone(("guide",), when="guide"),
     "task.rank": Gone(()),  # no command ever read it
@@ -99,17 +107,20 @@ def upgrade(values: Table) -> Table:
     for key, change in OLD.items():
         name, _, field = key.rpartition(".")
         table = values.get(name) if name else values
-        if not isinstance(table, dict) or field not in table:
+        if not isinstance(table, dict):
             continue
-        value = table.pop(field)
-        if isinstance(change, str):
-            table.setdefault(change, value)
-        elif change.values and value not in change.values:
-            check_usage(
-                change.when is not None and not table.get(change.when),
-                f"{key} is {short(value)}, which this version does not support",
-                f"set {key} to {' or '.join(map(str, change.values))}, and train again",
-            )
+        if callable(change):
+            change(table)
+        elif field in table:
+            value = table.pop(field)
+            if isinstance(change, str):
+                table.setdefault(change, value)
+            elif change.values and value not in change.values:
+                check_usage(
+                    change.when is not None and not table.get(change.when),
+                    f"{key} is {short(value)}, which this version does not support",
+                    f"set {key} to {' or '.join(map(str, change.values))}, and train again",
+                )
     return values
 
 
@@ -177,7 +188,7 @@ class CheckpointInfo:
 
     @property
     def guide(self) -> dict[str, str]:
-        """The published network that is the guide: `RestorerConfig`; empty if there is none."""
+        """The published network that is the guide: `ExternalConfig`; empty if there is none."""
         guide = self.training.get("guide")
         return guide if isinstance(guide, dict) else {}
 

@@ -143,7 +143,7 @@ def checkpoint_bytes(
 
 
 def published_prefix(config: Config) -> tuple[str, ...]:
-    """The prefix of the tensors of a published network (`Restorer`), if the model has one.
+    """The prefix of the tensors of a published network (`External`), if the model has one.
 
     They are stored as in the network's file, and only spandrel can compare them with a config.
     """

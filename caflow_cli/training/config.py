@@ -77,8 +77,8 @@ class SamplesConfig:
 
 
 @dataclass(frozen=True)
-class RestorerConfig:
-    """A published network that is the guide (`guides.Restorer`), and its file (`read_restorer`)."""
+class ExternalConfig:
+    """A published network that is the guide (`guides.External`), and its file (`read_external`)."""
 
     file: str  # its safetensors file; for a model that already has the network, only the name
     sha256: str
@@ -104,8 +104,8 @@ class RunConfig:
     flow: FlowConfig = field(default_factory=lambda: preset("compact"))
     task: TaskConfig = field(default_factory=TaskConfig)
     samples: SamplesConfig = field(default_factory=SamplesConfig)
-    guide: RestorerConfig | None = None  # with flow.guide_net "restorer"
-    # "restorer": number of fixed crops to train on, for which the guide's images are computed once;
+    guide: ExternalConfig | None = None  # with flow.guide_net "external"
+    # "external": number of fixed crops to train on, for which the guide's images are computed once;
     # 0: compute them at every step.
     guide_pool: Size = 0
     seed: Annotated[int, number(ge=0, lt=2**32)] = 0  # for order, noise and initial weights
@@ -146,7 +146,7 @@ class RunConfig:
             published == (self.guide is not None),
             "flow.guide_net",
             self.flow.guide_net,
-            "restorer with a guide, and only then: --guide FILE",
+            "external with a guide, and only then: --guide FILE",
         )
         require(
             not first or bool(self.flow.guides and not published),

@@ -16,17 +16,17 @@ from accelerate import Accelerator
 from ..config import Config, FlowConfig
 from ..devices import select_device
 from ..errors import CaflowError, check_usage, ensure
-from ..guides import Restorer
+from ..guides import External
 from ..model import CAFlow, read_info
 from ..records import Table, Unpack, check_names
 from .config import RunConfig, to_toml
 from .data import Batches, open_dataset
+from .external import read_tensors
 from .folder import begun, check_unchanged, open_run
 from .log import Event, EventLog, RunSummary, on_main_process, sum_over_processes
 from .phases import GUIDE
 from .pool import make_pool
 from .resolve import with_guide_defaults
-from .restorer import read_tensors
 from .trainer import Trainer
 from .validate import Validation, ValidationMetrics, validate
 
@@ -278,7 +278,7 @@ def starting_model(config: RunConfig, resume: bool) -> CAFlow:
             if keeps_guide or not name.startswith(GUIDE):
                 weights[name] = tensor
     if guide and not keeps_guide:
-        assert isinstance(model.density.A.guide, Restorer)
+        assert isinstance(model.density.A.guide, External)
         model.density.A.guide.set_tensors(read_tensors(Path(guide.file), guide.sha256))
     model.load_state_dict(model.state_dict() | weights)
     return model

@@ -12,7 +12,7 @@ from ..errors import check_usage
 from ..guide_specs import GUIDES
 from ..records import Table, parse
 from ..tasks import preset as preset_flow, task_named
-from .config import RestorerConfig, RunConfig
+from .config import ExternalConfig, RunConfig
 
 # The paper's presets set more than the architecture (appendix B). Their budget is the training time
 # on one Tesla P100: 4.5, 3 and 5 days.
@@ -33,7 +33,7 @@ def build_config(
     preset: str | None = None,
     task: str | None = None,
     start: Config | None = None,
-    guide: tuple[RestorerConfig, Table] | None = None,
+    guide: tuple[ExternalConfig, Table] | None = None,
 ) -> RunConfig:
     """Build a run's config from a user's values, and fill in defaults that depend on them.
 
@@ -48,7 +48,7 @@ def build_config(
         task: Name of the task.
         start: Config of the model whose weights the run starts from. It supplies the fields of flow
             and task that values and settings do not state.
-        guide: A published network to use as the guide, as `read_restorer` describes it.
+        guide: A published network to use as the guide, as `read_external` describes it.
 
     Raises:
         CaflowError: (exit 2) a setting has no `=`, a key is unknown, a value has the wrong type, or

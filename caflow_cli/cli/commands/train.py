@@ -181,9 +181,9 @@ def _config(given: Run) -> RunConfig:
             values["guide"] = info.guide
     guide = None
     if given.guide is not None:
-        from ...training.restorer import read_restorer  # imports torch
+        from ...training.external import read_external  # imports torch
 
-        guide = read_restorer(Path(given.guide), given.guide_license)
+        guide = read_external(Path(given.guide), given.guide_license)
     return build_config(
         values,
         given.settings,

@@ -15,7 +15,7 @@ from ..errors import EXIT_WEIGHTS, CaflowError, usage_error
 NET = "net."  # prefix of the network's tensors within the guide
 
 
-class Restorer(nn.Module):
+class External(nn.Module):
     """A frozen network that restores or enlarges images, as spandrel builds it from its tensors.
 
     Its tensors are those of its file, with their names, shapes and dtypes. They are kept beside the
@@ -62,10 +62,10 @@ class Restorer(nn.Module):
         places = differs[0].nonzero() // self.factor - center
         return min(most, int(places.abs().max())) if len(places) else 0
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Restorer:
+    def __deepcopy__(self, memo: dict[int, Any]) -> External:
         return copy.copy(self)  # it is frozen, so that copies share the network
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Restorer:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> External:
         device = fn(torch.empty(0)).device
         if device != self._device and device.type != "meta":
             self._device = device
@@ -89,8 +89,8 @@ class Restorer(nn.Module):
             missing_keys.append(start)
 
 
-def build(flow: FlowConfig) -> Restorer:
-    return Restorer(flow.guide_factor)
+def build(flow: FlowConfig) -> External:
+    return External(flow.guide_factor)
 
 
 def build_network(tensors: dict[str, Tensor]) -> Any:

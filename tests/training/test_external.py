@@ -16,18 +16,18 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.guides import Restorer
+from caflow_cli.guides import External
 from caflow_cli.hub.publish import pack, prepare
 from caflow_cli.images import write_png
-from caflow_cli.model import CAFlow, read_info
+from caflow_cli.model import CAFlow, read_info, upgrade
 from caflow_cli.restoration.tiled import Tiled
 from caflow_cli.restoration.tiles import plan_tiles
 from caflow_cli.restoration.whole import Whole
 from caflow_cli.training import train
 from caflow_cli.training.data import open_dataset
+from caflow_cli.training.external import read_external
 from caflow_cli.training.pool import make_pool
 from caflow_cli.training.resolve import build_config
-from caflow_cli.training.restorer import read_restorer
 
 spandrel = pytest.importorskip("spandrel")
 
@@ -83,7 +83,7 @@ def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config(photos: Path, out: Path, guide: Path | None, *settings: str, **options):
     values = {"data": str(photos), "out": str(out), "optim": {}}
-    described = None if guide is None else read_restorer(guide)
+    described = None if guide is None else read_external(guide)
     return build_config(values, [*TINY, *settings], guide=described, **options)
 
 
@@ -200,7 +200,7 @@ def test_half_precision_is_stored_as_it_is_and_a_network_that_changes_itself_is_
 
     net = SPAN(num_in_ch=3, num_out_ch=3, feature_channels=8, upscale=2)
     half = load_file(written(tmp_path / "span.safetensors", net, torch.float16))
-    guide = Restorer(2)
+    guide = External(2)
     guide.set_tensors(half)
     for _ in range(2):
         enlarged = guide(torch.rand(2, 3, 12, 16))
@@ -217,17 +217,17 @@ def test_half_precision_is_stored_as_it_is_and_a_network_that_changes_itself_is_
 @pytest.mark.parametrize(("convolutions", "reach"), [(1, 3), (12, 14)])
 def test_the_reach_is_that_of_the_convolutions(tmp_path, convolutions, reach):
     file = written(tmp_path / "a.safetensors", compact(2, convolutions))
-    described, flow = read_restorer(file, "mit")
+    described, flow = read_external(file, "mit")
     assert flow["guide_reach"] == reach
     assert (flow["guide_factor"], described.license) == (2, "mit")
-    guide = Restorer(2)
+    guide = External(2)
     guide.set_tensors(load_file(file))
     assert guide.reach(2) == 2
 
 
 def model_with(net: torch.nn.Module, reach: int) -> CAFlow:
     """A model whose flows are the identity at τ 0, so that it draws the guide's image."""
-    flow = {"anchor": "enlarged", "guide": 1, "guide_net": "restorer", "guide_factor": 2}
+    flow = {"anchor": "enlarged", "guide": 1, "guide_net": "external", "guide_factor": 2}
     settings = helpers.small_config(scales=1, guide_reach=reach, **flow)
     model = CAFlow(settings).eval()
     model.density.A.guide.set_tensors(net.state_dict())
@@ -348,10 +348,15 @@ def test_what_is_no_guide_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_model_that_states_the_former_name_of_such_a_guide_is_read():
+    flow = {"anchor": "enlarged", "guide": 1, "guide_net": "restorer"}
+    assert upgrade({"flow": flow})["flow"] == flow | {"guide_net": "external"}
+
+
 def test_a_missing_extra_is_named(trained, monkeypatch):
     monkeypatch.setitem(sys.modules, "spandrel", None)
     with pytest.raises(CaflowError, match="needs spandrel") as caught:
-        read_restorer(trained)
+        read_external(trained)
     assert caught.value.exit_code == 3
     assert "restorer" in caught.value.hint
 

@@ -7,23 +7,23 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import EXIT_WEIGHTS, check_usage, ensure
-from ..guides import Restorer
+from ..guides import External
 from ..model.files import read_header
 from ..paths import sha256_of
 from ..records import Table
-from .config import RestorerConfig
+from .config import ExternalConfig
 
 _MOST_REACH = 64  # pixels of the small image
 
 
-def read_restorer(path: Path, license: str | None = None) -> tuple[RestorerConfig, Table]:
+def read_external(path: Path, license: str | None = None) -> tuple[ExternalConfig, Table]:
     """Describe the network in a file, and the fields of `flow` for it as the guide.
 
     Raises:
         CaflowError: (exit 2) spandrel knows no such architecture, or it is not for color images, or
             needs a mask. (exit 3) the file is not safetensors or damaged, or spandrel is missing.
     """
-    guide = Restorer(1)
+    guide = External(1)
     guide.set_tensors(read_tensors(path))
     network = guide.network
     channels = (network.input_channels, network.output_channels)
@@ -33,16 +33,16 @@ def read_restorer(path: Path, license: str | None = None) -> tuple[RestorerConfi
         "a network for color images",
     )
     guide.factor = network.scale
-    config = RestorerConfig(
+    config = ExternalConfig(
         file=str(path.resolve()),
         sha256=sha256_of(path),
         architecture=network.architecture.name,
         spandrel=version("spandrel"),
-        license=license or RestorerConfig.license,
+        license=license or ExternalConfig.license,
     )
     flow = {
         "guide": 1,
-        "guide_net": "restorer",
+        "guide_net": "external",
         "guide_factor": network.scale,
         "guide_reach": guide.reach(_MOST_REACH),
         "guide_views": 1,
