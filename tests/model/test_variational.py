@@ -17,6 +17,7 @@ def model():
 
 
 def test_terms_are_log_p_minus_log_q(model):
+    """q as the density of u, which `test_q_integrates_to_one_over_the_cube` integrates."""
     wide = copy.deepcopy(model).double()
     target, cond = helpers.image_pair(wide, 2, 32)
     terms = wide.log_prob_samples(target, cond, 3)
@@ -24,8 +25,10 @@ def test_terms_are_log_p_minus_log_q(model):
         noise = noise.double().expand(2, -1, -1, -1)
         w = target.double()
         with torch.no_grad():
-            u, logdet = wide.Q(noise, w)
-        log_q = standard_normal_log_prob(noise) - logdet
+            u, _ = wide.Q(noise, w)
+            back, logdet = wide.Q.inverse(u, w)
+        torch.testing.assert_close(back, noise, rtol=0, atol=1e-7)
+        log_q = standard_normal_log_prob(back) + logdet
         _, log_p = wide.encode(w + u, cond)
         torch.testing.assert_close(terms[k], log_p - log_q, rtol=0, atol=1e-7)
 

@@ -199,6 +199,24 @@ def test_a_burst_in_a_tile_is_drawn_again_there(small_model):
     np.testing.assert_allclose(plain[:, corner:].astype(int), drawn[:, corner:], atol=1)
 
 
+def test_an_image_in_tiles_states_the_redraws_of_its_worst_row(small_model):
+    """Of two rows, the first diverges twice, and the second once."""
+    size, calls = (288, 160), []
+
+    def decode(_, own, *given, **more):
+        points, log_prob = own(*given, **more)
+        calls.append(len(calls))
+        if calls[-1] in (0, 1, 3):
+            points[:] = nan
+        return points, log_prob
+
+    tiles = plan_tiles(size, 16, 256)
+    assert tiles.tops == (0, 32)
+    model = helpers.double_of(small_model, decode=decode)
+    ((_, redraws),) = helpers.draw(Tiled(model, conditions(1, size), tiles), TAU, [4], 0, 1)
+    assert (redraws, len(calls)) == (2, 5)
+
+
 @pytest.mark.parametrize(
     ("size", "expected"),
     [
@@ -231,6 +249,8 @@ def test_what_is_drawn_again_is_the_block_that_diverged_and_the_cells_beside_it(
     wanted[0, 3:9, 11:17] = True
     wanted[1, 7:, 15:] = True
     assert torch.equal(cells, wanted)
+    unlikely = torch.full((2,), 11.0 * points[0].numel())  # which a block that diverged explains
+    assert torch.equal(diverged_cells(small_model, condition, points, unlikely), wanted)
 
 
 def test_a_density_far_from_any_means_that_all_diverged(small_model):

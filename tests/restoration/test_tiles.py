@@ -72,7 +72,12 @@ def test_a_score_is_the_sum_over_tiles_of_its_own_condition(small_model):
     for left in plan.lefts:
         pair = (side[..., left : left + 256].contiguous() for side in (targets, cond))
         expected = expected + small_model.log_prob(*pair, noise_samples=2)
-    found = Tiled(small_model, cond, plan).log_prob(targets, 2)
+
+    def refused(*_):
+        pytest.fail("this model normalizes nothing")
+
+    model = helpers.double_of(small_model, moments=refused)
+    found = Tiled(model, cond, plan).log_prob(targets, 2)
     assert [one.value for one in found] == pytest.approx(expected.tolist(), abs=1e-2)
     assert [one.deviations for one in found] == [None, None]
 
@@ -117,8 +122,14 @@ def test_tiles_of_a_guide_that_normalizes_agree_where_they_overlap():
             given = seen[-1]
         return given
 
-    double = helpers.double_of(model, encode_condition=noted)
+    def counted(_, own, patches):
+        averaged.append(patches.shape)
+        return own(patches)
+
+    averaged = []
+    double = helpers.double_of(model, encode_condition=noted, moments=counted)
     Tiled(double, cond, plan).log_prob(cond)
+    assert averaged == [(2, 3, 64, 256)]  # once for all tiles
     _, left, right = (one.anchor for one in seen)  # places spread over the image come first
     own = [model.encode_condition(plan.cut(cond, corner)).anchor for corner in plan]
 

@@ -11,6 +11,7 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.tasks import Colorize, SuperRes
 from caflow_cli.tasks.base import gray, scaled_size
 from caflow_cli.tasks.chroma import chroma_of
+from caflow_cli.tasks.hints import recolor
 
 
 def photo(height: int, width: int, sigma: float = 3.0, step: int = 0) -> np.ndarray:
@@ -58,6 +59,17 @@ def test_a_thin_stroke_is_met_and_the_luminance_is_exact(height, width):
     hinted = strokes[..., 3] > 0
     error = np.abs(chroma(result) - chroma(strokes[..., :3]))[hinted]
     assert error.mean() < 3
+
+
+def test_a_speck_in_a_large_photo_pulls_less_than_a_stroke():
+    """By the share of its cell that it covers: a 16th, of 4×4 pixels."""
+    image = photo(512, 512, sigma=0)
+    moved = []
+    for side in (1, 4):
+        place = slice(256, 256 + side)
+        hinted = recolor(image, image, stroke(image, place, place, GREEN))
+        moved.append(np.abs(chroma(hinted) - chroma(image)).mean())
+    assert 0 < moved[0] < 0.995 * moved[1]
 
 
 def test_hints_do_not_cross_an_edge_of_the_luminance():

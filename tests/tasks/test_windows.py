@@ -147,3 +147,15 @@ def test_a_native_window_stays_clear_of_thick_places_where_it_can():
     native = [window for window in found if not window.shrunk]
     assert len(native) == len(found) - 1 == 3
     assert not any(window.of(thick).any() for window in native)
+
+
+@pytest.mark.parametrize(
+    ("height", "seen"), [(1, 1), (3, 1), (9, 1), (10, 2), (21, 3), (22, 4), (200, 32)]
+)
+def test_a_shrunk_window_is_seen_at_the_nearest_size_and_never_at_none(height, seen):
+    """A hole of 200 pixels takes a window of 400, which the model sees as 64, 6.25 to one."""
+    hole = empty(height, 1000)
+    hole[:, 400:600] = True
+    window = window_around(hole, SIZE)
+    assert (window.columns, window.width) == (slice(300, 700), SIZE)
+    assert (window.rows, window.height) == (slice(0, height), seen)
