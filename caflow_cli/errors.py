@@ -44,9 +44,13 @@ def usage_error(message: str, hint: str) -> CaflowError:
 
 
 def reason_of(error: BaseException) -> str:
-    """Why something failed, as the system or a library says it, on one line."""
+    """Why something failed, as the system or a library says it, on one line.
+
+    Escapes characters that could move a terminal's cursor.
+    """
     text = str(getattr(error, "strerror", None) or error)
-    return " ".join(text.split())[:200] or type(error).__name__
+    line = " ".join(text.split())[:200] or type(error).__name__
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def ensure(condition: bool, message: str, hint: str, exit_code: int = EXIT_FAILED) -> None:

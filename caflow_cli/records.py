@@ -39,6 +39,7 @@ else:
 
 Table: TypeAlias = dict[str, Any]  # nested plain values by name, as in JSON and TOML
 _T = TypeVar("_T")
+_MOST_NESTED = 20  # ours are 3 deep
 _MAX_TOML = 16_000  # bytes; ours have 5,000, and `tomllib` takes 10 GB for a key of 50,000 parts
 _NAMES = {
     bool: "true or false",
@@ -204,8 +205,17 @@ def short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def _nested(value: object, most: int) -> bool:
+    """Whether tables and lists lie more than `most` deep within one another."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        return False
+    return most == 0 or any(_nested(one, most - 1) for one in value)
+
+
 def read_toml(path: str | Path) -> Table:
-    """Read a TOML file of at most 16 kB.
+    """Read a TOML file of at most 16 kB, whose tables lie at most 20 deep.
 
     Raises:
         CaflowError: (exit 2) it cannot be read, is larger, or is not TOML; the message names the
@@ -218,7 +228,10 @@ def read_toml(path: str | Path) -> Table:
         if len(data) > _MAX_TOML:
             raise ValueError("it has more than 16 kB")
         text = data.decode("utf-8")
-        return tomllib.loads(text)
+        table = tomllib.loads(text)
+        if _nested(table, _MOST_NESTED):
+            raise ValueError(f"it is nested more than {_MOST_NESTED} deep")
+        return table
     except (OSError, RecursionError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
         end = f"line {text.count(chr(10)) + 1}"
         reason = reason_of(error).replace("end of document", end)

@@ -126,7 +126,13 @@ def test_toml_of_more_than_16_kb_is_not_parsed(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(b"a = 1\nb =", "line 2"), (b"a = 1\na = 2", "overwrite"), (b"a = '\xff'", "utf-8")],
+    [
+        (b"a = 1\nb =", "line 2"),
+        (b"a = 1\na = 2", "overwrite"),
+        (b"a = '\xff'", "utf-8"),
+        (b"a." * 2999 + b"a = 1", "nested more than 20 deep"),
+        (b"a = " + b"[" * 100 + b"]" * 100, "nested more than 20 deep"),
+    ],
 )
 def test_toml_that_cannot_be_read_names_the_place(tmp_path, text, message):
     path = tmp_path / "a.toml"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import FlowConfig
-from ..errors import EXIT_WEIGHTS, CaflowError, usage_error
+from ..errors import EXIT_WEIGHTS, CaflowError, reason_of, usage_error
 
 NET = "net."  # prefix of the network's tensors within the guide
 
@@ -114,7 +114,7 @@ def build_network(tensors: dict[str, Tensor]) -> Any:
         raise usage_error("spandrel knows no architecture with these tensors", hint) from error
     except Exception as error:  # of a damaged file: anything
         raise CaflowError(
-            f"the guide's tensors do not fit an architecture: {' '.join(str(error).split())[:160]}",
+            f"the guide's tensors do not fit an architecture: {reason_of(error)}",
             "copy the file again",
             EXIT_WEIGHTS,
         ) from error

@@ -357,10 +357,8 @@ _KINDS = [
 
 
 def _damaged(path: Path, reason: str) -> CaflowError:
-    # Escape characters that could move a terminal's cursor.
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in reason)
     return CaflowError(
-        f"{str(path)!r} is not a readable safetensors file: {text}",
+        f"{str(path)!r} is not a readable safetensors file: {reason}",
         "download or copy the file again",
         EXIT_WEIGHTS,
     )

@@ -54,7 +54,8 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     """Read all tensors of a safetensors file, whose sha256 is checked if it is given.
 
     Raises:
-        CaflowError: (exit 3) there is no such file, it is damaged, not safetensors, or another one.
+        CaflowError: (exit 3) there is no such file, it is damaged, not safetensors, or another one,
+            or a value is not finite.
     """
     read_header(path)
     ensure(
@@ -63,4 +64,12 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
         "caflow train --guide FILE, with a new --out",
         EXIT_WEIGHTS,
     )
-    return load_file(path)
+    tensors = load_file(path)
+    for name, tensor in tensors.items():
+        ensure(
+            not tensor.is_floating_point() or bool(tensor.isfinite().all()),
+            f"{str(path)!r} holds values that are not finite in {name[:80]!r}",
+            "download or copy the file again, or --guide another",
+            EXIT_WEIGHTS,
+        )
+    return tensors

@@ -47,7 +47,7 @@ def test_typed_then_environment_then_file_then_default(run, file, command):
         (b"\xff", "cannot be read: 'utf-8' codec", "fix the file"),
         (f"a = {'[' * 4999}{']' * 4999}", "cannot be read: maximum recursion", "fix the file"),
         ("a" + ".a" * 50_000 + " = 1", "cannot be read: it has more than 16 kB", "fix the file"),
-        (f"{'a.' * 999}a = 1", "sets a, which is not a command", "--help"),
+        (f"{'a.' * 2999}a = 1", "cannot be read: it is nested more than 20 deep", "fix the file"),
         ("devcie = 'cpu'\n", "sets devcie, which is not an option", "COMMAND --help"),
         ("[superres]\ncandidate = 3\n", "sets superres.candidate", "COMMAND --help"),
         ("[models.lst]\njson = true\n", "sets models.lst, which is not a command", "--help"),

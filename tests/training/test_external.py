@@ -318,6 +318,8 @@ def test_a_denoiser_is_the_guide_of_pairs(photos, tmp_path):
         ("pickle", "is not safetensors", 3),
         ("parts", "do not fit an architecture", 3),
         ("missing", "no model file", 3),
+        ("not finite", "holds values that are not finite in 'body.2.bias'", 3),
+        ("control characters", r"body.2.bia\x1b[2J", 3),
     ],
 )
 def test_what_is_no_guide_is_refused_before_anything_is_written(
@@ -337,6 +339,14 @@ def test_what_is_no_guide_is_refused_before_anything_is_written(
         file.write_bytes(file.read_bytes()[:-100])
     elif content == "pickle":
         torch.save(compact(2).state_dict(), file)
+    elif content == "not finite":
+        net = compact(2)
+        torch.nn.init.constant_(net.body[2].bias, torch.nan)
+        written(file, net)
+    elif content == "control characters":
+        tensors = compact(2).state_dict()
+        tensors["body.2.bia\x1b[2J"] = tensors.pop("body.2.bias")
+        save_file(tensors, file)
     elif content == "parts":
         tensors = compact(2).state_dict()
         del tensors["body.2.bias"]
@@ -344,6 +354,7 @@ def test_what_is_no_guide_is_refused_before_anything_is_written(
     with pytest.raises(CaflowError) as caught:
         train(config(photos, tmp_path / "run", file))
     assert message in caught.value.message
+    assert caught.value.message.isprintable()
     assert caught.value.exit_code == code
     assert not (tmp_path / "run").exists()
 
