@@ -13,7 +13,8 @@ EXIT_INTERRUPTED = 130  # Ctrl-C
 class CaflowError(Exception):
     """A user's mistake or a broken input: what is wrong, and what to type instead.
 
-    In Python, `error.message` and `error.hint` have these two parts, and `str(error)` has both.
+    In Python, `error.message`, which is `str(error)`, and `error.hint` have these two parts. A
+    traceback shows both, from Python 3.11 on.
 
     Args:
         message: One line, without a full stop, that names the offending value.
@@ -34,9 +35,10 @@ class CaflowError(Exception):
         self.message = message
         self.hint = hint
         self.exit_code = exit_code
+        self.__notes__ = [f"hint: {hint}"]  # as by `add_note`, which Python 3.10 does not have
 
     def __str__(self) -> str:
-        return f"{self.message}; hint: {self.hint}"
+        return self.message
 
 
 def usage_error(message: str, hint: str) -> CaflowError:

@@ -29,7 +29,8 @@ def restored_fields(
             "rank_by": sampling.rank,
             "rank_value": one.rank_value,
             "redraws": one.redraws,
-            **_score_fields(one.score, exact),
+            **_score_fields(one.score),
+            "score_exact": exact,
             **({} if one.consistency_max is None else {"consistency_max": one.consistency_max}),
         }
         for one in result.ranked
@@ -57,7 +58,7 @@ def restored_fields(
 
 
 def scored_fields(
-    names: Mapping[str, str], model: CAFlow, score: Score, noise_samples: int, exact: bool
+    names: Mapping[str, str], model: CAFlow, score: Score, noise_samples: int
 ) -> dict[str, Any]:
     """The JSON line of a scored pair, without `elapsed_s`."""
     from ..restoration import estimator_of
@@ -67,15 +68,12 @@ def scored_fields(
         "status": "ok",
         "model": model.identity,
         "estimator": estimator_of(model, noise_samples),
-        **_score_fields(score, exact),
+        **_score_fields(score),
         **({"parts": [asdict(place) for place in score.parts]} if score.parts else {}),
     }
 
 
-def _score_fields(score: Score, exact: bool) -> dict[str, Any]:
+def _score_fields(score: Score) -> dict[str, Any]:
     optional = ("standard_error", "known_values", "unknown_values")
     values = {key: value for key, value in asdict(score).items() if key != "parts"}
-    return {
-        **{key: one for key, one in values.items() if one is not None or key not in optional},
-        "score_exact": exact,
-    }
+    return {key: one for key, one in values.items() if one is not None or key not in optional}

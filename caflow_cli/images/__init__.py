@@ -11,6 +11,7 @@ from .read import (
     read_header,
     read_image,
     read_provenance,
+    stores_losslessly,
 )
 from .values import Input, Output
 from .write import FORMATS, LARGE, Encoder, encode_png, format_of, write_png
@@ -38,6 +39,7 @@ __all__ = [
     "read_image",
     "read_provenance",
     "resize",
+    "stores_losslessly",
     "strips",
     "write_png",
 ]

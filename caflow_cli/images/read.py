@@ -43,6 +43,7 @@ _DEEP = re.compile(r";16[BLN]")  # in Pillow's name of a layout: 16 bits per cha
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
 _SMALLER = "crop or shrink the image first"
+_LOSSY = ("jpeg", "tiff_jpeg", "webp", "tiff_sgilog", "tiff_sgilog24")  # compressions of TIFF
 # TIFF and EXIF tags
 _BITS_PER_SAMPLE = 258
 _ORIENTATION = 274
@@ -128,6 +129,7 @@ def decode(source: str | Path | BinaryIO, name: str | None = None, *, full: bool
         colors.rgb,
         colors.alpha,
         format=image.format or "",
+        lossless=stores_losslessly(image, data),
         frames=frames,
         metadata=metadata,
         gray=gray,
@@ -135,6 +137,19 @@ def decode(source: str | Path | BinaryIO, name: str | None = None, *, full: bool
         profile=colors.profile,
         converted=colors.converted,
     )
+
+
+def stores_losslessly(image: Image.Image, data: bytes = b"") -> bool:
+    """Whether the file of an image, with this content, stores its values without loss.
+
+    Of formats that store them either way, only WebP and TIFF tell.
+    """
+    if image.format == "WEBP":  # an extended file has further chunks, a frame has chunks of its own
+        chunk = re.search(rb"VP8[ L]", data[12:])
+        return chunk is not None and chunk[0] == b"VP8L"
+    if image.format == "TIFF":
+        return image.info.get("compression") not in _LOSSY
+    return image.format in (None, "PNG", "BMP", "GIF", "PPM")
 
 
 def _decode_tiff(data: bytes, label: str) -> Input | None:

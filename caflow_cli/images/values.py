@@ -50,15 +50,22 @@ class Input(Output):
     Attributes:
         gray: Whether the file stores no color: 1-bit or gray, perhaps with alpha.
         format: Format of the file's content: PNG, JPEG, WEBP, …; empty for an array.
+        lossless: Whether the file stores its values without loss.
         frames: Number of frames or pages in the file; this is the first.
         deep: Whether the file has 16 bits per channel, which were rounded to 8.
         converted: Whether a profile was applied, so that values are not those of the file.
     """
 
     format: str = ""
+    lossless: bool = True
     frames: int = 1
     deep: bool = False
     converted: bool = False
+
+    @property
+    def exact(self) -> bool:
+        """Whether the image has exactly the values that were written."""
+        return self.lossless and self.alpha is None
 
     def flattened(self, *, soften: bool = False) -> Pixels:
         """`rgb` with transparent pixels filled by `fill_transparent`."""

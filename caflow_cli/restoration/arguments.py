@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import check_usage, usage_error
-from ..images import Input, decode
+from ..images import Input, decode, stores_losslessly
 from ..model import CAFlow
 from ..tasks import Pixels, gray
 from .score import task_of
@@ -57,7 +57,8 @@ def as_input(
     if isinstance(image, str | Path):
         return decode(image)
     if isinstance(image, Image.Image):
-        return replace(_from_pil(image), format=image.format or "")
+        lossless = stores_losslessly(image)
+        return replace(_from_pil(image), format=image.format or "", lossless=lossless)
     shape = tuple(getattr(image, "shape", ()))
     if isinstance(image, Tensor):
         values = image.detach().cpu()
@@ -139,11 +140,6 @@ def strokes_of(image: Input) -> Pixels:
     if image.alpha is None:
         return image.rgb
     return np.dstack([image.rgb, image.alpha])
-
-
-def is_exact(image: Input) -> bool:
-    """Whether an image has exactly the values that were written: lossless, and without alpha."""
-    return image.alpha is None and image.format in ("", "PNG", "TIFF", "BMP", "PPM")
 
 
 def seen_by(model: CAFlow, image: Input) -> Pixels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ from ..config import Tau
 from ..model import CAFlow
 from ..sampling import Sampling, check_noise_samples
 from ..tasks import Pixels
-from .arguments import ImageLike, as_input, as_mask, is_exact, seen_by, strokes_of
+from .arguments import ImageLike, as_input, as_mask, seen_by, strokes_of
 from .candidate import Request
 from .conditions import Progress
 from .result import Candidates
@@ -116,9 +117,10 @@ def score(
     image = seen_by(model, as_input(condition, value_range))
     scored = as_input(target, value_range)
     request = Request.of(task, image, white)
-    if is_exact(scored):
+    if scored.exact:
         task.check_known(image, scored.rgb, white)
-    return Sampler(model, [request]).score([scored.rgb], noise_samples)[0]
+    (found,) = Sampler(model, [request]).score([scored.rgb], noise_samples)
+    return replace(found, score_exact=scored.exact)
 
 
 def restore_images(

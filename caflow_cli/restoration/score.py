@@ -46,6 +46,7 @@ class Score:
     parts: tuple[Place, ...] = ()  # the windows onto a hole, in the order of filling
     known_values: int | None = None  # inpainting: scored values that the condition determines (only
     unknown_values: int | None = None  # their dequantization noise costs nats); and all others
+    score_exact: bool = True  # whether the scored pixels are those that were written
 
     @property
     def summary(self) -> str:

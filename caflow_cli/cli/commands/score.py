@@ -189,7 +189,7 @@ class _Scorer:
         seen = seen_by(model, condition)
         samples = self.given.noise_samples
         result = score(model, seen, target, mask, noise_samples=samples)
-        fields = scored_fields(_names(pair), model, result, samples, target.alpha is None)
+        fields = scored_fields(_names(pair), model, result, samples)
         fields["model_reason"] = reason
         fields["elapsed_s"] = round(time.perf_counter() - start, 3)
         bits = "-" if result.bits_per_dim is None else f"{result.bits_per_dim:.6f}"

@@ -5,6 +5,9 @@ import json
 import pytest
 from PIL import Image, PngImagePlugin
 
+from caflow_cli import score
+from caflow_cli.images import read_image
+
 from ..process import assert_refused
 from ..results import lines_of, only_record, records
 from ..scenes import save, save_mask
@@ -47,6 +50,37 @@ def test_an_image_of_schema_1_is_scored_by_the_model_that_it_names(
         assert (line["schema"], line["model"]) == (3, record["model"])
         scored.append(line["log_likelihood"])
     assert scored[0] == scored[1] == pytest.approx(record["log_likelihood"], abs=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "exact"),
+    [
+        ("a.png", {}, True),
+        ("a.bmp", {}, True),
+        ("a.webp", {"lossless": True}, True),
+        ("a.webp", {"lossless": True, "exif": b"Exif\0\0"}, True),  # an extended file
+        ("a.webp", {"quality": 100}, False),
+        ("a.tif", {}, True),
+        ("a.tif", {"compression": "tiff_lzw"}, True),
+        ("a.tif", {"compression": "jpeg"}, False),
+        ("a.jpg", {"quality": 100}, False),
+        ("alpha.png", {}, False),
+    ],
+)
+def test_a_score_is_exact_of_what_is_losslessly_stored_without_alpha(
+    run, tmp_path, small_image, model_files, task_models, name, options, exact
+):
+    color = Image.open(save(tmp_path / "saved.png", 32, 32)).convert("RGB")
+    if name == "alpha.png":
+        color.putalpha(200)
+    color.save(tmp_path / name, **options)
+    words = ("--cond", small_image, "--target", name, "--model", model_files["superres"])
+    assert only_record(run("score", *words, "--json"))["score_exact"] is exact
+    model, told = task_models["superres"], exact and "webp" not in name
+    assert score(model, small_image, tmp_path / name).score_exact is exact
+    assert score(model, small_image, read_image(tmp_path / name)).score_exact
+    with Image.open(tmp_path / name) as opened:  # which does not tell how a WebP was stored
+        assert score(model, small_image, opened).score_exact is told
 
 
 def test_folders_are_matched_by_stem_and_results_to_their_inputs(run, tmp_path, model_files):
