@@ -13,6 +13,7 @@ from forked import run
 from PIL import Image
 
 import caflow_cli as caflow
+from caflow_cli.records import read_toml
 
 OLD = Path(__file__).parent / "old_runs"
 EXPECTED = json.loads((OLD / "expected.json").read_text(encoding="utf-8"))
@@ -76,4 +77,7 @@ def test_an_old_run_goes_on_as_before(task, folder):
     end = next(event for event in events if event["event"] == "end" and event["step"] == 15)
     found = [end["train_bits_per_dim"], end["val_bits_per_dim"]]
     assert found == pytest.approx(EXPECTED[task]["resumed"], abs=1e-3)
+    # It holds out what it held out, and so does its model.
+    assert read_toml(folder / task / "config.toml")["hold_out"] == "2%"
+    assert caflow.load(folder / task).hold_out == "2%"
     assert {"val_image_loss": 0.5}.items() <= next(e for e in events if e["step"] == 9).items()

@@ -59,7 +59,7 @@ def calibrate_run(best: Path, run: RunConfig, console: Console) -> dict[str, Any
         return {}
     images = CalibrationImages(
         data=run.data,
-        split="val",
+        split="calibrate",
         limit=min(_VALIDATION, run.validation_images),
         size=run.task.size,
         crop=run.crop == "random",

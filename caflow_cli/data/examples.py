@@ -15,7 +15,7 @@ from ..errors import CaflowError, ensure
 from ..images import Pixels, read_image
 from ..paths import is_folder
 from .files import open_folder, open_zip
-from .split import ImageFiles, Role, Split, check_there, choose
+from .split import HoldOut, ImageFiles, Role, Split, check_there, choose
 from .tables import MANIFESTS, is_remote, open_manifest, open_remote
 
 _MOST_DAMAGED = 0.01  # largest share of damaged files in a set
@@ -75,13 +75,14 @@ def open_split(
     *,
     role: Role = "images",
     seed: int = 0,
+    hold_out: HoldOut = "2%",
     channels: Sequence[int] = (3, 3),
     least: int = 0,
 ) -> Iterator[Examples]:
     """Open a split of a data set. Examples are decoded when they are read.
 
-    If `val/` or `test/` is missing, 2 % of `train/`, or of all examples, but at least one, is held
-    out for it. Only the names and `seed` decide which examples are held out.
+    If `val/` or `test/` is missing, a part of `train/`, or of all examples, is held out for it
+    (`hold_out`). Only the names and `seed` decide which examples are held out.
 
     Args:
         data: A data set that `open_files` can open.
@@ -90,6 +91,7 @@ def open_split(
             central square and resized (Pillow LANCZOS). None leaves them unchanged.
         role: What to read; pairs have conditions in `A/` and targets in `B/`.
         seed: Determines which examples are held out.
+        hold_out: The rule for how many: that of the model's training.
         channels: 3 (RGB) or 1 (gray) for each image of an example; used only with `size`.
         least: Minimum side of an image; if it is given, the images of a pair must have one size.
 
@@ -99,7 +101,7 @@ def open_split(
     """
     paired = role == "pairs"
     with open_files(data, role) as files:
-        part, chosen, held_out = choose(files, split, seed, paired=paired)
+        part, chosen, held_out = choose(files, split, seed, paired=paired, hold_out=hold_out)
         names = sorted(chosen)
 
         def read(row: int) -> list[Pixels]:

@@ -1,7 +1,7 @@
 """The images of a data set, from any kind of storage, and which of them belong to a split."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -10,13 +10,17 @@ from typing import Literal
 from ..errors import CaflowError, check_usage, ensure, reason_of
 from ..paths import exists
 
-Split = Literal["train", "val", "test"]
+Split = Literal["train", "val", "test", "choose", "calibrate"]
+# How many examples are held out for a missing val/ or test/: one in 50; or 20, or one in 50 of
+# many, but at most a fifth, with half of val/ to choose a model, and half to calibrate it.
+HoldOut = Literal["2%", "20+"]
 Role = Literal["images", "pairs", "masks"]  # what to read from a set
 
 Members = dict[str, tuple[str, ...]]  # of an example, by its name: an image, or a pair
 
 _SPLITS = ("train", "val", "test")
-_HELD_OUT = 50  # one example in 50 is held out for val, and one in 50 for test
+_HALVES = ("choose", "calibrate")  # of val/
+_LEAST = 20  # examples of val/, to divide it
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,19 @@ def mask_errors(option: str = "--set masks=") -> Iterator[None]:
 
 
 def choose(
-    files: ImageFiles, split: Split | None, seed: int, *, paired: bool = False
+    files: ImageFiles,
+    split: Split | None,
+    seed: int,
+    *,
+    paired: bool = False,
+    hold_out: HoldOut = "2%",
 ) -> tuple[str, Members, bool]:
     """Choose the examples of a split; return its name, members by name, and if `seed` decided.
 
-    The split None is `test/` if there is one, else "all": the examples of all splits. The members
-    of an example are an image, or condition and target; a pair's name has no A/ or B/, nor suffix.
+    The splits "choose" and "calibrate" are the halves of val/, by name and `seed`; both are all of
+    it if it has fewer than 20 examples, or by the rule "2%". The split None is `test/` if there is
+    one, else "all": the examples of all splits. The members of an example are an image, or
+    condition and target; a pair's name has no A/ or B/, nor suffix.
 
     Folders `train/`, `val/` and `test/` are used as they are. A missing split is held out from
     `train/`, or from all images, by name and `seed`. Pairs are in `A/` and `B/` within a split, or
@@ -83,7 +94,22 @@ def choose(
     ensure(bool(groups), f"no images in {where}", "give a folder or zip with PNG or JPEG files")
     splits = [name for name in _SPLITS if name in groups]
     part = split or ("test" if "test" in splits else "all")
-    check_usage(part in (*_SPLITS, "all"), f"unknown split {part!r}", "use train, val or test")
+    known = (*_SPLITS, *_HALVES, "all")
+    check_usage(part in known, f"unknown split {part!r}", "use train, val or test")
+
+    def ordered(names: Iterable[str]) -> list[str]:
+        # A permutation that does not depend on any library's generator, and hardly changes when
+        # images are added.
+        return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+
+    if part in _HALVES:
+        _, every, by_seed = choose(files, "val", seed, paired=paired, hold_out=hold_out)
+        if hold_out == "2%" or len(every) < _LEAST:
+            return "val", every, by_seed
+        middle = (len(every) + 1) // 2
+        names = ordered(every)
+        half = names[:middle] if part == "choose" else names[middle:]
+        return part, {name: every[name] for name in half}, True
 
     def examples(group: str) -> Members:
         members = groups.get(group, {})
@@ -112,14 +138,11 @@ def choose(
         f"{where} has {len(pool)} {kind} to split into train and {' and '.join(missing)}",
         f"give at least {len(missing) + 1}",
     )
-
-    def digest(name: str) -> bytes:
-        return hashlib.sha256(f"{seed}:{name}".encode()).digest()
-
-    # A permutation that does not depend on any library's generator, and hardly changes when images
-    # are added.
-    order = sorted(pool, key=digest)
-    count = max(1, len(pool) // _HELD_OUT)
+    order = ordered(pool)
+    count = len(pool) // 50
+    if hold_out == "20+":
+        count = min(max(_LEAST, count), len(pool) // 5)
+    count = max(1, count)
     first = [*missing, "train"].index(part) * count
     chosen = order[first:] if part == "train" else order[first : first + count]
     return part, {name: pool[name] for name in chosen}, bool(missing)

@@ -192,7 +192,8 @@ def _opened(model: CAFlow, images: CalibrationImages) -> Iterator[Examples]:
             split = "val" if has_splits(files) else None
     side = images.size
     size = None if images.crop else side
-    with open_split(images.data, split, size, seed=model.split_seed, least=side or 0) as reader:
+    rule: dict[str, Any] = {"seed": model.split_seed, "hold_out": model.hold_out}
+    with open_split(images.data, split, size, **rule, least=side or 0) as reader:
 
         def read(row: int) -> list[Pixels]:
             (image,) = reader.read(row)

@@ -90,7 +90,8 @@ def choose_temperature(
 
     Args:
         model: Any model.
-        data: Its training data; `val/` is used, or what the training seed holds out.
+        data: Its training data; the half of `val/`, or of what its training held out, that chose
+            its weights is used.
         limit: How many images to use; the first ones are taken.
         weights: The networks of metrics; only LPIPS is used.
 
@@ -109,7 +110,7 @@ def choose_temperature(
         model,
         data,
         metrics,
-        split="val",
+        split="choose",
         limit=limit,
         tau=temperatures(model.config.flow) if "lpips" in metrics else default,
         candidates=1,

@@ -86,7 +86,9 @@ def evaluate(
     role: Role = "images" if task.derives_condition else "pairs"
     with ExitStack() as stack:
         images = stack.enter_context(
-            open_split(data, run.split, side, role=role, seed=model.split_seed)
+            open_split(
+                data, run.split, side, role=role, seed=model.split_seed, hold_out=model.hold_out
+            )
         )
         masks = None
         if run.masks is not None:

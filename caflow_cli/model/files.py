@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from ..config import Config
+from ..data.split import HoldOut
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure, reason_of
 from ..records import Count, Line, NonNegative, Table, check, number, parse, short
 from ..tasks import check_task
@@ -197,6 +198,11 @@ class CheckpointInfo:
         """The seed that determined the held-out images in training; 0 if the record has none."""
         seed = self.training.get("seed")
         return seed if type(seed) is int and 0 <= seed < 2**32 else 0
+
+    @property
+    def hold_out(self) -> HoldOut:
+        """How many images were held out in training; old records state no rule."""
+        return "20+" if self.training.get("hold_out") == "20+" else "2%"
 
     @property
     def calibration(self) -> Calibration | None:

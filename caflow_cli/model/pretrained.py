@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ..config import Config
+from ..data.split import HoldOut
 from ..devices import Uninitialized, memory_format
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure, reason_of
 from ..guides import NET
@@ -33,7 +34,8 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
     """The methods of `CAFlow` that read and write models."""
 
     config: Config
-    split_seed: int = 0  # the seed that determined the held-out images in training
+    split_seed: int = 0  # the seed that determined the held-out images in training,
+    hold_out: HoldOut = "2%"  # and the rule for how many
     record: Mapping[str, Any] = MappingProxyType({})  # the training record in the model's file
     calibration: Calibration | None = None  # of its intervals; `hub.resolve.load` sets it
 
@@ -63,6 +65,7 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
             model.load_state_dict(_read_tensors(path, model.state_dict()), assign=True)
             model.to(memory_format=memory_format(torch.device("cpu")))  # type: ignore[call-overload]
         model.split_seed = info.split_seed
+        model.hold_out = info.hold_out
         model.record = info.training
         return model.eval()
 

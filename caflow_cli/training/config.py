@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from ..config import Config, FlowConfig, TaskConfig, require
+from ..data.split import HoldOut
 from ..errors import check_usage, usage_error
 from ..records import Count, NonNegative, Positive, Share, Size, check, number
 from ..tasks import get_task, preset
@@ -121,6 +122,10 @@ class RunConfig:
     validation_images: Count = 500  # maximum; the same number of training images is measured, too
     save_every: Count = 100  # steps between states to resume from
     data_memory_gb: NonNegative = 2.0  # for decoded images; a larger set is decoded at every visit
+    # Examples held out for a missing val/ or test/. "20+": 20, or 2 % of many, at most a fifth; one
+    # half of a val/ of 20 or more chooses the model, and one calibrates its intervals. "2%": 2 %,
+    # and all of val/ does both. Default: "20+"; in a resumed run, what it began with.
+    hold_out: HoldOut | None = None
     device: str = "auto"  # or cpu, cuda, cuda:N, mps
     init_from: str | None = None  # a model file to start from
     # VGG16's trunk, for LPIPS as a loss. Default: what CAFLOW_LPIPS_VGG_WEIGHTS names, else torch's

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..config import HOLE, Config
 from ..data.examples import Examples, keep, open_split
-from ..data.split import Split, mask_errors
+from ..data.split import HoldOut, Split, mask_errors
 from ..errors import ensure
 from ..flows import NOISE_LEVELS
 from ..images import Pixels
@@ -91,11 +91,14 @@ class Dataset:
 
 
 @contextmanager
-def open_dataset(config: RunConfig, split: Literal["train", "val"]) -> Iterator[Dataset]:
+def open_dataset(config: RunConfig, split: Literal["train", "choose"]) -> Iterator[Dataset]:
     """Open a split of a run's data, and keep it decoded if it fits into `data_memory_gb`."""
+    hold_out = config.hold_out or "20+"
     task = get_task(Config(config.flow, config.task))
     if config.masks is not None:
-        task = task.with_masks(load_masks(config.masks, split, seed=config.seed), config.mask_share)
+        of_masks: Split = "train" if split == "train" else "val"
+        masks = load_masks(config.masks, of_masks, config.seed, hold_out)
+        task = task.with_masks(masks, config.mask_share)
     size = config.task.size
     crops = config.crop == "random"
     alone = task.derives_condition
@@ -105,6 +108,7 @@ def open_dataset(config: RunConfig, split: Literal["train", "val"]) -> Iterator[
         None if crops else size,
         role="images" if alone else "pairs",
         seed=config.seed,
+        hold_out=hold_out,
         channels=(3,) if alone else (task.cond_channels, 3),
         least=size if crops else 0,
     ) as examples:
@@ -119,14 +123,15 @@ class _Masks(list[Any]):
         return np.unpackbits(bits, count=math.prod(shape)).view(np.bool_).reshape(shape)
 
 
-def load_masks(data: str, split: Split, seed: int = 0) -> _Masks:
+def load_masks(data: str, split: Split, seed: int = 0, hold_out: HoldOut = "2%") -> _Masks:
     """Load the masks of a split, white (128 and above) in the holes. Black masks are left out.
 
     Raises:
         CaflowError: As for `open_split`; a mask is damaged, or all are black.
     """
     found = _Masks()
-    with mask_errors(), open_split(data, split, role="masks", seed=seed) as masks:
+    held: dict[str, Any] = {"seed": seed, "hold_out": hold_out}
+    with mask_errors(), open_split(data, split, role="masks", **held) as masks:
         for row in range(len(masks)):
             white = masks.read(row)[0][..., 0] >= HOLE
             if white.any():

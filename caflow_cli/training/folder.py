@@ -67,7 +67,7 @@ def begun(out: str) -> RunConfig | None:
         values = read_toml(Path(out, "config.toml"))
     except CaflowError:
         return None
-    began = parse(RunConfig, upgrade(values))
+    began = parse(RunConfig, {"hold_out": "2%"} | upgrade(values))  # as before there was the field
     check_usage(
         not (began.flow.guides and values["optim"].get("guide_lr_share")),
         f"the run in {out!r} trained its guide with the flows, which is no longer supported",
@@ -104,7 +104,10 @@ def _fixed(config: RunConfig) -> Table:
     task = asdict(config.task)
     has_masks = config.masks is not None
     return {
-        **{name: getattr(config, name) for name in ("seed", "flip", "transpose", "crop")},
+        **{
+            name: getattr(config, name)
+            for name in ("seed", "hold_out", "flip", "transpose", "crop")
+        },
         "masks": has_masks,  # the same masks may have another path
         "mask_share": config.mask_share if has_masks else None,
         "guide": config.guide.sha256 if config.guide else None,

@@ -144,6 +144,7 @@ class EventLog:
             "data",
             train=len(train_set),
             val=len(val_set),
+            halved=val_set.examples.split == "choose",  # the other half of val/ calibrates
             skipped=len(skipped),
             skipped_names=skipped[:5],
         )

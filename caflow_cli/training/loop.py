@@ -94,7 +94,7 @@ def train(config: RunConfig, **options: Unpack[TrainOptions]) -> RunSummary:
 
         # Data.
         train_set = stack.enter_context(open_dataset(config, "train"))
-        val_set = stack.enter_context(open_dataset(config, "val"))
+        val_set = stack.enter_context(open_dataset(config, "choose"))
         validation = Validation(train_set, val_set, config.validation_images, config.seed)
 
         # Events and signals.
@@ -119,8 +119,18 @@ def train(config: RunConfig, **options: Unpack[TrainOptions]) -> RunSummary:
 
 
 def _filled(config: RunConfig, resume: bool) -> RunConfig:
-    """The config with the guide's defaults; those of a resumed run are what it began with."""
+    """The config with defaults for what is None; those of a resumed run are what it began with.
+
+    A run from a model that learned from a set of the same name holds out the same images.
+    """
     began = begun(config.out) if resume else None
+    if config.hold_out is None:
+        rule = began.hold_out if began is not None else "20+"
+        if began is None and config.init_from:
+            info = read_info(Path(config.init_from))
+            if info.training.get("data") == Path(config.data).name:
+                rule = info.hold_out
+        config = replace(config, hold_out=rule)
     if began is not None:
         names = ("guide_first", "guide_first_lr", "guide_perceptual")
         unset = [name for name in names if getattr(config.optim, name) is None]

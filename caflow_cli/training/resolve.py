@@ -76,6 +76,8 @@ def build_config(
     name = str(given["task"].get("name", TaskConfig.name))
     if new and task_named(name).enlarges and given.get("flip", True) is True:
         given.setdefault("transpose", True)
+    if not new:  # of a run before there was this field
+        given.setdefault("hold_out", "2%")
     if guide is not None:
         given["guide"] = asdict(guide[0])
     chosen = merged({"flow": {}}, settings)["flow"]

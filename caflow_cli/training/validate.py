@@ -133,6 +133,7 @@ def _write(
         "images": progress.images(config.optim),
         "minutes": round(progress.elapsed / 60, 2),
         "seed": config.seed,
+        "hold_out": config.hold_out,
         **figures,
         "optim": asdict(config.optim),
         "samples": asdict(config.samples),

@@ -35,6 +35,41 @@ def test_without_folders_the_split_is_96_2_2(tmp_path, kind):
     assert names(path, "val", seed=1) != parts[1]
 
 
+@pytest.mark.parametrize(
+    ("count", "held", "halves"),
+    [(12, 2, None), (99, 19, None), (100, 20, (10, 10)), (205, 20, (10, 10)), (1050, 21, (11, 10))],
+)
+def test_new_runs_hold_out_20_and_divide_val_in_halves(tmp_path, count, held, halves):
+    path = store(tmp_path, {f"{i:04}.png": flat(i % 200) for i in range(count)})
+
+    def members(split):
+        with open_split(path, split, hold_out="20+") as examples:
+            return examples.split, examples.names
+
+    parts = [members(split)[1] for split in SPLITS]
+    assert [len(part) for part in parts] == [count - 2 * held, held, held]
+    assert len({name for part in parts for name in part}) == count
+    (first, choosing), (second, calibrating) = map(members, ("choose", "calibrate"))
+    if halves is None:
+        assert (first, second) == ("val", "val")
+        assert choosing == calibrating == parts[1]
+    else:
+        assert (first, second) == ("choose", "calibrate")
+        assert (len(choosing), len(calibrating)) == halves
+        assert sorted(choosing + calibrating) == parts[1]
+    # The rule of old runs divides nothing.
+    assert names(path, "choose") == names(path, "calibrate") == names(path, "val")
+
+
+def test_a_folder_val_is_divided_by_name(tmp_path):
+    files = {f"train/{i}.png": flat(0) for i in range(3)}
+    path = store(tmp_path, files | {f"val/{i:02}.png": flat(i) for i in range(30)})
+    halves = [names(path, split, hold_out="20+") for split in ("choose", "calibrate")]
+    assert [len(half) for half in halves] == [15, 15]
+    assert sorted(halves[0] + halves[1]) == names(path, "val")
+    assert names(path, "choose", hold_out="20+", seed=1) != halves[0]
+
+
 def test_the_split_is_the_same_tomorrow(tmp_path):
     path = store(tmp_path, {f"{i:02}.png": flat(i) for i in range(60)})
     # Written down: a model's held-out images may not wander into its training set.

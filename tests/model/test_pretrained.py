@@ -61,6 +61,14 @@ def test_a_model_knows_the_seed_by_which_its_training_held_images_out(
     assert gray_model.split_seed == 0
 
 
+@pytest.mark.parametrize(("record", "kept"), [({"hold_out": "20+"}, "20+"), ({}, "2%")])
+def test_a_model_knows_the_rule_by_which_its_training_held_images_out(
+    gray_model, tmp_path, record, kept
+):
+    gray_model.save(tmp_path / "model.safetensors", record)
+    assert CAFlow.load(tmp_path / "model.safetensors").hold_out == kept
+
+
 @pytest.mark.parametrize(
     ("name", "change", "named"),
     [

@@ -193,7 +193,7 @@ _HOLES = ["task.name=inpaint", "flow.cond_channels=4", "masks=folder"]
 def run(tmp_path: Path):
     """The config of a run that began in a folder, with other settings on top."""
     settings = ["optim.guide_first=0.4", "samples.share=0.2", "flow.guide=4", "task.size=16"]
-    settings += ["optim.guide_perceptual=2"]
+    settings += ["optim.guide_perceptual=2", "hold_out=20+"]
 
     def changed(*more: str) -> RunConfig:
         return given(*settings, *_HOLES, *more, out=str(tmp_path))
@@ -230,6 +230,7 @@ def test_budget_rates_and_weights_may_change(run, tmp_path, settings):
         ("flow.t_steps=2", "flow.t_steps is 2, .* with 8"),
         ("optim.guide_perceptual=0", "phases is '.*L1.*', .* with '.*L1 and LPIPS"),
         ("samples.share=0", "phases is .* with '.*, flows with a loss on samples'"),
+        ("hold_out=2%", "hold_out is '2%', .* with '20.'"),
         ("mask_share=0.1", "mask_share is 0.1, .* with 0.5"),
         ("masks=null", "masks is False, .* True"),
     ],

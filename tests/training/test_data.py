@@ -219,7 +219,7 @@ def test_both_images_of_a_pair_are_cropped_alike_in_memory_or_not(tmp_path, chan
     batches = []
     for memory in (1, 0):
         config = build_config(values, [f"data_memory_gb={memory}"], task="paired")
-        with open_dataset(config, "train") as train, open_dataset(config, "val") as val:
+        with open_dataset(config, "train") as train, open_dataset(config, "choose") as val:
             assert train.examples.in_memory == bool(memory)
             assert train.task.cond_channels == channels
             batches += made(train, batch_size=4)
@@ -261,7 +261,7 @@ def test_holes_come_from_masks_and_those_of_validation_are_fixed_and_from_others
     held_out = []
     for masks in (config.masks, config.masks, None):
         again = build_config({**values, "masks": masks}, task="inpaint")
-        with open_dataset(again, "val") as val:
+        with open_dataset(again, "choose") as val:
             held_out.append(val.held_out(every)[1])
     conditions, same, without = held_out
     assert torch.equal(conditions, same)

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from workers import tiny
 
 from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation import evaluate
 from caflow_cli.model import CAFlow, read_info
 from caflow_cli.records import parse
 from caflow_cli.restoration import restore, score
@@ -43,6 +45,30 @@ def same_state(a: Path, b: Path, step: int = 10) -> None:
         x, y = (state(out, step, file) for out in (a, b))
         assert x.keys() == y.keys()
         assert all(torch.equal(x[key], y[key]) for key in x), file
+
+
+def test_a_new_model_is_tested_on_what_its_run_did_not_see_and_so_are_its_successors(tmp_path):
+    """Of 100 images; and of a run from a model of the old rule, on the same set."""
+    (tmp_path / "data").mkdir()
+    generator = np.random.default_rng(0)
+    for index in range(100):
+        pixels = generator.uniform(0, 255, (SIZE, SIZE, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "data" / f"{index:03}.png")
+    old = config(tmp_path / "data", tmp_path / "old", "optim.images=8", "hold_out=2%")
+    train(old)
+    source = f"init_from={tmp_path / 'old' / 'best.safetensors'}"
+    for name, more, rule, held in (("new", [], "20+", 20), ("next", [source], "2%", 2)):
+        seen = []
+        run = config(tmp_path / "data", tmp_path / name, "optim.images=8", *more)
+        train(run, report=seen.append)
+        assert seen[0]["train"] == 100 - 2 * held
+        assert (seen[0]["val"], seen[0]["halved"]) == ((10, True) if rule == "20+" else (2, False))
+        model = CAFlow.load(tmp_path / name / "best.safetensors")
+        assert model.hold_out == rule
+        with pytest.raises(CaflowError, match=r"hold_out is '.*', and the run"):
+            train(replace(run, hold_out="2%" if rule == "20+" else "20+"), resume=True)
+        found = evaluate(model, tmp_path / "data", "rmse", split="test", candidates=1)
+        assert found.images == held
 
 
 class Stop(Exception):
@@ -364,7 +390,7 @@ def test_a_run_of_crops_masks_and_samples_ends_alike_whether_it_was_stopped_or_n
     settings += ["flow.anchor=pixels", "flow.guide=4", "flow.spread=4", "data_memory_gb=0"]
     settings += ["optim.guide_first=0.2", "optim.guide_perceptual=0"]
     settings += ["samples.share=0.6", "samples.tau=0.7", "samples.perceptual=0"]
-    settings += ["optim.images=48", "save_every=2", "validate_every=5"]
+    settings += ["optim.images=48", "save_every=2", "validate_every=5", "hold_out=2%"]
     straight, half = tmp_path / "straight", tmp_path / "half"
     assert train(config(data, straight, *settings)).val_image_loss > 0
     stopped(config(data, half, *settings), 5)

@@ -43,7 +43,10 @@ class ModelOnData:
     )
     task: str | None = option("--task T", "Task. Default: the model's.")
     model: str | None = options.MODEL_OPTION
-    split: str | None = _model("--split NAME", "train, val or test. Default: test/, else all.")
+    split: str | None = _model(
+        "--split NAME",
+        "train, val, test, or choose or calibrate, the halves of val. Default: test/, else all.",
+    )
     limit: int | None = _model("--limit COUNT", "Use only the first COUNT images.")
     protocol: str | None = option(
         "--protocol NAME",

@@ -204,7 +204,7 @@ def _preview(config: RunConfig, resume: bool, console: Console) -> None:
     if resume:
         check_unchanged(config)
     lazy = replace(config, data_memory_gb=0.0)  # avoid decoding
-    with open_dataset(lazy, "train") as train, open_dataset(lazy, "val") as val:
+    with open_dataset(lazy, "train") as train, open_dataset(lazy, "choose") as val:
         images = {"train": len(train), "val": len(val)}
     counts = dict.fromkeys(("A", "R", "T", "F", "Q"), 0)  # first letters of parameter names
     for name, parameter in named_parameters(starting_model(config, resume)).items():
@@ -308,10 +308,10 @@ def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
                 names = ", ".join(event["skipped_names"])
                 console.note(f"skipped damaged images ({event['skipped']}), such as {names}")
             console.note(f"{event['train']} training images, {event['val']} validation images")
-            if event["val"] < _FEW:
+            if event["val"] < _FEW and not event["halved"]:
                 console.note(
-                    "few validation images, so their metrics are noisy: put at least "
-                    f"{_FEW} into a folder val/"
+                    f"few validation images, fewer than {_FEW}: metrics are noisy, and the same "
+                    "images choose the model and calibrate its intervals; put more into val/"
                 )
         elif kind == "step":
             figures = f"{event['images_per_second']:.1f} images/s  {_text(event, _RUNNING)}"

@@ -43,7 +43,7 @@ def test_a_dry_run_counts_and_writes_nothing(run, tmp_path, photos):
     done = run(*command, "--task", "inpaint", *SMALL, "--dry-run")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.decode().splitlines()
-    assert lines[0] == "data        10 train, 1 val"
+    assert lines[0] == "data        8 train, 2 val"
     assert re.match(r"parameters  [\d,]+ \(R [\d,]+, T [\d,]+, F [\d,]+\)", lines[1])
     record = json.loads(run(*command, *SMALL, "--dry-run", "--json").stdout)
     parameters = record["parameters"]
@@ -58,7 +58,7 @@ def test_an_interrupted_run_says_how_to_go_on(run, tmp_path, photos):
     process = forked.Process(ENTRY, *command, "--batch-size", "4", *SMALL, cwd=tmp_path)
     lines = [process.stderr.readline().decode() for _ in range(3)]
     assert lines.pop(1).startswith("few validation images")
-    assert lines[0] == "10 training images, 1 validation images\n"
+    assert lines[0] == "8 training images, 2 validation images\n"
     assert re.match(r"step 10  0\.0%  [\d.]+ images/s  [\d.]+ bits/dim", lines[1])
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
@@ -130,15 +130,15 @@ def test_train_and_restore_as_a_user_would(run, small_image, photos):
     assert trained.stdout.decode() == "run/best.safetensors\n"
     said = trained.stderr.decode()
     assert "few validation images" in said
-    assert "no intervals: intervals at level 0.9 need 9 images or more, not 1" in said
-    assert re.search(r"at τ \S+, one sample each \(1\): RMSE [\d.]+, bicubic [\d.]+", said)
+    assert "no intervals: intervals at level 0.9 need 9 images or more, not 2" in said
+    assert re.search(r"at τ \S+, one sample each \(2\): RMSE [\d.]+, bicubic [\d.]+", said)
     assert_refused(run(*command), 2, "already holds a run")
     restored = run("superres", small_image, "-o", "x.png", "--model", "run")
     assert restored.returncode == 0, restored.stderr
     info = json.loads(run("models", "info", "run", "--json").stdout)
     if "CAFLOW_LPIPS_WEIGHTS" in os.environ:  # by which it was chosen, on validation images
         assert info["defaults"]["tau"]["from"] == "config"
-        assert info["training"]["defaults"]["tau"]["split"] == "val"
+        assert info["training"]["defaults"]["tau"]["images"] == 2
 
 
 def test_a_guide_alone_can_be_evaluated_at_tau_0(run, photos):
@@ -181,17 +181,22 @@ def test_a_network_of_another_project_is_the_guide(run, tmp_path, photos):
     assert_refused(resumed, 2, "--guide cannot change")
 
 
-def test_intervals_are_calibrated_on_validation_images(run, tmp_path, small_image, photos):
+def test_intervals_are_calibrated_on_validation_images_that_chose_nothing(
+    run, tmp_path, small_image, photos
+):
     photos(32)
     shutil.copytree(tmp_path / "photos", tmp_path / "set" / "train")
-    shutil.copytree(tmp_path / "photos", tmp_path / "set" / "val")
+    for part in ("a", "b"):
+        shutil.copytree(tmp_path / "photos", tmp_path / "set" / "val" / part)
     command = ("train", "--data", "set", "--out", "run", "--images", 16, "--batch-size", 8)
     trained = run(*command, *SETTINGS, "--set", "task.size=32", "--json")
     assert trained.returncode == 0, trained.stderr
     record = json.loads(trained.stdout)
     calibration = record["calibration"]
     assert (calibration["tau"], calibration["images"]) == (record["tau"], 12)
-    assert (calibration["candidates"], calibration["data"]) == (10, "set, val")
+    assert (calibration["candidates"], calibration["data"]) == (10, "set, calibrate")
+    assert "training images, 12 validation images" in trained.stderr.decode()
+    assert "few validation images" not in trained.stderr.decode()
     info = json.loads(run("models", "info", "run", "--json").stdout)
     assert info["calibration"] == calibration
     assert info["training"]["images"] == 16
