@@ -214,7 +214,7 @@ def repeated(cond, rows, times):
     """Select rows of a condition and repeat each `times` times; entries with one row stay."""
     if isinstance(cond, list | tuple):
         return getattr(cond, "_make", type(cond))([repeated(c, rows, times) for c in cond])
-    if cond is None or len(cond) == 1:
+    if not isinstance(cond, torch.Tensor) or len(cond) == 1:
         return cond
     return cond[rows].repeat_interleave(times, dim=0)
 

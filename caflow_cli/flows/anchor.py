@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..config import FlowConfig
 from ..guides import build_guide, build_scale_net, mean_of_views, recover_small
-from ..layers import WithLogdet, affine, affine_inverse, per_candidate
+from ..layers import WithLogdet, affine, affine_inverse, center, per_candidate
 from .known import FilledPixels, KnownImage, KnownLuminance, KnownPixels
 from .logit import Logit
 
@@ -27,6 +27,7 @@ class AnchorCondition(NamedTuple):
     mean: Tensor | None  # the guide's prediction m of every value, (B, C, H, W)
     spread: Tensor | None = None  # raw log-scales of the residual, (B, C, H, W)
     image: Tensor | None = None  # the predicted image, if a spread reads it
+    width: float = 1.0  # of a bin of y and of the image
 
 
 class Anchor(nn.Module):
@@ -57,21 +58,26 @@ class Anchor(nn.Module):
         self.reads_small = flow.guide_spec.reads_small
         self.factor = flow.guide_factor
 
-    def read(self, y: Tensor, expected: Tensor | None = None) -> AnchorCondition:
+    def read(
+        self, y: Tensor, expected: Tensor | None = None, width: float = 1.0
+    ) -> AnchorCondition:
         """Compute everything that depends on y alone. A guide reads y as the map completes it.
 
-        `expected` is the result of `expect` if it is known, for a guide that reads the small image.
+        `expected` is the result of `expect` if it is known, for a guide that reads the small image;
+        `width` that of the bins of y.
         """
-        y = self.map.complete(y)
+        y = self.map.complete(y, width)
         if self.guide is None:
-            return AnchorCondition(y, None)
+            return AnchorCondition(y, None, width=width)
         h = self.map.of(y)
         if self.reads_small:
-            image = self.expect(y) if expected is None else expected.to(y)
-            predicted, _ = self.map(image.clamp(0.5, 255.5), y)
+            image = self.expect(y, width) if expected is None else expected.to(y)
+            ends = (width / 2, 256 - width / 2)
+            predicted, _ = self.map(image.clamp(*ends), y, width)
         else:
             predicted = mean_of_views(self.guide, h, self.views).to(h.dtype)
-        cond = AnchorCondition(y, predicted * self.map.unknown(y, y.shape[0]))
+        mean = predicted * self.map.unknown(y, y.shape[0])
+        cond = AnchorCondition(y, mean, width=width)
         if self.spread is None:
             return cond
         image = self.predict(cond)
@@ -93,7 +99,7 @@ class Anchor(nn.Module):
         return self.map.near_ends(v, cond.y).sum(1)
 
     def forward(self, v: Tensor, cond: AnchorCondition) -> WithLogdet:
-        h, logdet = self.map(v, cond.y)
+        h, logdet = self.map(v, cond.y, cond.width)
         if cond.mean is not None:
             h = h - per_candidate(cond.mean, h.shape[0])
         if cond.spread is None:
@@ -103,22 +109,24 @@ class Anchor(nn.Module):
 
     def inverse(self, h: Tensor, cond: AnchorCondition) -> WithLogdet:
         if cond.mean is None:
-            return self.map.inverse(h, cond.y)
+            return self.map.inverse(h, cond.y, cond.width)
         term: Tensor | float = 0.0
         if cond.spread is not None:
             h, term = affine_inverse(h, _scale_alone(cond.spread), self.bound)
         h = h + per_candidate(cond.mean, h.shape[0])
-        v, logdet = self.map.inverse(h, cond.y)
+        v, logdet = self.map.inverse(h, cond.y, cond.width)
         return v, logdet + term
 
-    def expect(self, y: Tensor) -> Tensor:
+    def expect(self, y: Tensor, width: float = 1.0) -> Tensor:
         """The image that the guide predicts for y, which may lie outside [0, 256): (B, C, H, W).
 
         A guide that reads the small image predicts `255 net(recover_small(y) / 255) + 1/2`.
         """
         if self.guide is None or not self.reads_small:
-            return self.predict(self.read(y))
-        small = recover_small(y, self.factor) if self.factor > 1 else y.floor()
+            return self.predict(self.read(y, width=width))
+        small = center(y, width) - 0.5
+        if self.factor > 1:
+            small = recover_small(y, self.factor, width)
         image = mean_of_views(self.guide, small / 255, self.views)
         return 255 * image.to(y.dtype) + 0.5
 

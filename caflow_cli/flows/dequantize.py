@@ -1,8 +1,8 @@
-"""From 8-bit pixels to points and back (paper appendix A.1).
+"""From stored values to points and back (paper appendix A.1).
 
-Points `v = w + u` lie in [0, 256), with the 8-bit value w and noise u in [0, 1), which is uniform
-or drawn from a conditional flow. All densities refer to this scale, on which the bin of a pixel
-value has unit width.
+Points `v = (w + u) width` lie in [0, 256), with the stored value w, bins of width 1 (8 bits) or
+1/256 (16), and noise u in [0, 1), which is uniform or drawn from a conditional flow (for 8 bits).
+All densities refer to this scale.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import NOISE_STEPS, FlowConfig
-from ..layers import Conv, Modules, Squeeze, WithLogdet, scaling
+from ..layers import Conv, Modules, Squeeze, WithLogdet, scaling, to_stored
 from .logit import Logit
 from .step import Chain, ConditionalStep, forward_through, inverse_through
 
@@ -49,7 +49,7 @@ def noise_draws(
 
 def to_uint8(v: Tensor) -> Tensor:
     """Convert points to 8 bits: `clamp(floor(v), 0, 255)`."""
-    return v.floor().clamp(0, 255).to(torch.uint8)
+    return to_stored(v, 1)
 
 
 class VariationalNoise(nn.Module):

@@ -13,7 +13,7 @@ class Logit(nn.Module):
     """`h = logit(p)`, `p = α/2 + (1 - α) v / levels`: pixels in (0, levels) to the real line.
 
     The log-determinant is `Σ log((1 - α) / levels) - log p - log(1 - p)`. It converts a density of
-    h to one of v, for bins of unit width. v may lie outside [0, levels) as long as 0 < p < 1,
+    h to one of v, on the scale of 8 bits. v may lie outside [0, levels) as long as 0 < p < 1,
     because a flow puts a little of its mass there.
 
     Shapes: (B, C, H, W).
@@ -27,8 +27,8 @@ class Logit(nn.Module):
         # How far the support of the density extends beyond [0, levels]; at its ends p is 0 or 1.
         self.margin = levels * alpha / (2 * (1 - alpha))
 
-    def complete(self, cond: Tensor) -> Tensor:
-        """Add to the condition what the map derives from it."""
+    def complete(self, cond: Tensor, width: float = 1) -> Tensor:
+        """Add to the condition, whose bins have this width, what the map derives from it."""
         return cond
 
     def unknown(self, cond: Tensor, batch: int) -> Tensor | bool:
@@ -67,11 +67,11 @@ class Logit(nn.Module):
         constant = scaling(self.slope, h.shape[1], h)
         return sum_per_image(_steepness(h)) + constant
 
-    def forward(self, v: Tensor, cond: Tensor | None = None) -> WithLogdet:
+    def forward(self, v: Tensor, cond: Tensor | None = None, width: float = 1) -> WithLogdet:
         h = self.of(v)
         return h, self._logdet(h)
 
-    def inverse(self, h: Tensor, cond: Tensor | None = None) -> WithLogdet:
+    def inverse(self, h: Tensor, cond: Tensor | None = None, width: float = 1) -> WithLogdet:
         return self.back(h), -self._logdet(h)
 
 

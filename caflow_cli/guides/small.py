@@ -9,19 +9,21 @@ from torch import Tensor
 
 from ..devices import to_float64, to_like
 
-# Assumptions about images of 8 bits: their variance, and the correlation of neighboring pixels of
-# the small one. The variance of rounding to integers is 1/12, once for each pass of the resizing.
+# Assumptions about images on the scale of 8 bits: their variance, and the correlation of
+# neighboring pixels of the small one. The variance of rounding to bins is 1/12 of their width
+# squared, once for each pass of the resizing.
 _VARIANCE = 2000.0
 _CORRELATION = 0.95
 _ROUNDING = 2 / 12
 _LEAST_TAPS = 12
+_LEAST_FINE_TAPS = 16  # at factor 2, for 16 bits
 
 
-def recover_small(y: Tensor, factor: int) -> Tensor:
-    """Recover the small image from its enlargement: `round(k * floor(y))`.
+def recover_small(y: Tensor, factor: int, width: float = 1.0) -> Tensor:
+    """Recover the small image from its enlargement: `round(k * w)`, with the stored values w of y.
 
     y is the small image enlarged by Pillow's BICUBIC and rounded, plus the noise of training, which
-    `floor` removes. k is one fixed kernel with a stride of `factor` (`kernel`); edges are
+    is removed first. k is one fixed kernel with a stride of `factor` (`kernel`); edges are
     replicated. For photographs, 97 % of the values come back exactly at factor 4 and 90 % at factor
     2 (at the border 94 and 86 %); nearly all others are off by one. The sums are computed in
     float64, so that rounding does not depend on the batch or the device.
@@ -29,23 +31,25 @@ def recover_small(y: Tensor, factor: int) -> Tensor:
     Args:
         y: (B, C, H, W), floats in [0, 256), H and W multiples of the factor.
         factor: How many times the image was enlarged.
+        width: Of a bin of y.
 
     Returns:
-        Integers from 0 to 255 as floats in y's dtype, (B, C, H / factor, W / factor).
+        Centers of bins minus 1/2, in y's dtype, (B, C, H / factor, W / factor): for 8 bits,
+        integers from 0 to 255.
     """
-    taps = torch.from_numpy(kernel(factor))
+    taps = torch.from_numpy(kernel(factor, width))
     reach = (len(taps) - factor) // 2
-    x = to_float64(y.floor()).flatten(0, 1)[:, None]
+    x = to_float64((y / width).floor()).flatten(0, 1)[:, None]
     taps = taps.to(x.device)
     x = F.pad(x, (reach, reach, reach, reach), mode="replicate")
     x = F.conv2d(x, taps.view(1, 1, -1, 1), stride=(factor, 1))
     x = F.conv2d(x, taps.view(1, 1, 1, -1), stride=(1, factor))
-    small = x.round().clamp(0, 255).view(*y.shape[:2], *x.shape[-2:])
-    return to_like(small, y)
+    w = x.round().clamp(0, 256 / width - 1).view(*y.shape[:2], *x.shape[-2:])
+    return to_like((w + 0.5) * width - 0.5, y)
 
 
 @functools.cache
-def kernel(factor: int) -> np.ndarray:
+def kernel(factor: int, width: float = 1.0) -> np.ndarray:
     """The weights of the linear estimate of a pixel with the least mean squared error, 1-D.
 
         k = (U C Uᵀ + σ² I)⁻¹ U c,   divided by its sum
@@ -54,7 +58,8 @@ def kernel(factor: int) -> np.ndarray:
     `len(k)` nearest pixels of the enlarged row, C the covariance of the small row, c its column for
     the pixel, and σ² the variance of rounding.
     """
-    taps = max(_LEAST_TAPS, 3 * factor)
+    # The finer the bins, the further away it shows how others were rounded.
+    taps = max(_LEAST_TAPS if width == 1 or factor > 2 else _LEAST_FINE_TAPS, 3 * factor)
     # The position of each tap in pixels of the small row, relative to the estimated one.
     positions = (np.arange(taps) - (taps - factor) // 2 + 0.5) / factor - 0.5
     reach = int(np.abs(positions).max()) + 3
@@ -65,6 +70,6 @@ def kernel(factor: int) -> np.ndarray:
     interpolation = np.where(distance < 1, near, np.where(distance < 2, far, 0))
     covariance = _VARIANCE * _CORRELATION ** np.abs(pixels[:, None] - pixels)
     observed = interpolation @ covariance
-    noisy = observed @ interpolation.T + _ROUNDING * np.eye(taps)
+    noisy = observed @ interpolation.T + _ROUNDING * width**2 * np.eye(taps)
     weights = np.linalg.solve(noisy, observed[:, reach])
     return np.asarray(weights / weights.sum())

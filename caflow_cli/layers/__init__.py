@@ -6,6 +6,7 @@ All have the same interface: `forward(x, cond=None) -> (y, logdet)` and `inverse
 """
 
 from .actnorm import ActNorm
+from .bins import WIDTHS, center, centers_of, to_stored
 from .channel_affine import AffineMap, ChannelAffine, FoldedAffine, affine_maps, product
 from .conv import FixedConv
 from .coupling import Coupling, Injector
@@ -26,6 +27,7 @@ from .terms import (
 )
 
 __all__ = [
+    "WIDTHS",
     "ActNorm",
     "AffineMap",
     "ChannelAffine",
@@ -43,6 +45,8 @@ __all__ = [
     "affine",
     "affine_inverse",
     "affine_maps",
+    "center",
+    "centers_of",
     "fold",
     "fold_children",
     "nets_in_bf16",
@@ -52,6 +56,7 @@ __all__ = [
     "sigmoid",
     "standard_normal_log_prob",
     "sum_per_image",
+    "to_stored",
     "with_children",
     "zero_logdet",
 ]

@@ -1,4 +1,4 @@
-"""The model on 8-bit images: scores, samples, latents (paper sections 4.3, 4.4)."""
+"""The model on images of 8 or 16 bits: scores, samples, latents (paper sections 4.3, 4.4)."""
 
 # Keep annotations as strings: the Hub's mixin would build a `Config` of dicts from a type.
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ..devices import (
     to_layout,
 )
 from ..errors import ensure
-from ..flows import VariationalNoise, noise_draws, standard_normal_log_prob
-from ..layers import zero_logdet
+from ..flows import NOISE_LEVELS, VariationalNoise, noise_draws, standard_normal_log_prob
+from ..layers import WIDTHS, centers_of, zero_logdet
 from ..layers.norms import Moments
 from ..records import Table
 from .density import Condition, Density
@@ -49,15 +49,17 @@ def standard_error(deviations: Tensor) -> Tensor:
 
 
 class CAFlow(Pretrained):
-    """Conditional autoregressive flow of 8-bit images.
+    """Conditional autoregressive flow of images of 8 or 16 bits.
 
-    `density` is equation 9 for float points. This class adds 8-bit values, dequantization noise,
+    `density` is equation 9 for float points. This class adds stored values, dequantization noise,
     seeds, checks, and the folded form for inference.
 
-    Images are (B, C, H, W), uint8 or floats on the 8-bit scale [0, 256); H and W are multiples of
-    2^(n+1). Log-likelihoods are float64, (B,), in nats, with densities on that scale. `cond` is the
-    uint8 condition at target size, or the result of `encode_condition`, with one entry per image,
-    or per M consecutive candidates of an image. Latents are a list in the order
+    Images are (B, C, H, W), uint8, uint16 or floats on the 8-bit scale [0, 256); H and W are
+    multiples of 2^(n+1). Log-likelihoods are float64, (B,), in nats, with densities on that scale;
+    values that the condition determines are measured in bins. `cond` is the condition at target
+    size, of the target's depth, or the result of `encode_condition`, with one entry per image, or
+    per M consecutive candidates of an image. (Its mask, if it has one, is 0 or 255 at any depth.)
+    Latents are a list in the order
     z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0.
 
     Examples:
@@ -131,26 +133,27 @@ class CAFlow(Pretrained):
         moments: Moments | None = None,
         expected: Tensor | None = None,
     ) -> Condition:
-        """Precompute what scores and samples need of y, uint8, at its bin centers (u = 1/2).
+        """Precompute what scores and samples need of y, at its bin centers (u = 1/2).
 
         A `Condition` is returned unchanged. The bundled models take 0.4 kB per pixel for it.
 
         Args:
-            cond: uint8, or a `Condition`.
+            cond: uint8 or uint16, or a `Condition`.
             moments: Of the image that `cond` is a tile of, if the model `normalizes`.
             expected: What the guide predicts for it (`expect`), if it read more than `cond`.
         """
         if isinstance(cond, Condition):
             return cond
-        pixels = self._pixels(cond, "condition", only_uint8=True)
+        pixels = self._pixels(cond, "condition", only_stored=True)
         with nullcontext() if moments is None else moments.of_pass():
-            return self._forms.of(self.density).condition(pixels, expected)[0]
+            density = self._forms.of(self.density)
+            return density.condition(pixels, expected, WIDTHS[cond.dtype])[0]
 
     @exact()
     def expect(self, cond: Tensor) -> Tensor:
-        """The image that the guide predicts for conditions, uint8; it may lie outside [0, 256)."""
-        pixels = self._pixels(cond, "condition", only_uint8=True)
-        return self._forms.of(self.density).A.expect(pixels)
+        """The image that the guide predicts for stored conditions; it may leave [0, 256)."""
+        pixels = self._pixels(cond, "condition", only_stored=True)
+        return self._forms.of(self.density).A.expect(pixels, WIDTHS[cond.dtype])
 
     @property
     def normalizes(self) -> bool:
@@ -173,9 +176,10 @@ class CAFlow(Pretrained):
         model's dtype.)
 
         Args:
-            target: A point as floats, or uint8, which stands for the bin centers w + 1/2. Then
-                `to_uint8(decode(latents)[0])` returns w. To score w, use `log_prob`.
-            cond: uint8, or a `Condition`.
+            target: A point as floats, or stored values w, which stand for the centers of their
+                bins. Then `to_stored(decode(latents)[0], width)` returns w. To score w, use
+                `log_prob`.
+            cond: uint8 or uint16, or a `Condition`.
 
         Returns:
             Latents with the shapes of `latent_shapes`, and the log-density in nats, (B,).
@@ -204,7 +208,7 @@ class CAFlow(Pretrained):
 
         Args:
             latents: With the shapes of `latent_shapes`, each with a leading batch dimension.
-            cond: uint8, or a `Condition`.
+            cond: uint8 or uint16, or a `Condition`.
             bf16: Compute the nets that read latents in bfloat16, for speed. The result is then only
                 close to the point with these latents, and the log-density is an estimate.
 
@@ -227,7 +231,7 @@ class CAFlow(Pretrained):
         return self._forms.of(self.density, bf16).inverse(latents, condition)
 
     def log_prob(self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1) -> Tensor:
-        """Score 8-bit images: log-likelihoods in nats, (B,) float64.
+        """Score images: log-likelihoods in nats, (B,) float64.
 
         The result estimates a lower bound on the discrete log-probability: with uniform
         dequantization `mean_k log p(w + u_k | y)` over K fixed noise draws, with variational
@@ -235,8 +239,8 @@ class CAFlow(Pretrained):
         so scores are deterministic.
 
         Args:
-            target: uint8 (B, C, H, W).
-            cond: uint8, or a `Condition`.
+            target: uint8 or uint16 (B, C, H, W), as the condition.
+            cond: uint8 or uint16, or a `Condition`.
             noise_samples: K, the number of noise draws.
         """
         return self.log_prob_with_deviations(target, cond, noise_samples)[0]
@@ -264,13 +268,21 @@ class CAFlow(Pretrained):
         """The K terms of `log_prob`, `log p(w + u_k | y) - log q(u_k | w)`: (K, B)."""
         ensure(noise_samples >= 1, f"noise_samples is {noise_samples}", "pass 1 or more")
         condition = self.encode_condition(cond)
-        w = self._pixels(target, "target", only_uint8=True) - 0.5  # exact
+        width = condition.width
+        ensure(
+            WIDTHS.get(target.dtype, width) == width,
+            f"the target is {target.dtype}, the condition has another depth",
+            "pass both with 8 bits, or both with 16",
+        )
+        w = self._pixels(target, "target", only_stored=True) - width / 2  # exact
         condition.check(len(w), w)
         draws = noise_draws(w.shape[1:], normal=self.Q is not None)
         density = self._forms.of(self.density)
         terms = []
         for noise in islice(draws, noise_samples):
             noise = to_layout(noise.to(w).expand_as(w))
+            if width != 1:  # multiples of 2^-8, so that points are exact in float32
+                noise = (noise * NOISE_LEVELS * width).floor() / NOISE_LEVELS
             v, dequantized = self.dequantize(w, noise)
             _, log_prob = density(v, condition)
             terms.append(log_prob + dequantized)
@@ -290,7 +302,7 @@ class CAFlow(Pretrained):
         returned as they are; `restore` resamples them.
 
         Args:
-            cond: uint8, or a `Condition`.
+            cond: uint8 or uint16, or a `Condition`.
             tau: Standard deviation of the latents: a number, or a shape (`Temperature`).
             candidates: M.
             seed: One for all images, or one per image.
@@ -349,20 +361,26 @@ class CAFlow(Pretrained):
         return torch.float64 if wide else self.dtype
 
     def _pixels(
-        self, image: Tensor, what: str, dtype: torch.dtype | None = None, only_uint8: bool = False
+        self, image: Tensor, what: str, dtype: torch.dtype | None = None, only_stored: bool = False
     ) -> Tensor:
-        """Check an image, and convert it to floats on the 8-bit scale; uint8 gets u = 1/2.
+        """Check an image, and convert it to floats on the 8-bit scale; stored values get u = 1/2.
 
-        The result is on the model's device, in `dtype` or by default the model's dtype.
+        A condition's mask, and what it fills holes with, are those of 8 bits at any depth. The
+        result is on the model's device, in `dtype` or by default the model's dtype.
         """
         flow = self.config.flow
         shape = tuple(image.shape)
         multiple = flow.multiple
         channels = flow.target_channels if what == "target" else flow.cond_channels
         ensure(
-            not only_uint8 or image.dtype == torch.uint8,
+            not only_stored or image.dtype in WIDTHS,
             f"the {what} is {image.dtype}, not uint8",
-            "pass 8-bit images; encode takes a target at a float point",
+            "pass uint8 or uint16; encode takes a target at a float point",
+        )
+        ensure(
+            self.Q is None or image.dtype != torch.uint16,
+            f"the {what} has 16 bits, but this model learned its noise on 8 (variational)",
+            "convert it to 8 bits, or choose a model with uniform dequantization",
         )
         ensure(
             image.ndim == 4 and shape[1] == channels and image.numel() > 0,
@@ -375,4 +393,7 @@ class CAFlow(Pretrained):
             f"pad its sides to multiples of {multiple}",
         )
         pixels = image.to(self.device, dtype or self.dtype)
-        return to_layout(pixels + 0.5 if image.dtype == torch.uint8 else pixels)
+        if image.dtype in WIDTHS:
+            has_mask = what == "condition" and channels == 4
+            pixels = centers_of(pixels, WIDTHS[image.dtype], has_mask)
+        return to_layout(pixels)

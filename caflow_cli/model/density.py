@@ -41,6 +41,11 @@ class Condition(NamedTuple):
         return self.d[0].shape[0]
 
     @property
+    def width(self) -> float:
+        """The width of a bin: 1 for 8 bits, 1/256 for 16."""
+        return self.anchor.width
+
+    @property
     def size(self) -> Extent:
         """The height and width of y."""
         height, width = self.d[-1].shape[-2:]
@@ -89,14 +94,16 @@ class Density(nn.Module):
         self.T = MultiScaleFlow(flow.target_channels, flow.t_steps, flow)
         self.F = _CONDITIONALS[flow.conditional](flow)
 
-    def condition(self, y: Tensor, expected: Tensor | None = None) -> tuple[Condition, Tensor]:
+    def condition(
+        self, y: Tensor, expected: Tensor | None = None, width: float = 1.0
+    ) -> tuple[Condition, Tensor]:
         """Compute the condition from y, and log p(y) under R with a standard normal base.
 
         With a guide, R also reads the predicted image, and the density is that of both. `expected`
-        is this image if it is known (`Anchor.read`).
+        is this image if it is known (`Anchor.read`), `width` that of the bins of y and v.
         """
         h, log_prob = self.logit(y)
-        anchor = self.A.read(y, expected)
+        anchor = self.A.read(y, expected, width)
         if self.A.guide is not None:
             predicted, term = self.logit(self.logit.nearest(self.A.predict(anchor)))
             h = torch.cat([h, predicted], dim=1)

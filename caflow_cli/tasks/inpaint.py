@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..config import HOLE, Config, Extent, TaskConfig
+from ..config import FILL, HOLE, Config, Extent, TaskConfig
 from ..errors import ensure
 from .base import (
     Example,
@@ -29,7 +29,6 @@ from .windows import Window, edge_of, plan_windows
 if TYPE_CHECKING:
     import torch
 
-_FILL = 128  # value in the hole, if there is a mask channel
 _DEPTH = 16  # depth in a hole, in pixels, beyond which results were seen to be guesses
 
 
@@ -162,7 +161,7 @@ class Inpaint(Task):
         if mask is None:
             mask = _white(central_hole(*truth.shape[:2]))
         hole = mask >= HOLE
-        return Example(np.where(hole[..., None], np.uint8(_FILL), truth), truth, mask)
+        return Example(np.where(hole[..., None], np.uint8(FILL), truth), truth, mask)
 
     def baseline_image(self, example: Example) -> Pixels:
         """Fill the hole with the mean color of the rest."""
@@ -308,7 +307,7 @@ class HoleWindow:
 
 def _marked(image: Pixels, hole: Mask, channels: int) -> Pixels:
     """Make a condition of 3 or 4 channels, as `Inpaint` describes: uint8 (h, w, channels)."""
-    value = np.uint8(0 if channels == 3 else _FILL)
+    value = np.uint8(0 if channels == 3 else FILL)
     filled = np.where(hole[..., None], value, image)
     return filled if channels == 3 else np.dstack([filled, _white(hole)])
 

@@ -376,7 +376,7 @@ def test_one_pass_has_the_jacobian_of_autograd(name):
 def as_float(value):
     if isinstance(value, list | tuple):
         return getattr(value, "_make", type(value))([as_float(v) for v in value])
-    return None if value is None else value.float()
+    return value.float() if isinstance(value, torch.Tensor) else value
 
 
 # What is folded keeps the type that it was folded in.

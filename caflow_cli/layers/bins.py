@@ -1,0 +1,33 @@
+"""Bins: stored values on the model's scale, [0, 256), on which an 8-bit value has unit width."""
+
+import torch
+from torch import Tensor
+
+from ..config import FILL, HOLE
+
+# The width of a bin, by the type of stored values.
+WIDTHS = {torch.uint8: 1.0, torch.uint16: 1 / 256}
+
+
+def center(y: Tensor, width: float) -> Tensor:
+    """The center of the bin of each value: `(w + 1/2) width`, with the stored value w."""
+    return ((y / width).floor() + 0.5) * width
+
+
+def centers_of(w: Tensor, width: float, has_mask: bool) -> Tensor:
+    """The centers of the bins of stored values w, as floats, (B, C, H, W).
+
+    With a mask, the last channel, which is 0 or 255, and what fills its holes are those of 8 bits.
+    """
+    points = (w + 0.5) * width
+    if has_mask and width != 1:
+        mask = w[:, 3:]
+        filled = points[:, :3].where(mask < HOLE, FILL + 0.5)
+        points = torch.cat([filled, mask + 0.5], dim=1)
+    return points
+
+
+def to_stored(v: Tensor, width: float) -> Tensor:
+    """Convert points to stored values: `clamp(floor(v / width), 0, 256 / width - 1)`."""
+    w = (v / width).floor().clamp(0, 256 / width - 1)
+    return w.to(torch.uint8 if width == 1 else torch.uint16)
