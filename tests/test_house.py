@@ -34,7 +34,7 @@ FLOORS = [
     ["cli"],
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-# The package's own files hand names out on demand, from anywhere; nobody imports them.
+# These load names from anywhere, on demand; no other module of the package imports them.
 FACES = {"caflow_cli", "caflow_cli.__main__"}
 House = dict[str, tuple[str, bool]]  # source by dotted name, and whether it is a package
 

@@ -1,4 +1,4 @@
-"""All that the page can do, without the page: one job for each visitor."""
+"""What the page does, as functions without Gradio: one job for each visitor."""
 
 import functools
 import html
@@ -49,8 +49,9 @@ _FIELDS = {"--tau": "temperature", "-m": "candidates", "-n": "keep", "--seed": "
 class Models:
     """The models that are named, then the bundled ones, the tasks' defaults first.
 
-    A visitor chooses among them and cannot name others, so that a page that others reach opens no
-    file and downloads nothing for them. `tasks` and `load` are by id; a model is loaded once.
+    A visitor chooses among them by id. Names of other files and repositories are refused, so that
+    no visitor reads files of the server or makes it download. `tasks` and `load` are by id; a
+    model is loaded once.
     """
 
     def __init__(self, named: Sequence[str], device: torch.device) -> None:

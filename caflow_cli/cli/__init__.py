@@ -1,4 +1,4 @@
-"""The command line, with one file per command. Only this package prints or exits."""
+"""The command line: options, plans of outputs, and what is printed, with exit codes."""
 
 from .app import main
 

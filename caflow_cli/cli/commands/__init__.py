@@ -1,1 +1,1 @@
-"""The commands, one file each. `caflow --help` lists every file in this folder."""
+"""The commands: one file each, or one for several that share their options."""
