@@ -154,7 +154,7 @@ class FlowConfig:
     guide: Size | tuple[Count, ...] = 0
     # Nets at the small image's size (`guide_specs`) have one width; "enlarge" has one, or two more
     # at 1/2 and 1/4 of that size.
-    guide_net: GuideName = "sums"
+    guide_net: GuideName = "none"
     guide_blocks: Count = 12  # "enlarge": residual blocks; "compact": inner convolutions
     guide_factor: Count = 4  # at the small image's size: how many times it was enlarged
     # "external": how many pixels of the small image it reads on each side of a pixel; in tiles it
@@ -185,6 +185,7 @@ class FlowConfig:
             require(self.guide_views == 1, "flow.guide_views", self.guide_views, f"1, {without}")
             require(self.spread == 0, "flow.spread", self.spread, f"0, {without}")
             return
+        require(self.guide_net != "none", "flow.guide_net", "none", " or ".join([*GUIDES][1:]))
         spec = self.guide_spec
         counts = spec.counts(self.scales)
         require(len(self.guides) in counts, "flow.guide", self.guide, f"one value, or {counts[-1]}")

@@ -41,7 +41,6 @@ class GuideSpec:
 
 GUIDES = {
     "none": GuideSpec(),
-    "sums": GuideSpec(),
     # Rates above 0.001 are untested.
     "unet": GuideSpec(normalizes=True, rate=7e-4),
     "enlarge": GuideSpec(widths=(1, 3)),

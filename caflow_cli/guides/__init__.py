@@ -6,12 +6,10 @@ from .enlarge import Enlarge
 from .external import NET, External
 from .scale_net import ScaleNet
 from .small import recover_small
-from .sums import AdditiveUNet
 from .unet import UNet
 
 __all__ = [
     "NET",
-    "AdditiveUNet",
     "Compact",
     "Enlarge",
     "External",

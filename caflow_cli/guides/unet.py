@@ -35,8 +35,7 @@ class ResBlock(nn.Module):
 class UNet(nn.Module):
     """A guide for colors: down to a few pixels and up again, with concatenated skips.
 
-    It normalizes over the image, so each pixel's value is relative to all other pixels. It learns
-    colors from several times fewer images than `AdditiveUNet` does (docs/experiments.md). The last
+    It normalizes over the image, so each pixel's value is relative to all other pixels. The last
     convolution, `head`, is zero-initialized.
 
     Args:

@@ -120,22 +120,20 @@ class Residual(nn.Module):
     Args:
         width: Channels.
         coarse: Whether the branch works at half the resolution, with twice the receptive field.
-        normed: Whether the branch reads `rms_norm(h)` instead of ReLU(h).
 
     Shapes: (B, width, H, W) -> the same.
     """
 
-    def __init__(self, width: int, *, coarse: bool = False, normed: bool = False) -> None:
+    def __init__(self, width: int, *, coarse: bool = False) -> None:
         super().__init__()
         self.coarse = coarse
-        self.normed = normed
         self.first = Conv(width, width, 3)
         self.second = Conv(width, width, 1)
         init_normal(self.first, 2**0.5)
         init_normal(self.second, 0.1)
 
     def forward(self, h: Tensor) -> Tensor:
-        x = rms_norm(h) if self.normed else F.relu(h)
+        x = F.relu(h)
         if self.coarse:  # the last pixels of an odd side are averaged separately
             x = F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
         x = self.second(self.first(x, relu=True))
@@ -175,14 +173,6 @@ class Trunk(nn.Module):
     def forward(self, h: Tensor) -> tuple[Tensor, Tensor]:
         h = F.relu(self.blocks(h))
         return self.features(h), self.injections(h)
-
-
-def rms_norm(h: Tensor) -> Tensor:
-    """RMS normalization over channels, at every pixel: `h / sqrt(mean_c h² + 10⁻⁶)`.
-
-    Shapes: (B, C, H, W) -> the same.
-    """
-    return h * torch.rsqrt(h.square().mean(dim=1, keepdim=True) + 1e-6)
 
 
 def init_normal(conv: Conv, gain: float) -> None:

@@ -31,6 +31,7 @@ MAX_HEADER = 2 << 20  # bytes; a model of 4,000 tensors has half a MB
 SCHEMA = 1
 CALIBRATION = "calibration"  # the key of a `Calibration` in the training record
 _KEY = "caflow"
+_LAST_SUMS = "81cf0e88"  # the last commit that builds guides with guide_net "sums"
 _BUFFERS = ("initialized", "permutation", "sign")  # everything else is trained
 
 
@@ -42,9 +43,16 @@ class TensorInfo(NamedTuple):
 
 
 def _guide_net(flow: Table) -> None:
-    """`external` was `restorer`."""
-    if flow.get("guide_net") == "restorer":
-        flow["guide_net"] = "external"
+    """`external` was `restorer`; `sums`, which is gone, was the default."""
+    net = flow.pop("guide_net", "sums")
+    check_usage(
+        net != "sums" or not flow.get("guide"),
+        'flow.guide_net is "sums", which this version does not support',
+        f"commit {_LAST_SUMS} of caflow reads it: git checkout {_LAST_SUMS}; or train again with "
+        "flow.guide_net=unet",
+    )
+    if net != "sums":
+        flow["guide_net"] = "external" if net == "restorer" else net
 
 
 class Gone(NamedTuple):

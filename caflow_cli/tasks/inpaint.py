@@ -62,7 +62,8 @@ class Inpaint(Task):
     keeps_gray = True
     compact: ClassVar[dict[str, Any]] = {
         "anchor": "pixels",
-        "guide": (64, 96, 96, 112),
+        "guide": (64, 96, 128, 128),
+        "guide_net": "unet",
         "hidden": (32, 64, 128),
     }
     command = "inpaint"

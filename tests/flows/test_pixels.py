@@ -209,7 +209,7 @@ kinds = pytest.mark.parametrize("kind", CHANNELS)
 @kinds
 @torch.no_grad()
 def test_candidates_of_an_image_share_its_condition(kind):
-    anchor = anchor_of(kind, guide=(4, 4))
+    anchor = anchor_of(kind, guide=(4, 4), guide_net="unet")
     y = points(2, CHANNELS[kind], 8, 8, seed=2)
     v = points(4, 3, 8, 8)
     shared, own = anchor.read(y), anchor.read(y.repeat_interleave(2, dim=0))
@@ -222,7 +222,7 @@ def test_candidates_of_an_image_share_its_condition(kind):
 def test_a_mean_is_0_where_the_condition_determines_a_value(kind):
     """Known pixels keep the noise of their bins, and the luminance its rounding."""
     y = points(2, CHANNELS[kind], 8, 8, seed=2)
-    predicted = anchor_of(kind, guide=(4, 4)).read(y).mean
+    predicted = anchor_of(kind, guide=(4, 4), guide_net="unet").read(y).mean
     expected = torch.ones_like(predicted, dtype=torch.bool)
     if kind in ("pixels", "fill"):
         expected = (y[:, 3:] >= 128).expand_as(predicted)
@@ -236,7 +236,7 @@ def test_a_mean_is_0_where_the_condition_determines_a_value(kind):
 def test_a_spread_reads_the_condition_and_the_predicted_image():
     y = points(2, 3, 8, 8, seed=2)
     logit = Logit()
-    anchor = anchor_of("enlarged", guide=(4, 4), spread=5)
+    anchor = anchor_of("enlarged", guide=(4, 4), guide_net="unet", spread=5)
     cond = anchor.read(y)
     both = torch.cat([logit.of(y), logit.of(anchor.predict(cond).clamp(0, 256))], dim=1)
     torch.testing.assert_close(cond.spread, anchor.spread(both), rtol=0, atol=1e-12)
@@ -246,7 +246,7 @@ def test_a_spread_reads_the_condition_and_the_predicted_image():
 def test_a_guide_reads_the_fill_of_a_hole_and_the_predicted_image_begins_with_it():
     y = points(2, 4, 8, 8, seed=2)
     logit = Logit()
-    anchor = anchor_of("fill", guide=(4, 4))
+    anchor = anchor_of("fill", guide=(4, 4), guide_net="unet")
     filled, hole = FilledPixels().complete(y), y[:, 3:] >= 128
     cond = anchor.read(y)
     mean = anchor.guide(logit.of(filled)) * hole

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from caflow_cli.guides import (
-    AdditiveUNet,
     Enlarge,
     ScaleNet,
     UNet,
@@ -14,7 +13,6 @@ from caflow_cli.guides import (
 from caflow_cli.layers.norms import Moments, group_norm
 
 NETS = {
-    "sums": lambda: AdditiveUNet(2, (8, 6, 4), 3),
     "unet": lambda: UNet(2, (8, 6, 4), 3),
     "enlarge": lambda: Enlarge(2, 6, 2, 4, 3),
     "context": lambda: Enlarge(2, 6, 3, 4, 3, (5, 4)),

@@ -59,14 +59,3 @@ def test_a_block_at_half_resolution_reads_twice_as_far(coarse, reach):
     # Of a coarse pixel's neighbors, the farther one ends 3 pixels away, the nearer one 2.
     for found, at in ((rows, 5), (columns, 6)):
         assert max(at - int(found.min()), int(found.max()) - at) == reach
-
-
-@torch.no_grad()
-def test_a_guide_reads_its_sums_at_one_size():
-    """Blocks read what they add to divided by its root mean square, pixel by pixel."""
-    block = helpers.seeded(lambda: Residual(5, normed=True), 1).double()
-    h = helpers.normal((2, 5, 6, 6), 2)
-    size = 1 + helpers.normal((2, 1, 6, 6), 3).exp()
-    torch.testing.assert_close(block(size * h) - size * h, block(h) - h, rtol=0, atol=1e-4)
-    plain = helpers.seeded(lambda: Residual(5), 1).double()
-    assert (plain(size * h) - size * h - plain(h) + h).abs().max() > 0.1

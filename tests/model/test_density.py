@@ -24,7 +24,7 @@ def test_8_bit_images_come_back_exactly(fixture, request):
 
 @torch.no_grad()
 def test_log_p_of_the_condition_counts_the_predicted_image_that_r_reads():
-    config = helpers.small_config(scales=2, guide=4)
+    config = helpers.small_config(scales=2, guide=4, guide_net="unet")
     density = helpers.data_like_model(config, seed=6, size=16).double().density
     y = helpers.normal((2, 3, 16, 16), 5).mul(30).add(128)
     _, log_prob = density.condition(y)

@@ -8,6 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from caflow_cli.errors import CaflowError
 from caflow_cli.model import CAFlow, read_info
 
 from .hostile import assert_refused, parts, record, safetensors, tensor
@@ -152,6 +153,21 @@ def test_the_record_of_an_earlier_version_is_read_by_the_names_of_this_one(gray_
     assert training["domain"] == {"images": 3, "farthest": 1.0}
     assert training["data"] == "pictures"
     assert training["val_image_loss"] == 2.0
+
+
+@pytest.mark.parametrize("stated", [{}, {"guide_net": "sums"}])
+def test_a_guide_whose_network_is_gone_is_refused_with_the_commit_that_reads_it(gray_file, stated):
+    config = header(gray_file)["config"]
+    del config["flow"]["guide_net"]  # its default was "sums"
+    config["flow"] |= stated
+    rewritten(gray_file, config=config)
+    assert CAFlow.load(gray_file).config.flow.guide_net == "none"
+    config["flow"]["guide"] = 8
+    rewritten(gray_file, config=config)
+    assert_refused(gray_file, "guide_net", read_info)
+    with pytest.raises(CaflowError) as caught:
+        read_info(gray_file)
+    assert "git checkout" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ VARIANTS = [
     {"trunk": (8, 6), "trunk_blocks": 3, "hidden": (8, 12)},
     {"conditional": "shared", "t_steps": 0, "r_steps": 0, "f_steps": 2},
     {"conditional": "dual-glow", "dequantization": "variational"},
-    {"cond_channels": 4, "anchor": "fill", "guide": (4, 5, 6)},
+    {"cond_channels": 4, "anchor": "fill", "guide": (4, 5, 6), "guide_net": "unet"},
     {"guide": (4, 8, 8), "guide_net": "unet", "guide_views": 8},
     {"cond_channels": 1, "anchor": "luminance"},
 ]

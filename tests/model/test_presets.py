@@ -13,7 +13,7 @@ from caflow_cli.tasks import preset
 PARAMETERS = {
     ("compact", "superres"): (679, 683, 1445, 5173, 0),
     ("compact", "colorize"): (1760, 357, 1080, 4795, 0),
-    ("compact", "inpaint"): (1041, 621, 1080, 5362, 0),
+    ("compact", "inpaint"): (1774, 621, 1080, 5362, 0),
     ("ffhq-superres-x4", "superres"): (0, 1424, 2842, 14938, 86),
     ("lsun-colorize", "colorize"): (0, 896, 2133, 11731, 0),
     ("celeba-inpaint", "inpaint"): (0, 2665, 2665, 19876, 0),

@@ -211,7 +211,7 @@ SQUEEZED = (8, 2, 3)  # a scale's output for x (2, 4, 6)
 
 CASES = {
     "Anchor/guide": Case(
-        lambda: Anchor(helpers.sizes(1, cond_channels=2, guide=(3, 4))),
+        lambda: Anchor(helpers.sizes(1, cond_channels=2, guide=(3, 4), guide_net="unet")),
         pixels(1, 4, 6),
         AnchorCondition(pixels(2, 4, 6), some(1, 4, 6)),
     ),

@@ -37,7 +37,9 @@ def model() -> CAFlow:
 @pytest.fixture(scope="session")
 def guided_model() -> CAFlow:
     """The same with a guide."""
-    return helpers.data_like_model(helpers.small_config(scales=2, guide=4), seed=6, size=16)
+    return helpers.data_like_model(
+        helpers.small_config(scales=2, guide=4, guide_net="unet"), seed=6, size=16
+    )
 
 
 def batch_for(model: CAFlow, count: int) -> Batch:
@@ -49,7 +51,9 @@ def batch_for(model: CAFlow, count: int) -> Batch:
 @pytest.fixture(scope="session")
 def holes() -> tuple[CAFlow, Batch]:
     """A model that fills holes behind a guide, and eight pairs. Read it, deepcopy it to change."""
-    config = helpers.task_config("inpaint", 16, scales=2, guide=4, anchor="pixels")
+    config = helpers.task_config(
+        "inpaint", 16, scales=2, guide=4, guide_net="unet", anchor="pixels"
+    )
     model = helpers.data_like_model(config, seed=6, size=16)
     return model, batch_for(model, 8)
 

@@ -29,7 +29,7 @@ def built(*settings: str, **options) -> RunConfig:
     return build_config(minimal(), settings, **options)
 
 
-_GUIDED = "flow.guide=8 optim.guide_first=0.3"
+_GUIDED = "flow.guide=8 flow.guide_net=unet optim.guide_first=0.3"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_preset_of_the_paper_brings_its_task_and_its_budget_unless_one_is_name
 def test_a_new_guide_trains_first(task):
     run = built(task=task)
     assert run.optim.guide_first == 0.35
-    rates = {"compact": 1e-3, "sums": 2e-3, "unet": 7e-4}
+    rates = {"compact": 1e-3, "unet": 7e-4}
     assert run.optim.guide_first_lr == rates[run.flow.guide_net]
     assert built("optim.guide_first=0.3", task=task).optim.guide_first == 0.3
     assert built("flow.guide=0", task=task).optim.guide_first == 0
@@ -193,7 +193,7 @@ _HOLES = ["task.name=inpaint", "flow.cond_channels=4", "masks=folder"]
 def run(tmp_path: Path):
     """The config of a run that began in a folder, with other settings on top."""
     settings = ["optim.guide_first=0.4", "samples.share=0.2", "flow.guide=4", "task.size=16"]
-    settings += ["optim.guide_perceptual=2", "hold_out=20+"]
+    settings += ["flow.guide_net=unet", "optim.guide_perceptual=2", "hold_out=20+"]
 
     def changed(*more: str) -> RunConfig:
         return given(*settings, *_HOLES, *more, out=str(tmp_path))

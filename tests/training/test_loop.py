@@ -217,7 +217,13 @@ def test_init_from_starts_where_the_model_is_with_the_runs_own_task(photos, stra
     assert read_info(tmp_path / "on" / "last.safetensors").config.task.candidates == 7
 
 
-GUIDED = ("flow.guide=8", "optim.guide_first=0.4", "optim.guide_perceptual=0", "save_every=2")
+GUIDED = (
+    "flow.guide=8",
+    "flow.guide_net=unet",
+    "optim.guide_first=0.4",
+    "optim.guide_perceptual=0",
+    "save_every=2",
+)
 
 
 @pytest.fixture(scope="module")
@@ -307,7 +313,8 @@ def test_a_budget_that_ends_while_the_guide_trains_leaves_a_state_and_no_model(
 
 def test_a_guide_alone_leaves_a_model_that_chains_of_runs_go_on_from(photos, tmp_path):
     """Two runs of the guide at a constant rate, and one of the flows around it."""
-    alone = ["flow.guide=8", "optim.guide_first=1", "optim.guide_perceptual=0"]
+    alone = ["flow.guide=8", "flow.guide_net=unet", "optim.guide_first=1"]
+    alone += ["optim.guide_perceptual=0"]
     alone += ["optim.schedule=stable", "optim.decay_share=0", "optim.warmup=1"]
     first, second, flows = (tmp_path / name for name in ("first", "second", "flows"))
     summary = train(config(photos, first, *alone))
@@ -330,9 +337,9 @@ def test_a_guide_alone_leaves_a_model_that_chains_of_runs_go_on_from(photos, tmp
     source = f"init_from={first / 'last.safetensors'}"
     longer = train(config(photos, second, *alone, source, "seed=1"), report=seen.append)
     assert longer.val_psnr > summary.val_psnr
-    assert {e["lr"] for e in seen if e["event"] == "step"} == {2e-3}
+    assert {e["lr"] for e in seen if e["event"] == "step"} == {7e-4}
     source = f"init_from={second / 'best.safetensors'}"
-    end = train(config(photos, flows, "flow.guide=8", source))
+    end = train(config(photos, flows, "flow.guide=8", "flow.guide_net=unet", source))
     assert end.val_bits_per_dim < 8
     guide = load_file(second / "best.safetensors")
     final = load_file(flows / "best.safetensors")
@@ -387,7 +394,13 @@ def test_a_run_of_crops_masks_and_samples_ends_alike_whether_it_was_stopped_or_n
         mask.paste(255, (4 * index, 10, 4 * index + 5, 30))
         mask.save(masks / f"{index}.png")
     settings = [f"masks={masks}", "crop=random", "task.name=inpaint", "flow.cond_channels=4"]
-    settings += ["flow.anchor=pixels", "flow.guide=4", "flow.spread=4", "data_memory_gb=0"]
+    settings += [
+        "flow.anchor=pixels",
+        "flow.guide=4",
+        "flow.guide_net=unet",
+        "flow.spread=4",
+        "data_memory_gb=0",
+    ]
     settings += ["optim.guide_first=0.2", "optim.guide_perceptual=0"]
     settings += ["samples.share=0.6", "samples.tau=0.7", "samples.perceptual=0"]
     settings += ["optim.images=48", "save_every=2", "validate_every=5", "hold_out=2%"]

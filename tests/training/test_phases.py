@@ -11,7 +11,7 @@ from caflow_cli.training.optim import named_parameters
 from caflow_cli.training.phases import learning_rate, phases_of
 from caflow_cli.training.resolve import build_config
 
-GUIDED = helpers.small_config(scales=2, guide=4)
+GUIDED = helpers.small_config(scales=2, guide=4, guide_net="unet")
 PLAIN = helpers.small_config(scales=2)
 
 
