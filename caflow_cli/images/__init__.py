@@ -1,7 +1,18 @@
 """Reading and writing image files, and transparency. `docs/inference.md` states the policy."""
 
 from .atomic import atomic_write, locked_folder, make_folder
-from .color import Pixels, fill_transparent, is_gray, resize, strips
+from .color import (
+    LUMA,
+    ONE,
+    Pixels,
+    fill_transparent,
+    gray,
+    in_gray,
+    is_gray,
+    resize,
+    strips,
+    white,
+)
 from .read import (
     MAX_BYTES,
     SUFFIXES,
@@ -19,7 +30,9 @@ from .write import FORMATS, LARGE, Encoder, encode_png, format_of, write_png
 __all__ = [
     "FORMATS",
     "LARGE",
+    "LUMA",
     "MAX_BYTES",
+    "ONE",
     "SUFFIXES",
     "Encoder",
     "Header",
@@ -31,6 +44,8 @@ __all__ = [
     "encode_png",
     "fill_transparent",
     "format_of",
+    "gray",
+    "in_gray",
     "is_gray",
     "locked_folder",
     "make_folder",
@@ -41,5 +56,6 @@ __all__ = [
     "resize",
     "stores_losslessly",
     "strips",
+    "white",
     "write_png",
 ]

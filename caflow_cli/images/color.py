@@ -15,6 +15,8 @@ from .profile import convert_16, converter, is_kept
 _Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.unsignedinteger[Any]]  # uint8 or uint16, (H, W, C) or (H, W)
 
+LUMA = (19595, 38470, 7471)  # Rec. 601 weights of red, green and blue in 65536ths, as in Pillow
+ONE = sum(LUMA)
 _STRIP = 2**20  # pixels converted at a time, to bound memory
 
 
@@ -37,6 +39,29 @@ def resize(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]
         return np.stack(planes, axis=-1)
     enlarged = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
     return np.array(enlarged)  # not `asarray`: it would be read-only, which torch warns about
+
+
+def gray(image: Pixels) -> Pixels:
+    """Convert to gray by Pillow's `convert("L")`, Rec. 601 luma: (H, W, 3) to (H, W)."""
+    if image.dtype == np.uint8:
+        return np.array(Image.fromarray(image).convert("L"))
+    result = np.empty(image.shape[:2], image.dtype)
+    for part in strips(*image.shape[:2]):
+        result[part] = (image[part] @ np.array(LUMA, np.uint32) + ONE // 2) >> 16
+    return result
+
+
+def in_gray(image: Pixels) -> Pixels:
+    """The gray of an image in three channels: (H, W, 3)."""
+    result = np.empty_like(image)
+    for part in strips(*image.shape[:2]):
+        result[part] = gray(image[part])[..., None]
+    return result
+
+
+def white(image: npt.NDArray[Any]) -> int:
+    """The largest value of an image's type: 255 or 65,535."""
+    return int(np.iinfo(image.dtype).max)
 
 
 def is_gray(image: Pixels) -> bool:

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from ..config import Extent, Tau
 from ..devices import trim_memory
 from ..images import LARGE
+from ..layers import WIDTHS
 from ..layers.norms import Moments
 from ..model import CAFlow, Condition
 from ..sampling import SEEDS
@@ -176,7 +177,8 @@ class Tiled:
         tiles = self.tiles
         height, width = tiles.size
         channels = self._model.config.flow.target_channels
-        image = np.empty((height, width, channels), np.uint8)
+        bins = WIDTHS[self.cond.dtype]
+        image = np.empty((height, width, channels), np.uint8 if bins == 1 else np.uint16)
         # Sums of weighted pixels: of a row of tiles, and of what the row above left unfinished.
         band = np.empty((tiles.shape[0], width, channels), np.float32)
         begun = band[:0]
@@ -196,8 +198,9 @@ class Tiled:
                 return Sample(image, RESAMPLES + 1)
             most_redraws = max(most_redraws, redraws)
             done = band[: end - top]
+            np.divide(done, bins, out=done)
             np.floor(done, out=done)
-            image[top:end] = done.clip(0, 255, out=done)
+            image[top:end] = done.clip(0, 256 / bins - 1, out=done)
             begun = band[end - top :].copy()
             self._trim_memory()
         return Sample(image, most_redraws)

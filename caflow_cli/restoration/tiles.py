@@ -30,10 +30,11 @@ Corner = tuple[int, int]  # top and left of a tile
 
 @dataclass(frozen=True)
 class LazyImage:
-    """A large image, uint8 (1, C, H, W), whose regions are computed on demand."""
+    """A large image, (1, C, H, W), whose regions are computed on demand."""
 
     shape: tuple[int, int, int, int]
     part: Callable[[slice, slice], Pixels]  # rows and columns to (h, w, C)
+    dtype: torch.dtype = torch.uint8
 
     def __len__(self) -> int:
         return 1

@@ -1,13 +1,13 @@
 """Draw and score images of one size, each in one pass of the model."""
 
 from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from torch import Generator, Tensor
 
 from ..config import Tau
-from ..flows import to_uint8
+from ..layers import to_stored
 from ..model import CAFlow
 from .conditions import RESAMPLES, Sample, Steps, decode, renew
 from .domain import Statistics, statistics
@@ -44,7 +44,7 @@ class Whole:
         noise = [self._model.latent_noise(each, self.encoded.size) for each in generators]
         points, cells = decode(self._model, self.encoded, noise, tau, self._bf16)
         self._steps.step()
-        samples = [Sample(image, 0) for image in _images(points)]
+        samples = [Sample(image, 0) for image in _images(points, self.encoded.width)]
         per_condition = len(generators) // len(self.cond)
         for index in cells.flatten(1).any(1).nonzero().flatten().tolist():
             row = index // per_condition
@@ -82,11 +82,11 @@ class Whole:
             points, cells = decode(self._model, condition, [latents], tau, self._bf16)
             self._steps.step()
             if not cells.any():
-                return Sample(_images(points)[0], redraws)
+                return Sample(_images(points, condition.width)[0], redraws)
             renew(latents, self._model.latent_noise(generator, condition.size), cells[0])
-        return Sample(_images(points)[0], RESAMPLES + 1)
+        return Sample(_images(points, condition.width)[0], RESAMPLES + 1)
 
 
-def _images(points: Tensor) -> npt.NDArray[np.uint8]:
-    """Points (B, C, H, W) as 8-bit images, (B, H, W, C)."""
-    return to_uint8(points).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+def _images(points: Tensor, width: float) -> npt.NDArray[Any]:
+    """Points (B, C, H, W) as images with bins of this width, (B, H, W, C)."""
+    return to_stored(points, width).permute(0, 2, 3, 1).contiguous().cpu().numpy()

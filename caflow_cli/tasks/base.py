@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from ..config import HOLE, Extent
 from ..errors import check_usage, ensure, usage_error
-from ..images import LARGE, Pixels as Pixels, resize as resize, strips as strips
+from ..images import (
+    LARGE,
+    LUMA as LUMA,
+    ONE as ONE,
+    Pixels as Pixels,
+    gray as gray,
+    in_gray as in_gray,
+    resize as resize,
+    strips as strips,
+    white as white,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -87,6 +96,9 @@ class Part(Protocol):
 
 class Task:
     """Turns a user's image into the model's condition, and the model's sample into an image.
+
+    Images, conditions and samples are uint8 or uint16, all of one type; masks are uint8. Where a
+    text says uint8, it means either.
 
     It also describes itself: everything that commands, page, evaluation and model cards must know
     about a task is an attribute or a method of its class.
@@ -352,19 +364,6 @@ def scaled_size(image: Pixels, size: int) -> Extent:
     scaled_height = (2 * height * size + short) // (2 * short)
     scaled_width = (2 * width * size + short) // (2 * short)
     return scaled_height, scaled_width
-
-
-def gray(image: Pixels) -> Pixels:
-    """Convert to gray by Pillow's `convert("L")`, Rec. 601 luma: uint8 (H, W, 3) to (H, W)."""
-    return np.array(Image.fromarray(image).convert("L"))
-
-
-def in_gray(image: Pixels) -> Pixels:
-    """The gray of an image in three channels: uint8 (H, W, 3)."""
-    result = np.empty_like(image)
-    for part in strips(*image.shape[:2]):
-        result[part] = gray(image[part])[..., None]
-    return result
 
 
 def as_read(task: Task, image: Pixels) -> Pixels:

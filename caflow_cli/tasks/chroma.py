@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .base import Pixels, gray, resize, strips
+from .base import LUMA, ONE, Pixels, gray, resize, strips, white
 
 Planes = npt.NDArray[np.float32]  # red, green and blue: (3, H, W), in levels
 
-LUMA = (19595, 38470, 7471)  # Rec. 601 weights of red, green and blue in 65536ths, as in Pillow
-ONE = sum(LUMA)
-_HALF_AT = 24.0  # luminance difference, in levels, at which a pixel's color has half the weight
+# Luminance difference, in levels of 8 bits, at which a pixel's color has half the weight.
+_HALF_AT = 24.0
 _CORRECTIONS = 2
 
 
@@ -32,25 +31,26 @@ def chroma_of(image: Pixels) -> Planes:
 
 
 def tint(level: Pixels, chroma: Planes) -> Pixels:
-    """Color a gray image: uint8 (H, W, 3), whose luma is exactly the given one.
+    """Color a gray image: (H, W, 3) of its type, whose luma is exactly that gray.
 
     Args:
-        level: The gray image, uint8 (H, W).
+        level: The gray image, uint8 or uint16 (H, W).
         chroma: Red, green and blue minus the luma, (3, H, W). At each pixel they are multiplied by
             the largest k <= 1 for which the color is in gamut.
     """
     red, green, blue = LUMA
     luma = level.astype(np.float32)
-    room = np.where(chroma > 0, 255 - luma, luma)
+    most = white(level)
+    room = np.where(chroma > 0, most - luma, luma)
     size = np.abs(chroma)
     keep = np.ones_like(size)
     np.divide(room, size, out=keep, where=size > room)
-    colors = np.rint(luma + keep.min(0) * chroma).clip(0, 255)
+    colors = np.rint(luma + keep.min(0) * chroma).clip(0, most)
     # Green last: having the largest weight, it absorbs the rounding of the other two, so that the
     # luminance is exact.
     rest = float(ONE) * luma - red * colors[0] - blue * colors[2]
-    colors[1] = np.rint(rest / green).clip(0, 255)
-    return np.stack(colors, axis=-1).astype(np.uint8)
+    colors[1] = np.rint(rest / green).clip(0, most)
+    return np.stack(colors, axis=-1).astype(level.dtype)
 
 
 def upsample_chroma(chroma: Planes, small: Pixels, level: Pixels) -> Planes:
@@ -67,7 +67,7 @@ def upsample_chroma(chroma: Planes, small: Pixels, level: Pixels) -> Planes:
 
     Args:
         chroma: At model scale, (3, h, w). The result is at full size.
-        small, level: l and L, the luminance at model scale and at full size, uint8 (H, W).
+        small, level: l and L, the luminance at model scale and at full size, (H, W).
     """
     height, width = level.shape
     h, w = small.shape
@@ -75,10 +75,11 @@ def upsample_chroma(chroma: Planes, small: Pixels, level: Pixels) -> Planes:
         return np.stack([resize(plane, height, width) for plane in chroma])
     rows, down = _neighbors(height, h)
     columns, right = _neighbors(width, w)
-    near = small.astype(np.float32) / _HALF_AT
+    half_at = _HALF_AT * (white(level) + 1) / 256
+    near = small.astype(np.float32) / half_at
     result = np.empty((len(chroma), height, width), np.float32)
     for strip in strips(height, width):
-        at = level[strip].astype(np.float32) / _HALF_AT
+        at = level[strip].astype(np.float32) / half_at
         total = np.zeros_like(at)
         summed = np.zeros_like(result[:, strip])
         for row, vertical in zip(rows, down, strict=True):

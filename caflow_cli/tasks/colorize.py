@@ -10,6 +10,8 @@ from PIL import Image, ImageFilter
 
 from ..config import HOLE, Extent
 from .base import (
+    LUMA,
+    ONE,
     Example,
     Mask,
     Pixels,
@@ -21,8 +23,9 @@ from .base import (
     resize,
     scaled_size,
     strips,
+    white,
 )
-from .chroma import LUMA, ONE, chroma_of, tint, upsample_chroma
+from .chroma import chroma_of, tint, upsample_chroma
 from .hints import Hints, check_strokes
 
 if TYPE_CHECKING:
@@ -89,7 +92,7 @@ class Colorize(WholeImage):
         """Add the sample's chroma to the image, which leaves its `convert("L")` unchanged.
 
         Each pixel is `L + k (sample - Y)`, with the luma Y of the sample, the gray L of the image,
-        and k <= 1 as large as the range [0, 255] allows. Hints move `sample - Y` before.
+        and k <= 1 as large as the range of values allows. Hints move `sample - Y` before.
         """
         height, width = self.scaled_size(image)
         level = gray(image)
@@ -97,7 +100,7 @@ class Colorize(WholeImage):
         chroma = upsample_chroma(chroma_of(sample[:height, :width]), small, level)
         if self.hints is not None:
             chroma = self.hints.move(chroma)
-        result = np.empty((*level.shape, 3), np.uint8)
+        result = np.empty((*level.shape, 3), level.dtype)
         for part in strips(*level.shape):
             result[part] = tint(level[part], chroma[:, part])
         return result
@@ -124,9 +127,9 @@ class Colorize(WholeImage):
         check_target(image, target, image.shape[:2])
         height, width = self.scaled_size(image)
         small = resize(target, height, width)
-        of_image = resize(gray(image), height, width).astype(np.int16)
-        of_target = resize(gray(target), height, width).astype(np.int16)
-        level = np.clip(gray(small) + of_image - of_target, 0, 255).astype(np.uint8)
+        of_image = resize(gray(image), height, width).astype(np.int32)
+        of_target = resize(gray(target), height, width).astype(np.int32)
+        level = np.clip(gray(small) + of_image - of_target, 0, white(image)).astype(image.dtype)
         return pad(level[..., None], self.multiple), pad(small, self.multiple)
 
     def keep_known(self, condition: Pixels, sample: Pixels) -> Pixels:

@@ -22,6 +22,7 @@ from .base import (
     in_gray,
     pad,
     resize,
+    white,
 )
 from .holes import HoleSource, central_hole, draw_from_masks, draw_hole
 from .windows import Window, edge_of, plan_windows
@@ -303,7 +304,7 @@ class HoleWindow:
         weight[self.cells] = 1  # these results are unused, and the weight may be 0
         known = np.where(self.hole[..., None], 0, part).astype(np.float32)
         shrunk = resize(known, *size) / weight[..., None]
-        return np.asarray(np.rint(shrunk).clip(0, 255), np.uint8)
+        return np.asarray(np.rint(shrunk).clip(0, white(part)), part.dtype)
 
 
 def _marked(image: Pixels, hole: Mask, channels: int) -> Pixels:

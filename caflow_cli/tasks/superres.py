@@ -20,6 +20,7 @@ from .base import (
     in_gray,
     pad,
     resize,
+    white,
 )
 from .degradation import shrink_as_photo, shrink_as_web
 
@@ -31,15 +32,18 @@ if TYPE_CHECKING:
 
 _REACH = 3  # pixels of the small image, more than BICUBIC's support on either side
 _PROJECTIONS = 100  # samples of 100 faces need 5 to 11 on average, depending on tau, and at most 63
+# By the largest value: the distance that ends projections. One level is the best that images of 8
+# bits can guarantee.
+_NEAR = {255: 1, 65535: 16}
 
 
 @dataclass(frozen=True)
 class SuperRes(WholeImage):
     """Makes images that are `factor` times larger.
 
-    As in training, images are shrunk and enlarged by Pillow BICUBIC, and rounded to 8 bits each
-    time. `F.interpolate` has another kernel, which would give the model unfamiliar conditions. An
-    image of any size is processed as a whole, padded.
+    As in training, images are shrunk and enlarged by Pillow BICUBIC, and rounded each time.
+    `F.interpolate` has another kernel, which would give the model unfamiliar conditions. An image
+    of any size is processed as a whole, padded.
     """
 
     factor: int = 4
@@ -192,26 +196,28 @@ class SuperRes(WholeImage):
         return self if consistent is None else replace(self, consistent=consistent)
 
     def back_project(self, image: Pixels, sample: Pixels) -> Pixels:
-        """Find an image near `sample` that, shrunk, is within one level of `image` everywhere.
+        """Find an image near `sample` that, shrunk, is near `image` everywhere: within one level
+        of 8 bits, or 16 of 16.
 
             x <- clip(x + up(image - down(round(x))), 0, 255)
 
-        `up` and `down` are Pillow BICUBIC. Because values are clipped to [0, 255], there may be no
-        such image nearby; then the best of 100 iterations is returned.
+        `up` and `down` are Pillow BICUBIC. Because values are clipped, there may be no such image
+        nearby; then the best of 100 iterations is returned.
         """
         x = sample.astype(np.float32)
+        most = white(image)
         best = sample
-        least = 256
+        least = most + 1
         for _ in range(_PROJECTIONS):
-            rounded = np.rint(x).astype(np.uint8)
+            rounded = np.rint(x).astype(image.dtype)
             residual = image.astype(np.float32) - self.degrade(rounded)
             worst = int(np.abs(residual).max())
             if worst < least:
                 best = rounded
                 least = worst
-            if worst <= 1:  # the best that 8-bit images can guarantee
+            if worst <= _NEAR[most]:
                 break
-            x = (x + resize(residual, *x.shape[:2])).clip(0, 255)
+            x = (x + resize(residual, *x.shape[:2])).clip(0, most)
         return best
 
     def _enlarge(self, image: Pixels) -> Pixels:
