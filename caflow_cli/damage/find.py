@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +16,16 @@ from scipy import ndimage
 from ..assets import ASSETS
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
 from ..images import Pixels
+from ..images.color import in_srgb
 from ..restoration import to_batch
 from ..restoration.arguments import ImageLike, as_input
 from .net import MULTIPLE, DamageNet
 
 _EXTENT = 0.36  # share of the threshold above which a region extends
 _CERTAIN = 9.0  # how many times the threshold's odds some pixel of a damaged image has
-_TILE = 1024  # side of a tile in pixels
-_MARGIN = 128  # pixels that are read around a tile
+_DAMAGED = 3e-4  # share of such pixels above which doubtful regions are mostly damage, too
+_SIDE = 1792  # of a window, in pixels; two are read at once
+_MARGIN = 128  # pixels of a window that another one computes
 
 
 def find_damage(
@@ -36,9 +39,10 @@ def find_damage(
         image: A path, a PIL image, or an array, uint8 (H, W, 3) or gray; see `as_image`.
         threshold: On (0, 1); lower finds more damage, with more false positives. A region where
             the network's confidence is above 0.36 of the threshold is marked if it exceeds the
-            threshold somewhere, and grown by one pixel. Nothing is marked unless the odds of some
-            pixel of the image, p / (1 - p), are 9 times the threshold's: lone doubtful marks are
-            mostly wrong.
+            threshold somewhere, and grown by one pixel. Pixels are certain if their odds,
+            p / (1 - p), are 9 times the threshold's. Nothing is marked in an image without such
+            pixels, because lone doubtful marks are mostly wrong, and all such regions if more than
+            0.03 % of the pixels are certain.
         step: Called after each tile with the number of tiles done and their total.
 
     Returns:
@@ -57,28 +61,33 @@ def find_damage(
             Also as for `as_image`.
     """
     check_usage(0 < threshold < 1, f"the threshold is {threshold}", "between 0 and 1, such as 0.5")
-    levels = confidence(as_input(image).flattened(), step=step)
-    if levels.max() <= 1 / (1 + (1 / threshold - 1) / _CERTAIN):
+    given = as_input(image)
+    levels = confidence(in_srgb(given.flattened(), given.profile), step=step)
+    certain = np.count_nonzero(levels > 1 / (1 + (1 / threshold - 1) / _CERTAIN))
+    if not certain:
         return np.zeros(levels.shape, np.uint8)
-    regions, count = ndimage.label(levels > _EXTENT * threshold, np.ones((3, 3)))
-    value = np.zeros(count + 1, np.uint8)
-    value[regions[levels > threshold]] = 255
-    marked = np.stack([value[row] for row in regions])  # by rows, as indices become 64-bit
-    return np.asarray(ndimage.maximum_filter(marked, 3))
+    extent = levels > _EXTENT * threshold
+    if certain <= _DAMAGED * levels.size:
+        regions, count = ndimage.label(extent, np.ones((3, 3)))
+        reaches = np.zeros(count + 1, np.bool_)
+        reaches[regions[levels > threshold]] = True
+        for row, marked in zip(regions, extent, strict=True):  # as indices become 64-bit
+            marked[:] = reaches[row]
+    return np.asarray(ndimage.maximum_filter(extent.view(np.uint8) * np.uint8(255), 3))
 
 
 @torch.inference_mode()
 def confidence(
     image: Pixels,
-    tile: int = _TILE,
+    side: int = _SIDE,
     step: Callable[[int, int], object] = lambda done, total: None,
 ) -> npt.NDArray[np.float32]:
     """Compute the network's confidence that each pixel is damaged, on [0, 1].
 
     Args:
         image: uint8 (H, W, 3).
-        tile: Side of a tile in pixels, a multiple of 16, which bounds the memory. It changes the
-            values only by rounding errors, because a tile is read with its whole receptive field.
+        side: The longest side of a window in pixels, which bounds the memory. It changes the values
+            only by rounding errors, because windows overlap by the whole receptive field.
         step: As for `find_damage`.
 
     Returns:
@@ -86,20 +95,45 @@ def confidence(
     """
     height, width = image.shape[:2]
     net = _net()
-    result = np.empty((height, width), np.float32)
-    tiles = list(product(range(0, height, tile), range(0, width, tile)))
-    for done, (top, left) in enumerate(tiles, 1):
-        y = max(0, top - _MARGIN)
-        x = max(0, left - _MARGIN)
-        window = image[y : top + tile + _MARGIN, x : left + tile + _MARGIN]
-        ends = [(0, -side % MULTIPLE) for side in window.shape[:2]]
-        padded = np.pad(window, [*ends, (0, 0)], mode="symmetric")
-        levels = net(to_batch([padded]).float() / 127.5 - 1).sigmoid()[0, 0].numpy()
-        bottom = min(top + tile, height)
-        right = min(left + tile, width)
-        result[top:bottom, left:right] = levels[top - y : bottom - y, left - x : right - x]
-        step(done, len(tiles))
-    return result
+    ends = [(0, -length % MULTIPLE) for length in (height, width)]
+    padded = np.pad(image, [*ends, (0, 0)], mode="symmetric")
+    result = np.empty(padded.shape[:2], np.float32)
+    windows = list(product(_spans(padded.shape[0], side), _spans(padded.shape[1], side)))
+    for done in range(0, len(windows), 2):
+        pair = windows[done : done + 2]  # one image takes as long as two: see `layers.conv`
+        batch = to_batch([padded[rows.read, columns.read] for rows, columns in pair])
+        levels = net(batch.float() / 127.5 - 1).sigmoid()[:, 0].numpy()
+        for (rows, columns), level in zip(pair, levels, strict=True):
+            result[rows.kept, columns.kept] = level[rows.inner, columns.inner]
+        step(min(done + 2, len(windows)), len(windows))
+    return result[:height, :width]
+
+
+class _Span(NamedTuple):
+    """A window along one axis: what is read, what is kept, and where that is in the window."""
+
+    read: slice
+    kept: slice
+    inner: slice
+
+
+def _spans(length: int, side: int) -> list[_Span]:
+    """Windows of equal length, at most `side`, that overlap by twice the margin."""
+    if length <= side:
+        whole = slice(0, length)
+        return [_Span(whole, whole, whole)]
+    count = -(-(length - 2 * _MARGIN) // (side - 2 * _MARGIN))
+    read = -(-(length + 2 * _MARGIN * (count - 1)) // (count * MULTIPLE)) * MULTIPLE
+    starts = [round(k * (length - read) / (count - 1) / MULTIPLE) * MULTIPLE for k in range(count)]
+    spans = []
+    kept = 0
+    for k, start in enumerate(starts):
+        end = length if k == count - 1 else start + read - _MARGIN
+        spans.append(
+            _Span(slice(start, start + read), slice(kept, end), slice(kept - start, end - start))
+        )
+        kept = end
+    return spans
 
 
 @cache

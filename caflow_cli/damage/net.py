@@ -30,7 +30,7 @@ class DamageNet(nn.Module):
     Args:
         widths: Channels at 1/2, 1/4, … of the resolution.
 
-    Shapes: (1, 3, H, W) in [-1, 1] -> (1, 1, H, W); H and W are multiples of 16.
+    Shapes: (B, 3, H, W) in [-1, 1] -> (B, 1, H, W); H and W are multiples of 16.
     """
 
     def __init__(self, widths: Sequence[int] = (32, 64, 96, 96)) -> None:
@@ -57,7 +57,7 @@ class DamageNet(nn.Module):
 
 
 def _features(x: Tensor) -> Tensor:
-    """Compute the input of the first convolution: (1, 3, H, W) -> (1, _READ, H/2, W/2)."""
+    """Compute the input of the first convolution: (B, 3, H, W) -> (B, _READ, H/2, W/2)."""
     half = F.avg_pool2d(x, 2)
     half_gray = half.mean(1, keepdim=True)
     fine = F.pixel_unshuffle(_hats(x.mean(1, keepdim=True), _FINE), 2)
@@ -75,13 +75,14 @@ def _features(x: Tensor) -> Tensor:
 
 
 def _hats(gray: Tensor, radii: Sequence[int]) -> Tensor:
-    """White and black top-hat transforms for each radius: (1, 1, H, W) -> (1, 2 n, H, W)."""
-    levels = ((gray[0, 0] + 1) * 127.5).round().byte().numpy()
+    """White and black top-hat transforms for each radius: (B, 1, H, W) -> (B, 2 n, H, W)."""
+    levels = ((gray[:, 0] + 1) * 127.5).round().byte().numpy()
     hats = []
     for radius in radii:
-        hats.append(ndimage.white_tophat(levels, 2 * radius + 1))
-        hats.append(ndimage.black_tophat(levels, 2 * radius + 1))
-    return torch.from_numpy(np.stack(hats))[None] / 127.5
+        side = 2 * radius + 1
+        hats.append(ndimage.white_tophat(levels, (1, side, side)))
+        hats.append(ndimage.black_tophat(levels, (1, side, side)))
+    return torch.from_numpy(np.stack(hats, 1)) / 127.5
 
 
 def _around(x: Tensor) -> Tensor:
