@@ -99,7 +99,14 @@ SIZE = 16
 VARIANTS = [
     {"conditional": "shared", "trunk": (8, 6), "cond_channels": 1, "anchor": "luminance"},
     {"conditional": "dual-glow", "dequantization": "variational"},
-    {"cond_channels": 4, "anchor": "fill", "guide": (4, 5, 6), "guide_views": 2, "spread": 5},
+    {
+        "cond_channels": 4,
+        "anchor": "fill",
+        "guide": (4, 5, 6),
+        "guide_net": "unet",
+        "guide_views": 2,
+        "spread": 5,
+    },
 ]
 
 

@@ -58,7 +58,12 @@ def to_batch(image: np.ndarray) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     "flow",
-    [{}, {"anchor": "fill", "guide": 5}, {"anchor": "pixels"}, {"dequantization": "variational"}],
+    [
+        {},
+        {"anchor": "fill", "guide": 5, "guide_net": "unet"},
+        {"anchor": "pixels"},
+        {"dequantization": "variational"},
+    ],
     ids=lambda flow: "-".join(map(str, flow.values())) or "caflow",
 )
 def test_a_score_is_the_sum_over_the_parts_in_their_order(flow):

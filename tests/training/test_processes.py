@@ -48,7 +48,7 @@ def test_the_first_signal_is_noted_and_a_second_ctrl_c_interrupts():
 
 def test_two_ranks_do_what_one_does_and_stop_and_go_on_together(photos, tmp_path):
     """In all phases: a guide alone, of parts of a batch; likelihood; samples."""
-    flow = {**tiny(photos, tmp_path)["flow"], "guide": 4}
+    flow = {**tiny(photos, tmp_path)["flow"], "guide": 4, "guide_net": "unet"}
     optim = {"guide_first": 0.2, "guide_first_lr": 1e-3, "guide_perceptual": 0.0, "accumulate": 2}
     samples = {"share": 0.4, "perceptual": 0.0, "tau": 0.7}
     one, two = (
