@@ -243,21 +243,18 @@ class CAFlow(Pretrained):
             cond: uint8 or uint16, or a `Condition`.
             noise_samples: K, the number of noise draws.
         """
-        return self.log_prob_with_deviations(target, cond, noise_samples)[0]
+        return self.estimate(self.log_prob_samples(target, cond, noise_samples))[0]
 
-    def log_prob_with_deviations(
-        self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1
-    ) -> tuple[Tensor, Tensor]:
-        """`log_prob`, and the deviations of the K draws, (K, B), for `standard_error`.
+    def estimate(self, terms: Tensor) -> tuple[Tensor, Tensor]:
+        """`log_prob` from its K terms, (K, B), and their deviations (K, B), for `standard_error`.
 
         To get the deviations of a sum of log-likelihoods, sum those of its images draw by draw.
         With variational dequantization the weights p/q are heavy-tailed, so the standard error of
         their mean is only a rough guide.
         """
-        terms = self.log_prob_samples(target, cond, noise_samples)
         if self.Q is None:
             return terms.mean(0), terms
-        value = terms.logsumexp(0) - math.log(noise_samples)
+        value = terms.logsumexp(0) - math.log(len(terms))
         # Delta method for the logarithm of a mean.
         return value, (terms - value).exp()
 

@@ -21,7 +21,7 @@ class PartScore(NamedTuple):
     """The log-likelihood of one part, and its deviations over the K noise draws."""
 
     value: float
-    deviations: Tensor | None  # (K,), see `CAFlow.log_prob_with_deviations`; None in tiles
+    deviations: Tensor | None  # (K,), see `CAFlow.estimate`; None in tiles
 
 
 @dataclass(frozen=True)

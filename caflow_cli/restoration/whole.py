@@ -57,9 +57,8 @@ class Whole:
         noise_samples: int = 1,
     ) -> list[PartScore]:
         assert isinstance(targets, Tensor)
-        values, deviations = self._model.log_prob_with_deviations(
-            targets, self.encoded, noise_samples
-        )
+        terms = self._model.log_prob_samples(targets, self.encoded, noise_samples)
+        values, deviations = self._model.estimate(terms)
         self._steps.step()
         return list(map(PartScore, values.tolist(), deviations.cpu().unbind(1)))
 

@@ -163,10 +163,10 @@ def test_a_diverged_sample_is_left_out_instead_of_its_image(models_32, true_imag
     pixels = torch.from_numpy(second).permute(2, 0, 1)
 
     class Failing(CAFlow):
-        def log_prob_with_deviations(self, target, *rest):
-            nats, deviations = super().log_prob_with_deviations(target, *rest)
+        def log_prob_samples(self, target, *rest):
+            terms = super().log_prob_samples(target, *rest)
             bad = (target == pixels).flatten(1).all(1)
-            return torch.where(bad, torch.nan, nats), deviations
+            return torch.where(bad, torch.nan, terms)
 
     model.__class__ = Failing
     found = evaluate(model, true_images, metrics, save_images=tmp_path / "part", **settings)
@@ -196,9 +196,8 @@ def test_a_diverged_sample_is_left_out_instead_of_its_image(models_32, true_imag
 
 def test_where_all_samples_diverged_only_the_baseline_is_measured(models_32, true_images):
     class Failing(CAFlow):
-        def log_prob_with_deviations(self, target, *rest):
-            nats, deviations = super().log_prob_with_deviations(target, *rest)
-            return torch.full_like(nats, torch.nan), deviations
+        def log_prob_samples(self, target, *rest):
+            return torch.full_like(super().log_prob_samples(target, *rest), torch.nan)
 
     model = copy.copy(models_32["superres"])
     model.__class__ = Failing

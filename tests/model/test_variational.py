@@ -42,7 +42,7 @@ def test_a_score_is_the_importance_weighted_bound_and_rises_with_k(model):
         torch.testing.assert_close(model.log_prob(target, cond, k), expected, rtol=0, atol=1e-6)
     # Never below the mean of the single terms (Jensen), and above it as they differ.
     assert (model.log_prob(target, cond, 8) > terms.mean(0)).all()
-    _, deviations = model.log_prob_with_deviations(target, cond, 8)
+    _, deviations = model.estimate(terms)
     assert (standard_error(deviations) > 0).all()
 
 
@@ -53,7 +53,7 @@ def test_the_standard_error_is_that_of_the_mean_of_the_weights(model):
     weights = (terms - terms.amax(0)).exp()
     expected = weights.std(0) / weights.mean(0) / math.sqrt(5)
     assert float(expected.min()) > 0.1
-    _, deviations = model.log_prob_with_deviations(target, cond, 5)
+    _, deviations = model.estimate(terms)
     torch.testing.assert_close(standard_error(deviations), expected, rtol=1e-6, atol=0)
 
 

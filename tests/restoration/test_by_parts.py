@@ -75,7 +75,9 @@ def test_a_score_is_the_sum_over_the_parts_in_their_order(flow):
     (best,) = restore(model, image, 0.7, 1, mask=mask).ranked
     values, deviations = [], []
     for cond, target in by_hand(task_of(model), best.image, mask):
-        value, deviation = model.log_prob_with_deviations(to_batch(target), to_batch(cond), 3)
+        value, deviation = model.estimate(
+            model.log_prob_samples(to_batch(target), to_batch(cond), 3)
+        )
         values.append(float(value))
         deviations.append(deviation[:, 0])
     assert len(values) > 3

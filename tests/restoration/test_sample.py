@@ -111,22 +111,22 @@ def test_what_is_not_finite_is_left_out(models_32):
         assert list(sampler(model).batches(1e39, range(1), [0, 0])) == [[]]
 
     def no_score(_, own, target, *__):
-        return torch.full((len(target),), math.nan), torch.full((1, len(target)), math.nan)
+        return torch.full((1, len(target)), math.nan)
 
     plain = flat(sampler(model).batches(0.7, range(3), [7, 70]))
 
     def one_lost(_, own, *given):
-        values, deviations = own(*given)
-        values[1] = math.inf
-        return values, deviations
+        terms = own(*given)
+        terms[:, 1] = math.inf
+        return terms
 
-    double = helpers.double_of(model, log_prob_with_deviations=one_lost)
+    double = helpers.double_of(model, log_prob_samples=one_lost)
     kept = flat(sampler(double).batches(0.7, range(3), [7, 70]))
     assert [(one.row, one.k) for one in kept] == [(0, 0), (0, 2), (1, 0), (1, 1), (1, 2)]
     for one, other in zip(kept, [plain[0], *plain[2:]], strict=True):
         assert one.score == other.score
 
-    model = helpers.double_of(model, log_prob_with_deviations=no_score)
+    model = helpers.double_of(model, log_prob_samples=no_score)
     targets = [noise(32, 32)] * 2
     with pytest.raises(CaflowError, match="a log-likelihood is not finite"):
         sampler(model).score(targets)
