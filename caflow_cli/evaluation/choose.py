@@ -1,5 +1,6 @@
 """Choose the default temperature of a trained model on validation images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from ..restoration import task_of
 from ..sampling import Sampling
 from .metrics import Weights
 from .metrics.pairs import LEAST_SIDE, computable
-from .run import evaluate
+from .result import Evaluation
+from .run import Progress, evaluate
 
 _ROOM = 0.10  # how much the RMSE may exceed the lowest one, relative to it
 RULE = f"the lowest lpips whose rmse is at most {_ROOM:.0%} above the least one"
@@ -58,6 +60,7 @@ class Choice:
     lpips: float | None  # None: not measured, so tau is the model's own
     baseline: str  # name of the baseline
     baseline_rmse: float | None  # None: no baseline, as for a single pair
+    baseline_lpips: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The record of the choice for the model's file."""
@@ -77,6 +80,8 @@ def choose_temperature(
     *,
     limit: int = 20,
     weights: Weights | None = None,
+    taus: Sequence[Temperature] = (),
+    progress: Progress = lambda done, total: None,
 ) -> Choice:
     """Choose a model's default temperature by single samples for validation images.
 
@@ -94,6 +99,8 @@ def choose_temperature(
             its weights is used.
         limit: How many images to use; the first ones are taken.
         weights: The networks of metrics; only LPIPS is used.
+        taus: The temperatures to choose from. Default: `temperatures`.
+        progress: Called after each image.
 
     Raises:
         CaflowError: The data or the given weights cannot be used.
@@ -106,27 +113,38 @@ def choose_temperature(
         if found.missing:  # a trunk that is named must exist
             raise found.missing["lpips"]
     default = Sampling().of(model.config).temperature
+    tried = list(taus)
+    if not tried:
+        tried = temperatures(model.config.flow) if "lpips" in metrics else [default]
     evaluation = evaluate(
         model,
         data,
         metrics,
         split="choose",
         limit=limit,
-        tau=temperatures(model.config.flow) if "lpips" in metrics else default,
+        tau=tried,
         candidates=1,
         inputs=model.config.task.degrade,
         weights=weights,
+        progress=progress,
     )
-    baseline = task_of(model).baseline
+    return _chosen(evaluation, task_of(model).baseline, default)
+
+
+def _chosen(evaluation: Evaluation, baseline: str, default: Temperature) -> Choice:
+    """Apply the rule to a sweep; without valid samples, the temperature is the default."""
     baseline_rmse = None
+    baseline_lpips = None
     drawn = {}
     for result in evaluation.results:
         if result.cell is not None:
             drawn[result.cell.tau] = result.values
         elif result.what == baseline:
             baseline_rmse = result.values["rmse"].mean
+            if "lpips" in result.values:
+                baseline_lpips = result.values["lpips"].mean
     if not drawn:
-        return Choice(default, 0, None, None, baseline, baseline_rmse)
+        return Choice(default, 0, None, None, baseline, baseline_rmse, baseline_lpips)
     most = max(values["rmse"].count for values in drawn.values())
     rmse = {}
     lpips = {}
@@ -145,4 +163,5 @@ def choose_temperature(
         lpips=lpips.get(tau),
         baseline=baseline,
         baseline_rmse=baseline_rmse,
+        baseline_lpips=baseline_lpips,
     )

@@ -26,6 +26,7 @@ Event = Table  # one line of metrics.jsonl: "event" and its figures
 
 METRICS = "metrics.jsonl"
 LOG_EVERY = 10  # steps
+_PAUSE = 30.0  # seconds between events of steps, at most
 _SMOOTHING = 0.02  # weight of a new value in the running loss
 
 
@@ -129,6 +130,7 @@ class EventLog:
         # Since the last event of a step.
         self._seconds = 0.0
         self._steps = 0
+        self._announced = self.progress.elapsed
 
     def begin(self, train_set: Dataset, val_set: Dataset) -> None:
         """Write the config and the first events.
@@ -189,7 +191,7 @@ class EventLog:
     def step(
         self, figures: StepFigures, lr: float, seconds: float, skipped: int, guide_alone: bool
     ) -> None:
-        """Announce every tenth step.
+        """Announce every tenth step, and those after half a minute without.
 
         Args:
             figures: Of the step.
@@ -200,14 +202,16 @@ class EventLog:
         """
         self._seconds += seconds
         self._steps += 1
-        if self.progress.step % LOG_EVERY:
+        elapsed = self.progress.elapsed  # the same for all processes
+        if self.progress.step % LOG_EVERY and elapsed - self._announced < _PAUSE:
             return
+        self._announced = elapsed
         images = self._steps * self.config.optim.batch_size
         self.announce(
             "step",
             lr=lr,
             images_per_second=images / max(self._seconds, 1e-9),
-            progress=self.progress.spent(self.config.optim),
+            progress=min(1.0, self.progress.spent(self.config.optim)),
             loss=figures.loss,
             **{"running_loss" if guide_alone else "running_bits_per_dim": self.progress.running},
             cond_bits_per_dim=figures.cond_bits_per_dim,
@@ -256,7 +260,8 @@ def draw_curve(events: Sequence[Event]) -> bytes:
         shown = [e for e in late if e.get(name) is not None]
         if shown:
             images = [e["images"] for e in shown]
-            axes.plot(images, [e[name] for e in shown], color=color, label=label)
+            marker = "o" if len(shown) == 1 else ""  # a line of one point would be invisible
+            axes.plot(images, [e[name] for e in shown], color=color, label=label, marker=marker)
     figure.legend(loc="outside upper left", ncols=3, frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")

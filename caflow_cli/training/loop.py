@@ -156,6 +156,9 @@ def _run(
     first_time = time.monotonic()
     start = first_time - progress.elapsed
     metrics: ValidationMetrics | None = None  # of the model after the last step, if measured
+    if config.init_from and progress.step == 0 and trainer.phase.validates:
+        began_as = validation.measure(trainer.ema.model, trainer.accelerator, trainer.phase)
+        log.announce("start", **began_as.figures)
     if progress.spent(config.optim) < 1 and not trainer.phase.guide_alone:
         trainer.initialize(batches(progress.step))
     while (spent := progress.spent(config.optim)) < 1:

@@ -46,6 +46,13 @@ class ValidationMetrics(NamedTuple):
     train_psnr: float | None = None  # dB
     val_psnr: float | None = None
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """For events: what was measured, but for the loss."""
+        measured = {name: value for name, value in self._asdict().items() if value is not None}
+        del measured["loss"]
+        return measured
+
 
 class Validation:
     """At most `count` validation images and equally many training images, chosen by `seed`."""
@@ -121,8 +128,7 @@ def _write(
     progress = log.progress
     out = Path(config.out)
     guide_alone = metrics.val_psnr is not None
-    figures = {name: value for name, value in metrics._asdict().items() if value is not None}
-    del figures["loss"]
+    figures = metrics.figures
     running = "running_loss" if guide_alone else "running_bits_per_dim"
     log.write("validation", **figures, **{running: progress.running})
     targets, conditions = validation.val

@@ -71,6 +71,12 @@ def test_a_new_model_is_tested_on_what_its_run_did_not_see_and_so_are_its_succes
         assert found.images == held
 
 
+def test_progress_ends_at_100_percent_where_the_last_batch_exceeds_the_budget(photos, tmp_path):
+    seen: list[dict] = []
+    train(config(photos, tmp_path / "run", "optim.images=73"), report=seen.append)
+    assert [e["progress"] for e in seen if e["event"] == "step"] == [1.0]
+
+
 class Stop(Exception):
     """Ends a run as a kill would, between two states."""
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,32 +13,21 @@ import typer
 
 from ...config import PRESETS
 from ...data.split import check_there, mask_errors
-from ...errors import check_usage, memory_errors
+from ...errors import CaflowError, check_usage, memory_errors
 from ...paths import is_file
 from ...records import read_toml
 from .. import options
 from ..config import source
 from ..console import Console
 from ..options import expanded, option
+from ..training_report import FEW, Display, pulse, table, trend, verdict
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from ...evaluation import Choice
     from ...training import RunConfig
     from ...training.log import Event
 
 TRAINING = "Training"  # title of a group in `--help`
-_FEW = 20  # validation images on which the temperature is chosen
-# Figures of events on the terminal.
-_RUNNING = {"running_bits_per_dim": "{} bits/dim", "running_loss": "loss {}"}
-_VALIDATION = {
-    "val_bits_per_dim": "{} bits/dim",
-    "train_bits_per_dim": "training images {}",
-    "val_psnr": "{} dB",
-    "train_psnr": "training images {}",
-    "val_image_loss": "samples {}",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,9 +215,11 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
     with console.progress("{task.percentage:>3.0f}%", "{task.fields[figures]}") as progress:
         parts = 2 * run.optim.accumulate
         smaller = f"--set optim.accumulate={parts}, which computes the same step in {parts} parts"
+        display = Display(console, progress)
+        beats = pulse(console, lambda: display.doing) if _is_main() else nullcontext()
         try:
-            with memory_errors(smaller, "a step of this model"):
-                summary = train(run, resume=resume, report=_display(console, progress))
+            with beats, memory_errors(smaller, "a step of this model"):
+                summary = train(run, resume=resume, report=display.show)
         except Stopped as stop:
             progress.stop()
             console.note(f"{stop.message}\nhint: {stop.hint}")
@@ -248,41 +238,70 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
             f"PSNR of the guide's image on validation images {summary.val_psnr:.2f} dB; draw at "
             "--tau 0, or train its flows with --init-from"
         )
+        notes.append(trend(_events(run)))
     else:
-        from ..intervals import calibrate_run
-
-        choice = _choose_temperature(best, run)
-        record |= {"tau": choice.tau.as_json(), "val_rmse": choice.rmse}
-        record |= calibrate_run(best, run, console)
-        if choice.baseline_rmse is not None:
-            record |= {"baseline": choice.baseline, "baseline_val_rmse": choice.baseline_rmse}
+        found, lines = _measure(best, summary.best_val_bits_per_dim, run, console)
+        record |= found
         notes.append(
             f"bits/dim: validation {summary.val_bits_per_dim:.4f} "
             f"(best {summary.best_val_bits_per_dim:.4f}), training images "
             f"{summary.train_bits_per_dim:.4f}"
         )
-        if choice.rmse is None:
-            notes.append(
-                f"samples diverge at τ {choice.tau}: the model needs more training (--resume "
-                "--minutes M)"
-            )
-        elif choice.baseline_rmse is not None:
-            notes.append(
-                f"validation images at τ {choice.tau}, one sample each ({choice.images}): "
-                f"RMSE {choice.rmse:.2f}, {choice.baseline} {choice.baseline_rmse:.2f}"
-            )
+        notes += lines
     console.result(record, [str(best)])
     for note in notes:
         console.note(note)
 
 
-def _choose_temperature(best: Path, run: RunConfig) -> Choice:
+def _measure(
+    best: Path, best_bits: float | None, run: RunConfig, console: Console
+) -> tuple[dict[str, Any], list[str]]:
+    """Choose the temperature of the best model, calibrate it, and compare it with the baseline and
+    the model that the run started from: fields for JSON, and lines of text."""
+    from ..intervals import calibrate_run
+
+    events = _events(run)
+    choice = _choose_temperature(best, run, console)
+    record: dict[str, Any] = {"tau": choice.tau.as_json(), "val_rmse": choice.rmse}
+    record |= calibrate_run(best, run, console)
+    if choice.baseline_rmse is not None:
+        record |= {"baseline": choice.baseline, "baseline_val_rmse": choice.baseline_rmse}
+    record |= {"val_lpips": choice.lpips, "baseline_val_lpips": choice.baseline_lpips}
+    record["measured_images"] = choice.images
+    start = None
+    if run.init_from is not None:
+        name = Path(run.init_from).name
+        other = _measure_start(best, run, console)
+        bits = next((e.get("val_bits_per_dim") for e in events if e["event"] == "start"), None)
+        start = (name, other, bits)
+        record["start"] = {
+            "model": name,
+            "tau": None if other is None else other.tau.as_json(),
+            "val_rmse": None if other is None else other.rmse,
+            "val_lpips": None if other is None else other.lpips,
+            "val_bits_per_dim": bits,
+        }
+    lines = table(choice, best_bits, start)
+    return record, [*lines, verdict(choice, events)]
+
+
+def _events(run: RunConfig) -> list[Event]:
+    from ...training.log import read_events
+
+    return read_events(Path(run.out))
+
+
+def _choose_temperature(best: Path, run: RunConfig, console: Console) -> Choice:
     """Choose a temperature on validation images; write it into the model's file if it has none."""
     from ...evaluation import choose_temperature
     from ...model import CAFlow, read_info
 
+    def show(done: int, total: int) -> None:
+        console.heartbeat(f"choosing the temperature: {done} of {total} images")
+
     model = CAFlow.load(best)
-    choice = choose_temperature(model, run.data, limit=min(_FEW, run.validation_images))
+    limit = min(FEW, run.validation_images)
+    choice = choose_temperature(model, run.data, limit=limit, progress=show)
     stated = run.task.tau is not None and run.init_from is None
     if choice.lpips is not None and not stated:
         training = {**read_info(best).training, "defaults": {"tau": choice.as_json()}}
@@ -293,48 +312,26 @@ def _choose_temperature(best: Path, run: RunConfig) -> Choice:
     return choice
 
 
-def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
-    """A function that shows the events of a run."""
-    bar = progress.add_task("reading images", total=1.0, figures="")
-    last = 0.0  # when the last line of a step was written
+def _measure_start(best: Path, run: RunConfig, console: Console) -> Choice | None:
+    """Measure the model that the run started from, at its own temperature, on the same images with
+    the same inputs as the best one; None, with a note, if that fails."""
+    from ...evaluation import choose_temperature
+    from ...model import CAFlow, read_info
+    from ...sampling import Sampling
 
-    def show(event: Event) -> None:
-        nonlocal last
-        kind = event["event"]
-        step = f"step {event.get('step')}"
-        if kind == "data":
-            progress.update(bar, description="training")
-            if event["skipped"]:
-                names = ", ".join(event["skipped_names"])
-                console.note(f"skipped damaged images ({event['skipped']}), such as {names}")
-            console.note(f"{event['train']} training images, {event['val']} validation images")
-            if event["val"] < _FEW and not event["halved"]:
-                console.note(
-                    f"few validation images, fewer than {_FEW}: metrics are noisy, and the same "
-                    "images choose the model and calibrate its intervals; put more into val/"
-                )
-        elif kind == "step":
-            figures = f"{event['images_per_second']:.1f} images/s  {_text(event, _RUNNING)}"
-            progress.update(bar, completed=event["progress"], figures=figures)
-            if not console.live and time.monotonic() - last >= console.pause:
-                last = time.monotonic()
-                console.note(f"{step}  {event['progress']:.1%}  {figures}")
-        elif kind == "validation":
-            console.note(f"{step}  validation {_text(event, _VALIDATION)}")
-        elif kind == "note":
-            console.note(event["text"])
-
-    return show
-
-
-def _text(event: Event, texts: dict[str, str]) -> str:
-    """The figures of an event, each in its text; null is a figure that was not finite."""
-    figures = []
-    for name, text in texts.items():
-        if name in event:
-            value = event[name]
-            figures.append(text.format("-" if value is None else f"{value:.4f}"))
-    return "  ".join(figures)
+    assert run.init_from is not None
+    try:
+        start = CAFlow.load(Path(run.init_from))
+        tau = Sampling().of(start.config).temperature
+        info = read_info(best)
+        start.split_seed = info.split_seed
+        start.hold_out = info.hold_out
+        start.config = replace(start.config, task=info.config.task)
+        limit = min(FEW, run.validation_images)
+        return choose_temperature(start, run.data, limit=limit, taus=[tau])
+    except CaflowError as error:
+        console.note(f"the model that the run started from is not measured: {error.message}")
+        return None
 
 
 def _is_main() -> bool:

@@ -131,7 +131,9 @@ def test_train_and_restore_as_a_user_would(run, small_image, photos):
     said = trained.stderr.decode()
     assert "few validation images" in said
     assert "no intervals: intervals at level 0.9 need 9 images or more, not 2" in said
-    assert re.search(r"at τ \S+, one sample each \(2\): RMSE [\d.]+, bicubic [\d.]+", said)
+    assert re.search(r"validation images \(2\), one sample each:\n +τ +RMSE +LPIPS +bits/dim", said)
+    assert re.search(r"\nthe model +\S+ +[\d.]+ .*\nbicubic +[\d.]+ ", said)
+    assert re.search(r"\nsingle samples are (closer to|farther from) the truth than bicubic", said)
     assert_refused(run(*command), 2, "already holds a run")
     restored = run("superres", small_image, "-o", "x.png", "--model", "run")
     assert restored.returncode == 0, restored.stderr
@@ -139,6 +141,39 @@ def test_train_and_restore_as_a_user_would(run, small_image, photos):
     if "CAFLOW_LPIPS_WEIGHTS" in os.environ:  # by which it was chosen, on validation images
         assert info["defaults"]["tau"]["from"] == "config"
         assert info["training"]["defaults"]["tau"]["images"] == 2
+
+
+def test_a_run_from_a_model_is_compared_with_it_in_one_table(run, tmp_path, photos):
+    photos(32)
+    settings = ("--batch-size", 8, *SETTINGS, "--set", "task.size=32", "--json")
+    first = run("train", "--data", "photos", "--out", "first", "--images", 16, *settings)
+    assert first.returncode == 0, first.stderr
+    source = ("--init-from", "first/best.safetensors")
+    second = run("train", "--data", "photos", "--out", "b", "--images", 8, *source, *settings)
+    assert second.returncode == 0, second.stderr
+    start, before = (json.loads(done.stdout) for done in (second, first))
+    start = start["start"]
+    assert (start["model"], start["tau"]) == ("best.safetensors", before["tau"])
+    assert start["val_rmse"] == pytest.approx(before["val_rmse"])  # on the same images
+    assert start["val_bits_per_dim"] == pytest.approx(before["best_val_bits_per_dim"], abs=1e-6)
+    said = second.stderr.decode().splitlines()
+    place = said.index("validation images (2), one sample each:")
+    rows = [line.split("  ")[0] for line in said[place + 2 : place + 5]]
+    assert rows == ["the model", "start: best.safetensors", "bicubic"]
+    assert said[place + 5].startswith("single samples are ")
+    assert said[place + 5].endswith("too few validations to tell whether bits/dim still improve")
+
+
+def test_a_line_says_what_is_done_when_nothing_else_is_written(tmp_path, photos):
+    photos(16)
+    paced = "from caflow_cli.cli.console import Console; Console.pause = 0.05\n"
+    slow = "import caflow_cli.training.loop as l, time; f = l.open_run\n"
+    slow += "l.open_run = lambda *a: (time.sleep(0.5), f(*a))[1]\n"
+    command = ["train", "--data", "photos", "--out", "run", "--images", "8", "--batch-size", "4"]
+    process = forked.Process(paced + slow + ENTRY, *command, *SMALL, cwd=tmp_path)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    assert stderr.decode().splitlines()[0] == "reading images"
 
 
 def test_a_guide_alone_can_be_evaluated_at_tau_0(run, photos):

@@ -1,0 +1,192 @@
+"""What `caflow train` says of a run: lines of progress, and at its end a table and a sentence."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .console import Console
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from ..evaluation import Choice
+    from ..training.log import Event
+
+_FIRST = "the first steps"
+FEW = 20  # validation images on which the temperature is chosen
+# Figures of events on the terminal.
+_RUNNING = {"running_bits_per_dim": "{} bits/dim", "running_loss": "loss {}"}
+_VALIDATION = {
+    "val_bits_per_dim": "{} bits/dim",
+    "train_bits_per_dim": "training images {}",
+    "val_psnr": "{} dB",
+    "train_psnr": "training images {}",
+    "val_image_loss": "samples {}",
+}
+_FLAT = 0.005  # a change of validation bits/dim that is none; for PSNR ten times as much, in dB
+
+
+# --- during the run ------------------------------------------------------------------------------
+
+
+@dataclass
+class Display:
+    """Shows the events of a run."""
+
+    console: Console
+    progress: Progress
+    doing: str = "reading images"  # for `pulse`
+
+    def __post_init__(self) -> None:
+        self._bar = self.progress.add_task(self.doing, total=1.0, figures="")
+
+    def show(self, event: Event) -> None:
+        kind = event["event"]
+        step = f"step {event.get('step')}"
+        if kind == "data":
+            self.progress.update(self._bar, description="training")
+            self.doing = _FIRST
+            self._describe_data(event)
+        elif kind == "step":
+            figures = f"{event['images_per_second']:.1f} images/s  {_text(event, _RUNNING)}"
+            self.progress.update(self._bar, completed=event["progress"], figures=figures)
+            is_first = self.doing == _FIRST
+            self.doing = f"{step}  {event['progress']:.1%}  {figures}"
+            if is_first and not self.console.live:
+                self.console.note(self.doing)
+            else:
+                self.console.heartbeat(self.doing)
+        elif kind == "start":
+            self.console.note(f"{step}  the model to start from {_text(event, _VALIDATION)}")
+        elif kind == "validation":
+            self.console.note(f"{step}  validation {_text(event, _VALIDATION)}")
+        elif kind == "note":
+            self.console.note(event["text"])
+
+    def _describe_data(self, event: Event) -> None:
+        if event["skipped"]:
+            names = ", ".join(event["skipped_names"])
+            self.console.note(f"skipped damaged images ({event['skipped']}), such as {names}")
+        self.console.note(f"{event['train']} training images, {event['val']} validation images")
+        if event["val"] < FEW and not event["halved"]:
+            self.console.note(
+                f"few validation images, fewer than {FEW}: metrics are noisy, and the same "
+                "images choose the model and calibrate its intervals; put more into val/"
+            )
+
+
+@contextmanager
+def pulse(console: Console, text: Callable[[], str]) -> Iterator[None]:
+    """Write what is being done every half a minute, if nothing else was: a step, a validation or
+    reading a set may take longer."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(max(0.1, console.pause / 30)):
+            console.heartbeat(text())
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _text(event: Event, texts: dict[str, str]) -> str:
+    """The figures of an event, each in its text; null is a figure that was not finite."""
+    figures = []
+    for name, text in texts.items():
+        if name in event:
+            value = event[name]
+            figures.append(text.format("-" if value is None else f"{value:.4f}"))
+    return "  ".join(figures)
+
+
+# --- at its end ----------------------------------------------------------------------------------
+
+
+def table(
+    choice: Choice, bits: float | None, start: tuple[str, Choice | None, float | None] | None
+) -> list[str]:
+    """The best model, the one that the run started from, and the baseline, as lines of text.
+
+    Args:
+        choice: Of the best model.
+        bits: Its bits/dim on validation images.
+        start: Name, measurements and bits/dim of the other model.
+    """
+    rows = [["", "τ", "RMSE", "LPIPS", "bits/dim"]]
+    rows.append(["the model", str(choice.tau), *_figures(choice.rmse, choice.lpips, bits)])
+    if start is not None:
+        name, other, other_bits = start
+        rmse = None if other is None else other.rmse
+        lpips = None if other is None else other.lpips
+        tau = "" if other is None else str(other.tau)
+        rows.append([f"start: {name}", tau, *_figures(rmse, lpips, other_bits)])
+    if choice.baseline_rmse is not None:
+        baseline = _figures(choice.baseline_rmse, choice.baseline_lpips, None)
+        rows.append([choice.baseline, "", *baseline])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [f"validation images ({choice.images}), one sample each:"]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _figures(rmse: float | None, lpips: float | None, bits: float | None) -> list[str]:
+    return [
+        "-" if rmse is None else f"{rmse:.2f}",
+        "-" if lpips is None else f"{lpips:.3f}",
+        "-" if bits is None else f"{bits:.4f}",
+    ]
+
+
+def verdict(choice: Choice, events: Sequence[Event]) -> str:
+    """One sentence: whether the model is better than its baseline, and whether it still learns."""
+    if choice.rmse is None:
+        return f"samples diverge at τ {choice.tau}: train longer (--resume --minutes M)"
+    learns = trend(events)
+    if choice.baseline_rmse is None:
+        return learns
+    better = {"RMSE": choice.rmse < choice.baseline_rmse}
+    if choice.lpips is not None and choice.baseline_lpips is not None:
+        better["LPIPS"] = choice.lpips < choice.baseline_lpips
+    by = [name for name, is_better in better.items() if is_better]
+    others = [name for name, is_better in better.items() if not is_better]
+    text = f"single samples are farther from the truth than {choice.baseline}"
+    if by:
+        text = f"single samples are closer to the truth than {choice.baseline} by {', '.join(by)}"
+        text += f", but not by {', '.join(others)}" if others else ""
+    return f"{text}; {learns}"
+
+
+def trend(events: Sequence[Event]) -> str:
+    """Whether validation still improved in the last third of its measurements."""
+    name = "bits/dim"
+    key = "val_bits_per_dim"
+    sign = 1.0
+    flat = _FLAT
+    measured = [event for event in events if event["event"] == "validation"]
+    if measured and key not in measured[-1]:
+        name = "PSNR"
+        key = "val_psnr"
+        sign = -1.0
+        flat = 10 * _FLAT
+    values = [sign * event[key] for event in measured if event.get(key) is not None]
+    if len(values) < 3:
+        return f"too few validations to tell whether {name} still improve"
+    last = max(1, len(values) // 3)
+    best_before = min(values[:-last])
+    best_late = min(values[-last:])
+    if best_before - best_late > flat:
+        return f"{name} on validation images still improved at the end: train longer (--resume)"
+    if values[-1] - best_before > flat:
+        return f"{name} on validation images got worse at the end: the best model is an earlier one"
+    return f"{name} on validation images no longer improved in the last third"
