@@ -15,7 +15,6 @@ from .records import Count, NonNegative, Positive, Size, Table, check, number, s
 Extent: TypeAlias = tuple[int, int]  # height and width, in pixels
 HOLE = 128  # mask values from here up mark the hole
 FILL = 128  # value in the hole of a condition that has a mask
-METADATA = ("none", "basic", "all")  # what of an image's EXIF a result keeps
 
 
 def require(condition: bool, name: str, value: object, wanted: str) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..config import METADATA
 from ..errors import EXIT_FAILED, CaflowError, check_usage
 from .console import Console
 
@@ -126,8 +125,11 @@ def typed_arguments(arguments: Sequence[str]) -> list[str]:
         if argument == "--":
             break
         following = "".join(arguments[index + 1 : index + 2])
-        if argument == "--keep-metadata" and following not in METADATA:
-            arguments[index] += "=basic"
+        if argument == "--keep-metadata":
+            from ..images.metadata import METADATA  # here, because it imports Pillow
+
+            if following not in METADATA:
+                arguments[index] += "=basic"
     return arguments
 
 

@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, PngImagePlugin, features
 
-from ..config import METADATA
 from ..errors import check_usage, ensure
 from .atomic import atomic_write
 from .color import Pixels, in_8_bits, is_gray
 from .deep import DEEP_HINT, TIFF_XMP, encode_png_16, encode_tiff, has_deep
-from .metadata import DESCRIPTION, GPS, MAIN, Metadata, as_exif, rebuilt
+from .metadata import DESCRIPTION, GPS, MAIN, METADATA, Metadata, as_exif, rebuilt
 from .values import Input, Output
 
 # Name on the command line -> suffixes; written files get the first one.
