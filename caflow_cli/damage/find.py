@@ -12,11 +12,13 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 from scipy import ndimage
+from torch import nn
 
 from ..assets import ASSETS
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
 from ..images import Pixels
 from ..images.color import in_srgb
+from ..layers import fold
 from ..restoration import to_batch
 from ..restoration.arguments import ImageLike, as_input
 from .net import MULTIPLE, DamageNet
@@ -24,7 +26,7 @@ from .net import MULTIPLE, DamageNet
 _EXTENT = 0.36  # share of the threshold above which a region extends
 _CERTAIN = 9.0  # how many times the threshold's odds some pixel of a damaged image has
 _DAMAGED = 3e-4  # share of such pixels above which doubtful regions are mostly damage, too
-_SIDE = 1792  # of a window, in pixels; two are read at once
+_SIDE = 2304  # of a window, in pixels
 _MARGIN = 128  # pixels of a window that another one computes
 
 
@@ -99,13 +101,11 @@ def confidence(
     padded = np.pad(image, [*ends, (0, 0)], mode="symmetric")
     result = np.empty(padded.shape[:2], np.float32)
     windows = list(product(_spans(padded.shape[0], side), _spans(padded.shape[1], side)))
-    for done in range(0, len(windows), 2):
-        pair = windows[done : done + 2]  # one image takes as long as two: see `layers.conv`
-        batch = to_batch([padded[rows.read, columns.read] for rows, columns in pair])
-        levels = net(batch.float() / 127.5 - 1).sigmoid()[:, 0].numpy()
-        for (rows, columns), level in zip(pair, levels, strict=True):
-            result[rows.kept, columns.kept] = level[rows.inner, columns.inner]
-        step(min(done + 2, len(windows)), len(windows))
+    for done, (rows, columns) in enumerate(windows, 1):
+        window = to_batch([padded[rows.read, columns.read]])
+        levels = net(window.float() / 127.5 - 1).sigmoid()[0, 0].numpy()
+        result[rows.kept, columns.kept] = levels[rows.inner, columns.inner]
+        step(done, len(windows))
     return result[:height, :width]
 
 
@@ -137,11 +137,11 @@ def _spans(length: int, side: int) -> list[_Span]:
 
 
 @cache
-def _net() -> DamageNet:
+def _net() -> nn.Module:
     path = ASSETS / "damage.safetensors"
     if not path.exists():
         message = "this installation lacks the weights that find damage"
         raise CaflowError(message, "install caflow from a wheel", EXIT_WEIGHTS)
     net = DamageNet()
     net.load_state_dict(load_file(path))
-    return net.eval()
+    return fold(net)
