@@ -1,6 +1,7 @@
 """The program: commands, exit codes, and error output."""
 
 import os
+import re
 import signal
 import sys
 import warnings
@@ -25,6 +26,16 @@ from .options import option, typed_arguments
 
 _HELP = "Sample p(w|y) for images with conditional autoregressive flows, and score any pair."
 
+
+# What to type for a word that other programs use.
+_MEANT = {
+    "restore": "caflow inpaint IMAGE --mask auto",
+    "repair": "caflow inpaint IMAGE --mask auto",
+    "enlarge": "caflow superres IMAGE",
+    "upscale": "caflow superres IMAGE",
+    "colourize": "caflow colorize IMAGE",
+    "denoise": "caflow superres IMAGE --model web-superres-x4, which also enlarges",
+}
 
 rich_utils.OPTIONS_PANEL_TITLE = "Common options"
 app = typer.Typer(
@@ -79,6 +90,8 @@ def main() -> None:
     closed terminal.
     """
     _prepare_process()
+    # In a pipe, several commands write to one terminal.
+    Console.prefix = f"{sys.argv[1]}: " if "-" in sys.argv[2:] else ""
     try:
         code = app(typed_arguments(sys.argv[1:]), standalone_mode=False, prog_name="caflow") or 0
         sys.stdout.flush()
@@ -122,6 +135,9 @@ def _as_caflow_error(error: Exception) -> CaflowError:
         message = " ".join(error.format_message().split()).rstrip(".")
         context = getattr(error, "ctx", None)
         command = "caflow" if context is None else context.command_path
+        unknown = re.match("No such command '(.*?)'", message)
+        if unknown and unknown[1] in _MEANT:
+            return CaflowError(unknown[0], _MEANT[unknown[1]], error.exit_code)
         return CaflowError(message, f"{command} --help", error.exit_code)
     if is_out_of_memory(error):
         hint = "close other programs, or raise the memory limit (ulimit -v)"

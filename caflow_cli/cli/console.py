@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
-    """Write a line to stderr, unless it is closed."""
+    """Write lines to stderr, each with the prefix of `Console`, unless it is closed."""
     with suppress(OSError, ValueError):  # a closed pipe, a closed file
-        sys.stderr.write(text + "\n")
+        sys.stderr.write("".join(f"{Console.prefix}{line}\n" for line in text.split("\n")))
         sys.stderr.flush()
 
 
@@ -31,6 +31,7 @@ class Console:
     """The output streams of one command."""
 
     pause: ClassVar[float] = 30.0  # seconds between lines of progress, if there is no bar
+    prefix: ClassVar[str] = ""  # of each line on stderr: the command, in a pipe
     quiet: bool = False  # suppress notes and progress, but never errors or results
     verbose: bool = False  # write all notes of a kind, not only the first
     command: str = ""  # its name in JSON: "superres", "models list"

@@ -215,3 +215,21 @@ def test_no_file_gets_the_number_of_a_closed_stream(tmp_path):
     subprocess.run(["bash", "-c", command, sys.executable, code], cwd=tmp_path, env=environment)
     (number,) = [int(path.name) for path in tmp_path.iterdir() if path.is_dir()]
     assert number > 2
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("restore", "caflow inpaint IMAGE --mask auto"),
+        ("repair", "caflow inpaint IMAGE --mask auto"),
+        ("enlarge", "caflow superres IMAGE"),
+        ("upscale", "caflow superres IMAGE"),
+        ("colourize", "caflow colorize IMAGE"),
+        ("denoise", "caflow superres IMAGE --model web-superres-x4, which also enlarges"),
+        ("draw", "caflow --help"),
+    ],
+)
+def test_words_of_other_programs_are_answered_with_a_command(run, word, hint):
+    done = run(word, "old.jpg")
+    assert done.returncode == 2
+    assert done.stderr.decode() == f"error: No such command '{word}'\nhint: {hint}\n"
