@@ -84,14 +84,14 @@ class Process:
         """Its exit code, or the negative number of the signal that ended it."""
         return self._process.exitcode
 
-    def wait(self, timeout: float = 120) -> int | None:
+    def wait(self, timeout: float = 300) -> int | None:
         self._process.join(timeout)
         return self.returncode
 
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
-    def communicate(self, timeout: float = 120) -> tuple[bytes, bytes]:
+    def communicate(self, timeout: float = 300) -> tuple[bytes, bytes]:
         """Wait for its end, and return its stdout and stderr."""
         outputs = [stream for stream in (self.stdout, self.stderr) if stream]
         with ThreadPoolExecutor(2) as threads:
@@ -106,7 +106,7 @@ class Process:
 
 
 def run(
-    code: str, *arguments: object, timeout: float = 120, **options
+    code: str, *arguments: object, timeout: float = 300, **options
 ) -> subprocess.CompletedProcess:
     """`python -c CODE ARGUMENTS` to its end; options as of `Process`."""
     process = Process(code, *arguments, **options)

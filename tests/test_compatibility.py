@@ -29,7 +29,7 @@ def test_the_standard_library_is_that_of_the_least_python():
          "--processes", "1", str(ROOT / "caflow_cli")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
 

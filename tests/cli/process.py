@@ -12,7 +12,7 @@ def caflow(
     *arguments: object,
     cwd: Path,
     stdin: bytes = b"",
-    timeout: float = 120,
+    timeout: float = 300,
     **environment: str,
 ):
     """Run `caflow` in a process of its own."""

@@ -61,7 +61,7 @@ def test_an_interrupted_run_says_how_to_go_on(run, tmp_path, photos):
     assert lines[0] == "8 training images, 2 validation images\n"
     assert re.match(r"step 10  0\.0%  [\d.]+ images/s  [\d.]+ bits/dim", lines[1])
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate()
     assert process.returncode == 130
     assert stdout == b""
     said = stderr.decode().splitlines()
@@ -171,7 +171,7 @@ def test_a_line_says_what_is_done_when_nothing_else_is_written(tmp_path, photos)
     slow += "l.open_run = lambda *a: (time.sleep(0.5), f(*a))[1]\n"
     command = ["train", "--data", "photos", "--out", "run", "--images", "8", "--batch-size", "4"]
     process = forked.Process(paced + slow + ENTRY, *command, *SMALL, cwd=tmp_path)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate()
     assert process.returncode == 0, stderr
     assert stderr.decode().splitlines()[0] == "reading images"
 
