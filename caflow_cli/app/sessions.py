@@ -180,7 +180,7 @@ class Sessions:
         if task.factor > 1:
             text += f", the result {task.factor * width}×{task.factor * height}"
         if id in load_manifest() and is_chosen(task.name, id):
-            choice = choose_model(decoded.rgb, task.name)
+            choice = choose_model(decoded, task.name)
             about["model"] = choice.model
             if id == choice.model and id != choose_model(task=task.name).model:
                 text += f"; {id} is {choice.reason}, other models are under More"

@@ -17,7 +17,7 @@ from PIL import Image
 from ..config import HOLE, Extent
 from ..devices import select_device
 from ..errors import EXIT_FAILED, CaflowError, memory_errors
-from ..hub.choice import NAMED, choose_model, hint_at_model
+from ..hub.choice import NAMED, RULES, choose_model, hint_at_model
 from ..hub.resolve import Resolved, calibration_of
 from ..images import Input
 from ..model import CAFlow, Calibration, read_info
@@ -150,7 +150,7 @@ class Run:
         if self.coloring is not None:
             item.hints = self.coloring.read(job.hints, image)
         item.image = image
-        model, item.reason = self._model_for(image)
+        model, item.reason = self._model_for(job, image)
         item.model = model
         if item.mask is not None and not (item.mask >= HOLE).any():
             return  # nothing to fill
@@ -160,7 +160,7 @@ class Run:
             check_one_pass(size)
         note = task.note(item.seen, item.mask)
         if not self.given.model:
-            note = hint_at_model(task.name, image.rgb) or note
+            note = hint_at_model(task.name, image) or note
         if note:
             self.console.about(job.name, note)
         item.sampling = self._sampling_for(item, model, item.seen, size)
@@ -194,16 +194,16 @@ class Run:
             )
         return filled
 
-    def _model_for(self, image: Input) -> tuple[CAFlow, str]:
+    def _model_for(self, job: Job, image: Input) -> tuple[CAFlow, str]:
         """The model for an image, and why it was chosen."""
         if self.given.model:
             return self._load(self.given.model), NAMED
-        name, reason = choose_model(image.rgb, self.task.name)
-        new = name not in self.models
-        model = self._load(name)
-        if new and name != self.default.id:
-            self.console.note(f"{name} is used {reason}; override with --model {self.default.id}")
-        return model, reason
+        name, reason = choose_model(image, self.task.name)
+        if any(rule.task == self.task.name for rule in RULES):
+            self.console.note(f"{job.name}: {name}, {reason}")
+        if name not in self.models and name != self.default.id:
+            self.console.note(f"--model {self.default.id} overrides {name}")
+        return self._load(name), reason
 
     def _load(self, name: str) -> CAFlow:
         """The model with that name, loaded once."""

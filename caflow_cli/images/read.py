@@ -136,7 +136,14 @@ def decode(source: str | Path | BinaryIO, name: str | None = None, *, full: bool
         deep=deep,
         profile=colors.profile,
         converted=colors.converted,
+        table=table_of(image),
     )
+
+
+def table_of(image: Image.Image) -> float:
+    """The mean of a JPEG's luminance table; 0 for any other image."""
+    table = getattr(image, "quantization", {}).get(0, [0])
+    return float(sum(table) / len(table))
 
 
 def stores_losslessly(image: Image.Image, data: bytes = b"") -> bool:

@@ -54,6 +54,7 @@ class Input(Output):
         frames: Number of frames or pages in the file; this is the first.
         deep: Whether the file has 16 bits per channel, which were rounded to 8.
         converted: Whether a profile was applied, so that values are not those of the file.
+        table: The mean of a JPEG's luminance table, else 0.
     """
 
     format: str = ""
@@ -61,6 +62,7 @@ class Input(Output):
     frames: int = 1
     deep: bool = False
     converted: bool = False
+    table: float = 0.0
 
     @property
     def exact(self) -> bool:

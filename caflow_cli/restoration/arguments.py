@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import check_usage, usage_error
 from ..images import Input, decode, stores_losslessly
+from ..images.read import table_of
 from ..model import CAFlow
 from ..tasks import Pixels, gray
 from .score import task_of
@@ -57,8 +58,12 @@ def as_input(
     if isinstance(image, str | Path):
         return decode(image)
     if isinstance(image, Image.Image):
-        lossless = stores_losslessly(image)
-        return replace(_from_pil(image), format=image.format or "", lossless=lossless)
+        return replace(
+            _from_pil(image),
+            format=image.format or "",
+            lossless=stores_losslessly(image),
+            table=table_of(image),
+        )
     shape = tuple(getattr(image, "shape", ()))
     if isinstance(image, Tensor):
         values = image.detach().cpu()

@@ -1,162 +1,184 @@
 """Fit, and check, the rule by which `superres` chooses between two models by an image's pixels.
 
-    python tests/benchmarks/choose.py label PHOTOS CASES.jsonl [--count 500] [--seed 1]
-    python tests/benchmarks/choose.py fit CASES.jsonl CLEAN [CLEAN ...]
-    python tests/benchmarks/choose.py check CASES.jsonl CLEAN [CLEAN ...]
+    python tests/benchmarks/choose.py fit photos.zip/train lossless.zip/train lossless.zip/val \
+        general_calibrate.zip/test
+    python tests/benchmarks/choose.py check lossless.zip/test general_choose.zip/test [--sheet OUT]
 
-PHOTOS is a folder of photographs. `label` reduces each four times, degrades it (JPEG and WebP 30 to
-95, noise 0 to 8, blur 0 to 2), and measures the LPIPS of both models on its center. CLEAN are
-folders of images that the model of photographs should enlarge. `fit` prints the rule's numbers for
-`caflow_cli/hub/choice.py`; `check` states how good the rule is on other cases.
+Both take folders, or folders in zips, of photographs, which they reduce to images of 96 to 420
+pixels, degrade or leave clean. Which model should enlarge an image follows from how it was made: by
+LPIPS, noise around edges costs nothing, but it is what one sees first. `fit` writes the numbers of
+`caflow_cli/assets/choice.json`; they do not depend on the models. `check` prints the share of each
+kind that goes to the model of web images, and writes what is wrong to OUT at 300 %.
 """
 
 import argparse
 import io
 import json
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageFilter
 
-import caflow_cli as caflow
-from caflow_cli.evaluation import Weights
-from caflow_cli.evaluation.metrics.pairs import load_lpips
-from caflow_cli.hub.choice import log_odds
-from caflow_cli.images.artifacts import artifacts
+from caflow_cli.assets import ASSETS
+from caflow_cli.data.files import open_folder, open_zip
+from caflow_cli.hub.choice import is_degraded
+from caflow_cli.images.artifacts import traces
 
-MODELS = ("photos-superres-x4", "web-superres-x4")
 KERNELS = ("BICUBIC", "BOX", "BILINEAR", "LANCZOS")
-SIDE = 56  # of the center that is enlarged
+SHOWN = ("JPEG 30 to 74", "JPEG 75 to 89", "WebP 30 to 49", "WebP 50 to 85")  # by table or levels
+OTHER = ("noise", "blur", "several")
+CLEAN = ("clean", "JPEG 92 to 98", "native", "camera")  # the last two, of large photographs
+LARGE = 600  # shorter side of those, in pixels
+MISTAKEN = 0.01  # of clean images
 
 
-def compressed(image: np.ndarray, format: str, quality: int, corner: np.ndarray) -> np.ndarray:
-    """Through a file whose 8×8 grid begins at a corner outside of the image."""
-    top, left = corner
-    padded = np.pad(image, ((top, 0), (left, 0), (0, 0)), "edge")
-    stream = io.BytesIO()
-    Image.fromarray(padded).save(stream, format, quality=quality)
-    return np.asarray(Image.open(stream).convert("RGB"))[top:, left:]
+def photographs(places: list[Path]) -> Iterator[Image.Image]:
+    for place in places:
+        if place.parent.suffix == ".zip":
+            with open_zip(place.parent) as files:
+                for member in sorted(files.members):
+                    if member.startswith(f"{place.name}/"):
+                        yield Image.open(io.BytesIO(files.read(member))).convert("RGB")
+        else:
+            files = open_folder(place)
+            for member in sorted(files.members):
+                yield Image.open(io.BytesIO(files.read(member))).convert("RGB")
 
 
-def degraded(photo: Image.Image, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, float]]:
-    """A quarter of a photograph, degraded in one way, in several or not at all; and how."""
-    kind = rng.choice(["clean", "jpeg", "webp", "noise", "blur", "several"])
-    what: dict[str, float] = {}
-    if kind == "blur" or (kind == "several" and rng.random() < 0.7):
-        what["blur"] = rng.uniform(0, 2)
-        photo = photo.filter(ImageFilter.GaussianBlur(4 * what["blur"]))
-    size = photo.width // 4, photo.height // 4
-    image = np.asarray(photo.resize(size, Image.Resampling[rng.choice(KERNELS)]))
-    if kind == "noise" or (kind == "several" and rng.random() < 0.7):
-        what["noise"] = rng.uniform(0, 8)
-        noise = rng.normal(0, what["noise"], image.shape)
-        image = np.rint(image + noise).clip(0, 255).astype(np.uint8)
-    for format in ("jpeg", "webp"):
-        if kind == format or (kind == "several" and rng.random() < 0.5):
-            what[format] = int(rng.integers(30, 96))
-            image = compressed(image, format, int(what[format]), rng.integers(0, 8, 2))
-    return image, what
+def reduced(photo: Image.Image, rng: np.random.Generator, factor: float) -> Image.Image:
+    size = round(photo.width * factor), round(photo.height * factor)
+    return photo.resize(size, Image.Resampling[KERNELS[rng.integers(4)]])
 
 
-def as_batch(image: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(image).movedim(2, 0)[None]
+def saved(image: Image.Image, format: str, quality: int, subsampling: int = 0) -> Image.Image:
+    file = io.BytesIO()
+    options = {"subsampling": subsampling} if format == "JPEG" else {}
+    image.save(file, format, quality=quality, **options)
+    return Image.open(file).convert("RGB")
 
 
-def label(photos: Path, out: Path, count: int, seed: int) -> None:
+def noisy(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    channels = int(rng.choice([1, 3]))
+    noise = rng.normal(0, rng.uniform(3, 10), (image.height, image.width, channels))
+    return Image.fromarray(np.rint(np.asarray(image) + noise).clip(0, 255).astype(np.uint8))
+
+
+def made(photo: Image.Image, kind: str, rng: np.random.Generator) -> np.ndarray:
+    """An image of a kind of `SHOWN`, `OTHER` or `CLEAN`."""
+    if kind in ("camera", "native"):  # a part of at most 640 pixels at the photograph's own scale
+        width, height = (min(side, 640) for side in photo.size)
+        left = rng.integers(photo.width - width + 1)
+        top = rng.integers(photo.height - height + 1)
+        image = photo.crop((left, top, left + width, top + height))
+    else:
+        side = min(photo.size)
+        shorter = min(np.exp(rng.uniform(np.log(96), np.log(420))), side / 2)
+        image = reduced(photo, rng, shorter / side)
+    if kind == "blur" or (kind == "several" and rng.random() < 0.5):
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.7, 2)))
+    if kind == "noise" or (kind == "several" and rng.random() < 0.5):
+        image = noisy(image, rng)
+    if kind in ("camera", "JPEG 92 to 98"):
+        image = saved(image, "JPEG", int(rng.integers(92, 99)), int(rng.choice([0, 2])))
+    elif kind.startswith(("JPEG", "WebP")):
+        format, least, _, most = kind.split()
+        quality = int(rng.integers(int(least), int(most) + 1))
+        image = saved(image, format.upper(), quality, int(rng.choice([0, 2])))
+        if rng.random() < 0.3:
+            left, top = rng.integers(0, 8, 2)
+            image = image.crop((left, top, *image.size))
+    elif kind == "several":
+        image = saved(image, str(rng.choice(["JPEG", "WEBP"])), int(rng.integers(30, 90)), 2)
+    return np.asarray(image)
+
+
+def kinds_of(photo: Image.Image) -> tuple[str, ...]:
+    return CLEAN if min(photo.size) >= LARGE else CLEAN[:2]
+
+
+def regression(design: np.ndarray, is_web: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    w = np.zeros(design.shape[1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-design @ w))
+        slope = design.T @ (weight * (p - is_web)) + 0.1 * w
+        curvature = (design.T * (weight * p * (1 - p))) @ design + 0.1 * np.eye(len(w))
+        w -= np.linalg.solve(curvature, slope)
+    return w
+
+
+def fit(places: list[Path], seed: int) -> None:
+    """Logistic regression on statistics and their products; each kind of a class weighs the same.
+
+    Compression that its table or levels show is left out. The bias is lowered until `MISTAKEN` of
+    clean images are degraded by a fit to the other half of the photographs.
+    """
     rng = np.random.default_rng(seed)
-    files = sorted(photos.iterdir())
-    models = [caflow.load(name) for name in MODELS]
-    lpips = load_lpips(Weights())
-    with out.open("w") as file:
-        for case in range(count):
-            photo = Image.open(files[case % len(files)]).convert("RGB")
-            photo = photo.crop((0, 0, photo.width // 4 * 4, photo.height // 4 * 4))
-            image, what = degraded(photo, rng)
-            height, width = (min(SIDE, side) for side in image.shape[:2])
-            top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-            box = (4 * left, 4 * top, 4 * (left + width), 4 * (top + height))
-            pair = [np.asarray(photo.crop(box))]
-            values = []
-            for model in models:
-                small = image[top : top + height, left : left + width]
-                pair[1:] = [caflow.restore(model, small, candidates=1).ranked[0].image]
-                values.append(
-                    float(lpips(*(torch.from_numpy(x).movedim(2, 0)[None] for x in pair)))
-                )
-            row = {"what": what, "statistics": artifacts(image).tolist(), "lpips": values}
-            print(json.dumps(row), file=file, flush=True)
-
-
-def read(cases: Path, clean: list[Path]) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Statistics and LPIPS of the cases, and the statistics of each folder of clean images."""
-    rows = [json.loads(line) for line in cases.open()]
-    folders = []
-    for folder in clean:
-        images = (np.asarray(Image.open(path).convert("RGB")) for path in sorted(folder.iterdir()))
-        folders.append(np.array([artifacts(image) for image in images]))
-    return (
-        np.array([row["statistics"] for row in rows]),
-        np.array([row["lpips"] for row in rows]),
-        folders,
-    )
-
-
-def fit(statistics: np.ndarray, lpips: np.ndarray, folders: list[np.ndarray]) -> None:
-    """Logistic regression on statistics and their products, weighted by what is at stake."""
-    gain = np.log(lpips[:, 0] / lpips[:, 1])  # positive where the second model is better
-    x = np.concatenate([statistics, *folders])
-    better = np.concatenate([gain > 0, np.zeros(sum(map(len, folders)), bool)])
-    stake = [np.minimum(np.abs(gain), 0.3) + 0.01]
-    stake += [np.full(len(folder), 0.07 * len(gain) / len(folder)) for folder in folders]
-    weight = np.concatenate(stake)
-    mean, deviation = x.mean(0), x.std(0)
+    statistics = []
+    kinds = []
+    odd = []
+    for number, photo in enumerate(photographs(places)):
+        for kind in (str(rng.choice(OTHER)), str(rng.choice(kinds_of(photo)))):
+            statistics.append(traces(made(photo, kind, rng)).statistics)
+            kinds.append(kind)
+            odd.append(number % 2 == 1)
+    x = np.array(statistics)
+    is_web = np.isin(kinds, OTHER)
+    names, which, counts = np.unique(kinds, return_inverse=True, return_counts=True)
+    weight = len(x) / 2 / counts[which] / np.where(is_web, len(OTHER), len(names) - len(OTHER))
+    mean = x.mean(0)
+    deviation = x.std(0)
     z = ((x - mean) / deviation).clip(-3, 3)
     count = x.shape[1]
     rows, columns = np.tril_indices(count)
     design = np.column_stack([np.ones(len(z)), z, z[:, rows] * z[:, columns]])
-    w = np.zeros(design.shape[1])
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-design @ w))
-        slope = design.T @ (weight * (p - better)) + 0.1 * w
-        curvature = (design.T * (weight * p * (1 - p))) @ design + 0.1 * np.eye(len(w))
-        w -= np.linalg.solve(curvature, slope)
-    print(f"_BIAS = {w[0]:.3f}\n_ODDS = (")
-    for row in np.transpose([mean, deviation, w[1 : count + 1]]):
-        print("    ({}),".format(", ".join(f"{value:.3f}" for value in row)))
-    products = np.zeros((count, count))
-    products[rows, columns] = w[count + 1 :]
-    print(")\n_PRODUCTS = (")
-    for row in products:
-        print("    ({}),".format(", ".join(f"{value:.3f}" for value in row)))
-    print(")")
+    odds = np.zeros(len(z))
+    for half in (np.array(odd), ~np.array(odd)):
+        odds[~half] = design[~half] @ regression(design[half], is_web[half], weight[half])
+    w = regression(design, is_web, weight)
+    w[0] -= np.quantile(odds[~is_web], 1 - MISTAKEN)
+    numbers = {
+        "mean": mean,
+        "deviation": deviation,
+        "bias": w[0],
+        "weights": w[1 : count + 1],
+        "products": w[count + 1 :],
+    }
+    rounded = {name: np.round(values, 4).tolist() for name, values in numbers.items()}
+    lines = [f" {json.dumps(name)}: {json.dumps(values)}" for name, values in rounded.items()]
+    (ASSETS / "choice.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+    print(f"{len(x)} images")
 
 
-def check(statistics: np.ndarray, lpips: np.ndarray, folders: list[np.ndarray]) -> None:
-    chosen = np.array([log_odds(values) > 0 for values in statistics])
-    best = lpips.min(1)
-    differ = np.abs(np.log(lpips[:, 0] / lpips[:, 1])) > 0.05
-    right = (chosen == (lpips[:, 1] < lpips[:, 0]))[differ].mean()
-    loss = lpips[np.arange(len(lpips)), chosen.astype(int)].mean() / best.mean() - 1
-    print(f"{len(lpips)} cases: LPIPS {loss:+.2%} against the better model; where the two differ")
-    print(f"by more than 5 % ({differ.sum()} cases), the better one is chosen in {right:.1%}")
-    for folder in folders:
-        share = np.mean([log_odds(values) > 0 for values in folder])
-        print(f"{len(folder)} clean images: {share:.1%} for {MODELS[1]}")
+def check(places: list[Path], seed: int, sheet: Path | None) -> None:
+    rng = np.random.default_rng(seed)
+    chosen = defaultdict(list)
+    for number, photo in enumerate(photographs(places)):
+        for kind in (*SHOWN, *OTHER, *kinds_of(photo)):
+            image = made(photo, kind, rng)
+            is_web = is_degraded(traces(image))
+            chosen[kind].append(is_web)
+            if sheet is not None and is_web == (kind in CLEAN):
+                sheet.mkdir(exist_ok=True)
+                part = Image.fromarray(image[:200, :300])
+                part = part.resize((3 * part.width, 3 * part.height), Image.Resampling.NEAREST)
+                part.save(sheet / f"{kind} {number}.png")
+    for kind, found in chosen.items():
+        print(f"{kind:14} {np.mean(found):7.1%} of {len(found)} go to the model of web images")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("label", "fit", "check"))
-    parser.add_argument("paths", nargs="+", type=Path)
-    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("what", choices=("fit", "check"))
+    parser.add_argument("places", nargs="+", type=Path)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sheet", type=Path)
     given = parser.parse_args()
-    first, *others = given.paths
-    if given.what == "label":
-        label(first, *others, given.count, given.seed)
+    if given.what == "fit":
+        fit(given.places, given.seed)
     else:
-        {"fit": fit, "check": check}[given.what](*read(first, others))
+        check(given.places, given.seed, given.sheet)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,15 @@ import time
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+import torch
+from PIL import Image, ImageFilter, ImageOps
 
 from caflow_cli.assets import ASSETS, WEIGHTS_DIR, example_path, manifest_path
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.choice import choose_model, hint_at_model, is_chosen
 from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.hub.resolve import maker_of, resolve
-from caflow_cli.images import write_png
+from caflow_cli.images import Input, write_png
 from caflow_cli.tasks import TASKS
 
 ID = "faces-superres-x4"
@@ -38,21 +39,66 @@ def through(image, format, quality, corner=0):
     return np.asarray(Image.open(stream).convert("RGB"))[corner:, corner:]
 
 
+BY_PIXELS = (WEB, "for compressed, noisy or blurred images (its pixels)")
+BY_TABLE = (WEB, "for compressed images (its JPEG table)")
+
+
 @pytest.mark.parametrize("factor", [1, 2])
 def test_degraded_pixels_are_enlarged_by_the_model_of_web_images(factor, tmp_path):
     clean = photo(factor)
+    noise = np.random.default_rng(0).normal(0, 8, (*clean.size[::-1], 3))
     degraded = {
         "JPEG": through(clean, "JPEG", 50),
-        "a cut JPEG": through(clean, "JPEG", 50, corner=3),
+        "ordinary JPEG": through(clean, "JPEG", 85),
+        "cut JPEG": through(clean, "JPEG", 80, corner=3),
+        "gray JPEG": through(clean.convert("L"), "JPEG", 80),
         "WebP": through(clean, "WEBP", 40),
+        "ordinary WebP": through(clean, "WEBP", 85),
+        "noise": (np.asarray(clean) + noise).clip(0, 255).astype(np.uint8),
+        "blur": np.asarray(clean.filter(ImageFilter.GaussianBlur(1.2))),
     }
     for what, image in degraded.items():
-        choice = choose_model(image)
-        assert choice == (WEB, "for compressed, noisy or blurred images"), what
+        assert choose_model(image) == BY_PIXELS, what
         assert choose_model(image, "colorize").model == "photos-colorize"
     write_png(tmp_path / "a.png", degraded["JPEG"])
-    assert choose_model(tmp_path / "a.png").model == WEB
-    assert choose_model(np.asarray(clean)) == choose_model()
+    assert choose_model(tmp_path / "a.png") == BY_PIXELS
+    for what, image in {
+        "clean": np.asarray(clean),
+        "a camera's JPEG": through(clean, "JPEG", 95),
+        "black on white": np.where(np.asarray(clean) < 128, np.uint8(0), np.uint8(255)),
+    }.items():
+        assert choose_model(image) == choose_model(), what
+
+
+@pytest.mark.parametrize("side", [16, 40, 72, 192])
+def test_a_coarse_table_means_a_web_image_and_a_fine_one_nothing(side, tmp_path):
+    image = photo().resize((side, side), Image.Resampling.BICUBIC)
+    for quality in (50, 75, 89):
+        image.save(tmp_path / "x.jpg", quality=quality)
+        assert choose_model(tmp_path / "x.jpg") == BY_TABLE
+        assert choose_model(Image.open(tmp_path / "x.jpg")) == BY_TABLE
+    image.save(tmp_path / "x.jpg", quality=95)
+    assert choose_model(tmp_path / "x.jpg") == choose_model()
+    image.crop((0, 0, side, 15)).save(tmp_path / "x.jpg", quality=50)
+    assert choose_model(tmp_path / "x.jpg") == choose_model()
+    Image.fromarray(through(image, "JPEG", 30)).save(tmp_path / "x.jpg", quality=97)
+    assert choose_model(tmp_path / "x.jpg") == (BY_PIXELS if side >= 64 else choose_model())
+
+
+def test_the_inputs_are_those_of_restore():
+    image = through(photo(), "JPEG", 75).copy()
+    floats = image.astype(np.float32) / 255
+    tensor = torch.from_numpy(floats).permute(2, 0, 1)
+    assert choose_model(image[..., 0]) == BY_PIXELS
+    assert choose_model(Image.fromarray(image)) == BY_PIXELS
+    assert choose_model(torch.from_numpy(image).permute(2, 0, 1)) == BY_PIXELS
+    assert choose_model(floats, value_range=(0, 1)) == BY_PIXELS
+    assert choose_model(2 * tensor - 1, value_range=(-1, 1)) == BY_PIXELS
+    for unclear in (floats, tensor):
+        with pytest.raises(CaflowError, match="without a stated range"):
+            choose_model(unclear)
+    with pytest.raises(CaflowError, match="cannot have shape"):
+        choose_model(tensor[:2], value_range=(0, 1))
 
 
 def test_only_the_chosen_model_is_loaded(tmp_path):
@@ -121,7 +167,7 @@ def test_a_choice_is_a_model_of_its_task():
     ],
 )
 def test_inputs_of_the_size_of_faces_get_a_hint(task, height, width, hinted):
-    hint = hint_at_model(task, np.zeros((height, width, 3), np.uint8))
+    hint = hint_at_model(task, Input(np.zeros((height, width, 3), np.uint8)))
     assert hint == (f"if this is an aligned face, try --model {ID}" if hinted else None)
 
 
