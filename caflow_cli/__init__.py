@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .evaluation import evaluate as evaluate
     from .hub.choice import choose_model as choose_model
     from .hub.resolve import load as load
+    from .intervals import interval as interval
     from .model import CAFlow as CAFlow
     from .restoration import (
         Candidates as Candidates,
@@ -37,6 +38,7 @@ _HOMES = {
     "choose_model": ".hub.choice",
     "evaluate": ".evaluation",
     "find_damage": ".damage",
+    "interval": ".intervals",
     "load": ".hub.resolve",
     "restore": ".restoration",
     "score": ".restoration",

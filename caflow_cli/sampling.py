@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TypedDict
 
 from .config import Config, Extent, Tau, Temperature
-from .errors import check_usage, usage_error
-
-if TYPE_CHECKING:
-    from .model import Calibration
+from .errors import check_usage
+from .records import Table
 
 RANKS = ("likelihood", "consensus", "none")
 SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 _FIT = 750_000  # pixels of all candidates of an image together, if M is not given
+
+
+class SamplingOptions(TypedDict, total=False):
+    """Settings that are keywords of functions, beside tau, M, N and the seed."""
+
+    rank: str | None
+    consistent: bool | None
+    precision: str | None
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,9 @@ class Sampling:
     """
 
     tau: Tau | None = None  # temperature; None: the model's, else the task's
-    candidates: int | None = None  # M; None: the model's, else the task's, or what `fitting` says
+    candidates: int | None = (
+        None  # M; None: the model's, else the task's, or what fits into 0.75 megapixels
+    )
     keep: int = 1  # N, how many of the M are kept
     seed: int = 0  # candidate k is drawn with seed + k
     rank: str | None = None  # ranking rule, one of RANKS; None: "likelihood" of what is scored
@@ -70,32 +78,37 @@ class Sampling:
     def of(
         self, config: Config, size: Extent | None = None, windows: int | None = None
     ) -> Sampling:
-        """Fill in tau and M from the model's config, else from its task, and check all settings.
+        """Fill in all settings from the model's config, else from its task, and check them.
 
         If neither states M, superres reduces it by `fitting`; for a hole, M is reduced unless it is
-        given here. Without `size`, or by consensus, M is not reduced.
+        stated here. By consensus, M is not reduced. Without `size`, M is not reduced, and the rule
+        is not filled in, because a single candidate in tiles has none.
 
         Args:
             config: The model's.
             size: The height and width that the model draws (`Task.model_size`).
             windows: For a hole: how many windows of that size are drawn.
         """
-        from .tasks import get_task  # imported here, so that checking ranges needs no NumPy
+        from .tasks import ONE_PASS, get_task  # here, so that checking ranges needs no NumPy
 
         task = get_task(config)
-        given = config.task
-        tau = next(tau for tau in (self.tau, given.tau, task.tau) if tau is not None)
+        stated = config.task
+        tau = next(tau for tau in (self.tau, stated.tau, task.tau) if tau is not None)
         m = self.candidates
         if m is None:
-            m = given.candidates or task.candidates
-            fits = task.enlarges and given.candidates is None
+            m = stated.candidates or task.candidates
+            fits = task.enlarges and stated.candidates is None
             if size is not None and (fits or windows) and self.rank != "consensus":
                 m = fitting(size, m, self.keep, windows or 1)
-        consistent = given.consistent if self.consistent is None else self.consistent
+        rank = self.rank
+        if rank is None and size is not None:
+            rank = "none" if m == 1 and math.prod(size) > ONE_PASS else "likelihood"
+        consistent = stated.consistent if self.consistent is None else self.consistent
         filled = replace(
             self,
             tau=Temperature.of(tau),
             candidates=m,
+            rank=rank,
             consistent=consistent,
             precision=self.precision or "float32",
         )
@@ -108,46 +121,17 @@ class Sampling:
         )
         return filled
 
-    def calibrated(self, calibration: Calibration | None, model: str | None) -> Sampling:
-        """Fill in the settings of a model's calibration, for which alone its intervals hold.
-
-        Raises:
-            CaflowError: (exit 2) the model, with that id, has no calibration, or a setting that is
-                given differs from it.
-        """
-        command = f"caflow calibrate --model {model} --data DIR"
-        if calibration is None:
-            raise usage_error(
-                f"the model {model!r} has no calibration, so it has no intervals",
-                f"{command} -o FILE.safetensors, then --model FILE.safetensors",
-            )
-        filled = replace(
-            self,
-            tau=Temperature(calibration.tau),
-            candidates=calibration.candidates,
-            consistent=calibration.consistent,
-            precision=calibration.precision,
-        )
-        names = ("tau", "candidates", "consistent", "precision")
-        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        asked = replace(filled, **given)
-        options = asked.options
-        if filled.consistent and not asked.consistent:
-            options += " --no-consistent"
-        check_usage(
-            options == filled.options,
-            f"the intervals of {model!r} are calibrated for {filled.options}, not {options}",
-            f"{command} {options} -o FILE.safetensors, then --model FILE.safetensors",
-        )
-        return filled
-
-    @property
-    def options(self) -> str:
-        """What intervals depend on, as options of the command; all of it must be filled in."""
-        text = f"--tau {self.temperature} -m {self.candidates}"
-        if self.consistent:
-            text += " --consistent"
-        return text if self.precision == "float32" else f"{text} --precision {self.precision}"
+    def as_json(self) -> Table:
+        """The filled in settings, as JSON states them."""
+        return {
+            "tau": self.temperature.as_json(),
+            "candidates": self.candidates,
+            "keep": self.keep,
+            "seed": self.seed,
+            "rank": self.rank,
+            **({"consistent": True} if self.consistent else {}),
+            **({"precision": self.precision} if self.precision != "float32" else {}),
+        }
 
 
 def fitting(size: Extent, most: int, keep: int, windows: int = 1) -> int:

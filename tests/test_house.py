@@ -29,6 +29,7 @@ FLOORS = [
     ["sampling"],
     ["restoration"],
     ["training", "evaluation", "damage"],
+    ["intervals"],
     ["hub"],
     ["app"],
     ["cli"],

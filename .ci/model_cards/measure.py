@@ -15,16 +15,11 @@ import torch
 import caflow_cli as caflow
 from caflow_cli.data.examples import open_split
 from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation import (
-    CalibrationImages,
-    Evaluation,
-    Result,
-    Weights,
-    check_calibration,
-)
+from caflow_cli.evaluation import Evaluation, Result, Weights
 from caflow_cli.evaluation.examples import make_example
 from caflow_cli.evaluation.measure import SEED_STEP
 from caflow_cli.flows import to_uint8
+from caflow_cli.intervals import CalibrationImages, check_calibration
 from caflow_cli.model import read_info
 from caflow_cli.paths import sha256_of
 from caflow_cli.restoration import task_of, to_batch

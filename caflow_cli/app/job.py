@@ -14,10 +14,11 @@ from ..model import CAFlow
 from ..restoration import (
     Candidate,
     Candidates,
-    Request,
-    Sampler,
-    Score,
-    domain_warning,
+    Recolor,
+    answer,
+    draw,
+    encode,
+    prepare,
     seen_by,
     task_of,
     thumbnail,
@@ -25,7 +26,6 @@ from ..restoration import (
 )
 from ..sampling import Sampling
 from ..tasks import Pixels, resize
-from ..tasks.hints import recolor
 from .inputs import HINT_CANVAS, painted_strokes, shrunk
 
 # New values or properties of the page's components, by name; other components do not change.
@@ -67,17 +67,15 @@ class Job:
         self.hints = painted if self.task.paints == "hints" else None
         self.folder = folder
         self._stopped = threading.Event()
-        self._input = seen_by(model, image)
-        request = Request.of(self.task, self._input, self.mask, self.hints)
-        self._sampler = Sampler(
-            model, [request], sampling, progress=self._check_stopped, batch_size=1
-        )
-        self.sampling = self._sampler.sampling
+        self._input = seen_by(self.task, image)
+        edits = [] if self.hints is None else [Recolor(self._input, self.hints)]
+        self._request = prepare(model, image, self.mask, sampling, edits)
+        self._conditions = encode([self._request], self._check_stopped)
+        self.sampling = self._request.sampling
         note = self.task.note(self._input, self.mask)
         self.notes = [note] if note else []
         self.result: Candidates | None = None
-        self.chosen: Candidate | None = None
-        self._unhinted: dict[int, Pixels] = {}  # candidates without hints, small, by k
+        self.chosen: int | None = None  # k
 
     @property
     def ranked(self) -> list[Candidate]:
@@ -93,21 +91,32 @@ class Job:
         replace(self.sampling, candidates=count, keep=1).check()
         self.sampling = replace(self.sampling, candidates=len(self.ranked) + count, keep=keep)
         self.sampling.check()
-        if self.result is not None:  # stays if stopped before the next candidate
-            self.result = replace(self.result, sampling=self.sampling)
+        self._state(self.result)  # stays if stopped before the next candidate
         self._stopped.clear()
         yield len(self.ranked)
         self._check_stopped()
-        for _ in self._sampler.draw(count):
-            result = self._sampler.result()
-            self.sampling = replace(self.sampling, tau=result.tau)
-            self.result = replace(result, sampling=self.sampling)
+        for [found] in self._drawn(count):
+            self.sampling = replace(self.sampling, tau=found.tau)
+            self._state(found)
             if len(self.ranked) == 1:
-                warning = domain_warning(self.model, result.statistics, self._input, self.mask)
-                notes = [result.lower_tau_note, warning and f"warning: {warning}"]
+                notes = [found.lower_tau_note, found.warning and f"warning: {found.warning}"]
                 self.notes += [note for note in notes if note]
             yield len(self.ranked)
             self._check_stopped()
+
+    def _drawn(self, count: int) -> Iterator[list[Candidates]]:
+        """Draw the next candidates, one by one."""
+        if self.result is not None:
+            return draw([self.result], self._conditions, count, batch_size=1)
+        settings = replace(self.sampling, candidates=count, keep=1)
+        request = replace(self._request, sampling=settings)
+        return answer([request], self._conditions, batch_size=1)
+
+    def _state(self, found: Candidates | None) -> None:
+        """Keep the candidates so far, with the current settings."""
+        if found is not None:
+            request = replace(found.request, sampling=self.sampling)
+            self.result = replace(found, request=request)
 
     def stop(self) -> None:
         """Stop drawing, in another thread, after the current pass of the model."""
@@ -135,22 +144,22 @@ class Job:
         for candidate in self.ranked:
             path = self.folder / f"candidate_{candidate.k}.png"
             if not path.exists():
-                write_png(path, thumbnail(candidate.image, _GALLERY_SIDE))
-            gallery.append((str(path), f"#{candidate.rank}: {_score(candidate).summary}"))
+                write_png(path, thumbnail(candidate.edited, _GALLERY_SIDE))
+            gallery.append((str(path), f"#{candidate.rank}: {candidate.score.summary}"))
         shown = {"value": gallery, "visible": True}
         return {"title": text, "more": more, "gallery": shown, **self.choice()}
 
     def choice(self) -> Update:
         """The chosen candidate, by default the best, beside the image as uploaded."""
-        candidate = self.chosen or self.ranked[0]
+        candidate = self._shown()
         before = self._input
-        after = candidate.image
+        after = candidate.edited
         if before.shape != after.shape:
             before = resize(before, *after.shape[:2])
         compared = thumbnail(before, _DISPLAY_SIDE), thumbnail(after, _DISPLAY_SIDE)
         name = f"candidate #{candidate.rank}"
         text = f'<p class="sides"><span>◀ input</span><span>{name} ▶</span></p>'
-        text += f"<p>{name.capitalize()} of {len(self.ranked)}: {_score(candidate).summary}. "
+        text += f"<p>{name.capitalize()} of {len(self.ranked)}: {candidate.score.summary}. "
         text += f"Seed {candidate.seed}, τ {self.sampling.temperature}</p>"
         hints = self.task.paints == "hints"
         return {
@@ -162,15 +171,17 @@ class Job:
 
     def preview(self, layers: Sequence[Pixels]) -> Update:
         """The chosen candidate with other color hints, in the size of the canvas."""
-        candidate = self.chosen or self.ranked[0]
         image = shrunk(self._input, HINT_CANVAS)
-        if candidate.k not in self._unhinted:
-            self._unhinted[candidate.k] = shrunk(candidate.unhinted_pixels, HINT_CANVAS)
-        colors = self._unhinted[candidate.k]
+        colors = shrunk(self._shown().pixels, HINT_CANVAS)
         strokes = painted_strokes(layers, *image.shape[:2])
         if strokes is not None:
-            colors = recolor(image, colors, strokes)
+            colors = Recolor(image, strokes).apply(colors)
         return {"preview": {"value": colors, "visible": True}}
+
+    def _shown(self) -> Candidate:
+        """The chosen candidate, by default the best."""
+        chosen = [candidate for candidate in self.ranked if candidate.k == self.chosen]
+        return [*chosen, *self.ranked][0]
 
     def files(self) -> Update:
         """The files that the command would write for the candidates so far, and the command."""
@@ -206,17 +217,10 @@ class Job:
     def _write(self, candidate: Candidate) -> str:
         assert self.result is not None
         record = json.dumps(self.result.provenance(candidate))
-        keeps_gray = self.task.keeps_gray
-        output = self.image.output(candidate.image, self.mask, keeps_gray=keeps_gray)
-        data = Encoder("png").encode(output, record)
+        data = Encoder("png").encode(candidate.output, record)
         # One folder per number of candidates, because a file's provenance states it.
         folder = self.folder / str(len(self.ranked))
         folder.mkdir(exist_ok=True)
         path = folder / f"{Path(self.name).stem}_{self.task.command}_{candidate.rank:02d}.png"
         path.write_bytes(data)
         return str(path)
-
-
-def _score(candidate: Candidate) -> Score:
-    """The score by which a candidate is ranked, without color hints."""
-    return candidate.unhinted or candidate.score

@@ -141,7 +141,7 @@ class Sessions:
         job = self._jobs.get(session)
         if job is None or not 0 <= index < len(job.ranked):
             return {}
-        job.chosen = job.ranked[index]
+        job.chosen = job.ranked[index].k
         return {"view": "Comparison", **job.choice()}
 
     def preview(self, session: str, fields: Fields) -> Update:

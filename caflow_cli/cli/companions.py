@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,24 +16,26 @@ if TYPE_CHECKING:
     from .inputs import InputImage
 
 
-def find_companions(
-    kind: str, given: str | None, images: Sequence[InputImage], other: str = ""
-) -> Sequence[InputImage | None]:
+def is_detected(kind: str, given: str | None) -> bool:
+    """Whether `--mask` asks for the damage that is found: `auto` or `auto:THRESHOLD`."""
+    return kind == "mask" and given is not None and given.partition(":")[0] == "auto"
+
+
+def find_companions(kind: str, given: str, images: Sequence[InputImage]) -> Sequence[InputImage]:
     """Find the file that belongs to each image: one for all, or, in a folder, by the image's name.
 
     The mask of `a.jpg` is `a_jpg_mask`, `a_mask` or, unless the folder is that of the image, `a`;
     input images are never masks. For images found in subfolders, masks are in subfolders of the
-    same names. CaflowError (exit 2) if there is no such mask, if an image has none, or if stdin is
-    named twice.
+    same names. A mask that is detected has a threshold in place of a path. CaflowError (exit 2) if
+    there is no such mask, if an image has none, or if stdin is named twice.
 
     Args:
         kind: "mask" or "hints": the option, and the ending of names.
-        given: The file or folder that the option names; None: no image has one.
+        given: The file or folder that the option names.
         images: The images.
-        other: What else the user may do if there is no such file, for the hint.
     """
-    if given is None:
-        return [None] * len(images)
+    if is_detected(kind, given):
+        return _detected_masks(given) * len(images)
 
     from .inputs import find_inputs  # imported here, because it imports NumPy
 
@@ -42,7 +46,8 @@ def find_companions(
         check_usage(
             len(found) == 1 and not found[0].missing,
             f"no {kind} {given!r}",
-            f"--{kind} FILE, or --{kind} DIR with one for each image{other}",
+            f"--{kind} FILE, or --{kind} DIR with one for each image"
+            + ", or use --mask auto" * (kind == "mask"),
         )
         return found * len(images)
     inputs = {os.path.realpath(image.path) for image in images if image.path is not None}
@@ -60,6 +65,17 @@ def find_companions(
         )
         companions.append(matches[0])
     return companions
+
+
+def _detected_masks(given: str) -> list[InputImage]:
+    """The mask that is detected; CaflowError (exit 2) if its threshold is out of range."""
+    from .inputs import InputImage  # imported here, because it imports NumPy
+
+    threshold = math.nan
+    with suppress(ValueError):
+        threshold = float(given.partition(":")[2] or 0.5)
+    check_usage(0 < threshold < 1, f"--mask is {given!r}", "--mask auto:0.2, between 0 and 1")
+    return [InputImage(given, Path(), "auto", threshold=threshold)]
 
 
 def _names(kind: str, folder: str, image: InputImage) -> list[tuple[Path, str]]:

@@ -1,37 +1,111 @@
-"""Intervals: what is said of a calibration, that of a run, and the files of `--interval`."""
+"""Calibrated intervals: their option, what is said of a calibration, that of a run, their files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CaflowError
-from ..images import encode_png
-from ..restoration import Candidates, mean_width, task_of
-from .console import Console
-from .options import Restoration
-from .output import write_file
-from .plan import Job
+from ..errors import CaflowError, check_usage
+from .options import OUTPUT, option
 
 if TYPE_CHECKING:
     from ..model import CAFlow, Calibration
+    from ..restoration import Candidates
     from ..sampling import Sampling
     from ..training import RunConfig
+    from .console import Console
+    from .options import Files
+    from .plan import Job
 
+_ENDS = ("low", "high")
 _FEW = 100  # images; with fewer, λ depends much on which images they are
 _VALIDATION = 200  # validation images of a run, at most
 
 
-def note_interval(model: CAFlow, sampling: Sampling, console: Console) -> None:
-    """Say which settings the calibration of a model determines, and what its intervals promise."""
-    calibration = model.calibration
-    assert calibration is not None
-    console.note(
-        f"intervals of {model.identity['id']}: {sampling.options}, as calibrated on "
-        f"{calibration.images} images ({calibration.data}); on average over images of the same "
-        f"kind, {100 * calibration.level:g} % of values lie within them"
+@dataclass(frozen=True, kw_only=True)
+class Intervals:
+    """The option of commands whose results can have calibrated intervals."""
+
+    interval: bool = option(
+        "--interval",
+        "Also write NAME_low.png and NAME_high.png. On average over images of the same kind as "
+        "those of the model's calibration, 90 % of values lie between them; this promises nothing "
+        "for each image or pixel. tau, M, --consistent and precision are those of the calibration "
+        "(`caflow calibrate`).",
+        OUTPUT,
     )
+
+    @property
+    def beside(self) -> dict[str, Sequence[str]]:
+        """The files that are written beside an image: the endings of their names, by field."""
+        return {"interval": _ENDS} if self.interval else {}
+
+    def check(self, given: Files, used: Sequence[str]) -> None:
+        """Raise CaflowError (exit 2) for options that cannot be combined with --interval."""
+        for name in [*used, *["-o -"] * (given.output == "-")]:
+            check_usage(
+                not self.interval,
+                f"--interval and {name} cannot be used together",
+                "leave one of them out",
+            )
+
+    def settings(
+        self, sampling: Sampling, calibration: Calibration | None, id: str | None
+    ) -> Sampling:
+        """The settings for a model; with --interval, those of its calibration.
+
+        CaflowError (exit 2) if it has none, or if a setting that is given differs.
+        """
+        if not self.interval:
+            return sampling
+        from ..intervals import calibrated
+
+        return calibrated(sampling, calibration, id)
+
+    def note(self, model: CAFlow, sampling: Sampling, console: Console) -> None:
+        """Say which settings the calibration determines, and what its intervals promise."""
+        calibration = model.calibration
+        if not self.interval or calibration is None:
+            return
+        from ..intervals import calibrated, options_of
+
+        id = model.identity["id"]
+        console.note(
+            f"intervals of {id}: {options_of(calibrated(sampling, calibration, id))}, as "
+            f"calibrated on {calibration.images} images ({calibration.data}); on average over "
+            f"images of the same kind, {100 * calibration.level:g} % of values lie within them"
+        )
+
+    def write(
+        self, job: Job, found: Candidates, given: Files, console: Console
+    ) -> dict[str, object]:
+        """Write the ends of a result's intervals, if they are wanted; return their field for JSON,
+        nothing if a candidate is missing.
+        """
+        if not job.beside:
+            return {}
+        if found.diverged or found.diverged_at is not None:
+            console.about(job.name, "no interval, because a candidate is missing")
+            return {}
+        from ..images import encode_png
+        from ..intervals import interval, mean_width
+        from .output import write_file
+
+        calibration = found.request.model.calibration
+        assert calibration is not None
+        ends = interval(found)
+        fields: dict[str, object] = {
+            "level": calibration.level,
+            "lambda": calibration.lambd,
+            "mean_width": mean_width(*ends),
+        }
+        for end, image in zip(_ENDS, ends, strict=True):
+            path = job.beside["interval"][end]
+            if write_file(job, path, encode_png(image), given, console):
+                fields[end] = str(path)
+        return {"interval": fields}
 
 
 def describe_calibration(calibration: Calibration, console: Console) -> None:
@@ -49,9 +123,10 @@ def calibrate_run(best: Path, run: RunConfig, console: Console) -> dict[str, Any
     """Calibrate intervals on validation images, for the default settings of the model, and write
     the record into its file. Returns it for JSON; nothing if the model cannot have intervals.
     """
-    from ..evaluation import CalibrationImages, calibrate
     from ..hub.publish import store_calibration
     from ..hub.resolve import load, resolve
+    from ..intervals import CalibrationImages, calibrate
+    from ..restoration import task_of
 
     found = resolve(str(best))
     model = load(found)
@@ -76,25 +151,3 @@ def calibrate_run(best: Path, run: RunConfig, console: Console) -> dict[str, Any
     store_calibration(calibration, found, best, overwrite=True)
     describe_calibration(calibration, console)
     return {"calibration": calibration.as_json()}
-
-
-def write_interval(
-    job: Job, result: Candidates, given: Restoration, console: Console
-) -> Mapping[str, object]:
-    """Write the ends of a result's intervals, if they are wanted; return their field for JSON."""
-    if not job.interval:
-        return {}
-    if result.diverged or result.diverged_at is not None:
-        console.about(job.name, "no interval, because a candidate is missing")
-        return {}
-    assert result.calibration is not None
-    low, high = result.interval()
-    fields: dict[str, object] = {
-        "level": result.calibration.level,
-        "lambda": result.calibration.lambd,
-        "mean_width": mean_width(low, high),
-    }
-    for end, image in (("low", low), ("high", high)):
-        if write_file(job, job.interval[end], encode_png(image), given, console):
-            fields[end] = str(job.interval[end])
-    return {"interval": fields}

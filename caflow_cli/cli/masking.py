@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import HOLE
 from ..errors import CaflowError, check_usage, usage_error
-from .companions import find_companions
+from .companions import is_detected
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
@@ -46,7 +42,7 @@ class Masking:
 
     def __post_init__(self) -> None:
         check_usage(
-            not (self.invert_mask and detected(self.mask)),
+            not (self.invert_mask and is_detected("mask", self.mask)),
             "--mask auto and --invert-mask cannot be used together",
             "omit --invert-mask",
         )
@@ -99,24 +95,3 @@ def no_mask(name: str) -> CaflowError:
         "--mask auto (finds scratches, cracks and dust), --mask FILE (white = fill), or make the "
         "hole transparent in the image",
     )
-
-
-def detected(mask: str | None) -> bool:
-    """Whether `--mask` asks for the damage that is found: `auto` or `auto:THRESHOLD`."""
-    return mask is not None and mask.partition(":")[0] == "auto"
-
-
-def find_masks(mask: str | None, images: Sequence[InputImage]) -> Sequence[InputImage | None]:
-    """Find the mask of each image, as `find_companions` says. For `auto`, it has a threshold.
-
-    CaflowError (exit 2) also if the threshold is out of range.
-    """
-    from .inputs import InputImage  # imported here, because it imports NumPy
-
-    if mask is not None and detected(mask):
-        threshold = math.nan
-        with suppress(ValueError):
-            threshold = float(mask.partition(":")[2] or 0.5)
-        check_usage(0 < threshold < 1, f"--mask is {mask!r}", "--mask auto:0.2, between 0 and 1")
-        return [InputImage(mask, Path(), "auto", threshold=threshold)] * len(images)
-    return find_companions("mask", mask, images, ", or use --mask auto")

@@ -18,16 +18,13 @@ from .console import Console
 if TYPE_CHECKING:
     from ..config import Config
     from ..hub.resolve import Resolved
+    from ..images import Encoder
     from ..model import CAFlow
 
 # Titles of groups in `--help`. Common options have no group, and come first.
 SAMPLING = "Sampling"
 MODEL = "Model"
 OUTPUT = "Input and output"
-
-# What JSON and provenance state of an image that was changed after it was drawn and scored, and the
-# option that did it.
-CHANGES = {"resized": "scale", "saturation": "saturation"}
 
 
 def option(
@@ -183,6 +180,18 @@ class Files:
     )
     shard: str | None = SHARD
 
+    keep = 1  # images that are written for each input
+
+    @property
+    def sheets(self) -> dict[str, str]:
+        return {}
+
+    def encoder(self, format: str | None = None) -> Encoder:
+        """The encoder of outputs, in the format that their name has if no other is stated."""
+        from ..images import Encoder
+
+        return Encoder()
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Restoration(Files):
@@ -242,21 +251,21 @@ class Restoration(Files):
         OUTPUT,
     )
 
-    interval = False  # only some commands have --interval
+    @property
+    def sheets(self) -> dict[str, str]:
+        """The files that show all inputs, by their options."""
+        named = {"--grid": self.grid, "--uncertainty": self.uncertainty}
+        return {name: file for name, file in named.items() if file is not None}
 
+    def encoder(self, format: str | None = None) -> Encoder:
+        from ..images import Encoder
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class IntervalRestoration(Restoration):
-    """The options of commands whose results can have calibrated intervals."""
-
-    interval: bool = option(
-        "--interval",
-        "Also write NAME_low.png and NAME_high.png. On average over images of the same kind as "
-        "those of the model's calibration, 90 % of values lie between them; this promises nothing "
-        "for each image or pixel. tau, M, --consistent and precision are those of the calibration "
-        "(`caflow calibrate`).",
-        OUTPUT,
-    )
+        return Encoder(
+            self.format or format or "png",
+            self.quality,
+            not self.no_provenance,
+            self.keep_metadata,
+        )
 
 
 def load_model(

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import EXIT_FAILED, CaflowError, ensure, memory_errors, usage_error
-from ..images import atomic_write, encode_png, make_folder, no_file
+from ..errors import EXIT_FAILED, CaflowError, memory_errors
+from ..images import atomic_write, make_folder, no_file
 from .options import Files
 from .plan import Job
 
 if TYPE_CHECKING:
-    from ..tasks import Pixels
     from .console import Console
-
-_LARGEST = 2**28  # maximum pixels of a resized image
-
-Scale = float | tuple[int, int]  # a factor, or the width and height of a box to fit into
 
 
 @contextmanager
@@ -79,53 +73,3 @@ def write_file(job: Job, path: Path, data: bytes, given: Files, console: Console
         return False
     console.text([str(path)])
     return True
-
-
-def parse_scale(typed: str) -> Scale:
-    """Parse `2`, `1.5` or `1920x1080`; CaflowError (exit 2) if it is not a scale."""
-    if match := re.fullmatch(r"0*([1-9]\d{0,5})[xX×]0*([1-9]\d{0,5})", typed):
-        return int(match[1]), int(match[2])
-    with suppress(ValueError):
-        if 1 < float(typed) <= 64:
-            return float(typed)
-    raise usage_error(f"--scale is {typed!r}", "--scale 2, or --scale 1920x1080 to fit")
-
-
-def scaled(scale: Scale, height: int, width: int) -> tuple[int, int]:
-    """Width and height of the written image for an input of that size.
-
-    CaflowError (exit 1) if the input already fills the box, or if the result would be too large.
-    """
-    if isinstance(scale, tuple):
-        box = scale
-        scale = min(box[0] / width, box[1] / height)
-        ensure(
-            scale > 1,
-            f"the image, {width}x{height}, already fills {box[0]}x{box[1]}",
-            "a larger --scale, or leave it out",
-        )
-    wide = round(scale * width)
-    high = round(scale * height)
-    ensure(
-        wide * high <= _LARGEST,
-        f"--scale enlarges {width}x{height} to {wide}x{high}, which is too large to write",
-        "a smaller --scale",
-    )
-    return wide, high
-
-
-def write_sheet(
-    file: str | None, rows: Sequence[Pixels], overwrite: bool, console: Console
-) -> None:
-    """Write a PNG with one row per input (`--grid`, `--uncertainty`), if it is wanted."""
-    if file is None:
-        return
-    if not rows:
-        console.note(f"{file} is not written: there is nothing to show")
-        return
-    from ..restoration.figures import sheet
-
-    path = Path(file)
-    make_folder(path.parent)
-    atomic_write(path, encode_png(sheet(rows)), replace=overwrite)
-    console.note(f"wrote {file}")

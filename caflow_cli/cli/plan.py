@@ -6,32 +6,31 @@ import os
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import check_usage, usage_error
 from ..images import Encoder, format_of
 from ..paths import exists, is_folder, numbered
-from .companions import find_companions
+from .companions import find_companions, is_detected
 from .console import Console
 from .inputs import InputImage, find_inputs, find_shard, without_results
-from .masking import detected, find_masks
-from .options import Files, Restoration
+from .options import Files
 
 _MOST = 100  # maximum rows of a sheet
 
 
 @dataclass(frozen=True)
 class Job:
-    """An input, its mask and hints, and its output files."""
+    """An input, the files that belong to it, and its output files."""
 
     source: InputImage
     outputs: list[Path]  # in rank order; empty: image bytes go to stdout
+    companions: Mapping[str, InputImage] = field(default_factory=dict)  # by kind: mask, hints
+    # Further files beside the first output, by field of JSON and ending: interval: low and high.
+    beside: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
     skipped: bool = False  # all outputs exist and are to be kept
-    mask: InputImage | None = None  # white where the image is to be filled
-    hints: InputImage | None = None  # opaque where the color is known
-    interval: Mapping[str, Path] = field(default_factory=dict)  # of --interval: low and high
 
     @property
     def name(self) -> str:
@@ -41,28 +40,23 @@ class Job:
     @property
     def paths(self) -> list[Path]:
         """All files that are written for the input."""
-        return [*self.outputs, *self.interval.values()]
+        return [*self.outputs, *(path for ends in self.beside.values() for path in ends.values())]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names of all files that are read, for JSON."""
+        return {"input": self.name, **{kind: file.name for kind, file in self.companions.items()}}
 
     @property
     def by_rank(self) -> dict[int, str]:
         """The paths of outputs by rank."""
         return {rank: str(path) for rank, path in enumerate(self.outputs, 1)}
 
-    @property
-    def names(self) -> dict[str, str]:
-        """The names of all files that are read, for JSON."""
-        names = {"input": self.name}
-        if self.mask is not None:
-            names["mask"] = self.mask.name
-        if self.hints is not None:
-            names["hints"] = self.hints.name
-        return names
-
     def fields(self, status: str, paths: Mapping[int, str], **more: object) -> dict[str, object]:
-        """The fields of a JSON line, with the paths of outputs by rank."""
+        """The fields of a JSON line without candidates, with the paths of outputs by rank."""
+        for key, ends in self.beside.items():
+            more[key] = {end: str(path) for end, path in ends.items()}
         outputs = [{"rank": rank, "path": path} for rank, path in paths.items()]
-        if self.interval:
-            more["interval"] = {end: str(path) for end, path in self.interval.items()}
         return {**self.names, "status": status, **more, "outputs": outputs}
 
 
@@ -78,87 +72,75 @@ def make_plan(
     console: Console,
     inputs: Sequence[str],
     given: Files,
-    mask: str | None = None,
-    hints: str | None = None,
+    companions: Mapping[str, str | None] | None = None,
+    beside: Mapping[str, Sequence[str]] | None = None,
 ) -> Plan:
     """Find all inputs, name all outputs, and raise CaflowError (exit 2) if the plan cannot work.
 
     `face.png` becomes `face_COMMAND.png` in its folder, or in the folder `-o`, which mirrors
     subfolders; with one input, `-o` may name the file, or be `-`. In folders that are searched,
     earlier results, masks and hints (`face_COMMAND.png` beside `face.png`) are ignored, as are
-    `mask`, `hints` and the folder of results. With --interval, each input has
-    `face_COMMAND_low.png` and `face_COMMAND_high.png`, too. With several processes, each plans all
-    outputs, but gets only the jobs of its share.
+    the folders of masks, of hints and of results. With several processes, each plans all outputs,
+    but gets only the jobs of its share.
+
+    Args:
+        console: The command's.
+        inputs: As typed.
+        given: The options.
+        companions: What the user named of each kind of files that belong to inputs, as "mask".
+        beside: Endings of further files for each input, by field of JSON; they are PNG.
     """
-    keep = 1
-    interval = False
-    sheets: dict[str, str] = {}
-    if isinstance(given, Restoration):
-        keep = given.keep
-        interval = given.interval
-        named = {"--grid": given.grid, "--uncertainty": given.uncertainty}
-        sheets = {option: file for option, file in named.items() if file is not None}
-    _check_options(given, console, sheets)
-    folder, file = _destination(given.output)
-    sources = _find_sources(console, inputs, given, folder, mask, hints)
-    masks = find_masks(mask, sources)
-    strokes = find_companions("hints", hints, sources)
-    read = [image.path for image in (*sources, *masks, *strokes) if image is not None]
-    share = find_shard(given.shard, console)
-    check_usage(
-        share.step == 1 or not (sheets or None in read or given.output == "-"),
-        "stdin, -o - and sheets over all inputs need one process, not shards",
-        "--shard 1/1",
-    )
-    encoder = _encoder(file, given)
-    names: list[Path] = []
-    if given.output == "-":
-        _check_stdout(len(sources) * keep)
-    elif file is not None:
-        check_usage(
-            len(sources) == 1,
-            f"-o {file} is one file for {len(sources)} inputs",
-            f"-o {file.with_suffix('')}/",
-        )
-        names = [file]
-    else:
-        names = _names(sources, console.command, encoder.suffix, folder)
-        if None in read and not console.json and not sys.stdout.isatty():
-            console.note("stdout receives paths of files; -o - writes the image itself")
-    # What each file is for; empty for inputs.
-    files = {_key(path): "" for path in read if path is not None}
-    for option, sheet in sheets.items():
-        _check_sheet(option, sheet, len(sources))
-        _claim(files, Path(sheet), option, given.overwrite, option)
-    own = range(len(sources))[share]
-    jobs = []
-    for index, source in enumerate(sources):
-        outputs: list[Path] = []
-        ends: dict[str, Path] = {}
-        if names:
-            outputs = numbered(names[index], keep)
-            ends = _interval_names(names[index]) if interval else {}
-        paths = [*outputs, *ends.values()]
-        for path in paths:
-            may_exist = given.overwrite or given.skip_existing or index not in own
-            _claim(files, path, source.name, may_exist)
-        skipped = given.skip_existing and bool(paths) and all(map(os.path.lexists, paths))
-        jobs.append(Job(source, outputs, skipped, masks[index], strokes[index], ends))
-    return Plan(jobs[share], encoder)
-
-
-def _check_options(given: Files, console: Console, sheets: Iterable[str]) -> None:
     check_usage(
         given.output != "-" or not console.json,
         "-o - and --json both write to stdout",
         "use one of them",
     )
-    others = [*sheets, *["--overwrite"] * given.overwrite]
+    others = [*given.sheets, *["--overwrite"] * given.overwrite]
     check_usage(
         not (given.skip_existing and others),
         f"{' and '.join(others)} and --skip-existing cannot be used together",
         "use one of them",
     )
+    folder, file = _destination(given.output)
+    named = {kind: name for kind, name in (companions or {}).items() if name is not None}
+    sources = _find_sources(console, inputs, given, folder, named)
+    found = {kind: find_companions(kind, name, sources) for kind, name in named.items()}
+    read = [image.path for images in (sources, *found.values()) for image in images]
+    share = find_shard(given.shard, console)
+    check_usage(
+        share.step == 1 or not (given.sheets or None in read or given.output == "-"),
+        "stdin, -o - and sheets over all inputs need one process, not shards",
+        "--shard 1/1",
+    )
+    encoder = _encoder(file, given)
+    names = _names(console, sources, given, encoder.suffix)
+    if names and file is None and None in read and not console.json and not sys.stdout.isatty():
+        console.note("stdout receives paths of files; -o - writes the image itself")
+    # What each file is for; empty for inputs.
+    files = {_key(path): "" for path in read if path is not None}
+    for option, sheet in given.sheets.items():
+        _check_sheet(option, sheet, len(sources))
+        _claim(files, Path(sheet), option, given.overwrite, option)
+    own = range(len(sources))[share]
+    jobs = []
+    for index, source in enumerate(sources):
+        outputs = numbered(names[index], given.keep) if names else []
+        job = Job(
+            source,
+            outputs,
+            {kind: images[index] for kind, images in found.items()},
+            {
+                key: {end: names[index].with_name(f"{names[index].stem}_{end}.png") for end in ends}
+                for key, ends in (beside or {}).items()
+                if names
+            },
+        )
+        for path in job.paths:
+            may_exist = given.overwrite or given.skip_existing or index not in own
+            _claim(files, path, source.name, may_exist)
+        skipped = given.skip_existing and bool(job.paths) and all(map(os.path.lexists, job.paths))
+        jobs.append(replace(job, skipped=skipped))
+    return Plan(jobs[share], encoder)
 
 
 def _destination(output: str | None) -> tuple[Path | None, Path | None]:
@@ -179,14 +161,14 @@ def _find_sources(
     inputs: Sequence[str],
     given: Files,
     folder: Path | None,
-    mask: str | None,
-    hints: str | None,
+    companions: Mapping[str, str],
 ) -> list[InputImage]:
-    """Find the inputs, without earlier results, the files in `folder`, masks and hints."""
-    aside = [Path(name) for name in (folder, hints) if name is not None]
-    if mask is not None and not detected(mask):
-        aside.append(Path(mask))
+    """Find the inputs, without earlier results, the files in `folder`, and their companions."""
+    aside = [Path(name) for kind, name in companions.items() if not is_detected(kind, name)]
+    if folder is not None:
+        aside.append(folder)
     found = find_inputs(inputs, recursive=given.recursive, aside=aside, note=console.note)
+    hints = companions.get("hints")
     sources = without_results(found, console.command, hints)
     check_usage(bool(sources), "the only image is used as hints", "give the photo, too")
     if len(sources) < len(found):
@@ -194,22 +176,9 @@ def _find_sources(
     return sources
 
 
-def _check_stdout(count: int) -> None:
-    """Raise CaflowError (exit 2) unless `count` images can go to stdout."""
-    check_usage(not sys.stdout.isatty(), "-o - would write image bytes to the terminal", "-o FILE")
-    check_usage(count == 1, f"-o - writes one image, not {count}", "-n 1 -o -")
-
-
 def _encoder(file: Path | None, given: Files) -> Encoder:
     named = None if file is None else format_of(file)
-    encoder = Encoder()
-    if isinstance(given, Restoration):  # masks are PNG files
-        encoder = Encoder(
-            given.format or named or "png",
-            given.quality,
-            not given.no_provenance,
-            given.keep_metadata,
-        )
+    encoder = given.encoder(named)
     if file is not None and named != encoder.format:
         raise usage_error(
             f"the suffix of {str(file)!r} does not fit {encoder.format}",
@@ -219,13 +188,27 @@ def _encoder(file: Path | None, given: Files) -> Encoder:
 
 
 def _names(
-    sources: Sequence[InputImage], label: str, suffix: str, folder: Path | None
+    console: Console, sources: Sequence[InputImage], given: Files, suffix: str
 ) -> list[Path]:
-    """The output file of each source, without a rank.
+    """The output file of each source, without a rank; none if the image goes to stdout.
 
     Sources of one folder that differ only in their suffix keep it: `a.jpg` and `a.png` become
-    `a_jpg_LABEL.png` and `a_png_LABEL.png`.
+    `a_jpg_COMMAND.png` and `a_png_COMMAND.png`.
     """
+    if given.output == "-":
+        terminal = sys.stdout.isatty()
+        check_usage(not terminal, "-o - would write image bytes to the terminal", "-o FILE")
+        count = len(sources) * given.keep
+        check_usage(count == 1, f"-o - writes one image, not {count}", "-n 1 -o -")
+        return []
+    folder, file = _destination(given.output)
+    if file is not None:
+        check_usage(
+            len(sources) == 1,
+            f"-o {file} is one file for {len(sources)} inputs",
+            f"-o {file.with_suffix('')}/",
+        )
+        return [file]
     keys = []
     for source in sources:
         target = source.folder if folder is None else folder / source.inside
@@ -234,13 +217,8 @@ def _names(
     names = []
     for key, source in zip(keys, sources, strict=True):
         stem = source.full_stem if shared[key] > 1 else source.stem
-        names.append(key[0] / f"{stem}_{label}{suffix}")
+        names.append(key[0] / f"{stem}_{console.command}{suffix}")
     return names
-
-
-def _interval_names(path: Path) -> dict[str, Path]:
-    """The files of --interval beside an output, whatever its format and number."""
-    return {end: path.with_name(f"{path.stem}_{end}.png") for end in ("low", "high")}
 
 
 def _key(path: Path) -> str:

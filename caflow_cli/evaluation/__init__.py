@@ -9,12 +9,6 @@ from ..lazy import on_demand
 from .metrics import METRICS, Metric, Weights
 
 if TYPE_CHECKING:
-    from .calibration import (
-        CalibrationImages,
-        Coverage,
-        calibrate,
-        check_calibration,
-    )
     from .choose import Choice, choose_temperature
     from .compare import compare
     from .metrics.pairs import LpipsDistance, psnr, rmse, ssim
@@ -22,14 +16,10 @@ if TYPE_CHECKING:
     from .run import evaluate
 
 _HOMES = {
-    "CalibrationImages": ".calibration",
     "Choice": ".choose",
-    "Coverage": ".calibration",
     "Evaluation": ".result",
     "LpipsDistance": ".metrics.pairs",
     "Result": ".result",
-    "calibrate": ".calibration",
-    "check_calibration": ".calibration",
     "choose_temperature": ".choose",
     "compare": ".compare",
     "evaluate": ".run",
@@ -40,16 +30,12 @@ _HOMES = {
 
 __all__ = [
     "METRICS",
-    "CalibrationImages",
     "Choice",
-    "Coverage",
     "Evaluation",
     "LpipsDistance",
     "Metric",
     "Result",
     "Weights",
-    "calibrate",
-    "check_calibration",
     "choose_temperature",
     "compare",
     "evaluate",

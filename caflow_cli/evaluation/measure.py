@@ -3,25 +3,29 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from ..config import Temperature
 from ..data.examples import Examples
 from ..errors import CaflowError, ensure
+from ..images import Input
 from ..model import CAFlow
 from ..restoration import (
-    Candidate,
+    Candidates,
+    Conditions,
     Request,
-    Sampler,
+    draw,
+    encode,
     order,
+    prepare,
     requests_at_a_time,
     rmse_between,
+    score_images,
     to_batch,
 )
-from ..sampling import SEEDS
+from ..sampling import SEEDS, Sampling
 from ..tasks import Example, Pixels, Task
 from .examples import EXAMPLE_METRICS, make_example, run_baseline
 from .kinds import Cell
@@ -85,29 +89,32 @@ class Measurer:
         run = self.run
         found = [self.example(index) for index in indices]
         begun = time.perf_counter()
-        requests = []
-        for measured in found:
-            example = measured.example
-            requests.append(Request.of(self.task, example.input, example.mask))
-        sampler = Sampler(self.model, requests, batch_size=run.batch_size)
+        asked = Sampling(consistent=run.consistent)
+        requests = [
+            prepare(self.model, Input(example.input), example.mask, asked)
+            for example in (measured.example for measured in found)
+        ]
+        conditions = encode(requests)
         encoding = time.perf_counter() - begun
         for measured in found:
             self._add_baselines(measured)
         if "bpd" in run.metrics or "likelihood" in run.metrics:
-            self._score_truths(sampler, found)
+            self._score_truths(requests, conditions, found)
         seeds = [(run.seed + SEED_STEP * index) % SEEDS for index in indices]
         for tau, most in run.draws.items():
             m = run.drawn(most, requests[0].size)
             begun = time.perf_counter()
-            drawn: list[list[Candidate]] = [[] for _ in found]
-            batches = sampler.batches(tau, range(m), seeds, run.noise_samples)
-            for candidate in chain.from_iterable(batches):
-                drawn[candidate.row].append(candidate)
+            unanswered = []
+            for request, seed in zip(requests, seeds, strict=True):
+                sampling = replace(request.sampling, tau=tau, candidates=m, seed=seed)
+                asked_at = replace(request, sampling=sampling, noise_samples=run.noise_samples)
+                unanswered.append(Candidates(asked_at))
+            *_, drawn = draw(unanswered, conditions, batch_size=run.batch_size)
             seconds = encoding + time.perf_counter() - begun
             for measured, candidates in zip(found, drawn, strict=True):
                 draws = Draws(tau, most)
                 self._add_seconds(measured.example, draws.values, seconds)
-                self._add_draws(measured, candidates, draws, m)
+                self._add_draws(measured, candidates, draws)
         return found
 
     def example(self, index: int) -> Measured:
@@ -143,9 +150,11 @@ class Measurer:
             height, width = example.truth.shape[:2]
             values["seconds"] = [seconds, height * width / 1e6]
 
-    def _score_truths(self, sampler: Sampler, found: Sequence[Measured]) -> None:
+    def _score_truths(
+        self, requests: Sequence[Request], conditions: Conditions, found: Sequence[Measured]
+    ) -> None:
         truths = [measured.example.truth for measured in found]
-        scores = sampler.score(truths, self.run.noise_samples)
+        scores = score_images(requests, conditions, truths, self.run.noise_samples)
         for measured, score in zip(found, scores, strict=True):
             ensure(
                 score.log_likelihood is not None,
@@ -157,20 +166,14 @@ class Measurer:
                 if value is not None:
                     measured.row.truth[name] = value
 
-    def _add_draws(
-        self,
-        measured: Measured,
-        candidates: Sequence[Candidate],
-        draws: Draws,
-        m: int,
-    ) -> None:
-        """Add what was drawn for `range(m)`: its scores, metrics and order.
+    def _add_draws(self, measured: Measured, found: Candidates, draws: Draws) -> None:
+        """Add what was drawn: its scores, metrics and order.
 
         Candidates whose samples diverged are missing.
         """
         images = {}
-        for candidate in candidates:
-            images[candidate.k] = candidate.image
+        for candidate in found.drawn:
+            images[candidate.k] = candidate.pixels
             draws.candidates.append(
                 Draw(
                     candidate.k,
@@ -179,15 +182,15 @@ class Measurer:
                     candidate.score.rank_score or 0.0,
                 )
             )
-        draws.diverged = [k for k in range(m) if k not in images]
+        draws.diverged = [k for k in range(found.count) if k not in images]
         measured.row.draws.append(draws)
         measured.images[draws.tau] = images
         self._add_figures(measured.example, draws, list(images.values()))
         kept = self.run.kind.measured(draws, self.run.cells)
         measured_images = [images[draw.k] for draw in kept]
         values = self._values(measured.example, measured_images)
-        for draw, of_draw in zip(kept, values, strict=True):
-            draw.values = of_draw
+        for one, of_one in zip(kept, values, strict=True):
+            one.values = of_one
 
     def _add_figures(self, example: Example, draws: Draws, images: list[Pixels]) -> None:
         """Add what depends on all candidates together."""

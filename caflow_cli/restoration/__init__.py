@@ -1,44 +1,46 @@
-"""Inference: from an image to ranked candidates, and from a pair to its likelihood."""
+"""Restoration: from an image to ranked candidates, and from a pair to its likelihood."""
 
-from .arguments import seen_by, strokes_of
-from .candidate import Candidate, Request
-from .conditions import to_batch
-from .conformal import mean_width
+from .arguments import strokes_of
+from .candidates import Candidate, Candidates
+from .conditions import Conditions, to_batch
 from .domain import describe_domain, domain_warning
-from .figures import (
-    grid_row,
-    interval_chart,
-    spread,
-    thumbnail,
-    uncertainty_chart,
-    uncertainty_map,
-)
+from .draw import answer, draw, requests_at_a_time
+from .edits import EDITS, Edit, Resize, Saturate
+from .figures import moments, spread, thumbnail, uncertainty_chart, uncertainty_map
 from .rank import order, rmse_between
-from .restore import restore, restore_images, score
-from .result import Candidates
-from .sample import Sampler, requests_at_a_time
-from .score import Score, estimator_of, task_of
+from .recolor import Recolor, check_strokes
+from .request import Request, encode, prepare, seen_by, task_of
+from .restore import restore, score
+from .score import Score, estimator_of, score_images
 from .whole import Whole
 
 __all__ = [
+    "EDITS",
     "Candidate",
     "Candidates",
+    "Conditions",
+    "Edit",
+    "Recolor",
     "Request",
-    "Sampler",
+    "Resize",
+    "Saturate",
     "Score",
     "Whole",
+    "answer",
+    "check_strokes",
     "describe_domain",
     "domain_warning",
+    "draw",
+    "encode",
     "estimator_of",
-    "grid_row",
-    "interval_chart",
-    "mean_width",
+    "moments",
     "order",
+    "prepare",
     "requests_at_a_time",
     "restore",
-    "restore_images",
     "rmse_between",
     "score",
+    "score_images",
     "seen_by",
     "spread",
     "strokes_of",

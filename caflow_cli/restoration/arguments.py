@@ -14,9 +14,7 @@ from torch import Tensor
 from ..errors import check_usage, usage_error
 from ..images import Input, decode, stores_losslessly
 from ..images.read import table_of
-from ..model import CAFlow
 from ..tasks import Pixels, gray
-from .score import task_of
 
 ImageLike: TypeAlias = "str | Path | Image.Image | Input | np.ndarray[Any, Any] | Tensor"
 
@@ -145,11 +143,6 @@ def strokes_of(image: Input) -> Pixels:
     if image.alpha is None:
         return image.rgb
     return np.dstack([image.rgb, image.alpha])
-
-
-def seen_by(model: CAFlow, image: Input) -> Pixels:
-    """The colors of an image as a model's condition reads them: uint8 (H, W, 3)."""
-    return image.flattened(soften=task_of(model).enlarges)
 
 
 def _from_pil(image: Image.Image) -> Input:

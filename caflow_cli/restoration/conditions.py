@@ -15,7 +15,6 @@ from ..flows import standard_normal_log_prob
 from ..model import CAFlow, Condition
 from ..tasks import Pixels
 from .domain import Statistics
-from .score import PartScore
 from .tiles import LazyImage
 
 RESAMPLES = 10  # how often a diverged sample is drawn again, at most
@@ -40,6 +39,13 @@ class Steps:
             self.report(self.done, self.total)
 
 
+class PartScore(NamedTuple):
+    """The log-likelihood of one part, and its deviations over the K noise draws."""
+
+    value: float
+    deviations: Tensor | None  # (K,), see `CAFlow.estimate`; None in tiles
+
+
 class Sample(NamedTuple):
     """An image as the model drew it, uint8 (H, W, C), and how many samples before it diverged.
 
@@ -52,6 +58,10 @@ class Sample(NamedTuple):
 
 class Conditions(Protocol):
     """Conditions of one size, under which images are drawn and scored."""
+
+    @property
+    def steps(self) -> Steps:
+        """Counts the passes of the model."""
 
     @property
     def cond(self) -> Tensor | LazyImage:

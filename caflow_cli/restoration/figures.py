@@ -1,22 +1,24 @@
 """Figures: sheets of candidates, and color maps beside their images."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from textwrap import wrap
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from ..config import Temperature
 from ..errors import ensure
 from ..tasks import Pixels
-from .candidate import Candidate
-from .conformal import Values, moments
+from .rank import Values
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+Plane = npt.NDArray[np.float32]
 
 _DPI = 100
 _GAP = 12  # pixels between the parts of a figure
@@ -26,6 +28,14 @@ _BAR = 70  # width of a color bar with its labels
 _CELL = 192  # pixels of a thumbnail's longer side
 _LONGEST = 10  # candidates per line of a sheet
 _SIDE = 384  # pixels of a chart's longer side
+
+
+class Shown(Protocol):
+    """A candidate as it is written, without alpha."""
+
+    @property
+    def edited(self) -> Pixels:
+        """uint8 (H, W, 3)."""
 
 
 class _Part(NamedTuple):
@@ -47,24 +57,6 @@ def sheet(rows: Sequence[Pixels]) -> Pixels:
     return np.pad(np.concatenate(padded), ((0, _GAP), (0, 0), (0, 0)), constant_values=255)
 
 
-def grid_row(
-    name: str,
-    tau: Temperature,
-    seen: Pixels,
-    ranked: Sequence[Candidate],
-) -> Pixels:
-    """Draw the input, in the colors that the model reads, and the scored candidates by rank.
-
-    `name` and `tau` go into the caption.
-    """
-    height, width = seen.shape[:2]
-    cells = [(seen, [name, f"{width} × {height}", f"τ {tau}"])]
-    for candidate in ranked:
-        scores = candidate.score.summary.split(", ")
-        cells.append((candidate.pixels, [f"#{candidate.rank}   seed {candidate.seed}", *scores]))
-    return captioned_row(cells)
-
-
 def captioned_row(cells: Sequence[tuple[Pixels, list[str]]]) -> Pixels:
     """Draw small images with lines of text below them: the first one, and the others beside it."""
     images = [thumbnail(image, _CELL) for image, _ in cells]
@@ -78,8 +70,24 @@ def captioned_row(cells: Sequence[tuple[Pixels, list[str]]]) -> Pixels:
     return _drawn(parts)
 
 
-def spread(candidates: Sequence[Candidate]) -> Values:
-    """The spread of all M composed candidates at each pixel, in levels of 0-255: (H, W).
+def moments(images: Iterable[Pixels]) -> tuple[Plane, Plane]:
+    """Mean and variance (divisor M - 1) of M > 1 images of one size, value by value: (H, W, 3).
+
+    Welford's algorithm: one image at a time, without cancellation between large numbers.
+    """
+    mean: Plane = np.zeros((), np.float32)
+    squares: Plane = np.zeros((), np.float32)
+    count = 0
+    for image in images:
+        count += 1
+        change = image.astype(np.float32) - mean
+        mean = mean + change / np.float32(count)
+        squares = squares + change * (image - mean)
+    return mean, squares / np.float32(count - 1)
+
+
+def spread(candidates: Sequence[Shown]) -> Values:
+    """The spread of all M candidates at each pixel, in levels of 0-255: (H, W).
 
     It is the standard deviation over candidates (divisor M - 1), RMS over channels.
 
@@ -87,15 +95,12 @@ def spread(candidates: Sequence[Candidate]) -> Values:
         CaflowError: There is only one candidate.
     """
     ensure(len(candidates) > 1, "one candidate has no spread", "-m 10")
-    _, variance = moments(candidate.pixels for candidate in candidates)
+    _, variance = moments(candidate.edited for candidate in candidates)
     mean_variance: Values = variance.mean(2, dtype=np.float64)
     return np.sqrt(mean_variance)
 
 
-def uncertainty_map(
-    candidates: Sequence[Candidate],
-    tau: Temperature,
-) -> tuple[Pixels, list[str]]:
+def uncertainty_map(candidates: Sequence[Shown], tau: Temperature) -> tuple[Pixels, list[str]]:
     """Draw `spread` as a map with a color bar, and return lines of text that explain it."""
     values = spread(candidates)
     lines = [
@@ -105,34 +110,16 @@ def uncertainty_map(
     ]
     if min(tau.values) < 1:
         lines.append("understates spread at tau < 1")
-    return _map(values), lines
+    return color_map(values), lines
 
 
-def uncertainty_chart(
-    name: str,
-    candidates: Sequence[Candidate],
-    tau: Temperature,
-) -> Pixels:
+def uncertainty_chart(name: str, candidates: Sequence[Shown], tau: Temperature) -> Pixels:
     """Draw the map of `uncertainty_map` beside the best candidate."""
     drawn, lines = uncertainty_map(candidates, tau)
-    return _beside(candidates[0].pixels, drawn, [f"{name}: {lines[0]}", *lines[1:]])
+    return beside(candidates[0].edited, drawn, [f"{name}: {lines[0]}", *lines[1:]])
 
 
-def interval_chart(
-    name: str, image: Pixels, interval: tuple[Pixels, Pixels], level: float
-) -> Pixels:
-    """Draw half the width of calibrated intervals, mean over channels, beside an image."""
-    low, high = interval
-    values = (high.astype(np.float64) - low).mean(2) / 2
-    lines = [
-        f"{name}: half-width in levels; on average {100 * level:g} % of the values of such images "
-        "lie within",
-        f"mean {values.mean():.2f}, largest {values.max():.1f}",
-    ]
-    return _beside(image, _map(values), lines)
-
-
-def _beside(image: Pixels, drawn: Pixels, lines: Sequence[str]) -> Pixels:
+def beside(image: Pixels, drawn: Pixels, lines: Sequence[str]) -> Pixels:
     """Put a map beside its image, and text below both."""
     small = thumbnail(image, _SIDE)
     return _drawn([_Part(0, 0, small, lines), _Part(0, small.shape[1] + _GAP, drawn)])
@@ -160,7 +147,7 @@ def _wrapped(*lines: str) -> list[str]:
     return [*chain.from_iterable(wrap(line, _CELL // 7) for line in lines)]
 
 
-def _map(values: Values) -> Pixels:
+def color_map(values: Values) -> Pixels:
     """Draw a map of levels from 0 up, with a color bar to its right."""
     height, width = (max(1, side * _SIDE // max(values.shape)) for side in values.shape)
     total = width + _GAP + _BAR

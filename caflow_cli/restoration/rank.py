@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
 
 from ..tasks import Pixels
-from .conformal import Values
+
+Values = npt.NDArray[np.float64]
 
 
 def order(

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
 from ..config import Tau
+from ..errors import check_usage
 from ..model import CAFlow
-from ..sampling import Sampling, check_noise_samples
-from ..tasks import Pixels
-from .arguments import ImageLike, as_input, as_mask, seen_by, strokes_of
-from .candidate import Request
-from .conditions import Progress
-from .result import Candidates
-from .sample import Sampler
-from .score import Score, task_of
+from ..records import Table, Unpack, check_names
+from ..sampling import Sampling, SamplingOptions, check_noise_samples
+from .arguments import ImageLike, as_input, as_mask, strokes_of
+from .candidates import Candidates
+from .draw import answer
+from .edits import Edit
+from .recolor import Recolor
+from .request import encode, prepare, seen_by, task_of
+from .score import Score, score_images
+
+
+class Options(SamplingOptions, total=False):
+    """The further keywords of `restore`."""
+
+    hints: ImageLike | None
+    value_range: tuple[float, float] | None
 
 
 def restore(
@@ -27,7 +33,7 @@ def restore(
     keep: int = 1,
     seed: int = 0,
     mask: ImageLike | None = None,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> Candidates:
     """Draw M samples from p(w|y), the candidates, and rank them.
 
@@ -52,7 +58,7 @@ def restore(
         options: `rank`, `consistent` and `precision` of `Sampling`; `value_range` of `as_image`.
             For colorize, `hints`: the colors that you know, as an image with alpha of the same
             size, opaque where you know them, such as an array, uint8 (H, W, 4). Candidates are
-            ranked by their scores without hints.
+            ranked and scored without hints.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -63,20 +69,25 @@ def restore(
         [(1, (64, 64, 3)), (2, (64, 64, 3))]
 
     Raises:
-        CaflowError: An argument is out of range, the image is too large, the mask does not fit, all
-            candidates diverged, or the device has no fast bfloat16.
+        CaflowError: A keyword is unknown or an argument out of range, the image is too large, the
+            mask does not fit, all candidates diverged, or the device has no fast bfloat16.
     """
-    decoded = as_input(image, options.pop("value_range", None))
-    hints = options.pop("hints", None)
-    strokes = None if hints is None else strokes_of(as_input(hints))
-    sampling = Sampling(tau=tau, candidates=candidates, keep=keep, seed=seed, **options)
-    white = as_mask(mask)
-    seen = seen_by(model, decoded)
-    (result,) = restore_images(model, [seen], sampling, [white], hints=[strokes])
-    for candidate in result.ranked:
-        keeps_gray = candidate.request.task.keeps_gray
-        candidate.written = partial(decoded.output, mask=white, keeps_gray=keeps_gray)
-    return result
+    check_names(options, Options.__annotations__)
+    settings: Table = {
+        name: value for name, value in options.items() if name in SamplingOptions.__annotations__
+    }
+    sampling = Sampling(tau=tau, candidates=candidates, keep=keep, seed=seed, **settings)
+    given = as_input(image, options.get("value_range"))
+    hints = options.get("hints")
+    edits: list[Edit] = []
+    if hints is not None:
+        task = task_of(model)
+        check_usage(task.paints == "hints", f"{task.name} takes no color hints", "leave hints out")
+        recolor = Recolor(seen_by(task, given), strokes_of(as_input(hints)))
+        edits = [recolor] if recolor.pixels else []
+    request = prepare(model, given, as_mask(mask), sampling, edits)
+    *_, [found] = answer([request], encode([request]))
+    return found
 
 
 def score(
@@ -112,47 +123,9 @@ def score(
             losslessly stored, and its known pixels differ from those of the condition.
     """
     check_noise_samples(noise_samples)
-    task = task_of(model)
-    white = as_mask(mask)
-    image = seen_by(model, as_input(condition, value_range))
     scored = as_input(target, value_range)
-    request = Request.of(task, image, white)
+    request = prepare(model, as_input(condition, value_range), as_mask(mask))
     if scored.exact:
-        task.check_known(image, scored.rgb, white)
-    (found,) = Sampler(model, [request]).score([scored.rgb], noise_samples)
+        request.task.check_known(request.image, scored.rgb, request.mask)
+    (found,) = score_images([request], encode([request]), [scored.rgb], noise_samples)
     return replace(found, score_exact=scored.exact)
-
-
-def restore_images(
-    model: CAFlow,
-    images: Sequence[Pixels],
-    sampling: Sampling,
-    masks: Sequence[Pixels | None],
-    progress: Progress | None = None,
-    hints: Sequence[Pixels | None] | None = None,
-    lower_tau: bool = True,
-) -> list[Candidates]:
-    """Restore several images of one model size as a batch.
-
-    Args:
-        model: Any model.
-        images: uint8 (H, W, 3) each, all with the same `Task.model_size`.
-        sampling: For every image. If tau or M is None, it is the model's, else the task's.
-        masks: uint8 (H, W), one for each image, or None.
-        progress: Called after each pass of the model.
-        hints: uint8 (H, W, 4), opaque where colors are known, one for each image, or None.
-        lower_tau: Draw a single image again at a lower tau if all its candidates diverge.
-
-    Raises:
-        CaflowError: As for `restore`. If one image fails, none of them has a result.
-    """
-    task = task_of(model, sampling)
-    strokes = hints or [None] * len(images)
-    requests = [
-        Request.of(task, image, mask, colors)
-        for image, mask, colors in zip(images, masks, strokes, strict=True)
-    ]
-    sampler = Sampler(model, requests, sampling, progress=progress)
-    for _ in sampler.draw(lower_tau=lower_tau):
-        pass
-    return [sampler.result(row) for row in range(len(images))]

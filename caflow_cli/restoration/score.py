@@ -1,27 +1,26 @@
 """The log-likelihood of a pair of images: the result of `score`, and what ranks candidates."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
+from __future__ import annotations
 
-from torch import Tensor
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-from ..errors import usage_error
-from ..model import CAFlow
-from ..sampling import Sampling
-from ..tasks import Place, Task, get_task
+import torch
 
+from ..errors import ensure
+from ..model import CAFlow, bits_per_dim, standard_error
+from ..tasks import Pixels, Place
+from .conditions import Conditions, PartScore, to_batch
+from .request import Request, conditions_of
+from .tiles import LazyImage
+
+_BATCH = 2**18  # pixels per batch, at the model's size
 _BOUNDS = {
     "uniform": "mean over draws of log p(w + u | y)",
     "variational": "log of the mean over draws of p(w + u | y) / q(u | w)",
 }
-
-
-class PartScore(NamedTuple):
-    """The log-likelihood of one part, and its deviations over the K noise draws."""
-
-    value: float
-    deviations: Tensor | None  # (K,), see `CAFlow.estimate`; None in tiles
 
 
 @dataclass(frozen=True)
@@ -57,23 +56,104 @@ class Score:
             return f"rank score {self.rank_score:.1f} nats, in {self.score_domain}"
         return f"{self.log_likelihood:.1f} nats, {self.bits_per_dim:.3f} bits/dim"
 
+    def as_json(self) -> dict[str, Any]:
+        """All values, without the parts, and without those that only some scores have."""
+        values = asdict(self)
+        del values["parts"]
+        for key in ("standard_error", "known_values", "unknown_values"):
+            if values[key] is None:
+                del values[key]
+        return values
 
-def estimator_of(model: CAFlow, noise_samples: int) -> dict[str, str | int]:
+
+def estimator_of(model: CAFlow, noise_samples: int) -> Mapping[str, str | int]:
     """How a model's log-likelihoods are estimated, as fields for JSON."""
     kind = model.config.flow.dequantization
     return {"dequantization": kind, "noise_samples": noise_samples, "bound": _BOUNDS[kind]}
 
 
-def task_of(model: CAFlow, sampling: Sampling | None = None) -> Task:
-    """The task that the model was trained for, with candidates consistent if `sampling` says so.
+def score_images(
+    requests: Sequence[Request],
+    conditions: Conditions,
+    images: Sequence[Pixels],
+    noise_samples: int = 1,
+) -> list[Score]:
+    """Score one composed image, uint8 (H, W, 3), per request, with K noise samples.
 
     Raises:
-        CaflowError: (exit 2) `model` is a name or path, not a loaded model.
+        CaflowError: An image does not fit its request, or a score is not finite.
     """
-    if isinstance(model, str | Path):
-        raise usage_error(
-            f"the model is {str(model)!r}, a name, not a loaded model",
-            f"model = caflow_cli.load({str(model)!r})",
-        )
-    task = get_task(model.config)
-    return task if sampling is None else task.made_consistent(sampling.consistent)
+    places = [
+        (row, number)
+        for number in range(max(len(request.parts) for request in requests))
+        for row, request in enumerate(requests)
+        if number < len(request.parts)
+    ]
+    of_parts: list[list[PartScore]] = [[] for _ in requests]
+    step = max(1, _BATCH // math.prod(requests[0].size))
+    for first in range(0, len(places), step):
+        some = places[first : first + step]
+        composed = [(requests[row], number, images[row]) for row, number in some]
+        scores = score_parts(composed, noise_samples, conditions)
+        for (row, _), score in zip(some, scores, strict=True):
+            ensure(
+                math.isfinite(score.value),
+                "a log-likelihood is not finite: the image is too unlike the training data",
+                "try another image, or another --model",
+            )
+            of_parts[row].append(score)
+    return list(map(total, requests, of_parts, images))
+
+
+def score_parts(
+    composed: Sequence[tuple[Request, int, Pixels]], noise_samples: int, known: Conditions
+) -> list[PartScore]:
+    """Score parts of composed images, grouped by request, as the pairs to which they reduce.
+
+    Args:
+        composed: For each: the request, the index of the part, and the image in which this part
+            and all previous ones are composed.
+        noise_samples: K.
+        known: Conditions to reuse if the pairs have the same ones.
+    """
+    request, _, image = composed[0]
+    if isinstance(known.cond, LazyImage):
+        return known.log_prob(request.lazy_target(image), noise_samples)
+    pairs = [request.parts[k].reduce(request.image, image) for request, k, image in composed]
+    cond, targets = (to_batch(side) for side in zip(*pairs, strict=True))
+    per_condition = len(cond) // len(known.cond)
+    if not torch.equal(cond, known.cond.repeat_interleave(per_condition, 0)):
+        known = conditions_of(request, cond, known.steps)
+    return known.log_prob(targets, noise_samples)
+
+
+def total(request: Request, of_parts: Sequence[PartScore], image: Pixels) -> Score:
+    """Combine the log-likelihoods of all parts into the score of an image, uint8 (H, W, C).
+
+    Without part scores, the image was not scored, and all values are None.
+    """
+    height, width = request.size
+    places = tuple(part.place for part in request.parts if part.place is not None)
+    nats = sum(score.value for score in of_parts) if of_parts else None
+    result = Score(nats, None, None, None, "tiles", (width, height), places)
+    deviations = [score.deviations for score in of_parts if score.deviations is not None]
+    if nats is None or len(deviations) < len(request.parts):
+        return result
+    counts = [part.values for part in request.parts if part.values is not None]
+    if counts:
+        known, unknown = (sum(values) for values in zip(*counts, strict=True))
+        result = replace(result, known_values=known, unknown_values=unknown)
+    domain = "image" if image.shape[:2] == request.size else "reduced"
+    if len(request.parts) > 1:
+        domain = "parts"
+        if any(place.shrunk for place in places):
+            return replace(result, score_domain=domain)
+    # All parts use the same noise, so their errors are not independent: sum them draw by draw.
+    together = torch.stack(deviations).sum(0)
+    return replace(
+        result,
+        log_likelihood=nats,
+        bits_per_dim=bits_per_dim(nats, len(request.parts) * image.shape[2] * height * width),
+        standard_error=float(standard_error(together[:, None])) if len(together) > 1 else None,
+        score_domain=domain,
+    )

@@ -16,9 +16,8 @@ from ..layers import WIDTHS
 from ..layers.norms import Moments
 from ..model import CAFlow, Condition
 from ..sampling import SEEDS
-from .conditions import RESAMPLES, Sample, Steps, decode, renew
+from .conditions import RESAMPLES, PartScore, Sample, Steps, decode, renew
 from .domain import Statistics, statistics
-from .score import PartScore
 from .tiles import Corner, LazyImage, Tiles
 
 _ROWS = 256  # pixels: the height of a block of noise, in large images
@@ -109,7 +108,7 @@ class Tiled:
         assert len(cond) == 1, "images in tiles do not share a batch"
         self._model = model
         self._bf16 = bf16
-        self._steps = steps or Steps()
+        self.steps = steps or Steps()
         self.cond = cond
         self.tiles = tiles
         self.passes = len(tiles)
@@ -143,7 +142,7 @@ class Tiled:
             for index in range(len(targets)):
                 tile = self.tiles.cut(targets, corner, index)
                 sums[index] += float(self._model.log_prob(tile, condition, noise_samples))
-                self._steps.step()
+                self.steps.step()
             del condition  # frees 0.4 kB per pixel before the next tile's is computed
         self._trim_memory()
         return [PartScore(value, None) for value in sums]
@@ -187,7 +186,7 @@ class Tiled:
         for top, vertical, end in zip(tiles.tops, tiles.weights(0), ends, strict=True):
             for redraws in range(RESAMPLES + 1):
                 if redraws:
-                    self._steps.total += len(tiles.lefts)
+                    self.steps.total += len(tiles.lefts)
                 band[: len(begun)] = begun
                 band[len(begun) :] = 0
                 diverged = self._add_row(band, top, vertical, tau, noise)
@@ -224,7 +223,7 @@ class Tiled:
             latents = noise.cut(corner, tiles.shape)
             condition = self._condition(corner)
             points, cells = decode(self._model, condition, [latents], tau, self._bf16)
-            self._steps.step()
+            self.steps.step()
             across = slice(left // cell, (left + columns) // cell)
             diverged[:, across] |= cells[0]
             pixels = points[0].permute(1, 2, 0).cpu().numpy()

@@ -9,9 +9,8 @@ from torch import Generator, Tensor
 from ..config import Tau
 from ..layers import to_stored
 from ..model import CAFlow
-from .conditions import RESAMPLES, Sample, Steps, decode, renew
+from .conditions import RESAMPLES, PartScore, Sample, Steps, decode, renew
 from .domain import Statistics, statistics
-from .score import PartScore
 from .tiles import LazyImage
 
 
@@ -32,7 +31,7 @@ class Whole:
     ) -> None:
         self._model = model
         self._bf16 = bf16
-        self._steps = steps or Steps()
+        self.steps = steps or Steps()
         self.cond = cond
         self.encoded = model.encode_condition(cond)
 
@@ -43,7 +42,7 @@ class Whole:
     def draw(self, tau: Tau, generators: Sequence[Generator]) -> list[Sample]:
         noise = [self._model.latent_noise(each, self.encoded.size) for each in generators]
         points, cells = decode(self._model, self.encoded, noise, tau, self._bf16)
-        self._steps.step()
+        self.steps.step()
         samples = [Sample(image, 0) for image in _images(points, self.encoded.width)]
         per_condition = len(generators) // len(self.cond)
         for index in cells.flatten(1).any(1).nonzero().flatten().tolist():
@@ -59,7 +58,7 @@ class Whole:
         assert isinstance(targets, Tensor)
         terms = self._model.log_prob_samples(targets, self.encoded, noise_samples)
         values, deviations = self._model.estimate(terms)
-        self._steps.step()
+        self.steps.step()
         return list(map(PartScore, values.tolist(), deviations.cpu().unbind(1)))
 
     def _redraw(
@@ -77,9 +76,9 @@ class Whole:
         if len(self.cond) > 1:
             condition = self._model.encode_condition(self.cond[row, None])
         for redraws in range(RESAMPLES + 1):
-            self._steps.total += 1
+            self.steps.total += 1
             points, cells = decode(self._model, condition, [latents], tau, self._bf16)
-            self._steps.step()
+            self.steps.step()
             if not cells.any():
                 return Sample(_images(points, condition.width)[0], redraws)
             renew(latents, self._model.latent_noise(generator, condition.size), cells[0])

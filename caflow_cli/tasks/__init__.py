@@ -25,7 +25,6 @@ from .base import (
 from .chroma import saturate
 from .colorize import Colorize
 from .degradation import shrink_as_photo, shrink_as_web
-from .hints import check_strokes
 from .holes import central_hole
 from .inpaint import HoleWindow, Inpaint
 from .paired import Paired
@@ -53,7 +52,6 @@ __all__ = [
     "central_hole",
     "check_one_pass",
     "check_size",
-    "check_strokes",
     "check_task",
     "get_task",
     "gray",

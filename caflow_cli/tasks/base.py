@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import HOLE, Extent
-from ..errors import check_usage, ensure, usage_error
+from ..errors import check_usage, ensure
 from ..images import (
     LARGE,
     LUMA as LUMA,
@@ -158,23 +158,6 @@ class Task:
             "--mask FILE, white where to fill the image",
         )
         check_usage(self.needs_mask or not given, f"{self.name} takes no mask", "leave --mask out")
-
-    @property
-    def hinted_pixels(self) -> int:
-        """The number of pixels of which the user stated the color."""
-        return 0
-
-    def with_hints(self, image: Pixels, strokes: Pixels) -> Task:
-        """The task for one image with color hints, uint8 (H, W, 4), opaque where they are.
-
-        Raises:
-            CaflowError: (exit 2) the task takes no hints. (exit 1) They have another size than the
-                image, or no alpha.
-        """
-        raise usage_error(f"{self.name} takes no color hints", "leave hints out")
-
-    def without_hints(self) -> Task:
-        return self
 
     def model_size(self, image: Pixels) -> Extent:
         """Height and width of the condition of each part, without computing it."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ..config import HOLE, Extent
+from ..config import Extent
 from .base import (
     LUMA,
     ONE,
@@ -26,7 +26,6 @@ from .base import (
     white,
 )
 from .chroma import chroma_of, tint, upsample_chroma
-from .hints import Hints, check_strokes
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +49,6 @@ class Colorize(WholeImage):
     size: int = 64  # the shorter side at model scale
     multiple: int = 16  # what the flow's image sides must be multiples of
     inputs: str = "clean"  # training targets: unchanged, or "photo": changed by `as_print`
-    hints: Hints | None = field(default=None, compare=False)  # for the one photo to colorize
 
     name = "colorize"
     channels = (1,)
@@ -92,31 +90,16 @@ class Colorize(WholeImage):
         """Add the sample's chroma to the image, which leaves its `convert("L")` unchanged.
 
         Each pixel is `L + k (sample - Y)`, with the luma Y of the sample, the gray L of the image,
-        and k <= 1 as large as the range of values allows. Hints move `sample - Y` before.
+        and k <= 1 as large as the range of values allows.
         """
         height, width = self.scaled_size(image)
         level = gray(image)
         small = resize(level, height, width)
         chroma = upsample_chroma(chroma_of(sample[:height, :width]), small, level)
-        if self.hints is not None:
-            chroma = self.hints.move(chroma)
         result = np.empty((*level.shape, 3), level.dtype)
         for part in strips(*level.shape):
             result[part] = tint(level[part], chroma[:, part])
         return result
-
-    @property
-    def hinted_pixels(self) -> int:
-        return 0 if self.hints is None else self.hints.pixels
-
-    def with_hints(self, image: Pixels, strokes: Pixels) -> Colorize:
-        check_strokes(image, strokes)
-        if not (strokes[..., 3] >= HOLE).any():
-            return self
-        return replace(self, hints=Hints(image, strokes))
-
-    def without_hints(self) -> Colorize:
-        return replace(self, hints=None)
 
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
         """The gray of the target at model scale, and the target at model scale, both padded.

@@ -19,9 +19,8 @@ from PIL import Image
 from scipy import ndimage
 
 import caflow_cli as caflow
+from caflow_cli.restoration import Recolor
 from caflow_cli.tasks.base import gray
-from caflow_cli.tasks.chroma import chroma_of, tint
-from caflow_cli.tasks.hints import Hints
 
 OBJECTS = 5  # strokes in an image, at most
 COLORFUL = 12  # largest chroma, in levels, that an object has at least
@@ -92,8 +91,8 @@ def main() -> None:
             drawn = caflow.restore(model, luma, candidates=given.candidates, hints=strokes)
             measure(what, image, [candidate.image for candidate in drawn.ranked])
             if strokes.any():
-                alone = Hints(luma, strokes).move(0 * chroma_of(luma))
-                measure(f"{what}, without a sample", image, [tint(luma[..., 0], alone)])
+                alone = Recolor(luma, strokes).apply(luma)
+                measure(f"{what}, without a sample", image, [alone])
         measure("gray", image, [luma])
     for what, values in squares.items():
         print(f"{what:28} {np.sqrt(np.mean(values)):6.2f}")

@@ -15,6 +15,7 @@ from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.hub.publish import store_calibration
 from caflow_cli.hub.resolve import resolve
 from caflow_cli.images import read_image
+from caflow_cli.intervals import interval
 from caflow_cli.model import CAFlow, Calibration, read_info
 
 from .process import assert_refused
@@ -66,7 +67,7 @@ def test_the_ends_are_written_beside_the_output(run, tmp_path, calibrated, task)
     assert (line["params"]["tau"], line["params"]["candidates"]) == ([0.8], 3)
     low, high = pixels(tmp_path / f"x_{task}_low.png"), pixels(tmp_path / f"x_{task}_high.png")
     result = restore(load(calibrated[task]), source, tau=0.8, candidates=3)
-    for written, end in zip((low, high), result.interval(), strict=True):
+    for written, end in zip((low, high), interval(result), strict=True):
         assert np.array_equal(written, end)
     every = np.stack([candidate.pixels for candidate in result.ranked]).astype(float)
     reach = 1.5 * (every.std(0, ddof=1) + 1)
@@ -197,7 +198,7 @@ def test_an_image_with_a_missing_candidate_has_no_interval(run, tmp_path):
     assert not (tmp_path / "face_superres_low.png").exists()
     result = restore(load(path), face, tau=1.3, candidates=6)
     with pytest.raises(CaflowError, match=r"\d of 6 candidates"):
-        result.interval()
+        interval(result)
 
 
 def test_an_image_that_is_drawn_in_tiles_has_no_interval(run, tmp_path, calibrated):
@@ -212,7 +213,7 @@ def test_other_settings_have_no_interval_in_python(calibrated, tmp_path):
     model = load(calibrated["superres"])
     result = restore(model, save(tmp_path / "x.png", 8, 12), tau=0.5, candidates=3)
     with pytest.raises(CaflowError, match=r"not --tau 0\.5 -m 3"):
-        result.interval()
+        interval(result)
 
 
 # --- calibrating ----------------------------------------------------------------------------------

@@ -5,14 +5,17 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from caflow_cli.cli.console import Console
+from caflow_cli.cli.edits import Scaling
 from caflow_cli.cli.options import Restoration
-from caflow_cli.cli.output import parse_scale, scaled, write_output
+from caflow_cli.cli.output import write_output
 from caflow_cli.cli.plan import Plan, make_plan
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import Encoder
+from caflow_cli.images import Encoder, Input
+from caflow_cli.tasks import SuperRes
 
 from .scenes import touch
 
@@ -212,14 +215,16 @@ def test_writing_keeps_or_replaces_what_another_program_wrote():
     ],
 )
 def test_sizes(scale, written):
-    assert scaled(parse_scale(scale), 20, 30) == written
+    image = Input(np.zeros((20, 30, 3), np.uint8))
+    (edit,) = Scaling(scale=scale).edits(SuperRes(), image, None)
+    assert (edit.drawn, edit.written) == ((120, 80), written)
 
 
 def test_what_is_no_size_is_refused():
     for scale in ("1", "0", "65", "-2", "nan", "inf", "0x9", "9x", "x", "9x9x9", ""):
         with pytest.raises(CaflowError) as caught:
-            parse_scale(scale)
+            Scaling(scale=scale)
         assert caught.value.exit_code == 2
-    for box in ((30, 30), (30, 10)):
+    for box in ("30x30", "30x10"):
         with pytest.raises(CaflowError, match="30x20, already fills"):
-            scaled(box, 20, 30)
+            Scaling(scale=box).drawn_size(SuperRes(), np.zeros((20, 30, 3), np.uint8))

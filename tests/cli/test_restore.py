@@ -13,6 +13,7 @@ from caflow_cli import restoration
 from caflow_cli.assets import example_path
 from caflow_cli.hub.resolve import load
 from caflow_cli.images import decode, read_image, read_provenance
+from caflow_cli.tasks.windows import plan_windows
 
 from .process import assert_refused, caflow
 from .results import lines_of, only_record
@@ -79,10 +80,10 @@ def test_neighbors_of_one_size_share_a_batch_unless_one_diverges(run, tmp_path):
         Image.fromarray(image).save(tmp_path / "in" / f"{name}.png")
     (tmp_path / "in" / "3.png").write_bytes(b"damaged")
     shared = ["-q", "-m", 1, "--json", "--model", "faces-superres-x4", "-o"]
-    with calls_of(restoration.restore_images) as calls:
+    with calls_of(restoration.answer) as calls:
         run("superres", "in/0.png", "in/4.png", "in/2.png", *shared, "one/")
         together = run("superres", "in", *shared, "many")
-    assert [len(given["images"]) for given in calls] == [1, 1, 1, 3, 1, 1, 1, 1]
+    assert [len(given["requests"]) for given in calls] == [1, 1, 1, 3, 1, 1, 1, 1]
     assert together.returncode == 1
     found = [(r["input"], r["status"]) for r in lines_of(together)]
     states = ["ok", "ok", "ok", "error", "ok"]
@@ -99,6 +100,17 @@ def test_neighbors_of_one_size_share_a_batch_unless_one_diverges(run, tmp_path):
     for path in (tmp_path / "one").iterdir():
         a, b = (read_image(p).astype(int) for p in (path, tmp_path / "many" / path.name))
         assert np.abs(a - b).max() <= 1
+
+
+def test_the_windows_of_a_hole_are_planned_once(run, tmp_path, model_files):
+    save(tmp_path / "x.png", 70, 100)
+    mask = np.zeros((70, 100), np.uint8)
+    mask[20:24, 5:95] = 255
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    with calls_of(plan_windows) as calls:
+        done = run("inpaint", "x.png", "--mask", "m.png", "--model", model_files["inpaint"])
+    assert done.returncode == 0, done.stderr
+    assert len(calls) == 1
 
 
 def test_what_diverged_is_left_out_and_too_few_are_exit_1(run, tmp_path):

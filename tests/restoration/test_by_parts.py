@@ -9,12 +9,17 @@ import torch
 from drawn_masks import box, line
 
 from caflow_cli.flows import to_uint8
+from caflow_cli.images import Input
 from caflow_cli.model import CAFlow
 from caflow_cli.restoration import (
-    Request,
-    Sampler,
+    Candidates,
+    answer,
+    draw,
+    encode,
+    prepare,
     restore,
     score,
+    score_images,
     task_of,
 )
 from caflow_cli.sampling import Sampling
@@ -97,10 +102,10 @@ def test_a_score_is_the_sum_over_the_parts_in_their_order(flow):
 @pytest.mark.parametrize("mask", [SCRATCH, BLOTCH], ids=["scratch", "blotch"])
 def test_a_seed_replays_a_candidate_and_score_repeats_its_number(model, mask):
     image = photo()
-    request = Request.of(task_of(model), image, mask)
-    sampler = Sampler(model, [request], Sampling(0.8, 3, seed=4), batch_size=1)
-    assert list(sampler.draw()) == [1, 2, 3]  # one by one, so that bits are repeated
-    found = sampler.result().ranked
+    request = prepare(model, Input(image), mask, Sampling(0.8, 3, seed=4))
+    answers = list(answer([request], encode([request]), batch_size=1))
+    assert [found.count for [found] in answers] == [1, 2, 3]  # so that bits are repeated
+    found = answers[-1][0].ranked
     for one in found:
         (alone,) = restore(model, image, 0.8, 1, seed=one.seed, mask=mask).ranked
         np.testing.assert_array_equal(alone.image, one.image)
@@ -119,26 +124,30 @@ def test_a_seed_replays_a_candidate_and_score_repeats_its_number(model, mask):
 
 
 def test_requests_of_one_and_of_several_parts_go_together(model):
-    task, image = task_of(model), photo()
+    image = photo()
     small = np.zeros((HEIGHT, WIDTH), np.uint8)
     small[5:15, 80:92] = 255
     spots = small.copy()
     spots[50:60, 5:15] = 255
     masks = [small, spots, BLOTCH]
-    requests = [Request.of(task, image, mask) for mask in masks]
+    requests = [
+        prepare(model, Input(image), mask, Sampling(0.7, 2, seed=seed))
+        for seed, mask in enumerate(masks, 1)
+    ]
     counts = [len(request.parts) for request in requests]
     assert counts[:2] == [1, 2]
     assert counts[2] > 2
-    way = Sampler(model, requests)
-    (found,) = way.batches(0.7, range(2), [1, 2, 3])
-    assert [(one.row, one.k) for one in found] == [(r, k) for r in range(3) for k in (0, 1)]
+    conditions = encode(requests)
+    (results,) = draw([Candidates(request) for request in requests], conditions)
+    found = [one for result in results for one in result.drawn]
+    assert [one.seed for one in found] == [1, 2, 2, 3, 3, 4]
     for one in found:
-        alone = restore(model, image, 0.7, 1, seed=one.seed, mask=masks[one.row]).kept[0]
+        alone = restore(model, image, 0.7, 1, seed=one.seed, mask=one.request.mask).kept[0]
         apart = np.abs(one.image.astype(int) - alone.image)
         assert apart.max() <= 1
         assert (apart > 0).mean() <= 1e-3
         assert one.score.rank_score == pytest.approx(alone.score.rank_score, abs=0.5)
-    again = way.score([one.image for one in found[::2]])
+    again = score_images(requests, conditions, [one.image for one in found[::2]])
     for one, other in zip(found[::2], again, strict=True):
         assert other.rank_score == pytest.approx(one.score.rank_score, abs=1e-2)
         assert other.parts == one.score.parts

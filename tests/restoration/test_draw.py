@@ -11,8 +11,9 @@ import torch
 from caflow_cli.config import TaskConfig
 from caflow_cli.errors import CaflowError
 from caflow_cli.flows import to_uint8
+from caflow_cli.images import Input
 from caflow_cli.model import CAFlow
-from caflow_cli.restoration import Whole, restore, restore_images
+from caflow_cli.restoration import Whole, answer, encode, prepare, restore
 from caflow_cli.restoration.conditions import RESAMPLES, diverged_cells
 from caflow_cli.restoration.tiled import Tiled
 from caflow_cli.restoration.tiles import plan_tiles
@@ -149,11 +150,12 @@ def test_the_last_resort_is_one_candidate_at_tau_0(models_32):
     (again,) = restore(model, small_input(), 0, 1, seed=7).ranked
     np.testing.assert_array_equal(found.kept[0].image, again.image)
     assert "all candidates diverged at tau 0.9/0.7/0.5, so tau is 0" in repr(found)
+    request = prepare(model, Input(small_input()), None, Sampling(TAU, 1))
     with pytest.raises(CaflowError, match=r"11 samples in a row diverged at tau 0\.8"):
-        restore_images(model, [small_input()], Sampling(TAU, 1), [None], lower_tau=False)
+        list(answer([request], encode([request]), lower_tau=False))
     # Several images do not share what is left to try: the caller draws them one by one.
     with pytest.raises(CaflowError, match=r"11 samples in a row diverged at tau 0\.8"):
-        restore_images(model, [small_input()] * 2, Sampling(TAU, 1), [None, None])
+        list(answer([request] * 2, encode([request] * 2)))
 
 
 def test_a_saturated_image_at_tau_0_is_kept_because_there_is_no_other(models_32):

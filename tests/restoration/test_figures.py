@@ -11,7 +11,6 @@ from caflow_cli.config import Temperature
 from caflow_cli.errors import CaflowError
 from caflow_cli.restoration import restore, spread
 from caflow_cli.restoration.figures import (
-    grid_row,
     uncertainty_map,
 )
 
@@ -26,7 +25,7 @@ def candidates(*levels: int) -> list:
     images = [np.full((64, 96, 3), 50, np.uint8) for _ in levels]
     for one, level in zip(images, levels, strict=True):
         one[:, 48:] = level
-    return [SimpleNamespace(pixels=one) for one in images]
+    return [SimpleNamespace(edited=one) for one in images]
 
 
 def test_a_map_of_spread_has_the_colors_of_its_bar():
@@ -56,7 +55,7 @@ def test_the_spread_is_that_of_composed_candidates(small_model):
 def test_a_row_shows_the_input_and_all_candidates_ten_to_a_line(small_model, image):
     result = restore(small_model, image, 0.8, 11)
     name = "words that do not fit andneitherdoesthisonewordofmanyletters Ü 字 $x$"
-    row = grid_row(name, result.tau, result.seen, result.ranked)
+    row = np.asarray(result.grid(name))
     cell, gap, text = 192, 12, 5 * 17
     assert row.shape[1] == 11 * (cell + gap) - gap
     assert np.array_equal(row[:cell:48, :cell:48], image)

@@ -1,6 +1,8 @@
 """Large images: no more than 8-bit values is held at full size, and results are the same."""
 
+import copy
 import tracemalloc
+from dataclasses import replace
 from functools import partial
 
 import helpers
@@ -9,12 +11,12 @@ import pytest
 import torch
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import LARGE, read_provenance
-from caflow_cli.restoration import Request, restore, restore_images, score, task_of, to_batch
+from caflow_cli.images import LARGE, Input, read_provenance
+from caflow_cli.restoration import answer, encode, prepare, restore, score, task_of, to_batch
 from caflow_cli.restoration.tiled import Noise, Tiled
 from caflow_cli.restoration.tiles import LazyImage, plan_tiles
 from caflow_cli.sampling import Sampling
-from caflow_cli.tasks import Paired, SuperRes
+from caflow_cli.tasks import SuperRes
 
 
 @pytest.mark.parametrize("factor", [2, 4])
@@ -80,28 +82,28 @@ def test_noise_of_large_images_is_the_same_in_all_tiles_and_renewed_where_it_is_
         assert abs(float(z.std()) - 1) < 0.2
 
 
-def test_sizes_beyond_a_limit_are_refused_before_anything_is_computed():
+def test_sizes_beyond_a_limit_are_refused_before_anything_is_computed(small_model, task_models):
     large = np.zeros((4000, 4000, 3), np.uint8)
-    assert Request.of(SuperRes(), large)
-    consistent = SuperRes(consistent=True)
-    assert Request.of(consistent, large)
+    assert prepare(small_model, Input(large)).is_large
+    consistent = prepare(small_model, Input(large), None, Sampling(consistent=True)).task
     assert "above 64 megapixels" in consistent.note(large, None)
     assert consistent.note(large[:1000, :1000], None) is None
-    for task, image, message in (
-        (SuperRes(), np.zeros((4001, 4000, 3), np.uint8), "more than 256"),
-        (Paired(native=True), np.zeros((8001, 8000, 3), np.uint8), "more than 64"),
+    paired = copy.copy(task_models["paired"])
+    paired.config = replace(paired.config, task=replace(paired.config.task, native=True))
+    for model, image, message in (
+        (small_model, np.zeros((4001, 4000, 3), np.uint8), "more than 256"),
+        (paired, np.zeros((8001, 8000, 3), np.uint8), "more than 64"),
     ):
         with pytest.raises(CaflowError, match=message) as caught:
-            Request.of(task, image)
+            prepare(model, Input(image))
         assert caught.value.exit_code == 1
 
 
 def test_a_single_candidate_in_tiles_is_scored_only_if_a_rank_is_typed(small_model, tmp_path):
     image = helpers.smooth_image(1, 3, (400, 340), 2)[0].permute(1, 2, 0).contiguous().numpy()
     told = []
-    (found,) = restore_images(
-        small_model, [image], Sampling(), [None], lambda *step: told.append(step)
-    )
+    request = prepare(small_model, Input(image))
+    *_, [found] = answer([request], encode([request], lambda *step: told.append(step)))
     (one,) = found.ranked
     assert (one.score.rank_score, one.score.log_likelihood, one.rank_value) == (None, None, None)
     assert (one.score.score_domain, one.score.summary) == ("tiles", "not scored")

@@ -11,8 +11,8 @@ from PIL import Image
 import caflow_cli as caflow
 from caflow_cli.devices import check_bf16
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import read_image, read_provenance, write_png
-from caflow_cli.restoration import Request, Sampler, restore, restore_images, score, task_of
+from caflow_cli.images import Input, read_image, read_provenance, write_png
+from caflow_cli.restoration import answer, draw, encode, prepare, restore, score
 from caflow_cli.sampling import SEEDS, Sampling
 from caflow_cli.tasks.base import gray, scaled_size
 
@@ -100,21 +100,27 @@ def test_a_model_states_whether_its_candidates_are_consistent(small_model):
 
 def test_more_can_be_drawn_at_any_time(small_model):
     sampling = Sampling(tau=0.8, candidates=2, keep=2, seed=4)
-    requests = [Request.of(task_of(small_model), INPUT)]
-    sampler = Sampler(small_model, requests, sampling, batch_size=1)
-    assert list(sampler.draw()) == [1, 2]
-    assert len(sampler.result().kept) == 2
-    assert list(sampler.draw(1)) == [3]
-    (wanted,) = restore_images(small_model, [INPUT], replace(sampling, candidates=3), [None])
-    for one, other in zip(sampler.result().ranked, wanted.ranked, strict=True):
+    request = prepare(small_model, Input(INPUT), None, sampling)
+    conditions = encode([request])
+    first, second = (found for [found] in answer([request], conditions, batch_size=1))
+    assert (first.count, len(first.kept)) == (1, 1)  # fewer than are kept in the end
+    assert (second.count, len(second.kept)) == (2, 2)
+    ([found],) = draw([second], conditions, 1, batch_size=1)
+    assert found.count == 3
+    wanted = restore(small_model, INPUT, 0.8, 3, keep=2, seed=4)
+    for one, other in zip(found.ranked, wanted.ranked, strict=True):
         assert (one.k, one.seed) == (other.k, other.seed)
         assert one.score.rank_score == pytest.approx(other.score.rank_score, abs=1)
         assert levels_apart(one.image, other.image).max() <= 1
     with pytest.raises(CaflowError, match="out of range"):
-        list(Sampler(small_model, requests, replace(sampling, seed=SEEDS - 2)).draw(3))
-    sampler = Sampler(small_model, requests, sampling)
-    assert list(sampler.draw(1)) == [1]  # fewer than are kept in the end
-    assert len(sampler.result().kept) == 1
+        prepare(small_model, Input(INPUT), None, replace(sampling, seed=SEEDS - 1))
+
+
+def test_an_unknown_keyword_is_answered_with_the_nearest(small_model):
+    with pytest.raises(CaflowError, match="unknown keyword 'consistant'") as caught:
+        restore(small_model, INPUT, consistant=True)
+    assert caught.value.hint == "did you mean 'consistent'?"
+    assert caught.value.exit_code == 2
 
 
 def test_draws_in_bf16_are_scored_in_float32(small_model):

@@ -1,6 +1,7 @@
 """The one path: a candidate is the same, and scores the same, whoever asks for it."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import helpers
@@ -12,7 +13,22 @@ from PIL import Image
 from caflow_cli.data.examples import Examples
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.examples import make_example
-from caflow_cli.restoration import Request, Sampler, Whole, restore, score, task_of, to_batch
+from caflow_cli.images import Input
+from caflow_cli.restoration import (
+    Candidate,
+    Candidates,
+    Request,
+    Whole,
+    draw,
+    encode,
+    prepare,
+    restore,
+    score,
+    score_images,
+    task_of,
+    to_batch,
+)
+from caflow_cli.sampling import Sampling
 
 TASKS = ["superres", "colorize", "inpaint", "paired"]
 
@@ -29,24 +45,28 @@ def asked(model, count: int = 2):
     return [(example.input, example.mask) for example in examples]
 
 
-def sampler(model, batch_size=None) -> Sampler:
-    requests = [Request.of(task_of(model), *one) for one in asked(model)]
-    return Sampler(model, requests, batch_size=batch_size)
+def requests_for(model, tau=0.7, m=3, seeds=(7, 70), **more) -> list[Request]:
+    requests = []
+    for (image, mask), seed in zip(asked(model, len(seeds)), seeds, strict=True):
+        request = prepare(model, Input(image), mask, Sampling(tau, m, seed=seed))
+        requests.append(replace(request, **more))
+    return requests
 
 
-def flat(batches) -> list:
-    return [one for batch in batches for one in batch]
+def candidates_of(requests: list[Request]) -> list[Candidate]:
+    *_, found = draw([Candidates(request) for request in requests], encode(requests))
+    return [candidate for each in found for candidate in each.drawn]
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_score_of_a_candidate_is_repeated_by_score(models_32, task):
     model = models_32[task]
-    found = flat(sampler(model).batches(0.8, range(3), [7, 70], noise_samples=2))
-    assert [(one.row, one.k, one.seed) for one in found] == [
-        (r, k, seed + k) for r, seed in enumerate((7, 70)) for k in range(3)
+    found = candidates_of(requests_for(model, 0.8, noise_samples=2))
+    assert [(one.k, one.seed) for one in found] == [
+        (k, seed + k) for seed in (7, 70) for k in range(3)
     ]
-    for one in found:
-        image, mask = asked(model)[one.row]
+    for index, one in enumerate(found):
+        image, mask = asked(model)[index // 3]
         again = score(model, image, one.image, mask, noise_samples=2)
         assert again.log_likelihood == pytest.approx(one.score.log_likelihood, abs=1e-2)
         assert again.standard_error == pytest.approx(one.score.standard_error, rel=1e-2)
@@ -57,15 +77,16 @@ def test_the_score_of_a_candidate_is_repeated_by_score(models_32, task):
 @pytest.mark.parametrize("task", TASKS)
 def test_batches_change_nothing_but_rounding(models_32, task):
     model = models_32[task]
-    assert sampler(model).at_a_time == 2**18 // 32**2 // 2
-    whole = {(one.row, one.k): one for one in flat(sampler(model).batches(0.7, range(5), [1, 2]))}
-    parts = list(sampler(model, 4).batches(0.7, range(1, 5), [1, 2]))
-    assert [[(one.row, one.k) for one in batch] for batch in parts] == [
-        [(0, 1), (0, 2), (1, 1), (1, 2)],
-        [(0, 3), (0, 4), (1, 3), (1, 4)],
+    requests = requests_for(model, 0.7, 5, (1, 2))
+    ((first, second),) = draw([Candidates(request) for request in requests], encode(requests))
+    later = [Candidates(request, count=1) for request in requests]
+    parts = list(draw(later, encode(requests), 4, batch_size=4))
+    assert [[[one.k for one in each.drawn] for each in found] for found in parts] == [
+        [[1, 2], [1, 2]],
+        [[1, 2, 3, 4], [1, 2, 3, 4]],
     ]
-    for one in flat(parts):
-        other = whole[one.row, one.k]
+    alike = [*parts[1][0].drawn, *parts[1][1].drawn]
+    for one, other in zip(alike, [*first.drawn[1:], *second.drawn[1:]], strict=True):
         apart = np.abs(one.image.astype(int) - other.image)
         assert apart.max() <= 1
         assert (apart > 0).mean() <= 1e-3
@@ -77,15 +98,13 @@ def test_a_condition_alone_is_enough_at_model_scale(models_32, task):
     """Where an image is its condition's, both ways compose and score the same."""
     model = models_32[task]
     kind = task_of(model)
-    [(image, mask)] = asked(model, 1)
-    request = Request.of(kind, image, mask)
-    condition = request.parts[0].condition(image)
+    (request,) = requests_for(model, 0.8, 2, (3,))
+    condition = request.parts[0].condition(request.image)
     whole = Whole(model, to_batch([condition]))
     drawn = whole.draw(0.8, [helpers.generator(3), helpers.generator(4)])
     composed = [kind.keep_known(condition, sample.image) for sample in drawn]
     scores = whole.log_prob(to_batch(composed))
-    candidates = flat(Sampler(model, [request]).batches(0.8, range(2), [3]))
-    for candidate, alone, part in zip(candidates, composed, scores, strict=True):
+    for candidate, alone, part in zip(candidates_of([request]), composed, scores, strict=True):
         np.testing.assert_array_equal(candidate.image, alone)
         assert candidate.score.rank_score == part.value
 
@@ -108,12 +127,12 @@ def test_known_pixels_of_a_lossless_target_are_those_of_the_image(models_32, tmp
 def test_what_is_not_finite_is_left_out(models_32):
     model = models_32["superres"]
     with np.errstate(invalid="ignore"):
-        assert list(sampler(model).batches(1e39, range(1), [0, 0])) == [[]]
+        assert candidates_of(requests_for(model, 1e39, 1, (0, 0))) == []
 
     def no_score(_, own, target, *__):
         return torch.full((1, len(target)), math.nan)
 
-    plain = flat(sampler(model).batches(0.7, range(3), [7, 70]))
+    plain = candidates_of(requests_for(model))
 
     def one_lost(_, own, *given):
         terms = own(*given)
@@ -121,15 +140,16 @@ def test_what_is_not_finite_is_left_out(models_32):
         return terms
 
     double = helpers.double_of(model, log_prob_samples=one_lost)
-    kept = flat(sampler(double).batches(0.7, range(3), [7, 70]))
-    assert [(one.row, one.k) for one in kept] == [(0, 0), (0, 2), (1, 0), (1, 1), (1, 2)]
+    kept = candidates_of(requests_for(double))
+    assert [one.seed for one in kept] == [7, 9, 70, 71, 72]
     for one, other in zip(kept, [plain[0], *plain[2:]], strict=True):
         assert one.score == other.score
 
     model = helpers.double_of(model, log_prob_samples=no_score)
     targets = [noise(32, 32)] * 2
+    requests = requests_for(model)
     with pytest.raises(CaflowError, match="a log-likelihood is not finite"):
-        sampler(model).score(targets)
+        score_images(requests, encode(requests), targets)
 
 
 def test_a_score_is_the_likelihood_of_the_reduced_pair(small_model):

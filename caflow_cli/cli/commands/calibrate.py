@@ -15,7 +15,7 @@ from ..console import Console
 from ..options import MODEL, SAMPLING, expanded, load_model, option
 
 if TYPE_CHECKING:
-    from ...evaluation import Coverage
+    from ...intervals import Coverage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ def calibrate_command(
     if output is not None:
         check_calibration_output(found, Path(output), overwrite)
 
-    from ...evaluation import CalibrationImages, calibrate, check_calibration
+    from ...intervals import CalibrationImages, calibrate, check_calibration
     from ..intervals import describe_calibration
 
     calibration_images = CalibrationImages(

@@ -1,28 +1,26 @@
 """`caflow superres`, `colorize`, `inpaint` and `sample`, which restore or sample images."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import fields
 
 from ...errors import check_usage
 from ...sampling import Sampling
 from .. import options
-from ..coloring import Coloring
 from ..console import Console
+from ..edits import Coloring, Editing, Scaling
+from ..intervals import Intervals
 from ..masking import Masking
-from ..options import (
-    SAMPLING,
-    IntervalRestoration,
-    Restoration,
-    expanded,
-    option,
-    read_config,
-)
+from ..options import SAMPLING, Restoration, expanded, option, read_config
 
 
 @expanded
 def superres_command(
     images: options.Images,
-    given: IntervalRestoration,
+    given: Restoration,
+    intervals: Intervals,
+    scaling: Scaling,
     console: Console,
     consistent: bool | None = option(
         "--consistent/--no-consistent",
@@ -30,12 +28,6 @@ def superres_command(
         "within one level, except where values are clipped. Default: as the model states. With "
         "--scale, this holds before resizing; above 64 megapixels it is skipped.",
         SAMPLING,
-    ),
-    scale: str | None = option(
-        "--scale X|WxH",
-        "Enlarge X times, such as 2 or 3, or to fit within W x H pixels: sample at the model's "
-        "scale, then resize (Lanczos). JSON has score_exact false. Required above 64 megapixels "
-        "at the model's scale; the limit is 256.",
     ),
 ) -> None:
     """Enlarge images: draw M candidates, rank them by log-likelihood, write the best N.
@@ -46,14 +38,15 @@ def superres_command(
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """
-    _check_interval(given, {"--scale": scale is not None})
-    _restore(console, images, given, consistent=consistent, scale=scale)
+    sampling = _sampling(given, consistent)
+    _restore(console, images, given, sampling, editing=scaling, intervals=intervals)
 
 
 @expanded
 def colorize_command(
     images: options.Images,
-    given: IntervalRestoration,
+    given: Restoration,
+    intervals: Intervals,
     coloring: Coloring,
     console: Console,
 ) -> None:
@@ -69,13 +62,8 @@ def colorize_command(
 
     Example: caflow colorize old.png -m 10 -n 3 --hint '120,80=#4a6b3c'
     """
-    changes = {
-        "--saturation": coloring.saturation != 1,
-        "--hints": coloring.hints is not None,
-        "--hint": bool(coloring.hint),
-    }
-    _check_interval(given, changes)
-    _restore(console, images, given, coloring=coloring)
+    sampling = _sampling(given)
+    _restore(console, images, given, sampling, editing=coloring, intervals=intervals)
 
 
 @expanded
@@ -97,7 +85,7 @@ def inpaint_command(
 
     Example: caflow inpaint photo.png --mask hole.png
     """
-    _restore(console, images, given, masking)
+    _restore(console, images, given, _sampling(given), masking)
 
 
 @expanded
@@ -122,34 +110,38 @@ def sample_command(
     Example: caflow sample --cond sketch.png --model maps-aerial -m 10 -n 3
     """
     check_usage(given.model is not None, "sample needs a model", "--model maps-aerial, or a file")
-    _restore(console, cond, given, masking)
+    _restore(console, cond, given, _sampling(given), masking)
 
 
 RESTORING = (superres_command, colorize_command, inpaint_command, sample_command)
+
+
+def _sampling(given: Restoration, consistent: bool | None = None) -> Sampling:
+    """The settings as they were typed; CaflowError (exit 2) for one that no model accepts."""
+    names = [field.name for field in fields(Sampling) if field.name != "consistent"]
+    sampling = Sampling(consistent=consistent, **{name: getattr(given, name) for name in names})
+    sampling.check()
+    return sampling
 
 
 def _restore(
     console: Console,
     inputs: Sequence[str],
     given: Restoration,
+    sampling: Sampling,
     masking: Masking | None = None,
-    *,
-    consistent: bool | None = None,
-    scale: str | None = None,
-    coloring: Coloring | None = None,
+    editing: Editing | None = None,
+    intervals: Intervals | None = None,
 ) -> None:
     """Restore every input. PyTorch is imported only after the plan has been checked."""
-    names = [field.name for field in fields(Sampling) if field.name != "consistent"]
-    sampling = Sampling(consistent=consistent, **{name: getattr(given, name) for name in names})
-    sampling.check()
-
-    from ..output import parse_scale, report_undone, reported
+    from ..output import report_undone, reported
     from ..plan import make_plan
 
-    size = None if scale is None else parse_scale(scale)
-    mask = None if masking is None else masking.mask
-    hints = None if coloring is None else coloring.hints
-    plan = make_plan(console, inputs, given, mask, hints)
+    editing = editing or Editing()
+    intervals = intervals or Intervals(interval=False)
+    intervals.check(given, editing.used)
+    companions = {"mask": masking.mask if masking else None, **editing.companions}
+    plan = make_plan(console, inputs, given, companions, intervals.beside)
     task = None if console.command == "sample" else console.command
     if all(job.skipped or job.source.missing for job in plan.jobs):
         for job in plan.jobs:
@@ -157,29 +149,35 @@ def _restore(
                 report_undone(job, console)
         return
     from ...hub.choice import choose_model
-    from ...hub.resolve import calibration_of, resolve
+    from ...hub.resolve import resolve
 
     found = resolve(given.model or choose_model(task=task).model, local=given.dry_run)
     config = read_config(found, task)
-    if given.dry_run:
-        from ..checks import check_settings, report_planned
 
-        if given.interval:
-            sampling = sampling.calibrated(calibration_of(found), found.id)
-        kind, sampling = check_settings(config, sampling, given, masking, size, console.command)
-        report_planned(plan, config, sampling, kind, size, console)
+    from ..asked import Asked
+    from ..report import report_planned
+
+    asked = Asked(
+        given=given,
+        sampling=sampling,
+        masking=masking,
+        editing=editing,
+        intervals=intervals,
+        console=console,
+        default=found,
+        config=config,
+    )
+    _ = asked.task  # which checks all options
+    if given.dry_run:
+        report_planned(plan, asked)
         return
 
-    from ..run import Run
+    from ...devices import select_device
+    from ..prepare import Preparer
+    from ..run import run
 
-    Run(plan, found, sampling, given, masking, coloring, size, console).all()
-
-
-def _check_interval(given: Restoration, changes: Mapping[str, bool]) -> None:
-    """Raise CaflowError (exit 2) for options that cannot be combined with --interval."""
-    for name, used in {**changes, "-o -": given.output == "-"}.items():
-        check_usage(
-            not (given.interval and used),
-            f"--interval and {name} cannot be used together",
-            "leave one of them out",
-        )
+    select_device(given.device)  # a missing one is refused before any image is read
+    preparer = Preparer(asked, alone=len(plan.jobs) == 1)
+    if given.model:
+        preparer.load(given.model)
+    run(plan, preparer)

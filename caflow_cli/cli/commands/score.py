@@ -13,11 +13,11 @@ import typer
 from ...errors import EXIT_FAILED, CaflowError, check_usage, ensure, memory_errors
 from ...paths import is_folder
 from .. import options
-from ..companions import by_stem
+from ..companions import by_stem, find_companions
 from ..config import source
 from ..console import Console
-from ..masking import Masking, find_masks
-from ..options import CHANGES, expanded, load_model, option
+from ..masking import Masking
+from ..options import expanded, load_model, option
 
 if TYPE_CHECKING:
     from ..inputs import InputImage
@@ -95,8 +95,8 @@ def plan_pairs(
         if image not in used:
             strays[image.name] = {"cond": image.name, "target": target}
     check_usage(bool(pairs), f"no image in {target!r} has the name of one in {cond!r}", _ALIKE)
-    for pair, own_mask in zip(pairs, find_masks(mask, used), strict=True):
-        if own_mask is not None:
+    if mask is not None:
+        for pair, own_mask in zip(pairs, find_companions("mask", mask, used), strict=True):
             pair["mask"] = own_mask
     return pairs, strays
 
@@ -174,8 +174,8 @@ class _Scorer:
 
     def score(self, pair: _Pair) -> None:
         """Score a pair, and report it."""
-        from ...restoration import score, seen_by, task_of
-        from ..records import scored_fields
+        from ...restoration import score, task_of
+        from ..report import scored_line
 
         start = time.perf_counter()
         name = pair["target"].name
@@ -186,10 +186,9 @@ class _Scorer:
         mask = None
         if "mask" in pair or (condition.alpha is not None and task_of(model).needs_mask):
             mask = self.masking.read(pair.get("mask"), condition, pair["cond"].name)
-        seen = seen_by(model, condition)
         samples = self.given.noise_samples
-        result = score(model, seen, target, mask, noise_samples=samples)
-        fields = scored_fields(_names(pair), model, result, samples)
+        result = score(model, condition, target, mask, noise_samples=samples)
+        fields = scored_line(_names(pair), model, result, samples)
         fields["model_reason"] = reason
         fields["elapsed_s"] = round(time.perf_counter() - start, 3)
         bits = "-" if result.bits_per_dim is None else f"{result.bits_per_dim:.6f}"
@@ -207,13 +206,14 @@ class _Scorer:
         from ...hub.choice import NAMED, choose_model
         from ...hub.resolve import maker_of
         from ...images import read_provenance
+        from ...restoration import EDITS
 
         record = {} if target.path is None else read_provenance(target.path) or {}
-        for key, option_name in CHANGES.items():
+        for edit in EDITS:
             ensure(
-                key not in record,
-                f"{target.name!r} was changed after it was drawn and scored (--{option_name})",
-                f"score an image written without --{option_name}",
+                edit.field not in record,
+                f"{target.name!r} was changed after it was drawn and scored ({edit.option})",
+                f"score an image written without {edit.option}",
             )
         if not self.typed and (maker := maker_of(target.name, record, self.given.model)):
             return maker, "it made the target, according to its metadata"

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation import CalibrationImages, calibrate, check_calibration
 from caflow_cli.images import read_image
-from caflow_cli.restoration import restore, task_of
-from caflow_cli.restoration.conformal import LAMBDAS, bounds, mean_width, moments
+from caflow_cli.intervals import CalibrationImages, calibrate, check_calibration
+from caflow_cli.intervals.bounds import LAMBDAS, bounds, mean_width
+from caflow_cli.restoration import moments, restore, task_of
 from caflow_cli.sampling import Sampling
 
 SETTINGS = Sampling(tau=0.9, candidates=4)

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from caflow_cli.restoration.conformal import (
+from caflow_cli.intervals.bounds import (
     LAMBDAS,
     bounds,
     first_controlled,
     least_images,
-    moments,
     risks,
 )
+from caflow_cli.restoration import moments
 
 
 def random_moments(shape, seed):

@@ -12,15 +12,15 @@ matrix depends on photo and strokes alone, so it is factorized once for all cand
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..config import HOLE
 from ..errors import ensure
-from .base import Pixels, check_same_size, gray, resize, scaled_size
-from .chroma import Planes, chroma_of, tint, upsample_chroma
+from ..tasks.base import Pixels, check_same_size, gray, resize, scaled_size
+from ..tasks.chroma import chroma_of, tint, upsample_chroma
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -30,8 +30,8 @@ _SOFTNESS = 6.0  # luminance difference, in levels, that divides the weight of a
 _PIN = 1000.0  # weight of a pixel that strokes cover whole, where a link has at most 1
 
 
-class Hints:
-    """The hints for one photo.
+class Recolor:
+    """Move the colors of a photo's candidates towards hints, and keep the luminance: an edit.
 
     Args:
         image: The photo, uint8 (H, W, 3).
@@ -40,9 +40,16 @@ class Hints:
 
     Attributes:
         pixels: The number of hinted pixels.
+
+    Raises:
+        CaflowError: As `check_strokes`.
     """
 
+    field: ClassVar = "hinted_pixels"
+    option: ClassVar = "--hints"
+
     def __init__(self, image: Pixels, strokes: Pixels) -> None:
+        check_strokes(image, strokes)
         self._level = gray(image)
         height, width = self._level.shape
         side = min(_SIDE, height, width)
@@ -59,21 +66,19 @@ class Hints:
         self._pins = _PIN * np.minimum(1, self._counts / size)
         self._factors = _factorized(self._small, self._pins + (2 / side) ** 2)
 
-    def move(self, chroma: Planes) -> Planes:
-        """Move the chroma of a sample at full size, (3, H, W), towards the hints."""
+    def apply(self, image: Pixels) -> Pixels:
+        chroma = chroma_of(image)
         moves = []
         for difference in self._chroma - chroma[:, self._rows, self._columns]:
             sums = np.bincount(self._cells, difference, self._counts.size)
             means = sums / np.maximum(1, self._counts)
             moves.append(self._factors.solve(self._pins * means))
         small = np.reshape(moves, (3, *self._small.shape)).astype(np.float32)
-        return chroma + upsample_chroma(small, self._small, self._level)
+        moved = chroma + upsample_chroma(small, self._small, self._level)
+        return tint(self._level, moved)
 
-
-def recolor(image: Pixels, colors: Pixels, strokes: Pixels) -> Pixels:
-    """Move the colors of a colorized photo by hints, all of one size: uint8 (H, W, 3)."""
-    chroma = Hints(image, strokes).move(chroma_of(colors))
-    return tint(gray(image), chroma)
+    def as_json(self) -> int:
+        return self.pixels
 
 
 def check_strokes(image: Pixels, strokes: Pixels) -> None:

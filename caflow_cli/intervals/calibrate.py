@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +12,24 @@ import torch
 from ..data.examples import Examples, open_files, open_split
 from ..data.split import has_splits
 from ..errors import CaflowError, check_usage, ensure
+from ..evaluation.examples import make_example
+from ..evaluation.measure import SEED_STEP
+from ..evaluation.result import estimate
+from ..images import Input
 from ..model import CAFlow, Calibration
-from ..restoration import Request, Sampler, task_of
-from ..restoration.conformal import (
+from ..restoration import Candidates, draw, encode, moments, prepare, task_of
+from ..restoration.figures import Plane
+from ..sampling import SEEDS, Sampling
+from ..tasks import Pixels, check_one_pass
+from .bounds import (
     LAMBDAS,
-    Plane,
     bounds,
+    calibrated,
     first_controlled,
     least_images,
     mean_width,
-    moments,
     risks,
 )
-from ..sampling import SEEDS, Sampling
-from ..tasks import Pixels, check_one_pass
-from .examples import make_example
-from .measure import SEED_STEP
-from .result import estimate
 
 # Values of λ at which the mean width is measured; between them it is almost linear.
 _KNOTS = np.geomspace(1, 256, 33) - 1
@@ -69,7 +69,7 @@ def calibrate(
     level: float = 0.9,
     progress: Progress = lambda done, total: None,
 ) -> tuple[Calibration, Failures]:
-    """Calibrate a model's intervals by conformal risk control (`restoration.conformal`).
+    """Calibrate a model's intervals by conformal risk control (`intervals.bounds`).
 
     Args:
         model: A model for superres or colorize.
@@ -134,7 +134,7 @@ def check_calibration(
         CaflowError: The model has no calibration, `sampling` differs from it, or no image can be
             drawn.
     """
-    sampling = (sampling or Sampling()).calibrated(model.calibration, model.identity["id"])
+    sampling = calibrated(sampling or Sampling(), model.calibration, model.identity["id"])
     assert model.calibration is not None
     shares = []
     widths = []
@@ -224,13 +224,13 @@ def _draw(
     for index, name in enumerate(reader.names):
         try:
             example = make_example(task, reader, index, inputs=inputs)
-            request = Request.of(task, example.input)
+            seed = SEED_STEP * index % SEEDS
+            request = prepare(model, Input(example.input), None, sampling)
             check_one_pass(request.size)
-            sampler = Sampler(model, [request], sampling)
-            seeds = [SEED_STEP * index % SEEDS]
-            ks = range(sampling.candidates or 0)
-            batches = sampler.batches(sampling.temperature, ks, seeds, noise_samples=None)
-            candidates = list(chain.from_iterable(batches))
+            settings = replace(request.sampling, seed=seed)
+            unanswered = Candidates(replace(request, sampling=settings, noise_samples=None))
+            *_, [found] = draw([unanswered], encode([request]))
+            candidates = found.drawn
             ensure(
                 len(candidates) == sampling.candidates,
                 f"{name}: a candidate diverged at tau {sampling.temperature}",

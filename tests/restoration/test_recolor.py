@@ -8,10 +8,10 @@ from helpers import noise
 from PIL import Image
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.tasks import Colorize, SuperRes
+from caflow_cli.restoration import Recolor, restore
+from caflow_cli.tasks import Colorize
 from caflow_cli.tasks.base import gray, scaled_size
 from caflow_cli.tasks.chroma import chroma_of
-from caflow_cli.tasks.hints import recolor
 
 
 def photo(height: int, width: int, sigma: float = 3.0, step: int = 0) -> np.ndarray:
@@ -41,6 +41,10 @@ def chroma(image: np.ndarray) -> np.ndarray:
     return np.moveaxis(chroma_of(image), 0, -1)
 
 
+def hinted(image: np.ndarray, strokes: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    return Recolor(image, strokes).apply(Colorize().compose(image, sample))
+
+
 GREEN = (95, 120, 90)  # within the gamut of the photo's luminance
 
 
@@ -52,9 +56,9 @@ def test_a_thin_stroke_is_met_and_the_luminance_is_exact(height, width):
     wide = max(2, round(min(height, width) / 64))
     rows = slice(height // 4, 3 * height // 4)
     strokes = stroke(image, rows, slice(width // 3, width // 3 + wide), GREEN)
-    task = Colorize().with_hints(image, strokes)
-    assert task.hinted_pixels == (strokes[..., 3] > 0).sum()
-    result = task.compose(image, sample_for(image))
+    recolor = Recolor(image, strokes)
+    assert recolor.as_json() == (strokes[..., 3] > 0).sum()
+    result = recolor.apply(Colorize().compose(image, sample_for(image)))
     assert np.array_equal(gray(result), image[..., 0])
     hinted = strokes[..., 3] > 0
     error = np.abs(chroma(result) - chroma(strokes[..., :3]))[hinted]
@@ -67,8 +71,8 @@ def test_a_speck_in_a_large_photo_pulls_less_than_a_stroke():
     moved = []
     for side in (1, 4):
         place = slice(256, 256 + side)
-        hinted = recolor(image, image, stroke(image, place, place, GREEN))
-        moved.append(np.abs(chroma(hinted) - chroma(image)).mean())
+        result = Recolor(image, stroke(image, place, place, GREEN)).apply(image)
+        moved.append(np.abs(chroma(result) - chroma(image)).mean())
     assert 0 < moved[0] < 0.995 * moved[1]
 
 
@@ -77,7 +81,7 @@ def test_hints_do_not_cross_an_edge_of_the_luminance():
     sample = sample_for(image)
     strokes = stroke(image, slice(64, 192), slice(90, 94), GREEN)
     before = chroma(Colorize().compose(image, sample))
-    moved = np.abs(chroma(Colorize().with_hints(image, strokes).compose(image, sample)) - before)
+    moved = np.abs(chroma(hinted(image, strokes, sample)) - before)
     left = moved[:, :186].mean()
     right = moved[:, 198:].mean()
     assert left > 5
@@ -90,7 +94,7 @@ def test_hints_fill_the_region_that_they_touch():
     strokes = stroke(image, slice(120, 124), slice(120, 220), GREEN)
     sample = np.full_like(sample_for(image), (140, 100, 120))
     before = chroma(Colorize().compose(image, sample))
-    after = chroma(Colorize().with_hints(image, strokes).compose(image, sample))
+    after = chroma(hinted(image, strokes, sample))
     wanted = chroma(strokes[120:121, 120:121, :3])
     region = np.s_[64:196, 104:246]
     share = np.abs(after - wanted)[region].mean() / np.abs(before - wanted)[region].mean()
@@ -106,39 +110,27 @@ def test_a_stroke_in_the_colors_of_the_sample_holds_them():
     rows = slice(100, 140)
     columns = slice(60, 300)
     strokes = stroke(image, rows, columns, plain[rows, columns])
-    result = Colorize().with_hints(image, strokes).compose(image, sample)
+    result = hinted(image, strokes, sample)
     assert np.abs(result.astype(int) - plain).max() <= 1
 
 
 def test_a_gray_stroke_removes_color():
     image = photo(256, 384)
     strokes = stroke(image, slice(100, 140), slice(60, 300), (77, 77, 77))
-    result = Colorize().with_hints(image, strokes).compose(image, sample_for(image))
+    result = hinted(image, strokes, sample_for(image))
     assert np.abs(chroma(result))[102:138, 62:298].mean() < 1
 
 
 def test_far_from_strokes_candidates_differ_as_before():
     image = photo(256, 384, step=60)
     strokes = stroke(image, slice(100, 140), slice(20, 60), GREEN)
-    hinted = Colorize().with_hints(image, strokes)
     samples = [sample_for(image, seed) for seed in range(4)]
     before = np.stack([Colorize().compose(image, sample) for sample in samples])
-    after = np.stack([hinted.compose(image, sample) for sample in samples])
+    after = np.stack([hinted(image, strokes, sample) for sample in samples])
     far = np.s_[:, :, 200:]
     assert after[far].std(0).mean() == pytest.approx(before[far].std(0).mean(), rel=0.02)
     near = np.s_[:, 110:130, 30:50]
     assert after[near].std(0).mean() < 0.1 * before[near].std(0).mean()
-
-
-def test_without_an_opaque_pixel_nothing_changes():
-    image = photo(40, 50)
-    strokes = stroke(image, slice(3, 9), slice(3, 9), GREEN)
-    strokes[..., 3] = np.minimum(strokes[..., 3], 127)
-    task = Colorize().with_hints(image, strokes)
-    assert task.hinted_pixels == 0
-    sample = sample_for(image)
-    plain = Colorize().compose(image, sample)
-    assert task.compose(image, sample).tobytes() == plain.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -150,23 +142,25 @@ def test_without_an_opaque_pixel_nothing_changes():
 )
 def test_hints_that_do_not_fit_are_refused(strokes, message):
     with pytest.raises(CaflowError, match=message) as caught:
-        Colorize().with_hints(photo(40, 50), strokes)
+        Recolor(photo(40, 50), strokes)
     assert caught.value.exit_code == 1
 
 
-def test_other_tasks_take_no_hints():
+def test_other_tasks_take_no_hints(small_model):
     with pytest.raises(CaflowError, match="superres takes no color hints") as caught:
-        SuperRes().with_hints(noise(8, 8), np.zeros((8, 8, 4), np.uint8))
+        restore(small_model, noise(8, 8), hints=np.zeros((8, 8, 4), np.uint8))
     assert caught.value.exit_code == 2
 
 
-def test_only_the_composition_changes():
+def test_candidates_are_ranked_and_scored_without_hints(task_models):
     image = photo(64, 64)
     strokes = stroke(image, slice(20, 30), slice(20, 30), GREEN)
-    hinted = Colorize().with_hints(image, strokes)
-    target = noise(64, 64)
-    assert np.array_equal(hinted.condition(image), Colorize().condition(image))
-    for ours, plain in zip(
-        hinted.reduce(image, target), Colorize().reduce(image, target), strict=True
-    ):
-        assert np.array_equal(ours, plain)
+    plain = restore(task_models["colorize"], image, candidates=3)
+    found = restore(task_models["colorize"], image, candidates=3, hints=strokes)
+    for before, after in zip(plain.ranked, found.ranked, strict=True):
+        assert (before.k, before.score) == (after.k, after.score)
+        assert np.array_equal(before.pixels, after.pixels)
+        assert np.array_equal(Recolor(image, strokes).apply(before.image), after.image)
+    stated = found.as_json()
+    assert stated["hinted_pixels"] == found.provenance(found.kept[0])["hinted_pixels"] == 100
+    assert not any(candidate["score_exact"] for candidate in stated["candidates"])

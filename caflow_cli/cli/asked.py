@@ -1,0 +1,64 @@
+"""What a restoring command is asked: its options, checked against the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ..config import Config
+from ..errors import check_usage
+from ..hub.resolve import Resolved, calibration_of
+from ..sampling import Sampling
+from ..tasks import Task, get_task
+from .console import Console
+from .edits import Editing
+from .intervals import Intervals
+from .masking import Masking
+from .options import Restoration
+
+if TYPE_CHECKING:
+    from ..model import Calibration
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The options of a command, and the model of images for which no other is chosen."""
+
+    given: Restoration
+    sampling: Sampling
+    masking: Masking | None  # None: the command has no such options
+    editing: Editing
+    intervals: Intervals
+    console: Console
+    default: Resolved
+    config: Config  # of the default model
+
+    @cached_property
+    def task(self) -> Task:
+        """The task of the model; CaflowError (exit 2) if the model does not support an option."""
+        task = get_task(self.config)
+        if self.masking is not None:  # without a mask, inpaint fills what is transparent
+            transparent = task.needs_mask and self.console.command == task.command
+            task.check_mask(self.masking.mask is not None or transparent)
+        filled = self.defaults.of(self.config)
+        self.editing.check(task)
+        check_usage(
+            self.given.uncertainty is None or filled.candidates != 1,
+            "--uncertainty needs more than one candidate",
+            "-m 10",
+        )
+        return task.made_consistent(filled.consistent)
+
+    @cached_property
+    def defaults(self) -> Sampling:
+        """The settings for the default model."""
+        calibration = calibration_of(self.default) if self.intervals.interval else None
+        return self.settings(self.config, calibration, self.default.id)
+
+    def settings(self, config: Config, calibration: Calibration | None, id: str | None) -> Sampling:
+        """The settings for a model: M is filled in for sheets, which compare candidates."""
+        sampling = self.intervals.settings(self.sampling, calibration, id)
+        if self.given.sheets:
+            sampling = replace(sampling, candidates=sampling.of(config).candidates)
+        return sampling

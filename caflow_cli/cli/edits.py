@@ -1,0 +1,237 @@
+"""Options that change the pixels of ranked candidates, and the edits that they ask for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import check_usage, ensure, usage_error
+from .options import OUTPUT, option
+
+if TYPE_CHECKING:
+    from ..config import Extent
+    from ..images import Input
+    from ..restoration import Edit
+    from ..tasks import Pixels, Task
+    from .inputs import InputImage
+
+_LARGEST = 2**28  # maximum pixels of a resized image
+_POINT = re.compile(r"(\d{1,6}),(\d{1,6})=#([0-9a-fA-F]{6})")
+_DISC = 64  # radius of the disc of a hint, as a share of the image's shorter side
+
+
+@dataclass(frozen=True, kw_only=True)
+class Editing:
+    """The options of a command that has none; others have one of the groups below."""
+
+    @property
+    def used(self) -> list[str]:
+        """The names of the options that are used; --interval excludes them."""
+        return []
+
+    @property
+    def companions(self) -> Mapping[str, str | None]:
+        """Files and folders that the options name, by kind: one file belongs to each input."""
+        return {}
+
+    def check(self, task: Task) -> None:
+        """Raise CaflowError (exit 2) if a model of that task does not support an option."""
+
+    def drawn_size(self, task: Task, image: Pixels) -> Extent:
+        """Height and width that the model draws; CaflowError (exit 1) if it or the file is too
+        large.
+        """
+        from ..tasks import check_size
+
+        size = task.model_size(image)
+        check_size(size, task.has_regions)
+        if task.factor > 1:
+            height, width = image.shape[:2]
+            whole = f"{task.factor * width}x{task.factor * height}"
+            hint = f"crop or shrink the image, or confirm its size with --scale {whole}"
+            check_size(size, False, hint)
+        return size
+
+    def edits(self, task: Task, image: Input, file: InputImage | None) -> list[Edit]:
+        """The edits of an image's candidates, in the order in which they are applied; CaflowError
+        (exit 1) if an option does not fit the image. `file` is its companion.
+        """
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling(Editing):
+    """The options of enlargement; each field is the option of the same name."""
+
+    scale: str | None = option(
+        "--scale X|WxH",
+        "Enlarge X times, such as 2 or 3, or to fit within W x H pixels: sample at the model's "
+        "scale, then resize (Lanczos). JSON has score_exact false. Required above 64 megapixels "
+        "at the model's scale; the limit is 256.",
+    )
+
+    def __post_init__(self) -> None:
+        _ = self.size
+
+    @property
+    def size(self) -> float | tuple[int, int] | None:
+        """The factor, or the width and height of a box to fit into; CaflowError (exit 2) if
+        --scale is neither.
+        """
+        if self.scale is None:
+            return None
+        if match := re.fullmatch(r"0*([1-9]\d{0,5})[xX×]0*([1-9]\d{0,5})", self.scale):
+            return int(match[1]), int(match[2])
+        with suppress(ValueError):
+            if 1 < float(self.scale) <= 64:
+                return float(self.scale)
+        raise usage_error(f"--scale is {self.scale!r}", "--scale 2, or --scale 1920x1080 to fit")
+
+    @property
+    def used(self) -> list[str]:
+        return [] if self.scale is None else ["--scale"]
+
+    def check(self, task: Task) -> None:
+        size = self.size
+        if isinstance(size, float):
+            check_usage(
+                size <= task.factor,
+                f"--scale {size:g} exceeds the model's scale of {task.factor}",
+                f"--scale {task.factor}, or --scale WIDTHxHEIGHT",
+            )
+
+    def drawn_size(self, task: Task, image: Pixels) -> Extent:
+        if self.size is None:
+            return super().drawn_size(task, image)
+        from ..tasks import check_size
+
+        _written(self.size, *image.shape[:2])
+        size = task.model_size(image)
+        check_size(size, task.has_regions)
+        return size
+
+    def edits(self, task: Task, image: Input, file: InputImage | None) -> list[Edit]:
+        if self.size is None:
+            return []
+        from ..restoration import Resize
+
+        height, width = image.rgb.shape[:2]
+        drawn = (task.factor * width, task.factor * height)
+        written = _written(self.size, height, width)
+        return [] if written == drawn else [Resize(drawn, written)]
+
+
+def _written(scale: float | tuple[int, int], height: int, width: int) -> tuple[int, int]:
+    """Width and height of the written image for an input of that size.
+
+    CaflowError (exit 1) if the input already fills the box, or if the result would be too large.
+    """
+    if isinstance(scale, tuple):
+        box = scale
+        scale = min(box[0] / width, box[1] / height)
+        ensure(
+            scale > 1,
+            f"the image, {width}x{height}, already fills {box[0]}x{box[1]}",
+            "a larger --scale, or leave it out",
+        )
+    wide = round(scale * width)
+    high = round(scale * height)
+    ensure(
+        wide * high <= _LARGEST,
+        f"--scale enlarges {width}x{height} to {wide}x{high}, which is too large to write",
+        "a smaller --scale",
+    )
+    return wide, high
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coloring(Editing):
+    """The options of colorization; each field is the option of the same name."""
+
+    hints: str | None = option(
+        "--hints FILE|DIR",
+        "Colors that you know: an image with transparency, of the size of the photo, painted where "
+        "you know them. Gray means no color. One file for all photos, or a folder of files named "
+        "like the photos, such as old_hints.png. Scores are those of the original sample; JSON has "
+        "score_exact false.",
+    )
+    hint: list[str] | None = option(
+        "--hint X,Y=#rrggbb", "Color of a spot: pixels from the left and top. Repeatable."
+    )
+    saturation: float = option(
+        "--saturation S",
+        "Multiply the chroma of the output: 0 is gray, below 1 is paler. Scores are those of the "
+        "original sample; JSON has score_exact false.",
+        OUTPUT,
+        default=1.0,
+        min=0.0,
+        max=10.0,
+    )
+
+    def __post_init__(self) -> None:
+        for point in self.hint or ():
+            _parse(point)
+        check_usage(
+            self.saturation == 1 or not (self.hints or self.hint),
+            "--hints and --hint cannot be used with --saturation",
+            "omit --saturation",
+        )
+
+    @property
+    def used(self) -> list[str]:
+        names = {"--hints": self.hints, "--hint": self.hint, "--saturation": self.saturation != 1}
+        return [name for name, value in names.items() if value]
+
+    @property
+    def companions(self) -> Mapping[str, str | None]:
+        return {"hints": self.hints}
+
+    def edits(self, task: Task, image: Input, file: InputImage | None) -> list[Edit]:
+        from ..restoration import Recolor, Saturate, seen_by
+
+        if self.saturation != 1:
+            return [Saturate(self.saturation)]
+        if file is None and not self.hint:
+            return []
+        photo = seen_by(task, image)
+        recolor = Recolor(photo, self._strokes(file, photo))
+        return [recolor] if recolor.pixels else []
+
+    def _strokes(self, file: InputImage | None, photo: Pixels) -> Pixels:
+        """The color hints for a photo, uint8 (H, W, 4), opaque where the color is known.
+
+        CaflowError (exit 1) if they cannot be read or do not fit.
+        """
+        import numpy as np
+
+        from ..restoration import check_strokes, strokes_of
+
+        height, width = photo.shape[:2]
+        strokes = np.zeros((height, width, 4), np.uint8)
+        if file is not None:
+            strokes = strokes_of(file.read())
+            check_strokes(photo, strokes)
+        radius = max(2, min(height, width) / _DISC)
+        rows = np.arange(height)[:, None]
+        columns = np.arange(width)
+        for point in self.hint or ():
+            x, y, color = _parse(point)
+            ensure(
+                x < width and y < height,
+                f"--hint {point} is outside of the image, {width}x{height}",
+                f"--hint X,Y=#rrggbb with X below {width} and Y below {height}",
+            )
+            disc = (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
+            strokes[disc] = [*color, 255]
+        return strokes
+
+
+def _parse(point: str) -> tuple[int, int, bytes]:
+    """X, Y and color of a `--hint`; CaflowError (exit 2) if it is not one."""
+    match = _POINT.fullmatch(point)
+    if match is None:
+        raise usage_error(f"--hint is {point!r}", "--hint 120,80=#4a6b3c, and quote it")
+    return int(match[1]), int(match[2]), bytes.fromhex(match[3])

@@ -1,0 +1,115 @@
+"""A job's request: its files are read, and its model, size and settings chosen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from ..config import HOLE
+from ..errors import EXIT_FAILED, CaflowError, memory_errors
+from ..hub.choice import NAMED, RULES, choose_model, hint_at_model
+from ..images import Input
+from ..model import CAFlow
+from ..restoration import Request, prepare, seen_by
+from ..tasks import ONE_PASS, Pixels, check_one_pass
+from .asked import Asked
+from .options import load_model
+from .plan import Job
+
+SMALLER = "crop the image"  # hint if memory runs out
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A job, and what came of reading it."""
+
+    job: Job
+    image: Input | None = None  # None: the job is skipped, or failed
+    request: Request | None = None  # None: nothing is drawn
+    reason: str = NAMED  # why the model was chosen
+    error: CaflowError | None = None
+
+
+@dataclass(frozen=True)
+class Preparer:
+    """Makes the requests of a command's jobs."""
+
+    asked: Asked
+    alone: bool  # whether there is one job, whose errors keep their exit code
+    models: dict[str, CAFlow] = field(default_factory=dict)  # those loaded, by name
+
+    def prepared(self, job: Job) -> Prepared:
+        """Read a job; errors are stored, to be reported in order."""
+        try:
+            with memory_errors(SMALLER):
+                return Prepared(job) if job.skipped else self._prepared(job)
+        except CaflowError as error:
+            if not self.alone:  # a wrong mask of one image does not stop the others
+                error.exit_code = EXIT_FAILED
+            return Prepared(job, error=error)
+
+    def _prepared(self, job: Job) -> Prepared:
+        asked = self.asked
+        task = asked.task
+        image = job.source.read(asked.console.about)
+        mask = None
+        if asked.masking is not None and task.needs_mask:
+            mask = asked.masking.read(job.companions.get("mask"), image, job.name)
+            image = image if "mask" in job.companions else image.opaque()
+        edits = asked.editing.edits(task, image, job.companions.get("hints"))
+        model, reason = self._model_for(job, image)
+        if mask is not None and not (mask >= HOLE).any():
+            return Prepared(job, image, None, reason)
+        size = asked.editing.drawn_size(task, image.rgb)
+        if job.beside:
+            check_one_pass(size)
+        self._note(job, image, mask)
+        settings = asked.settings(model.config, model.calibration, model.identity["id"])
+        request = prepare(model, image, mask, settings, edits)
+        most = settings.of(model.config).candidates
+        self._note_drawing(job, request, most)
+        return Prepared(job, image, request, reason)
+
+    def _note(self, job: Job, image: Input, mask: Pixels | None) -> None:
+        """Say what will not come out well, or which model would do better."""
+        task = self.asked.task
+        note = task.note(seen_by(task, image), mask)
+        if not self.asked.given.model:
+            note = hint_at_model(task.name, image) or note
+        if note:
+            self.asked.console.about(job.name, note)
+
+    def _note_drawing(self, job: Job, request: Request, most: int | None) -> None:
+        """Say that M is reduced from `most`, and that a large image takes long."""
+        console = self.asked.console
+        m = request.sampling.candidates or 1
+        if m != most:
+            why = f"its holes take {len(request.parts)} windows"
+            if request.mask is None:
+                why = "it is large"
+            text = f"{m} of {most} candidates, because {why}; -m {most} draws all"
+            console.about(job.name, text, "fewer candidates")
+        pixels = math.prod(request.size)
+        if pixels > ONE_PASS:
+            times = f"{m} × " if m > 1 else ""
+            text = f"draws {times}{pixels / 1e6:.1f} megapixels in tiles"
+            console.about(job.name, text, "drawn in tiles")
+
+    def _model_for(self, job: Job, image: Input) -> tuple[CAFlow, str]:
+        """The model for an image, and why it was chosen."""
+        asked = self.asked
+        if asked.given.model:
+            return self.load(asked.given.model), NAMED
+        name, reason = choose_model(image, asked.task.name)
+        if any(rule.task == asked.task.name for rule in RULES):
+            asked.console.note(f"{job.name}: {name}, {reason}")
+        if name not in self.models and name != asked.default.id:
+            asked.console.note(f"--model {asked.default.id} overrides {name}")
+        return self.load(name), reason
+
+    def load(self, name: str) -> CAFlow:
+        """The model with that name, loaded once."""
+        if name not in self.models:
+            model = self.models[name] = load_model(name, self.asked.given.device)
+            self.asked.intervals.note(model, self.asked.sampling, self.asked.console)
+        return self.models[name]

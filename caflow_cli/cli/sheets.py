@@ -1,0 +1,52 @@
+"""Sheets over all inputs, PNGs with one row for each: `--grid` and `--uncertainty`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..images import atomic_write, encode_png, make_folder
+from ..intervals import interval_chart
+from ..restoration import Candidates, uncertainty_chart
+from ..restoration.figures import sheet
+from ..tasks import Pixels
+from .console import Console
+from .options import Restoration
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """The rows so far of the sheets that are wanted."""
+
+    given: Restoration
+    console: Console
+    grid: list[Pixels] = field(default_factory=list)  # rows
+    uncertainty: list[Pixels] = field(default_factory=list)
+
+    def add(self, name: str, found: Candidates, has_interval: bool) -> None:
+        """Add the rows of an image to the sheets that are wanted."""
+        label = Path(name).name
+        if self.given.grid:
+            self.grid.append(np.asarray(found.grid(label)))
+        if self.given.uncertainty and has_interval:
+            self.uncertainty.append(interval_chart(label, found))
+        elif self.given.uncertainty and len(found.drawn) > 1:  # a single one has no spread
+            self.uncertainty.append(uncertainty_chart(label, found.ranked, found.tau))
+
+    def write(self) -> None:
+        self._write(self.given.grid, self.grid)
+        self._write(self.given.uncertainty, self.uncertainty)
+
+    def _write(self, file: str | None, rows: Sequence[Pixels]) -> None:
+        if file is None:
+            return
+        if not rows:
+            self.console.note(f"{file} is not written: there is nothing to show")
+            return
+        path = Path(file)
+        make_folder(path.parent)
+        atomic_write(path, encode_png(sheet(rows)), replace=self.given.overwrite)
+        self.console.note(f"wrote {file}")

@@ -1,0 +1,16 @@
+"""Calibrated intervals: a function of candidates and a calibration."""
+
+from .bounds import calibrated, interval, interval_chart, mean_width, options_of
+from .calibrate import CalibrationImages, Coverage, calibrate, check_calibration
+
+__all__ = [
+    "CalibrationImages",
+    "Coverage",
+    "calibrate",
+    "calibrated",
+    "check_calibration",
+    "interval",
+    "interval_chart",
+    "mean_width",
+    "options_of",
+]

@@ -1,0 +1,170 @@
+"""Intervals by conformal risk control (Angelopoulos et al., 2022).
+
+A value of an image has the mean m and the standard deviation s over all M candidates. Its interval
+
+    C(λ) = [floor(m - λ (s + 1)), ceil(m + λ (s + 1))], clipped to 0-255
+
+grows with λ. For calibration images i = 1, ..., n with known truth, the share of values of image i
+outside of C(λ), its risk L_i(λ), never rises with λ. The calibrated λ is
+
+    min { λ : (Σ_i L_i(λ) + 1) / (n + 1) <= 1 - level }
+
+If the n images and a new one are exchangeable (of the same kind), the expected risk of the new one
+is at most 1 - level, whatever the model got wrong. This is an average over images and values, not a
+promise for an image or a pixel.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ..config import Temperature
+from ..errors import check_usage, ensure, usage_error
+from ..model import Calibration
+from ..restoration import Candidates, moments
+from ..restoration.figures import Plane, beside, color_map
+from ..sampling import Sampling
+from ..tasks import Pixels, check_one_pass
+
+Values = npt.NDArray[np.float64]
+
+_PER_UNIT = 100
+LAMBDAS: Values = np.arange(255 * _PER_UNIT + 1) / _PER_UNIT  # 0 to 255, where all is covered
+_ROUNDING = 1e-9
+
+
+def interval(found: Candidates) -> tuple[Pixels, Pixels]:
+    """The ends of the calibrated intervals of all values: two arrays, uint8 (H, W, 3).
+
+    For images of the same kind as those of the calibration, the expected share of values within
+    their intervals, ends included, is at least `calibration.level`. This is an average over images
+    and values, not a promise for each image or pixel.
+
+    Raises:
+        CaflowError: (exit 2) the model has no calibration, or the candidates were drawn with other
+            settings; (exit 1) a candidate is missing, they are edited, or were drawn in tiles.
+    """
+    model = found.request.model
+    calibration = model.calibration
+    sampling = calibrated(found.sampling, calibration, model.identity["id"])
+    assert calibration is not None
+    ensure(
+        len(found.drawn) == sampling.candidates,
+        f"no interval: {len(found.drawn)} of {sampling.candidates} candidates are there",
+        "another seed",
+    )
+    for edit in found.request.edits:
+        ensure(False, f"no interval: the image is edited ({edit.option})", f"no {edit.option}")
+    check_one_pass(found.request.size)
+    mean, variance = moments(candidate.pixels for candidate in found.ranked)
+    return bounds(mean, np.sqrt(variance), calibration.lambd)
+
+
+def calibrated(sampling: Sampling, calibration: Calibration | None, model: str | None) -> Sampling:
+    """Fill in the settings of a model's calibration, for which alone its intervals hold.
+
+    Raises:
+        CaflowError: (exit 2) the model, with that id, has no calibration, or a setting that is
+            given differs from it.
+    """
+    command = f"caflow calibrate --model {model} --data DIR"
+    if calibration is None:
+        raise usage_error(
+            f"the model {model!r} has no calibration, so it has no intervals",
+            f"{command} -o FILE.safetensors, then --model FILE.safetensors",
+        )
+    filled = replace(
+        sampling,
+        tau=Temperature(calibration.tau),
+        candidates=calibration.candidates,
+        consistent=calibration.consistent,
+        precision=calibration.precision,
+    )
+    asked = replace(
+        filled,
+        tau=filled.tau if sampling.tau is None else Temperature.of(sampling.tau),
+        candidates=sampling.candidates or filled.candidates,
+        consistent=filled.consistent if sampling.consistent is None else sampling.consistent,
+        precision=sampling.precision or filled.precision,
+    )
+    options = options_of(asked)
+    if filled.consistent and not asked.consistent:
+        options += " --no-consistent"
+    check_usage(
+        asked == filled,
+        f"the intervals of {model!r} are calibrated for {options_of(filled)}, not {options}",
+        f"{command} {options} -o FILE.safetensors, then --model FILE.safetensors",
+    )
+    return filled
+
+
+def options_of(sampling: Sampling) -> str:
+    """What intervals depend on, as options of the command; all of it must be filled in."""
+    text = f"--tau {sampling.temperature} -m {sampling.candidates}"
+    if sampling.consistent:
+        text += " --consistent"
+    return text if sampling.precision == "float32" else f"{text} --precision {sampling.precision}"
+
+
+def interval_chart(name: str, found: Candidates) -> Pixels:
+    """Draw half the width of the intervals, mean over channels, beside the best candidate."""
+    low, high = interval(found)
+    calibration = found.request.model.calibration
+    assert calibration is not None
+    values = (high.astype(np.float64) - low).mean(2) / 2
+    lines = [
+        f"{name}: half-width in levels; on average {100 * calibration.level:g} % of the values of "
+        "such images lie within",
+        f"mean {values.mean():.2f}, largest {values.max():.1f}",
+    ]
+    return beside(found.kept[0].pixels, color_map(values), lines)
+
+
+def bounds(mean: Plane, deviation: Plane, lambd: float) -> tuple[Pixels, Pixels]:
+    """The lower and the upper ends of all C(λ), uint8 of the shape of `mean`."""
+    reach = lambd * (deviation.astype(np.float64) + 1)
+    low = np.floor(mean - reach).clip(0, 255)
+    high = np.ceil(mean + reach).clip(0, 255)
+    return low.astype(np.uint8), high.astype(np.uint8)
+
+
+def mean_width(low: Pixels, high: Pixels) -> float:
+    """The mean of upper minus lower ends, in levels."""
+    return float((high.astype(np.int16) - low).mean())
+
+
+def risks(truth: Pixels, mean: Plane, deviation: Plane) -> Values:
+    """L(λ) of an image for every λ in `LAMBDAS`.
+
+    A whole number x lies outside of C(λ) exactly if λ <= t, with t = (|x - m| - 1) / (s + 1).
+    """
+    error = np.abs(truth.astype(np.float64) - mean)
+    t = (error - 1) / (deviation.astype(np.float64) + 1)
+    first = np.floor(t * _PER_UNIT).astype(np.int64) + 1  # index of the least λ that covers x
+    counts = np.bincount(first.clip(0).ravel(), minlength=len(LAMBDAS))
+    return 1 - np.cumsum(counts) / t.size
+
+
+def least_images(level: float) -> int:
+    """The least n with which any λ fulfills the bound: level / (1 - level), rounded up."""
+    return math.ceil(level / (1 - level) - _ROUNDING)
+
+
+def first_controlled(
+    mean_risks: Values,
+    images: int,
+    level: float,
+) -> npt.NDArray[np.intp]:
+    """The index of the calibrated λ among increasing values of λ.
+
+    Args:
+        mean_risks: (..., K): the mean of L_i(λ) over n images for each of K values of λ, 0 for the
+            last one. Leading dimensions are independent calibrations.
+        images: n, at least `least_images(level)`.
+        level: The wanted share of values within their intervals, between 0 and 1.
+    """
+    bound = (images + 1) * (1 - level) + _ROUNDING
+    fits = images * mean_risks + 1 <= bound
+    return np.asarray(np.argmax(fits, axis=-1))

@@ -1,0 +1,261 @@
+"""The candidates that answer a request: ranked, shown, described, and saved with provenance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..config import Temperature
+from ..errors import check_usage, usage_error
+from ..images import FORMATS, Encoder, Output, atomic_write, encode_png, format_of
+from ..paths import exists, numbered
+from ..sampling import Sampling
+from ..tasks import Pixels, as_read
+from ..version import SCHEMA, __version__
+from .domain import Statistics, domain_warning
+from .figures import captioned_row
+from .rank import order, rmse_between
+from .request import Request
+from .score import Score, estimator_of
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One sample: drawn part by part, composed, and scored."""
+
+    request: Request
+    k: int
+    seed: int  # replays it: `--seed SEED -m 1`
+    redraws: int  # how many samples diverged, over all parts
+    score: Score
+    _kept: Pixels | Sequence[Pixels]  # the scored image, or the samples that it is composed of
+    rank: int = 0  # from 1
+    rank_value: float | None = None  # v_k of the ranking rule (`order`)
+
+    @property
+    def pixels(self) -> Pixels:
+        """The scored image, uint8 (H, W, 3); a large one is composed on each access."""
+        if isinstance(self._kept, np.ndarray):
+            return self._kept
+        return self.request.composed(self._kept)
+
+    @property
+    def edited(self) -> Pixels:
+        """The image with all edits, uint8 (H, W, 3)."""
+        image = self.pixels
+        for edit in self.request.edits:
+            image = edit.apply(image)
+        return image
+
+    @property
+    def output(self) -> Output:
+        """What is written of it: the edited image, with the input's alpha and metadata."""
+        return self.request.output(self.edited)
+
+    @property
+    def image(self) -> Pixels:
+        """The restored image, uint8 (H, W, 3), or (H, W, 4) if the input has alpha."""
+        output = self.output
+        return output.rgb if output.alpha is None else np.dstack([output.rgb, output.alpha])
+
+    @cached_property
+    def consistency_max(self) -> int | None:
+        """The largest difference of the reduced image and the input, in levels; None if the task
+        does not recompute its input from a result, or the image is large."""
+        request = self.request
+        if "consistent" not in request.task.options or request.is_large:
+            return None
+        recomputed = request.task.recomputed(request.image, self.pixels, None)
+        assert recomputed is not None
+        result, image = recomputed
+        return int(np.abs(result.astype(np.int16) - image).max())
+
+    def as_json(self, exact: bool = True) -> dict[str, Any]:
+        """Its fields in JSON lines; `exact` says if the scored pixels are those that are saved."""
+        consistency = self.consistency_max
+        return {
+            "rank": self.rank,
+            "seed": self.seed,
+            "rank_by": self.request.sampling.rank,
+            "rank_value": self.rank_value,
+            "redraws": self.redraws,
+            **self.score.as_json(),
+            "score_exact": exact,
+            **({} if consistency is None else {"consistency_max": consistency}),
+        }
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Candidates:
+    """The candidates of an image that were drawn so far; `ranked` has the best first.
+
+    A notebook displays their `grid`.
+
+    Examples:
+        >>> import caflow_cli as caflow
+        >>> model = caflow.load("faces-superres-x4")
+        >>> found = caflow.restore(model, "photo.png", candidates=2, keep=2)
+        >>> [path.name for path in found.save("restored.png")]
+        ['restored_01.png', 'restored_02.png']
+        >>> type(found.grid()).__name__
+        'Image'
+        >>> found.notes
+        []
+    """
+
+    request: Request  # the input, its mask, and all settings
+    drawn: Sequence[Candidate] = ()  # in the order of k, without those that diverged
+    count: int = 0  # how many were drawn, with those that diverged
+    statistics: Statistics | None = None  # of the condition
+    diverged_at: Temperature | None = None  # tau at which all M diverged, before they were drawn
+
+    def __repr__(self) -> str:
+        more = "; ".join([f"the first {self.ranked[0].score.summary}", *self.notes])
+        return f"<Candidates: {len(self.ranked)} of {self.task} at τ {self.tau}, {more}>"
+
+    @cached_property
+    def ranked(self) -> list[Candidate]:
+        """All candidates by rank, the best first."""
+        rule = self.sampling.rank or "likelihood"
+        apart = None
+        if rule == "consensus":
+            apart = rmse_between([candidate.pixels for candidate in self.drawn])
+        scores = [candidate.score.rank_score or 0.0 for candidate in self.drawn]
+        return [
+            replace(self.drawn[index], rank=rank, rank_value=value)
+            for rank, (index, value) in enumerate(order(rule, scores, apart), 1)
+        ]
+
+    @property
+    def kept(self) -> list[Candidate]:
+        """The best N candidates."""
+        return self.ranked[: self.sampling.keep]
+
+    @property
+    def diverged(self) -> int:
+        """How many of M were dropped, because they and their resamples diverged."""
+        return self.count - len(self.drawn)
+
+    @property
+    def task(self) -> str:
+        """The name of the model's task."""
+        return self.request.task.name
+
+    @property
+    def sampling(self) -> Sampling:
+        """The settings, with all defaults filled in."""
+        return self.request.sampling
+
+    @property
+    def tau(self) -> Temperature:
+        """The temperature at which they were drawn."""
+        return self.sampling.temperature
+
+    @property
+    def seen(self) -> Pixels:
+        """The input in the colors that the model reads: uint8 (H, W, 3)."""
+        return as_read(self.request.task, self.request.image)
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """Warnings about the input, the same as the command line prints; usually none."""
+        note = self.request.task.note(self.request.image, self.request.mask)
+        return [note for note in (note, self.lower_tau_note) if note]
+
+    @property
+    def warning(self) -> str | None:
+        """The note on an input that is unlike the training data; None for any other."""
+        request = self.request
+        assert self.statistics is not None, "some candidates are drawn"
+        return domain_warning(request.model, self.statistics, request.image, request.mask)
+
+    @property
+    def lower_tau_note(self) -> str | None:
+        """The note on candidates drawn at a lower temperature; None for all others."""
+        if self.diverged_at is None:
+            return None
+        return (
+            f"all candidates diverged at tau {self.diverged_at}, so tau is {self.tau}: the image "
+            "is unlike the training data"
+        )
+
+    def as_json(self, lossless: bool = True) -> dict[str, Any]:
+        """What JSON lines state of the candidates, whose images are saved `lossless` or not."""
+        request = self.request
+        exact = lossless and not request.edits and request.input.alpha is None
+        parts = [asdict(place) for place in self.ranked[0].score.parts]
+        return {
+            "model": dict(request.model.identity),
+            "params": self.sampling.as_json(),
+            **{edit.field: edit.as_json() for edit in request.edits},
+            "estimator": estimator_of(request.model, request.noise_samples or 1),
+            "candidates": [{"k": each.k, **each.as_json(exact)} for each in self.ranked],
+            **({"diverged": self.diverged} if self.diverged else {}),
+            **({"parts": parts} if parts else {}),
+        }
+
+    def provenance(self, candidate: Candidate) -> dict[str, Any]:
+        """The provenance for a written image. It has no local path, because images are shared."""
+        record = self.as_json()
+        settings = record["params"]
+        own = candidate.as_json()
+        named = ("seed", "rank", "rank_by", "rank_value", "redraws")
+        scores = ("rank_score", "log_likelihood", "bits_per_dim")
+        stated = ("tau", "candidates", "keep", *named)
+        return {
+            "schema": SCHEMA,
+            "version": __version__,
+            "task": self.task,
+            "model": record["model"],
+            "tau": settings["tau"],
+            **{key: own[key] for key in named},
+            "candidates": len(self.ranked),
+            **{key: value for key, value in settings.items() if key not in stated},
+            **{key: own[key] for key in scores},
+            **({"parts": len(record["parts"])} if "parts" in record else {}),
+            "estimator": record["estimator"],
+            **{edit.field: record[edit.field] for edit in self.request.edits},
+        }
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Write the kept images, with provenance, and return their paths by rank.
+
+        The suffix selects the format: PNG, WebP and TIFF keep the scored pixels, JPEG does not.
+        If several images are kept, their rank precedes the suffix: `x_01.png` for `x.png`.
+
+        Raises:
+            CaflowError: (exit 2) the suffix is unknown, or a file exists and `overwrite` is false;
+                then nothing is written. (exit 1) a file cannot be written.
+        """
+        path = Path(path)
+        name = format_of(path)
+        paths = numbered(path, len(self.kept))
+        if name is None:
+            known = ", ".join(suffixes[0] for suffixes in FORMATS.values())
+            raise usage_error(f"{str(path)!r} has no image suffix", f"give it one of {known}")
+        for each in () if overwrite else paths:
+            check_usage(not exists(each), f"{str(each)!r} exists", "save(path, overwrite=True)")
+        for each, candidate in zip(paths, self.kept, strict=True):
+            data = Encoder(name).encode(candidate.output, json.dumps(self.provenance(candidate)))
+            atomic_write(each, data, replace=overwrite)
+        return paths
+
+    def grid(self, name: str = "input") -> Image.Image:
+        """Draw a sheet of the input as the model reads it, captioned `name`, and all candidates by
+        rank with their scores."""
+        height, width = self.seen.shape[:2]
+        cells = [(self.seen, [name, f"{width} × {height}", f"τ {self.tau}"])]
+        for each in self.ranked:
+            lines = [f"#{each.rank}   seed {each.seed}", *each.score.summary.split(", ")]
+            cells.append((each.edited, lines))
+        return Image.fromarray(captioned_row(cells))
+
+    def _repr_png_(self) -> bytes:
+        return encode_png(np.array(self.grid()))

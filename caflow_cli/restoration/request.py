@@ -1,0 +1,149 @@
+"""A request: an image to draw candidates for, with everything that decides them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor
+
+from ..config import Extent
+from ..devices import check_bf16
+from ..errors import usage_error
+from ..images import LARGE, Input, Output
+from ..model import CAFlow
+from ..sampling import Sampling
+from ..tasks import ONE_PASS, Part, Pixels, Task, check_size, get_task
+from .conditions import Conditions, Progress, Steps, to_batch
+from .edits import Edit
+from .tiled import Tiled
+from .tiles import LazyImage, plan_tiles
+from .whole import Whole
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What `prepare` makes of an image and its settings; it never changes.
+
+    An image has one part, or several if its hole takes several windows.
+    """
+
+    model: CAFlow
+    task: Task
+    input: Input
+    mask: Pixels | None  # uint8 (H, W), white where the image is to be filled
+    image: Pixels  # as the model reads it; each later part gets what the previous ones composed
+    size: Extent  # height and width that the model draws, for each part
+    parts: Sequence[Part]
+    sampling: Sampling  # with all defaults filled in
+    noise_samples: int | None = 1  # K of the scores; None: candidates are not scored
+    edits: Sequence[Edit] = ()  # of the written image
+
+    @property
+    def is_large(self) -> bool:
+        """Whether only its input is held at full size, and regions of conditions are computed."""
+        return math.prod(self.size) > LARGE
+
+    def composed(self, samples: Sequence[Pixels]) -> Pixels:
+        """Compose the image with samples of its parts, uint8 of the model's size: (H, W, 3)."""
+        image = self.image.copy()  # inpainting composes in place
+        for part, sample in zip(self.parts, samples, strict=False):
+            image = part.compose(image, sample)
+        return image
+
+    def output(self, image: Pixels) -> Output:
+        """What is written of an image: with the alpha and the metadata of the input."""
+        return self.input.output(image, self.mask, keeps_gray=self.task.keeps_gray)
+
+    def lazy_condition(self) -> LazyImage:
+        return LazyImage((1, 3, *self.size), partial(self.task.part_of_condition, self.image))
+
+    def lazy_target(self, target: Pixels) -> LazyImage:
+        return LazyImage((1, 3, *self.size), partial(self.task.part_of_target, self.image, target))
+
+
+def prepare(
+    model: CAFlow,
+    image: Input,
+    mask: Pixels | None = None,
+    sampling: Sampling | None = None,
+    edits: Sequence[Edit] = (),
+) -> Request:
+    """Make the request for a user's image, and fill in every default.
+
+    A single candidate that is drawn in tiles is not scored, unless a ranking rule is given.
+
+    Args:
+        model: Any model.
+        image: Any image; transparent pixels are filled for the model, and alpha is kept.
+        mask: uint8 (H, W), white where the image is to be filled.
+        sampling: What is None is the model's, else the task's.
+        edits: Applied to the candidates that are written, in this order.
+
+    Raises:
+        CaflowError: The mask is missing, unexpected or does not fit; the image is too large; a
+            setting does not fit the model, or the device has no fast bfloat16.
+    """
+    sampling = sampling or Sampling()
+    task = task_of(model, sampling)
+    task.check_mask(mask is not None)
+    seen = seen_by(task, image)
+    size = task.model_size(seen)
+    check_size(size, task.has_regions)
+    parts = task.parts(seen, mask)
+    filled = sampling.of(model.config, size, len(parts) if task.needs_mask else None)
+    if filled.precision == "bf16":
+        check_bf16(model.device)
+    # In tiles, a score takes nearly as long as the image, and a single one ranks nothing.
+    alone = filled.candidates == 1 and sampling.rank is None
+    noise_samples = None if alone and math.prod(size) > ONE_PASS else 1
+    return Request(model, task, image, mask, seen, size, parts, filled, noise_samples, tuple(edits))
+
+
+def task_of(model: CAFlow, sampling: Sampling | None = None) -> Task:
+    """The task that the model was trained for, with candidates consistent if `sampling` says so.
+
+    Raises:
+        CaflowError: (exit 2) `model` is a name or path, not a loaded model.
+    """
+    if isinstance(model, str | Path):
+        raise usage_error(
+            f"the model is {str(model)!r}, a name, not a loaded model",
+            f"model = caflow_cli.load({str(model)!r})",
+        )
+    task = get_task(model.config)
+    return task if sampling is None else task.made_consistent(sampling.consistent)
+
+
+def seen_by(task: Task, image: Input) -> Pixels:
+    """The colors of an image as a task's condition reads them: uint8 (H, W, 3)."""
+    return image.flattened(soften=task.enlarges)
+
+
+def encode(requests: Sequence[Request], progress: Progress | None = None) -> Conditions:
+    """Compute the conditions of the first parts of requests.
+
+    Args:
+        requests: Of one model, size and settings. One that is drawn in tiles comes alone.
+        progress: Called after each pass of the model over these conditions, or over later ones.
+    """
+    first = requests[0]
+    steps = Steps(progress)
+    if first.is_large:
+        return conditions_of(first, first.lazy_condition(), steps)
+    images = [request.parts[0].condition(request.image) for request in requests]
+    return conditions_of(first, to_batch(images), steps)
+
+
+def conditions_of(request: Request, cond: Tensor | LazyImage, steps: Steps) -> Conditions:
+    """Conditions, uint8 (B, C, H, W), in one piece if they fit into memory, else in tiles."""
+    model = request.model
+    bf16 = request.sampling.precision == "bf16"
+    tiles = plan_tiles(request.size, model.config.flow.multiple)
+    if len(tiles) > 1:
+        return Tiled(model, cond, tiles, bf16, steps)
+    assert isinstance(cond, Tensor)
+    return Whole(model, cond, bf16, steps)
