@@ -8,6 +8,7 @@ noise, so the threshold is in units of the noise of clean film.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,9 @@ from PIL import Image
 from scipy import fft, ndimage
 
 from ..errors import CaflowError, check_usage, ensure
-from ..images import Pixels
+from ..images import Input, Pixels, decode, read_second_page
+from ..images.deep import DEEP_HINT, has_deep
+from ..paths import is_file
 
 INFRARED_K = 4.0  # default of `k`
 _DARKEST = 2.0**-10  # values below it count as it, so that logarithms are finite
@@ -83,6 +86,45 @@ def infrared_mask(red: Pixels, infrared: Pixels, k: float = INFRARED_K) -> Pixel
     clean = float(np.median(ratio))
     dark = ratio < clean - k * max(_deviation(ratio), _LEAST_DEVIATION)
     return np.asarray(ndimage.maximum_filter(dark.view(np.uint8) * np.uint8(255), 2 * _GROW + 1))
+
+
+def read_infrared(image: Input, path: Path | None, name: str) -> Pixels:
+    """Read the infrared channel of a scan, (H, W).
+
+    It is the channel beside the colors that is no alpha, or a second page of the same size, or a
+    file beside the image: `NAME_IR.tif` or `NAME_ir.tif`.
+
+    Args:
+        image: What the file holds.
+        path: The file; None: it was no file.
+        name: For messages.
+
+    Raises:
+        CaflowError: (exit 1) there is none, or more than one, or it cannot be read.
+    """
+    found: dict[str, Pixels] = {}
+    if image.tiff is not None and image.tiff.infrared is not None:
+        found["its last channel"] = image.tiff.infrared
+    page = None if path is None else read_second_page(path, name)
+    if page is not None and page.shape == image.rgb.shape[:2]:
+        found["its second page"] = page
+    for beside in files_beside(path):
+        found[repr(str(beside))] = decode(beside, full=True).rgb[..., 0]
+    none = "--mask auto, or scan with infrared: as a channel, a second page, or a file NAME_IR.tif"
+    missing = none if has_deep() else f"to read it from the file itself, {DEEP_HINT}"
+    ensure(bool(found), f"{name!r} has no infrared channel", missing)
+    both = " and ".join(found)
+    ensure(len(found) == 1, f"the infrared channel of {name!r} is in {both}", "keep one of them")
+    return found.popitem()[1]
+
+
+def files_beside(path: Path | None) -> list[Path]:
+    """The files `NAME_IR.tif` and `NAME_ir.tif` that exist beside an image, which are infrared."""
+    if path is None:
+        return []
+    named = [path.with_name(f"{path.stem}_{ending}.tif") for ending in ("IR", "ir")]
+    found = [one for one in named if is_file(one)]
+    return found[:1] if len(found) == 2 and found[0].samefile(found[1]) else found
 
 
 def check_size(infrared: tuple[int, ...], image: tuple[int, ...]) -> None:

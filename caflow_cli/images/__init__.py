@@ -22,6 +22,7 @@ from .read import (
     read_header,
     read_image,
     read_provenance,
+    read_second_page,
     stores_losslessly,
 )
 from .values import Input, Output
@@ -53,6 +54,7 @@ __all__ = [
     "read_header",
     "read_image",
     "read_provenance",
+    "read_second_page",
     "resize",
     "stores_losslessly",
     "strips",

@@ -115,8 +115,8 @@ def read_tiff_header(data: bytes, label: str) -> tuple[int, int, bool] | None:
     return (*(size[::-1] if transposed else size), opaque)
 
 
-def read_tiff(data: bytes, label: str) -> StoredTiff | None:
-    """Read the first page of a TIFF, upright; None if it is of a kind that is left to Pillow.
+def read_tiff(data: bytes, label: str, index: int = 0) -> StoredTiff | None:
+    """Read a page of a TIFF, upright; None if it is of a kind that is left to Pillow, or missing.
 
     Any exception means a damaged file.
 
@@ -126,8 +126,12 @@ def read_tiff(data: bytes, label: str) -> StoredTiff | None:
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages.first
-        if not isinstance(page, tifffile.TiffPage) or not _is_plain(page):
+        page = file.pages[index] if 0 < index < len(file.pages) else file.pages.first
+        if (
+            index >= len(file.pages)
+            or not isinstance(page, tifffile.TiffPage)
+            or not _is_plain(page)
+        ):
             return None
         _check_segments(page, len(data), label)
         values = page.asarray(maxworkers=1).reshape(_shape(page))

@@ -179,6 +179,19 @@ def _decode_tiff(data: bytes, label: str) -> Input | None:
     )
 
 
+def read_second_page(path: Path, name: str | None = None) -> Pixels | None:
+    """Read the second page of a TIFF, by the extra `deep`, as it is stored: (H, W).
+
+    None if there is none, or one of colors. CaflowError as for `decode`.
+    """
+    data, label = _read_source(path, name)
+    if not data.startswith(TIFF_MAGIC) or not has_deep():
+        return None
+    with _refusing_damage(label):
+        found = read_tiff(data, label, 1)
+    return found.values[..., 0] if found is not None and found.values.shape[2] == 1 else None
+
+
 def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels:
     """Read the colors of an image: uint8 (H, W, 3), 0-255.
 
