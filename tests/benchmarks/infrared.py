@@ -16,10 +16,10 @@ from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from film_scans import scanned  # noqa: E402
+from film_scans import scanned
 
-from caflow_cli.damage import infrared_mask  # noqa: E402
-from caflow_cli.errors import CaflowError  # noqa: E402
+from caflow_cli.damage import infrared_mask
+from caflow_cli.errors import CaflowError
 
 SCANNERS = {  # transmission of a core of dust, noise of clean film, slopes, softness of dust
     "weak": (0.918, 0.005, (0, 0.03), 1.6),
@@ -42,16 +42,13 @@ def main(folder: str) -> None:
                 scan = scanned(image, (core, noise), rng, spots=60, **given)
                 mask = infrared_mask(scan.rgb, scan.infrared, k) > 0
                 near = ndimage.binary_dilation(scan.dust > 0.05, iterations=3)
-                core_pixels = scan.dust > 0.5
-                spots, count = ndimage.label(core_pixels)
-                found = np.unique(spots[mask & core_pixels]).size
-                counts += [(mask & near).sum(), mask.sum(), (mask & core_pixels).sum()] + [
-                    core_pixels.sum(),
-                    found,
-                    count,
-                ]
-            precision, recall, spots_found = counts[::2] / counts[1::2]
-            print(f"{name}, k {k}: {precision:.3f}, {recall:.3f}, spots {spots_found:.3f}")
+                cores = scan.dust > 0.5
+                spots, count = ndimage.label(cores)
+                found = mask & cores
+                counts[:3] += (mask & near).sum(), found.sum(), np.unique(spots[found]).size
+                counts[3:] += mask.sum(), cores.sum(), count
+            precision, recall, of_spots = counts[:3] / counts[3:]
+            print(f"{name}, k {k}: {precision:.3f}, {recall:.3f}, spots {of_spots:.3f}")
     for slope in (0, 0.06, 0.12, 0.35, 0.8):
         refused = 0
         for seed, path in enumerate(photos):
