@@ -128,3 +128,37 @@ atomic_write(Path("out", sys.argv[1]), b"data")
     living.communicate()
     assert sorted(names_in(out)) == ["live", "other"]
     assert (out / "live").read_bytes() == b"data"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no locks on open files")
+@pytest.mark.parametrize("locks", [True, False])
+def test_a_file_that_another_process_takes_for_a_leftover_is_written_again(
+    tmp_path, monkeypatch, locks
+):
+    """It removes the temporary file before it is locked, or locks it first and removes it then."""
+    import fcntl
+
+    flock, fsync = fcntl.flock, os.fsync
+    rival = []
+
+    def take(descriptor: int, how: int) -> None:
+        if not rival:
+            (name,) = names_in(tmp_path)
+            rival.append((tmp_path / name).open("rb"))
+            if locks:
+                flock(rival[0], how)
+            else:
+                (tmp_path / name).unlink()
+        flock(descriptor, how)
+
+    def sync(descriptor: int) -> None:
+        fsync(descriptor)
+        if os.path.samestat(os.fstat(descriptor), os.fstat(rival[0].fileno())):
+            Path(rival[0].name).unlink()
+
+    monkeypatch.setattr(fcntl, "flock", take)
+    monkeypatch.setattr(os, "fsync", sync)
+    atomic_write(tmp_path / "a", b"data")
+    rival[0].close()
+    assert names_in(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"data"
