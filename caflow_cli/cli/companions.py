@@ -15,10 +15,12 @@ from ..paths import is_folder
 if TYPE_CHECKING:
     from .inputs import InputImage
 
+LIMITS = {"auto": (0.5, 0, 1), "ir": (4.5, 1, 100)}  # T and K: the default, least and most
+
 
 def is_detected(kind: str, given: str | None) -> bool:
-    """Whether `--mask` asks for the damage that is found: `auto` or `auto:THRESHOLD`."""
-    return kind == "mask" and given is not None and given.partition(":")[0] == "auto"
+    """Whether `--mask` asks for what is found: `auto`, `auto:THRESHOLD`, `ir` or `ir:K`."""
+    return kind == "mask" and given is not None and given.partition(":")[0] in ("auto", "ir")
 
 
 def find_companions(kind: str, given: str, images: Sequence[InputImage]) -> Sequence[InputImage]:
@@ -68,14 +70,17 @@ def find_companions(kind: str, given: str, images: Sequence[InputImage]) -> Sequ
 
 
 def _detected_masks(given: str) -> list[InputImage]:
-    """The mask that is detected; CaflowError (exit 2) if its threshold is out of range."""
+    """The mask that is detected; CaflowError (exit 2) if T or K is out of range."""
     from .inputs import InputImage  # imported here, because it imports NumPy
 
-    threshold = math.nan
+    way, _, typed = given.partition(":")
+    number = math.nan
     with suppress(ValueError):
-        threshold = float(given.partition(":")[2] or 0.5)
-    check_usage(0 < threshold < 1, f"--mask is {given!r}", "--mask auto:0.2, between 0 and 1")
-    return [InputImage(given, Path(), "auto", threshold=threshold)]
+        number = float(typed) if typed else LIMITS[way][0]
+    _, least, most = LIMITS[way]
+    hint = f"--mask {way}:{LIMITS[way][0]:g}, between {least} and {most}"
+    check_usage(least < number < most, f"--mask is {given!r}", hint)
+    return [InputImage(given, Path(), way, threshold=number)]
 
 
 def _names(kind: str, folder: str, image: InputImage) -> list[tuple[Path, str]]:

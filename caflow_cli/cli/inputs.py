@@ -37,7 +37,8 @@ class InputImage:
     folder: Path = Path()  # where its results go, unless the user names a folder
     inside: Path = Path()  # subfolder for its results in the folder that the user names
     found: bool = False  # whether it was found in a folder, rather than named
-    threshold: float | None = None  # of the detection that makes this mask; None: it is a file
+    # Of the detection that makes this mask, `auto` or `ir`, as the stem says; None: it is a file.
+    threshold: float | None = None
 
     @property
     def full_stem(self) -> str:
@@ -132,6 +133,19 @@ def without_results(
         certain = source.found or (used is not None and source.stem.endswith("_hints"))
         is_result = certain and match and (source.folder, match[1]) in inputs
         if not is_result and os.path.realpath(source.path or "") != used:
+            kept.append(source)
+    return kept
+
+
+def without_infrared(sources: Sequence[InputImage]) -> list[InputImage]:
+    """Drop the infrared channels `NAME_IR.tif` and `NAME_ir.tif` of images that are sources."""
+    inputs = {(source.folder, source.stem) for source in sources}
+    kept = []
+    for source in sources:
+        suffix = "" if source.path is None else source.path.suffix
+        name, _, ending = source.stem.rpartition("_")
+        is_infrared = suffix == ".tif" and ending in ("IR", "ir")
+        if not (is_infrared and (source.folder, name) in inputs):
             kept.append(source)
     return kept
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..config import HOLE
-from ..errors import CaflowError, check_usage, usage_error
+from ..errors import CaflowError, check_usage, ensure, usage_error
 from .companions import is_detected
 from .options import OUTPUT, option
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .inputs import InputImage
 
 LOW = 0.2  # threshold of detection to try if nothing is found
+_PAINT = "paint a mask, and give it by --mask FILE"
 _MOST = 0.5  # maximum share of the hole; above it, the mask is probably inverted
 
 
@@ -24,10 +26,11 @@ class Masking:
     """The mask options; each field is the option of the same name."""
 
     mask: str | None = option(
-        "--mask FILE|DIR|auto[:T]",
+        "--mask FILE|DIR|auto[:T]|ir[:K]",
         "Mask of the same size as the image, white where to fill. One file for all images, a "
-        "folder of masks named like the images, or auto: the damage that `caflow mask` finds, "
-        "with --threshold T (default 0.5). Without it, inpaint fills transparent pixels.",
+        "folder of masks named like the images; auto: the damage that `caflow mask` finds, with "
+        "--threshold T (default 0.5); or ir: the dust that infrared shows in a scan of color film, "
+        "darker by K deviations (default 4.5). Without it, inpaint fills transparent pixels.",
     )
     grow: int = option(
         "--grow N",
@@ -43,35 +46,21 @@ class Masking:
     def __post_init__(self) -> None:
         check_usage(
             not (self.invert_mask and is_detected("mask", self.mask)),
-            "--mask auto and --invert-mask cannot be used together",
+            f"--mask {self.mask} and --invert-mask cannot be used together",
             "omit --invert-mask",
         )
 
-    def read(self, mask: InputImage | None, image: Input, name: str) -> Pixels:
-        """Read the mask of an image: uint8 (H, W), white where the image is to be filled.
+    def read(self, mask: InputImage | None, image: Input, source: InputImage) -> Pixels:
+        """Read the mask of the image of `source`: uint8 (H, W), white where it is to be filled.
 
         Transparent pixels of `mask` count as black. Without a mask, transparent pixels of the image
         are white. The result is extended by `grow` pixels. CaflowError if the mask cannot be read
         or has another size (exit 1), or if it is missing or mostly white (exit 2).
         """
-        import numpy as np
+        from ..tasks.base import check_same_size
 
-        from ..tasks.base import check_same_size, gray
-
-        if mask is not None and mask.threshold is not None:
-            from ..damage import find_damage
-
-            level = find_damage(image, mask.threshold)
-        elif mask is not None:
-            name = mask.name
-            drawn = mask.read()
-            level = gray(drawn.rgb)
-            if drawn.alpha is not None:
-                level = np.where(drawn.alpha < HOLE, np.uint8(0), level)
-        elif image.alpha is not None:
-            level = np.where(image.alpha < 255, np.uint8(255), np.uint8(0))
-        else:
-            raise no_mask(name)
+        name = source.name if mask is None or mask.threshold is not None else mask.name
+        level = _level(mask, image, source)
         if self.invert_mask:
             level = 255 - level
         if self.grow:
@@ -86,6 +75,67 @@ class Masking:
         )
         check_same_size("the mask is", level.shape, image.rgb.shape)
         return level
+
+
+def _level(mask: InputImage | None, image: Input, source: InputImage) -> Pixels:
+    """The mask of an image as it is stored or found, or its transparent part."""
+    import numpy as np
+
+    from ..images import decode, gray, white
+
+    if mask is None:
+        if image.alpha is None:
+            raise no_mask(source.name)
+        return np.where(image.alpha < white(image.alpha), np.uint8(255), np.uint8(0))
+    if mask.threshold is not None:
+        return found(mask.stem, mask.threshold, image, source)
+    drawn = mask.read()
+    level = gray(drawn.rgb)
+    if level.max() <= 1 and mask.path is not None:  # of 16 bits, 1 is rounded to 0
+        ensure(
+            decode(mask.path, full=True).rgb.max() != 1,
+            f"the mask {mask.name!r} holds only 0 and 1, and 128 and above is filled",
+            "multiply its values by 255",
+        )
+    return level if drawn.alpha is None else np.where(drawn.alpha < HOLE, np.uint8(0), level)
+
+
+def found(
+    way: str,
+    threshold: float,
+    image: Input,
+    source: InputImage,
+    step: Callable[[int, int], object] = lambda done, total: None,
+) -> Pixels:
+    """The mask of the damage that is found: by the network (`auto`), or by infrared (`ir`)."""
+    if way == "auto":
+        from ..damage import find_damage
+
+        return find_damage(image, threshold, step)
+
+    from ..damage.infrared import find_dust
+
+    if source.path is None:
+        raise usage_error("the infrared channel of stdin is not read", "give the scan as a file")
+    return find_dust(source.path, source.name, threshold)
+
+
+def marked(mask: Pixels) -> str:
+    """What is said of a mask that marks something."""
+    from scipy.ndimage import label
+
+    spots = label(mask >= HOLE, [[1] * 3] * 3)[1]
+    return f"{100 * (mask >= HOLE).mean():.2f} % is marked, in {spots} spot{'s' * (spots != 1)}"
+
+
+def find_more(way: str, threshold: float, image: Input, option: str) -> str:
+    """What to do if nothing was found: lower the threshold if that helps, else paint a mask."""
+    if way == "ir":
+        return f"{option}3 may find more" if threshold > 3 else _PAINT
+    from ..damage import find_damage
+
+    helps = threshold > LOW and find_damage(image, LOW).any()
+    return f"{option}{LOW} finds more" if helps else _PAINT
 
 
 def no_mask(name: str) -> CaflowError:

@@ -15,7 +15,7 @@ from ..images import Encoder, format_of
 from ..paths import exists, is_folder, numbered
 from .companions import find_companions, is_detected
 from .console import Console
-from .inputs import InputImage, find_inputs, find_shard, without_results
+from .inputs import InputImage, find_inputs, find_shard, without_infrared, without_results
 from .options import Files
 
 _MOST = 100  # maximum rows of a sheet
@@ -169,10 +169,13 @@ def _find_sources(
         aside.append(folder)
     found = find_inputs(inputs, recursive=given.recursive, aside=aside, note=console.note)
     hints = companions.get("hints")
-    sources = without_results(found, console.command, hints)
+    others = without_results(found, console.command, hints)
+    sources = without_infrared(others)
     check_usage(bool(sources), "the only image is used as hints", "give the photo, too")
-    if len(sources) < len(found):
-        console.note(f"{len(found) - len(sources)} earlier results left out")
+    if len(others) < len(found):
+        console.note(f"{len(found) - len(others)} earlier results left out")
+    if len(sources) < len(others):
+        console.note(f"{len(others) - len(sources)} infrared channels (NAME_IR.tif) left out")
     return sources
 
 

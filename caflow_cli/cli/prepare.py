@@ -13,6 +13,7 @@ from ..model import CAFlow
 from ..restoration import Request, prepare, seen_by
 from ..tasks import ONE_PASS, Pixels, check_one_pass
 from .asked import Asked
+from .masking import marked
 from .options import load_model
 from .plan import Job
 
@@ -54,7 +55,8 @@ class Preparer:
         image = job.source.read(asked.console.about)
         mask = None
         if asked.masking is not None and task.needs_mask:
-            mask = asked.masking.read(job.companions.get("mask"), image, job.name)
+            mask = asked.masking.read(job.companions.get("mask"), image, job.source)
+            self._note_found(job, mask)
             image = image if "mask" in job.companions else image.opaque()
         edits = asked.editing.edits(task, image, job.companions.get("hints"))
         model, reason = self._model_for(job, image)
@@ -69,6 +71,12 @@ class Preparer:
         most = settings.of(model.config).candidates
         self._note_drawing(job, request, most)
         return Prepared(job, image, request, reason)
+
+    def _note_found(self, job: Job, mask: Pixels) -> None:
+        """Say how much is marked in a mask that was found."""
+        companion = job.companions.get("mask")
+        if companion is not None and companion.threshold is not None and mask.any():
+            self.asked.console.note(f"{job.name}: {marked(mask)}")
 
     def _note(self, job: Job, image: Input, mask: Pixels | None) -> None:
         """Say what will not come out well, or which model would do better."""

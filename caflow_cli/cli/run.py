@@ -13,7 +13,7 @@ from ..errors import CaflowError, memory_errors
 from ..restoration import Candidates, answer, encode, requests_at_a_time
 from ..restoration.conditions import Progress
 from .asked import Asked
-from .masking import LOW
+from .masking import find_more
 from .output import report_undone, reported, write_output
 from .plan import Plan
 from .prepare import SMALLER, Prepared, Preparer
@@ -142,11 +142,11 @@ def _copy(prepared: Prepared, plan: Plan, asked: Asked) -> None:
     """Write an image in which nothing is to be filled, as it is."""
     job = prepared.job
     mask = job.companions.get("mask")
-    more = ""
-    if mask is not None and (mask.threshold or 0) > LOW:
-        more = f"; --mask auto:{LOW} finds more"
-    asked.console.about(job.name, f"nothing to fill, so the image is copied{more}")
     assert prepared.image is not None
+    more = ""
+    if mask is not None and mask.threshold is not None:
+        more = "; " + find_more(mask.stem, mask.threshold, prepared.image, f"--mask {mask.stem}:")
+    asked.console.about(job.name, f"nothing to fill, so the image is copied{more}")
     data = plan.encoder.encode(prepared.image)
     paths = write_output(job, data, asked.given, asked.console)
     asked.console.result(job.fields("unchanged", paths))

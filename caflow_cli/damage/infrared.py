@@ -21,7 +21,7 @@ from ..images import Input, Pixels, decode, read_second_page
 from ..images.deep import DEEP_HINT, has_deep
 from ..paths import is_file
 
-INFRARED_K = 4.0  # default of `k`
+INFRARED_K = 4.5  # default of `k`
 _DARKEST = 2.0**-10  # values below it count as it, so that logarithms are finite
 _BLOCK = 8  # side of the blocks to whose means the leak is fitted; it averages grain
 _STEPS = 10  # of the robust fit
@@ -88,7 +88,13 @@ def infrared_mask(red: Pixels, infrared: Pixels, k: float = INFRARED_K) -> Pixel
     return np.asarray(ndimage.maximum_filter(dark.view(np.uint8) * np.uint8(255), 2 * _GROW + 1))
 
 
-def read_infrared(image: Input, path: Path | None, name: str) -> Pixels:
+def find_dust(path: Path, name: str | None = None, k: float = INFRARED_K) -> Pixels:
+    """Find dust and scratches in a file with infrared: see `infrared_mask` and `read_infrared`."""
+    scan = decode(path, name, full=True)
+    return infrared_mask(scan.rgb, read_infrared(scan, path, name or str(path)), k)
+
+
+def read_infrared(image: Input, path: Path, name: str) -> Pixels:
     """Read the infrared channel of a scan, (H, W).
 
     It is the channel beside the colors that is no alpha, or a second page of the same size, or a
@@ -96,7 +102,7 @@ def read_infrared(image: Input, path: Path | None, name: str) -> Pixels:
 
     Args:
         image: What the file holds.
-        path: The file; None: it was no file.
+        path: The file.
         name: For messages.
 
     Raises:
@@ -105,7 +111,7 @@ def read_infrared(image: Input, path: Path | None, name: str) -> Pixels:
     found: dict[str, Pixels] = {}
     if image.tiff is not None and image.tiff.infrared is not None:
         found["its last channel"] = image.tiff.infrared
-    page = None if path is None else read_second_page(path, name)
+    page = read_second_page(path, name)
     if page is not None and page.shape == image.rgb.shape[:2]:
         found["its second page"] = page
     for beside in files_beside(path):
@@ -118,10 +124,8 @@ def read_infrared(image: Input, path: Path | None, name: str) -> Pixels:
     return found.popitem()[1]
 
 
-def files_beside(path: Path | None) -> list[Path]:
+def files_beside(path: Path) -> list[Path]:
     """The files `NAME_IR.tif` and `NAME_ir.tif` that exist beside an image, which are infrared."""
-    if path is None:
-        return []
     named = [path.with_name(f"{path.stem}_{ending}.tif") for ending in ("IR", "ir")]
     found = [one for one in named if is_file(one)]
     return found[:1] if len(found) == 2 and found[0].samefile(found[1]) else found

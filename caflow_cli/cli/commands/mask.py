@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ...errors import check_usage
 from .. import options
+from ..companions import LIMITS
 from ..console import Console
-from ..masking import LOW
 from ..options import Files, expanded, option
 
 if TYPE_CHECKING:
@@ -21,10 +21,15 @@ def mask_command(
     images: options.Images,
     given: Files,
     console: Console,
-    threshold: float = option(
+    ir: bool = option(
+        "--ir",
+        "Find dust by the infrared channel of scans of color film: a fourth channel or a second "
+        "page of a TIFF, or a file NAME_IR.tif.",
+    ),
+    threshold: float | None = option(
         "--threshold T",
-        "Between 0 and 1: lower finds more damage, with more false positives.",
-        default=0.5,
+        "Between 0 and 1 (default 0.5): lower finds more damage, with more false positives. With "
+        "--ir, between 1 and 100 (default 4.5): how many deviations darker dust is.",
     ),
 ) -> None:
     """Find damage in photographs: dust, scratches, hairs, spots, cracks and tears.
@@ -35,7 +40,11 @@ def mask_command(
 
     Example: caflow mask old.jpg -o mask.png
     """
-    check_usage(0 < threshold < 1, f"--threshold is {threshold:g}", "between 0 and 1, such as 0.5")
+    way = "ir" if ir else "auto"
+    default, least, most = LIMITS[way]
+    threshold = default if threshold is None else threshold
+    hint = f"between {least} and {most}, such as {default:g}"
+    check_usage(least < threshold < most, f"--threshold is {threshold:g}", hint)
 
     from ..output import report_undone, reported
     from ..plan import make_plan
@@ -53,29 +62,31 @@ def mask_command(
                 if given.dry_run or job.skipped or job.source.missing:
                     report_undone(job, console)
                 else:
-                    _write_mask(job, given, console, threshold, step)
+                    _write_mask(job, given, console, way, threshold, step)
 
 
 def _write_mask(
     job: Job,
     given: Files,
     console: Console,
+    way: str,
     threshold: float,
     step: Callable[[int, int], object],
 ) -> None:
     """Write the mask of an image, and report the share that it marks."""
-    from ...damage import find_damage
     from ...images import encode_png
+    from ..masking import find_more, found, marked
     from ..output import write_output
 
     start = time.perf_counter()
-    mask = find_damage(job.source.read(console.about), threshold, step)
+    image = job.source.read(console.about)
+    mask = found(way, threshold, image, job.source, step)
     paths = write_output(job, encode_png(mask), given, console)
     share = float((mask > 0).mean())
     elapsed = time.perf_counter() - start
     if share > 0:
-        console.note(f"{job.name}: {100 * share:.2f} % is marked")
+        console.note(f"{job.name}: {marked(mask)}")
     else:
-        more = f"; --threshold {LOW} finds more" if threshold > LOW else ""
-        console.about(job.name, f"nothing is marked{more}")
+        more = find_more(way, threshold, image, "--threshold ")
+        console.about(job.name, f"nothing is marked; {more}")
     console.result(job.fields("ok", paths, share=round(share, 6), elapsed_s=round(elapsed, 3)))

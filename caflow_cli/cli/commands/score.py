@@ -185,7 +185,7 @@ class _Scorer:
         model = self.load(model_name)
         mask = None
         if "mask" in pair or (condition.alpha is not None and task_of(model).needs_mask):
-            mask = self.masking.read(pair.get("mask"), condition, pair["cond"].name)
+            mask = self.masking.read(pair.get("mask"), condition, pair["cond"])
         samples = self.given.noise_samples
         result = score(model, condition, target, mask, noise_samples=samples)
         fields = scored_line(_names(pair), model, result, samples)

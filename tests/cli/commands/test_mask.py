@@ -1,6 +1,7 @@
 """`caflow mask`, and `inpaint --mask auto`."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -61,17 +62,17 @@ def test_the_share_that_is_marked_is_always_said(run, tmp_path, old):
     (line,) = lines_of(run("mask", "old.png", "--json"))
     done = run("mask", "old.png", "-o", "a.png")
     share = f"{100 * line['share']:.2f}"
-    assert done.stderr.decode() == f"old.png: {share} % is marked\n"
+    assert done.stderr.decode().startswith(f"old.png: {share} % is marked, in ")
     assert float(share) > 0
     for name in "abc":
         Image.new("RGB", (40, 40), (90, 90, 90)).save(tmp_path / f"{name}.png")
     done = run("mask", "a.png", "b.png", "c.png", "-o", "masks/")
     assert done.stderr.decode().splitlines() == [
-        "a.png: nothing is marked; --threshold 0.2 finds more",
-        "… and 2 more: nothing is marked; --threshold 0.2 finds more",
+        "a.png: nothing is marked; paint a mask, and give it by --mask FILE",
+        "… and 2 more: nothing is marked; paint a mask, and give it by --mask FILE",
     ]
     done = run("mask", "a.png", "-o", "b_mask.png", "--threshold", 0.1)
-    assert done.stderr == b"a.png: nothing is marked\n"
+    assert done.stderr == b"a.png: nothing is marked; paint a mask, and give it by --mask FILE\n"
 
 
 @pytest.mark.parametrize("threshold", ["0", "1", "-0.1", "nan"])
@@ -86,8 +87,10 @@ def test_a_mask_of_more_than_64_megapixels_is_written():
 
 
 def test_inpaint_fills_what_is_found(run, tmp_path, old, fill):
-    (line,) = lines_of(run(*fill, "old.png", "--mask", "auto"))
+    done = run(*fill, "old.png", "--mask", "auto")
+    (line,) = lines_of(done)
     assert line["mask"] == "auto"
+    assert re.search(rb"old.png: \d\.\d\d % is marked, in \d+ spots", done.stderr)
     assert run("mask", "old.png").returncode == 0
     marked = np.asarray(Image.open(tmp_path / "old_mask.png")) == 255
     changed = (pixels(tmp_path / "old_inpaint.png") != pixels(tmp_path / "old.png")).any(-1)
@@ -111,11 +114,19 @@ def test_an_image_without_damage_is_copied_with_what_is_to_be_said(run, tmp_path
     assert line["status"] == "unchanged"
     assert [one["path"] for one in line["outputs"]] == ["out_01.png"]
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out_01.png")), image)
-    assert b"x.png: nothing to fill, so the image is copied; --mask auto:0.2 finds" in done.stderr
+    assert b"x.png: nothing to fill, so the image is copied; paint a mask, and" in done.stderr
     assert b"g.png is not written: there is nothing to show" in done.stderr
     jpg = run(*fill[:-1], "x.png", "--mask", "auto", "-o", "x.jpg")
     assert jpg.stdout == b"x.jpg\n"
     assert b"composited on white, because jpg has no alpha" in jpg.stderr
+
+
+def test_a_lower_threshold_is_named_only_if_it_finds_more(run, tmp_path, old, fill):
+    high = "0.999"
+    done = run("mask", "old.png", "--threshold", high)
+    assert b"old.png: nothing is marked; --threshold 0.2 finds more" in done.stderr
+    done = run(*fill, "old.png", "--mask", f"auto:{high}", "--overwrite")
+    assert b"the image is copied; --mask auto:0.2 finds more" in done.stderr
 
 
 def test_auto_takes_a_threshold(run, tmp_path, old, fill):
@@ -139,8 +150,9 @@ def test_auto_takes_a_threshold(run, tmp_path, old, fill):
 
 
 def test_what_auto_finds_is_not_inverted(run, tmp_path, old, fill):
-    refused = run(*fill, "old.png", "--mask", "auto", "--invert-mask", "--dry-run")
-    assert_refused(refused, 2, "--mask auto and --invert-mask cannot be used together")
+    for way in ("auto", "ir:5"):
+        refused = run(*fill, "old.png", "--mask", way, "--invert-mask", "--dry-run")
+        assert_refused(refused, 2, f"--mask {way} and --invert-mask cannot be used together")
 
 
 @pytest.mark.parametrize("level", [0, 5])
@@ -193,3 +205,27 @@ def test_masks_beside_their_images(run, tmp_path, fill):
         ("in/b.png", "error"),
         ("in/a.png", "ok"),
     ]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_mask_of_0_and_1_is_refused_with_a_hint(run, tmp_path, fill, dtype):
+    save(tmp_path / "x.png", 32, 40)
+    mask = np.zeros((32, 40), dtype)
+    mask[8:12, 8:12] = 1
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    refused = run(*fill[:-1], "x.png", "--mask", "m.png")
+    assert_refused(refused, 1, "the mask 'm.png' holds only 0 and 1")
+    assert b"multiply its values by 255" in refused.stderr
+
+
+def test_masks_of_16_bits_split_in_the_middle(run, tmp_path, fill):
+    save(tmp_path / "x.png", 32, 40)
+    mask = np.full((32, 40), 32767, np.uint16)
+    mask[8:12, 8:12] = 32768
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    (line,) = lines_of(run(*fill, "x.png", "--mask", "m.png"))
+    assert line["status"] == "ok"
+    changed = (pixels(tmp_path / "x_inpaint.png") != pixels(tmp_path / "x.png")).any(-1)
+    assert changed[8:12, 8:12].any()
+    changed[8:12, 8:12] = False
+    assert not changed.any()

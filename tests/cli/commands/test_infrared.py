@@ -1,0 +1,94 @@
+"""`--mask ir`, and `caflow mask --ir`: the infrared channel of scans."""
+
+import numpy as np
+import pytest
+from film_scans import STRONG, scanned
+from PIL import Image
+
+from caflow_cli.assets import example_path
+
+from ..process import assert_refused
+from ..results import lines_of
+from ..scenes import pixels
+
+tifffile = pytest.importorskip("tifffile")
+
+
+@pytest.fixture
+def fill(model_files) -> list:
+    return ["inpaint", "-m", 1, "--model", model_files["inpaint"]]
+
+
+def scan(slope=0.02):
+    """A scan of 192×192 with few spots."""
+    image = np.asarray(Image.open(example_path("cat_192")).convert("RGB"))
+    return scanned(image, STRONG, np.random.default_rng(0), slope=slope, spots=6)
+
+
+def write(path, given):
+    """A file of colors with their infrared channel beside it."""
+    tifffile.imwrite(path, given.rgb, photometric="rgb")
+    beside = path.with_name(f"{path.stem}_IR.tif")
+    tifffile.imwrite(beside, given.infrared, photometric="minisblack")
+
+
+def test_dust_that_infrared_shows_is_filled_and_nothing_else(run, tmp_path, fill):
+    given = scan()
+    write(tmp_path / "a.tif", given)
+    done = run("mask", "a.tif", "--ir")
+    assert done.stdout == b"a_mask.png\n"
+    assert b"a.tif: " in done.stderr
+    assert b" % is marked, in " in done.stderr
+    marked = np.asarray(Image.open(tmp_path / "a_mask.png")) == 255
+    assert marked[given.dust > 0.5].mean() > 0.8
+    (line,) = lines_of(run(*fill, "a.tif", "--mask", "ir", "--json"))
+    assert (line["status"], line["mask"]) == ("ok", "ir")
+    before = pixels(tmp_path / "a.tif")
+    changed = (pixels(tmp_path / "a_inpaint.png") != before).any(-1)
+    assert changed[given.dust > 0.5].mean() > 0.8
+    assert not (changed & ~marked).any()
+    more = run("mask", "a.tif", "--ir", "--threshold", 2, "-o", "more.png")
+    assert more.returncode == 0
+    assert (pixels(tmp_path / "more.png")[..., 0] > 0).sum() > marked.sum()
+
+
+def test_infrared_files_are_no_inputs_of_their_own(run, tmp_path):
+    given = scan()
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.tif", given)
+    (tmp_path / "b_IR.tif").rename(tmp_path / "b_ir.tif")
+    done = run("mask", "a.tif", "a_IR.tif", "b.tif", "b_ir.tif", "--ir", "--json")
+    assert [line["input"] for line in lines_of(done)] == ["a.tif", "b.tif"]
+    assert b"2 infrared channels (NAME_IR.tif) left out" in done.stderr
+    assert b"left out" not in run("mask", "a_IR.tif", "--dry-run").stderr
+
+
+def test_what_is_no_scan_of_color_film_gets_one_line_and_stops_no_other(run, tmp_path, fill):
+    write(tmp_path / "a.tif", scan())
+    write(tmp_path / "silver.tif", scan(slope=0.8))
+    tifffile.imwrite(tmp_path / "plain.tif", scan().rgb, photometric="rgb")
+    write(tmp_path / "small.tif", scan())
+    tifffile.imwrite(tmp_path / "small_IR.tif", np.zeros((50, 60), np.uint16))
+    done = run("mask", "silver.tif", "plain.tif", "small.tif", "a.tif", "--ir")
+    assert done.returncode == 1
+    assert done.stdout == b"a_mask.png\n"
+    errors = [line for line in done.stderr.decode().splitlines() if line.startswith("error")]
+    assert len(errors) == 3
+    assert "infrared shows the image" in errors[0]
+    assert "'plain.tif' has no infrared channel" in errors[1]
+    assert "infrared has 60×50 pixels, the image 192×192" in errors[2]
+
+
+@pytest.mark.parametrize("k", ["1", "100", "nan", "many"])
+def test_k_has_bounds(run, tmp_path, fill, k):
+    write(tmp_path / "a.tif", scan())
+    refused = run(*fill, "a.tif", "--mask", f"ir:{k}")
+    assert_refused(refused, 2, f"--mask is 'ir:{k}'")
+    assert b"--mask ir:4.5, between 1 and 100" in refused.stderr
+
+
+def test_infrared_of_stdin_is_refused(run, tmp_path):
+    write(tmp_path / "a.tif", scan())
+    refused = run("mask", "-", "--ir", "-o", "m.png", stdin=(tmp_path / "a.tif").read_bytes())
+    assert refused.returncode == 2
+    assert b"error: the infrared channel of stdin is not read" in refused.stderr
