@@ -1,0 +1,194 @@
+"""Film grain in filled holes, which are smoother than the film around them: an edit."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from ..images import Pixels
+
+Levels: TypeAlias = npt.NDArray[np.float32]  # on the scale of 8 bits
+Hole: TypeAlias = npt.NDArray[np.bool_]
+
+_CELL = 32  # pixels: side of the squares of a hole that get the grain of one block each
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601
+
+
+class Grain:
+    """Add the grain that filled holes lack, if the known part of the image has grain.
+
+        w + a n,   a = sqrt(max(0, 1 - power of w / power of the block))
+
+    n is random-phase noise (Galerne, Gousseau and Morel, 2011): one of the flattest known blocks of
+    the tone around the hole, minus a quadratic polynomial, convolved with one white noise in all
+    channels. The powers are those of fine detail, so edges and textures get little grain or none.
+
+    Args:
+        image: The image with its hole, uint8 or uint16 (H, W, 3).
+        hole: bool (H, W).
+        seed: Of the white noise.
+
+    Attributes:
+        deviation: The standard deviation of the image's grain, in levels of 0-255; None if it has
+            none, and `apply` changes nothing.
+        spots: The number of connected parts of the hole that get grain.
+    """
+
+    field: ClassVar = "grain"
+    option: ClassVar = "--grain"
+
+    def __init__(self, image: Pixels, hole: Hole, seed: int) -> None:
+        self.deviation = grain_deviation(image, hole)
+        self._hole = hole
+        self._seed = seed
+        self._blocks: dict[tuple[int, int], Levels] = {}  # by the first row and column of the cell
+        if self.deviation is not None:
+            for top, left in (np.unique(np.argwhere(hole) // _CELL, axis=0) * _CELL).tolist():
+                block = _block(image, hole, top, left, most=2 * self.deviation)
+                if block is not None:
+                    self._blocks[top, left] = block
+        parts, _ = ndimage.label(hole, np.ones((3, 3)))
+        some = [np.unique(parts[_around(top, left, 0)]) for top, left in self._blocks]
+        self.spots = len(np.setdiff1d(np.concatenate(some), 0)) if some else 0
+
+    def apply(self, image: Pixels) -> Pixels:
+        result = image.copy()
+        most = np.iinfo(image.dtype).max
+        for (top, left), block in self._blocks.items():
+            cell = _around(top, left, 0)
+            filled = self._hole[cell]
+            height, width = filled.shape
+            near = _around(top, left, 16)
+            down = top - near[0].start
+            right = left - near[1].start
+            power = _power(_levels(image[near]), self._hole[near])
+            power = power[down : down + height, right : right + width]
+            share = power / (_fine(block)[3:-3, 3:-3] ** 2).mean()
+            lacking = np.sqrt((1 - share).clip(0, 1))[..., None]
+            noise = _random_phase(block, np.random.default_rng([self._seed, top, left]))
+            added = lacking * noise[:height, :width] * ((most + 1) // 256)
+            changed = np.rint(image[cell] + added).clip(0, most).astype(image.dtype)
+            result[cell][filled] = changed[filled]
+        return result
+
+    def as_json(self) -> dict[str, Any]:
+        return {"deviation": self.deviation, "spots": self.spots, "seed": self._seed}
+
+
+def grain_deviation(image: Pixels, hole: Hole) -> float | None:
+    """The standard deviation of an image's grain, in levels of 0-255; None if it has none.
+
+    Grain is a floor, so the flattest blocks have it, too. It differs from texture and the noise of
+    sensors: it is strong, its channels differ, its spectrum falls, and it has no direction.
+    """
+    side = 16
+    blocks, _ = _known_blocks(image, hole, side, step=max(8, int(np.sqrt(hole.size / 16_384))))
+    if len(blocks) < 12:
+        return None
+    window = np.outer(np.hanning(side), np.hanning(side))[..., None]
+    spectra = np.fft.fft2(blocks * window, axes=(1, 2)) / np.sqrt((window**2).sum())
+    y, x = np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side), indexing="ij")
+    middle = (np.hypot(x, y) >= 0.15) & (np.hypot(x, y) < 0.36)  # cycles per pixel
+    fine = np.sqrt((np.abs(spectra[:, middle]) ** 2).mean((1, 2)))
+    flattest = np.argsort(fine)[: max(6, len(fine) // 12)]
+    power = (np.abs(spectra[flattest]) ** 2).mean((0, 3))
+    directions = []
+    for angle in np.arange(4) * np.pi / 4:
+        along = np.abs(np.cos(np.arctan2(y, x) - angle)) > np.cos(np.pi / 8)
+        directions.append(power[middle & along].mean())
+    coherence = []
+    for a, b in combinations(spectra[flattest][:, middle].reshape(-1, 3).T, 2):
+        coherence.append(
+            (a * b.conj()).real.sum()
+            / np.sqrt((a * a.conj()).real.sum() * (b * b.conj()).real.sum())
+        )
+    is_grain = (
+        np.percentile(fine, 5) > 2.8
+        and (np.mean(coherence) < 0.77 or np.min(coherence) > 0.9999)  # or the image is gray
+        and power[np.hypot(x, y) >= 0.36].mean() < 0.45 * power[middle].mean()
+        and max(directions) < 2 * min(directions)
+    )
+    return round(float(blocks[flattest].std()), 3) if is_grain else None
+
+
+def _around(top: int, left: int, margin: int) -> tuple[slice, slice]:
+    rows = slice(max(0, top - margin), top + _CELL + margin)
+    return rows, slice(max(0, left - margin), left + _CELL + margin)
+
+
+def _levels(image: Pixels) -> Levels:
+    return np.asarray(image / np.float32((np.iinfo(image.dtype).max + 1) // 256), np.float32)
+
+
+def _known_blocks(image: Pixels, hole: Hole, side: int, step: int) -> tuple[Levels, Levels]:
+    """Blocks outside the hole with at most 1 % clipped values, minus their quadratic polynomials:
+    (B, side, side, 3); and their mean luma: (B,)."""
+    if min(hole.shape) < side:
+        return np.empty((0, side, side, 3), np.float32), np.empty(0, np.float32)
+    view = np.lib.stride_tricks.sliding_window_view
+    known = ~view(hole, (side, side))[::step, ::step].any((2, 3))
+    blocks = view(image, (side, side), axis=(0, 1))[::step, ::step][known]
+    levels = _levels(blocks).reshape(-1, 3, side**2)
+    levels = levels[((levels < 1) | (levels >= 254)).mean(-1).max(-1) < 0.01]
+    y, x = np.meshgrid(*[np.linspace(-1, 1, side, dtype=np.float32)] * 2, indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).reshape(-1, 6)
+    basis = np.linalg.qr(terms)[0]
+    rest = levels - (levels @ basis) @ basis.T
+    tones = np.asarray(levels.mean(-1) @ _LUMA, np.float32)
+    return rest.transpose(0, 2, 1).reshape(-1, side, side, 3), tones
+
+
+def _block(image: Pixels, hole: Hole, top: int, left: int, most: float) -> Levels | None:
+    """One of the flattest blocks of the tone beside a cell's hole: (side, side, 3); None without.
+
+    Tones may differ by the range of the grain, four deviations. A least variance is low by chance,
+    so it is the median of the blocks with at most 1.5 times the least.
+    """
+    near = _around(top, left, margin=96)
+    image = image[near]
+    hole = hole[near]
+    if hole.all():
+        return None
+    rows, columns = ndimage.distance_transform_edt(
+        hole, return_distances=False, return_indices=True
+    )
+    cell = np.zeros_like(hole)
+    cell[top - near[0].start :, left - near[1].start :][:_CELL, :_CELL] = True
+    tone = np.median(_levels(image)[rows[cell & hole], columns[cell & hole]] @ _LUMA)
+    for side in (32, 24, 16):
+        blocks, tones = _known_blocks(image, hole, side, step=8)
+        deviations = blocks.std((1, 2, 3))
+        fits = (np.abs(tones - tone) <= 4 * deviations) & (deviations <= most)
+        if fits.any():
+            flat = np.flatnonzero(fits & (deviations <= np.sqrt(1.5) * deviations[fits].min()))
+            return np.asarray(blocks[flat[np.argsort(deviations[flat])[len(flat) // 2]]])
+    return None
+
+
+def _power(levels: Levels, hole: Hole) -> Levels:
+    """The power of the fill's fine detail around each pixel, without the grain beside it."""
+    known = (~hole).astype(np.float32)
+    weight = ndimage.gaussian_filter(known, 1.2).clip(1e-3)[..., None]
+    smooth = ndimage.gaussian_filter(levels * known[..., None], (1.2, 1.2, 0)) / weight
+    power = (_fine(np.where(hole[..., None], levels, smooth)) ** 2).mean(-1) * hole
+    total = ndimage.gaussian_filter(hole.astype(np.float32), 4).clip(1e-6)
+    return np.asarray(ndimage.gaussian_filter(power, 4) / total)
+
+
+def _fine(levels: Levels) -> Levels:
+    return np.asarray(levels - ndimage.gaussian_filter(levels, (1.2, 1.2, 0), truncate=3))
+
+
+def _random_phase(block: Levels, generator: np.random.Generator) -> Levels:
+    """Noise with the spectrum of a block: (_CELL, _CELL, 3)."""
+    size = _CELL + len(block)
+    ramp = np.hanning(len(block) + 2)[1:-1]
+    kernel = block * np.sqrt(np.outer(ramp, ramp))[..., None] / ramp.sum()
+    white = np.fft.rfft2(generator.standard_normal((size, size)))[..., None]
+    spectrum = white * np.fft.rfft2(kernel, (size, size), axes=(0, 1))
+    noise = np.fft.irfft2(spectrum, (size, size), axes=(0, 1))
+    return np.asarray(noise[:_CELL, :_CELL], np.float32)
