@@ -9,11 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..config import HOLE
 from ..images import Encoder, Input, write_png
 from ..model import CAFlow
 from ..restoration import (
     Candidate,
     Candidates,
+    Edit,
+    Grain,
     Recolor,
     answer,
     draw,
@@ -68,7 +71,10 @@ class Job:
         self.folder = folder
         self._stopped = threading.Event()
         self._input = seen_by(self.task, image)
-        edits = [] if self.hints is None else [Recolor(self._input, self.hints)]
+        edits: list[Edit] = [] if self.hints is None else [Recolor(self._input, self.hints)]
+        if self.mask is not None:
+            grain = Grain(self._input, self.mask >= HOLE, sampling.seed)
+            edits += [grain] if grain.spots else []
         self._request = prepare(model, image, self.mask, sampling, edits)
         self._conditions = encode([self._request], self._check_stopped)
         self.sampling = self._request.sampling

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from ..config import HOLE
 from ..errors import check_usage, ensure, usage_error
 from .options import OUTPUT, option
 
@@ -55,7 +56,9 @@ class Editing:
             check_size(size, False, hint)
         return size
 
-    def edits(self, task: Task, image: Input, file: InputImage | None) -> list[Edit]:
+    def edits(
+        self, task: Task, image: Input, file: InputImage | None, mask: Pixels | None, seed: int
+    ) -> list[Edit]:
         """The edits of an image's candidates, in the order in which they are applied; CaflowError
         (exit 1) if an option does not fit the image. `file` is its companion.
         """
@@ -113,7 +116,9 @@ class Scaling(Editing):
         check_size(size, task.has_regions)
         return size
 
-    def edits(self, task: Task, image: Input, file: InputImage | None) -> list[Edit]:
+    def edits(
+        self, task: Task, image: Input, file: InputImage | None, mask: Pixels | None, seed: int
+    ) -> list[Edit]:
         if self.size is None:
             return []
         from ..restoration import Resize
@@ -189,7 +194,9 @@ class Coloring(Editing):
     def companions(self) -> Mapping[str, str | None]:
         return {"hints": self.hints}
 
-    def edits(self, task: Task, image: Input, file: InputImage | None) -> list[Edit]:
+    def edits(
+        self, task: Task, image: Input, file: InputImage | None, mask: Pixels | None, seed: int
+    ) -> list[Edit]:
         from ..restoration import Recolor, Saturate, seen_by
 
         if self.saturation != 1:
@@ -235,3 +242,26 @@ def _parse(point: str) -> tuple[int, int, bytes]:
     if match is None:
         raise usage_error(f"--hint is {point!r}", "--hint 120,80=#4a6b3c, and quote it")
     return int(match[1]), int(match[2]), bytes.fromhex(match[3])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filling(Editing):
+    """The options of inpainting; each field is the option of the same name."""
+
+    grain: Literal["auto", "off"] = option(
+        "--grain auto|off",
+        "Add to the fill the film grain that it lacks, if the rest of the image has grain. Scores "
+        "are those of the original sample; JSON has score_exact false where grain was added.",
+        OUTPUT,
+        default="auto",
+    )
+
+    def edits(
+        self, task: Task, image: Input, file: InputImage | None, mask: Pixels | None, seed: int
+    ) -> list[Edit]:
+        if self.grain == "off" or mask is None:
+            return []
+        from ..restoration import Grain, seen_by
+
+        grain = Grain(seen_by(task, image), mask >= HOLE, seed)
+        return [grain] if grain.spots else []

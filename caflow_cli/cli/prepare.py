@@ -58,10 +58,11 @@ class Preparer:
             mask = asked.masking.read(job.companions.get("mask"), image, job.source)
             self._note_found(job, mask)
             image = image if "mask" in job.companions else image.opaque()
-        edits = asked.editing.edits(task, image, job.companions.get("hints"))
         model, reason = self._model_for(job, image)
         if mask is not None and not (mask >= HOLE).any():
             return Prepared(job, image, None, reason)
+        hints = job.companions.get("hints")
+        edits = asked.editing.edits(task, image, hints, mask, asked.sampling.seed)
         size = asked.editing.drawn_size(task, image.rgb)
         if job.beside:
             check_one_pass(size)

@@ -7,6 +7,7 @@ from .domain import describe_domain, domain_warning
 from .draw import answer, draw, requests_at_a_time
 from .edits import EDITS, Edit, Resize, Saturate
 from .figures import moments, spread, thumbnail, uncertainty_chart, uncertainty_map
+from .grain import Grain
 from .rank import order, rmse_between
 from .recolor import Recolor, check_strokes
 from .request import Request, encode, prepare, seen_by, task_of
@@ -20,6 +21,7 @@ __all__ = [
     "Candidates",
     "Conditions",
     "Edit",
+    "Grain",
     "Recolor",
     "Request",
     "Resize",

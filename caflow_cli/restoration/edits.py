@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ..tasks import Pixels, saturate
+from .grain import Grain
 from .recolor import Recolor
 
 
@@ -59,4 +60,4 @@ class Saturate:
         return self.saturation
 
 
-EDITS: tuple[type[Edit], ...] = (Recolor, Saturate, Resize)
+EDITS: tuple[type[Edit], ...] = (Recolor, Saturate, Resize, Grain)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from ..images import Pixels
+from ..tasks.base import check_same_size
 
 Levels: TypeAlias = npt.NDArray[np.float32]  # on the scale of 8 bits
 Hole: TypeAlias = npt.NDArray[np.bool_]
@@ -27,6 +28,8 @@ class Grain:
     the tone around the hole, minus a quadratic polynomial, convolved with one white noise in all
     channels. The powers are those of fine detail, so edges and textures get little grain or none.
 
+    It is an edit, see `edits.Edit`.
+
     Args:
         image: The image with its hole, uint8 or uint16 (H, W, 3).
         hole: bool (H, W).
@@ -42,6 +45,7 @@ class Grain:
     option: ClassVar = "--grain"
 
     def __init__(self, image: Pixels, hole: Hole, seed: int) -> None:
+        check_same_size("the mask is", hole.shape, image.shape)
         self.deviation = grain_deviation(image, hole)
         self._hole = hole
         self._seed = seed

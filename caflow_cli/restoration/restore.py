@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
-from ..config import Tau
+from ..config import HOLE, Tau
 from ..errors import check_usage
 from ..model import CAFlow
 from ..records import Table, Unpack, check_names
@@ -13,6 +14,7 @@ from .arguments import ImageLike, as_input, as_mask, strokes_of
 from .candidates import Candidates
 from .draw import answer
 from .edits import Edit
+from .grain import Grain
 from .recolor import Recolor
 from .request import encode, prepare, seen_by, task_of
 from .score import Score, score_images
@@ -22,6 +24,7 @@ class Options(SamplingOptions, total=False):
     """The further keywords of `restore`."""
 
     hints: ImageLike | None
+    grain: Literal["auto", "off"]
     value_range: tuple[float, float] | None
 
 
@@ -58,7 +61,8 @@ def restore(
         options: `rank`, `consistent` and `precision` of `Sampling`; `value_range` of `as_image`.
             For colorize, `hints`: the colors that you know, as an image with alpha of the same
             size, opaque where you know them, such as an array, uint8 (H, W, 4). Candidates are
-            ranked and scored without hints.
+            ranked and scored without hints. For inpaint, `grain`: "auto" adds to the images of
+            candidates the film grain that their fill lacks, "off" does not.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -85,7 +89,11 @@ def restore(
         check_usage(task.paints == "hints", f"{task.name} takes no color hints", "leave hints out")
         recolor = Recolor(seen_by(task, given), strokes_of(as_input(hints)))
         edits = [recolor] if recolor.pixels else []
-    request = prepare(model, given, as_mask(mask), sampling, edits)
+    white = as_mask(mask)
+    if white is not None and options.get("grain", "auto") == "auto":
+        grain = Grain(seen_by(task_of(model), given), white >= HOLE, seed)
+        edits += [grain] if grain.spots else []
+    request = prepare(model, given, white, sampling, edits)
     *_, [found] = answer([request], encode([request]))
     return found
 

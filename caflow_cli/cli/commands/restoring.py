@@ -9,7 +9,7 @@ from ...errors import check_usage
 from ...sampling import Sampling
 from .. import options
 from ..console import Console
-from ..edits import Coloring, Editing, Scaling
+from ..edits import Coloring, Editing, Filling, Scaling
 from ..intervals import Intervals
 from ..masking import Masking
 from ..options import SAMPLING, Restoration, expanded, option, read_config
@@ -71,6 +71,7 @@ def inpaint_command(
     images: options.Images,
     given: Restoration,
     masking: Masking,
+    filling: Filling,
     console: Console,
 ) -> None:
     """Fill holes in images: draw M candidates, rank them by log-likelihood, write the best N.
@@ -81,11 +82,12 @@ def inpaint_command(
     inwards or downsampled. Pixels outside the mask are kept bit for bit. Without --mask, the
     transparent part of the image is filled, and the result is opaque. With --mask auto, the damage
     that `caflow mask` finds is filled; an image without damage is copied. Paint a little beyond
-    the object that you want to remove, or use --grow 3.
+    the object that you want to remove, or use --grow 3. On scans of
+    film, the fill gets the grain of its surroundings (--grain off leaves it smooth).
 
     Example: caflow inpaint photo.png --mask hole.png
     """
-    _restore(console, images, given, _sampling(given), masking)
+    _restore(console, images, given, _sampling(given), masking, filling)
 
 
 @expanded
