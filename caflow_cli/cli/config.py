@@ -35,7 +35,7 @@ def defaults(group: Any) -> _Table:
     CaflowError (exit 2) as in `read_toml`, or if the file names an option that no command has.
     """
     path = config_path()
-    return _defaults(group, read_toml(path) if is_file(path) else {}, {}, "")
+    return _defaults(group, read_toml(path), {}, "") if is_file(path) else {}
 
 
 def _defaults(command: Any, table: _Table, shared: _Table, prefix: str) -> _Table:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
@@ -24,6 +24,10 @@ def say(text: str) -> None:
     with suppress(OSError, ValueError):  # a closed pipe, a closed file
         sys.stderr.write("".join(f"{Console.prefix}{line}\n" for line in text.split("\n")))
         sys.stderr.flush()
+
+
+def _silent(*_: object) -> None:
+    """What `steps` shows with -q."""
 
 
 @dataclass
@@ -97,11 +101,14 @@ class Console:
             self._last_beat = time.monotonic()
             self.note(text)
 
-    @contextmanager
-    def steps(self, what: str) -> Iterator[Callable[..., None]]:
-        """Show progress on a number of images by the function that is yielded. Its arguments are
+    def steps(self, what: str) -> AbstractContextManager[Callable[..., None]]:
+        """Show progress on a number of images by the function that is entered. Its arguments are
         how many are done, in fractions, of how many (0 if unknown), and what is being done.
         """
+        return nullcontext(_silent) if self.quiet else self._steps(what)
+
+    @contextmanager
+    def _steps(self, what: str) -> Iterator[Callable[..., None]]:
         start = time.monotonic()
         with self.progress() as display:
             bar = display.add_task(what, total=None)

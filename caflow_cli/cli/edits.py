@@ -14,10 +14,11 @@ from .options import OUTPUT, option
 
 if TYPE_CHECKING:
     from ..config import Extent
-    from ..images import Input
-    from ..restoration import Edit
+    from ..restoration import Edit, Request
     from ..tasks import Pixels, Task
     from .inputs import InputImage
+
+Scale = float | tuple[int, int]  # a factor, or the width and height of a box to fit into
 
 _LARGEST = 2**28  # maximum pixels of a resized image
 _POINT = re.compile(r"(\d{1,6}),(\d{1,6})=#([0-9a-fA-F]{6})")
@@ -43,7 +44,7 @@ class Editing:
 
     def drawn_size(self, task: Task, image: Pixels) -> Extent:
         """Height and width that the model draws; CaflowError (exit 1) if it or the file is too
-        large.
+        large. Sizes above 64 megapixels must be stated.
         """
         from ..tasks import check_size
 
@@ -56,10 +57,8 @@ class Editing:
             check_size(size, False, hint)
         return size
 
-    def edits(
-        self, task: Task, image: Input, file: InputImage | None, mask: Pixels | None, seed: int
-    ) -> list[Edit]:
-        """The edits of an image's candidates, in the order in which they are applied; CaflowError
+    def edits(self, request: Request, file: InputImage | None) -> list[Edit]:
+        """The edits of a request's candidates, in the order in which they are applied; CaflowError
         (exit 1) if an option does not fit the image. `file` is its companion.
         """
         return []
@@ -80,18 +79,9 @@ class Scaling(Editing):
         _ = self.size
 
     @property
-    def size(self) -> float | tuple[int, int] | None:
-        """The factor, or the width and height of a box to fit into; CaflowError (exit 2) if
-        --scale is neither.
-        """
-        if self.scale is None:
-            return None
-        if match := re.fullmatch(r"0*([1-9]\d{0,5})[xX×]0*([1-9]\d{0,5})", self.scale):
-            return int(match[1]), int(match[2])
-        with suppress(ValueError):
-            if 1 < float(self.scale) <= 64:
-                return float(self.scale)
-        raise usage_error(f"--scale is {self.scale!r}", "--scale 2, or --scale 1920x1080 to fit")
+    def size(self) -> Scale | None:
+        """The parsed option; CaflowError (exit 2) if it is no scale."""
+        return None if self.scale is None else _parsed_scale(self.scale)
 
     @property
     def used(self) -> list[str]:
@@ -116,20 +106,31 @@ class Scaling(Editing):
         check_size(size, task.has_regions)
         return size
 
-    def edits(
-        self, task: Task, image: Input, file: InputImage | None, mask: Pixels | None, seed: int
-    ) -> list[Edit]:
-        if self.size is None:
-            return []
-        from ..restoration import Resize
-
-        height, width = image.rgb.shape[:2]
-        drawn = (task.factor * width, task.factor * height)
-        written = _written(self.size, height, width)
-        return [] if written == drawn else [Resize(drawn, written)]
+    def edits(self, request: Request, file: InputImage | None) -> list[Edit]:
+        return [] if self.size is None else _resized(self.size, request)
 
 
-def _written(scale: float | tuple[int, int], height: int, width: int) -> tuple[int, int]:
+def _parsed_scale(typed: str) -> Scale:
+    """Parse `2`, `1.5` or `1920x1080`; CaflowError (exit 2) if it is not a scale."""
+    if match := re.fullmatch(r"0*([1-9]\d{0,5})[xX×]0*([1-9]\d{0,5})", typed):
+        return int(match[1]), int(match[2])
+    with suppress(ValueError):
+        if 1 < float(typed) <= 64:
+            return float(typed)
+    raise usage_error(f"--scale is {typed!r}", "--scale 2, or --scale 1920x1080 to fit")
+
+
+def _resized(scale: Scale, request: Request) -> list[Edit]:
+    """The edit to the size of the written image, unless it is drawn in that size."""
+    from ..restoration import Resize
+
+    height, width = request.image.shape[:2]
+    drawn = (request.task.factor * width, request.task.factor * height)
+    written = _written(scale, height, width)
+    return [] if written == drawn else [Resize(drawn, written)]
+
+
+def _written(scale: Scale, height: int, width: int) -> tuple[int, int]:
     """Width and height of the written image for an input of that size.
 
     CaflowError (exit 1) if the input already fills the box, or if the result would be too large.
@@ -194,17 +195,14 @@ class Coloring(Editing):
     def companions(self) -> Mapping[str, str | None]:
         return {"hints": self.hints}
 
-    def edits(
-        self, task: Task, image: Input, file: InputImage | None, mask: Pixels | None, seed: int
-    ) -> list[Edit]:
-        from ..restoration import Recolor, Saturate, seen_by
+    def edits(self, request: Request, file: InputImage | None) -> list[Edit]:
+        from ..restoration import Recolor, Saturate
 
         if self.saturation != 1:
             return [Saturate(self.saturation)]
         if file is None and not self.hint:
             return []
-        photo = seen_by(task, image)
-        recolor = Recolor(photo, self._strokes(file, photo))
+        recolor = Recolor(request.image, self._strokes(file, request.image))
         return [recolor] if recolor.pixels else []
 
     def _strokes(self, file: InputImage | None, photo: Pixels) -> Pixels:
@@ -256,12 +254,10 @@ class Filling(Editing):
         default="auto",
     )
 
-    def edits(
-        self, task: Task, image: Input, file: InputImage | None, mask: Pixels | None, seed: int
-    ) -> list[Edit]:
-        if self.grain == "off" or mask is None:
+    def edits(self, request: Request, file: InputImage | None) -> list[Edit]:
+        if self.grain == "off" or request.mask is None:
             return []
-        from ..restoration import Grain, seen_by
+        from ..restoration import Grain
 
-        grain = Grain(seen_by(task, image), mask >= HOLE, seed)
+        grain = Grain(request.image, request.mask >= HOLE, request.sampling.seed)
         return [grain] if grain.spots else []

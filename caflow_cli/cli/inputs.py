@@ -205,7 +205,11 @@ def find_shard(typed: str | None, console: Console) -> slice:
     if typed is None and rank.isdecimal() and world.isdecimal() and world != "1":
         typed = f"{int(rank) + 1}/{world}"
         console.note(f"--shard {typed}, from RANK and WORLD_SIZE")
-    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", "1/1" if typed is None else typed)
+    return slice(0, None, 1) if typed is None else _shard(typed)
+
+
+def _shard(typed: str) -> slice:
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", typed)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise usage_error(f"--shard is {typed!r}", "--shard 1/4 to --shard 4/4, for four processes")
     return slice(int(match[1]) - 1, None, int(match[2]))

@@ -67,7 +67,7 @@ class Intervals:
     def note(self, model: CAFlow, sampling: Sampling, console: Console) -> None:
         """Say which settings the calibration determines, and what its intervals promise."""
         calibration = model.calibration
-        if not self.interval or calibration is None:
+        if calibration is None:
             return
         from ..intervals import calibrated, options_of
 
@@ -81,11 +81,9 @@ class Intervals:
     def write(
         self, job: Job, found: Candidates, given: Files, console: Console
     ) -> dict[str, object]:
-        """Write the ends of a result's intervals, if they are wanted; return their field for JSON,
-        nothing if a candidate is missing.
+        """Write the ends of a result's intervals, and return their field for JSON; nothing if a
+        candidate is missing.
         """
-        if not job.beside:
-            return {}
         if found.diverged or found.diverged_at is not None:
             console.about(job.name, "no interval, because a candidate is missing")
             return {}

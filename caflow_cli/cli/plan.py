@@ -26,7 +26,9 @@ class Job:
     """An input, the files that belong to it, and its output files."""
 
     source: InputImage
-    outputs: list[Path]  # in rank order; empty: image bytes go to stdout
+    outputs: list[Path] = field(
+        default_factory=list
+    )  # in rank order; empty: image bytes go to stdout
     companions: Mapping[str, InputImage] = field(default_factory=dict)  # by kind: mask, hints
     # Further files beside the first output, by field of JSON and ending: interval: low and high.
     beside: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
@@ -37,10 +39,23 @@ class Job:
         """The input's name, for messages."""
         return self.source.name
 
+    def named(self, path: Path, keep: int, beside: Mapping[str, Sequence[str]]) -> Job:
+        """The job with N outputs of that name, and PNGs with further endings beside them."""
+        ends = {
+            key: {end: path.with_name(f"{path.stem}_{end}.png") for end in names}
+            for key, names in beside.items()
+        }
+        return replace(self, outputs=numbered(path, keep), beside=ends)
+
     @property
     def paths(self) -> list[Path]:
         """All files that are written for the input."""
         return [*self.outputs, *(path for ends in self.beside.values() for path in ends.values())]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all files that are written for the input exist."""
+        return bool(self.paths) and all(map(os.path.lexists, self.paths))
 
     @property
     def names(self) -> dict[str, str]:
@@ -90,17 +105,7 @@ def make_plan(
         companions: What the user named of each kind of files that belong to inputs, as "mask".
         beside: Endings of further files for each input, by field of JSON; they are PNG.
     """
-    check_usage(
-        given.output != "-" or not console.json,
-        "-o - and --json both write to stdout",
-        "use one of them",
-    )
-    others = [*given.sheets, *["--overwrite"] * given.overwrite]
-    check_usage(
-        not (given.skip_existing and others),
-        f"{' and '.join(others)} and --skip-existing cannot be used together",
-        "use one of them",
-    )
+    _check_options(given, console)
     folder, file = _destination(given.output)
     named = {kind: name for kind, name in (companions or {}).items() if name is not None}
     sources = _find_sources(console, inputs, given, folder, named)
@@ -113,34 +118,42 @@ def make_plan(
         "--shard 1/1",
     )
     encoder = _encoder(file, given)
-    names = _names(console, sources, given, encoder.suffix)
-    if names and file is None and None in read and not console.json and not sys.stdout.isatty():
-        console.note("stdout receives paths of files; -o - writes the image itself")
-    # What each file is for; empty for inputs.
-    files = {_key(path): "" for path in read if path is not None}
-    for option, sheet in given.sheets.items():
-        _check_sheet(option, sheet, len(sources))
-        _claim(files, Path(sheet), option, given.overwrite, option)
-    own = range(len(sources))[share]
-    jobs = []
-    for index, source in enumerate(sources):
-        outputs = numbered(names[index], given.keep) if names else []
-        job = Job(
-            source,
-            outputs,
-            {kind: images[index] for kind, images in found.items()},
-            {
-                key: {end: names[index].with_name(f"{names[index].stem}_{end}.png") for end in ends}
-                for key, ends in (beside or {}).items()
-                if names
-            },
-        )
-        for path in job.paths:
-            may_exist = given.overwrite or given.skip_existing or index not in own
-            _claim(files, path, source.name, may_exist)
-        skipped = given.skip_existing and bool(job.paths) and all(map(os.path.lexists, job.paths))
-        jobs.append(replace(job, skipped=skipped))
-    return Plan(jobs[share], encoder)
+    names: list[Path] = []
+    if given.output == "-":
+        _check_stdout(len(sources) * given.keep)
+    elif file is not None:
+        _check_single(file, len(sources))
+        names = [file]
+    else:
+        names = _names(sources, console.command, encoder.suffix, folder)
+        if None in read and not console.json and not sys.stdout.isatty():
+            console.note("stdout receives paths of files; -o - writes the image itself")
+    jobs = [Job(source) for source in sources]
+    if names:
+        ends = beside or {}
+        jobs = [job.named(name, given.keep, ends) for job, name in zip(jobs, names, strict=True)]
+    mine = range(len(sources))[share]
+    _claim_all(jobs, mine, given, [path for path in read if path is not None])
+    own = []
+    for index in mine:
+        files = {kind: images[index] for kind, images in found.items()}
+        skipped = given.skip_existing and jobs[index].is_done
+        own.append(replace(jobs[index], companions=files, skipped=skipped))
+    return Plan(own, encoder)
+
+
+def _check_options(given: Files, console: Console) -> None:
+    check_usage(
+        given.output != "-" or not console.json,
+        "-o - and --json both write to stdout",
+        "use one of them",
+    )
+    others = [*given.sheets, *["--overwrite"] * given.overwrite]
+    check_usage(
+        not (given.skip_existing and others),
+        f"{' and '.join(others)} and --skip-existing cannot be used together",
+        "use one of them",
+    )
 
 
 def _destination(output: str | None) -> tuple[Path | None, Path | None]:
@@ -169,6 +182,15 @@ def _find_sources(
         aside.append(folder)
     found = find_inputs(inputs, recursive=given.recursive, aside=aside, note=console.note)
     hints = companions.get("hints")
+    if len(found) == 1 and hints is None:
+        return found
+    return _without_others(found, hints, console)
+
+
+def _without_others(
+    found: Sequence[InputImage], hints: str | None, console: Console
+) -> list[InputImage]:
+    """Leave out earlier results, hints and infrared channels of other images, and say so."""
     others = without_results(found, console.command, hints)
     sources = without_infrared(others)
     check_usage(bool(sources), "the only image is used as hints", "give the photo, too")
@@ -190,28 +212,26 @@ def _encoder(file: Path | None, given: Files) -> Encoder:
     return encoder
 
 
+def _check_stdout(count: int) -> None:
+    """Raise CaflowError (exit 2) unless `count` images can go to stdout."""
+    check_usage(not sys.stdout.isatty(), "-o - would write image bytes to the terminal", "-o FILE")
+    check_usage(count == 1, f"-o - writes one image, not {count}", "-n 1 -o -")
+
+
+def _check_single(file: Path, count: int) -> None:
+    """Raise CaflowError (exit 2) unless there is one input for a file."""
+    folder = f"{file.with_suffix('')}/"
+    check_usage(count == 1, f"-o {file} is one file for {count} inputs", f"-o {folder}")
+
+
 def _names(
-    console: Console, sources: Sequence[InputImage], given: Files, suffix: str
+    sources: Sequence[InputImage], label: str, suffix: str, folder: Path | None
 ) -> list[Path]:
-    """The output file of each source, without a rank; none if the image goes to stdout.
+    """The output file of each source, without a rank.
 
     Sources of one folder that differ only in their suffix keep it: `a.jpg` and `a.png` become
-    `a_jpg_COMMAND.png` and `a_png_COMMAND.png`.
+    `a_jpg_LABEL.png` and `a_png_LABEL.png`.
     """
-    if given.output == "-":
-        terminal = sys.stdout.isatty()
-        check_usage(not terminal, "-o - would write image bytes to the terminal", "-o FILE")
-        count = len(sources) * given.keep
-        check_usage(count == 1, f"-o - writes one image, not {count}", "-n 1 -o -")
-        return []
-    folder, file = _destination(given.output)
-    if file is not None:
-        check_usage(
-            len(sources) == 1,
-            f"-o {file} is one file for {len(sources)} inputs",
-            f"-o {file.with_suffix('')}/",
-        )
-        return [file]
     keys = []
     for source in sources:
         target = source.folder if folder is None else folder / source.inside
@@ -220,7 +240,7 @@ def _names(
     names = []
     for key, source in zip(keys, sources, strict=True):
         stem = source.full_stem if shared[key] > 1 else source.stem
-        names.append(key[0] / f"{stem}_{console.command}{suffix}")
+        names.append(key[0] / f"{stem}_{label}{suffix}")
     return names
 
 
@@ -229,6 +249,20 @@ def _key(path: Path) -> str:
     real = os.path.realpath(path)
     fold = sys.platform in ("win32", "darwin")
     return unicodedata.normalize("NFC", real).casefold() if fold else real
+
+
+def _claim_all(jobs: Sequence[Job], mine: range, given: Files, read: Sequence[Path]) -> None:
+    """Raise CaflowError (exit 2) if an output is an input, or that of another job, or cannot be
+    written. Those of this process, whose indices are `mine`, may exist only if an option says so.
+    """
+    files = {_key(path): "" for path in read}  # what each file is for; empty for inputs
+    for option, sheet in given.sheets.items():
+        _check_sheet(option, sheet, len(jobs))
+        _claim(files, Path(sheet), option, given.overwrite, option)
+    for index, job in enumerate(jobs):
+        may_exist = given.overwrite or given.skip_existing or index not in mine
+        for path in job.paths:
+            _claim(files, path, job.name, may_exist)
 
 
 def _claim(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..config import HOLE
 from ..errors import EXIT_FAILED, CaflowError, memory_errors
@@ -61,17 +61,16 @@ class Preparer:
         model, reason = self._model_for(job, image)
         if mask is not None and not (mask >= HOLE).any():
             return Prepared(job, image, None, reason)
-        hints = job.companions.get("hints")
-        edits = asked.editing.edits(task, image, hints, mask, asked.sampling.seed)
         size = asked.editing.drawn_size(task, image.rgb)
         if job.beside:
             check_one_pass(size)
         self._note(job, image, mask)
         settings = asked.settings(model.config, model.calibration, model.identity["id"])
-        request = prepare(model, image, mask, settings, edits)
+        request = prepare(model, image, mask, settings)
+        edits = asked.editing.edits(request, job.companions.get("hints"))
         most = settings.of(model.config).candidates
         self._note_drawing(job, request, most)
-        return Prepared(job, image, request, reason)
+        return Prepared(job, image, replace(request, edits=edits), reason)
 
     def _note_found(self, job: Job, mask: Pixels) -> None:
         """Say how much is marked in a mask that was found."""
@@ -120,5 +119,6 @@ class Preparer:
         """The model with that name, loaded once."""
         if name not in self.models:
             model = self.models[name] = load_model(name, self.asked.given.device)
-            self.asked.intervals.note(model, self.asked.sampling, self.asked.console)
+            if self.asked.intervals.interval:
+                self.asked.intervals.note(model, self.asked.sampling, self.asked.console)
         return self.models[name]

@@ -36,7 +36,11 @@ def report_input(job: Job, image: Input, encoder: Encoder, console: Console) -> 
 
 
 def restored_line(
-    prepared: Prepared, found: Candidates, paths: Mapping[int, str], lossless: bool, **more: object
+    prepared: Prepared,
+    found: Candidates,
+    paths: Mapping[int, str],
+    lossless: bool,
+    more: Mapping[str, object],
 ) -> dict[str, Any]:
     """The JSON line of a restored image; `paths` are the written files, by rank."""
     line = found.as_json(lossless)

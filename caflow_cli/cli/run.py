@@ -41,7 +41,8 @@ def run(plan: Plan, preparer: Preparer) -> None:
                 with reported(prepared.job, console):
                     _finish(prepared, found, plan, asked, sheets, elapsed)
             done += len(batch)
-    sheets.write()
+    if asked.given.sheets:
+        sheets.write()
 
 
 def _step(
@@ -131,11 +132,13 @@ def _finish(
             of = f"rank {candidate.rank} of {len(found.ranked)}"
             console.note(f"  {of}, {candidate.score.summary}")
         paths |= path
-    interval = asked.intervals.write(job, found, asked.given, console)
-    sheets.add(job.name, found, bool(interval))
+    fields: dict[str, object] = {"elapsed_s": elapsed}
+    if asked.intervals.interval:
+        fields |= asked.intervals.write(job, found, asked.given, console)
+    if asked.given.sheets:
+        sheets.add(job.name, found, "interval" in fields)
     report_result(job, found, console)
-    lossless = plan.encoder.lossless
-    console.result(restored_line(prepared, found, paths, lossless, **interval, elapsed_s=elapsed))
+    console.result(restored_line(prepared, found, paths, plan.encoder.lossless, fields))
 
 
 def _copy(prepared: Prepared, plan: Plan, asked: Asked) -> None:

@@ -127,13 +127,13 @@ def choose_model(
         'photos-superres-x4'
     """
     task = task or TaskConfig.name
-    if image is not None:
+    if image is not None and not isinstance(image, Input):
         from ..restoration.arguments import as_input  # imports torch
 
-        read = as_input(image, value_range)
-        for rule in RULES:
-            if rule.task == task and rule.when(read):
-                return rule.choice
+        image = as_input(image, value_range)
+    for rule in RULES:
+        if image is not None and rule.task == task and rule.when(image):
+            return rule.choice
     return Choice(default_model(task).id, f"the default for {task}")
 
 

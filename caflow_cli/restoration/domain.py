@@ -79,14 +79,13 @@ def domain_warning(
         image: uint8 (H, W, 3).
         mask: uint8 (H, W), white in the hole, which is left out.
     """
-    distance, farthest, count = _distance(model.record.get("domain"), values)
     task = get_task(model.config)
-    cause = _unusual(image, mask)
-    unlike = distance > _FACTOR * farthest
-    if task.of_photographs:
-        is_small = min(image.shape[:2]) < _SMALLEST
-        unlike = (unlike or cause is not None) and not is_small
-    if not unlike:
+    if task.of_photographs and min(image.shape[:2]) < _SMALLEST:
+        return None
+    distance, farthest, count = _distance(model.record.get("domain"), values)
+    is_far = distance > _FACTOR * farthest
+    cause = _unusual(image, mask) if is_far or task.of_photographs else None
+    if not is_far and cause is None:
         return None
     if cause is None and task.cond_channels >= 3 and is_gray(image):
         cause = "it is gray, without color; colorize it first"

@@ -62,24 +62,41 @@ def answer(
     Raises:
         CaflowError: All candidates of a request diverged.
     """
-    asked = requests[0].sampling
+    answered = False
+    for found in draw([Candidates(request) for request in requests], conditions, None, batch_size):
+        if all(each.drawn for each in found):
+            answered = True
+            yield found
+    if not answered:
+        first = requests[0]
+        tau = first.sampling.temperature
+        if not (lower_tau and len(requests) == 1 and any(tau.values)):
+            raise _all_diverged(tau)
+        yield from _lowered(first, conditions, batch_size)
+
+
+def _lowered(
+    request: Request, conditions: Conditions, batch_size: int | None
+) -> Iterator[list[Candidates]]:
+    """Answer a request of which all candidates diverged, at a lower tau."""
+    asked = request.sampling
     tau = asked.temperature
-    attempts = [requests]
-    if lower_tau and len(requests) == 1 and any(tau.values):
-        lower = replace(asked, tau=tau.times(_LOWER))
-        least = replace(asked, tau=Temperature.of(0), candidates=1)
-        attempts += [[replace(requests[0], sampling=settings)] for settings in (lower, least)]
-    for attempt in attempts:
-        diverged_at = None if attempt is requests else tau
-        unanswered = [Candidates(request, diverged_at=diverged_at) for request in attempt]
+    lower = replace(asked, tau=tau.times(_LOWER))
+    least = replace(asked, tau=Temperature.of(0), candidates=1)
+    for settings in (lower, least):
         answered = False
-        for found in draw(unanswered, conditions, batch_size=batch_size):
-            answered = all(each.drawn for each in found)
-            if answered:
+        unanswered = Candidates(replace(request, sampling=settings), diverged_at=tau)
+        for found in draw([unanswered], conditions, None, batch_size):
+            if found[0].drawn:
+                answered = True
                 yield found
         if answered:
             return
-    raise CaflowError(
+    raise _all_diverged(tau)
+
+
+def _all_diverged(tau: Temperature) -> CaflowError:
+    return CaflowError(
         f"{RESAMPLES + 1} samples in a row diverged at tau {tau}",
         "an image more like the training data, or another --model",
     )

@@ -42,6 +42,11 @@ def order(
     assert apart is not None, "only consensus is left"
     if len(scores) == 1:
         return [(0, None)]
+    return _by_consensus(likelier, apart)
+
+
+def _by_consensus(likelier: Sequence[int], apart: Values) -> list[tuple[int, float | None]]:
+    """Rank the indices, the likelier ones first, by their mean distance to the others."""
     means: dict[int, float] = {}
     for k in likelier:
         others = [j for j in likelier if j != k]

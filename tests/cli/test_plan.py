@@ -15,6 +15,7 @@ from caflow_cli.cli.output import write_output
 from caflow_cli.cli.plan import Plan, make_plan
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import Encoder, Input
+from caflow_cli.restoration import prepare
 from caflow_cli.tasks import SuperRes
 
 from .scenes import touch
@@ -214,9 +215,9 @@ def test_writing_keeps_or_replaces_what_another_program_wrote():
         ("300×300", (300, 200)),
     ],
 )
-def test_sizes(scale, written):
-    image = Input(np.zeros((20, 30, 3), np.uint8))
-    (edit,) = Scaling(scale=scale).edits(SuperRes(), image, None)
+def test_sizes(small_model, scale, written):
+    request = prepare(small_model, Input(np.zeros((20, 30, 3), np.uint8)))
+    (edit,) = Scaling(scale=scale).edits(request, None)
     assert (edit.drawn, edit.written) == ((120, 80), written)
 
 
