@@ -1,6 +1,7 @@
 """Running the program as users do, in a process of its own."""
 
 import os
+import re
 from pathlib import Path
 
 import forked
@@ -21,8 +22,11 @@ def caflow(
 
 
 def assert_refused(result, exit_code: int, message: str) -> None:
-    """One `error:` line, one `hint:` line, nothing on stdout, no traceback."""
-    lines = result.stderr.decode().splitlines()
+    """One `error:` line, one `hint:` line, nothing on stdout, no traceback.
+
+    In a pipe, lines begin with the command.
+    """
+    lines = re.sub("(?m)^[a-z]+: (?=error:|hint:)", "", result.stderr.decode()).splitlines()
     assert result.returncode == exit_code, lines
     assert [line.split(":")[0] for line in lines] == ["error", "hint"], lines
     assert message in lines[0]
