@@ -64,10 +64,10 @@ class Preparer:
         size = asked.editing.drawn_size(task, image.rgb)
         if job.beside:
             check_one_pass(size)
-        self._note(job, image, mask)
         settings = asked.settings(model.config, model.calibration, model.identity["id"])
         request = prepare(model, image, mask, settings)
         edits = asked.editing.edits(request, job.companions.get("hints"))
+        self._note(job, image, mask)
         most = settings.of(model.config).candidates
         self._note_drawing(job, request, most)
         return Prepared(job, image, replace(request, edits=edits), reason)
