@@ -15,7 +15,7 @@ PAGE = PACKAGE.parent / "docs" / "architecture.md"
 # The floors, the ground first: a module imports only from its own room and from floors below.
 FLOORS = [
     ["errors", "version", "paths", "lazy"],
-    ["assets", "records"],
+    ["assets", "lines", "records"],
     ["guide_specs"],
     ["config"],
     ["devices"],

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
 from ..errors import ensure
+from ..lines.common import Estimator
 from ..model import CAFlow, bits_per_dim, standard_error
 from ..tasks import Pixels, Place
 from .conditions import Conditions, PartScore, to_batch
@@ -66,7 +67,7 @@ class Score:
         return values
 
 
-def estimator_of(model: CAFlow, noise_samples: int) -> Mapping[str, str | int]:
+def estimator_of(model: CAFlow, noise_samples: int) -> Estimator:
     """How a model's log-likelihoods are estimated, as fields for JSON."""
     kind = model.config.flow.dequantization
     return {"dequantization": kind, "noise_samples": noise_samples, "bound": _BOUNDS[kind]}

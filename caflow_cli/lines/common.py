@@ -1,0 +1,210 @@
+"""What several JSON lines share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias, TypedDict
+
+PAIR = (("minItems", 2), ("maxItems", 2))
+Count: TypeAlias = Annotated[int, (("minimum", 1),)]
+Size: TypeAlias = Annotated[int, (("minimum", 0),)]
+NonNegative: TypeAlias = Annotated[float, (("minimum", 0),)]
+Share: TypeAlias = Annotated[float, (("minimum", 0), ("maximum", 1))]
+Between: TypeAlias = Annotated[float, (("exclusiveMinimum", 0), ("exclusiveMaximum", 1))]
+Sha256: TypeAlias = Annotated[str, (("pattern", "^[0-9a-f]{64}$"),)]
+Commit: TypeAlias = Annotated[str, (("pattern", "^[0-9a-f]{40}$"),)]
+Extent: TypeAlias = Annotated[list[Count], "Width and height.", PAIR]
+Temperature: TypeAlias = Annotated[list[NonNegative], (("minItems", 1),)]
+RankRule: TypeAlias = Literal["likelihood", "consensus", "none"]
+Reaches: TypeAlias = Annotated[
+    NonNegative,
+    "An interval reaches lambda (s + 1) levels to either side of the mean of all candidates; s is "
+    "their standard deviation.",
+]
+_Level: TypeAlias = Annotated[Between, "Expected share of values within their intervals."]
+Rank: TypeAlias = Annotated[Count, "From 1 (best)."]
+Reason: TypeAlias = Annotated[str, "Why this model was chosen."]
+Seconds: TypeAlias = Annotated[NonNegative, "Seconds."]
+
+
+class Line(TypedDict):
+    schema: Literal[3]
+
+
+class Error(TypedDict):
+    """What is wrong."""
+
+    code: Annotated[
+        Literal[1, 2, 3], "The exit code of a process that fails for this reason alone."
+    ]
+    message: str
+    hint: Annotated[str, "What to type instead."]
+
+
+class GuideOf(TypedDict):
+    name: Annotated[str, "File name."]
+    sha256: Sha256
+
+
+class _ModelFields(TypedDict):
+    id: Annotated[str, "Manifest id, Hub repository, or file name: never a local path."]
+    sha256: Sha256
+
+
+class Model(_ModelFields, total=False):
+    """The model that was used."""
+
+    guide: Annotated[
+        GuideOf,
+        "The network of another project that is the model's guide. Omitted if the guide is "
+        "caflow's own.",
+    ]
+
+
+class Estimator(TypedDict):
+    """Scores of different estimators are not comparable."""
+
+    dequantization: Literal["uniform", "variational"]
+    noise_samples: Count
+    bound: Annotated[str, "What log_likelihood estimates."]
+
+
+class _ParamsFields(TypedDict):
+    tau: Annotated[
+        Temperature,
+        "Temperature: one value, or a shape: one value per scale, finest first, or one per latent.",
+    ]
+    candidates: Count
+    keep: Count
+    seed: Size
+    rank: Annotated[RankRule, "The rule that ordered the candidates."]
+
+
+class Params(_ParamsFields, total=False):
+    """The settings, with defaults filled in."""
+
+    consistent: Annotated[
+        Literal[True],
+        "superres: whether candidates were projected to be consistent with the input; omitted if "
+        "not.",
+    ]
+    precision: Annotated[
+        Literal["bf16"],
+        "The precision of networks during sampling. Omitted if float32. Scores are always float32.",
+    ]
+
+
+class Part(TypedDict):
+    window: Annotated[
+        list[Size],
+        "Left, top, width and height of what the model sees, in pixels of the image.",
+        (("minItems", 4), ("maxItems", 4)),
+    ]
+    pixels: Annotated[Count, "Number of pixels of the hole that are filled here."]
+    shrunk: Annotated[bool, "Whether the window is downsampled for the model."]
+
+
+Parts: TypeAlias = Annotated[
+    list[Part], "inpaint: the windows in which the hole is filled, in order.", (("minItems", 1),)
+]
+
+
+class _ScoreFields(TypedDict):
+    log_likelihood: Annotated[
+        float | None,
+        "Log-likelihood of the scored pair on the 8-bit scale, in nats; for a hole filled in "
+        "parts, the sum over them. Null if scored in tiles, which have no joint density, or if "
+        "some parts are downsampled.",
+    ]
+    bits_per_dim: Annotated[
+        float | None,
+        "-log_likelihood / (D ln 2), where D = scored width x height x 3, times the number of "
+        "parts of a hole.",
+    ]
+    score_domain: Annotated[
+        Literal["image", "reduced", "tiles", "parts"],
+        "What was scored. image: the image itself; reduced: what the task reduces it to at the "
+        "model's size; tiles: an image too large for one piece, in overlapping tiles; parts: the "
+        "windows onto a hole, one after the other.",
+    ]
+    scored_size: Annotated[
+        list[Count], "Width and height of what was scored; for a hole, of each part.", PAIR
+    ]
+    score_exact: Annotated[bool, "Whether the written pixels are exactly those that were scored."]
+
+
+class ScoreFields(_ScoreFields, total=False):
+    standard_error: Annotated[
+        NonNegative,
+        "Standard error of log_likelihood over the noise samples, in nats; only with "
+        "--noise-samples above 1.",
+    ]
+    known_values: Annotated[
+        Size,
+        "Inpainting: number of scored values that are known from the condition. Their nats are "
+        "those of dequantization noise.",
+    ]
+    unknown_values: Annotated[
+        Count, "Inpainting: number of scored values that are not known from the condition."
+    ]
+
+
+class _DrawnFields(ScoreFields):
+    rank: Rank
+    seed: Annotated[Size, "`--seed SEED -m 1` draws this candidate again."]
+    rank_by: Annotated[RankRule, "The rule that gave the rank."]
+    rank_value: Annotated[
+        float | None,
+        "The value by which the rule ranks it: for likelihood, the rank_score in nats; for "
+        "consensus, the mean RMSE to the other candidates in levels. Null if the rule has no "
+        "value.",
+    ]
+    redraws: Annotated[
+        Size,
+        "How often it was redrawn, from the next latents of its generator, because a draw failed "
+        "its check; summed over all parts.",
+    ]
+    rank_score: Annotated[
+        float | None,
+        "log_likelihood, or, if scored in tiles or parts, the sum over them; nats. Null for a "
+        "single candidate drawn in tiles, which is not scored unless --rank is given.",
+    ]
+
+
+class DrawnFields(_DrawnFields, total=False):
+    consistency_max: Annotated[
+        Size,
+        "superres: the largest difference between the downsampled image and the input, in levels; "
+        "omitted above 64 megapixels.",
+    ]
+
+
+class Output(DrawnFields):
+    """A file that was written."""
+
+    path: Annotated[str, "The file that was written."]
+
+
+class Candidate(DrawnFields):
+    """A candidate, written or not."""
+
+    k: Annotated[Size, "From 0, in the order in which candidates were drawn."]
+
+
+CalibrationFields = TypedDict(
+    "CalibrationFields",
+    {
+        "tau": Annotated[Temperature, "Temperature: one value, or a shape."],
+        "candidates": Annotated[int, "M.", (("minimum", 2),)],
+        "consistent": bool,
+        "precision": Literal["float32", "bf16"],
+        "level": _Level,
+        "lambda": Reaches,
+        "images": Annotated[Count, "Number of images of the calibration."],
+        "width": Annotated[NonNegative, "Mean width of the intervals of these images, in levels."],
+        "data": Annotated[str, "Name of the images' set."],
+    },
+)
+
+
+class Calibration(CalibrationFields):
+    """How intervals were calibrated, and the settings for which alone they hold."""

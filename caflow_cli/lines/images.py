@@ -1,0 +1,217 @@
+"""The lines of images and pairs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias, TypedDict
+
+from .common import (
+    Between,
+    Candidate,
+    Count,
+    Error,
+    Estimator,
+    Extent,
+    Line,
+    Model,
+    NonNegative,
+    Output,
+    Params,
+    Parts,
+    Rank,
+    Reaches,
+    Reason,
+    ScoreFields,
+    Seconds,
+    Share,
+    Size,
+)
+
+
+class InputFields(Line, total=False):
+    mask: str
+    hints: str
+
+
+Typed: TypeAlias = Annotated[str, "As typed, or as found in a folder."]
+
+
+class Resized(TypedDict):
+    drawn: Extent
+    written: Extent
+    filter: Literal["lanczos"]
+
+
+_Interval = TypedDict(
+    "_Interval",
+    {
+        "level": Annotated[
+            Between,
+            "Share of values that lie within their intervals, on average over images of the same "
+            "kind as those of the calibration.",
+        ],
+        "lambda": Reaches,
+        "mean_width": Annotated[NonNegative, "Mean width of the image's intervals, in levels."],
+    },
+)
+
+
+class Interval(_Interval, total=False):
+    low: Annotated[str, "The file with the lower ends. Omitted if an existing one was kept."]
+    high: Annotated[str, "The file with the upper ends. Omitted if an existing one was kept."]
+
+
+class Grain(TypedDict):
+    deviation: Annotated[
+        float,
+        "Standard deviation of the image's grain, in levels of 0-255.",
+        (("exclusiveMinimum", 0),),
+    ]
+    spots: Annotated[Count, "How many connected parts of the hole got some."]
+    seed: Annotated[Size, "Seed of the added noise."]
+
+
+class _RestoredFields(InputFields):
+    command: Literal["superres", "colorize", "inpaint", "sample"]
+    input: Typed
+    status: Literal["ok"]
+    model: Model
+    model_reason: Reason
+    params: Params
+    estimator: Estimator
+    outputs: Annotated[
+        list[Output],
+        "The files written, in rank order. Files that --skip-existing kept are not listed, because "
+        "they may contain other candidates.",
+    ]
+    candidates: Annotated[
+        list[Candidate], "All candidates drawn, in rank order.", (("minItems", 1),)
+    ]
+    elapsed_s: Seconds
+
+
+class Restored(_RestoredFields, total=False):
+    """An image restored by `superres`, `colorize`, `inpaint` or `sample`."""
+
+    saturation: Annotated[
+        NonNegative,
+        "colorize --saturation: the factor by which the chroma of each image was multiplied after "
+        "it was drawn and scored. Omitted if 1.",
+    ]
+    hinted_pixels: Annotated[
+        Count,
+        "colorize --hints and --hint: the number of pixels of which the color was stated. Omitted "
+        "without hints.",
+    ]
+    resized: Annotated[
+        Resized,
+        "superres --scale: how each image was resized after it was drawn and scored. Omitted if it "
+        "was not.",
+    ]
+    grain: Annotated[
+        Grain,
+        "inpaint --grain auto: the film grain that was added to the fill after it was drawn and "
+        "scored. Omitted if none was.",
+    ]
+    interval: Annotated[Interval, "--interval. Omitted without it, or if a candidate is missing."]
+    parts: Parts
+    diverged: Annotated[
+        Count,
+        "Number of candidates that are missing because they and their ten resamples diverged. "
+        "Omitted if none.",
+    ]
+
+
+class Ends(TypedDict):
+    low: str
+    high: str
+
+
+class File(TypedDict):
+    rank: Rank
+    path: str
+
+
+_AnyCommand: TypeAlias = Literal["superres", "colorize", "inpaint", "mask", "sample"]
+
+
+class _PlannedFields(InputFields):
+    command: _AnyCommand
+    input: Typed
+    status: Annotated[
+        Literal["planned", "skipped", "unchanged"],
+        "planned: --dry-run; skipped: all outputs exist (--skip-existing); unchanged: a copy was "
+        "written, because there was nothing to fill.",
+    ]
+    outputs: list[File]
+
+
+class Planned(_PlannedFields, total=False):
+    """An image for which nothing was drawn, because of `--dry-run`, `--skip-existing`, or a mask
+    that marks nothing to fill."""
+
+    megapixels: Annotated[
+        float,
+        "--dry-run: millions of pixels that each candidate has at the model's scale. Omitted by "
+        "inpaint, where they depend on the hole.",
+        (("exclusiveMinimum", 0),),
+    ]
+    candidates: Annotated[
+        Count, "--dry-run: number of candidates that would be drawn. Omitted by inpaint."
+    ]
+    interval: Annotated[
+        Ends, "--interval: the files of the lower and the upper ends. Omitted without it."
+    ]
+
+
+class Masked(Line):
+    """A mask of the damage that `mask` found."""
+
+    command: Literal["mask"]
+    input: Typed
+    status: Literal["ok"]
+    share: Annotated[Share, "Share of the image's pixels that are marked."]
+    outputs: list[File]
+    elapsed_s: Seconds
+
+
+class FailedInput(InputFields):
+    """An image that failed; the rest of the command completes."""
+
+    command: _AnyCommand
+    input: Typed
+    status: Literal["error"]
+    error: Error
+
+
+class _PairFields(Line):
+    command: Literal["score"]
+    cond: str
+    target: str
+
+
+class PairFields(_PairFields, total=False):
+    mask: str
+
+
+class _ScoredFields(PairFields, ScoreFields):
+    status: Literal["ok"]
+    model: Model
+    model_reason: Reason
+    estimator: Estimator
+    rank_score: Annotated[
+        float, "log_likelihood, or, if scored in tiles or parts, the sum over them; nats."
+    ]
+    elapsed_s: Seconds
+
+
+class Scored(_ScoredFields, total=False):
+    """A pair that `score` scored."""
+
+    parts: Parts
+
+
+class FailedPair(PairFields):
+    """A pair of `score` that failed."""
+
+    status: Literal["error"]
+    error: Error
