@@ -102,7 +102,7 @@ def read_upload(
         f"{limits.megapixels:g} megapixels",
         f"{hint} --max-megapixels",
     )
-    return decode(path, path.name)
+    return decode(path, path.name, full=True)
 
 
 def shrunk(image: Pixels, side: int) -> Pixels:

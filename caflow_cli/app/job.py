@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import HOLE
-from ..images import Encoder, Input, write_png
+from ..images import Encoder, Input, in_srgb, write_png
 from ..model import CAFlow
 from ..restoration import (
     Candidate,
@@ -70,14 +70,15 @@ class Job:
         self.hints = painted if self.task.paints == "hints" else None
         self.folder = folder
         self._stopped = threading.Event()
-        self._input = seen_by(self.task, image)
-        edits: list[Edit] = [] if self.hints is None else [Recolor(self._input, self.hints)]
+        seen = seen_by(self.task, image)
+        edits: list[Edit] = [] if self.hints is None else [Recolor(seen, self.hints)]
         if self.mask is not None:
-            grain = Grain(self._input, self.mask >= HOLE, sampling.seed)
+            grain = Grain(seen, self.mask >= HOLE, sampling.seed)
             edits += [grain] if grain.spots else []
         self._request = prepare(model, image, self.mask, sampling, edits)
         self._conditions = encode([self._request], self._check_stopped)
         self.sampling = self._request.sampling
+        self._input = self._request.shown
         note = self.task.note(self._input, self.mask)
         self.notes = [note] if note else []
         self.result: Candidates | None = None
@@ -150,7 +151,7 @@ class Job:
         for candidate in self.ranked:
             path = self.folder / f"candidate_{candidate.k}.png"
             if not path.exists():
-                write_png(path, thumbnail(candidate.edited, _GALLERY_SIDE))
+                write_png(path, thumbnail(candidate.shown, _GALLERY_SIDE))
             gallery.append((str(path), f"#{candidate.rank}: {candidate.score.summary}"))
         shown = {"value": gallery, "visible": True}
         return {"title": text, "more": more, "gallery": shown, **self.choice()}
@@ -159,7 +160,7 @@ class Job:
         """The chosen candidate, by default the best, beside the image as uploaded."""
         candidate = self._shown()
         before = self._input
-        after = candidate.edited
+        after = candidate.shown
         if before.shape != after.shape:
             before = resize(before, *after.shape[:2])
         compared = thumbnail(before, _DISPLAY_SIDE), thumbnail(after, _DISPLAY_SIDE)
@@ -178,7 +179,8 @@ class Job:
     def preview(self, layers: Sequence[Pixels]) -> Update:
         """The chosen candidate with other color hints, in the size of the canvas."""
         image = shrunk(self._input, HINT_CANVAS)
-        colors = shrunk(self._shown().pixels, HINT_CANVAS)
+        colors = in_srgb(self._shown().pixels, self.image.profile)
+        colors = shrunk(colors, HINT_CANVAS)
         strokes = painted_strokes(layers, *image.shape[:2])
         if strokes is not None:
             colors = Recolor(image, strokes).apply(colors)

@@ -174,7 +174,7 @@ class Sessions:
                 decoded = self._image(fields)
         except Exception as error:
             return {**about, "size": _error(error)}
-        image = decoded.rgb
+        image = decoded.shown()
         height, width = image.shape[:2]
         text = f"{width}×{height} pixels"
         if task.factor > 1:
@@ -224,7 +224,7 @@ class Sessions:
             mask = np.maximum(mask, fields.marked)
         height, width = mask.shape
         mask = painted_mask(fields.layers, height, width, mask)
-        background = shrunk(self._image(fields).rgb, _MASK_CANVAS)
+        background = shrunk(self._image(fields).shown(), _MASK_CANVAS)
         marked = shrunk(mask, _MASK_CANVAS) > 0
         color = np.array(ImageColor.getrgb(FILL))
         background[marked] = _OPACITY * color + (1 - _OPACITY) * background[marked]

@@ -88,7 +88,7 @@ class Intervals:
             console.about(job.name, "no interval, because a candidate is missing")
             return {}
         from ..images import encode_png
-        from ..intervals import interval, mean_width
+        from ..intervals import at_depth, interval, mean_width
         from .output import write_file
 
         calibration = found.request.model.calibration
@@ -99,7 +99,8 @@ class Intervals:
             "lambda": calibration.lambd,
             "mean_width": mean_width(*ends),
         }
-        for end, image in zip(_ENDS, ends, strict=True):
+        written = at_depth(*ends, found.request.input.depth)
+        for end, image in zip(_ENDS, written, strict=True):
             path = job.beside["interval"][end]
             if write_file(job, path, encode_png(image), given, console):
                 fields[end] = str(path)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from ..config import HOLE
 from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from ..hub.choice import NAMED, RULES, choose_model, hint_at_model
-from ..images import Input
+from ..images import Input, in_srgb
 from ..model import CAFlow
-from ..restoration import Request, prepare, seen_by
+from ..restoration import Request, colors_for, prepare, seen_by
 from ..tasks import ONE_PASS, Pixels, check_one_pass
 from .asked import Asked
 from .masking import marked
@@ -52,7 +52,7 @@ class Preparer:
     def _prepared(self, job: Job) -> Prepared:
         asked = self.asked
         task = asked.task
-        image = job.source.read(asked.console.about)
+        image = colors_for(task, job.source.read(asked.console.about, full=True))
         mask = None
         if asked.masking is not None and task.needs_mask:
             mask = asked.masking.read(job.companions.get("mask"), image, job.source)
@@ -81,7 +81,7 @@ class Preparer:
     def _note(self, job: Job, image: Input, mask: Pixels | None) -> None:
         """Say what will not come out well, or which model would do better."""
         task = self.asked.task
-        note = task.note(seen_by(task, image), mask)
+        note = task.note(in_srgb(seen_by(task, image), image.profile), mask)
         if not self.asked.given.model:
             note = hint_at_model(task.name, image) or note
         if note:

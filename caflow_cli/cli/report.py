@@ -27,12 +27,8 @@ if TYPE_CHECKING:
 
 def report_input(job: Job, image: Input, encoder: Encoder, console: Console) -> None:
     """Say what of an input its result does not keep."""
-    if image.deep:
-        console.about(job.name, "its 16 bits per channel are written as 8")
-    if image.alpha is not None and not encoder.has_alpha:
-        console.about(job.name, f"composited on white, because {encoder.format} has no alpha")
-    if encoder.metadata != "none" and image.metadata is None:
-        console.about(job.name, "its EXIF is unreadable or above 64 kB, and is not kept")
+    for loss in encoder.losses(image):
+        console.about(job.name, loss)
 
 
 def restored_line(

@@ -72,7 +72,9 @@ def _in_batches(items: Iterable[Prepared]) -> Iterator[list[Prepared]]:
 
 def _kind(item: Prepared) -> tuple[object, ...]:
     request = item.request
-    return () if request is None else (request.model, request.size, request.sampling)
+    if request is None:
+        return ()
+    return request.model, request.size, request.sampling, request.input.depth
 
 
 def _together(item: Prepared) -> int:
@@ -138,7 +140,8 @@ def _finish(
     if asked.given.sheets:
         sheets.add(job.name, found, "interval" in fields)
     report_result(job, found, console)
-    console.result(restored_line(prepared, found, paths, plan.encoder.lossless, fields))
+    lossless = plan.encoder.lossless and plan.encoder.holds(found.request.input.depth)
+    console.result(restored_line(prepared, found, paths, lossless, fields))
 
 
 def _copy(prepared: Prepared, plan: Plan, asked: Asked) -> None:

@@ -26,18 +26,23 @@ def strips(height: int, width: int) -> list[slice]:
     return [slice(top, top + rows) for top in range(0, height, rows)]
 
 
-def resize(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
-    """Resize by Pillow BICUBIC: uint8, uint16 or float32, (H, W, 3) or (H, W), to the same type.
+def resize(
+    image: npt.NDArray[Any],
+    height: int,
+    width: int,
+    filter: Image.Resampling = Image.Resampling.BICUBIC,
+) -> npt.NDArray[Any]:
+    """Resize by Pillow: uint8, uint16 or float32, (H, W, 3) or (H, W), to the same type.
 
     Integers are rounded: those of 8 bits after each of Pillow's two passes, 16 bits at the end.
     """
     if image.dtype == np.uint16:
-        resized = resize(image.astype(np.float32), height, width)
+        resized = resize(image.astype(np.float32), height, width, filter)
         return np.asarray(np.rint(resized).clip(0, 65535), np.uint16)
     if image.ndim == 3 and image.dtype == np.float32:  # Pillow has no such images
-        planes = [resize(image[..., channel], height, width) for channel in range(3)]
+        planes = [resize(image[..., channel], height, width, filter) for channel in range(3)]
         return np.stack(planes, axis=-1)
-    enlarged = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+    enlarged = Image.fromarray(image).resize((width, height), filter)
     return np.array(enlarged)  # not `asarray`: it would be read-only, which torch warns about
 
 
@@ -62,6 +67,11 @@ def in_gray(image: Pixels) -> Pixels:
 def white(image: npt.NDArray[Any]) -> int:
     """The largest value of an image's type: 255 or 65,535."""
     return int(np.iinfo(image.dtype).max)
+
+
+def levels_in(image: npt.NDArray[Any]) -> int:
+    """How many values of an image's type a level of 8 bits has: 1 or 256."""
+    return (white(image) + 1) // 256
 
 
 def is_gray(image: Pixels) -> bool:

@@ -171,6 +171,7 @@ def _decode_tiff(data: bytes, label: str) -> Input | None:
         colors.alpha,
         format="TIFF",
         frames=found.frames,
+        lossless=True,
         metadata=read_metadata(data),
         gray=found.values.shape[2] == 1,
         profile=colors.profile,

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..config import HOLE
-from .color import Pixels, applied, fill_transparent, in_srgb, resize
+from .color import Pixels, applied, fill_transparent, in_8_bits, in_srgb, resize
 from .deep import TiffParts
 from .metadata import Metadata
+from .profile import is_kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,16 @@ class Input(Output):
     def opaque(self) -> Input:
         """The same image without alpha: transparent pixels are filled by `fill_transparent`."""
         return replace(self, rgb=self.flattened(), alpha=None)
+
+    @property
+    def has_gray_profile(self) -> bool:
+        """Whether its profile is of grays, so that no result in color can have it."""
+        return self.profile is not None and is_kept("L", self.profile)
+
+    def in_8_bits(self) -> Input:
+        """The same image, rounded to 8 bits."""
+        alpha = None if self.alpha is None else in_8_bits(self.alpha)
+        return replace(self, rgb=in_8_bits(self.rgb), alpha=alpha)
 
     def in_srgb(self) -> Input:
         """The same image with sRGB colors, at its own depth."""

@@ -1,11 +1,12 @@
 """Calibrated intervals: a function of candidates and a calibration."""
 
-from .bounds import calibrated, interval, interval_chart, mean_width, options_of
+from .bounds import at_depth, calibrated, interval, interval_chart, mean_width, options_of
 from .calibrate import CalibrationImages, Coverage, calibrate, check_calibration
 
 __all__ = [
     "CalibrationImages",
     "Coverage",
+    "at_depth",
     "calibrate",
     "calibrated",
     "check_calibration",

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from ..config import Temperature
 from ..errors import check_usage, ensure, usage_error
+from ..images import in_8_bits
 from ..model import Calibration
 from ..restoration import Candidates, moments
 from ..restoration.figures import Plane, beside, color_map
@@ -58,7 +59,7 @@ def interval(found: Candidates) -> tuple[Pixels, Pixels]:
     for edit in found.request.edits:
         ensure(False, f"no interval: the image is edited ({edit.option})", f"no {edit.option}")
     check_one_pass(found.request.size)
-    mean, variance = moments(candidate.pixels for candidate in found.ranked)
+    mean, variance = moments(in_8_bits(candidate.pixels) for candidate in found.ranked)
     return bounds(mean, np.sqrt(variance), calibration.lambd)
 
 
@@ -119,7 +120,7 @@ def interval_chart(name: str, found: Candidates) -> Pixels:
         "such images lie within",
         f"mean {values.mean():.2f}, largest {values.max():.1f}",
     ]
-    return beside(found.kept[0].pixels, color_map(values), lines)
+    return beside(found.kept[0].shown, color_map(values), lines)
 
 
 def bounds(mean: Plane, deviation: Plane, lambd: float) -> tuple[Pixels, Pixels]:
@@ -128,6 +129,15 @@ def bounds(mean: Plane, deviation: Plane, lambd: float) -> tuple[Pixels, Pixels]
     low = np.floor(mean - reach).clip(0, 255)
     high = np.ceil(mean + reach).clip(0, 255)
     return low.astype(np.uint8), high.astype(np.uint8)
+
+
+def at_depth(low: Pixels, high: Pixels, depth: int) -> tuple[Pixels, Pixels]:
+    """The ends as they are written beside images of that depth: with 16 bits, 256 low and 256 high
+    + 255, the first and the last value of their levels.
+    """
+    if depth == 8:
+        return low, high
+    return low.astype(np.uint16) * 256, high.astype(np.uint16) * 256 + 255
 
 
 def mean_width(low: Pixels, high: Pixels) -> float:

@@ -108,6 +108,13 @@ Parts: TypeAlias = Annotated[
 ]
 
 
+Depth: TypeAlias = Annotated[
+    Literal[16],
+    "Bits per channel, stated if they are 16. Values that the condition determines are then "
+    "measured in bins of 1/256 level, all others in levels of 8 bits.",
+]
+
+
 class _ScoreFields(TypedDict):
     log_likelihood: Annotated[
         float | None,
@@ -133,6 +140,7 @@ class _ScoreFields(TypedDict):
 
 
 class ScoreFields(_ScoreFields, total=False):
+    depth: Depth
     standard_error: Annotated[
         NonNegative,
         "Standard error of log_likelihood over the noise samples, in nats; only with "
@@ -172,9 +180,9 @@ class _DrawnFields(ScoreFields):
 
 class DrawnFields(_DrawnFields, total=False):
     consistency_max: Annotated[
-        Size,
-        "superres: the largest difference between the downsampled image and the input, in levels; "
-        "omitted above 64 megapixels.",
+        NonNegative,
+        "superres: the largest difference between the downsampled image and the input, in levels "
+        "of 8 bits; omitted above 64 megapixels.",
     ]
 
 

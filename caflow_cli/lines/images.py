@@ -8,6 +8,7 @@ from .common import (
     Between,
     Candidate,
     Count,
+    Depth,
     Error,
     Estimator,
     Extent,
@@ -112,6 +113,7 @@ class Restored(_RestoredFields, total=False):
         "inpaint --grain auto: the film grain that was added to the fill after it was drawn and "
         "scored. Omitted if none was.",
     ]
+    depth: Depth
     interval: Annotated[Interval, "--interval. Omitted without it, or if a candidate is missing."]
     parts: Parts
     diverged: Annotated[

@@ -10,7 +10,7 @@ from .figures import moments, spread, thumbnail, uncertainty_chart, uncertainty_
 from .grain import Grain
 from .rank import order, rmse_between
 from .recolor import Recolor, check_strokes
-from .request import Request, encode, prepare, seen_by, task_of
+from .request import Request, colors_for, encode, prepare, seen_by, task_of
 from .restore import restore, score
 from .score import Score, estimator_of, score_images
 from .whole import Whole
@@ -30,6 +30,7 @@ __all__ = [
     "Whole",
     "answer",
     "check_strokes",
+    "colors_for",
     "describe_domain",
     "domain_warning",
     "draw",

@@ -15,6 +15,7 @@ from ..errors import check_usage, usage_error
 from ..images import Input, decode, stores_losslessly
 from ..images.read import table_of
 from ..tasks import Pixels, gray
+from ..tasks.base import white
 
 ImageLike: TypeAlias = "str | Path | Image.Image | Input | np.ndarray[Any, Any] | Tensor"
 
@@ -22,42 +23,46 @@ ImageLike: TypeAlias = "str | Path | Image.Image | Input | np.ndarray[Any, Any] 
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 _TIFF_MODES = ("I", "F", "CMYK", "LAB")
 _STRAIGHT = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
-_WANTED = "pass a path, a PIL image, a uint8 array (H, W, 3), or a tensor (3, H, W)"
+_WANTED = "pass a path, a PIL image, a uint8 or uint16 array (H, W, 3), or a tensor (3, H, W)"
 
 
 def as_image(
     image: ImageLike,
     value_range: tuple[float, float] | None = None,
 ) -> Pixels:
-    """Convert an image to uint8 (H, W, 3).
+    """Convert an image to uint8 (H, W, 3), sRGB.
 
     Files and PIL images are read as the command line reads files: EXIF orientation and color
     profile are applied. Alpha is dropped.
 
     Args:
         image: A path, a PIL image, an array (H, W, C) or (H, W), or a tensor (C, H, W) or (H, W),
-            with 1, 3 or 4 (RGBA) channels: uint8, or floats with `value_range`.
+            with 1, 3 or 4 (RGBA) channels: uint8, uint16, or floats with `value_range`.
         value_range: The float values of black and white, such as (0, 1) or (-1, 1).
 
     Raises:
         CaflowError: (exit 2) the array has another shape or type, or values outside the range.
             (exit 1) the file is not an image.
     """
-    return as_input(image, value_range).rgb
+    return as_input(image, value_range).shown()
 
 
 def as_input(
     image: ImageLike,
     value_range: tuple[float, float] | None = None,
+    full: bool = False,
 ) -> Input:
-    """Convert an image to uint8 like `as_image`, but keep its alpha, in a separate array."""
+    """Convert an image like `as_image`, but keep its alpha, in a separate array.
+
+    With `full`, profiles and 16 bits of files are kept (`decode`); those of arrays always are.
+    """
     if isinstance(image, Input):
         return image
     if isinstance(image, str | Path):
-        return decode(image)
+        return decode(image, full=full)
     if isinstance(image, Image.Image):
         return replace(
-            _from_pil(image),
+            _from_pil(image, full),
             format=image.format or "",
             lossless=stores_losslessly(image),
             table=table_of(image),
@@ -78,12 +83,13 @@ def as_input(
     check_usage(fits, f"an image cannot have shape {shape}", _WANTED)
     if np.issubdtype(image.dtype, np.floating):
         image = _to_levels(image, value_range)
-    check_usage(image.dtype == np.uint8, f"an image cannot have type {image.dtype}", _WANTED)
+    is_stored = image.dtype in (np.uint8, np.uint16)
+    check_usage(is_stored, f"an image cannot have type {image.dtype}", _WANTED)
     if image.shape[2] == 1:
         return Input(np.repeat(image, 3, 2), gray=True)
     rgb = np.ascontiguousarray(image[..., :3])
     alpha = None
-    if image.shape[2] == 4 and image[..., 3].min() < 255:
+    if image.shape[2] == 4 and image[..., 3].min() < white(image):
         alpha = image[..., 3]
     return Input(rgb, alpha)
 
@@ -116,7 +122,8 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
     """Convert a mask to gray, uint8 (H, W), white where the image is to be filled; None stays None.
 
     Args:
-        mask: A path, a PIL image, or an array or tensor: uint8 or bool (H, W), or uint8 (H, W, 3).
+        mask: A path, a PIL image, or an array or tensor: uint8, uint16 or bool (H, W), or uint8 or
+            uint16 (H, W, 3).
 
     Raises:
         CaflowError: As for `as_image`.
@@ -128,6 +135,8 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
     if isinstance(mask, np.ndarray):
         if mask.dtype == np.bool_:
             mask = np.where(mask, np.uint8(255), np.uint8(0))
+        if mask.dtype == np.uint16:
+            mask = (mask >> 8).astype(np.uint8)
         check_usage(
             mask.dtype == np.uint8,
             f"a mask is an array of {mask.dtype}",
@@ -145,7 +154,7 @@ def strokes_of(image: Input) -> Pixels:
     return np.dstack([image.rgb, image.alpha])
 
 
-def _from_pil(image: Image.Image) -> Input:
+def _from_pil(image: Image.Image, full: bool) -> Input:
     # Via a file, so that one policy decides on orientation, profiles, bit depths and palettes.
     check_usage(all(image.size), f"an image has {image.width}×{image.height} pixels", _WANTED)
     # A PGM has 16-bit values, although its mode has 32 bits.
@@ -164,4 +173,4 @@ def _from_pil(image: Image.Image) -> Input:
         compress_level=1,
     )
     file.seek(0)
-    return decode(file, name="an image")
+    return decode(file, name="an image", full=full)

@@ -14,7 +14,15 @@ from PIL import Image
 
 from ..config import Temperature
 from ..errors import check_usage, usage_error
-from ..images import FORMATS, Encoder, Output, atomic_write, encode_png, format_of
+from ..images import (
+    FORMATS,
+    Encoder,
+    Output,
+    atomic_write,
+    encode_png,
+    format_of,
+    in_srgb,
+)
 from ..paths import exists, numbered
 from ..sampling import Sampling
 from ..tasks import Pixels, as_read
@@ -55,6 +63,11 @@ class Candidate:
         return image
 
     @property
+    def shown(self) -> Pixels:
+        """The edited image as 8-bit sRGB, for the eye."""
+        return in_srgb(self.edited, self.request.input.profile)
+
+    @property
     def output(self) -> Output:
         """What is written of it: the edited image, with the input's alpha and metadata."""
         return self.request.output(self.edited)
@@ -66,16 +79,17 @@ class Candidate:
         return output.rgb if output.alpha is None else np.dstack([output.rgb, output.alpha])
 
     @cached_property
-    def consistency_max(self) -> int | None:
-        """The largest difference of the reduced image and the input, in levels; None if the task
-        does not recompute its input from a result, or the image is large."""
+    def consistency_max(self) -> float | None:
+        """The largest difference of the reduced image and the input, in levels of 8 bits; None if
+        the task does not recompute its input from a result, or the image is large."""
         request = self.request
         if "consistent" not in request.task.options or request.is_large:
             return None
         recomputed = request.task.recomputed(request.image, self.pixels, None)
         assert recomputed is not None
         result, image = recomputed
-        return int(np.abs(result.astype(np.int16) - image).max())
+        worst = int(np.abs(result.astype(np.int32) - image).max())
+        return worst if request.input.depth == 8 else worst / 256
 
     def as_json(self, exact: bool = True) -> dict[str, Any]:
         """Its fields in JSON lines; `exact` says if the scored pixels are those that are saved."""
@@ -160,13 +174,13 @@ class Candidates:
 
     @property
     def seen(self) -> Pixels:
-        """The input in the colors that the model reads: uint8 (H, W, 3)."""
-        return as_read(self.request.task, self.request.image)
+        """The input in the colors that the model reads, as 8-bit sRGB: uint8 (H, W, 3)."""
+        return as_read(self.request.task, self.request.shown)
 
     @cached_property
     def notes(self) -> list[str]:
         """Warnings about the input, the same as the command line prints; usually none."""
-        note = self.request.task.note(self.request.image, self.request.mask)
+        note = self.request.task.note(self.request.shown, self.request.mask)
         return [note for note in (note, self.lower_tau_note) if note]
 
     @property
@@ -174,7 +188,7 @@ class Candidates:
         """The note on an input that is unlike the training data; None for any other."""
         request = self.request
         assert self.statistics is not None, "some candidates are drawn"
-        return domain_warning(request.model, self.statistics, request.image, request.mask)
+        return domain_warning(request.model, self.statistics, request.shown, request.mask)
 
     @property
     def lower_tau_note(self) -> str | None:
@@ -191,11 +205,13 @@ class Candidates:
         request = self.request
         exact = lossless and not request.edits and request.input.alpha is None
         parts = [asdict(place) for place in self.ranked[0].score.parts]
+        depth = {} if request.input.depth == 8 else {"depth": request.input.depth}
         return {
             "model": dict(request.model.identity),
             "params": self.sampling.as_json(),
             **{edit.field: edit.as_json() for edit in request.edits},
             "estimator": estimator_of(request.model, request.noise_samples or 1),
+            **depth,
             "candidates": [{"k": each.k, **each.as_json(exact)} for each in self.ranked],
             **({"diverged": self.diverged} if self.diverged else {}),
             **({"parts": parts} if parts else {}),
@@ -221,6 +237,7 @@ class Candidates:
             **{key: own[key] for key in scores},
             **({"parts": len(record["parts"])} if "parts" in record else {}),
             "estimator": record["estimator"],
+            **({"depth": record["depth"]} if "depth" in record else {}),
             **{edit.field: record[edit.field] for edit in self.request.edits},
         }
 
@@ -254,7 +271,7 @@ class Candidates:
         cells = [(self.seen, [name, f"{width} × {height}", f"τ {self.tau}"])]
         for each in self.ranked:
             lines = [f"#{each.rank}   seed {each.seed}", *each.score.summary.split(", ")]
-            cells.append((each.edited, lines))
+            cells.append((each.shown, lines))
         return Image.fromarray(captioned_row(cells))
 
     def _repr_png_(self) -> bytes:

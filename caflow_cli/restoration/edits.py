@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-import numpy as np
 from PIL import Image
 
-from ..tasks import Pixels, saturate
+from ..tasks import Pixels, resize, saturate
 from .grain import Grain
 from .recolor import Recolor
 
@@ -37,8 +36,8 @@ class Resize:
     option: ClassVar = "--scale"
 
     def apply(self, image: Pixels) -> Pixels:
-        drawn = Image.fromarray(image)  # Pillow antialiases when shrinking
-        return np.array(drawn.resize(self.written, Image.Resampling.LANCZOS))
+        width, height = self.written  # Pillow antialiases when shrinking
+        return resize(image, height, width, Image.Resampling.LANCZOS)
 
     def as_json(self) -> dict[str, object]:
         return {"drawn": self.drawn, "written": self.written, "filter": "lanczos"}

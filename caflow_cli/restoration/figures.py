@@ -13,6 +13,7 @@ from PIL import Image
 from ..config import Temperature
 from ..errors import ensure
 from ..tasks import Pixels
+from ..tasks.base import levels_in
 from .rank import Values
 
 if TYPE_CHECKING:
@@ -35,7 +36,11 @@ class Shown(Protocol):
 
     @property
     def edited(self) -> Pixels:
-        """uint8 (H, W, 3)."""
+        """uint8 or uint16 (H, W, 3)."""
+
+    @property
+    def shown(self) -> Pixels:
+        """The same as 8-bit sRGB."""
 
 
 class _Part(NamedTuple):
@@ -97,7 +102,8 @@ def spread(candidates: Sequence[Shown]) -> Values:
     ensure(len(candidates) > 1, "one candidate has no spread", "-m 10")
     _, variance = moments(candidate.edited for candidate in candidates)
     mean_variance: Values = variance.mean(2, dtype=np.float64)
-    return np.sqrt(mean_variance)
+    deviation: Values = np.sqrt(mean_variance) / levels_in(candidates[0].edited)
+    return deviation
 
 
 def uncertainty_map(candidates: Sequence[Shown], tau: Temperature) -> tuple[Pixels, list[str]]:
@@ -116,7 +122,7 @@ def uncertainty_map(candidates: Sequence[Shown], tau: Temperature) -> tuple[Pixe
 def uncertainty_chart(name: str, candidates: Sequence[Shown], tau: Temperature) -> Pixels:
     """Draw the map of `uncertainty_map` beside the best candidate."""
     drawn, lines = uncertainty_map(candidates, tau)
-    return beside(candidates[0].edited, drawn, [f"{name}: {lines[0]}", *lines[1:]])
+    return beside(candidates[0].shown, drawn, [f"{name}: {lines[0]}", *lines[1:]])
 
 
 def beside(image: Pixels, drawn: Pixels, lines: Sequence[str]) -> Pixels:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..tasks import Pixels
+from ..tasks.base import levels_in
 
 Values = npt.NDArray[np.float64]
 
@@ -58,8 +59,8 @@ def rmse_between(images: Sequence[Pixels]) -> Values:
     """Pairwise RMSE of M images over pixels and channels, in levels of 0-255: (M, M) float64."""
     apart = np.zeros((len(images), len(images)))
     for i, j in combinations(range(len(images)), 2):
-        squares = np.square(np.subtract(images[i], images[j], dtype=np.int32))
-        rmse = np.sqrt(squares.mean(dtype=np.float64))
+        squares = np.square(np.subtract(images[i], images[j], dtype=np.int64))
+        rmse = np.sqrt(squares.mean(dtype=np.float64)) / levels_in(images[i])
         apart[i, j] = rmse
         apart[j, i] = rmse
     return apart

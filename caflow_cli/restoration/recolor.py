@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..config import HOLE
 from ..errors import ensure
-from ..tasks.base import Pixels, check_same_size, gray, resize, scaled_size
+from ..tasks.base import Pixels, check_same_size, gray, levels_in, resize, scaled_size
 from ..tasks.chroma import chroma_of, tint, upsample_chroma
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Recolor:
     """Move the colors of a photo's candidates towards hints, and keep the luminance: an edit.
 
     Args:
-        image: The photo, uint8 (H, W, 3).
+        image: The photo, uint8 or uint16 (H, W, 3).
         strokes: uint8 (H, W, 4). Pixels with an alpha of 128 and above are hints; only their chroma
             counts.
 
@@ -57,14 +57,15 @@ class Recolor:
         h, w = self._small.shape
         self._rows, self._columns = np.nonzero(strokes[..., 3] >= HOLE)
         self.pixels = len(self._rows)
-        self._chroma = chroma_of(strokes[self._rows, self._columns, :3])  # (3, pixels)
+        levels = levels_in(image)
+        self._chroma = levels * chroma_of(strokes[self._rows, self._columns, :3])  # (3, pixels)
         down = self._rows * h // height
         right = self._columns * w // width
         self._cells = down * w + right
         self._counts = np.bincount(self._cells, minlength=h * w)
         size = height * width / (h * w)  # pixels in a cell
         self._pins = _PIN * np.minimum(1, self._counts / size)
-        self._factors = _factorized(self._small, self._pins + (2 / side) ** 2)
+        self._factors = _factorized(self._small / levels, self._pins + (2 / side) ** 2)
 
     def apply(self, image: Pixels) -> Pixels:
         chroma = chroma_of(image)
@@ -91,11 +92,13 @@ def check_strokes(image: Pixels, strokes: Pixels) -> None:
     )
 
 
-def _factorized(level: Pixels, diagonal: npt.NDArray[np.float64]) -> sparse.linalg.SuperLU:
+def _factorized(
+    level: npt.NDArray[np.float64], diagonal: npt.NDArray[np.float64]
+) -> sparse.linalg.SuperLU:
     """Factorize the matrix of the normal equations.
 
     Args:
-        level: The luminance L, uint8 (h, w).
+        level: The luminance L in levels of 8 bits, (h, w).
         diagonal: c(p) + 1 / ℓ², (h w,).
     """
     from scipy import sparse  # imported here, because few images have hints

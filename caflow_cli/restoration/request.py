@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..config import Extent
 from ..devices import check_bf16
 from ..errors import usage_error
-from ..images import LARGE, Input, Output
+from ..images import LARGE, Input, Output, in_srgb
 from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import ONE_PASS, Part, Pixels, Task, check_size, get_task
@@ -35,7 +36,7 @@ class Request:
     task: Task
     input: Input
     mask: Pixels | None  # uint8 (H, W), white where the image is to be filled
-    image: Pixels  # as the model reads it; each later part gets what the previous ones composed
+    image: Pixels  # as the task reads it; each later part gets what the previous ones composed
     size: Extent  # height and width that the model draws, for each part
     parts: Sequence[Part]
     sampling: Sampling  # with all defaults filled in
@@ -46,6 +47,11 @@ class Request:
     def is_large(self) -> bool:
         """Whether only its input is held at full size, and regions of conditions are computed."""
         return math.prod(self.size) > LARGE
+
+    @property
+    def shown(self) -> Pixels:
+        """`image` as 8-bit sRGB, for the eye and for statistics."""
+        return in_srgb(self.image, self.input.profile)
 
     def composed(self, samples: Sequence[Pixels]) -> Pixels:
         """Compose the image with samples of its parts, uint8 of the model's size: (H, W, 3)."""
@@ -59,10 +65,13 @@ class Request:
         return self.input.output(image, self.mask, keeps_gray=self.task.keeps_gray)
 
     def lazy_condition(self) -> LazyImage:
-        return LazyImage((1, 3, *self.size), partial(self.task.part_of_condition, self.image))
+        return self._lazy(partial(self.task.part_of_condition, self.image))
 
     def lazy_target(self, target: Pixels) -> LazyImage:
-        return LazyImage((1, 3, *self.size), partial(self.task.part_of_target, self.image, target))
+        return self._lazy(partial(self.task.part_of_target, self.image, target))
+
+    def _lazy(self, part: Callable[[slice, slice], Pixels]) -> LazyImage:
+        return LazyImage((1, 3, *self.size), part, torch.from_numpy(self.image[:0]).dtype)
 
 
 def prepare(
@@ -78,7 +87,8 @@ def prepare(
 
     Args:
         model: Any model.
-        image: Any image; transparent pixels are filled for the model, and alpha is kept.
+        image: Any image, of 8 or 16 bits; transparent pixels are filled for the model, and alpha
+            is kept.
         mask: uint8 (H, W), white where the image is to be filled.
         sampling: What is None is the model's, else the task's.
         edits: Applied to the candidates that are written, in this order.
@@ -90,6 +100,7 @@ def prepare(
     sampling = sampling or Sampling()
     task = task_of(model, sampling)
     task.check_mask(mask is not None)
+    image = colors_for(task, image)
     seen = seen_by(task, image)
     size = task.model_size(seen)
     check_size(size, task.has_regions)
@@ -119,8 +130,13 @@ def task_of(model: CAFlow, sampling: Sampling | None = None) -> Task:
 
 
 def seen_by(task: Task, image: Input) -> Pixels:
-    """The colors of an image as a task's condition reads them: uint8 (H, W, 3)."""
-    return image.flattened(soften=task.enlarges)
+    """The colors of an image as a task's condition reads them: (H, W, 3) of its depth."""
+    return colors_for(task, image).flattened(soften=task.enlarges)
+
+
+def colors_for(task: Task, image: Input) -> Input:
+    """The image in sRGB if its profile is of grays, and results have colors; else as it is."""
+    return image.in_srgb() if image.has_gray_profile and not task.keeps_gray else image
 
 
 def encode(requests: Sequence[Request], progress: Progress | None = None) -> Conditions:

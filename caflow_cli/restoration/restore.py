@@ -40,15 +40,16 @@ def restore(
 ) -> Candidates:
     """Draw M samples from p(w|y), the candidates, and rank them.
 
-    Each sample is composed with the input and rounded to 8 bits before it is scored, so `score`
-    reproduces the score of a written candidate. Warnings about the input are in
+    Each sample is composed with the input and rounded to its depth, 8 or 16 bits, before it is
+    scored, so `score` reproduces the score of a written candidate. Warnings about the input are in
     `Candidates.notes`.
 
     Args:
         model: Any model, such as `caflow_cli.load` returns; its task computes the condition from
             `image`.
         image: A path, a PIL image, an array (H, W, 3) or a tensor (3, H, W), see `as_image`. Alpha
-            is kept.
+            is kept, and so are color profiles of displays and the 16 bits of arrays (uint16) and,
+            with the extra `deep`, of files.
         tau: Temperature: a number, or a shape such as (0.9, 0.7, 0.5) or "0.9/0.7/0.5" with one
             value per scale, finest first, or per latent. Default: the model's, else the task's.
         candidates: M. Default: the model's, else the task's; the latter is reduced for superres,
@@ -81,7 +82,7 @@ def restore(
         name: value for name, value in options.items() if name in SamplingOptions.__annotations__
     }
     sampling = Sampling(tau=tau, candidates=candidates, keep=keep, seed=seed, **settings)
-    given = as_input(image, options.get("value_range"))
+    given = as_input(image, options.get("value_range"), full=True)
     hints = options.get("hints")
     edits: list[Edit] = []
     if hints is not None:
@@ -131,8 +132,13 @@ def score(
             losslessly stored, and its known pixels differ from those of the condition.
     """
     check_noise_samples(noise_samples)
-    scored = as_input(target, value_range)
-    request = prepare(model, as_input(condition, value_range), as_mask(mask))
+    scored = as_input(target, value_range, full=True)
+    seen = as_input(condition, value_range, full=True)
+    if seen.profile != scored.profile:
+        seen, scored = seen.in_srgb(), scored.in_srgb()
+    if seen.depth != scored.depth:  # such as a result that was written with 8 bits
+        seen, scored = seen.in_8_bits(), scored.in_8_bits()
+    request = prepare(model, seen, as_mask(mask))
     if scored.exact:
         request.task.check_known(request.image, scored.rgb, request.mask)
     (found,) = score_images([request], encode([request]), [scored.rgb], noise_samples)

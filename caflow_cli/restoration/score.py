@@ -47,6 +47,7 @@ class Score:
     known_values: int | None = None  # inpainting: scored values that the condition determines (only
     unknown_values: int | None = None  # their dequantization noise costs nats); and all others
     score_exact: bool = True  # whether the scored pixels are those that were written
+    depth: int = 8  # bits per channel; with 16, known values are measured in bins of 1/256
 
     @property
     def summary(self) -> str:
@@ -61,6 +62,8 @@ class Score:
         """All values, without the parts, and without those that only some scores have."""
         values = asdict(self)
         del values["parts"]
+        if self.depth == 8:
+            del values["depth"]
         for key in ("standard_error", "known_values", "unknown_values"):
             if values[key] is None:
                 del values[key]
@@ -137,6 +140,7 @@ def total(request: Request, of_parts: Sequence[PartScore], image: Pixels) -> Sco
     places = tuple(part.place for part in request.parts if part.place is not None)
     nats = sum(score.value for score in of_parts) if of_parts else None
     result = Score(nats, None, None, None, "tiles", (width, height), places)
+    result = replace(result, depth=request.input.depth)
     deviations = [score.deviations for score in of_parts if score.deviations is not None]
     if nats is None or len(deviations) < len(request.parts):
         return result

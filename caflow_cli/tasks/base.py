@@ -18,6 +18,7 @@ from ..images import (
     Pixels as Pixels,
     gray as gray,
     in_gray as in_gray,
+    levels_in as levels_in,
     resize as resize,
     strips as strips,
     white as white,

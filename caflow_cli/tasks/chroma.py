@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .base import LUMA, ONE, Pixels, gray, resize, strips, white
+from .base import LUMA, ONE, Pixels, gray, levels_in, resize, strips, white
 
 Planes = npt.NDArray[np.float32]  # red, green and blue: (3, H, W), in levels
 
@@ -75,7 +75,7 @@ def upsample_chroma(chroma: Planes, small: Pixels, level: Pixels) -> Planes:
         return np.stack([resize(plane, height, width) for plane in chroma])
     rows, down = _neighbors(height, h)
     columns, right = _neighbors(width, w)
-    half_at = _HALF_AT * (white(level) + 1) / 256
+    half_at = _HALF_AT * levels_in(level)
     near = small.astype(np.float32) / half_at
     result = np.empty((len(chroma), height, width), np.float32)
     for strip in strips(height, width):

@@ -180,8 +180,8 @@ class _Scorer:
         start = time.perf_counter()
         name = pair["target"].name
         model_name, reason = self._model_of(pair["target"])
-        condition = self.read(pair["cond"], self.console.about)
-        target = pair["target"].read(self.console.about)
+        condition = self.read(pair["cond"], self.console.about, True)
+        target = pair["target"].read(self.console.about, full=True)
         model = self.load(model_name)
         mask = None
         if "mask" in pair or (condition.alpha is not None and task_of(model).needs_mask):
