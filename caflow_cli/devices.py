@@ -1,4 +1,4 @@
-"""Devices: the one module that knows how they differ, and which precision each part uses.
+"""Devices: how they differ, and which precision each part of a model uses on them.
 
 | | `cpu` | `cuda` | `mps` |
 |---|---|---|---|
@@ -7,11 +7,11 @@
 | training: convolutions of nets | bfloat16, or float32 | bfloat16, or float32 | float32 |
 | training: the rest | float32 | float32, TF32 as PyTorch has it | float32 |
 | sums of log-determinants and Gaussian terms | float64 | float64 | float64, on the CPU |
-| 1×1 convolutions composed, inverted | float64 | float64 | float64, on the CPU |
+| 1×1 convolutions: composed outside training, inverted | float64 | float64 | float64, on the CPU |
 | layout | channels_last | channels_last | contiguous |
 
 Metal has no float64, so float64 computations move to the CPU (`to_float64`), and log-likelihoods
-of a model on `mps` are tensors on the CPU.
+of a model on `mps` are tensors on the CPU. `layers/conv.py` has a path of its own for CPUs.
 """
 
 import ctypes

@@ -92,15 +92,8 @@ def _relaxed(values: Tensor, inside: Tensor) -> Tensor:
         x = x.clamp(0, width - 1)
         return (image * height + y) * width + x
 
-    indices = torch.stack(
-        [
-            at(row, column),
-            at(row - 1, column),
-            at(row + 1, column),
-            at(row, column - 1),
-            at(row, column + 1),
-        ]
-    )
+    moves = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
+    indices = torch.stack([at(row + down, column + right) for down, right in moves])
     even = (row + column) % 2 == 0
     halves = [indices[:, even], indices[:, ~even]]
     for _ in range(_SWEEPS):

@@ -284,11 +284,7 @@ def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
             head = file.read(1024)
             length = int.from_bytes(head[:8], "little")
             if not (len(head) > 8 and head[8:9] == b"{" and length < 1 << 40):
-                for pattern, (what, hint) in _KINDS:
-                    if pattern.match(head):
-                        message = f"{str(path)!r} is not safetensors: it is a {what}"
-                        raise CaflowError(message, hint, EXIT_WEIGHTS)
-                raise _damaged(path, "it does not begin like one" if head else "it is empty")
+                raise _other_format(path, head)
             if length > MAX_HEADER:
                 raise _damaged(path, f"its header claims {length} bytes, more than {MAX_HEADER}")
             file.seek(8)
@@ -298,10 +294,8 @@ def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
         header = strict_json(text)
         with safe_open(path, framework="np"):  # checks the header
             metadata = header.pop("__metadata__", None) or {}
-        tensors = {}
-        for name, tensor in header.items():
-            tensors[name] = TensorInfo(tensor["dtype"], tuple(tensor["shape"]))
-        return tensors, metadata
+        described = header.items()
+        return {k: TensorInfo(t["dtype"], tuple(t["shape"])) for k, t in described}, metadata
     except FileNotFoundError as error:
         raise CaflowError(
             f"no model file {str(path)!r}", "caflow models list", EXIT_WEIGHTS
@@ -368,6 +362,15 @@ _KINDS = [
     (re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE), ("web page", _AGAIN)),
     (re.compile(rb"\s*[{\[]"), ("JSON text", "give the .safetensors file beside it")),
 ]
+
+
+def _other_format(path: Path, head: bytes) -> CaflowError:
+    """What a file is that does not begin like safetensors."""
+    for pattern, (what, hint) in _KINDS:
+        if pattern.match(head):
+            message = f"{str(path)!r} is not safetensors: it is a {what}"
+            return CaflowError(message, hint, EXIT_WEIGHTS)
+    return _damaged(path, "it does not begin like one" if head else "it is empty")
 
 
 def _damaged(path: Path, reason: str) -> CaflowError:

@@ -210,18 +210,14 @@ def _read_tensors(path: Path, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
             "copy the file again",
             EXIT_WEIGHTS,
         ) from error
+    hint = "download or copy the file again, or pack an earlier state of the run"
     for name, tensor in tensors.items():
-        finite = not tensor.is_floating_point() or bool(tensor.isfinite().all())
-        what = "no permutation" if finite else "values that are not finite"
-        permutes = not name.endswith(".permutation") or torch.equal(
-            tensor.sort().values, torch.arange(len(tensor))
-        )
-        ensure(
-            finite and permutes,
-            f"{str(path)!r} holds {what} in {name!r}",
-            "download or copy the file again, or pack an earlier state of the run",
-            EXIT_WEIGHTS,
-        )
+        fits = bool(tensor.isfinite().all())
+        what = "values that are not finite"
+        if name.endswith(".permutation"):
+            fits = torch.equal(tensor.sort().values, torch.arange(len(tensor)))
+            what = "no permutation"
+        ensure(fits, f"{str(path)!r} holds {what} in {name!r}", hint, EXIT_WEIGHTS)
     return tensors
 
 

@@ -10,7 +10,7 @@ from ..config import Config, FlowConfig, TaskConfig, require
 from ..data.split import HoldOut
 from ..errors import check_usage, usage_error
 from ..records import Count, NonNegative, Positive, Share, Size, check, number
-from ..tasks import get_task, preset
+from ..tasks import Task, get_task, preset
 
 _BelowOne = Annotated[float, number(ge=0, lt=1)]
 
@@ -144,32 +144,9 @@ class RunConfig:
     def __post_init__(self) -> None:
         check(self)
         task = get_task(Config(self.flow, self.task))
+        self._check_guide(task)
         first = self.optim.guide_first or 0.0
         share = self.samples.share
-        published = not self.flow.guide_spec.trains
-        require(
-            published == (self.guide is not None),
-            "flow.guide_net",
-            self.flow.guide_net,
-            "external with a guide, and only then: --guide FILE",
-        )
-        require(
-            not first or bool(self.flow.guides and not published),
-            "optim.guide_first",
-            first,
-            "0, or set a guide that can be trained",
-        )
-        check_usage(
-            not published or self.flow.guide_factor == task.factor,
-            f"the guide enlarges {self.flow.guide_factor} times, {task.name} {task.factor} times",
-            "a network for that factor, or --set task.factor=N for superres",
-        )
-        require(
-            not self.guide_pool or (published and not share),
-            "guide_pool",
-            self.guide_pool,
-            "0, or give a guide of another project, and samples.share 0",
-        )
         require(first + share <= 1, "samples.share", share, f"at most {1 - first:g}")
         require(
             self.masks is None or task.needs_mask, "masks", self.masks, "nothing but for inpaint"
@@ -189,6 +166,33 @@ class RunConfig:
             "task.size",
             size,
             "32 or more, or checkerboard_weight to 0",
+        )
+
+    def _check_guide(self, task: Task) -> None:
+        first = self.optim.guide_first or 0.0
+        published = not self.flow.guide_spec.trains
+        require(
+            published == (self.guide is not None),
+            "flow.guide_net",
+            self.flow.guide_net,
+            "external with a guide, and only then: --guide FILE",
+        )
+        require(
+            not first or bool(self.flow.guides and not published),
+            "optim.guide_first",
+            first,
+            "0, or set a guide that can be trained",
+        )
+        check_usage(
+            not published or self.flow.guide_factor == task.factor,
+            f"the guide enlarges {self.flow.guide_factor} times, {task.name} {task.factor} times",
+            "a network for that factor, or --set task.factor=N for superres",
+        )
+        require(
+            not self.guide_pool or (published and not self.samples.share),
+            "guide_pool",
+            self.guide_pool,
+            "0, or give a guide of another project, and samples.share 0",
         )
 
 

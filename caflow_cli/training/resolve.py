@@ -63,16 +63,9 @@ def build_config(
     if new and preset is None and start is None:
         preset = "compact"
     if start is not None:
-        given["flow"] = asdict(start.flow) | given["flow"]
-        given["task"] = asdict(start.task) | given["task"]
-        if given["optim"].get("schedule") == "stable":
-            given["optim"] = {"warmup": _CONTINUED_WARMUP} | given["optim"]
+        _start_from(start, given)
     if preset in _PAPER:
-        task_of_paper, optim = _PAPER[preset]
-        given["task"] = {"name": task_of_paper} | given["task"]
-        if given["optim"].get("images") is not None:
-            optim = optim | {"minutes": None}
-        given["optim"] = {"schedule": "paper", "method": "adam"} | optim | given["optim"]
+        _follow_paper(preset, given)
     name = str(given["task"].get("name", TaskConfig.name))
     if new and task_named(name).enlarges and given.get("flip", True) is True:
         given.setdefault("transpose", True)
@@ -84,6 +77,22 @@ def build_config(
     given["flow"] = _flow_values(given, name, preset, chosen, guide[1] if guide else {})
     run = parse(RunConfig, given)
     return with_guide_defaults(run, start.flow if start else None)
+
+
+def _start_from(start: Config, given: Table) -> None:
+    given["flow"] = asdict(start.flow) | given["flow"]
+    given["task"] = asdict(start.task) | given["task"]
+    if given["optim"].get("schedule") == "stable":
+        given["optim"] = {"warmup": _CONTINUED_WARMUP} | given["optim"]
+
+
+def _follow_paper(preset: str, given: Table) -> None:
+    """Fill in the task, schedule and budget of one of the paper's presets."""
+    task, optim = _PAPER[preset]
+    given["task"] = {"name": task} | given["task"]
+    if given["optim"].get("images") is not None:
+        optim = optim | {"minutes": None}
+    given["optim"] = {"schedule": "paper", "method": "adam"} | optim | given["optim"]
 
 
 def with_guide_defaults(config: RunConfig, start: FlowConfig | None = None) -> RunConfig:
