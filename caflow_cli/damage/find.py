@@ -25,7 +25,7 @@ from .net import MULTIPLE, DamageNet
 
 _EXTENT = 0.36  # share of the threshold above which a region extends
 _CERTAIN = 9.0  # how many times the threshold's odds some pixel of a damaged image has
-_DAMAGED = 3e-4  # share of such pixels above which doubtful regions are mostly damage, too
+_GAP = 4  # regions twice as many pixels apart count as one, because cracks go on
 _SIDE = 2304  # of a window, in pixels
 _MARGIN = 128  # pixels of a window that another one computes
 
@@ -41,10 +41,9 @@ def find_damage(
         image: A path, a PIL image, or an array, uint8 (H, W, 3) or gray; see `as_image`.
         threshold: On (0, 1); lower finds more damage, with more false positives. A region where
             the network's confidence is above 0.36 of the threshold is marked if it exceeds the
-            threshold somewhere, and grown by one pixel. Pixels are certain if their odds,
-            p / (1 - p), are 9 times the threshold's. Nothing is marked in an image without such
-            pixels, because lone doubtful marks are mostly wrong, and all such regions if more than
-            0.03 % of the pixels are certain.
+            threshold somewhere, or is linked to such a region by gaps of at most 8 pixels. Marks
+            are grown by one pixel. Nothing is marked unless the odds of some pixel of the image,
+            p / (1 - p), are 9 times the threshold's: lone doubtful marks are mostly wrong.
         step: Called after each tile with the number of tiles done and their total.
 
     Returns:
@@ -65,17 +64,14 @@ def find_damage(
     check_usage(0 < threshold < 1, f"the threshold is {threshold}", "between 0 and 1, such as 0.5")
     given = as_input(image)
     levels = confidence(in_srgb(given.flattened(), given.profile), step=step)
-    certain = np.count_nonzero(levels > 1 / (1 + (1 / threshold - 1) / _CERTAIN))
-    if not certain:
+    if levels.max() <= 1 / (1 + (1 / threshold - 1) / _CERTAIN):
         return np.zeros(levels.shape, np.uint8)
-    extent = levels > _EXTENT * threshold
-    if certain <= _DAMAGED * levels.size:
-        regions, count = ndimage.label(extent, np.ones((3, 3)))
-        reaches = np.zeros(count + 1, np.bool_)
-        reaches[regions[levels > threshold]] = True
-        for row, marked in zip(regions, extent, strict=True):  # as indices become 64-bit
-            marked[:] = reaches[row]
-    return np.asarray(ndimage.maximum_filter(extent.view(np.uint8) * np.uint8(255), 3))
+    extent = (levels > _EXTENT * threshold).view(np.uint8)
+    regions, count = ndimage.label(ndimage.maximum_filter(extent, 2 * _GAP + 1), np.ones((3, 3)))
+    value = np.zeros(count + 1, np.uint8)
+    value[regions[levels > threshold]] = 255
+    marked = np.stack([value[row] for row in regions])  # by rows, as indices become 64-bit
+    return np.asarray(ndimage.maximum_filter(marked * extent, 3))
 
 
 @torch.inference_mode()
