@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from PIL import Image, ImageFilter, ImageOps
 
 from caflow_cli.assets import ASSETS, WEIGHTS_DIR, example_path, manifest_path
 from caflow_cli.errors import CaflowError
-from caflow_cli.hub.choice import choose_model, hint_at_model, is_chosen
+from caflow_cli.hub.choice import choose_model, hint_at_model, is_chosen, log_odds
 from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.hub.resolve import maker_of, resolve
 from caflow_cli.images import Input, write_png
@@ -183,3 +184,16 @@ def test_the_model_of_an_image_is_known_by_its_digest(gray_file):
         maker_of("x.png", own, ID)
     for nothing in ({}, {"model": None}, {"model": {"id": ID}}):
         assert maker_of("x.png", nothing, str(gray_file)) is None
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_statistic_counts_up_to_three_standard_deviations(sign):
+    """A single extreme one, such as of a flat image, does not decide alone."""
+    fit = json.loads((ASSETS / "choice.json").read_text(encoding="utf-8"))
+    mean, deviation = np.array(fit["mean"]), np.array(fit["deviation"])
+    for index in range(len(mean)):
+        far = np.zeros(len(mean))
+        far[index] = sign
+        odds = [log_odds(mean + times * far * deviation) for times in (2, 3, 30)]
+        assert odds[1] == pytest.approx(odds[2])
+        assert odds[0] != pytest.approx(odds[1])
