@@ -10,10 +10,10 @@ from PIL import Image
 
 from ..config import HOLE, Tau, Temperature
 from ..errors import check_usage, ensure
-from ..images import Input, decode, read_header
+from ..images import Input, Pixels, decode, read_header
 from ..restoration import thumbnail
 from ..sampling import Sampling
-from ..tasks import Pixels, Task
+from ..tasks import Task
 
 HINT_CANVAS = 640  # longer side of the canvas of color hints, in pixels, at most
 # Colors of the brush that paints a mask.

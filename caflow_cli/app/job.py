@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import HOLE
-from ..images import Encoder, Input, in_srgb, write_png
+from ..images import Encoder, Input, Pixels, in_srgb, write_png
 from ..model import CAFlow
 from ..restoration import (
     Candidate,
@@ -28,7 +28,7 @@ from ..restoration import (
     uncertainty_map,
 )
 from ..sampling import Sampling
-from ..tasks import Pixels, resize
+from ..tasks import resize
 from .inputs import HINT_CANVAS, painted_strokes, shrunk
 
 # New values or properties of the page's components, by name; other components do not change.

@@ -22,10 +22,10 @@ from ..errors import CaflowError, ensure, memory_errors
 from ..hub.choice import choose_model, is_chosen
 from ..hub.manifest import bundled_path, load_manifest
 from ..hub.resolve import load, resolve
-from ..images import Input
+from ..images import Input, Pixels
 from ..model import CAFlow, read_info
 from ..sampling import Sampling
-from ..tasks import TASKS, Pixels, get_task
+from ..tasks import TASKS, get_task
 from .inputs import (
     FILL,
     HINT_CANVAS,

@@ -14,8 +14,9 @@ from .options import OUTPUT, option
 
 if TYPE_CHECKING:
     from ..config import Extent
+    from ..images import Pixels
     from ..restoration import Edit, Request
-    from ..tasks import Pixels, Task
+    from ..tasks import Task
     from .inputs import InputImage
 
 Scale = float | tuple[int, int]  # a factor, or the width and height of a box to fit into

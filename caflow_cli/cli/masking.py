@@ -12,8 +12,7 @@ from .companions import is_detected
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
-    from ..images import Input
-    from ..tasks import Pixels
+    from ..images import Input, Pixels
     from .inputs import InputImage
 
 LOW = 0.2  # threshold of detection to try if nothing is found

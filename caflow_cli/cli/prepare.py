@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from ..config import HOLE
 from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from ..hub.choice import NAMED, RULES, choose_model, hint_at_model
-from ..images import Input, in_srgb
+from ..images import Input, Pixels, in_srgb
 from ..model import CAFlow
 from ..restoration import Request, colors_for, prepare, seen_by
-from ..tasks import ONE_PASS, Pixels, check_one_pass
+from ..tasks import ONE_PASS, check_one_pass
 from .asked import Asked
 from .masking import marked
 from .options import load_model

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..images import atomic_write, encode_png, make_folder
+from ..images import Pixels, atomic_write, encode_png, make_folder
 from ..intervals import interval_chart
 from ..restoration import Candidates, uncertainty_chart
 from ..restoration.figures import sheet
-from ..tasks import Pixels
 from .console import Console
 from .options import Restoration
 

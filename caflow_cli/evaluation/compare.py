@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ..data.examples import decode, open_files
 from ..errors import EXIT_FAILED, CaflowError, check_usage, ensure, usage_error
-from ..images import SUFFIXES, read_image
+from ..images import SUFFIXES, Pixels, read_image
 from ..paths import exists, is_file
 from ..restoration import to_batch
-from ..tasks import Pixels, is_interval_end, without_ending
+from ..tasks import is_interval_end, without_ending
 from .metrics import Weights, choose_metrics, needing
 from .metrics.features import Extractor, load_extractor
 from .metrics.pairs import computable, measure_pairs

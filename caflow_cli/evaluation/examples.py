@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from ..config import HOLE
 from ..data.examples import Examples, check_one_size
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure
+from ..images import Pixels
 from ..perceptual import checkerboard_energy
 from ..restoration import to_batch
-from ..tasks import Example, Pixels, Task
+from ..tasks import Example, Task
 from .metrics.pairs import psnr
 
 _FILLS = {"telea": "INPAINT_TELEA", "navier-stokes": "INPAINT_NS"}  # methods of `cv2.inpaint`

@@ -10,7 +10,7 @@ import torch
 from ..config import Temperature
 from ..data.examples import Examples
 from ..errors import CaflowError, ensure
-from ..images import Input
+from ..images import Input, Pixels
 from ..model import CAFlow
 from ..restoration import (
     Candidates,
@@ -26,7 +26,7 @@ from ..restoration import (
     to_batch,
 )
 from ..sampling import SEEDS, Sampling
-from ..tasks import Example, Pixels, Task
+from ..tasks import Example, Task
 from .examples import EXAMPLE_METRICS, make_example, run_baseline
 from .kinds import Cell
 from .metrics.pairs import OF_LPIPS, diversity, load_lpips, measure_pairs, rank_histogram

@@ -14,11 +14,12 @@ from torch import Tensor
 from ..data.examples import open_split
 from ..data.split import Role, mask_errors
 from ..errors import CaflowError, check_usage
+from ..images import Pixels
 from ..model import CAFlow
 from ..records import Unpack
 from ..restoration import estimator_of, task_of, to_batch
 from ..sampling import Sampling
-from ..tasks import Pixels, Task
+from ..tasks import Task
 from ..version import __version__
 from .examples import load_opencv
 from .kinds import Cell

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..images import Pixels
 from ..restoration import to_batch
-from ..tasks import Pixels, Task
+from ..tasks import Task
 from .metrics.pairs import LpipsDistance, psnr
 from .rows import Values
 

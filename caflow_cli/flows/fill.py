@@ -87,13 +87,12 @@ def _relaxed(values: Tensor, inside: Tensor) -> Tensor:
     pixels = values.permute(0, 2, 3, 1).reshape(-1, channels)
     image, row, column = inside[:, 0].nonzero(as_tuple=True)
 
-    def at(y: Tensor, x: Tensor) -> Tensor:
-        y = y.clamp(0, height - 1)
-        x = x.clamp(0, width - 1)
+    def at(down: int, right: int) -> Tensor:
+        y = (row + down).clamp(0, height - 1)
+        x = (column + right).clamp(0, width - 1)
         return (image * height + y) * width + x
 
-    moves = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
-    indices = torch.stack([at(row + down, column + right) for down, right in moves])
+    indices = torch.stack([at(0, 0), at(-1, 0), at(1, 0), at(0, -1), at(0, 1)])
     even = (row + column) % 2 == 0
     halves = [indices[:, even], indices[:, ~even]]
     for _ in range(_SWEEPS):

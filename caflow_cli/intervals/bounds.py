@@ -22,12 +22,12 @@ import numpy.typing as npt
 
 from ..config import Temperature
 from ..errors import check_usage, ensure, usage_error
-from ..images import in_8_bits
+from ..images import Pixels, in_8_bits
 from ..model import Calibration
 from ..restoration import Candidates, moments
 from ..restoration.figures import Plane, beside, color_map
 from ..sampling import Sampling
-from ..tasks import Pixels, check_one_pass
+from ..tasks import check_one_pass
 
 Values = npt.NDArray[np.float64]
 

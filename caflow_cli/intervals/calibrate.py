@@ -15,12 +15,12 @@ from ..errors import CaflowError, check_usage, ensure
 from ..evaluation.examples import make_example
 from ..evaluation.measure import SEED_STEP
 from ..evaluation.result import estimate
-from ..images import Input
+from ..images import Input, Pixels
 from ..model import CAFlow, Calibration
 from ..restoration import Candidates, draw, encode, moments, prepare, task_of
 from ..restoration.figures import Plane
 from ..sampling import SEEDS, Sampling
-from ..tasks import Pixels, check_one_pass
+from ..tasks import check_one_pass
 from .bounds import (
     LAMBDAS,
     bounds,

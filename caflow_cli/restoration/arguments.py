@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import check_usage, usage_error
-from ..images import Input, decode, stores_losslessly
+from ..images import Input, Pixels, decode, stores_losslessly
 from ..images.read import table_of
-from ..tasks import Pixels, gray
+from ..tasks import gray
 from ..tasks.base import white
 
 ImageLike: TypeAlias = "str | Path | Image.Image | Input | np.ndarray[Any, Any] | Tensor"

@@ -18,6 +18,7 @@ from ..images import (
     FORMATS,
     Encoder,
     Output,
+    Pixels,
     atomic_write,
     encode_png,
     format_of,
@@ -25,7 +26,7 @@ from ..images import (
 )
 from ..paths import exists, numbered
 from ..sampling import Sampling
-from ..tasks import Pixels, as_read
+from ..tasks import as_read
 from ..version import SCHEMA, __version__
 from .domain import Statistics, domain_warning
 from .figures import captioned_row

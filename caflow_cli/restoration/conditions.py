@@ -12,8 +12,8 @@ from torch import Generator, Tensor
 
 from ..config import Tau, Temperature
 from ..flows import standard_normal_log_prob
+from ..images import Pixels
 from ..model import CAFlow, Condition
-from ..tasks import Pixels
 from .domain import Statistics
 from .tiles import LazyImage
 

@@ -14,8 +14,9 @@ from torch import Generator
 
 from ..config import Extent, Temperature
 from ..errors import CaflowError
+from ..images import Pixels
 from ..sampling import SEEDS
-from ..tasks import ONE_PASS, Pixels
+from ..tasks import ONE_PASS
 from .candidates import Candidate, Candidates
 from .conditions import RESAMPLES, Conditions, PartScore, to_batch
 from .request import Request, conditions_of

@@ -7,7 +7,8 @@ from typing import ClassVar, Protocol
 
 from PIL import Image
 
-from ..tasks import Pixels, resize, saturate
+from ..images import Pixels
+from ..tasks import resize, saturate
 from .grain import Grain
 from .recolor import Recolor
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..config import Temperature
 from ..errors import ensure
-from ..tasks import Pixels
+from ..images import Pixels
 from ..tasks.base import levels_in
 from .rank import Values
 

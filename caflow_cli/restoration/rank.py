@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from ..tasks import Pixels
+from ..images import Pixels
 from ..tasks.base import levels_in
 
 Values = npt.NDArray[np.float64]

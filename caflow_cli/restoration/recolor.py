@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from ..config import HOLE
 from ..errors import ensure
-from ..tasks.base import Pixels, check_same_size, gray, levels_in, resize, scaled_size
+from ..images import Pixels
+from ..tasks.base import check_same_size, gray, levels_in, resize, scaled_size
 from ..tasks.chroma import chroma_of, tint, upsample_chroma
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from torch import Tensor
 from ..config import Extent
 from ..devices import check_bf16
 from ..errors import usage_error
-from ..images import LARGE, Input, Output, in_srgb
+from ..images import LARGE, Input, Output, Pixels, in_srgb
 from ..model import CAFlow
 from ..sampling import Sampling
-from ..tasks import ONE_PASS, Part, Pixels, Task, check_size, get_task
+from ..tasks import ONE_PASS, Part, Task, check_size, get_task
 from .conditions import Conditions, Progress, Steps, to_batch
 from .edits import Edit
 from .tiled import Tiled

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from ..errors import ensure
+from ..images import Pixels
 from ..lines.common import Estimator
 from ..model import CAFlow, bits_per_dim, standard_error
-from ..tasks import Pixels, Place
+from ..tasks import Place
 from .conditions import Conditions, PartScore, to_batch
 from .request import Request, conditions_of
 from .tiles import LazyImage

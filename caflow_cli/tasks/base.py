@@ -15,7 +15,7 @@ from ..images import (
     LARGE,
     LUMA as LUMA,
     ONE as ONE,
-    Pixels as Pixels,
+    Pixels,
     gray as gray,
     in_gray as in_gray,
     levels_in as levels_in,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .base import LUMA, ONE, Pixels, gray, levels_in, resize, strips, white
+from ..images import Pixels
+from .base import LUMA, ONE, gray, levels_in, resize, strips, white
 
 Planes = npt.NDArray[np.float32]  # red, green and blue: (3, H, W), in levels
 

@@ -9,12 +9,12 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from ..config import Extent
+from ..images import Pixels
 from .base import (
     LUMA,
     ONE,
     Example,
     Mask,
-    Pixels,
     WholeImage,
     check_target,
     gray,

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..config import Extent
-from .base import Pixels, resize
+from ..images import Pixels
+from .base import resize
 
 _Floats = npt.NDArray[np.float32]  # (H, W, 3), in levels
 

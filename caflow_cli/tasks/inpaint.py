@@ -11,10 +11,10 @@ import numpy as np
 
 from ..config import FILL, HOLE, Config, Extent, TaskConfig
 from ..errors import ensure
+from ..images import Pixels
 from .base import (
     Example,
     Mask,
-    Pixels,
     Place,
     Task,
     check_same_size,

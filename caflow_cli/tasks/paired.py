@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..images import Pixels
 from .base import (
     Example,
-    Pixels,
     WholeImage,
     check_target,
     gray,

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..errors import ensure
-from ..images import LARGE, is_gray
+from ..images import LARGE, Pixels, is_gray
 from .base import (
     Example,
     Mask,
-    Pixels,
     WholeImage,
     check_target,
     extend,
