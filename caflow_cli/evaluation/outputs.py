@@ -123,8 +123,8 @@ def write_sheet(measurer: Measurer, rows: Sequence[Row]) -> None:
             cells.append((image, [row.name, baseline, *_figures(row.baselines[baseline])]))
         for cell in settings.cells:
             best = row.at(cell.tau).ranked(cell.rank)
-            if best:
-                path = _paths(settings, cell, row.name)[0]
+            path = _paths(settings, cell, row.name)[0]
+            if best and exists(path):  # an earlier run's may have been removed
                 label = Result("model", {}, cell).label
                 cells.append((read_image(path), [label, *_figures(best[0].values)]))
         drawn.append(captioned_row([*cells, (example.truth, ["truth"])]))

@@ -298,6 +298,8 @@ def test_an_interrupted_run_goes_on_to_the_same_end(models_32, true_images, tmp_
     ]
     assert files[0] == files[1]
     assert log.read_text() == (tmp_path / "whole" / "evaluate.jsonl").read_text()
+    (tmp_path / "broken" / "p0.png").unlink()  # the sheet goes without it
+    assert run("broken", skip_existing=True).as_json() == whole.as_json()
     with pytest.raises(CaflowError, match="to another run: seed differ"):
         run("broken", skip_existing=True, seed=1)
     log.write_text("{")
