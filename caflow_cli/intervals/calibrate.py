@@ -190,6 +190,9 @@ def _opened(model: CAFlow, images: CalibrationImages) -> Iterator[Examples]:
     if split is None:
         with open_files(images.data) as files:
             split = "val" if has_splits(files) else None
+        learned = model.record.get("data") == Path(images.data).name
+        if split and learned:  # the other half of val/ has chosen the model
+            split = "calibrate"
     side = images.size
     size = None if images.crop else side
     rule: dict[str, Any] = {"seed": model.split_seed, "hold_out": model.hold_out}

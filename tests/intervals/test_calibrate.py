@@ -90,6 +90,15 @@ def test_which_images_are_used(models_32, folder, tmp_path):
     (data / "val" / "0.png").unlink()
     assert used(data=data) == (5, "photos, val")
     assert used(data=data, split="test") == (6, "photos, test")
+    # Of the set that a model learned from, the half of val/ that has not chosen it.
+    for number in range(5, 20):
+        shutil.copy(folder / "1.png", data / "val" / f"more{number}.png")
+    assert used(data=data)[0] == 20
+    model = copy.copy(model)
+    model.hold_out = "20+"
+    for name, used_of in (("other", (20, "photos, val")), ("photos", (10, "photos, calibrate"))):
+        model.record = {"data": name}
+        assert used(data=data) == used_of
 
 
 def test_images_can_be_cropped_or_downsampled(models_32, folder):

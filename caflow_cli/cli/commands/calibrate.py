@@ -25,7 +25,8 @@ class Images:
     data: str = option(
         "--data DATA",
         "Images, as for `train --data`, of the kind that you restore, and unseen in training. Of a "
-        "set with train/, val/ or test/, val/ is used.",
+        "set with train/, val/ or test/, val/ is used; if the model learned from it, the half "
+        "that has not chosen the model.",
         default=...,
     )
     split: str | None = option("--split NAME", "train, val or test, instead of val.")
