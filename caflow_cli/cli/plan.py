@@ -197,7 +197,7 @@ def _without_others(
     if len(others) < len(found):
         console.note(f"{len(found) - len(others)} earlier results left out")
     if len(sources) < len(others):
-        console.note(f"{len(others) - len(sources)} infrared channels (NAME_IR.tif) left out")
+        console.note(f"infrared files left out (NAME_IR.tif): {len(others) - len(sources)}")
     return sources
 
 

@@ -6,6 +6,8 @@ from film_scans import STRONG, scanned
 from PIL import Image
 
 from caflow_cli.assets import example_path
+from caflow_cli.cli.companions import LIMITS
+from caflow_cli.damage.infrared import INFRARED_K
 
 from ..process import assert_refused
 from ..results import lines_of
@@ -59,7 +61,7 @@ def test_infrared_files_are_no_inputs_of_their_own(run, tmp_path):
     (tmp_path / "b_IR.tif").rename(tmp_path / "b_ir.tif")
     done = run("mask", "a.tif", "a_IR.tif", "b.tif", "b_ir.tif", "--ir", "--json")
     assert [line["input"] for line in lines_of(done)] == ["a.tif", "b.tif"]
-    assert b"2 infrared channels (NAME_IR.tif) left out" in done.stderr
+    assert b"infrared files left out (NAME_IR.tif): 2" in done.stderr
     assert b"left out" not in run("mask", "a_IR.tif", "--dry-run").stderr
 
 
@@ -81,6 +83,7 @@ def test_what_is_no_scan_of_color_film_gets_one_line_and_stops_no_other(run, tmp
 
 @pytest.mark.parametrize("k", ["1", "100", "nan", "many"])
 def test_k_has_bounds(run, tmp_path, fill, k):
+    assert LIMITS["ir"][0] == INFRARED_K
     write(tmp_path / "a.tif", scan())
     refused = run(*fill, "a.tif", "--mask", f"ir:{k}")
     assert_refused(refused, 2, f"--mask is 'ir:{k}'")
