@@ -187,9 +187,8 @@ class Candidates:
     @property
     def warning(self) -> str | None:
         """The note on an input that is unlike the training data; None for any other."""
-        request = self.request
         assert self.statistics is not None, "some candidates are drawn"
-        return domain_warning(request.model, self.statistics, request.shown, request.mask)
+        return domain_warning(self.request.model, self.statistics)
 
     @property
     def lower_tau_note(self) -> str | None:

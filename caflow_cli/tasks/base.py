@@ -130,17 +130,11 @@ class Task:
     keeps_gray = False  # whether results of gray images are gray
 
     factor = 1  # how many times larger a result is than its input
-    inputs = "clean"  # how training images are changed: "clean" or "photo"
     native = False  # whether conditions of pairs are read at their own scale
 
     @property
     def cond_channels(self) -> int:
         return self.channels[0]
-
-    @property
-    def of_photographs(self) -> bool:
-        """Whether the model was trained on parts of photographs of any content."""
-        return self.inputs == "photo"
 
     @classmethod
     def of(cls, config: Config) -> Task:

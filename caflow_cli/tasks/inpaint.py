@@ -74,10 +74,6 @@ class Inpaint(Task):
     paints = "hole"
     baseline = "mean fill"
 
-    @property
-    def of_photographs(self) -> bool:
-        return self.window > 0
-
     @classmethod
     def of(cls, config: Config) -> Inpaint:
         task = config.task

@@ -31,7 +31,7 @@ SHOWN = ("JPEG 30 to 74", "JPEG 75 to 89", "WebP 30 to 49", "WebP 50 to 85")  # 
 OTHER = ("noise", "blur", "several")
 CLEAN = ("clean", "JPEG 92 to 98", "native", "camera")  # the last two, of large photographs
 LARGE = 600  # shorter side of those, in pixels
-MISTAKEN = 0.01  # of clean images
+MISTAKEN = 0.015  # of clean images
 
 
 def photographs(places: list[Path]) -> Iterator[Image.Image]:
@@ -61,7 +61,8 @@ def saved(image: Image.Image, format: str, quality: int, subsampling: int = 0) -
 
 def noisy(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     channels = int(rng.choice([1, 3]))
-    noise = rng.normal(0, rng.uniform(3, 10), (image.height, image.width, channels))
+    deviation = np.exp(rng.uniform(np.log(3), np.log(40)))
+    noise = rng.normal(0, deviation, (image.height, image.width, channels))
     return Image.fromarray(np.rint(np.asarray(image) + noise).clip(0, 255).astype(np.uint8))
 
 
