@@ -14,7 +14,7 @@ sys.path.append(str(ROOT / ".ci"))
 
 from model_cards import measure, pages  # noqa: E402  (found by the line above)
 
-from caflow_cli.evaluation import CalibrationImages  # noqa: E402
+from caflow_cli.intervals import CalibrationImages  # noqa: E402
 
 MODEL = "faces-superres-x4"
 
