@@ -75,7 +75,9 @@ class Conditions(Protocol):
     def statistics(self) -> Statistics:
         """`domain.statistics` of each condition, (B, S)."""
 
-    def draw(self, tau: Tau, generators: Sequence[Generator]) -> list[Sample]:
+    def draw(
+        self, tau: Tau, generators: Sequence[Generator], again: Sequence[Generator] | None = None
+    ) -> list[Sample]:
         """Draw one image from the next latents of each generator.
 
         Diverged samples are resampled one by one, so the other samples do not change.
@@ -83,6 +85,7 @@ class Conditions(Protocol):
         Args:
             tau: Temperature.
             generators: CPU generators, the same number for each condition, grouped by condition.
+            again: Those of resamples of images drawn in one pass. Default: the same.
         """
 
     def log_prob(

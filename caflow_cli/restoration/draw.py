@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
+import numpy as np
 from torch import Generator
 
 from ..config import Extent, Temperature
@@ -21,6 +23,8 @@ from .candidates import Candidate, Candidates
 from .conditions import RESAMPLES, Conditions, PartScore, to_batch
 from .request import Request, conditions_of
 from .score import score_parts, total
+
+_Place: TypeAlias = tuple[Request, int]  # a part, by its number
 
 _BATCH = 2**18  # pixels per batch, at the model's size
 _HELD = 2**26  # pixels of all full-size images of a batch together
@@ -127,18 +131,19 @@ def draw(
     at_a_time = _candidates_at_a_time(requests, batch_size)
     start = found[0].count
     ks = range(start, start + (count or requests[0].sampling.candidates or 1))
+    places = _batches_of_parts(requests, batch_size or _BATCH // math.prod(requests[0].size))
     passes = math.ceil(len(ks) / at_a_time)
     if conditions.passes > 1:
         passes = len(ks) * conditions.passes
     steps = conditions.steps
     steps.done = 0
-    steps.total = passes * max(len(request.parts) for request in requests)
+    steps.total = passes * len(places)
     if requests[0].noise_samples is not None:
         steps.total *= 2
     for first in range(0, len(ks), at_a_time):
         batch = ks[first : first + at_a_time]
         drafts = [_Draft.of(request, k) for request in requests for k in batch]
-        drawn = _draw_batch(drafts, conditions)
+        drawn = _draw_batch(drafts, places, conditions)
         found = [
             replace(
                 each,
@@ -151,6 +156,19 @@ def draw(
         yield found
 
 
+def _batches_of_parts(requests: Sequence[Request], most: int) -> list[list[_Place]]:
+    """The parts of requests in the order in which they are drawn: those of one wave together, but
+    the first parts, whose conditions are known, alone."""
+    batches = [[(request, 0) for request in requests]]
+    waves: dict[int, list[_Place]] = {}
+    for request in requests:
+        for number, part in enumerate(request.parts[1:], 1):
+            waves.setdefault(part.wave, []).append((request, number))
+    for _, places in sorted(waves.items()):
+        batches += [places[first : first + most] for first in range(0, len(places), most)]
+    return batches
+
+
 @dataclass(eq=False)
 class _Draft:
     """A candidate in progress."""
@@ -158,10 +176,11 @@ class _Draft:
     request: Request
     k: int
     seed: int
-    generator: Generator
+    generators: Sequence[Generator]  # of the parts
+    again: Sequence[Generator]  # of their resamples
     image: Pixels  # with all parts so far
-    samples: list[Pixels] = field(default_factory=list)  # of the parts, of the model's size
-    scores: list[PartScore] = field(default_factory=list)
+    samples: dict[int, Pixels] = field(default_factory=dict)  # by part, of the model's size
+    scores: dict[int, PartScore] = field(default_factory=dict)  # by part
     redraws: int = 0
     diverged: bool = False  # too many samples diverged, or its score is not finite
 
@@ -169,38 +188,61 @@ class _Draft:
     def of(cls, request: Request, k: int) -> _Draft:
         seed = (request.sampling.seed + k) % SEEDS
         image = request.image.copy()  # inpainting composes in place
-        return cls(request, k, seed, Generator().manual_seed(seed), image)
+        generator = Generator().manual_seed(seed)
+        if len(request.parts) == 1:
+            return cls(request, k, seed, [generator], [generator], image)
+        # Parts take the latents of one generator in their order, in whichever they are drawn.
+        generators = []
+        again = []
+        for number in range(len(request.parts)):
+            generators.append(generator.clone_state())
+            request.model.latent_noise(generator, request.size)
+            (own,) = np.random.SeedSequence([seed, number]).generate_state(1).tolist()
+            again.append(Generator().manual_seed(own))
+        return cls(request, k, seed, generators, again, image)
 
     def finished(self) -> Candidate:
-        score = total(self.request, self.scores, self.image)
+        numbers = range(len(self.request.parts))
+        scores = [self.scores[number] for number in numbers if number in self.scores]
+        score = total(self.request, scores, self.image)
         # What takes less memory: the image, or the samples it is composed of.
-        size = sum(sample.nbytes for sample in self.samples)
-        kept = self.samples if self.image.nbytes > size else self.image
+        samples = [self.samples[number] for number in numbers]
+        size = sum(sample.nbytes for sample in samples)
+        kept = samples if self.image.nbytes > size else self.image
         return Candidate(self.request, self.k, self.seed, self.redraws, score, kept)
 
 
-def _draw_batch(drafts: list[_Draft], conditions: Conditions) -> list[Candidate]:
+def _draw_batch(
+    drafts: list[_Draft], batches: list[list[_Place]], conditions: Conditions
+) -> list[Candidate]:
     """Draw and score candidates, grouped by request; returns those that did not diverge."""
     request = drafts[0].request
     tau = request.sampling.temperature
-    number = 0
-    while drawing := [draft for draft in drafts if number < len(draft.request.parts)]:
+    for places in batches:
+        drawing = [
+            (draft, number)
+            for request, number in places
+            for draft in drafts
+            if draft.request is request and not draft.diverged
+        ]
+        if not drawing:
+            continue
         current = conditions
-        if number > 0:  # each candidate has its own condition
-            images = [draft.request.parts[number].condition(draft.image) for draft in drawing]
+        if places is not batches[0]:  # each candidate has its own condition
+            images = [draft.request.parts[k].condition(draft.image) for draft, k in drawing]
             current = conditions_of(request, to_batch(images), conditions.steps)
-        samples = current.draw(tau, [draft.generator for draft in drawing])
-        for draft, sample in zip(drawing, samples, strict=True):
+        generators = [draft.generators[number] for draft, number in drawing]
+        again = [draft.again[number] for draft, number in drawing]
+        samples = current.draw(tau, generators, again)
+        for (draft, number), sample in zip(drawing, samples, strict=True):
             draft.image = draft.request.parts[number].compose(draft.image, sample.image)
-            draft.samples.append(sample.image)
+            draft.samples[number] = sample.image
             draft.redraws += sample.redraws
-            draft.diverged = sample.redraws > RESAMPLES
+            draft.diverged |= sample.redraws > RESAMPLES
         if request.noise_samples is not None:
-            composed = [(draft.request, number, draft.image) for draft in drawing]
+            composed = [(draft.request, number, draft.image) for draft, number in drawing]
             scores = score_parts(composed, request.noise_samples, current)
-            for draft, score in zip(drawing, scores, strict=True):
-                draft.scores.append(score)
+            for (draft, number), score in zip(drawing, scores, strict=True):
+                draft.scores[number] = score
                 draft.diverged |= not math.isfinite(score.value)
-        drafts = [draft for draft in drafts if not draft.diverged]
-        number += 1
-    return [draft.finished() for draft in drafts]
+    return [draft.finished() for draft in drafts if not draft.diverged]

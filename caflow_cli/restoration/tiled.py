@@ -123,7 +123,9 @@ class Tiled:
         values = [self._statistics[corner] for corner in self.tiles]
         return np.asarray(np.mean([values], 1))
 
-    def draw(self, tau: Tau, generators: Sequence[Generator]) -> list[Sample]:
+    def draw(
+        self, tau: Tau, generators: Sequence[Generator], again: Sequence[Generator] | None = None
+    ) -> list[Sample]:
         noises = [Noise(self._model, each, self.tiles.size) for each in generators]
         return [self._draw_image(tau, noise) for noise in noises]
 

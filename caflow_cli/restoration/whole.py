@@ -39,7 +39,9 @@ class Whole:
     def statistics(self) -> Statistics:
         return statistics(self.encoded)
 
-    def draw(self, tau: Tau, generators: Sequence[Generator]) -> list[Sample]:
+    def draw(
+        self, tau: Tau, generators: Sequence[Generator], again: Sequence[Generator] | None = None
+    ) -> list[Sample]:
         noise = [self._model.latent_noise(each, self.encoded.size) for each in generators]
         points, cells = decode(self._model, self.encoded, noise, tau, self._bf16)
         self.steps.step()
@@ -47,7 +49,7 @@ class Whole:
         per_condition = len(generators) // len(self.cond)
         for index in cells.flatten(1).any(1).nonzero().flatten().tolist():
             row = index // per_condition
-            samples[index] = self._redraw(row, tau, generators[index], noise[index])
+            samples[index] = self._redraw(row, tau, (again or generators)[index], noise[index])
         return samples
 
     def log_prob(

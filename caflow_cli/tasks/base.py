@@ -78,6 +78,10 @@ class Part(Protocol):
         None if there is no such distinction.
         """
 
+    @property
+    def wave(self) -> int:
+        """0 if it reads nothing that another part fills, else one more than the last such part."""
+
     def condition(self, image: Pixels) -> Pixels:
         """Compute the condition of an image, padded: uint8 (h, w, cond_channels)."""
 
@@ -254,6 +258,7 @@ class WholeImage(Task, Part):
 
     place = None
     values = None
+    wave = 0
     multiple: int
 
     def scaled_size(self, image: Pixels) -> Extent:

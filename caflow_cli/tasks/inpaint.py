@@ -107,10 +107,13 @@ class Inpaint(Task):
         is_gray = len(known) > 0 and not np.ptp(known, axis=-1).any()
         whole = self.rim == self.window == 0 and min(hole.shape) >= 2 * self.size
         unfilled = hole.copy()
+        waves = np.zeros(hole.shape, np.int16)  # of the part that fills a pixel, counted from 1
         parts = []
         for window in plan_windows(hole, self._window_side(hole.shape), self.rim, whole):
             filled = window.of(unfilled).copy()
             earlier = window.of(hole) & ~filled
+            wave = int(window.of(waves).max())
+            window.of(waves)[filled] = wave + 1
             parts.append(
                 HoleWindow(
                     window,
@@ -119,6 +122,7 @@ class Inpaint(Task):
                     self.cond_channels,
                     side,
                     is_gray,
+                    wave,
                 )
             )
             window.of(unfilled)[:] = False
@@ -234,6 +238,7 @@ class HoleWindow:
     channels: int  # of the condition
     side: int  # of the model's image
     is_gray: bool = False  # whether all known pixels are gray, so that the fill must be gray
+    wave: int = 0  # how many windows one after the other fill what it reads
 
     @property
     def place(self) -> Place:

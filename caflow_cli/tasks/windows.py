@@ -10,14 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..errors import ensure
 from .base import Mask
 
 Box = tuple[slice, slice]  # rows and columns
 
 _Kind = TypeVar("_Kind", bound=np.generic)
-
-_MOST = 2**24  # pixels of all windows together, as the model sees them
 
 
 class Window(NamedTuple):
@@ -79,7 +76,6 @@ def plan_windows(
         kept = _in_order(of_rim, left)
     if left.any():
         kept += _in_order(_of_thick_and_thin(left, size), left)
-    _check_count(kept, size)
     return kept
 
 
@@ -96,7 +92,6 @@ def _of_thick_and_thin(hole: Mask, size: int) -> list[Window]:
             continue
         window = _around(box, size, hole.shape, size)
         windows.append(window)
-        _check_count(windows, size)
         if not window.shrunk:
             window.of(thin)[:] = False
     return windows + _at_native_scale(thin, thick, size)
@@ -123,14 +118,6 @@ def _in_order(windows: list[Window], left: Mask) -> list[Window]:
             window.of(left)[:] = False
             kept.append(window)
     return kept
-
-
-def _check_count(windows: list[Window], size: int) -> None:
-    ensure(
-        len(windows) * size**2 <= _MOST,
-        f"the hole needs more than {_MOST // size**2} windows of {size}x{size} pixels",
-        "paint less of the mask white, or shrink the image and the mask",
-    )
 
 
 def _length(span: slice) -> int:

@@ -153,8 +153,8 @@ def test_requests_of_one_and_of_several_parts_go_together(model):
         assert other.parts == one.score.parts
 
 
-def test_a_part_that_diverged_is_resampled_and_the_next_takes_what_follows(model):
-    """Of the generator's latents, the second set diverges: the second part takes the third."""
+def test_a_part_that_diverged_is_resampled_from_a_generator_of_its_own(model):
+    """Of the generator's latents, the second set diverges: the second part takes others."""
     task, image, mask = task_of(model), photo(), SCRATCH
     lost = 0.8 * helpers.noise_behind(model, 6, (SIZE, SIZE), 1)[0]
 
@@ -172,7 +172,8 @@ def test_a_part_that_diverged_is_resampled_and_the_next_takes_what_follows(model
     for number, part in enumerate(task.parts(image, mask)):
         noise = model.latent_noise(generator, (SIZE, SIZE))
         if number == 1:
-            noise = model.latent_noise(generator, (SIZE, SIZE))
+            (own,) = np.random.SeedSequence([6, number]).generate_state(1).tolist()
+            noise = model.latent_noise(helpers.generator(own), (SIZE, SIZE))
         points, _ = model.decode([0.8 * z[None] for z in noise], to_batch(part.condition(expected)))
         expected = part.compose(expected, to_uint8(points)[0].permute(1, 2, 0).numpy())
     apart = np.abs(found[1].image.astype(int) - expected)
@@ -180,3 +181,28 @@ def test_a_part_that_diverged_is_resampled_and_the_next_takes_what_follows(model
     assert (apart > 0).mean() <= 1e-3
     (alone,) = restore(model, image, 0.8, 1, seed=6, mask=mask).ranked
     assert alone.redraws == 1
+
+
+def test_windows_of_a_wave_read_nothing_that_a_later_one_fills(model):
+    """And a batch of windows draws what they draw one by one."""
+    mask = np.zeros((60, 200), np.uint8)
+    for row, column in ((8, 8), (44, 60), (10, 100), (40, 180), (10, 150)):
+        mask[row : row + 7, column : column + 7] = 255
+    mask[28:31, 30:150] = 255
+    image = photo(60, 200)
+    parts = task_of(model).parts(image, mask)
+    filled = np.full(mask.shape, -1)  # the wave that fills a pixel; -1: known
+    for part in parts:
+        part.window.of(filled)[part.hole] = part.wave
+    for part in parts:
+        assert part.window.of(filled)[~part.hole].max() < max(1, part.wave)
+    assert max(part.wave for part in parts) < len(parts) - 1
+    together = restore(model, image, 0.7, 2, seed=3, mask=mask, rank="none")
+    request = together.request
+    *_, [alone] = draw([Candidates(request)], encode([request]), 2, batch_size=1)
+    for one, other in zip(together.drawn, alone.drawn, strict=True):
+        apart = np.abs(one.pixels.astype(int) - other.pixels)
+        assert apart.max() <= 1
+        assert (apart > 0).mean() <= 1e-3
+        assert one.score.rank_score == pytest.approx(other.score.rank_score, abs=0.5)
+        assert score(model, image, one.pixels, mask).rank_score == one.score.rank_score
