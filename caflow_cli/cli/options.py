@@ -170,7 +170,8 @@ class Files:
 
     output: str | None = option(
         "--output -o PATH|DIR/|-",
-        "Output file, folder (keeps subfolders), or `-` for stdout. Default: the input's folder.",
+        "Output file, folder (keeps subfolders), or `-` for stdout. Default: the input's folder; "
+        "stdout for one image from stdin, if stdout is a pipe or a file.",
     )
     overwrite: bool = OVERWRITE
     recursive: bool = RECURSIVE

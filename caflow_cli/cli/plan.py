@@ -1,4 +1,4 @@
-"""Plan the jobs of a command: names and formats of outputs, and what no output may replace."""
+"""Plan the jobs of a command: names and formats of outputs, which replace no other file."""
 
 from __future__ import annotations
 
@@ -105,6 +105,8 @@ def make_plan(
         companions: What the user named of each kind of files that belong to inputs, as "mask".
         beside: Endings of further files for each input, by field of JSON; they are PNG.
     """
+    if _is_piped(console, inputs, given, beside or {}):
+        given = replace(given, output="-")
     _check_options(given, console)
     folder, file = _destination(given.output)
     named = {kind: name for kind, name in (companions or {}).items() if name is not None}
@@ -126,8 +128,6 @@ def make_plan(
         names = [file]
     else:
         names = _names(sources, console.command, encoder.suffix, folder)
-        if None in read and not console.json and not sys.stdout.isatty():
-            console.note("stdout receives paths of files; -o - writes the image itself")
     jobs = [Job(source) for source in sources]
     if names:
         ends = beside or {}
@@ -154,6 +154,16 @@ def _check_options(given: Files, console: Console) -> None:
         f"{' and '.join(others)} and --skip-existing cannot be used together",
         "use one of them",
     )
+
+
+def _is_piped(
+    console: Console, inputs: Sequence[str], given: Files, beside: Mapping[str, Sequence[str]]
+) -> bool:
+    """Whether the image goes to stdout without `-o -`: stdin is the only input, stdout is no
+    terminal, and nothing else is wanted of it or written.
+    """
+    more = given.output is not None or given.keep > 1 or given.sheets or beside or console.json
+    return list(inputs) == ["-"] and not more and not sys.stdout.isatty()
 
 
 def _destination(output: str | None) -> tuple[Path | None, Path | None]:

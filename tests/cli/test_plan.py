@@ -148,10 +148,17 @@ def test_formats():
     assert "lossless" in refusal("x.png", quality=90)
 
 
-def test_a_note_says_that_stdout_gets_names_of_files(capsys):
-    for options, noted in (({}, True), ({"output": "out.png"}, False)):
-        planned("-", **options)
-        assert ("-o - writes the image" in capsys.readouterr().err) == noted
+def test_an_image_from_stdin_goes_to_stdout_unless_a_file_or_more_is_wanted(monkeypatch):
+    assert results("-") == []
+    named = ["stdin_superres.png"]
+    for options in ({"grid": "g.png"}, {"uncertainty": "u.png"}):
+        assert results("-", **options) == named
+    assert results("-", output="out.png") == ["out.png"]
+    assert len(results("-", keep=2)) == 2
+    assert results("-", "x.png") == ["stdin_superres.png", "x_superres.png"]
+    assert results("x.png") == ["x_superres.png"]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert results("-") == named
 
 
 def test_one_file_or_stdout_takes_one_image(monkeypatch):

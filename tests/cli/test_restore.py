@@ -1,6 +1,8 @@
 """The restoring commands: what they write, keep, refuse and report."""
 
 import io
+import os
+import subprocess
 import sys
 from contextlib import contextmanager
 
@@ -15,7 +17,7 @@ from caflow_cli.hub.resolve import load
 from caflow_cli.images import decode, read_image, read_provenance
 from caflow_cli.tasks.windows import plan_windows
 
-from .process import assert_refused, caflow
+from .process import ENTRY, assert_refused, caflow
 from .results import lines_of, only_record
 from .scenes import ALPHA, PHOTO, pixels, save, save_mask, touch
 
@@ -172,13 +174,35 @@ def test_on_a_terminal_each_file_is_followed_by_its_rank_and_score(run, tmp_path
 def test_images_flow_through_pipes(run, tmp_path, given, model_file):
     data = (tmp_path / "x.png").read_bytes()
     shared = ("-m", 2, "--model", model_file)
-    piped = caflow("superres", "-", "-o", "-", *shared, cwd=tmp_path, stdin=data)
+    piped = caflow("superres", "-", *shared, cwd=tmp_path, stdin=data)
     assert (piped.returncode, piped.stderr) == (0, b"")
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
     done = run("superres", "x.png", *shared, "-n", 2, "-o", "out/")
     assert (done.stdout, done.stderr) == (b"out/x_superres_01.png\nout/x_superres_02.png\n", b"")
     assert piped.stdout == (tmp_path / "out" / "x_superres_01.png").read_bytes()
     assert Image.open(io.BytesIO(piped.stdout)).size == (48, 32)
+    assert run("superres", "-", "-o", "-", *shared, stdin=data).stdout == piped.stdout
+    for more in (["--json"], ["-n", 2], ["--grid", "g.png"], ["--uncertainty", "u.png"]):
+        told = run("superres", "-", *shared, *more, "--overwrite", stdin=data).stdout.decode()
+        assert "stdin_superres" in told  # the file's name, and no image
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX terminals")
+def test_on_a_terminal_an_image_from_stdin_becomes_a_file(tmp_path, given, model_file):
+    terminal, shown = os.openpty()
+    command = ["superres", "-", "-m", "1", "--model", str(model_file)]
+    with (tmp_path / "x.png").open("rb") as image:
+        done = subprocess.run(
+            [sys.executable, "-c", ENTRY, *command],
+            cwd=tmp_path,
+            stdin=image,
+            stdout=shown,
+            stderr=subprocess.PIPE,
+        )
+    os.close(shown)
+    assert (done.returncode, os.read(terminal, 100)) == (0, b"stdin_superres.png\r\n")
+    os.close(terminal)
+    assert Image.open(tmp_path / "stdin_superres.png").size == (48, 32)
 
 
 def test_one_bad_image_does_not_stop_the_others(run, tmp_path, given):
