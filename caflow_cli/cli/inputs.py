@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..assets import example_path
 from ..errors import check_usage, usage_error
-from ..images import SUFFIXES, Header, Input, decode, read_header
+from ..images import SUFFIXES, Input, decode
 from ..paths import exists, is_file, is_folder
 
 if TYPE_CHECKING:
@@ -58,15 +58,6 @@ class InputImage:
         if image.frames > 1:
             about(self.name, "only the first of its frames is used")
         return image
-
-    def header(self) -> Header | None:
-        """Read the header; None for a mask of detected damage, and for stdin, which is read once.
-
-        CaflowError (exit 1) if that fails.
-        """
-        if self.path is None or self.threshold is not None:
-            return None
-        return read_header(self.path, self.name)
 
 
 def find_inputs(

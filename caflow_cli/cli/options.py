@@ -177,7 +177,10 @@ class Files:
     recursive: bool = RECURSIVE
     skip_existing: bool = option("--skip-existing", "Skip existing outputs.", OUTPUT)
     dry_run: bool = option(
-        "--dry-run", "Read only headers, and list what would be written.", OUTPUT
+        "--dry-run",
+        "Read all images, and list what would be written and drawn, and by which model; "
+        "fail where the run would.",
+        OUTPUT,
     )
     shard: str | None = SHARD
 

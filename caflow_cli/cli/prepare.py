@@ -92,11 +92,11 @@ class Preparer:
         console = self.asked.console
         m = request.sampling.candidates or 1
         if m != most:
-            why = f"its holes take {len(request.parts)} windows"
-            if request.mask is None:
-                why = "it is large"
-            text = f"{m} of {most} candidates, because {why}; -m {most} draws all"
-            console.about(job.name, text, "fewer candidates")
+            which = "one candidate" if m == 1 else f"{m} candidates"
+            where = f"{len(request.parts)} windows" if request.mask is not None else "this size"
+            console.about(
+                job.name, f"{which} at {where}; -m {most} draws {most}", "fewer candidates"
+            )
         pixels = math.prod(request.size)
         if pixels > ONE_PASS:
             times = f"{m} × " if m > 1 else ""

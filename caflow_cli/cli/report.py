@@ -6,13 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..errors import CaflowError
-from ..images import Header
-from ..tasks import check_one_pass
-from ..tasks.base import check_same_size
-from .masking import no_mask
 from .output import report_undone, reported
 
 if TYPE_CHECKING:
@@ -22,7 +16,7 @@ if TYPE_CHECKING:
     from .asked import Asked
     from .console import Console
     from .plan import Job, Plan
-    from .prepare import Prepared
+    from .prepare import Prepared, Preparer
 
 
 def report_input(job: Job, image: Input, encoder: Encoder, console: Console) -> None:
@@ -83,40 +77,38 @@ def scored_line(
     }
 
 
-def report_planned(plan: Plan, asked: Asked) -> None:
-    """Report what would be drawn, and refuse by the headers of images what the run refuses."""
-    console = asked.console
-    task = asked.task
+def report_planned(plan: Plan, preparer: Preparer) -> None:
+    """Read all jobs, report what would be drawn, and refuse what the run refuses."""
+    console = preparer.asked.console
     for job in plan.jobs:
-        with reported(job, console, alone=len(plan.jobs) == 1):
-            header = None if job.skipped else _fitting_header(job)
-            fields: dict[str, object] = {}
-            if header is not None:
-                image = np.broadcast_to(np.uint8(0), (*header.size, 3))
-                height, width = asked.editing.drawn_size(task, image)
-                if job.beside:
-                    check_one_pass((height, width))
-                if task.needs_mask and "mask" not in job.companions and header.opaque:
-                    raise no_mask(job.name)
-                if not task.needs_mask:  # otherwise it depends on the hole
-                    m = asked.defaults.of(asked.config, (height, width)).candidates
-                    megapixels = height * width / 1e6
-                    console.note(
-                        f"{job.name}: would draw {width}×{height}, {megapixels:.3g} megapixels, "
-                        f"{m} candidate{'s' * (m != 1)}"
-                    )
-                    fields = {"megapixels": megapixels, "candidates": m}
-            report_undone(job, console, **fields)
+        with reported(job, console, alone=preparer.alone):
+            prepared = preparer.prepared(job)
+            if prepared.error is not None:
+                raise prepared.error
+            report_undone(job, console, **_planned(prepared, preparer.asked))
 
 
-def _fitting_header(job: Job) -> Header | None:
-    """The header of a job's image; None for stdin. CaflowError (exit 1) if a file cannot be read,
-    or if a companion has another size.
-    """
-    header = job.source.header()
-    for kind, source in job.companions.items():
-        other = source.header()
-        if header is not None and other is not None:
-            verb = "are" if kind == "hints" else "is"
-            check_same_size(f"the {kind} {verb}", other.size, header.size)
-    return header
+def _planned(prepared: Prepared, asked: Asked) -> dict[str, object]:
+    """Say what would be drawn for a job; returns it for JSON."""
+    request = prepared.request
+    image = prepared.image
+    name = prepared.job.name
+    if request is None or image is None:
+        if image is not None:
+            asked.console.about(name, "nothing to fill, so the image would be copied")
+        return {}
+    model = request.model.identity
+    m = request.sampling.candidates
+    text = f"{m} candidate{'s' * (m != 1)}, by {model['id']}"
+    fields: dict[str, object] = {
+        "model": model,
+        "model_reason": prepared.reason,
+        "candidates": m,
+    }
+    if request.mask is None:
+        height, width = asked.editing.drawn_size(request.task, image.rgb)
+        megapixels = height * width / 1e6
+        text = f"{width}×{height}, {megapixels:.3g} megapixels, {text}"
+        fields["megapixels"] = megapixels
+    asked.console.note(f"{name}: would draw {text}")
+    return fields

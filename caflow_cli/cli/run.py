@@ -12,7 +12,9 @@ from itertools import groupby
 from ..errors import CaflowError, memory_errors
 from ..restoration import Candidates, answer, encode, requests_at_a_time
 from ..restoration.conditions import Progress
+from ..tasks import ONE_PASS
 from .asked import Asked
+from .console import Console
 from .masking import find_more
 from .output import report_undone, reported, write_output
 from .plan import Plan
@@ -32,9 +34,9 @@ def run(plan: Plan, preparer: Preparer) -> None:
     done = 0
     with console.steps(console.command) as show:
         for batch in _in_batches(map(preparer.prepared, plan.jobs)):
-            step = partial(_step, show, done, len(plan.jobs), batch)
-            step(0, 1)
             start = time.perf_counter()
+            step = partial(_step, show, console, start, done, len(plan.jobs), batch)
+            step(0, 1)
             results = _drawn(batch, not asked.intervals.interval, step)
             elapsed = round((time.perf_counter() - start) / len(batch), 3)
             for prepared, found in zip(batch, results, strict=True):
@@ -47,14 +49,23 @@ def run(plan: Plan, preparer: Preparer) -> None:
 
 def _step(
     show: Callable[..., None],
+    console: Console,
+    start: float,
     done: int,
     jobs: int,
     batch: Sequence[Prepared],
     passes: int,
     total: int,
 ) -> None:
-    """Show how much is drawn, after that many passes over a batch."""
+    """Show how much is drawn, after that many passes over a batch; and how long an image takes,
+    after its first tile.
+    """
     show(done + len(batch) * passes / total, jobs, batch[0].job.name)
+    request = batch[0].request
+    if passes == 1 and request is not None and math.prod(request.size) > ONE_PASS:
+        seconds = (time.perf_counter() - start) * total
+        text = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+        console.about(batch[0].job.name, f"takes about {text}", "times of images in tiles")
 
 
 def _in_batches(items: Iterable[Prepared]) -> Iterator[list[Prepared]]:

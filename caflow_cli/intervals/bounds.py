@@ -93,10 +93,20 @@ def calibrated(sampling: Sampling, calibration: Calibration | None, model: str |
     options = options_of(asked)
     if filled.consistent and not asked.consistent:
         options += " --no-consistent"
+    differs = {
+        "--tau": asked.tau != filled.tau,
+        "-m": asked.candidates != filled.candidates,
+        "--no-consistent" if filled.consistent else "--consistent": (
+            asked.consistent != filled.consistent
+        ),
+        "--precision": asked.precision != filled.precision,
+    }
+    wrong = " and ".join(option for option, is_other in differs.items() if is_other)
     check_usage(
         asked == filled,
         f"the intervals of {model!r} are calibrated for {options_of(filled)}, not {options}",
-        f"{command} {options} -o FILE.safetensors, then --model FILE.safetensors",
+        f"leave out {wrong}; or {command} {options} -o FILE.safetensors, then --model "
+        "FILE.safetensors",
     )
     return filled
 

@@ -148,6 +148,7 @@ def test_intervals_are_neither_compared_nor_scored(run, tmp_path, calibrated, ph
         ("colorize", ["--hint", "2,2=#806040"], "--interval and --hint cannot"),
         ("superres", ["--tau", 0.5], "calibrated for --tau 0.8 -m 3, not --tau 0.5 -m 3"),
         ("superres", ["-m", 5], "calibrated for --tau 0.8 -m 3, not --tau 0.8 -m 5"),
+        ("superres", ["-m", 5, "--tau", 1], "calibrated for --tau 0.8 -m 3, not --tau 1 -m 5"),
         ("superres", ["--consistent"], "not --tau 0.8 -m 3 --consistent"),
         ("superres", ["--precision", "bf16"], "not --tau 0.8 -m 3 --precision bf16"),
     ],
@@ -158,7 +159,8 @@ def test_what_cannot_have_intervals(run, tmp_path, calibrated, task, options, me
     assert_refused(result, 2, message)
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
     if "calibrated for" in message:
-        assert b"hint: caflow calibrate --model" in result.stderr
+        wrong = " and ".join(option for option in ("--tau", "-m") if option in options)
+        assert f"hint: leave out {wrong}; or caflow calibrate".encode() in result.stderr
 
 
 def test_typing_the_calibrated_settings_is_no_error(run, tmp_path, calibrated):

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -145,11 +146,11 @@ def test_large_images_get_fewer_candidates_unless_it_is_typed(run, tmp_path, giv
     done = run(*command, "-o", "open/")
     assert [line["params"]["candidates"] for line in lines_of(done)] == [10, 9, 9]
     assert done.stderr.decode().splitlines() == [
-        "a.png: 9 of 10 candidates, because it is large; -m 10 draws all",
+        "a.png: 9 candidates at this size; -m 10 draws 10",
         "… and 1 more: fewer candidates",
     ]
     done = run(*command, "-o", "half/", "--scale", 2, "-v")
-    assert b"\nb.png: 9 of 10 candidates, because it is large; -m 10" in done.stderr
+    assert b"\nb.png: 9 candidates at this size; -m 10" in done.stderr
     environment = {"CAFLOW_SUPERRES_CANDIDATES": "1"}
     done = run(*command, "-o", "configured/", **environment)
     assert [line["params"]["candidates"] for line in lines_of(done)] == [1, 1, 1]
@@ -228,22 +229,22 @@ def test_one_bad_image_does_not_stop_the_others(run, tmp_path, given):
     assert all((tmp_path / name).read_bytes() == data for name, data in contents.items())
 
 
-def test_a_dry_run_opens_headers_and_counts_what_it_leaves_out(run, tmp_path, model_file):
+def test_a_dry_run_reads_images_and_counts_what_it_leaves_out(run, tmp_path, model_file):
     save(tmp_path / "in" / "1.png", 8, 8)
     touch(tmp_path / "in" / "2.png", tmp_path / "in" / "notes.txt", data=b"no image")
     save(tmp_path / "in" / "deep" / "3.png", 8, 8)
-    done = run("superres", "in", "--dry-run")
+    done = run("superres", "in", "--dry-run", "--model", model_file)
     assert (done.returncode, done.stdout) == (1, b"in/1_superres.png\n")
     assert done.stderr.decode().splitlines() == [
         "in: folders left out: 1 (see -r)",
         "in: files of other kinds left out: 1",
-        "in/1.png: would draw 32×32, 0.00102 megapixels, 10 candidates",
+        "in/1.png: would draw 32×32, 0.00102 megapixels, 10 candidates, by small.safetensors",
         "error: 'in/2.png' is not an image",
         "hint: convert it to PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF",
     ]
 
 
-def test_a_dry_run_opens_the_headers_of_masks(run, tmp_path, model_file):
+def test_a_dry_run_reads_masks(run, tmp_path, model_file):
     save(tmp_path / "in" / "1.png", 8, 12)
     for name, data, message in (
         ("good", save_mask(tmp_path / "m.png", 8, 12).read_bytes(), None),
@@ -258,16 +259,25 @@ def test_a_dry_run_opens_the_headers_of_masks(run, tmp_path, model_file):
     assert_refused(run("inpaint", "in/1.png", "--mask", "no.png", "--dry-run"), 2, "no mask")
 
 
-def test_a_dry_run_refuses_by_the_header_what_the_run_refuses(run, tmp_path, model_files):
+def test_a_dry_run_refuses_what_the_run_refuses(run, tmp_path, model_files):
     Image.new("RGB", (2100, 2000)).save(tmp_path / "large.png")
     Image.new("RGB", (4100, 4000)).save(tmp_path / "huge.png")
     save(tmp_path / "x.png", 32, 40)
     turned = Image.Exif()
     turned[0x0112] = 6
     Image.new("RGB", (40, 20)).save(tmp_path / "turned.jpg", exif=turned)  # seen as 20x40
+    whole = (tmp_path / "x.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    Image.new("L", (40, 32), 255).save(tmp_path / "white.png")
     superres = ["superres", "--model", model_files["superres"]]
     inpaint = ["inpaint", "--model", model_files["inpaint"]]
+    colorize = ["colorize", "--model", model_files["colorize"]]
     for command in (
+        [*superres, "cut.png"],
+        [*inpaint, "x.png", "--mask", "white.png"],
+        [*inpaint, "x.png", "--mask", "cut.png"],
+        [*colorize, "x.png", "--hint", "50,60=#4a6b3c"],
+        [*colorize, "x.png", "--hints", "cut.png"],
         [*superres, "large.png"],
         [*superres, "huge.png", "--scale", 4],
         [*superres, "large.png", "x.png"],
@@ -298,12 +308,25 @@ def test_a_dry_run_states_what_would_be_drawn(run, tmp_path, model_files):
     given = ["superres", "x.png", "--model", model_files["superres"], "--dry-run"]
     done = run(*given)
     assert done.stdout == b"x_superres.png\n"
-    assert done.stderr.decode() == "x.png: would draw 400×240, 0.096 megapixels, 7 candidates\n"
+    assert done.stderr.decode().splitlines() == [
+        "x.png: 7 candidates at this size; -m 10 draws 10",
+        "x.png: would draw 400×240, 0.096 megapixels, 7 candidates, by superres.safetensors",
+    ]
     line = only_record(run(*given, "--json", "-m", 1))
     assert (line["megapixels"], line["candidates"]) == (0.096, 1)
+    assert line["model"]["id"] == "superres.safetensors"
     mask = save_mask(tmp_path / "m.png", 60, 100)
     line = only_record(run("inpaint", "x.png", "--mask", mask, "--json", "--dry-run"))
     assert "megapixels" not in line
+
+
+def test_an_image_in_tiles_tells_its_time_after_the_first_tile(run, tmp_path, model_files):
+    save(tmp_path / "x.png", 368, 368)
+    done = run("superres", "x.png", "-m", 1, "--model", model_files["superres"])
+    said = done.stderr.decode().splitlines()
+    assert done.returncode == 0
+    assert re.fullmatch(r"x\.png: takes about \d+ (s|min)", said[-1])
+    assert said[-2] == "x.png: draws 2.2 megapixels in tiles"
 
 
 def test_a_gray_image_is_filled_with_gray_and_scored_so(run, tmp_path, model_files):

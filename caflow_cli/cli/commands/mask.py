@@ -58,7 +58,7 @@ def mask_command(
 
             with reported(job, console):
                 if given.dry_run and not job.skipped:
-                    job.source.header()
+                    job.source.read(console.about)
                 if given.dry_run or job.skipped or job.source.missing:
                     report_undone(job, console)
                 else:

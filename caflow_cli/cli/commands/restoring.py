@@ -170,9 +170,6 @@ def _restore(
         config=config,
     )
     _ = asked.task  # which checks all options
-    if given.dry_run:
-        report_planned(plan, asked)
-        return
 
     from ...devices import select_device
     from ..prepare import Preparer
@@ -182,4 +179,7 @@ def _restore(
     preparer = Preparer(asked, alone=len(plan.jobs) == 1)
     if given.model:
         preparer.load(given.model)
-    run(plan, preparer)
+    if given.dry_run:
+        report_planned(plan, preparer)
+    else:
+        run(plan, preparer)
