@@ -43,15 +43,15 @@ class Editing:
     def check(self, task: Task) -> None:
         """Raise CaflowError (exit 2) if a model of that task does not support an option."""
 
-    def drawn_size(self, task: Task, image: Pixels) -> Extent:
+    def drawn_size(self, task: Task, image: Pixels, stated: bool = False) -> Extent:
         """Height and width that the model draws; CaflowError (exit 1) if it or the file is too
-        large. Sizes above 64 megapixels must be stated.
+        large. Above 64 megapixels, the size must be `stated`.
         """
         from ..tasks import check_size
 
         size = task.model_size(image)
         check_size(size, task.has_regions)
-        if task.factor > 1:
+        if task.factor > 1 and not stated:
             height, width = image.shape[:2]
             whole = f"{task.factor * width}x{task.factor * height}"
             hint = f"crop or shrink the image, or confirm its size with --scale {whole}"
@@ -97,15 +97,10 @@ class Scaling(Editing):
                 f"--scale {task.factor}, or --scale WIDTHxHEIGHT",
             )
 
-    def drawn_size(self, task: Task, image: Pixels) -> Extent:
-        if self.size is None:
-            return super().drawn_size(task, image)
-        from ..tasks import check_size
-
-        _written(self.size, *image.shape[:2])
-        size = task.model_size(image)
-        check_size(size, task.has_regions)
-        return size
+    def drawn_size(self, task: Task, image: Pixels, stated: bool = False) -> Extent:
+        if self.size is not None:
+            _written(self.size, *image.shape[:2])
+        return super().drawn_size(task, image, self.size is not None)
 
     def edits(self, request: Request, file: InputImage | None) -> list[Edit]:
         return [] if self.size is None else _resized(self.size, request)

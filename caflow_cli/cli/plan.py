@@ -105,7 +105,7 @@ def make_plan(
         companions: What the user named of each kind of files that belong to inputs, as "mask".
         beside: Endings of further files for each input, by field of JSON; they are PNG.
     """
-    if _is_piped(console, inputs, given, beside or {}):
+    if list(inputs) == ["-"] and _is_piped(console, given, beside or {}):
         given = replace(given, output="-")
     _check_options(given, console)
     folder, file = _destination(given.output)
@@ -114,20 +114,10 @@ def make_plan(
     found = {kind: find_companions(kind, name, sources) for kind, name in named.items()}
     read = [image.path for images in (sources, *found.values()) for image in images]
     share = find_shard(given.shard, console)
-    check_usage(
-        share.step == 1 or not (given.sheets or None in read or given.output == "-"),
-        "stdin, -o - and sheets over all inputs need one process, not shards",
-        "--shard 1/1",
-    )
+    if share.step > 1:
+        _check_shared(given, read)
     encoder = _encoder(file, given)
-    names: list[Path] = []
-    if given.output == "-":
-        _check_stdout(len(sources) * given.keep)
-    elif file is not None:
-        _check_single(file, len(sources))
-        names = [file]
-    else:
-        names = _names(sources, console.command, encoder.suffix, folder)
+    names = _outputs(console, sources, given, encoder.suffix)
     jobs = [Job(source) for source in sources]
     if names:
         ends = beside or {}
@@ -156,14 +146,21 @@ def _check_options(given: Files, console: Console) -> None:
     )
 
 
-def _is_piped(
-    console: Console, inputs: Sequence[str], given: Files, beside: Mapping[str, Sequence[str]]
-) -> bool:
-    """Whether the image goes to stdout without `-o -`: stdin is the only input, stdout is no
-    terminal, and nothing else is wanted of it or written.
+def _is_piped(console: Console, given: Files, beside: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the only input, stdin, goes to stdout without `-o -`: that is no terminal, and
+    nothing else is wanted of it or written.
     """
     more = given.output is not None or given.keep > 1 or given.sheets or beside or console.json
-    return list(inputs) == ["-"] and not more and not sys.stdout.isatty()
+    return not more and not sys.stdout.isatty()
+
+
+def _check_shared(given: Files, read: Sequence[Path | None]) -> None:
+    """Raise CaflowError (exit 2) unless several processes can share the work."""
+    check_usage(
+        not (given.sheets or None in read or given.output == "-"),
+        "stdin, -o - and sheets over all inputs need one process, not shards",
+        "--shard 1/1",
+    )
 
 
 def _destination(output: str | None) -> tuple[Path | None, Path | None]:
@@ -220,6 +217,20 @@ def _encoder(file: Path | None, given: Files) -> Encoder:
             f"-o {file.with_suffix(encoder.suffix)} for a file, -o {file}/ for a folder",
         )
     return encoder
+
+
+def _outputs(
+    console: Console, sources: Sequence[InputImage], given: Files, suffix: str
+) -> list[Path]:
+    """The output file of each source, without a rank; none if the image goes to stdout."""
+    if given.output == "-":
+        _check_stdout(len(sources) * given.keep)
+        return []
+    folder, file = _destination(given.output)
+    if file is None:
+        return _names(sources, console.command, suffix, folder)
+    _check_single(file, len(sources))
+    return [file]
 
 
 def _check_stdout(count: int) -> None:

@@ -69,7 +69,10 @@ class Preparer:
         edits = asked.editing.edits(request, job.companions.get("hints"))
         self._note(job, image, mask)
         most = settings.of(model.config).candidates
-        self._note_drawing(job, request, most)
+        if request.sampling.candidates != most:
+            self._note_fewer(job, request, most)
+        if math.prod(request.size) > ONE_PASS:
+            self._note_tiles(job, request)
         return Prepared(job, image, replace(request, edits=edits), reason)
 
     def _note_found(self, job: Job, mask: Pixels) -> None:
@@ -87,21 +90,20 @@ class Preparer:
         if note:
             self.asked.console.about(job.name, note)
 
-    def _note_drawing(self, job: Job, request: Request, most: int | None) -> None:
-        """Say that M is reduced from `most`, and that a large image takes long."""
-        console = self.asked.console
+    def _note_fewer(self, job: Job, request: Request, most: int | None) -> None:
+        """Say that M is reduced from `most`."""
+        m = request.sampling.candidates
+        which = "one candidate" if m == 1 else f"{m} candidates"
+        where = f"{len(request.parts)} windows" if request.mask is not None else "this size"
+        text = f"{which} at {where}; -m {most} draws {most}"
+        self.asked.console.about(job.name, text, "fewer candidates")
+
+    def _note_tiles(self, job: Job, request: Request) -> None:
+        """Say that a large image takes long."""
         m = request.sampling.candidates or 1
-        if m != most:
-            which = "one candidate" if m == 1 else f"{m} candidates"
-            where = f"{len(request.parts)} windows" if request.mask is not None else "this size"
-            console.about(
-                job.name, f"{which} at {where}; -m {most} draws {most}", "fewer candidates"
-            )
-        pixels = math.prod(request.size)
-        if pixels > ONE_PASS:
-            times = f"{m} × " if m > 1 else ""
-            text = f"draws {times}{pixels / 1e6:.1f} megapixels in tiles"
-            console.about(job.name, text, "drawn in tiles")
+        times = f"{m} × " if m > 1 else ""
+        text = f"draws {times}{math.prod(request.size) / 1e6:.1f} megapixels in tiles"
+        self.asked.console.about(job.name, text, "drawn in tiles")
 
     def _model_for(self, job: Job, image: Input) -> tuple[CAFlow, str]:
         """The model for an image, and why it was chosen."""

@@ -34,10 +34,9 @@ def restored_line(
 ) -> dict[str, Any]:
     """The JSON line of a restored image; `paths` are the written files, by rank."""
     line = found.as_json(lossless)
-    by_rank = {}
-    for each in line["candidates"]:
-        by_rank[each["rank"]] = {key: value for key, value in each.items() if key != "k"}
-    outputs = [{"path": path, **by_rank[rank]} for rank, path in paths.items()]
+    outputs = [{"path": path, **line["candidates"][rank - 1]} for rank, path in paths.items()]
+    for output in outputs:
+        del output["k"]
     names = prepared.job.names
     reason = prepared.reason
     return {**names, "status": "ok", **line, "outputs": outputs, "model_reason": reason, **more}

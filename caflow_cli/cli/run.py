@@ -17,7 +17,7 @@ from .asked import Asked
 from .console import Console
 from .masking import find_more
 from .output import report_undone, reported, write_output
-from .plan import Plan
+from .plan import Job, Plan
 from .prepare import SMALLER, Prepared, Preparer
 from .report import report_input, report_result, restored_line
 from .sheets import Sheets
@@ -135,6 +135,20 @@ def _finish(
     if found is None:
         _copy(prepared, plan, asked)
         return
+    paths = _write_kept(job, found, plan, asked)
+    fields: dict[str, object] = {"elapsed_s": elapsed}
+    if asked.intervals.interval:
+        fields |= asked.intervals.write(job, found, asked.given, console)
+    if asked.given.sheets:
+        sheets.add(job.name, found, "interval" in fields)
+    report_result(job, found, console)
+    lossless = plan.encoder.lossless and plan.encoder.holds(found.request.input.depth)
+    console.result(restored_line(prepared, found, paths, lossless, fields))
+
+
+def _write_kept(job: Job, found: Candidates, plan: Plan, asked: Asked) -> dict[int, str]:
+    """Write the kept candidates, and return the paths by rank."""
+    console = asked.console
     paths: dict[int, str] = {}
     for candidate in found.kept:
         record = json.dumps(found.provenance(candidate))
@@ -145,14 +159,7 @@ def _finish(
             of = f"rank {candidate.rank} of {len(found.ranked)}"
             console.note(f"  {of}, {candidate.score.summary}")
         paths |= path
-    fields: dict[str, object] = {"elapsed_s": elapsed}
-    if asked.intervals.interval:
-        fields |= asked.intervals.write(job, found, asked.given, console)
-    if asked.given.sheets:
-        sheets.add(job.name, found, "interval" in fields)
-    report_result(job, found, console)
-    lossless = plan.encoder.lossless and plan.encoder.holds(found.request.input.depth)
-    console.result(restored_line(prepared, found, paths, lossless, fields))
+    return paths
 
 
 def _copy(prepared: Prepared, plan: Plan, asked: Asked) -> None:

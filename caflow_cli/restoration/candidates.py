@@ -184,7 +184,7 @@ class Candidates:
         note = self.request.task.note(self.request.shown, self.request.mask)
         return [note for note in (note, self.lower_tau_note) if note]
 
-    @property
+    @cached_property
     def warning(self) -> str | None:
         """The note on an input that is unlike the training data; None for any other."""
         assert self.statistics is not None, "some candidates are drawn"

@@ -13,7 +13,7 @@ from ..errors import ensure
 from ..images import Pixels
 from ..lines.common import Estimator
 from ..model import CAFlow, bits_per_dim, standard_error
-from ..tasks import Place
+from ..tasks import Part, Place
 from .conditions import Conditions, PartScore, to_batch
 from .request import Request, conditions_of
 from .tiles import LazyImage
@@ -145,10 +145,8 @@ def total(request: Request, of_parts: Sequence[PartScore], image: Pixels) -> Sco
     deviations = [score.deviations for score in of_parts if score.deviations is not None]
     if nats is None or len(deviations) < len(request.parts):
         return result
-    counts = [part.values for part in request.parts if part.values is not None]
-    if counts:
-        known, unknown = (sum(values) for values in zip(*counts, strict=True))
-        result = replace(result, known_values=known, unknown_values=unknown)
+    if places:
+        result = _with_values(result, request.parts)
     domain = "image" if image.shape[:2] == request.size else "reduced"
     if len(request.parts) > 1:
         domain = "parts"
@@ -163,3 +161,10 @@ def total(request: Request, of_parts: Sequence[PartScore], image: Pixels) -> Sco
         standard_error=float(standard_error(together[:, None])) if len(together) > 1 else None,
         score_domain=domain,
     )
+
+
+def _with_values(score: Score, parts: Sequence[Part]) -> Score:
+    """The score of a hole, with the numbers of values that are known and unknown."""
+    counts = [part.values for part in parts if part.values is not None]
+    known, unknown = (sum(values) for values in zip(*counts, strict=True))
+    return replace(score, known_values=known, unknown_values=unknown)

@@ -83,7 +83,7 @@ def test_neighbors_of_one_size_share_a_batch_unless_one_diverges(run, tmp_path):
         Image.fromarray(image).save(tmp_path / "in" / f"{name}.png")
     (tmp_path / "in" / "3.png").write_bytes(b"damaged")
     shared = ["-q", "-m", 1, "--json", "--model", "faces-superres-x4", "-o"]
-    with calls_of(restoration.answer) as calls:
+    with calls_of(restoration.encode) as calls:
         run("superres", "in/0.png", "in/4.png", "in/2.png", *shared, "one/")
         together = run("superres", "in", *shared, "many")
     assert [len(given["requests"]) for given in calls] == [1, 1, 1, 3, 1, 1, 1, 1]
