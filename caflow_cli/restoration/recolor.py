@@ -3,11 +3,17 @@
 The chroma of a sample is moved by a difference d, which is that between hint and sample under the
 strokes, and changes little where the luminance does. At a shorter side of 128, d minimizes
 
-    Σ_p c(p) (d(p) - δ(p))² + Σ_{p~q} exp(-|L(p) - L(q)| / 6) (d(p) - d(q))² + Σ_p d(p)² / ℓ²
+    Σ_p c(p) (d(p) - δ(p))² + Σ_{p~q} w(p, q) (d(p) - d(q))² + Σ_p d(p)² / ℓ²
 
-over neighbors p, q, with c(p) large where strokes cover p, δ(p) the mean difference under them, and
-ℓ = half of the shorter side, the length over which d decays in a region of one luminance. The
-matrix depends on photo and strokes alone, so it is factorized once for all candidates.
+with c(p) large where strokes cover p, δ(p) the mean difference under them, and ℓ = half of the
+shorter side, the length over which d decays in a region of one luminance. With B the luminance,
+averaged over 3x3 pixels, in levels, and p + k the k-th pixel to the right of p or below it,
+
+    w(p, p + 1) = exp(-|B(p - 1) - B(p + 2)| / 2),   w(p, p + 8) = 2 exp(-|B(p) - B(p + 8)| / 2)
+
+the latter in every second row and column. So a soft edge, which rises over some pixels, weakens
+every link that crosses it as a sharp one does, texture averages out, and color passes narrow
+things. The matrix depends on photo and strokes alone, so it is factorized once for all candidates.
 """
 
 from __future__ import annotations
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 _SIDE = 128  # shorter side at which d is computed, at most
-_SOFTNESS = 6.0  # luminance difference, in levels, that divides the weight of a link by e
+_SOFTNESS = 2.0  # luminance difference, in levels, that divides the weight of a link by e
 _PIN = 1000.0  # weight of a pixel that strokes cover whole, where a link has at most 1
 
 
@@ -102,16 +108,27 @@ def _factorized(
         level: The luminance L in levels of 8 bits, (h, w).
         diagonal: c(p) + 1 / ℓ², (h w,).
     """
-    from scipy import sparse  # imported here, because few images have hints
+    from scipy import ndimage, sparse  # imported here, because few images have hints
     from scipy.sparse.csgraph import laplacian
     from scipy.sparse.linalg import splu
 
-    values = level.astype(np.float64).ravel()
     index = np.arange(level.size).reshape(level.shape)
-    first = np.concatenate([index[:, :-1], index[:-1]], axis=None)
-    second = np.concatenate([index[:, 1:], index[1:]], axis=None)
-    links = np.exp(-np.abs(values[first] - values[second]) / _SOFTNESS)
-    graph = sparse.coo_array((links, (first, second)), shape=(level.size, level.size))
+    means = ndimage.uniform_filter(level.astype(np.float64), 3, mode="nearest")
+    links = []
+    first = []
+    second = []
+    for pixels, values in ((index, means), (index.T, means.T)):
+        wide = np.pad(values, ((1, 1), (0, 0)), mode="edge")
+        links.append(np.exp(-np.abs(wide[3:] - wide[:-3]) / _SOFTNESS))
+        first.append(pixels[:-1])
+        second.append(pixels[1:])
+        few = values[::2, ::2]
+        links.append(2 * np.exp(-np.abs(few[4:] - few[:-4]) / _SOFTNESS))
+        first.append(pixels[:-8:2, ::2])
+        second.append(pixels[8::2, ::2])
+    ends = np.concatenate(first, axis=None), np.concatenate(second, axis=None)
+    shape = level.size, level.size
+    graph = sparse.coo_array((np.concatenate(links, axis=None), ends), shape)
     matrix = laplacian(graph, symmetrized=True) + sparse.diags_array(diagonal)
     return splu(
         matrix.tocsc(),

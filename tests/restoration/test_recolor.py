@@ -88,6 +88,18 @@ def test_hints_do_not_cross_an_edge_of_the_luminance():
     assert right < left / 10
 
 
+@pytest.mark.parametrize("rise", [1, 8, 16])
+def test_hints_do_not_cross_a_soft_edge(rise):
+    """Of 40 levels, over so many pixels."""
+    level = 90 + 40 * np.clip((np.arange(384) - 192) / rise, 0, 1)
+    noise = np.random.default_rng(0).normal(0, 2, (256, 384))
+    image = np.repeat(np.rint(level + noise).astype(np.uint8)[..., None], 3, 2)
+    strokes = stroke(image, slice(64, 192), slice(170, 174), (150, 90, 60))
+    moved = np.abs(chroma(Recolor(image, strokes).apply(image)) - chroma(image))
+    assert moved[64:192, 150:180].mean() > 20
+    assert moved[64:192, 212:230].mean() < 1
+
+
 def test_hints_fill_the_region_that_they_touch():
     image = photo(256, 384)
     image[60:200, 100:250] = photo(140, 150) + 50
