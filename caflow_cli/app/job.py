@@ -29,7 +29,7 @@ from ..restoration import (
 )
 from ..sampling import Sampling
 from ..tasks import resize
-from .inputs import HINT_CANVAS, painted_strokes, shrunk
+from .inputs import HINT_CANVAS, Fields, painted_strokes, shrunk
 
 # New values or properties of the page's components, by name; other components do not change.
 Update = dict[str, Any]
@@ -48,13 +48,14 @@ class Job:
     `sampling` has all defaults filled in, and the current number to keep. `result` is None until a
     candidate is drawn, `chosen` until the visitor selects one. Files go into `folder`.
 
-    `painted` is a mask, uint8 (H, W), or color hints, uint8 (H, W, 4), as the task takes; or None.
+    `fields` are those of which it is drawn, and `outdated` is whether they have changed. `painted`
+    is a mask, uint8 (H, W), or color hints, uint8 (H, W, 4), as the task takes; or None.
     """
 
     def __init__(
         self,
         model: CAFlow,
-        upload: str,
+        fields: Fields,
         image: Input,
         painted: Pixels | None,
         sampling: Sampling,
@@ -63,8 +64,11 @@ class Job:
         self.model = model
         self.id = str(model.identity["id"])
         self.task = task_of(model)
-        self.upload = upload
-        self.name = Path(upload).name
+        self.fields = fields
+        self.upload = str(fields.image)
+        self.name = Path(self.upload).name
+        self.outdated = False
+        self.painted = painted
         self.image = image
         self.mask = painted if self.task.paints == "hole" else None
         self.hints = painted if self.task.paints == "hints" else None
@@ -135,13 +139,7 @@ class Job:
 
     def shown(self) -> Update:
         """The current candidates by rank, and the chosen one."""
-        tau = self.sampling.temperature
-        title = html.escape(f"{self.name}, {self.id}, τ {tau}, seed {self.sampling.seed}")
-        # The style sheet displays one of the two lines.
-        text = f'<p class="fresh">{title}</p><p class="stale">Settings have changed: these '
-        text += f"candidates are of {title}. Draw starts over.</p>"
-        for note in self.notes:
-            text += f'<p class="note">{html.escape(note[0].upper() + note[1:])}</p>'
+        text = self.title()
         more = {"interactive": bool(self.ranked)}
         if not self.ranked:
             names = ("gallery", "slider", "preview", "file", "files", "spread", "command")
@@ -155,6 +153,18 @@ class Job:
             gallery.append((str(path), f"#{candidate.rank}: {candidate.score.summary}"))
         shown = {"value": gallery, "visible": True}
         return {"title": text, "more": more, "gallery": shown, **self.choice()}
+
+    def title(self) -> str:
+        """What is shown, as HTML; if it is outdated, it says so."""
+        tau = self.sampling.temperature
+        title = html.escape(f"{self.name}, {self.id}, τ {tau}, seed {self.sampling.seed}")
+        text = f"<p>{title}</p>"
+        if self.outdated:
+            text = f'<p class="stale">Settings have changed: these candidates are of {title}. Draw '
+            text += "starts over.</p>"
+        for note in self.notes:
+            text += f'<p class="note">{html.escape(note[0].upper() + note[1:])}</p>'
+        return text
 
     def choice(self) -> Update:
         """The chosen candidate, by default the best, beside the image as uploaded."""

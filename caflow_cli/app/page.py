@@ -24,16 +24,11 @@ _COLORS = {
 }
 _BRUSHES = 60  # radii of the brush along the longer side of the canvas
 
-# Events of the browser alone. `style.css` shows whether fields have changed since Draw was pressed.
-_PRESSED = "() => document.body.classList.remove('caflow-edited')"
-_EDITED = "() => document.body.classList.add('caflow-edited')"
-# On a narrow screen the stage is above the fields.
+# Events of the browser alone. On a narrow screen the stage is above the fields.
 _SHOW = (
     'document.getElementById("caflow-stage").scrollIntoView({behavior: "smooth", block: "nearest"})'
 )
-# After an error the candidates stay as they were.
-_DRAWN = f"""() => document.querySelector("#caflow-status .error")
-    ? document.body.classList.add("caflow-edited") : {_SHOW}"""
+_DRAWN = f"""() => document.querySelector("#caflow-status .error") || {_SHOW}"""
 _VIEWED = f"""view => document.body.classList.toggle("caflow-compared", view === "Comparison")
     && {_SHOW}"""
 
@@ -67,12 +62,7 @@ class Page(Components):
         self.models = sessions.models.of_tasks()
         first = next(iter(sessions.models.tasks.values()))
         super().__init__(self.models, first.name, sessions.limits)
-        with self.blocks:
-            self._connect_drawing()
-            self._connect_fields()
-
-    def _connect_drawing(self) -> None:
-        fields = [
+        self.fields = [
             self.model,
             self.image,
             self.canvas,
@@ -82,6 +72,12 @@ class Page(Components):
             self.keep,
             self.seed,
         ]
+        with self.blocks:
+            self._connect_drawing()
+            self._connect_fields()
+
+    def _connect_drawing(self) -> None:
+        fields = self.fields
         chosen = [
             self.view,
             self.slider,
@@ -100,21 +96,24 @@ class Page(Components):
             self.spread,
             self.command,
         ]
-        self.go.click(None, None, None, js=_PRESSED, **_AT_ONCE)
         draw = self.go.click(self._drawing(self.sessions.draw), fields, drawn, **_QUEUED)
         draw.then(None, None, None, js=_DRAWN, **_AT_ONCE)
+        self._compare_after(draw)
         self.more.click(self._drawing(self.sessions.more), fields, drawn, **_QUEUED)
         self.end.click(self._stop, None, None, **_AT_ONCE)
         self.gallery.select(self._choose, None, chosen, **_AT_ONCE)
         self.view.change(None, self.view, None, js=_VIEWED, **_AT_ONCE)
         self.canvas.input(self._preview, fields, self.preview, **_LAST)
+        for edit in (self.canvas.input, self.seed.input):
+            edit(self._compare, fields, self.title, **_LAST)
         find = self.find.click(self._find_damage, fields, [self.status, self.damage], **_QUEUED)
-        find.then(
+        paint = find.then(
             self._paint_damage,
             [self.damage, *fields],
             [self.status, self.canvas, self.marks],
             **_AT_ONCE,
         )
+        self._compare_after(paint)
         self.blocks.unload(self._leave)
 
     def _connect_fields(self) -> None:
@@ -142,26 +141,20 @@ class Page(Components):
         ]
         replaced = [self.image, *about]
         self.blocks.load(self._load, given, about, **_AT_ONCE)
-        self.tabs.select(self._choose_task, given, about, **_AT_ONCE)
-        self.model.input(self._choose_model, given, about, **_AT_ONCE)
-        self.image.upload(self._show, given, about, **_AT_ONCE)
-        self.image.clear(self._show, given, about, **_AT_ONCE)
-        self.example.click(self._use_example, given, replaced, **_AT_ONCE)
-        self.other.upload(self._replace_image, [self.other, *given], replaced, **_AT_ONCE)
-        self.variety.input(self._vary, [self.model, self.variety], self.variety, **_LAST)
-        for edit in (
-            self.tabs.select,
-            self.model.input,
-            self.image.upload,
-            self.image.clear,
-            self.example.click,
-            self.other.upload,
-            self.canvas.input,
-            self.find.click,
-            self.variety.input,
-            self.seed.input,
+        replace = self._replace_image
+        for edited in (
+            self.tabs.select(self._choose_task, given, about, **_AT_ONCE),
+            self.model.input(self._choose_model, given, about, **_AT_ONCE),
+            self.image.upload(replace, [self.image, *given], replaced, **_AT_ONCE),
+            self.image.clear(self._show, given, about, **_AT_ONCE),
+            self.example.click(self._use_example, given, replaced, **_AT_ONCE),
+            self.other.upload(replace, [self.other, *given], replaced, **_AT_ONCE),
+            self.variety.input(self._vary, [self.model, self.variety], self.variety, **_LAST),
         ):
-            edit(None, None, None, js=_EDITED, **_AT_ONCE)
+            self._compare_after(edited)
+
+    def _compare_after(self, event: Any) -> None:
+        event.then(self._compare, self.fields, self.title, **_AT_ONCE)
 
     # --- drawing ----------------------------------------------------------------------------------
 
@@ -210,6 +203,9 @@ class Page(Components):
 
     def _preview(self, request: gr.Request, *fields: Any) -> Changes:
         return self._update(self.sessions.preview(_name(request), self._fields(*fields)))
+
+    def _compare(self, request: gr.Request, *fields: Any) -> Changes:
+        return self._update(self.sessions.compare(_name(request), self._fields(*fields)))
 
     def _find_damage(self, *fields: Any) -> Changes:
         return self._update(self.sessions.find_damage(self._fields(*fields)))
@@ -320,7 +316,8 @@ class Page(Components):
         automatic: bool,
         painted_on: Any,
     ) -> Changes:
-        return {self.image: path, **self._show(model, path, automatic, painted_on)}
+        shown = self.sessions.describe(Fields(model, path))["image"]
+        return {self.image: shown, **self._show(model, path, automatic, painted_on)}
 
     def _use_example(self, model: str, *given: Any) -> Changes:
         return self._replace_image(self.sessions.example(model), model, *given)

