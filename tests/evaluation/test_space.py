@@ -124,7 +124,7 @@ def test_the_protocol_has_means_over_images_and_published_figures(models_32, tmp
     names = ["diversity_score", "lpips_map", "lr_psnr", "lr_psnr_worst"]
     assert found.metrics == names
     means = [ours.values[name].mean for name in names]
-    assert means == pytest.approx(list(np.mean(by_hand, axis=0)), rel=1e-5)
+    assert means == pytest.approx(list(np.mean(by_hand, axis=0)), rel=1e-4)
     assert bicubic.values["diversity_score"].mean == 0
     assert ours.differences["bicubic"].keys() == set(names)
     assert [(row.what, row.values["lr_psnr"].mean) for row in published] == [
