@@ -7,9 +7,11 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import typer.main
+from PIL import Image
 
 from caflow_cli.assets import WEIGHTS_DIR
 from caflow_cli.cli.app import app
@@ -143,3 +145,20 @@ def test_the_density_example_runs(capsys):
     assert code.count("range(100)") == 1
     exec(compile(code.replace("range(100)", "range(12)"), "docs/scores.md", "exec"), {})
     assert capsys.readouterr().out.count("\n") == 3
+
+
+def test_a_face_is_put_back_where_it_was_cut(tmp_path, monkeypatch, model_files):
+    page = (DOCS / "models.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?group\.png.*?)```", page, flags=re.DOTALL)
+    code = code.replace('"faces-superres-x4"', repr(str(model_files["superres"])))
+    monkeypatch.chdir(tmp_path)
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 96, 3), np.uint8))
+    photo.save("group.png")
+    exec(compile(code, "models.md", "exec"), {})
+    plain = np.array(photo.resize((384, 320)), int)
+    changed = (np.array(Image.open("large.png"), int) != plain).any(-1)
+    rows, columns = np.nonzero(changed)
+    # The square is 37 pixels wide, around (45.2, 37.9), and its rim is soft.
+    assert abs(columns.mean() - 4 * 45.2) < 4
+    assert abs(rows.mean() - 4 * 37.9) < 4
+    assert 100 < np.ptp(columns) < 200
