@@ -9,8 +9,8 @@ from PIL import Image
 
 from .components import Components
 from .inputs import FILL, KEEP, Fields, temperature_at
-from .job import Update
 from .sessions import Sessions
+from .visit import Update
 
 # What is painted: the label of the canvas, and the colors of its brush.
 _LABELS = {

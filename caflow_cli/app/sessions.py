@@ -36,7 +36,7 @@ from .inputs import (
     read_upload,
     shrunk,
 )
-from .job import Job, Stopped, Update
+from .visit import Stopped, Update, Visit
 
 _OPACITY = 0.6  # of marks: what they cover can be seen
 _MASK_CANVAS = 2048  # longer side of the canvas of a mask, in pixels, at most
@@ -88,7 +88,7 @@ class Sessions:
         self.models = models
         self.limits = limits
         self._folder = folder
-        self._jobs: dict[str, Job] = {}  # by session, the oldest first
+        self._jobs: dict[str, Visit] = {}  # by session, the oldest first
 
     def draw(self, session: str, fields: Fields) -> Iterator[Update]:
         """Draw candidates. What was drawn before stays if the image or the fields are refused."""
@@ -100,7 +100,7 @@ class Sessions:
                 self.limits.check_candidates(sampling.candidates)
                 image, painted = self._read(fields)
                 folder = Path(tempfile.mkdtemp(dir=self._folder))
-                job = Job(model, fields, image, painted, sampling, folder)
+                job = Visit(model, fields, image, painted, sampling, folder)
         except Exception as error:
             yield {"status": _error(error)}
             return
@@ -282,7 +282,7 @@ class Sessions:
     def _run(
         self,
         session: str,
-        job: Job,
+        job: Visit,
         count: int,
         keep: int,
     ) -> Iterator[Update]:

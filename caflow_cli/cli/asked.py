@@ -15,7 +15,7 @@ from .console import Console
 from .edits import Editing
 from .intervals import Intervals
 from .masking import Masking
-from .options import Restoration
+from .options import Drawing
 
 if TYPE_CHECKING:
     from ..model import Calibration
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Asked:
     """The options of a command, and the model of images for which no other is chosen."""
 
-    given: Restoration
+    given: Drawing
     sampling: Sampling
     masking: Masking | None  # None: the command has no such options
     editing: Editing

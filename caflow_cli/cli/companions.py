@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 LIMITS = {"auto": (0.5, 0, 1), "ir": (4.5, 1, 100)}  # T and K: the default, least and most
 
 
-def is_detected(kind: str, given: str | None) -> bool:
+def is_detected(kind: str, named: str | None) -> bool:
     """Whether `--mask` asks for what is found: `auto`, `auto:THRESHOLD`, `ir` or `ir:K`."""
-    return kind == "mask" and given is not None and given.partition(":")[0] in ("auto", "ir")
+    return kind == "mask" and named is not None and named.partition(":")[0] in ("auto", "ir")
 
 
-def find_companions(kind: str, given: str, images: Sequence[InputImage]) -> Sequence[InputImage]:
+def find_companions(kind: str, named: str, images: Sequence[InputImage]) -> Sequence[InputImage]:
     """Find the file that belongs to each image: one for all, or, in a folder, by the image's name.
 
     The mask of `a.jpg` is `a_jpg_mask`, `a_mask` or, unless the folder is that of the image, `a`;
@@ -33,54 +33,54 @@ def find_companions(kind: str, given: str, images: Sequence[InputImage]) -> Sequ
 
     Args:
         kind: "mask" or "hints": the option, and the ending of names.
-        given: The file or folder that the option names.
+        named: The file or folder that the option names.
         images: The images.
     """
-    if is_detected(kind, given):
-        return _detected_masks(given) * len(images)
+    if is_detected(kind, named):
+        return _detected_masks(named) * len(images)
 
     from .inputs import find_inputs  # imported here, because it imports NumPy
 
-    one = len(images) == 1 and images[0].name != "-"
-    check_usage(one or given != "-", "stdin holds one image", f"give the {kind} as a file")
-    found = find_inputs([given], recursive=True)
-    if not is_folder(given):
+    alone = len(images) == 1 and images[0].name != "-"
+    check_usage(alone or named != "-", "stdin holds one image", f"give the {kind} as a file")
+    found = find_inputs([named], recursive=True)
+    if not is_folder(named):
         check_usage(
             len(found) == 1 and not found[0].missing,
-            f"no {kind} {given!r}",
+            f"no {kind} {named!r}",
             f"--{kind} FILE, or --{kind} DIR with one for each image"
             + ", or use --mask auto" * (kind == "mask"),
         )
         return found * len(images)
     inputs = {os.path.realpath(image.path) for image in images if image.path is not None}
-    others = [one for one in found if os.path.realpath(one.path or "") not in inputs]
-    names = [_names(kind, given, image) for image in images]
+    others = [file for file in found if os.path.realpath(file.path or "") not in inputs]
+    names = [_names(kind, named, image) for image in images]
     wanted = set().union(*names)
-    by_name = by_stem([one for one in others if (one.inside, one.stem) in wanted])
+    by_name = by_stem([file for file in others if (file.inside, file.stem) in wanted])
     companions = []
     for image, of_image in zip(images, names, strict=True):
         matches = [by_name[name] for name in of_image if name in by_name]
         check_usage(
             bool(matches),
-            f"no {kind} in {given!r} for {image.name!r}",
+            f"no {kind} in {named!r} for {image.name!r}",
             f"name the {kind} of a.jpg a_{kind}.png",
         )
         companions.append(matches[0])
     return companions
 
 
-def _detected_masks(given: str) -> list[InputImage]:
+def _detected_masks(named: str) -> list[InputImage]:
     """The mask that is detected; CaflowError (exit 2) if T or K is out of range."""
     from .inputs import InputImage  # imported here, because it imports NumPy
 
-    way, _, typed = given.partition(":")
+    way, _, typed = named.partition(":")
     number = math.nan
     with suppress(ValueError):
         number = float(typed) if typed else LIMITS[way][0]
     _, least, most = LIMITS[way]
     hint = f"--mask {way}:{LIMITS[way][0]:g}, between {least} and {most}"
-    check_usage(least < number < most, f"--mask is {given!r}", hint)
-    return [InputImage(given, Path(), way, threshold=number)]
+    check_usage(least < number < most, f"--mask is {named!r}", hint)
+    return [InputImage(named, Path(), way, threshold=number)]
 
 
 def _names(kind: str, folder: str, image: InputImage) -> list[tuple[Path, str]]:

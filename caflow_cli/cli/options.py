@@ -198,7 +198,7 @@ class Files:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Restoration(Files):
+class Drawing(Files):
     """The options of commands that restore or sample images."""
 
     tau: str | None = option(

@@ -35,8 +35,10 @@ def run(plan: Plan, preparer: Preparer) -> None:
     with console.steps(console.command) as show:
         for batch in _in_batches(map(preparer.prepared, plan.jobs)):
             start = time.perf_counter()
-            step = partial(_step, show, console, start, done, len(plan.jobs), batch)
-            step(0, 1)
+            step = None
+            if not console.quiet:
+                step = partial(_step, show, console, start, done, len(plan.jobs), batch)
+                step(0, 1)
             results = _drawn(batch, not asked.intervals.interval, step)
             elapsed = round((time.perf_counter() - start) / len(batch), 3)
             for prepared, found in zip(batch, results, strict=True):
@@ -99,7 +101,7 @@ def _together(item: Prepared) -> int:
 
 
 def _drawn(
-    batch: Sequence[Prepared], lower_tau: bool, step: Progress
+    batch: Sequence[Prepared], lower_tau: bool, step: Progress | None
 ) -> Sequence[Candidates | CaflowError | None]:
     """Draw candidates for a batch; if one fails, draw them one by one."""
     requests = [item.request for item in batch if item.request is not None]

@@ -13,14 +13,14 @@ from ..intervals import interval_chart
 from ..restoration import Candidates, uncertainty_chart
 from ..restoration.figures import sheet
 from .console import Console
-from .options import Restoration
+from .options import Drawing
 
 
 @dataclass(frozen=True)
 class Sheets:
     """The rows so far of the sheets that are wanted."""
 
-    given: Restoration
+    given: Drawing
     console: Console
     grid: list[Pixels] = field(default_factory=list)  # rows
     uncertainty: list[Pixels] = field(default_factory=list)

@@ -10,7 +10,7 @@ import pytest
 
 from caflow_cli.cli.console import Console
 from caflow_cli.cli.edits import Scaling
-from caflow_cli.cli.options import Restoration
+from caflow_cli.cli.options import Drawing
 from caflow_cli.cli.output import write_output
 from caflow_cli.cli.plan import Plan, make_plan
 from caflow_cli.errors import CaflowError
@@ -27,11 +27,11 @@ def here(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-DEFAULTS = {field.name: field.default.default for field in fields(Restoration)}  # Typer's
+DEFAULTS = {field.name: field.default.default for field in fields(Drawing)}  # Typer's
 
 
-def given(**options) -> Restoration:
-    return Restoration(**{**DEFAULTS, **options})
+def given(**options) -> Drawing:
+    return Drawing(**{**DEFAULTS, **options})
 
 
 def planned(*inputs: str, **options) -> Plan:

@@ -42,7 +42,7 @@ class Images:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Calibrating:
     """The options for what a calibration holds for."""
 
     model: str = option("--model MODEL", options.MODEL_NAME, default=...)
@@ -65,7 +65,7 @@ class Settings:
 @expanded
 def calibrate_command(
     images: Images,
-    given: Settings,
+    given: Calibrating,
     console: Console,
     output: str | None = option(
         "--output -o FILE",

@@ -12,13 +12,13 @@ from ..console import Console
 from ..edits import Coloring, Editing, Filling, Scaling
 from ..intervals import Intervals
 from ..masking import Masking
-from ..options import SAMPLING, Restoration, expanded, option, read_config
+from ..options import SAMPLING, Drawing, expanded, option, read_config
 
 
 @expanded
 def superres_command(
     images: options.Images,
-    given: Restoration,
+    given: Drawing,
     intervals: Intervals,
     scaling: Scaling,
     console: Console,
@@ -45,7 +45,7 @@ def superres_command(
 @expanded
 def colorize_command(
     images: options.Images,
-    given: Restoration,
+    given: Drawing,
     intervals: Intervals,
     coloring: Coloring,
     console: Console,
@@ -69,7 +69,7 @@ def colorize_command(
 @expanded
 def inpaint_command(
     images: options.Images,
-    given: Restoration,
+    given: Drawing,
     masking: Masking,
     filling: Filling,
     console: Console,
@@ -92,7 +92,7 @@ def inpaint_command(
 
 @expanded
 def sample_command(
-    given: Restoration,
+    given: Drawing,
     masking: Masking,
     console: Console,
     cond: list[str] = option(
@@ -118,7 +118,7 @@ def sample_command(
 RESTORING = (superres_command, colorize_command, inpaint_command, sample_command)
 
 
-def _sampling(given: Restoration, consistent: bool | None = None) -> Sampling:
+def _sampling(given: Drawing, consistent: bool | None = None) -> Sampling:
     """The settings as they were typed; CaflowError (exit 2) for one that no model accepts."""
     names = [field.name for field in fields(Sampling) if field.name != "consistent"]
     sampling = Sampling(consistent=consistent, **{name: getattr(given, name) for name in names})
@@ -129,7 +129,7 @@ def _sampling(given: Restoration, consistent: bool | None = None) -> Sampling:
 def _restore(
     console: Console,
     inputs: Sequence[str],
-    given: Restoration,
+    given: Drawing,
     sampling: Sampling,
     masking: Masking | None = None,
     editing: Editing | None = None,

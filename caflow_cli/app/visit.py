@@ -42,7 +42,7 @@ class Stopped(Exception):
     """The visitor has stopped the job, or has left."""
 
 
-class Job:
+class Visit:
     """An image, uploaded as a file, with its candidates.
 
     `sampling` has all defaults filled in, and the current number to keep. `result` is None until a
