@@ -151,15 +151,15 @@ class Planned(_PlannedFields, total=False):
     """An image for which nothing was drawn, because of `--dry-run`, `--skip-existing`, or a mask
     that marks nothing to fill."""
 
+    model: Model
+    model_reason: Annotated[str, "--dry-run: why this model was chosen."]
     megapixels: Annotated[
         float,
         "--dry-run: millions of pixels that each candidate has at the model's scale. Omitted by "
         "inpaint, where they depend on the hole.",
         (("exclusiveMinimum", 0),),
     ]
-    candidates: Annotated[
-        Count, "--dry-run: number of candidates that would be drawn. Omitted by inpaint."
-    ]
+    candidates: Annotated[Count, "--dry-run: number of candidates that would be drawn."]
     interval: Annotated[
         Ends, "--interval: the files of the lower and the upper ends. Omitted without it."
     ]
