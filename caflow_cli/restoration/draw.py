@@ -191,14 +191,7 @@ class _Draft:
         generator = Generator().manual_seed(seed)
         if len(request.parts) == 1:
             return cls(request, k, seed, [generator], [generator], image)
-        # Parts take the latents of one generator in their order, in whichever they are drawn.
-        generators = []
-        again = []
-        for number in range(len(request.parts)):
-            generators.append(generator.clone_state())
-            request.model.latent_noise(generator, request.size)
-            (own,) = np.random.SeedSequence([seed, number]).generate_state(1).tolist()
-            again.append(Generator().manual_seed(own))
+        generators, again = _of_parts(request, seed, generator)
         return cls(request, k, seed, generators, again, image)
 
     def finished(self) -> Candidate:
@@ -246,3 +239,20 @@ def _draw_batch(
                 draft.scores[number] = score
                 draft.diverged |= not math.isfinite(score.value)
     return [draft.finished() for draft in drafts if not draft.diverged]
+
+
+def _of_parts(
+    request: Request, seed: int, generator: Generator
+) -> tuple[list[Generator], list[Generator]]:
+    """The generators of parts, and those of their resamples.
+
+    Parts take the latents of one generator in their order, in whichever they are drawn.
+    """
+    generators = []
+    again = []
+    for number in range(len(request.parts)):
+        generators.append(generator.clone_state())
+        request.model.latent_noise(generator, request.size)
+        (own,) = np.random.SeedSequence([seed, number]).generate_state(1).tolist()
+        again.append(Generator().manual_seed(own))
+    return generators, again
