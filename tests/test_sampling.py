@@ -9,6 +9,7 @@ import pytest
 
 from caflow_cli.config import Temperature
 from caflow_cli.errors import CaflowError
+from caflow_cli.intervals import calibrated, options_of
 from caflow_cli.model import Calibration
 from caflow_cli.sampling import Sampling, check_noise_samples
 
@@ -131,11 +132,11 @@ CALIBRATION = Calibration(
 
 
 def test_a_calibration_determines_what_is_not_given():
-    filled = Sampling(keep=2, seed=7).calibrated(CALIBRATION, "mine")
-    assert filled.options == "--tau 0.9/0.7/0.5 -m 40 --consistent --precision bf16"
+    filled = calibrated(Sampling(keep=2, seed=7), CALIBRATION, "mine")
+    assert options_of(filled) == "--tau 0.9/0.7/0.5 -m 40 --consistent --precision bf16"
     assert (filled.keep, filled.seed) == (2, 7)
     same = Sampling(tau="0.9/0.7/0.5", candidates=40, consistent=True, precision="bf16")
-    assert same.calibrated(CALIBRATION, "mine").options == filled.options
+    assert options_of(calibrated(same, CALIBRATION, "mine")) == options_of(filled)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_a_calibration_determines_what_is_not_given():
 )
 def test_another_setting_than_the_calibrated_one_is_refused(given, options):
     with pytest.raises(CaflowError, match=r"intervals of 'mine' are calibrated for") as caught:
-        Sampling(**given).calibrated(CALIBRATION, "mine")
+        calibrated(Sampling(**given), CALIBRATION, "mine")
     assert caught.value.exit_code == 2
     assert f"not {options}" in caught.value.message
     assert f"caflow calibrate --model mine --data DIR {options} -o" in caught.value.hint

@@ -43,6 +43,14 @@ def interval(found: Candidates) -> tuple[Pixels, Pixels]:
     their intervals, ends included, is at least `calibration.level`. This is an average over images
     and values, not a promise for each image or pixel.
 
+    Examples:
+        >>> import caflow_cli as caflow
+        >>> from caflow_cli.assets import example_path
+        >>> model = caflow.load("faces-superres-x4")
+        >>> low, high = caflow.interval(caflow.restore(model, example_path("face")))
+        >>> low.shape, bool((low <= high).all())
+        ((64, 64, 3), True)
+
     Raises:
         CaflowError: (exit 2) the model has no calibration, or the candidates were drawn with other
             settings; (exit 1) a candidate is missing, they are edited, or were drawn in tiles.

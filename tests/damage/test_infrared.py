@@ -47,7 +47,7 @@ def test_a_lower_threshold_marks_more_and_the_red_channel_suffices(rng):
     few, some, many = (infrared_mask(scan.rgb, scan.infrared, k) > 0 for k in (9, 4, 2))
     assert few.sum() < some.sum() < many.sum()
     assert not (few & ~some).any()
-    assert np.array_equal(infrared_mask(scan.rgb[..., 0], scan.infrared) > 0, some)
+    assert np.array_equal(infrared_mask(scan.rgb[..., 0], scan.infrared, 4) > 0, some)
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (3, -5), (-8, 8)])
@@ -81,7 +81,7 @@ def test_silver_film_and_kodachrome_are_refused_whatever_is_marked(slope, spots,
 def test_color_film_is_not_refused_whatever_is_marked(spots, rng):
     scan = scanned(photograph(), STRONG, rng, slope=0.12, spots=spots)
     share = (infrared_mask(scan.rgb, scan.infrared) > 0).mean()
-    assert share < 0.004 if spots == 0 else share > 0.1
+    assert share < 0.004 if spots == 0 else share > 0.05
 
 
 def test_a_frame_without_an_image_has_no_slope(rng):

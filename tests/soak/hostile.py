@@ -307,7 +307,7 @@ def _read_run_config(path: Path) -> None:
     values = {"optim": {}, **read_toml(path)}
     if isinstance(values["optim"], dict) and not {"images", "minutes"} & values["optim"].keys():
         values["optim"]["images"] = 1
-    run = build_config({"data": "no/such/data", "out": "out", **values})
+    run = build_config({"data": "no/such/data", "out": "out", "hold_out": "20+", **values})
     path.write_text(to_toml(run), encoding="utf-8")
     assert build_config(read_toml(path)) == run
 

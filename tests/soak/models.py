@@ -37,9 +37,12 @@ def flow_configs(draw, most_scales: int = 3, **fixed) -> FlowConfig:
         "dequantization": draw(st.sampled_from(["uniform", "variational"])),
         "scale_bound": draw(st.floats(0.5, 3)),
     }
-    guides = st.lists(width, min_size=scales + 1, max_size=scales + 1).map(tuple)
-    fields["guide"] = draw(st.just(0) | width | guides)
+    wide = st.integers(2, 6)  # a norm over one value, of one pixel, is refused
+    guides = st.lists(wide, min_size=scales + 1, max_size=scales + 1).map(tuple)
+    fields["guide"] = draw(st.just(0) | wide | guides)
     fields |= fixed
+    if fields["guide"]:
+        fields.setdefault("guide_net", "unet")
     if fields["target_channels"] == 3 and fields["cond_channels"] in (1, 4) and draw(st.booleans()):
         fields["anchor"] = {1: "luminance", 4: draw(st.sampled_from(["pixels", "fill"]))}[
             fields["cond_channels"]
