@@ -52,7 +52,7 @@ class Grain:
         self._blocks: dict[tuple[int, int], Levels] = {}  # by the first row and column of the cell
         if self.deviation is not None:
             for top, left in (np.unique(np.argwhere(hole) // _CELL, axis=0) * _CELL).tolist():
-                block = _block(image, hole, top, left, most=2 * self.deviation)
+                block = _block(image, hole, top, left, most=1.8 * self.deviation)
                 if block is not None:
                     self._blocks[top, left] = block
         parts, _ = ndimage.label(hole, np.ones((3, 3)))
@@ -188,7 +188,9 @@ def _fine(levels: Levels) -> Levels:
 
 
 def _random_phase(block: Levels, generator: np.random.Generator) -> Levels:
-    """Noise with the spectrum of a block: (_CELL, _CELL, 3)."""
+    """Noise with the spectrum of a block, without low frequencies, whose seams would be seen:
+    (_CELL, _CELL, 3)."""
+    block = block - ndimage.gaussian_filter(block, (2.5, 2.5, 0))
     size = _CELL + len(block)
     ramp = np.hanning(len(block) + 2)[1:-1]
     kernel = block * np.sqrt(np.outer(ramp, ramp))[..., None] / ramp.sum()

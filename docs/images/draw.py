@@ -2,7 +2,7 @@
 
     python docs/images/draw.py
 
-writes four WebP files, and `drawn_from.json` beside them: the sha256 of the models, examples and
+writes five WebP files, and `drawn_from.json` beside them: the sha256 of the models, examples and
 script that they were drawn from, and of the images. `tests/test_docs.py` compares it.
 """
 
@@ -13,9 +13,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import gaussian_filter
 
 import caflow_cli as caflow
 from caflow_cli.assets import WEIGHTS_DIR, example_path
@@ -123,6 +125,34 @@ def draw_enlarged() -> Image.Image:
     return card(cells, columns=4)
 
 
+def draw_film() -> Image.Image:
+    """A part of a scan with simulated grain: damaged, filled by Telea's method and by caflow,
+    without and with grain, and the original."""
+    part = np.s_[56:112, 72:128]
+    clean = read_image(example_path("cat_192"))
+    mask = read_image(example_path("scratch"))[..., 0]
+    fields = np.random.default_rng(0).standard_normal((3, *mask.shape))
+    grain = gaussian_filter(fields, (0, 0.8, 0.8)).transpose(1, 2, 0)
+    scan = np.rint(clean + 9 * grain / grain.std()).clip(0, 255).astype(np.uint8)
+    damaged = np.where(mask[..., None] >= 128, np.uint8(255), scan)
+    model = caflow.load("photos-inpaint")
+    smooth = caflow.restore(model, damaged, candidates=1, mask=mask, grain="off").kept[0].image
+    result = caflow.restore(model, damaged, candidates=1, mask=mask)
+    added = result.request.edits[0].as_json()
+    images = {
+        "damaged": (damaged, "simulated grain"),
+        "Telea": (cv2.inpaint(damaged, mask, 3, cv2.INPAINT_TELEA), "OpenCV"),
+        "caflow": (smooth, "--grain off"),
+        "caflow, grain": (result.kept[0].image, f"{added['spots']} spots"),
+        "original": (scan, "the scan"),
+    }
+    cells = []
+    for label, (image, note) in images.items():
+        shown = Image.fromarray(image[part]).resize((CELL, CELL), Image.Resampling.NEAREST)
+        cells.append(cell(shown, label, note))
+    return card(cells, columns=5)
+
+
 def with_hole(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The image with a chequered hole where the mask is white."""
     rows, columns = np.indices(mask.shape) // 4
@@ -208,7 +238,8 @@ def card(cells: list[Image.Image], columns: int) -> Image.Image:
 
 
 def main() -> None:
-    drawn = {"superres": draw_enlarged(), **{scene.name: draw(scene) for scene in SCENES}}
+    drawn = {"superres": draw_enlarged(), "film": draw_film()}
+    drawn |= {scene.name: draw(scene) for scene in SCENES}
     images = []
     for name, image in drawn.items():
         path = HERE / f"{name}.webp"

@@ -152,7 +152,7 @@ def report(rows: list[dict]) -> str:
     within = ((ratios > 0.8) & (ratios < 1.25)).mean()
     return (
         f"{np.median(ratios):6.2f} {within:6.0%} {np.nanmean(channels):8.2f} "
-        f"{mean['structure']:9.1f} {10 * np.log10(255**2 / mean['mse']):6.1f} {mean['lpips']:7.4f}"
+        f"{mean['structure']:9.1f} {10 * np.log10(255**2 / max(mean['mse'], 1e-9)):6.1f} {mean['lpips']:7.4f}"
         f"  ({len(ratios)} spots)"
     )
 
@@ -198,7 +198,7 @@ def methods(model: caflow.CAFlow, truth: np.ndarray, hole: np.ndarray, seed: int
     damaged = truth.copy()
     damaged[hole] = 255
     white = np.where(hole, 255, 0).astype(np.uint8)
-    drawn = caflow.restore(model, damaged, 0.5, candidates=1, seed=seed, mask=white)
+    drawn = caflow.restore(model, damaged, 0.5, candidates=1, seed=seed, mask=white, grain="off")
     fill = drawn.kept[0].image
     grain = Grain(damaged, hole, seed)
     telea = cv2.inpaint(damaged, white, 3, cv2.INPAINT_TELEA)
