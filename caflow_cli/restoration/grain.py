@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from itertools import combinations
 from typing import Any, ClassVar, TypeAlias
 
@@ -138,12 +139,18 @@ def _known_blocks(image: Pixels, hole: Hole, side: int, step: int) -> tuple[Leve
     blocks = view(image, (side, side), axis=(0, 1))[::step, ::step][known]
     levels = _levels(blocks).reshape(-1, 3, side**2)
     levels = levels[((levels < 1) | (levels >= 254)).mean(-1).max(-1) < 0.01]
-    y, x = np.meshgrid(*[np.linspace(-1, 1, side, dtype=np.float32)] * 2, indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).reshape(-1, 6)
-    basis = np.linalg.qr(terms)[0]
+    basis = _polynomials(side)
     rest = levels - (levels @ basis) @ basis.T
     tones = np.asarray(levels.mean(-1) @ _LUMA, np.float32)
     return rest.transpose(0, 2, 1).reshape(-1, side, side, 3), tones
+
+
+@functools.cache
+def _polynomials(side: int) -> Levels:
+    """An orthonormal basis of the quadratic polynomials on a square: (side², 6)."""
+    y, x = np.meshgrid(*[np.linspace(-1, 1, side, dtype=np.float32)] * 2, indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    return np.linalg.qr(terms.reshape(-1, 6))[0]
 
 
 def _block(image: Pixels, hole: Hole, top: int, left: int, most: float) -> Levels | None:
@@ -164,12 +171,13 @@ def _block(image: Pixels, hole: Hole, top: int, left: int, most: float) -> Level
     cell[top - near[0].start :, left - near[1].start :][:_CELL, :_CELL] = True
     tone = np.median(_levels(image)[rows[cell & hole], columns[cell & hole]] @ _LUMA)
     for side in (32, 24, 16):
-        blocks, tones = _known_blocks(image, hole, side, step=8)
+        blocks, tones = _known_blocks(image, hole, side, step=side // 2)
         deviations = blocks.std((1, 2, 3))
         fits = (np.abs(tones - tone) <= 4 * deviations) & (deviations <= most)
         if fits.any():
             flat = np.flatnonzero(fits & (deviations <= np.sqrt(1.5) * deviations[fits].min()))
-            return np.asarray(blocks[flat[np.argsort(deviations[flat])[len(flat) // 2]]])
+            median = flat[np.argsort(deviations[flat])[len(flat) // 2]]
+            return np.array(blocks[median])  # a view would keep all of them
     return None
 
 

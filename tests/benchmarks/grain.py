@@ -140,7 +140,7 @@ def measure(
         "ratios": ratios,
         "channels": channels,
         "structure": np.sqrt(np.square(blurred[0] - blurred[1])[hole].mean()),
-        "mse": np.square(error).mean(),
+        "mse": max(np.square(error).mean(), 1e-9),
         "lpips": distance(to_batch([image]), to_batch([truth])).item(),
     }
 
@@ -152,7 +152,7 @@ def report(rows: list[dict]) -> str:
     within = ((ratios > 0.8) & (ratios < 1.25)).mean()
     return (
         f"{np.median(ratios):6.2f} {within:6.0%} {np.nanmean(channels):8.2f} "
-        f"{mean['structure']:9.1f} {10 * np.log10(255**2 / max(mean['mse'], 1e-9)):6.1f} {mean['lpips']:7.4f}"
+        f"{mean['structure']:9.1f} {10 * np.log10(255**2 / mean['mse']):6.1f} {mean['lpips']:7.4f}"
         f"  ({len(ratios)} spots)"
     )
 
