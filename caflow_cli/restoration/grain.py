@@ -8,7 +8,6 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from ..images import Pixels
 from ..tasks.base import check_same_size
@@ -46,6 +45,8 @@ class Grain:
     option: ClassVar = "--grain"
 
     def __init__(self, image: Pixels, hole: Hole, seed: int) -> None:
+        from scipy import ndimage  # imported here, as enlargement does without it
+
         check_same_size("the mask is", hole.shape, image.shape)
         self.deviation = grain_deviation(image, hole)
         self._hole = hole
@@ -159,6 +160,9 @@ def _block(image: Pixels, hole: Hole, top: int, left: int, most: float) -> Level
     Tones may differ by the range of the grain, four deviations. A least variance is low by chance,
     so it is the median of the blocks with at most 1.5 times the least.
     """
+
+    from scipy import ndimage  # imported here, as enlargement does without it
+
     near = _around(top, left, margin=96)
     image = image[near]
     hole = hole[near]
@@ -183,6 +187,9 @@ def _block(image: Pixels, hole: Hole, top: int, left: int, most: float) -> Level
 
 def _power(levels: Levels, hole: Hole) -> Levels:
     """The power of the fill's fine detail around each pixel, without the grain beside it."""
+
+    from scipy import ndimage  # imported here, as enlargement does without it
+
     known = (~hole).astype(np.float32)
     weight = ndimage.gaussian_filter(known, 1.2).clip(1e-3)[..., None]
     smooth = ndimage.gaussian_filter(levels * known[..., None], (1.2, 1.2, 0)) / weight
@@ -192,12 +199,17 @@ def _power(levels: Levels, hole: Hole) -> Levels:
 
 
 def _fine(levels: Levels) -> Levels:
+    from scipy import ndimage  # imported here, as enlargement does without it
+
     return np.asarray(levels - ndimage.gaussian_filter(levels, (1.2, 1.2, 0), truncate=3))
 
 
 def _random_phase(block: Levels, generator: np.random.Generator) -> Levels:
     """Noise with the spectrum of a block, without low frequencies, whose seams would be seen:
     (_CELL, _CELL, 3)."""
+
+    from scipy import ndimage  # imported here, as enlargement does without it
+
     block = block - ndimage.gaussian_filter(block, (2.5, 2.5, 0))
     size = _CELL + len(block)
     ramp = np.hanning(len(block) + 2)[1:-1]
