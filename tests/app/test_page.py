@@ -368,7 +368,9 @@ def test_an_image_gets_no_paint_of_the_one_before(visitor, browser, url, photo, 
     other.wait_for("of 40")
     visitor.page.locator("#caflow-find").click()  # waits for the other visitor
     visitor.give(photo)
-    other.page.locator("#caflow-stop").click()
+    stop = other.page.locator("#caflow-stop")
+    if stop.is_enabled():  # on a busy machine, the browser may be slower than 40 candidates
+        stop.click(timeout=5000)
     visitor.wait_for("The image has changed")
     visitor.page.wait_for_timeout(2000)
     visitor.draw(1)
