@@ -160,8 +160,7 @@ def _block(image: Pixels, hole: Hole, top: int, left: int, most: float) -> Level
     Tones may differ by the range of the grain, four deviations. A least variance is low by chance,
     so it is the median of the blocks with at most 1.5 times the least.
     """
-
-    from scipy import ndimage  # imported here, as enlargement does without it
+    from scipy import ndimage
 
     near = _around(top, left, margin=96)
     image = image[near]
@@ -187,8 +186,7 @@ def _block(image: Pixels, hole: Hole, top: int, left: int, most: float) -> Level
 
 def _power(levels: Levels, hole: Hole) -> Levels:
     """The power of the fill's fine detail around each pixel, without the grain beside it."""
-
-    from scipy import ndimage  # imported here, as enlargement does without it
+    from scipy import ndimage
 
     known = (~hole).astype(np.float32)
     weight = ndimage.gaussian_filter(known, 1.2).clip(1e-3)[..., None]
@@ -207,8 +205,7 @@ def _fine(levels: Levels) -> Levels:
 def _random_phase(block: Levels, generator: np.random.Generator) -> Levels:
     """Noise with the spectrum of a block, without low frequencies, whose seams would be seen:
     (_CELL, _CELL, 3)."""
-
-    from scipy import ndimage  # imported here, as enlargement does without it
+    from scipy import ndimage
 
     block = block - ndimage.gaussian_filter(block, (2.5, 2.5, 0))
     size = _CELL + len(block)
