@@ -19,6 +19,7 @@ from ..restoration import (
     Grain,
     Recolor,
     answer,
+    colors_for,
     draw,
     encode,
     prepare,
@@ -75,7 +76,8 @@ class Visit:
         self.folder = folder
         self._stopped = threading.Event()
         seen = seen_by(self.task, image)
-        edits: list[Edit] = [] if self.hints is None else [Recolor(seen, self.hints)]
+        profile = colors_for(self.task, image).profile
+        edits: list[Edit] = [] if self.hints is None else [Recolor(seen, self.hints, profile)]
         if self.mask is not None:
             grain = Grain(seen, self.mask >= HOLE, sampling.seed)
             edits += [grain] if grain.spots else []

@@ -198,7 +198,8 @@ class Coloring(Editing):
             return [Saturate(self.saturation)]
         if file is None and not self.hint:
             return []
-        recolor = Recolor(request.image, self._strokes(file, request.image))
+        strokes = self._strokes(file, request.image)
+        recolor = Recolor(request.image, strokes, request.input.profile)
         return [recolor] if recolor.pixels else []
 
     def _strokes(self, file: InputImage | None, photo: Pixels) -> Pixels:

@@ -16,6 +16,7 @@ from .color import (
     strips,
     white,
 )
+from .profile import from_srgb
 from .read import (
     MAX_BYTES,
     SUFFIXES,
@@ -48,6 +49,7 @@ __all__ = [
     "encode_png",
     "fill_transparent",
     "format_of",
+    "from_srgb",
     "gray",
     "in_8_bits",
     "in_gray",

@@ -84,6 +84,19 @@ def is_kept(mode: str, profile: bytes | None) -> bool:
     )
 
 
+def from_srgb(colors: npt.NDArray[np.uint8], profile: bytes) -> npt.NDArray[np.uint8]:
+    """The values, uint8 (H, W, 3), that look in a kept profile of RGB like sRGB colors."""
+    transform = ImageCms.buildTransform(
+        ImageCms.createProfile("sRGB"),
+        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+        "RGB",
+        "RGB",
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    return np.asarray(transform.apply(Image.fromarray(colors)))
+
+
 def convert_16(values: npt.NDArray[Any], profile: bytes) -> npt.NDArray[Any]:
     """Convert uint16 (H, W, 1 or 3) to sRGB, (H, W, 3), as `converter` does for 8 bits."""
     import imagecodecs

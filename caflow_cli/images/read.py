@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import json
 import logging
@@ -60,6 +61,8 @@ _TURNS = {  # by EXIF orientation
 }
 _SIDEWAYS = (5, 6, 7, 8)
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # raised errors say the same
+with contextlib.suppress(AttributeError, OSError):  # as does libtiff, in lines on stderr
+    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
 # `warnings.catch_warnings` is process-wide, but threads read data sets.
 _warnings_lock = threading.Lock()
 

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from ..config import HOLE
 from ..errors import ensure
-from ..images import Pixels
+from ..images import Pixels, from_srgb, in_srgb
 from ..tasks.base import check_same_size, gray, levels_in, resize, scaled_size
 from ..tasks.chroma import chroma_of, tint, upsample_chroma
 
@@ -55,7 +55,7 @@ class Recolor:
     field: ClassVar = "hinted_pixels"
     option: ClassVar = "--hints"
 
-    def __init__(self, image: Pixels, strokes: Pixels) -> None:
+    def __init__(self, image: Pixels, strokes: Pixels, profile: bytes | None = None) -> None:
         check_strokes(image, strokes)
         self._level = gray(image)
         height, width = self._level.shape
@@ -65,7 +65,12 @@ class Recolor:
         self._rows, self._columns = np.nonzero(strokes[..., 3] >= HOLE)
         self.pixels = len(self._rows)
         levels = levels_in(image)
-        self._chroma = levels * chroma_of(strokes[self._rows, self._columns, :3])  # (3, pixels)
+        colors = strokes[self._rows, self._columns, :3]
+        if profile is not None and self.pixels:
+            shown = in_srgb(image[self._rows, self._columns][None], profile)
+            tinted = tint(gray(shown), chroma_of(colors[None]))
+            [colors] = from_srgb(tinted, profile)
+        self._chroma = levels * chroma_of(colors)  # (3, pixels)
         down = self._rows * h // height
         right = self._columns * w // width
         self._cells = down * w + right

@@ -16,7 +16,7 @@ from .draw import answer
 from .edits import Edit
 from .grain import Grain
 from .recolor import Recolor
-from .request import encode, prepare, seen_by, task_of
+from .request import colors_for, encode, prepare, seen_by, task_of
 from .score import Score, score_images
 
 
@@ -88,7 +88,8 @@ def restore(
     if hints is not None:
         task = task_of(model)
         check_usage(task.paints == "hints", f"{task.name} takes no color hints", "leave hints out")
-        recolor = Recolor(seen_by(task, given), strokes_of(as_input(hints)))
+        seen = colors_for(task, given)
+        recolor = Recolor(seen.flattened(), strokes_of(as_input(hints)), seen.profile)
         edits = [recolor] if recolor.pixels else []
     white = as_mask(mask)
     if white is not None and options.get("grain", "auto") == "auto":

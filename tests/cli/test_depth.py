@@ -10,6 +10,8 @@ from PIL import Image
 
 from caflow_cli.images import decode
 
+from ..image_files import encoded
+from .process import caflow
 from .results import only_record
 
 tifffile = pytest.importorskip("tifffile")
@@ -84,3 +86,25 @@ def test_a_converted_profile_is_said(run, tmp_path, model_files):
     image.save(tmp_path / "x.png", icc_profile=linear_profile())
     done = run("superres", "x.png", "--model", model_files["superres"], "-m", 1)
     assert b"its colors are converted to sRGB" in done.stderr
+
+
+def test_codecs_add_no_lines_of_their_own_on_damaged_files(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    bits = Image.fromarray(noise).convert("1")
+    files = {
+        "fax": encoded(bits, "TIFF", compression="group4"),
+        "jpeg": encoded(noise, "TIFF", compression="jpeg"),
+        "palette": encoded(Image.fromarray(noise).convert("P"), "TIFF", compression="tiff_lzw"),
+        "png": bytes(imagecodecs.png_encode(noise.astype(np.uint16))),
+    }
+    tifffile.imwrite(tmp_path / "deep.tif", noise.astype(np.uint16), compression="zlib")
+    files["deep"] = (tmp_path / "deep.tif").read_bytes()
+    for name, data in files.items():
+        middle = len(data) // 2
+        broken = data[:middle] + bytes(20) + data[middle + 20 :]
+        (tmp_path / f"{name}.tif").write_bytes(broken)
+    result = caflow("superres", ".", "--dry-run", cwd=tmp_path)
+    assert result.returncode == 1
+    kinds = [line.split(":")[0] for line in result.stderr.decode().splitlines()]
+    assert kinds.count("error") == kinds.count("hint") == 3
+    assert {*kinds} == {"error", "hint", "fax.tif", "jpeg.tif"}  # whose damage libtiff passes over

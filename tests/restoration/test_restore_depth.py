@@ -6,17 +6,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caflow_cli.images import Input, decode, read_provenance
+from caflow_cli.images import Input, decode, in_srgb, read_provenance
 from caflow_cli.intervals.bounds import at_depth
 from caflow_cli.restoration import restore, rmse_between, score
 from caflow_cli.restoration.recolor import Recolor
 from caflow_cli.tasks.base import gray, resize
+from caflow_cli.tasks.chroma import chroma_of
 
 imagecodecs = pytest.importorskip("imagecodecs")
 tifffile = pytest.importorskip("tifffile")
 
 RNG = np.random.default_rng(2)
 ADOBE = imagecodecs.cms_profile("adobergb")
+PROPHOTO = imagecodecs.cms_profile(
+    "rgb",
+    whitepoint=[0.3457, 0.3585, 1],
+    primaries=[0.7347, 0.2653, 1, 0.1596, 0.8404, 1, 0.0366, 0.0001, 1],
+    gamma=1.8,
+)
 GRAY = imagecodecs.cms_profile("gray", gamma=1.8)
 
 
@@ -131,3 +138,23 @@ def test_masks_of_16_bits_split_at_32768(task_models):
     mask = np.where(HOLE, np.uint16(32768), np.uint16(32767))
     found = restore(task_models["inpaint"], image, 0.0, 1, mask=mask)
     np.testing.assert_array_equal(found.request.mask >= 128, HOLE == 255)
+
+
+@pytest.mark.parametrize("profile", [ADOBE, PROPHOTO])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_hint_is_the_same_red_on_screen_in_any_profile(profile, dtype):
+    level = 90 + np.arange(32)[None, :, None]
+    values = np.broadcast_to(level, (32, 32, 3)).astype(dtype) * (257 if dtype == np.uint16 else 1)
+    strokes = np.zeros((32, 32, 4), np.uint8)
+    strokes[8:20] = [180, 80, 60, 255]
+    colored = Recolor(values, strokes, profile).apply(values)
+    shown = in_srgb(values, profile)
+    expected = Recolor(shown, strokes).apply(shown)
+    unmoved = Recolor(values, strokes).apply(values)
+    apart, before = (
+        np.abs(chroma_of(in_srgb(image, profile)[8:20]) - chroma_of(expected[8:20]))
+        for image in (colored, unmoved)
+    )
+    assert apart.max() <= 2.5
+    assert before.mean() > 8 * apart.mean()
+    np.testing.assert_array_equal(gray(colored), gray(values))
