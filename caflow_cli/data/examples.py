@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import CaflowError, ensure
-from ..images import Pixels, read_image
+from ..images import Pixels, decode as decode_image, gray, in_8_bits, resize
 from ..paths import is_folder
 from .files import open_folder, open_zip
 from .split import HoldOut, ImageFiles, Role, Split, check_there, choose
@@ -33,8 +33,8 @@ class Examples:
     split: str  # name of the split; "all" for every image
     seed: int | None  # seed that determined the split; None if the set has this split itself
     names: list[str]  # within the split
-    # Reads row i: one image, uint8 (H, W, C), or condition and target of a pair. Raises
-    # `DamagedError` for a file that cannot be decoded.
+    # Reads row i: one image, uint8 or uint16 (H, W, C), or condition and target of a pair, of one
+    # type. Raises `DamagedError` for a file that cannot be decoded.
     read: Callable[[int], list[Pixels]]
     total: int = 0  # number of examples in all splits
     skipped: list[str] = field(default_factory=list)  # damaged examples that `keep` has omitted
@@ -78,6 +78,7 @@ def open_split(
     hold_out: HoldOut = "2%",
     channels: Sequence[int] = (3, 3),
     least: int = 0,
+    deep: bool = False,
 ) -> Iterator[Examples]:
     """Open a split of a data set. Examples are decoded when they are read.
 
@@ -94,6 +95,7 @@ def open_split(
         hold_out: The rule for how many: that of the model's training.
         channels: 3 (RGB) or 1 (gray) for each image of an example; used only with `size`.
         least: Minimum side of an image; if it is given, the images of a pair must have one size.
+        deep: Keep the 16 bits of PNG and TIFF, with the extra `deep`.
 
     Raises:
         CaflowError: On entering, or from `Examples.read`: there are no images, or too few to split;
@@ -106,7 +108,7 @@ def open_split(
 
         def read(row: int) -> list[Pixels]:
             members = chosen[names[row]]
-            images = _decode(files, members)
+            images = _decode(files, members, deep)
             wanted = size or least
             for image, member in zip(images, members, strict=True):
                 height, width = image.shape[:2]
@@ -218,16 +220,16 @@ def check_one_size(
     ensure(len(set(sizes)) < 2, f"the images of the pair {name!r} are {stated}", hint)
 
 
-def decode(files: ImageFiles, member: str) -> Pixels:
-    """Decode an image file of a set."""
-    return read_image(io.BytesIO(files.read(member)), name=member)
+def decode(files: ImageFiles, member: str, deep: bool = False) -> Pixels:
+    """Decode an image file of a set, to sRGB."""
+    return decode_image(io.BytesIO(files.read(member)), member, full=deep).in_srgb().rgb
 
 
-def _decode(files: ImageFiles, members: tuple[str, ...]) -> list[Pixels]:
+def _decode(files: ImageFiles, members: tuple[str, ...], deep: bool) -> list[Pixels]:
     images = []
     for member in members:
         try:
-            images.append(decode(files, member))
+            images.append(decode(files, member, deep))
         except CaflowError as error:
             raise DamagedError(error.message, error.hint) from error
     (height, width), *others = [image.shape[:2] for image in images]
@@ -238,20 +240,19 @@ def _decode(files: ImageFiles, members: tuple[str, ...]) -> list[Pixels]:
             f"{members[0]!r} is {width}x{height}, {members[1]!r} {w}x{h}",
             "give both images of a pair the same aspect ratio",
         )
-    return images
+    of_one_depth = len({image.dtype for image in images}) == 1
+    return images if of_one_depth else [in_8_bits(image) for image in images]
 
 
 def _square(pixels: Pixels, channels: int, size: int) -> Pixels:
     height, width = pixels.shape[:2]
     if channels == 3 and height == width == size:
         return pixels
-    image = Image.fromarray(pixels)
-    if channels == 1:
-        image = image.convert("L")
+    image = gray(pixels) if channels == 1 else pixels
     if (width, height) != (size, size):
         side = min(height, width)
         left = (width - side) // 2
         top = (height - side) // 2
-        image = image.crop((left, top, left + side, top + side))
-        image = image.resize((size, size), Image.Resampling.LANCZOS)
-    return np.asarray(image).reshape(size, size, channels)
+        square = np.ascontiguousarray(image[top : top + side, left : left + side])
+        image = resize(square, size, size, Image.Resampling.LANCZOS)
+    return image.reshape(size, size, channels)

@@ -8,13 +8,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import torch
 import torch.nn.functional as F
 
 from ..config import HOLE
 from ..data.examples import Examples, check_one_size
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure
-from ..images import Pixels
+from ..images import Pixels, in_8_bits, levels_in
 from ..perceptual import checkerboard_energy
 from ..restoration import to_batch
 from ..tasks import Example, Task
@@ -60,6 +59,8 @@ def make_example(
         f"{name!r} is smaller than {task.factor}x{task.factor}",
         "remove it from --data",
     )
+    if inputs != "clean":  # they are compressed, with 8 bits
+        truth = in_8_bits(truth)
     mask = None
     if masks is not None:
         place = mask_index(index, count, len(masks.names))
@@ -78,6 +79,11 @@ def run_baseline(task: Task, baseline: str, example: Example) -> Pixels | None:
         return task.baseline_image(example)
     assert example.hole is not None, "OpenCV fills holes"
     cv2 = load_opencv()
+    ensure(
+        example.truth.dtype == np.uint8,
+        f"{baseline} fills images of 8 bits only",
+        "convert the set to 8 bits, or leave the protocol out",
+    )
     image = np.ascontiguousarray(example.input)
     method = getattr(cv2, _FILLS[baseline])
     filled = cv2.inpaint(image, example.mask, _RADIUS, method)
@@ -148,16 +154,15 @@ def inconsistency(task: Task, example: Example, candidate: Pixels) -> float | No
     if pair is None:
         return None
     recomputed, given = pair
-    errors = recomputed.astype(np.float64) - given
+    errors = (recomputed.astype(np.float64) - given) / levels_in(given)
     return float(np.sqrt(np.mean(np.square(errors))))
 
 
 def psnr_hole(task: Task, example: Example, candidate: Pixels) -> float:
     """`20 log10(255 / rmse)` over the pixels of the hole and their channels, in dB."""
-    hole = torch.from_numpy(example.hole)
-    filled = to_batch([candidate])[:, :, hole, None]
-    truth = to_batch([example.truth])[:, :, hole, None]
-    return psnr(filled, truth).item()
+    filled = candidate[example.hole]
+    truth = example.truth[example.hole]
+    return psnr(to_batch([filled[None]]), to_batch([truth[None]])).item()
 
 
 def colorfulness(task: Task, example: Example, candidate: Pixels) -> list[float]:
@@ -168,7 +173,7 @@ def colorfulness(task: Task, example: Example, candidate: Pixels) -> list[float]
     """
     both = []
     for image in (candidate, example.truth):
-        values = image.astype(np.float64)
+        values = image.astype(np.float64) / levels_in(image)
         red, green, blue = np.moveaxis(values, 2, 0)
         red_green = red - green
         yellow_blue = (red + green) / 2 - blue

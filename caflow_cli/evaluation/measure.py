@@ -88,6 +88,11 @@ class Measurer:
     def _measure(self, indices: Sequence[int]) -> list[Measured]:
         run = self.run
         found = [self.example(index) for index in indices]
+        ensure(
+            len({measured.row.depth for measured in found}) == 1,
+            "images of a batch have 8 and 16 bits per channel",
+            "measure them one by one",
+        )
         begun = time.perf_counter()
         asked = Sampling(consistent=run.consistent)
         requests = [
@@ -128,7 +133,8 @@ class Measurer:
             run.seed,
             run.inputs,
         )
-        return Measured(example, Row(index, self.images.names[index]))
+        depth = 8 * example.truth.dtype.itemsize
+        return Measured(example, Row(index, self.images.names[index], depth=depth))
 
     def _add_baselines(self, measured: Measured) -> None:
         example = measured.example

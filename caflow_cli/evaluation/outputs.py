@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import CaflowError, check_usage
-from ..images import atomic_write, encode_png, make_folder, read_image, write_png
+from ..images import atomic_write, encode_png, in_srgb, make_folder, read_image, write_png
 from ..model import renamed
 from ..paths import exists, numbered
 from ..restoration.figures import captioned_row, sheet
@@ -127,7 +127,8 @@ def write_sheet(measurer: Measurer, rows: Sequence[Row]) -> None:
             if best and exists(path):  # an earlier run's may have been removed
                 label = Result("model", {}, cell).label
                 cells.append((read_image(path), [label, *_figures(best[0].values)]))
-        drawn.append(captioned_row([*cells, (example.truth, ["truth"])]))
+        cells.append((example.truth, ["truth"]))
+        drawn.append(captioned_row([(in_srgb(image, None), lines) for image, lines in cells]))
     atomic_write(settings.save_images / SHEET, encode_png(sheet(drawn)))
 
 

@@ -73,6 +73,7 @@ class Row:
     draws: list[Draws] = field(default_factory=list)
     baselines: dict[str, Values] = field(default_factory=dict)  # by name
     truth: dict[str, float] = field(default_factory=dict)  # log_likelihood, bits_per_dim, ...
+    depth: int = 8  # bits per channel
 
     def at(self, tau: Temperature) -> Draws:
         """The draws at a temperature."""
@@ -80,7 +81,10 @@ class Row:
 
     def as_json(self) -> dict[str, Any]:
         """A line of `evaluate.jsonl`."""
-        return vars(self) | {"draws": [draws.as_json() for draws in self.draws]}
+        record = vars(self) | {"draws": [draws.as_json() for draws in self.draws]}
+        if self.depth == 8:
+            del record["depth"]
+        return record
 
     @classmethod
     def of_json(cls, record: dict[str, Any]) -> "Row":

@@ -14,10 +14,10 @@ from torch import Tensor
 from ..data.examples import open_split
 from ..data.split import Role, mask_errors
 from ..errors import CaflowError, check_usage
-from ..images import Pixels
+from ..images import Pixels, in_srgb
 from ..model import CAFlow
 from ..records import Unpack
-from ..restoration import estimator_of, task_of, to_batch
+from ..restoration import DEPTH_RULE, estimator_of, task_of, to_batch
 from ..sampling import Sampling
 from ..tasks import Task
 from ..version import __version__
@@ -88,7 +88,13 @@ def evaluate(
     with ExitStack() as stack:
         images = stack.enter_context(
             open_split(
-                data, run.split, side, role=role, seed=model.split_seed, hold_out=model.hold_out
+                data,
+                run.split,
+                side,
+                role=role,
+                seed=model.split_seed,
+                hold_out=model.hold_out,
+                deep=True,
             )
         )
         masks = None
@@ -186,6 +192,9 @@ def _summarized(
 ) -> Evaluation:
     """What follows from the rows: results and notes. Published figures come last."""
     notes = _notes_on_draws(run, rows)
+    deep = sum(row.depth == 16 for row in rows)
+    if deep:
+        notes.append(f"{deep} images have 16 bits per channel: {DEPTH_RULE}")
     results = summarize(rows, run.cells, run.metrics)
     labels = [name for name in run.metrics if name not in run.sets]
     if features is not None:
@@ -252,7 +261,7 @@ class _SetFeatures:
                 self._images[name].append(self._features(image))
 
     def _features(self, image: Pixels) -> Tensor:
-        return self._extractor(to_batch([image]))
+        return self._extractor(to_batch([in_srgb(image, None)]))
 
     def add_distances(self, results: Sequence[Result]) -> tuple[list[str], list[str]]:
         """Add the distances to the results; return their labels, and notes."""

@@ -12,10 +12,11 @@ from .rank import order, rmse_between
 from .recolor import Recolor, check_strokes
 from .request import Request, colors_for, encode, prepare, seen_by, task_of
 from .restore import restore, score
-from .score import Score, estimator_of, score_images
+from .score import DEPTH_RULE, Score, estimator_of, score_images
 from .whole import Whole
 
 __all__ = [
+    "DEPTH_RULE",
     "EDITS",
     "Candidate",
     "Candidates",

@@ -18,6 +18,11 @@ from .conditions import Conditions, PartScore, to_batch
 from .request import Request, conditions_of
 from .tiles import LazyImage
 
+# How densities of 16 bits are to be read.
+DEPTH_RULE = (
+    "values that the input determines are measured in bins, all others in levels of 8 bits, so "
+    "log P(stored) = log p - log 256 x unknown values"
+)
 _BATCH = 2**18  # pixels per batch, at the model's size
 _BOUNDS = {
     "uniform": "mean over draws of log p(w + u | y)",

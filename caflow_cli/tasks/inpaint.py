@@ -169,7 +169,7 @@ class Inpaint(Task):
         """Fill the hole with the mean color of the rest."""
         hole = example.hole
         assert hole is not None
-        mean = np.rint(example.input[~hole].mean(0)).astype(np.uint8)
+        mean = np.rint(example.input[~hole].mean(0)).astype(example.input.dtype)
         return np.where(hole[..., None], mean, example.input)
 
     def recomputed(

@@ -1,7 +1,8 @@
 """Metrics that compare images with their references.
 
-Batch metrics take `images` and `references`, uint8 (B, 3, H, W), and return (B,) float64. They
-raise `CaflowError` if shapes or dtypes differ, or if the images are too small.
+Batch metrics take `images` and `references`, uint8 or uint16 (B, 3, H, W), and return (B,) float64.
+Those that need a network see the high byte of 16 bits. They raise `CaflowError` if shapes or dtypes
+differ, or if the images are too small.
 """
 
 import copy
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ...errors import CaflowError, ensure
+from ...layers import WIDTHS
 from ...perceptual import ALEX, is_available, load_perceptual
 from . import Weights
 
@@ -34,7 +36,7 @@ def rmse(images: Tensor, references: Tensor) -> Tensor:
     The value of a set is the mean over its images (paper table 1).
     """
     _check(images, references)
-    return _rmse(images, references)
+    return _rmse(_levels(images), _levels(references))
 
 
 def psnr(images: Tensor, references: Tensor) -> Tensor:
@@ -49,7 +51,7 @@ def ssim(images: Tensor, references: Tensor) -> Tensor:
     range 255, population covariances; mean over channels and over windows inside the image.
     """
     _check(images, references)
-    return _similarity(images, references)
+    return _similarity(_levels(images), _levels(references))
 
 
 def psnr_y(images: Tensor, references: Tensor) -> Tensor:
@@ -75,12 +77,13 @@ FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 def _check(images: Tensor, references: Tensor) -> None:
     ensure(
         images.shape == references.shape
-        and images.dtype == references.dtype == torch.uint8
+        and images.dtype == references.dtype
+        and images.dtype in WIDTHS
         and images.shape[1:2] == (3,)
         and images.ndim == 4,
         f"images are {images.dtype} of shape {tuple(images.shape)}, references "
         f"{references.dtype} of shape {tuple(references.shape)}",
-        "pass two uint8 batches (B, 3, H, W) of the same shape",
+        "pass two batches (B, 3, H, W), uint8 or uint16, of the same shape",
     )
 
 
@@ -93,8 +96,13 @@ def _check_side(images: Tensor, least: int, what: str) -> None:
     )
 
 
+def _levels(images: Tensor) -> Tensor:
+    """Values in levels of 8 bits, float64."""
+    return images.double() * WIDTHS[images.dtype]
+
+
 def _rmse(x: Tensor, y: Tensor) -> Tensor:
-    squares = (x.double() - y.double()).square()
+    squares = (x - y).square()
     return squares.flatten(1).mean(1).sqrt()
 
 
@@ -108,19 +116,19 @@ def _inner_luma(*batches: Tensor) -> list[Tensor]:
     _check_side(batches[0], 2 * _BORDER + 1, "luma metrics")
     inner = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
     return [
-        _BLACK + torch.einsum("c,bchw->bhw", _LUMA, batch.double())[:, None][inner]
+        _BLACK + torch.einsum("c,bchw->bhw", _LUMA, _levels(batch))[:, None][inner]
         for batch in batches
     ]
 
 
 def _similarity(x: Tensor, y: Tensor) -> Tensor:
-    """SSIM of batches (B, C, H, W) with range 255: (B,)."""
+    """SSIM of batches (B, C, H, W), float64 with range 255: (B,)."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     _check_side(x, _WINDOW, "an SSIM window")
     # torchmetrics also averages over windows beyond the border. Float32 is inexact in flat areas.
     _, places = structural_similarity_index_measure(
-        x.double(), y.double(), data_range=_PEAK, reduction="none", return_full_image=True
+        x, y, data_range=_PEAK, reduction="none", return_full_image=True
     )
     rim = _WINDOW // 2
     inside: Tensor = places[..., rim:-rim, rim:-rim]
@@ -130,7 +138,7 @@ def _similarity(x: Tensor, y: Tensor) -> Tensor:
 def diversity(candidates: Tensor) -> float:
     """Spread of M candidates, uint8 (M, 3, H, W), in levels: the square root of the variance over
     candidates (divisor M - 1), averaged over values."""
-    return float(candidates.double().var(0).mean().sqrt())
+    return float(_levels(candidates).var(0).mean().sqrt())
 
 
 def rank_histogram(candidates: Tensor, truth: Tensor, where: Tensor | None = None) -> Tensor:
@@ -147,6 +155,8 @@ def rank_histogram(candidates: Tensor, truth: Tensor, where: Tensor | None = Non
     Returns:
         Shares of values by rank, (M + 1,) float64, which sum to 1.
     """
+    candidates = candidates.int()  # torch cannot compare uint16
+    truth = truth.int()
     if where is not None:
         candidates = candidates[:, :, where]
         truth = truth[:, where]
@@ -226,7 +236,8 @@ class LpipsDistance:
 
     def _scaled(self, images: Tensor) -> Tensor:
         _check_side(images, LEAST_SIDE, "AlexNet")
-        return images.to(self._device).float() / 127.5 - 1
+        levels = (images.to(self._device).float() * WIDTHS[images.dtype]).floor()
+        return levels / 127.5 - 1
 
 
 # Building it takes longer than measuring a few images.
