@@ -53,7 +53,7 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Rule:
-    """A condition on values beyond their type, and a description of valid values for hints."""
+    """A condition on values beyond their type, and a description of valid values for errors."""
 
     holds: Callable[[Any], bool]
     wanted: str
@@ -140,8 +140,8 @@ def check(record: Any, where: str = "") -> None:
 
 @functools.lru_cache
 def _kinds(cls: Any) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls, include_extras=True)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    types = typing.get_type_hints(cls, include_extras=True)
+    return {field.name: types[field.name] for field in dataclasses.fields(cls)}
 
 
 def _checked(kind: Any, value: Any, path: str) -> Any:

@@ -15,7 +15,7 @@ from ..restoration import thumbnail
 from ..sampling import Sampling
 from ..tasks import Task
 
-HINT_CANVAS = 640  # longer side of the canvas of color hints, in pixels, at most
+COLOR_CANVAS = 640  # longer side of the canvas of known colors, in pixels, at most
 # Colors of the brush that paints a mask.
 FILL = "#ff2d55"
 KEEP = "#2f9e44"
@@ -133,12 +133,12 @@ def painted_mask(
     return hole
 
 
-def painted_strokes(
+def painted_colors(
     layers: Sequence[Pixels],
     height: int,
     width: int,
 ) -> Pixels | None:
-    """Make color hints from painted layers: uint8 (height, width, 4), opaque where half or more is
+    """Make known colors from painted layers: uint8 (height, width, 4), opaque where half or more is
     covered, else transparent. None if nothing is painted.
     """
     strokes = Image.new("RGBA", (width, height))

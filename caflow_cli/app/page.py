@@ -15,12 +15,12 @@ from .visit import Update
 # What is painted: the label of the canvas, and the colors of its brush.
 _LABELS = {
     "hole": "Red fills, green keeps",
-    "hints": "Paint known colors",
+    "colors": "Paint known colors",
 }
 _COLORS = {
     "hole": [FILL, KEEP],
     # Skin, wood, brick, gold, grass, sky; gray means "no color".
-    "hints": ["#c58c6b", "#6b4a2e", "#a63a2a", "#d9a62e", "#4f7a3a", "#5b8fc9", "#808080"],
+    "colors": ["#c58c6b", "#6b4a2e", "#a63a2a", "#d9a62e", "#4f7a3a", "#5b8fc9", "#808080"],
 }
 _BRUSHES = 60  # radii of the brush along the longer side of the canvas
 

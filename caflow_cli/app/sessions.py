@@ -27,12 +27,12 @@ from ..model import CAFlow, read_info
 from ..sampling import Sampling
 from ..tasks import TASKS, get_task
 from .inputs import (
+    COLOR_CANVAS,
     FILL,
-    HINT_CANVAS,
     Fields,
     Limits,
+    painted_colors,
     painted_mask,
-    painted_strokes,
     read_upload,
     shrunk,
 )
@@ -42,7 +42,7 @@ _OPACITY = 0.6  # of marks: what they cover can be seen
 _MASK_CANVAS = 2048  # longer side of the canvas of a mask, in pixels, at most
 _INTERVAL = 0.4  # seconds between two updates of the page, at least
 _SMALLER = "crop or shrink the image first"
-# The page's fields, which hints of the command line name by their options.
+# The page's fields, which errors of the command name by their options.
 _FIELDS = {"--tau": "temperature", "-m": "candidates", "-n": "keep", "--seed": "seed"}
 
 
@@ -145,9 +145,9 @@ class Sessions:
         return {"view": "Comparison", **job.choice()}
 
     def preview(self, session: str, fields: Fields) -> Update:
-        """Show the chosen candidate with the color hints that are painted now, without drawing."""
+        """Show the chosen candidate with the colors that are painted now, without drawing."""
         job = self._jobs.get(session)
-        if job is None or job.task.paints != "hints" or job.upload != fields.image:
+        if job is None or job.task.paints != "colors" or job.upload != fields.image:
             return {}
         return job.preview(fields.layers) if job.ranked else {}
 
@@ -206,10 +206,10 @@ class Sessions:
             status = "Paint the hole, a little beyond the object; then press Draw."
             about["canvas"] = shrunk(image, _MASK_CANVAS)
             about["scaled"] = max(image.shape) > _MASK_CANVAS
-        elif task.paints == "hints":
+        elif task.paints == "colors":
             status = "Paint colors that you know, if any; then press Draw."
-            about["canvas"] = shrunk(image, HINT_CANVAS)
-            about["scaled"] = max(image.shape) > HINT_CANVAS
+            about["canvas"] = shrunk(image, COLOR_CANVAS)
+            about["scaled"] = max(image.shape) > COLOR_CANVAS
         return {**about, "status": _line(status), "size": _line(text)}
 
     def find_damage(self, fields: Fields) -> Update:
@@ -272,8 +272,8 @@ class Sessions:
         paints = self.models.tasks[fields.model].paints
         if paints == "hole":
             return painted_mask(fields.layers, height, width, fields.marked)
-        if paints == "hints":
-            return painted_strokes(fields.layers, height, width)
+        if paints == "colors":
+            return painted_colors(fields.layers, height, width)
         return None
 
     def _image(self, fields: Fields) -> Input:

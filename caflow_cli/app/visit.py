@@ -9,34 +9,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..config import HOLE
 from ..images import Encoder, Input, Pixels, in_srgb, write_png
 from ..model import CAFlow
 from ..restoration import (
     Candidate,
     Candidates,
-    Edit,
-    Grain,
-    Recolor,
+    EditOptions,
     answer,
-    colors_for,
     draw,
+    edits_of,
     encode,
     prepare,
-    seen_by,
     task_of,
     thumbnail,
     uncertainty_map,
 )
 from ..sampling import Sampling
 from ..tasks import resize
-from .inputs import HINT_CANVAS, Fields, painted_strokes, shrunk
+from .inputs import COLOR_CANVAS, Fields, painted_colors, shrunk
 
 # New values or properties of the page's components, by name; other components do not change.
 Update = dict[str, Any]
 
 _DISPLAY_SIDE = 1024  # longer side of a displayed image, in pixels
 _GALLERY_SIDE = 256
+# What is painted is an input of the command: its option, and the name of its file.
+_PAINTED = {"hole": ("--mask", "hole.png"), "colors": ("--hints", "hints.png")}
 
 
 class Stopped(Exception):
@@ -50,7 +48,7 @@ class Visit:
     candidate is drawn, `chosen` until the visitor selects one. Files go into `folder`.
 
     `fields` are those of which it is drawn, and `outdated` is whether they have changed. `painted`
-    is a mask, uint8 (H, W), or color hints, uint8 (H, W, 4), as the task takes; or None.
+    is a mask, uint8 (H, W), or known colors, uint8 (H, W, 4), as the task takes; or None.
     """
 
     def __init__(
@@ -72,16 +70,10 @@ class Visit:
         self.painted = painted
         self.image = image
         self.mask = painted if self.task.paints == "hole" else None
-        self.hints = painted if self.task.paints == "hints" else None
         self.folder = folder
         self._stopped = threading.Event()
-        seen = seen_by(self.task, image)
-        profile = colors_for(self.task, image).profile
-        edits: list[Edit] = [] if self.hints is None else [Recolor(seen, self.hints, profile)]
-        if self.mask is not None:
-            grain = Grain(seen, self.mask >= HOLE, sampling.seed)
-            edits += [grain] if grain.spots else []
-        self._request = prepare(model, image, self.mask, sampling, edits)
+        colors = painted if self.task.paints == "colors" else None
+        self._request = prepare(model, image, self.mask, sampling, _asked(colors))
         self._conditions = encode([self._request], self._check_stopped)
         self.sampling = self._request.sampling
         self._input = self._request.shown
@@ -180,23 +172,23 @@ class Visit:
         text = f'<p class="sides"><span>◀ input</span><span>{name} ▶</span></p>'
         text += f"<p>{name.capitalize()} of {len(self.ranked)}: {candidate.score.summary}. "
         text += f"Seed {candidate.seed}, τ {self.sampling.temperature}</p>"
-        hints = self.task.paints == "hints"
+        preview = shrunk(after, COLOR_CANVAS) if self.task.paints == "colors" else None
         return {
             "slider": {"value": compared, "visible": True},
-            "preview": {"value": shrunk(after, HINT_CANVAS) if hints else None, "visible": hints},
+            "preview": {"value": preview, "visible": preview is not None},
             "text": text,
             "file": {"value": self._write(candidate), "visible": True},
         }
 
     def preview(self, layers: Sequence[Pixels]) -> Update:
-        """The chosen candidate with other color hints, in the size of the canvas."""
-        image = shrunk(self._input, HINT_CANVAS)
-        colors = in_srgb(self._shown().pixels, self.image.profile)
-        colors = shrunk(colors, HINT_CANVAS)
-        strokes = painted_strokes(layers, *image.shape[:2])
-        if strokes is not None:
-            colors = Recolor(image, strokes).apply(colors)
-        return {"preview": {"value": colors, "visible": True}}
+        """The chosen candidate with other known colors, in the size of the canvas."""
+        image = shrunk(self._input, COLOR_CANVAS)
+        shown = in_srgb(self._shown().pixels, self.image.profile)
+        shown = shrunk(shown, COLOR_CANVAS)
+        colors = painted_colors(layers, *image.shape[:2])
+        for edit in edits_of(self.task, image, None, None, self.sampling.seed, _asked(colors)):
+            shown = edit.apply(shown)
+        return {"preview": {"value": shown, "visible": True}}
 
     def _shown(self) -> Candidate:
         """The chosen candidate, by default the best."""
@@ -208,12 +200,6 @@ class Visit:
         if self.result is None:
             return {}
         files = [self._write(candidate) for candidate in self.result.kept]
-        # What was painted is an input of the command.
-        painted = {"hole.png": self.mask, "hints.png": self.hints}
-        for name, pixels in painted.items():
-            if pixels is not None:
-                write_png(self.folder / name, pixels)
-                files.append(str(self.folder / name))
         spread: Update = {"value": None, "visible": False}
         if len(self.ranked) > 1:
             path = self.folder / f"spread_{len(self.ranked)}.png"
@@ -224,8 +210,11 @@ class Visit:
         drawn = len(self.ranked) + self.result.diverged
         words = ["caflow", self.task.command]
         words += ["--cond", self.name] if self.task.command == "sample" else [self.name]
-        words += ["--mask", "hole.png"] if self.mask is not None else []
-        words += ["--hints", "hints.png"] if self.hints is not None else []
+        if self.painted is not None:
+            option, name = _PAINTED[self.task.paints]
+            write_png(self.folder / name, self.painted)
+            files.append(str(self.folder / name))
+            words += [option, name]
         words += ["--model", self.id, "--tau", str(self.sampling.temperature), "-m", str(drawn)]
         words += ["-n", str(min(self.sampling.keep, drawn)), "--seed", str(self.sampling.seed)]
         return {
@@ -244,3 +233,8 @@ class Visit:
         path = folder / f"{Path(self.name).stem}_{self.task.command}_{candidate.rank:02d}.png"
         path.write_bytes(data)
         return str(path)
+
+
+def _asked(colors: Pixels | None) -> EditOptions:
+    """What painted colors ask of edits."""
+    return {} if colors is None else {"hints": Input(colors[..., :3], colors[..., 3])}

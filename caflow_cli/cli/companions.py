@@ -1,4 +1,4 @@
-"""Which mask or file of hints belongs to which image."""
+"""Which file, such as a mask, belongs to which image."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def find_companions(kind: str, named: str, images: Sequence[InputImage]) -> Sequ
     there is no such mask, if an image has none, or if stdin is named twice.
 
     Args:
-        kind: "mask" or "hints": the option, and the ending of names.
+        kind: One of `inputs.COMPANIONS`.
         named: The file or folder that the option names.
         images: The images.
     """

@@ -1,4 +1,4 @@
-"""Options that change the pixels of ranked candidates, and the edits that they ask for."""
+"""Options that change the pixels of ranked candidates, and what they ask of edits."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ..config import HOLE
 from ..errors import check_usage, ensure, usage_error
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
     from ..config import Extent
-    from ..images import Pixels
-    from ..restoration import Edit, Request
+    from ..images import Input, Pixels
+    from ..restoration import EditOptions
     from ..tasks import Task
     from .inputs import InputImage
 
@@ -58,11 +57,12 @@ class Editing:
             check_size(size, False, hint)
         return size
 
-    def edits(self, request: Request, file: InputImage | None) -> list[Edit]:
-        """The edits of a request's candidates, in the order in which they are applied; CaflowError
-        (exit 1) if an option does not fit the image. `file` is its companion.
+    def wanted(self, image: Pixels, companions: Mapping[str, InputImage]) -> EditOptions | None:
+        """What is wanted of the edits of an image with these companions; None: there are no edits.
+
+        CaflowError (exit 1) if an option does not fit the image.
         """
-        return []
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +102,8 @@ class Scaling(Editing):
             _written(self.size, *image.shape[:2])
         return super().drawn_size(task, image, self.size is not None)
 
-    def edits(self, request: Request, file: InputImage | None) -> list[Edit]:
-        return [] if self.size is None else _resized(self.size, request)
+    def wanted(self, image: Pixels, companions: Mapping[str, InputImage]) -> EditOptions:
+        return {} if self.size is None else {"size": _written(self.size, *image.shape[:2])}
 
 
 def _parsed_scale(typed: str) -> Scale:
@@ -114,16 +114,6 @@ def _parsed_scale(typed: str) -> Scale:
         if 1 < float(typed) <= 64:
             return float(typed)
     raise usage_error(f"--scale is {typed!r}", "--scale 2, or --scale 1920x1080 to fit")
-
-
-def _resized(scale: Scale, request: Request) -> list[Edit]:
-    """The edit to the size of the written image, unless it is drawn in that size."""
-    from ..restoration import Resize
-
-    height, width = request.image.shape[:2]
-    drawn = (request.task.factor * width, request.task.factor * height)
-    written = _written(scale, height, width)
-    return [] if written == drawn else [Resize(drawn, written)]
 
 
 def _written(scale: Scale, height: int, width: int) -> tuple[int, int]:
@@ -157,8 +147,8 @@ class Coloring(Editing):
         "--hints FILE|DIR",
         "Colors that you know: an image with transparency, of the size of the photo, painted where "
         "you know them. Gray means no color. One file for all photos, or a folder of files named "
-        "like the photos, such as old_hints.png. Scores are those of the original sample; JSON has "
-        "score_exact false.",
+        "like the photos, such as old_hints.png. The colors spread over the objects that they "
+        "touch. Scores are those of the original sample; JSON has score_exact false.",
     )
     hint: list[str] | None = option(
         "--hint X,Y=#rrggbb", "Color of a spot: pixels from the left and top. Repeatable."
@@ -191,25 +181,20 @@ class Coloring(Editing):
     def companions(self) -> Mapping[str, str | None]:
         return {"hints": self.hints}
 
-    def edits(self, request: Request, file: InputImage | None) -> list[Edit]:
-        from ..restoration import Recolor, Saturate
+    def wanted(self, image: Pixels, companions: Mapping[str, InputImage]) -> EditOptions:
+        if "hints" in companions or self.hint:
+            return {"hints": self._strokes(companions.get("hints"), image)}
+        return {"saturation": self.saturation}
 
-        if self.saturation != 1:
-            return [Saturate(self.saturation)]
-        if file is None and not self.hint:
-            return []
-        strokes = self._strokes(file, request.image)
-        recolor = Recolor(request.image, strokes, request.input.profile)
-        return [recolor] if recolor.pixels else []
-
-    def _strokes(self, file: InputImage | None, photo: Pixels) -> Pixels:
-        """The color hints for a photo, uint8 (H, W, 4), opaque where the color is known.
+    def _strokes(self, file: InputImage | None, photo: Pixels) -> Input:
+        """The color hints for a photo, opaque where the color is known.
 
         CaflowError (exit 1) if they cannot be read or do not fit.
         """
         import numpy as np
 
-        from ..restoration import check_strokes, strokes_of
+        from ..images import Input
+        from ..restoration.recolor import check_strokes, strokes_of
 
         height, width = photo.shape[:2]
         strokes = np.zeros((height, width, 4), np.uint8)
@@ -228,7 +213,7 @@ class Coloring(Editing):
             )
             disc = (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
             strokes[disc] = [*color, 255]
-        return strokes
+        return Input(strokes[..., :3], strokes[..., 3])
 
 
 def _parse(point: str) -> tuple[int, int, bytes]:
@@ -251,10 +236,5 @@ class Filling(Editing):
         default="auto",
     )
 
-    def edits(self, request: Request, file: InputImage | None) -> list[Edit]:
-        if self.grain == "off" or request.mask is None:
-            return []
-        from ..restoration import Grain
-
-        grain = Grain(request.image, request.mask >= HOLE, request.sampling.seed)
-        return [grain] if grain.spots else []
+    def wanted(self, image: Pixels, companions: Mapping[str, InputImage]) -> EditOptions:
+        return {"grain": self.grain}

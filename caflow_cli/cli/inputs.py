@@ -6,7 +6,7 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Note = Callable[[str], object]  # receives messages for the user
 About = Callable[[str, str], object]  # receives the name of an image, and a message on it
 
+# Files that belong to one image each: the option that names them, and the ending of their names.
+COMPANIONS = ("mask", "hints")
 _EXAMPLE = "example:"
 # Suffixes of files taken from folders. A file that is named is taken whatever its suffix.
 _TAKEN = SUFFIXES | {".gif", ".apng", ".jfif", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2"}
@@ -106,24 +108,26 @@ def find_inputs(
 
 
 def without_results(
-    sources: Sequence[InputImage], command: str, hints: str | None = None
+    sources: Sequence[InputImage], command: str, used: Mapping[str, str] | None = None
 ) -> list[InputImage]:
     """Drop earlier results: sources found in a folder beside the image they were made from.
 
-    Results are masks, hints and what the command itself writes: `face_mask`, `face_hints`,
-    `face_COMMAND_01` and `face_COMMAND_low`. What `hints` names, a file or a folder, is dropped
-    even if the arguments name it, too.
+    Results are companions and what the command itself writes: `face_mask`, `face_COMMAND_01` and
+    `face_COMMAND_low`. The files and folders in `used`, by kind of companion, are dropped even if
+    the arguments name them, too.
     """
+    used = used or {}
+    read = {os.path.realpath(name) for name in used.values()}
     inputs = {(source.folder, source.stem) for source in sources}
     inputs |= {(source.folder, source.full_stem) for source in sources}
-    result = re.compile(rf"(.+)_(mask|hints|{command}(_(\d+|low|high))?)")
-    used = None if hints is None else os.path.realpath(hints)
+    result = re.compile(rf"(.+)_({'|'.join(COMPANIONS)}|{command}(_(\d+|low|high))?)")
     kept = []
     for source in sources:
         match = result.fullmatch(source.stem)
-        certain = source.found or (used is not None and source.stem.endswith("_hints"))
+        certain = source.found or (match is not None and match[2] in used)
         is_result = certain and match and (source.folder, match[1]) in inputs
-        if not is_result and os.path.realpath(source.path or "") != used:
+        is_read = source.path is not None and os.path.realpath(source.path) in read
+        if not (is_result or is_read):
             kept.append(source)
     return kept
 

@@ -54,13 +54,13 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
     parameter `console` gets the fields of `Messages`; if it reports an error, the exit code is 1.
     Lines of the help are joined to paragraphs.
     """
-    hints = typing.get_type_hints(command, include_extras=True)
+    annotations = typing.get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {  # dataclasses
         name: Messages if kind is Console else kind
-        for name, kind in hints.items()
+        for name, kind in annotations.items()
         if dataclasses.is_dataclass(kind)
     }
-    parameters = _parameters(command, hints, groups)
+    parameters = _parameters(command, annotations, groups)
 
     def run(context: typer.Context, **values: Any) -> None:
         if isinstance(context.obj, CaflowError):  # from reading the user's file
@@ -73,7 +73,7 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
             values["console"] = console = Console(command=name, **vars(values["console"]))
             if not console.live:  # hide the Hub's bars, too
                 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-        if "context" in hints:
+        if "context" in annotations:
             values["context"] = context
         try:
             command(**values)
@@ -92,7 +92,7 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameters(
-    command: Callable[..., None], hints: dict[str, Any], groups: dict[str, Any]
+    command: Callable[..., None], annotations: dict[str, Any], groups: dict[str, Any]
 ) -> list[inspect.Parameter]:
     """The parameters from which Typer reads a command's options: `context`, then all of them."""
     keyword = inspect.Parameter.KEYWORD_ONLY
@@ -103,7 +103,7 @@ def _parameters(
             for field in inspect.signature(groups[name]).parameters.values():
                 parameters.append(field.replace(annotation=types[field.name], kind=keyword))
         elif name != "context":
-            parameters.append(parameter.replace(annotation=hints[name], kind=keyword))
+            parameters.append(parameter.replace(annotation=annotations[name], kind=keyword))
     for parameter in parameters:
         for argument in getattr(parameter.annotation, "__metadata__", ()):
             argument.show_envvar = False

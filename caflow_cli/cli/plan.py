@@ -29,7 +29,7 @@ class Job:
     outputs: list[Path] = field(
         default_factory=list
     )  # in rank order; empty: image bytes go to stdout
-    companions: Mapping[str, InputImage] = field(default_factory=dict)  # by kind: mask, hints
+    companions: Mapping[str, InputImage] = field(default_factory=dict)  # by kind, as "mask"
     # Further files beside the first output, by field of JSON and ending: interval: low and high.
     beside: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
     skipped: bool = False  # all outputs exist and are to be kept
@@ -94,9 +94,9 @@ def make_plan(
 
     `face.png` becomes `face_COMMAND.png` in its folder, or in the folder `-o`, which mirrors
     subfolders; with one input, `-o` may name the file, or be `-`. In folders that are searched,
-    earlier results, masks and hints (`face_COMMAND.png` beside `face.png`) are ignored, as are
-    the folders of masks, of hints and of results. With several processes, each plans all outputs,
-    but gets only the jobs of its share.
+    earlier results and companions (`face_COMMAND.png`, `face_mask.png` beside `face.png`) are
+    ignored, as are the folders of companions and of results. With several processes, each plans all
+    outputs, but gets only the jobs of its share.
 
     Args:
         console: The command's.
@@ -184,23 +184,15 @@ def _find_sources(
     companions: Mapping[str, str],
 ) -> list[InputImage]:
     """Find the inputs, without earlier results, the files in `folder`, and their companions."""
-    aside = [Path(name) for kind, name in companions.items() if not is_detected(kind, name)]
+    used = {kind: name for kind, name in companions.items() if not is_detected(kind, name)}
+    aside = [Path(name) for name in used.values()]
     if folder is not None:
         aside.append(folder)
     found = find_inputs(inputs, recursive=given.recursive, aside=aside, note=console.note)
-    hints = companions.get("hints")
-    if len(found) == 1 and hints is None:
-        return found
-    return _without_others(found, hints, console)
-
-
-def _without_others(
-    found: Sequence[InputImage], hints: str | None, console: Console
-) -> list[InputImage]:
-    """Leave out earlier results, hints and infrared channels of other images, and say so."""
-    others = without_results(found, console.command, hints)
+    others = without_results(found, console.command, used)
     sources = without_infrared(others)
-    check_usage(bool(sources), "the only image is used as hints", "give the photo, too")
+    only = f"the only image is used as {' and '.join(used)}"
+    check_usage(bool(sources), only, "give the photo, too")
     if len(others) < len(found):
         console.note(f"{len(found) - len(others)} earlier results left out")
     if len(sources) < len(others):

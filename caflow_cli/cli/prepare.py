@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..config import HOLE
 from ..errors import EXIT_FAILED, CaflowError, memory_errors
@@ -65,15 +65,15 @@ class Preparer:
         if job.beside:
             check_one_pass(size)
         settings = asked.settings(model.config, model.calibration, model.identity["id"])
-        request = prepare(model, image, mask, settings)
-        edits = asked.editing.edits(request, job.companions.get("hints"))
+        edits = asked.editing.wanted(image.rgb, job.companions)
+        request = prepare(model, image, mask, settings, edits)
         self._note(job, image, mask)
         most = settings.of(model.config).candidates
         if request.sampling.candidates != most:
             self._note_fewer(job, request, most)
         if math.prod(request.size) > ONE_PASS:
             self._note_tiles(job, request)
-        return Prepared(job, image, replace(request, edits=edits), reason)
+        return Prepared(job, image, request, reason)
 
     def _note_found(self, job: Job, mask: Pixels) -> None:
         """Say how much is marked in a mask that was found."""

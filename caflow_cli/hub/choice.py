@@ -146,5 +146,5 @@ def is_chosen(task: str, model: str) -> bool:
 
 def hint_at_model(task: str, image: Input) -> str | None:
     """A hint at a model that may suit the image better than the chosen one, if there is one."""
-    hints = (rule.choice.reason for rule in HINTS if rule.task == task and rule.when(image))
-    return next(hints, None)
+    reasons = (rule.choice.reason for rule in HINTS if rule.task == task and rule.when(image))
+    return next(reasons, None)

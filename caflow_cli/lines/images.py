@@ -11,7 +11,6 @@ from .common import (
     Depth,
     Error,
     Estimator,
-    Extent,
     Line,
     Model,
     NonNegative,
@@ -24,7 +23,6 @@ from .common import (
     ScoreFields,
     Seconds,
     Share,
-    Size,
 )
 
 
@@ -34,12 +32,6 @@ class InputFields(Line, total=False):
 
 
 Typed: TypeAlias = Annotated[str, "As typed, or as found in a folder."]
-
-
-class Resized(TypedDict):
-    drawn: Extent
-    written: Extent
-    filter: Literal["lanczos"]
 
 
 _Interval = TypedDict(
@@ -59,16 +51,6 @@ _Interval = TypedDict(
 class Interval(_Interval, total=False):
     low: Annotated[str, "The file with the lower ends. Omitted if an existing one was kept."]
     high: Annotated[str, "The file with the upper ends. Omitted if an existing one was kept."]
-
-
-class Grain(TypedDict):
-    deviation: Annotated[
-        float,
-        "Standard deviation of the image's grain, in levels of 0-255.",
-        (("exclusiveMinimum", 0),),
-    ]
-    spots: Annotated[Count, "How many connected parts of the hole got some."]
-    seed: Annotated[Size, "Seed of the added noise."]
 
 
 class _RestoredFields(InputFields):
@@ -93,26 +75,8 @@ class _RestoredFields(InputFields):
 class Restored(_RestoredFields, total=False):
     """An image restored by `superres`, `colorize`, `inpaint` or `sample`."""
 
-    saturation: Annotated[
-        NonNegative,
-        "colorize --saturation: the factor by which the chroma of each image was multiplied after "
-        "it was drawn and scored. Omitted if 1.",
-    ]
-    hinted_pixels: Annotated[
-        Count,
-        "colorize --hints and --hint: the number of pixels of which the color was stated. Omitted "
-        "without hints.",
-    ]
-    resized: Annotated[
-        Resized,
-        "superres --scale: how each image was resized after it was drawn and scored. Omitted if it "
-        "was not.",
-    ]
-    grain: Annotated[
-        Grain,
-        "inpaint --grain auto: the film grain that was added to the fill after it was drawn and "
-        "scored. Omitted if none was.",
-    ]
+    # Edits add their fields, see `restoration.edits`.
+
     depth: Depth
     interval: Annotated[Interval, "--interval. Omitted without it, or if a candidate is missing."]
     parts: Parts

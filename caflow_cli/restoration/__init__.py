@@ -1,15 +1,12 @@
 """Restoration: from an image to ranked candidates, and from a pair to its likelihood."""
 
-from .arguments import strokes_of
 from .candidates import Candidate, Candidates
 from .conditions import Conditions, to_batch
 from .domain import describe_domain, domain_warning
 from .draw import answer, draw, requests_at_a_time
-from .edits import EDITS, Edit, Resize, Saturate
+from .edits import EDITS, EditOptions, edits_of
 from .figures import moments, spread, thumbnail, uncertainty_chart, uncertainty_map
-from .grain import Grain
 from .rank import order, rmse_between
-from .recolor import Recolor, check_strokes
 from .request import Request, colors_for, encode, prepare, seen_by, task_of
 from .restore import restore, score
 from .score import DEPTH_RULE, Score, estimator_of, score_images
@@ -21,20 +18,16 @@ __all__ = [
     "Candidate",
     "Candidates",
     "Conditions",
-    "Edit",
-    "Grain",
-    "Recolor",
+    "EditOptions",
     "Request",
-    "Resize",
-    "Saturate",
     "Score",
     "Whole",
     "answer",
-    "check_strokes",
     "colors_for",
     "describe_domain",
     "domain_warning",
     "draw",
+    "edits_of",
     "encode",
     "estimator_of",
     "moments",
@@ -47,7 +40,6 @@ __all__ = [
     "score_images",
     "seen_by",
     "spread",
-    "strokes_of",
     "task_of",
     "thumbnail",
     "to_batch",

@@ -147,13 +147,6 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
     return gray(as_image(mask))
 
 
-def strokes_of(image: Input) -> Pixels:
-    """Color hints as they are painted: uint8 (H, W, 4), or (H, W, 3) if every pixel is opaque."""
-    if image.alpha is None:
-        return image.rgb
-    return np.dstack([image.rgb, image.alpha])
-
-
 def _from_pil(image: Image.Image, full: bool) -> Input:
     # Via a file, so that one policy decides on orientation, profiles, bit depths and palettes.
     check_usage(all(image.size), f"an image has {image.width}×{image.height} pixels", _WANTED)

@@ -1,16 +1,37 @@
-"""Edits: what changes the pixels of a candidate after it was drawn, scored and ranked."""
+"""Edits: what changes the pixels of a candidate after it was drawn, scored and ranked.
+
+Command, page and Python say what they want in `EditOptions`, and `edits_of` makes the edits of it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypedDict
 
 from PIL import Image
 
+from ..config import HOLE
+from ..errors import check_usage
 from ..images import Pixels
-from ..tasks import resize, saturate
+from ..lines.common import Extent, NonNegative
+from ..tasks import Task, resize, saturate
+from .arguments import ImageLike, as_input
 from .grain import Grain
-from .recolor import Recolor
+from .recolor import Recolor, strokes_of
+
+
+class EditKeywords(TypedDict, total=False):
+    """The keywords of `restore` that ask for edits."""
+
+    hints: ImageLike | None
+    grain: Literal["auto", "off"]
+
+
+class EditOptions(EditKeywords, total=False):
+    """All that may be asked of edits."""
+
+    saturation: float
+    size: tuple[int, int]  # width and height of the written image
 
 
 class Edit(Protocol):
@@ -18,12 +39,23 @@ class Edit(Protocol):
 
     field: ClassVar[str]  # its field in JSON and provenance, by which `score` refuses the image
     option: ClassVar[str]  # the option that asks for it
+    line: ClassVar[Any]  # the type of its field in JSON lines, and what it says
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes anything."""
 
     def apply(self, image: Pixels) -> Pixels:
-        """The changed image, uint8 (H, W, 3); the given one is left as it is."""
+        """The changed image, (H, W, 3) of the same depth; the argument is left as it is."""
 
     def as_json(self) -> object:
         """The value of its field."""
+
+
+class _Resized(TypedDict):
+    drawn: Extent
+    written: Extent
+    filter: Literal["lanczos"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +67,15 @@ class Resize:
 
     field: ClassVar = "resized"
     option: ClassVar = "--scale"
+    line: ClassVar[Any] = Annotated[
+        _Resized,
+        "superres --scale: how each image was resized after it was drawn and scored. Omitted if it "
+        "was not.",
+    ]
+
+    @property
+    def changes(self) -> bool:
+        return self.written != self.drawn
 
     def apply(self, image: Pixels) -> Pixels:
         width, height = self.written  # Pillow antialiases when shrinking
@@ -52,6 +93,15 @@ class Saturate:
 
     field: ClassVar = "saturation"
     option: ClassVar = "--saturation"
+    line: ClassVar[Any] = Annotated[
+        NonNegative,
+        "colorize --saturation: the factor by which the chroma of each image was multiplied after "
+        "it was drawn and scored. Omitted if 1.",
+    ]
+
+    @property
+    def changes(self) -> bool:
+        return self.saturation != 1
 
     def apply(self, image: Pixels) -> Pixels:
         return saturate(image, self.saturation)
@@ -61,3 +111,40 @@ class Saturate:
 
 
 EDITS: tuple[type[Edit], ...] = (Recolor, Saturate, Resize, Grain)
+
+
+def edits_of(
+    task: Task,
+    image: Pixels,
+    profile: bytes | None,
+    mask: Pixels | None,
+    seed: int,
+    options: EditOptions,
+) -> list[Edit]:
+    """The edits of an image's candidates that change anything, in the order of application.
+
+    Args:
+        task: The task of the model.
+        image: The input, as the task reads it.
+        profile: Its color profile; None: sRGB.
+        mask: uint8 (H, W), white where the image is filled.
+        seed: Of random numbers that an edit draws.
+        options: What is asked. Without `grain`, it is "auto".
+
+    Raises:
+        CaflowError: An option does not fit the task or the image.
+    """
+    edits: list[Edit] = []
+    hints = options.get("hints")
+    if hints is not None:
+        check_usage(task.paints == "colors", f"{task.name} takes no color hints", "leave hints out")
+        edits.append(Recolor(image, strokes_of(as_input(hints)), profile))
+    if "saturation" in options:
+        edits.append(Saturate(options["saturation"]))
+    if "size" in options:
+        height, width = image.shape[:2]
+        drawn = (task.factor * width, task.factor * height)
+        edits.append(Resize(drawn, options["size"]))
+    if mask is not None and options.get("grain", "auto") == "auto":
+        edits.append(Grain(image, mask >= HOLE, seed))
+    return [edit for edit in edits if edit.changes]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from itertools import combinations
-from typing import Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from ..images import Pixels
+from ..lines.common import Count, Size
 from ..tasks.base import check_same_size
 
 Levels: TypeAlias = npt.NDArray[np.float32]  # on the scale of 8 bits
@@ -17,6 +18,16 @@ Hole: TypeAlias = npt.NDArray[np.bool_]
 
 _CELL = 32  # pixels: side of the squares of a hole that get the grain of one block each
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601
+
+
+class _Added(TypedDict):
+    deviation: Annotated[
+        float,
+        "Standard deviation of the image's grain, in levels of 0-255.",
+        (("exclusiveMinimum", 0),),
+    ]
+    spots: Annotated[Count, "How many connected parts of the hole got some."]
+    seed: Annotated[Size, "Seed of the added noise."]
 
 
 class Grain:
@@ -43,6 +54,11 @@ class Grain:
 
     field: ClassVar = "grain"
     option: ClassVar = "--grain"
+    line: ClassVar[Any] = Annotated[
+        _Added,
+        "inpaint --grain auto: the film grain that was added to the fill after it was drawn and "
+        "scored. Omitted if none was.",
+    ]
 
     def __init__(self, image: Pixels, hole: Hole, seed: int) -> None:
         from scipy import ndimage  # imported here, as enlargement does without it
@@ -60,6 +76,10 @@ class Grain:
         parts, _ = ndimage.label(hole, np.ones((3, 3)))
         some = [np.unique(parts[_around(top, left, 0)]) for top, left in self._blocks]
         self.spots = len(np.setdiff1d(np.concatenate(some), 0)) if some else 0
+
+    @property
+    def changes(self) -> bool:
+        return self.spots > 0
 
     def apply(self, image: Pixels) -> Pixels:
         result = image.copy()

@@ -18,14 +18,15 @@ things. The matrix depends on photo and strokes alone, so it is factorized once 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..config import HOLE
 from ..errors import ensure
-from ..images import Pixels, from_srgb, in_srgb
+from ..images import Input, Pixels, from_srgb, in_srgb
+from ..lines.common import Count
 from ..tasks.base import check_same_size, gray, levels_in, resize, scaled_size
 from ..tasks.chroma import chroma_of, tint, upsample_chroma
 
@@ -54,6 +55,11 @@ class Recolor:
 
     field: ClassVar = "hinted_pixels"
     option: ClassVar = "--hints"
+    line: ClassVar[Any] = Annotated[
+        Count,
+        "colorize --hints and --hint: the number of pixels of which the color was stated. Omitted "
+        "without hints.",
+    ]
 
     def __init__(self, image: Pixels, strokes: Pixels, profile: bytes | None = None) -> None:
         check_strokes(image, strokes)
@@ -79,6 +85,10 @@ class Recolor:
         self._pins = _PIN * np.minimum(1, self._counts / size)
         self._factors = _factorized(self._small / levels, self._pins + (2 / side) ** 2)
 
+    @property
+    def changes(self) -> bool:
+        return self.pixels > 0
+
     def apply(self, image: Pixels) -> Pixels:
         chroma = chroma_of(image)
         moves = []
@@ -92,6 +102,13 @@ class Recolor:
 
     def as_json(self) -> int:
         return self.pixels
+
+
+def strokes_of(image: Input) -> Pixels:
+    """Color hints as they are painted: uint8 (H, W, 4), or (H, W, 3) if every pixel is opaque."""
+    if image.alpha is None:
+        return image.rgb
+    return np.dstack([image.rgb, image.alpha])
 
 
 def check_strokes(image: Pixels, strokes: Pixels) -> None:

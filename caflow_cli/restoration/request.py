@@ -19,7 +19,7 @@ from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import ONE_PASS, Part, Task, check_size, get_task
 from .conditions import Conditions, Progress, Steps, to_batch
-from .edits import Edit
+from .edits import Edit, EditOptions, edits_of
 from .tiled import Tiled
 from .tiles import LazyImage, plan_tiles
 from .whole import Whole
@@ -79,7 +79,7 @@ def prepare(
     image: Input,
     mask: Pixels | None = None,
     sampling: Sampling | None = None,
-    edits: Sequence[Edit] = (),
+    options: EditOptions | None = None,
 ) -> Request:
     """Make the request for a user's image, and fill in every default.
 
@@ -91,11 +91,11 @@ def prepare(
             is kept.
         mask: uint8 (H, W), white where the image is to be filled.
         sampling: What is None is the model's, else the task's.
-        edits: Applied to the candidates that are written, in this order.
+        options: What is asked of edits of the candidates; None: there are none.
 
     Raises:
         CaflowError: The mask is missing, unexpected or does not fit; the image is too large; a
-            setting does not fit the model, or the device has no fast bfloat16.
+            setting or an edit does not fit; or the device has no fast bfloat16.
     """
     sampling = sampling or Sampling()
     task = task_of(model, sampling)
@@ -111,7 +111,10 @@ def prepare(
     # In tiles, a score takes nearly as long as the image, and a single one ranks nothing.
     alone = filled.candidates == 1 and sampling.rank is None
     noise_samples = None if alone and math.prod(size) > ONE_PASS else 1
-    return Request(model, task, image, mask, seen, size, parts, filled, noise_samples, tuple(edits))
+    edits: list[Edit] = []
+    if options is not None:
+        edits = edits_of(task, seen, image.profile, mask, filled.seed, options)
+    return Request(model, task, image, mask, seen, size, parts, filled, noise_samples, edits)
 
 
 def task_of(model: CAFlow, sampling: Sampling | None = None) -> Task:

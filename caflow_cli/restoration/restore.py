@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import cast
 
-from ..config import HOLE, Tau
-from ..errors import check_usage
+from ..config import Tau
 from ..model import CAFlow
 from ..records import Table, Unpack, check_names
 from ..sampling import Sampling, SamplingOptions, check_noise_samples
-from .arguments import ImageLike, as_input, as_mask, strokes_of
+from .arguments import ImageLike, as_input, as_mask
 from .candidates import Candidates
 from .draw import answer
-from .edits import Edit
-from .grain import Grain
-from .recolor import Recolor
-from .request import colors_for, encode, prepare, seen_by, task_of
+from .edits import EditKeywords, EditOptions
+from .request import encode, prepare
 from .score import Score, score_images
 
 
-class Options(SamplingOptions, total=False):
+class Options(SamplingOptions, EditKeywords, total=False):
     """The further keywords of `restore`."""
 
-    hints: ImageLike | None
-    grain: Literal["auto", "off"]
     value_range: tuple[float, float] | None
 
 
@@ -82,20 +77,9 @@ def restore(
         name: value for name, value in options.items() if name in SamplingOptions.__annotations__
     }
     sampling = Sampling(tau=tau, candidates=candidates, keep=keep, seed=seed, **settings)
-    given = as_input(image, options.get("value_range"), full=True)
-    hints = options.get("hints")
-    edits: list[Edit] = []
-    if hints is not None:
-        task = task_of(model)
-        check_usage(task.paints == "hints", f"{task.name} takes no color hints", "leave hints out")
-        seen = colors_for(task, given)
-        recolor = Recolor(seen.flattened(), strokes_of(as_input(hints)), seen.profile)
-        edits = [recolor] if recolor.pixels else []
-    white = as_mask(mask)
-    if white is not None and options.get("grain", "auto") == "auto":
-        grain = Grain(seen_by(task_of(model), given), white >= HOLE, seed)
-        edits += [grain] if grain.spots else []
-    request = prepare(model, given, white, sampling, edits)
+    read = as_input(image, options.get("value_range"), full=True)
+    edits = cast("EditOptions", options)
+    request = prepare(model, read, as_mask(mask), sampling, edits)
     *_, [found] = answer([request], encode([request]))
     return found
 

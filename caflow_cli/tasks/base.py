@@ -129,7 +129,7 @@ class Task:
     verb = "restore"  # what the task does to an image, on the page
     tag = "image-to-image"  # of its models on the Hub
     example = "cat_192"  # a bundled image to try it with
-    paints = ""  # what a user of the page paints: "hole" or "hints"
+    paints = ""  # what a user of the page paints: "hole" or "colors"
     baseline = "input copy"  # name of the result that needs no model
     keeps_gray = False  # whether results of gray images are gray
 

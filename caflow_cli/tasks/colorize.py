@@ -64,7 +64,7 @@ class Colorize(WholeImage):
     command = "colorize"
     usage = "colorize gray.png"
     verb = "color"
-    paints = "hints"
+    paints = "colors"
     tag = "image-colorization"
     baseline = "gray copy"
 

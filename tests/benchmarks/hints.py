@@ -19,7 +19,7 @@ from PIL import Image
 from scipy import ndimage
 
 import caflow_cli as caflow
-from caflow_cli.restoration import Recolor
+from caflow_cli.restoration.recolor import Recolor
 from caflow_cli.tasks.base import gray
 
 OBJECTS = 5  # strokes in an image, at most

@@ -152,3 +152,9 @@ def test_a_mask_is_turned_as_its_image_is(run, tmp_path, model_files):
         for name in ("x.png", "m.png")
     )
     assert np.array_equal(result[mask == 0], image[mask == 0])
+
+
+def test_a_mask_among_the_inputs_is_no_input(run, tmp_path, given):
+    save_mask(tmp_path / "m.png", 32, 40)
+    done = run(*given, "m.png", "--mask", "m.png", "--dry-run", "--json")
+    assert [line["input"] for line in lines_of(done)] == ["x.png"]

@@ -223,9 +223,10 @@ def test_writing_keeps_or_replaces_what_another_program_wrote():
     ],
 )
 def test_sizes(small_model, scale, written):
-    request = prepare(small_model, Input(np.zeros((20, 30, 3), np.uint8)))
-    (edit,) = Scaling(scale=scale).edits(request, None)
-    assert (edit.drawn, edit.written) == ((120, 80), written)
+    image = np.zeros((20, 30, 3), np.uint8)
+    wanted = Scaling(scale=scale).wanted(image, {})
+    (edit,) = prepare(small_model, Input(image), options=wanted).edits
+    assert edit.as_json() == {"drawn": (120, 80), "written": written, "filter": "lanczos"}
 
 
 def test_what_is_no_size_is_refused():

@@ -8,7 +8,8 @@ from helpers import noise
 from PIL import Image
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.restoration import Recolor, restore
+from caflow_cli.restoration import restore
+from caflow_cli.restoration.recolor import Recolor
 from caflow_cli.tasks import Colorize
 from caflow_cli.tasks.base import gray, scaled_size
 from caflow_cli.tasks.chroma import chroma_of

@@ -56,10 +56,6 @@ def colorize_command(
     Images may have any size. Colors are sampled at the model's scale, and the luminance of the
     input is kept exactly. A color image is converted to gray first.
 
-    Colors that you know are painted on a transparent layer (--hints) or stated for a spot (--hint);
-    they spread over the objects that they touch. Candidates are ranked by their scores without
-    hints.
-
     Example: caflow colorize old.png -m 10 -n 3 --hint '120,80=#4a6b3c'
     """
     sampling = _sampling(given)
