@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from ..tasks import TASKS
-from .inputs import Limits
+from .inputs import Limits, uploaded
 
 CSS = Path(__file__).with_name("style.css")
 # Fonts of the machine, so that none is fetched.
@@ -131,7 +131,7 @@ class Components:
             elem_id="caflow-image",
         )
         # Pass the path through unopened; `sessions` reports what is wrong with the file.
-        self.image.preprocess = lambda payload: None if payload is None else payload.path
+        self.image.preprocess = lambda payload: None if payload is None else uploaded(payload.path)
         with gr.Row(elem_id="caflow-canvas"):
             self.canvas = gr.ImageEditor(
                 sources=(),

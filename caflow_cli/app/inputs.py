@@ -10,12 +10,14 @@ from PIL import Image
 
 from ..config import HOLE, Tau, Temperature
 from ..errors import check_usage, ensure
-from ..images import Input, Pixels, decode, read_header
+from ..images import Input, Pixels, decode, read_header, write_png
 from ..restoration import thumbnail
 from ..sampling import Sampling
 from ..tasks import Task
 
 COLOR_CANVAS = 640  # longer side of the canvas of known colors, in pixels, at most
+_SHOWN = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP")  # formats that browsers show
+_PREVIEW = ".preview.png"
 # Colors of the brush that paints a mask.
 FILL = "#ff2d55"
 KEEP = "#2f9e44"
@@ -103,6 +105,20 @@ def read_upload(
         f"{hint} --max-megapixels",
     )
     return decode(path, path.name, full=True)
+
+
+def displayed(path: str, image: Input) -> str:
+    """The path of what the page shows of an upload: the file itself, or a PNG beside it."""
+    if image.format in _SHOWN:
+        return path
+    preview = Path(path + _PREVIEW)
+    write_png(preview, image.shown())
+    return str(preview)
+
+
+def uploaded(path: str) -> str:
+    """The path of the upload of which a path is `displayed`."""
+    return path.removesuffix(_PREVIEW)
 
 
 def shrunk(image: Pixels, side: int) -> Pixels:

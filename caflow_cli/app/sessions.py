@@ -31,6 +31,7 @@ from .inputs import (
     FILL,
     Fields,
     Limits,
+    displayed,
     painted_colors,
     painted_mask,
     read_upload,
@@ -169,8 +170,8 @@ class Sessions:
 
         Returns:
             `status` and `size`, HTML; `canvas`, uint8 or None; `scaled`, whether it is smaller than
-            the image; `model`, the id to choose for the image; `image`, its path, or None if it
-            cannot be read.
+            the image; `model`, the id to choose for the image; `image`, the path of what is shown
+            of it, or None if it cannot be read.
         """
         id = fields.model
         task = self.models.tasks[id]
@@ -189,6 +190,7 @@ class Sessions:
                 read_header(Path(fields.image), Path(fields.image).name)
                 about["image"] = fields.image
                 decoded = self._image(fields)
+                about["image"] = displayed(fields.image, decoded)
         except Exception as error:
             return {**about, "status": _error(error)}
         image = decoded.shown()

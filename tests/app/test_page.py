@@ -536,3 +536,29 @@ def test_a_chosen_model_stays_for_jpegs_of_any_quality(visitor, small_photo, tmp
     visitor.page.wait_for_timeout(1000)
     assert "photos-superres-x4" in chosen.input_value()
     assert "other models" not in visitor.page.locator("#caflow-size").inner_text()
+
+
+def test_a_scan_of_16_bits_is_shown_and_comes_back_with_its_depth_and_profile(
+    visitor, photo, tmp_path
+):
+    tifffile = pytest.importorskip("tifffile")
+    adobe = pytest.importorskip("imagecodecs").cms_profile("adobergb")
+    values = decode(photo).rgb * np.uint16(256) + np.arange(32 * 3, dtype=np.uint16).reshape(32, 3)
+    path = tmp_path / "scan.tif"
+    tifffile.imwrite(path, values, photometric="rgb", iccprofile=adobe, metadata=None)
+    visitor.give(path)
+    image = visitor.page.locator("#caflow-image img")
+    visitor.wait(lambda: image.evaluate("image => image.naturalWidth") == 32)
+    visitor.choose("Repair")
+    visitor.wait(lambda: visitor.zoom() == 10)
+    visitor.page.wait_for_timeout(2000)
+    green = shown(visitor.canvas()[..., 1], 32, 10).astype(int)
+    assert np.median(np.abs(green - decode(path, full=True).shown()[..., 1])) <= 2
+    visitor.stroke(32 * visitor.zoom())
+    visitor.draw(1)
+    visitor.wait_for("1 candidate, ")
+    result = decode(visitor.download(tmp_path), full=True)
+    mask = decode(visitor.files(tmp_path)[-1]).rgb[..., 0]
+    assert (result.depth, result.profile) == (16, adobe)
+    np.testing.assert_array_equal(result.rgb[mask == 0], values[mask == 0])
+    assert (result.rgb[mask > 0] != values[mask > 0]).any()

@@ -13,7 +13,7 @@ import torch
 from cracked import cracked, faded
 from PIL import Image
 
-from caflow_cli.app.inputs import Fields, Limits, painted_mask, temperature_at
+from caflow_cli.app.inputs import Fields, Limits, painted_mask, temperature_at, uploaded
 from caflow_cli.app.sessions import Models, Sessions
 from caflow_cli.assets import example_path
 from caflow_cli.config import Temperature
@@ -401,3 +401,13 @@ def test_named_models_come_first_and_bundled_ones_follow(models):
     assert len(loaded.identity["sha256"]) == 64
     with pytest.raises(CaflowError, match=r"no model 'gone\.safetensors'"):
         Models(["gone.safetensors"], torch.device("cpu"))
+
+
+def test_a_tiff_is_shown_as_a_png_and_stays_the_input(sessions, photo, tmp_path):
+    path = tmp_path / "scan.tif"
+    Image.open(photo).save(path)
+    displayed = sessions.describe(fields("superres", path))["image"]
+    assert displayed != str(path)
+    np.testing.assert_array_equal(decode(displayed).rgb, decode(photo).rgb)
+    assert uploaded(displayed) == str(path)
+    assert sessions.describe(fields("superres", photo))["image"] == str(photo)
