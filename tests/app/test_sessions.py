@@ -406,8 +406,8 @@ def test_named_models_come_first_and_bundled_ones_follow(models):
 def test_a_tiff_is_shown_as_a_png_and_stays_the_input(sessions, photo, tmp_path):
     path = tmp_path / "scan.tif"
     Image.open(photo).save(path)
-    displayed = sessions.describe(fields("superres", path))["image"]
+    displayed = sessions.describe(fields("colorize", path))["image"]
     assert displayed != str(path)
     np.testing.assert_array_equal(decode(displayed).rgb, decode(photo).rgb)
     assert uploaded(displayed) == str(path)
-    assert sessions.describe(fields("superres", photo))["image"] == str(photo)
+    assert sessions.describe(fields("colorize", photo))["image"] == str(photo)
