@@ -202,21 +202,7 @@ def shift_of(colors: _Floats, light: _Floats) -> tuple[int, int]:
     side = min(_TILE, *light.shape)
     if side < 8 * _MOST_SHIFT:
         return 0, 0
-    window = np.hanning(side).astype(np.float32)
-    window = window[:, None] * window
-    count = int(_TILES**0.5)
-    total = np.zeros((side, side // 2 + 1), np.complex64)
-    for top in {int(t) for t in np.linspace(0, light.shape[0] - side, count)}:
-        for left in {int(t) for t in np.linspace(0, light.shape[1] - side, count)}:
-            place = slice(top, top + side), slice(left, left + side)
-            of_colors, of_light = (
-                fft.rfft2((part - ndimage.gaussian_filter(part, 4)) * window)
-                for part in (colors[place], light[place])
-            )
-            cross = of_colors * np.conj(of_light)
-            total += cross / np.maximum(np.abs(cross), 1e-12)
-    surface = fft.irfft2(total, (side, side))
-    surface = ndimage.gaussian_filter(surface, 0.7, mode="wrap")
+    surface = _correlation(colors, light, side)
     peak = np.unravel_index(surface.argmax(), surface.shape)
     down, right = ((int(p) + side // 2) % side - side // 2 for p in peak)
     noise = _deviation(surface)
@@ -225,3 +211,26 @@ def shift_of(colors: _Floats, light: _Floats) -> tuple[int, int]:
     clear = surface.max() > _CLEAR * others.max() and surface.max() > _DEVIATIONS * noise
     near = max(abs(down), abs(right)) <= _MOST_SHIFT
     return (down, right) if clear and near else (0, 0)
+
+
+def _correlation(colors: _Floats, light: _Floats, side: int) -> _Floats:
+    """The phase correlation of tiles of that side, summed over tiles, for each shift."""
+    window = np.hanning(side).astype(np.float32)
+    window = window[:, None] * window
+    count = int(_TILES**0.5)
+    total = np.zeros((side, side // 2 + 1), np.complex64)
+    for top in {int(t) for t in np.linspace(0, light.shape[0] - side, count)}:
+        for left in {int(t) for t in np.linspace(0, light.shape[1] - side, count)}:
+            place = slice(top, top + side), slice(left, left + side)
+            of_colors = _spectrum(colors[place], window)
+            of_light = _spectrum(light[place], window)
+            cross = of_colors * np.conj(of_light)
+            total += cross / np.maximum(np.abs(cross), 1e-12)
+    surface = fft.irfft2(total, (side, side))
+    return np.asarray(ndimage.gaussian_filter(surface, 0.7, mode="wrap"))
+
+
+def _spectrum(tile: _Floats, window: _Floats) -> npt.NDArray[np.complex64]:
+    """The spectrum of a tile's fine detail."""
+    fine = tile - ndimage.gaussian_filter(tile, 4)
+    return np.asarray(fft.rfft2(fine * window))

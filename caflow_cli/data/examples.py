@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -147,23 +148,6 @@ def keep(examples: Examples, most: float, data: str) -> Examples:
     Raises:
         CaflowError: More than 1 % of all data is damaged.
     """
-
-    def load(row: int) -> list[Pixels] | None:
-        try:
-            return examples.read(row % len(examples))
-        except DamagedError:
-            return None
-
-    def read(row: int) -> list[Pixels]:
-        for near in range(row, row + 10):
-            images = load(near)
-            if images is not None:
-                return images
-        raise CaflowError(
-            f"ten images in a row are damaged in {data!r}, from {examples.names[row]!r} on",
-            "repair or remove them",
-        )
-
     kept = {}
     skipped = []
     taken = 0  # bytes
@@ -172,14 +156,15 @@ def keep(examples: Examples, most: float, data: str) -> Examples:
         # A few at a time: a camera's photographs take 36 MB each.
         for first in range(0, len(examples), 4 * threads):
             rows = range(first, min(first + 4 * threads, len(examples)))
-            for row, images in zip(rows, pool.map(load, rows), strict=True):
+            found = pool.map(partial(_undamaged, examples), rows)
+            for row, images in zip(rows, found, strict=True):
                 if images is None:
                     skipped.append(examples.names[row])
                 else:
                     kept[examples.names[row]] = images
                     taken += sum(image.nbytes for image in images)
             if taken > most:
-                return replace(examples, read=read)
+                return replace(examples, read=partial(_read_near, examples, data))
     if len(skipped) > _MOST_DAMAGED * examples.total or not kept:
         raise CaflowError(
             f"{len(skipped)} of {len(examples)} images in {data!r} are damaged, "
@@ -193,6 +178,26 @@ def keep(examples: Examples, most: float, data: str) -> Examples:
         read=in_order.__getitem__,
         skipped=skipped,
         in_memory=True,
+    )
+
+
+def _undamaged(examples: Examples, row: int) -> list[Pixels] | None:
+    """Decode an example; None if it is damaged."""
+    try:
+        return examples.read(row % len(examples))
+    except DamagedError:
+        return None
+
+
+def _read_near(examples: Examples, data: str, row: int) -> list[Pixels]:
+    """Decode an example, or the next that is not damaged."""
+    for near in range(row, row + 10):
+        images = _undamaged(examples, near)
+        if images is not None:
+            return images
+    raise CaflowError(
+        f"ten images in a row are damaged in {data!r}, from {examples.names[row]!r} on",
+        "repair or remove them",
     )
 
 

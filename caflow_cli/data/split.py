@@ -96,41 +96,21 @@ def choose(
     part = split or ("test" if "test" in splits else "all")
     known = (*_SPLITS, *_HALVES, "all")
     check_usage(part in known, f"unknown split {part!r}", "use train, val or test")
-
-    def ordered(names: Iterable[str]) -> list[str]:
-        # A permutation that does not depend on any library's generator, and hardly changes when
-        # images are added.
-        return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
-
     if part in _HALVES:
-        _, every, by_seed = choose(files, "val", seed, paired=paired, hold_out=hold_out)
+        name, every, by_seed = choose(files, "val", seed, paired=paired, hold_out=hold_out)
         if hold_out == "2%" or len(every) < _LEAST:
-            return "val", every, by_seed
-        middle = (len(every) + 1) // 2
-        names = ordered(every)
-        half = names[:middle] if part == "choose" else names[middle:]
-        return part, {name: every[name] for name in half}, True
-
-    def examples(group: str) -> Members:
-        members = groups.get(group, {})
-        if paired:
-            return _pair(members, f"{group}/" if group else "", where)
-        return {name: (member,) for name, member in members.items()}
-
+            return name, every, by_seed
+        return part, _half(every, part, seed), True
     if part == "all":
-        every = {}
-        for group in splits or [""]:
-            for name, members in examples(group).items():
-                every[f"{group}/{name}" if group else name] = members
-        return part, every, False
+        return part, _all_examples(groups, splits, paired, where), False
     ensure(
         not splits or "train" in splits or part in splits,
         f"{where} has no {part}/, only {' and '.join(splits)}",
         f"add a folder {part}/ to it",
     )
     if part in splits and part != "train":
-        return part, examples(part), False
-    pool = examples("train" if splits else "")
+        return part, _examples(groups, part, paired, where), False
+    pool = _examples(groups, "train" if splits else "", paired, where)
     missing = [name for name in ("val", "test") if name not in splits]
     kind = "pairs" if paired else "images"
     ensure(
@@ -138,14 +118,53 @@ def choose(
         f"{where} has {len(pool)} {kind} to split into train and {' and '.join(missing)}",
         f"give at least {len(missing) + 1}",
     )
-    order = ordered(pool)
+    return part, _share(pool, part, missing, seed, hold_out), bool(missing)
+
+
+def _examples(groups: dict[str, dict[str, str]], group: str, paired: bool, where: str) -> Members:
+    """The examples of a group; `where` names the set in errors."""
+    members = groups.get(group, {})
+    if paired:
+        return _pair(members, f"{group}/" if group else "", where)
+    return {name: (member,) for name, member in members.items()}
+
+
+def _all_examples(
+    groups: dict[str, dict[str, str]], splits: list[str], paired: bool, where: str
+) -> Members:
+    """The examples of all splits, whose folders are part of the names."""
+    every = {}
+    for group in splits or [""]:
+        for name, members in _examples(groups, group, paired, where).items():
+            every[f"{group}/{name}" if group else name] = members
+    return every
+
+
+def _half(every: Members, part: str, seed: int) -> Members:
+    """The half of val/ that chooses a model, or the one that calibrates it."""
+    names = _ordered(every, seed)
+    middle = (len(every) + 1) // 2
+    half = names[:middle] if part == "choose" else names[middle:]
+    return {name: every[name] for name in half}
+
+
+def _share(pool: Members, part: str, missing: list[str], seed: int, hold_out: HoldOut) -> Members:
+    """What a pool has for a part: for train, all but what is held out for the missing splits."""
+    names = _ordered(pool, seed)
     count = len(pool) // 50
     if hold_out == "20+":
         count = min(max(_LEAST, count), len(pool) // 5)
     count = max(1, count)
     first = [*missing, "train"].index(part) * count
-    chosen = order[first:] if part == "train" else order[first : first + count]
-    return part, {name: pool[name] for name in chosen}, bool(missing)
+    share = names[first:] if part == "train" else names[first : first + count]
+    return {name: pool[name] for name in share}
+
+
+def _ordered(names: Iterable[str], seed: int) -> list[str]:
+    """A permutation of names that no library's generator decides, and that hardly changes when
+    images are added.
+    """
+    return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
 
 
 def _groups(members: list[str], paired: bool) -> dict[str, dict[str, str]]:

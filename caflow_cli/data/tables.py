@@ -203,14 +203,7 @@ def open_remote(data: str, role: Role) -> ImageFiles:
     names = []
     try:
         parts = _load(data)
-        known: dict[str, str] = {}
-        for part in parts.values():
-            for column, feature in part.features.items():
-                binary = getattr(feature, "dtype", None) in ("binary", "large_binary")
-                stored = isinstance(feature, dict) and "bytes" in feature
-                if binary or stored or isinstance(feature, datasets.Image):
-                    known.setdefault(_name(column), column)
-        columns = _choose_columns(known, role, data)
+        columns = _choose_columns(_image_columns(parts), role, data)
         for split, part in parts.items():
             names.extend([(split, f"{row:08d}") for row in range(len(part))])
         tables = [part.select_columns(list(columns)) for part in parts.values()]
@@ -256,6 +249,20 @@ def _load(data: str) -> dict[Split | None, Any]:
     if len(parts) > 1:  # beside known splits, others are not read
         parts.pop(None, None)
     return parts
+
+
+def _image_columns(parts: dict[Split | None, Any]) -> dict[str, str]:
+    """The columns that may hold images, by lookup name."""
+    import datasets
+
+    columns: dict[str, str] = {}
+    for part in parts.values():
+        for column, feature in part.features.items():
+            binary = getattr(feature, "dtype", None) in ("binary", "large_binary")
+            stored = isinstance(feature, dict) and "bytes" in feature
+            if binary or stored or isinstance(feature, datasets.Image):
+                columns.setdefault(_name(column), column)
+    return columns
 
 
 def _name(column: str) -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path, PurePosixPath
@@ -30,6 +31,17 @@ from .summary import add_distances, estimates, means
 
 _DEFAULT = Weights()
 _Set: TypeAlias = dict[str, Callable[[], Pixels]]  # how to read each image, by name
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Two sets of images, and which of them belong together."""
+
+    form: str  # "sets", or "lines" if JSON lines name the outputs
+    count: int  # of the images or lines that were given
+    made: _Set
+    true: _Set
+    pairs: dict[str, list[str]]  # images of `made` by the name in `true`; empty if none is paired
 
 
 def compare(
@@ -66,40 +78,25 @@ def compare(
     """
     asked = choose_metrics(metrics, needing("pairs", "sets"))
     chosen, notes, missing = computable(asked, weights, asked=bool(metrics))
-    labels = needing("pairs", among=chosen)
+    paired = needing("pairs", among=chosen)
     sets = needing("sets", among=chosen)
     failed: dict[str, CaflowError] = {}
-    rows: list[Values] = []
     with ExitStack() as stack:
-        true = _open(stack, Path(reference), recursive, notes)
-        pairs: dict[str, list[str]] = {}
-        if isinstance(generated, str | Path):
-            form = "sets"
-            made = _open(stack, Path(generated), recursive, notes)
-            given = len(made)
-            if labels:
-                pairs = _matched(made, true, str(generated), str(reference))
-        else:
-            form = "lines"
-            truths = _by_file_name(true, str(reference)) if labels else None
-            made, pairs, given = _read_lines(generated, truths, failed)
+        found = _found(stack, generated, reference, recursive, bool(paired), notes, failed)
         extractor = load_extractor(weights) if sets else None
         steps = count(1)
-        total = len(pairs) + (len(made) + len(true)) * bool(sets)
+        read = len(found.made) + len(found.true)  # once more for metrics of sets
+        total = len(found.pairs) + read * bool(sets)
 
         def tell() -> None:
             progress(next(steps), total)
 
-        for name, results in pairs.items():
-            with _noted(", ".join(results), failed):
-                images = {result: made[result]() for result in results}
-                rows.append(_values(true[name](), images, labels, weights))
-            tell()
+        rows = _rows(found, paired, weights, failed, tell)
         result = Result("generated", estimates(rows))
         if extractor is not None:
-            unread = {} if pairs else failed  # pairs report it themselves
-            ours = _features(made, extractor, unread, tell)
-            theirs = _features(true, extractor, unread, tell)
+            unread = {} if found.pairs else failed  # pairs report it themselves
+            ours = _features(found.made, extractor, unread, tell)
+            theirs = _features(found.true, extractor, unread, tell)
             add_distances(result, sets, extractor, ours, theirs)
             notes += few_images(min(len(ours), len(theirs)))
     if not result.values:
@@ -107,7 +104,44 @@ def compare(
         raise CaflowError(f"no image could be measured: {first.message}", first.hint)
     settings = {"params": {"metrics": list(chosen)}}
     labels = [*result.values]
-    return Evaluation(form, given, labels, [result], settings, failed, notes, missing)
+    return Evaluation(found.form, found.count, labels, [result], settings, failed, notes, missing)
+
+
+def _found(
+    stack: ExitStack,
+    generated: str | Path | Iterable[str],
+    reference: str | Path,
+    recursive: bool,
+    paired: bool,
+    notes: list[str],
+    failed: dict[str, CaflowError],
+) -> _Found:
+    """Find the images, and pair them if a metric needs that; add to `notes` and `failed`."""
+    true = _open(stack, Path(reference), recursive, notes)
+    if isinstance(generated, str | Path):
+        made = _open(stack, Path(generated), recursive, notes)
+        pairs = _matched(made, true, str(generated), str(reference)) if paired else {}
+        return _Found("sets", len(made), made, true, pairs)
+    truths = _by_file_name(true, str(reference)) if paired else None
+    made, pairs, lines = _read_lines(generated, truths, failed)
+    return _Found("lines", lines, made, true, pairs)
+
+
+def _rows(
+    found: _Found,
+    metrics: Sequence[str],
+    weights: Weights,
+    failed: dict[str, CaflowError],
+    tell: Callable[[], None],
+) -> list[Values]:
+    """The values of each truth that has images. Those that fail are added to `failed`."""
+    rows = []
+    for name, results in found.pairs.items():
+        with _noted(", ".join(results), failed):
+            images = {result: found.made[result]() for result in results}
+            rows.append(_values(found.true[name](), images, metrics, weights))
+        tell()
+    return rows
 
 
 def _values(

@@ -95,10 +95,10 @@ class Measurer:
         )
         begun = time.perf_counter()
         asked = Sampling(consistent=run.consistent)
-        requests = [
-            prepare(self.model, Input(example.input), example.mask, asked)
-            for example in (measured.example for measured in found)
-        ]
+        requests = []
+        for measured in found:
+            example = measured.example
+            requests.append(prepare(self.model, Input(example.input), example.mask, asked))
         conditions = encode(requests)
         encoding = time.perf_counter() - begun
         for measured in found:
@@ -109,11 +109,7 @@ class Measurer:
         for tau, most in run.draws.items():
             m = run.drawn(most, requests[0].size)
             begun = time.perf_counter()
-            unanswered = []
-            for request, seed in zip(requests, seeds, strict=True):
-                sampling = replace(request.sampling, tau=tau, candidates=m, seed=seed)
-                asked_at = replace(request, sampling=sampling, noise_samples=run.noise_samples)
-                unanswered.append(Candidates(asked_at))
+            unanswered = self._unanswered(requests, seeds, tau, m)
             *_, drawn = draw(unanswered, conditions, batch_size=run.batch_size)
             seconds = encoding + time.perf_counter() - begun
             for measured, candidates in zip(found, drawn, strict=True):
@@ -121,6 +117,18 @@ class Measurer:
                 self._add_seconds(measured.example, draws.values, seconds)
                 self._add_draws(measured, candidates, draws)
         return found
+
+    def _unanswered(
+        self, requests: Sequence[Request], seeds: Sequence[int], tau: Temperature, m: int
+    ) -> list[Candidates]:
+        """Requests for M candidates at a temperature, of which none is drawn."""
+        unanswered = []
+        for request, seed in zip(requests, seeds, strict=True):
+            sampling = replace(request.sampling, tau=tau, candidates=m, seed=seed)
+            noise_samples = self.run.noise_samples
+            at_tau = replace(request, sampling=sampling, noise_samples=noise_samples)
+            unanswered.append(Candidates(at_tau))
+        return unanswered
 
     def example(self, index: int) -> Measured:
         """The input of an image and its truth, not measured yet."""

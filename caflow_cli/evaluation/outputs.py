@@ -41,11 +41,7 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
     log = settings.log
     if log is None:
         return {}
-    files = Counter(
-        [PurePosixPath(SHEET), *(PurePosixPath(name).with_suffix(".png") for name in names)]
-    )
-    for file, count in files.items():
-        check_usage(count == 1, f"{count} images would be saved as {str(file)!r}", "rename them")
+    _check_distinct(names)
     text = log.read_text("utf-8") if exists(log) else ""
     if not text:
         return {}
@@ -74,6 +70,12 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
         if wanted.get(row.index) == row.name:
             rows[row.index] = row
     return rows
+
+
+def _check_distinct(names: Sequence[str]) -> None:
+    files = [PurePosixPath(name).with_suffix(".png") for name in names]
+    for file, count in Counter([PurePosixPath(SHEET), *files]).items():
+        check_usage(count == 1, f"{count} images would be saved as {str(file)!r}", "rename them")
 
 
 def write(settings: Settings, origin: str, measured: Measured, *, has_row: bool) -> None:

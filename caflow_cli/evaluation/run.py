@@ -2,8 +2,8 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,26 +83,9 @@ def evaluate(
     asked = bool(metrics or run.protocol.metrics)
     chosen, notes, missing = computable(run.metrics, run.weights, model.device, asked=asked)
     run = replace(run, metrics=chosen)
-    side = run.kind.side
-    role: Role = "images" if task.derives_condition else "pairs"
-    with ExitStack() as stack:
-        images = stack.enter_context(
-            open_split(
-                data,
-                run.split,
-                side,
-                role=role,
-                seed=model.split_seed,
-                hold_out=model.hold_out,
-                deep=True,
-            )
-        )
-        masks = None
-        if run.masks is not None:
-            with mask_errors("--masks "):
-                masks = stack.enter_context(open_split(run.masks, role="masks"))
-        measurer = Measurer(model, task, run, images, masks)
-        where = {"split": images.split, "split_seed": images.seed, "size": side}
+    with _opened(model, task, run, data) as measurer:
+        images = measurer.images
+        where = {"split": images.split, "split_seed": images.seed, "size": run.kind.side}
         rows, failed, features = _rows(measurer, str(data), where, progress)
         write_sheet(measurer, rows)
     about = {
@@ -133,6 +116,29 @@ def _check_protocol(protocol: Protocol, task: Task) -> None:
         load_opencv()
 
 
+@contextmanager
+def _opened(model: CAFlow, task: Task, run: Settings, data: str | Path) -> Iterator[Measurer]:
+    """Open the images, and the masks if there are any."""
+    role: Role = "images" if task.derives_condition else "pairs"
+    with ExitStack() as stack:
+        images = stack.enter_context(
+            open_split(
+                data,
+                run.split,
+                run.kind.side,
+                role=role,
+                seed=model.split_seed,
+                hold_out=model.hold_out,
+                deep=True,
+            )
+        )
+        masks = None
+        if run.masks is not None:
+            with mask_errors("--masks "):
+                masks = stack.enter_context(open_split(run.masks, role="masks"))
+        yield Measurer(model, task, run, images, masks)
+
+
 def _rows(
     measurer: Measurer,
     data: str,
@@ -145,27 +151,16 @@ def _rows(
     metric compares sets.
     """
     run = measurer.run
-    model = measurer.model
     names = measurer.images.names[: run.limit]
     check_usage(
         len(names) > 1 or not run.sets,
         "a distance between sets needs two images",
         "leave out fid, kid and coverage",
     )
-    known: dict[str, Any] = {
-        "version": __version__,
-        "data": data,
-        "task": measurer.task.name,
-        "model": model.identity,
-        **where,
-        **run.as_json(),
-    }
-    if run.protocol.name:
-        known["protocol"] = run.protocol.name
-    origin = json.dumps(known, allow_nan=False)
+    origin = _origin(measurer, data, where)
     earlier = earlier_rows(run, origin, names)
     rows = {} if run.sets else earlier.copy()  # metrics of sets need every image
-    features = _SetFeatures(run, model.device) if run.sets else None
+    features = _SetFeatures(run, measurer.model.device) if run.sets else None
     left = [index for index in range(len(names)) if index not in rows]
     failed: dict[str, CaflowError] = {}
     progress(len(rows), len(names))
@@ -182,6 +177,22 @@ def _rows(
         error = next(iter(failed.values()), CaflowError("there is none", "--data"))
         raise CaflowError(f"no image could be measured: {error.message}", error.hint)
     return [rows[index] for index in sorted(rows)], failed, features
+
+
+def _origin(measurer: Measurer, data: str, where: dict[str, Any]) -> str:
+    """Everything that the rows depend on, as JSON."""
+    run = measurer.run
+    origin: dict[str, Any] = {
+        "version": __version__,
+        "data": data,
+        "task": measurer.task.name,
+        "model": measurer.model.identity,
+        **where,
+        **run.as_json(),
+    }
+    if run.protocol.name:
+        origin["protocol"] = run.protocol.name
+    return json.dumps(origin, allow_nan=False)
 
 
 def _summarized(

@@ -55,12 +55,7 @@ def _of_cell(
         differences = _differences(kept, column)
         if differences:
             result.differences[what] = differences
-    ranks = [some.ranks for some in draws if some.ranks]
-    if ranks:
-        result.extra = _histogram(torch.tensor(ranks, dtype=torch.float64))
-    diverged = sum(len(some.diverged) for some in draws)
-    if diverged:
-        result.extra["diverged"] = diverged
+    result.extra = _extra(draws)
     results = [result]
     if ALL in columns:
         both = zip(kept, columns[ALL], strict=True)
@@ -139,10 +134,18 @@ def _differences(ours: Sequence[Values], theirs: Sequence[Values]) -> dict[str, 
     return {name: estimate(column) for name, column in columns.items()}
 
 
-def _histogram(ranks: torch.Tensor) -> dict[str, Any]:
-    """The mean of rank histograms, (N, M + 1), and the share of true values in the central half."""
-    shares = [central_share(histogram, 0.5) for histogram in ranks]
-    return {
-        "rank_histogram": ranks.mean(0).tolist(),
-        "coverage_50": estimate(shares).as_json(),
-    }
+def _extra(draws: Sequence[Draws]) -> dict[str, Any]:
+    """What is not a metric: the mean rank histogram, the share of true values in its central half,
+    and how many samples diverged.
+    """
+    extra: dict[str, Any] = {}
+    ranks = [some.ranks for some in draws if some.ranks]
+    if ranks:
+        histograms = torch.tensor(ranks, dtype=torch.float64)  # (N, M + 1)
+        shares = [central_share(histogram, 0.5) for histogram in histograms]
+        extra["rank_histogram"] = histograms.mean(0).tolist()
+        extra["coverage_50"] = estimate(shares).as_json()
+    diverged = sum(len(some.diverged) for some in draws)
+    if diverged:
+        extra["diverged"] = diverged
+    return extra

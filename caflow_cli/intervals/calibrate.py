@@ -101,11 +101,7 @@ def calibrate(
         if count == 0:
             raise next(iter(failures.values()))
         _check_count(count, level)
-        # Without folders, because models are shared.
-        data = Path(images.data).resolve().name
-        data = "".join(filter(str.isprintable, data)) or "images"
-        if reader.split != "all":
-            data += f", {reader.split}"
+        data = _name_of(images.data, reader.split)
     lambd = float(LAMBDAS[first_controlled(total / count, count, level)])
     assert sampling.candidates is not None
     calibration = Calibration(
@@ -159,6 +155,13 @@ def check_calibration(
         width=float(np.mean(widths)),
     )
     return coverage, failures
+
+
+def _name_of(data: str | Path, split: str) -> str:
+    """The name of a set and its split, without folders, because models are shared."""
+    name = Path(data).resolve().name
+    name = "".join(filter(str.isprintable, name)) or "images"
+    return name if split == "all" else f"{name}, {split}"
 
 
 def _filled(model: CAFlow, sampling: Sampling) -> Sampling:

@@ -76,10 +76,7 @@ def train(config: RunConfig, **options: Unpack[TrainOptions]) -> RunSummary:
     resume = options.get("resume", False)
     config = _filled(config, resume)
     to_toml(config)  # fail early on values that a config file cannot hold, before reading data
-    device = select_device(config.device)
-    if config.device.startswith("cuda:"):  # for "cuda", each process has its own device already
-        torch.accelerator.set_device_index(device)
-    accelerator = Accelerator(mixed_precision="no", cpu=device.type == "cpu")
+    accelerator = _accelerator(config.device)
     out = Path(config.out)
     with contextlib.ExitStack() as stack:
         on_main_process(accelerator, lambda: stack.enter_context(open_run(out, resume)))
@@ -116,6 +113,13 @@ def train(config: RunConfig, **options: Unpack[TrainOptions]) -> RunSummary:
         )
         stack.callback(batches.close)
         return _run(trainer, batches, validation, log, signals)
+
+
+def _accelerator(name: str) -> Accelerator:
+    device = select_device(name)
+    if name.startswith("cuda:"):  # for "cuda", each process has its own device already
+        torch.accelerator.set_device_index(device)
+    return Accelerator(mixed_precision="no", cpu=device.type == "cpu")
 
 
 def _filled(config: RunConfig, resume: bool) -> RunConfig:
@@ -162,40 +166,11 @@ def _run(
     if progress.spent(config.optim) < 1 and not trainer.phase.guide_alone:
         trainer.initialize(batches(progress.step))
     while (spent := progress.spent(config.optim)) < 1:
-        began = time.monotonic()
-        batch = batches(progress.step)
-        if trainer.phase_ends(spent):
-            reached = f"{trainer.phase.name}: {progress.running:.4f}"
-            trainer.begin_next_phase(batch)
-            log.announce("note", text=f"{reached}; next: {trainer.phase.name}")
-
-        # The step.
-        epoch = progress.images(config.optim) // len(batches.dataset)
-        phase_step = progress.step - progress.phase_began_at
-        lr = trainer.phase.rate(phase_step, spent, epoch)
-        figures = trainer.step(batch, lr)
-        # The clock of the main process counts for the run, and signals to any of them.
-        clock = time.monotonic() - start if trainer.accelerator.is_main_process else 0.0
-        progress.elapsed, *flags = sum_over_processes(trainer.accelerator, [clock, *signals()])
-        if figures.taken:
-            progress.take_loss(figures.bits_per_dim)
-        progress.step += 1
-        ensure(
-            not trainer.guard.gives_up(),
-            f"training does not recover: {trainer.guard.skipped} of {progress.step} steps had a "
-            "loss that was not finite, or far above earlier ones",
-            f"check the data, or: caflow train --out {config.out} --resume --lr "
-            f"{config.optim.lr / 4:g}",
-        )
-
-        # Log, validate, save.
-        seconds = time.monotonic() - began
-        log.step(figures, lr, seconds, trainer.guard.skipped, trainer.phase.guide_alone)
+        taken, stopped = _step(trainer, batches, spent, start, log, signals)
         metrics = None
         if progress.step % config.validate_every == 0 and trainer.phase.validates:
             metrics = validate(validation, trainer.ema.model, trainer.phase, log)
-        stopped = next((s for s, flag in zip(_SIGNALS, flags, strict=True) if flag), None)
-        if (progress.step % config.save_every == 0 and figures.taken) or stopped:
+        if (progress.step % config.save_every == 0 and taken) or stopped:
             trainer.save()
         if stopped:
             raise Stopped(
@@ -207,6 +182,49 @@ def _run(
     images = (progress.step - first_step) * config.optim.batch_size
     seconds = max(time.monotonic() - first_time, 1e-9)
     return _finish(trainer, validation, metrics, log, images / seconds)
+
+
+def _step(
+    trainer: Trainer,
+    batches: Batches,
+    spent: float,
+    start: float,
+    log: EventLog,
+    signals: Callable[[], list[float]],
+) -> tuple[bool, signal.Signals | None]:
+    """Take and log a step, the first of the next phase if its time has come.
+
+    Returns whether the weights have changed, and the signal that any process has received.
+    """
+    config = trainer.config
+    progress = trainer.progress
+    began = time.monotonic()
+    batch = batches(progress.step)
+    if trainer.phase_ends(spent):
+        reached = f"{trainer.phase.name}: {progress.running:.4f}"
+        trainer.begin_next_phase(batch)
+        log.announce("note", text=f"{reached}; next: {trainer.phase.name}")
+    epoch = progress.images(config.optim) // len(batches.dataset)
+    phase_step = progress.step - progress.phase_began_at
+    lr = trainer.phase.rate(phase_step, spent, epoch)
+    figures = trainer.step(batch, lr)
+    # The clock of the main process counts for the run, and signals to any of them.
+    clock = time.monotonic() - start if trainer.accelerator.is_main_process else 0.0
+    progress.elapsed, *flags = sum_over_processes(trainer.accelerator, [clock, *signals()])
+    if figures.taken:
+        progress.take_loss(figures.bits_per_dim)
+    progress.step += 1
+    ensure(
+        not trainer.guard.gives_up(),
+        f"training does not recover: {trainer.guard.skipped} of {progress.step} steps had a "
+        "loss that was not finite, or far above earlier ones",
+        f"check the data, or: caflow train --out {config.out} --resume --lr "
+        f"{config.optim.lr / 4:g}",
+    )
+    seconds = time.monotonic() - began
+    log.step(figures, lr, seconds, trainer.guard.skipped, trainer.phase.guide_alone)
+    stopped = next((s for s, flag in zip(_SIGNALS, flags, strict=True) if flag), None)
+    return figures.taken, stopped
 
 
 def _finish(

@@ -67,15 +67,7 @@ class Validation:
 
     @torch.no_grad()
     def measure(self, model: CAFlow, accelerator: Accelerator, phase: Phase) -> ValidationMetrics:
-        def mean(measured: Callable[..., Tensor], *of_images: Tensor) -> float:
-            share = [x[accelerator.process_index :: accelerator.num_processes] for x in of_images]
-            total = 0.0
-            for first in range(0, len(share[0]), _BATCH):
-                part = [x[first : first + _BATCH] for x in share]
-                total += float(measured(*part).sum())
-            [total] = sum_over_processes(accelerator, [total])
-            return total / len(of_images[0])
-
+        mean = partial(_mean, accelerator)
         psnr = partial(psnr_of_guide, model)
         measured: Callable[..., Tensor] = psnr if phase.guide_alone else model.log_prob
         train = mean(measured, *self.train)
@@ -92,6 +84,17 @@ class Validation:
         seeds = torch.arange(len(targets))
         image = mean(partial(phase.samples, model), targets.float(), conditions + 0.5, seeds)
         return ValidationMetrics(val + phase.weight * image, train, val, image)
+
+
+def _mean(accelerator: Accelerator, measured: Callable[..., Tensor], *of_images: Tensor) -> float:
+    """The mean of a figure over images, of which each process measures its share."""
+    share = [x[accelerator.process_index :: accelerator.num_processes] for x in of_images]
+    total = 0.0
+    for first in range(0, len(share[0]), _BATCH):
+        part = [x[first : first + _BATCH] for x in share]
+        total += float(measured(*part).sum())
+    [total] = sum_over_processes(accelerator, [total])
+    return total / len(of_images[0])
 
 
 def psnr_of_guide(model: CAFlow, target: Tensor, cond: Tensor) -> Tensor:
@@ -132,21 +135,7 @@ def _write(
     running = "running_loss" if guide_alone else "running_bits_per_dim"
     log.write("validation", **figures, **{running: progress.running})
     targets, conditions = validation.val
-    described = len(conditions) >= _LEAST_OF_DOMAIN
-    record: Table = {
-        "data": Path(config.data).name,
-        "steps": progress.step,
-        "images": progress.images(config.optim),
-        "minutes": round(progress.elapsed / 60, 2),
-        "seed": config.seed,
-        "hold_out": config.hold_out,
-        **figures,
-        "optim": asdict(config.optim),
-        "samples": asdict(config.samples),
-        "domain": describe_domain(model, conditions) if described else None,
-    }
-    if config.guide is not None:
-        record["guide"] = asdict(config.guide) | {"file": Path(config.guide.file).name}
+    record = _record(model, log, figures, conditions)
     # A broken model must not replace a good one.
     if math.isfinite(metrics.loss):
         model.save(out / "last.safetensors", record)
@@ -164,6 +153,28 @@ def _write(
         )
         write_png(out / "samples" / f"step-{progress.step:08d}.png", grid)
     atomic_write(out / "curve.png", draw_curve(read_events(out)))
+
+
+def _record(model: CAFlow, log: EventLog, figures: dict[str, float], conditions: Tensor) -> Table:
+    """What a model's file states of its training."""
+    config = log.config
+    progress = log.progress
+    described = len(conditions) >= _LEAST_OF_DOMAIN
+    record: Table = {
+        "data": Path(config.data).name,
+        "steps": progress.step,
+        "images": progress.images(config.optim),
+        "minutes": round(progress.elapsed / 60, 2),
+        "seed": config.seed,
+        "hold_out": config.hold_out,
+        **figures,
+        "optim": asdict(config.optim),
+        "samples": asdict(config.samples),
+        "domain": describe_domain(model, conditions) if described else None,
+    }
+    if config.guide is not None:
+        record["guide"] = asdict(config.guide) | {"file": Path(config.guide.file).name}
+    return record
 
 
 @torch.no_grad()
