@@ -70,7 +70,7 @@ def scored_line(
         **names,
         "status": "ok",
         "model": model.identity,
-        "estimator": estimator_of(model, noise_samples),
+        "estimator": estimator_of(model, noise_samples, score.depth),
         **score.as_json(),
         **({"parts": [asdict(place) for place in score.parts]} if score.parts else {}),
     }

@@ -152,7 +152,9 @@ class ScoreFields(_ScoreFields, total=False):
         "those of dequantization noise.",
     ]
     unknown_values: Annotated[
-        Count, "Inpainting: number of scored values that are not known from the condition."
+        Count,
+        "Inpainting, and images of 16 bits: number of scored values that are not known from the "
+        "condition.",
     ]
 
 

@@ -210,7 +210,9 @@ class Candidates:
             "model": dict(request.model.identity),
             "params": self.sampling.as_json(),
             **{edit.field: edit.as_json() for edit in request.edits},
-            "estimator": estimator_of(request.model, request.noise_samples or 1),
+            "estimator": estimator_of(
+                request.model, request.noise_samples or 1, request.input.depth
+            ),
             **depth,
             "candidates": [{"k": each.k, **each.as_json(exact)} for each in self.ranked],
             **({"diverged": self.diverged} if self.diverged else {}),

@@ -51,7 +51,8 @@ class Score:
     scored_size: tuple[int, int]  # width and height of a scored part
     parts: tuple[Place, ...] = ()  # the windows onto a hole, in the order of filling
     known_values: int | None = None  # inpainting: scored values that the condition determines (only
-    unknown_values: int | None = None  # their dequantization noise costs nats); and all others
+    # their dequantization noise costs nats); and all others, which are counted in any task of depth
+    unknown_values: int | None = None  # 16
     score_exact: bool = True  # whether the scored pixels are those that were written
     depth: int = 8  # bits per channel; with 16, known values are measured in bins of 1/256
 
@@ -76,10 +77,13 @@ class Score:
         return values
 
 
-def estimator_of(model: CAFlow, noise_samples: int) -> Estimator:
+def estimator_of(model: CAFlow, noise_samples: int, depth: int = 8) -> Estimator:
     """How a model's log-likelihoods are estimated, as fields for JSON."""
     kind = model.config.flow.dequantization
-    return {"dequantization": kind, "noise_samples": noise_samples, "bound": _BOUNDS[kind]}
+    bound = _BOUNDS[kind]
+    if depth == 16:
+        bound += f"; {DEPTH_RULE}"
+    return {"dequantization": kind, "noise_samples": noise_samples, "bound": bound}
 
 
 def score_images(
@@ -150,8 +154,14 @@ def total(request: Request, of_parts: Sequence[PartScore], image: Pixels) -> Sco
     deviations = [score.deviations for score in of_parts if score.deviations is not None]
     if nats is None or len(deviations) < len(request.parts):
         return result
+    dims = len(request.parts) * image.shape[2] * height * width
     if places:
         result = _with_values(result, request.parts)
+    if result.depth == 16:  # an anchor measures what it knows in bins
+        known = result.known_values or 0
+        in_bins = {"luminance": dims // 3, "pixels": known, "fill": known}
+        unknown = dims - in_bins.get(request.model.config.flow.anchor, 0)
+        result = replace(result, unknown_values=unknown)
     domain = "image" if image.shape[:2] == request.size else "reduced"
     if len(request.parts) > 1:
         domain = "parts"
@@ -162,7 +172,7 @@ def total(request: Request, of_parts: Sequence[PartScore], image: Pixels) -> Sco
     return replace(
         result,
         log_likelihood=nats,
-        bits_per_dim=bits_per_dim(nats, len(request.parts) * image.shape[2] * height * width),
+        bits_per_dim=bits_per_dim(nats, dims),
         standard_error=float(standard_error(together[:, None])) if len(together) > 1 else None,
         score_domain=domain,
     )

@@ -49,6 +49,12 @@ def test_known_pixels_profile_and_score_of_a_scan(run, tmp_path, model_files, sc
     scored = only_record(run("score", "--cond", "scan.tif", "--target", output, *given, "--json"))
     assert scored["log_likelihood"] == line["outputs"][0]["log_likelihood"]
     assert (scored["depth"], scored["score_exact"]) == (16, True)
+    rule = "log P(stored) = log p - log 256 x unknown values"
+    assert rule in scored["estimator"]["bound"]
+    assert rule in line["estimator"]["bound"]
+    said = run("score", "--cond", "scan.tif", "--target", output, *given).stderr.decode()
+    assert "16 bits per channel: values that the input determines" in said
+    assert f"{rule}, here {scored['unknown_values']}" in said
     if output == "out.tif":
         assert (found.tiff.description, found.tiff.compression) == (b"roll 7", 5)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import data_like_model, task_config
 from PIL import Image
 
 from caflow_cli.images import Input, decode, in_srgb, read_provenance
@@ -59,6 +60,14 @@ def test_a_uint16_array_gives_uint16_whose_score_repeats_its_rank(task_models, t
     eight = restore(model, (image >> 8).astype(np.uint8), 0.8, 1, mask=mask)
     assert "depth" not in eight.as_json()
     assert "depth" not in eight.kept[0].score.as_json()
+
+
+@pytest.mark.parametrize("anchor", ["none", "luminance"])
+def test_a_score_of_16_bits_counts_the_values_that_are_not_in_bins(anchor):
+    model = data_like_model(task_config("colorize", anchor=anchor), seed=3, size=32)
+    photo = np.repeat(DEEP[..., :1], 3, 2)
+    colored = restore(model, photo, 0.5, 1, rank="likelihood").kept[0]
+    assert colored.score.unknown_values == (3072 if anchor == "none" else 2048)
 
 
 @pytest.mark.parametrize("suffix", ["tif", "png"])

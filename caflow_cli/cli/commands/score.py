@@ -174,7 +174,7 @@ class _Scorer:
 
     def score(self, pair: _Pair) -> None:
         """Score a pair, and report it."""
-        from ...restoration import score, task_of
+        from ...restoration import DEPTH_RULE, score, task_of
         from ..report import scored_line
 
         start = time.perf_counter()
@@ -198,6 +198,9 @@ class _Scorer:
         if result.bits_per_dim is None:
             what = "tiles" if result.score_domain == "tiles" else "parts, some of them shrunk"
             self.console.about(name, f"scored in {what}, which have a rank score but no likelihood")
+        if result.depth == 16:
+            unknown = "" if result.unknown_values is None else f", here {result.unknown_values}"
+            self.console.about(name, f"16 bits per channel: {DEPTH_RULE}{unknown}")
         if result.standard_error is not None:
             self.console.note(f"standard error {result.standard_error:.4f} nats")
 
