@@ -287,7 +287,9 @@ def _read_source(source: str | Path | BinaryIO, name: str | None) -> tuple[bytes
         reason = getattr(error, "strerror", None) or error
         hint = "check the path and its permissions"
         raise CaflowError(f"cannot read {label!r}: {reason}", hint) from error
-    ensure(bool(data), f"{label!r} is empty (0 bytes)", _COMPLETE)
+    is_piped = not isinstance(source, str | Path)
+    hint = "see the error of the command before it" if is_piped else _COMPLETE
+    ensure(bool(data), f"{label!r} is empty (0 bytes)", hint)
     ensure(len(data) <= MAX_BYTES, f"{label!r} has more than {MAX_BYTES >> 20} MiB", _SMALLER)
     return data, label
 

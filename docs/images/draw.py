@@ -2,7 +2,7 @@
 
     python docs/images/draw.py
 
-writes five WebP files, and `drawn_from.json` beside them: the sha256 of the models, examples and
+writes six WebP files, and `drawn_from.json` beside them: the sha256 of the models, examples and
 script that they were drawn from, and of the images. `tests/test_docs.py` compares it.
 """
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter
 
 import caflow_cli as caflow
-from caflow_cli.assets import WEIGHTS_DIR, example_path
+from caflow_cli.assets import ASSETS, WEIGHTS_DIR, example_path
 from caflow_cli.images import read_image
 from caflow_cli.restoration import spread
 
@@ -60,15 +62,21 @@ ENLARGED = [
     ("photos-superres-x4", "map"),
 ]
 
+# An old portrait in one go, in bash; `tee` keeps the steps.
+OLD = """set -o pipefail
+caflow inpaint example:old --mask auto -o - | tee repaired.png |
+    caflow superres - -o - | tee enlarged.png | caflow colorize - -o colored.png"""
+
 
 def sources() -> list[Path]:
     """The files that the images depend on."""
-    names = [getattr(scene, part) for scene in SCENES for part in ("input", "original", "mask")]
+    names = ["old"]
+    names += [getattr(scene, part) for scene in SCENES for part in ("input", "original", "mask")]
     names += [name for _, name in ENLARGED]
     examples = {example_path(name) for name in names if name is not None}
     ids = {scene.model for scene in SCENES} | {model for model, _ in ENLARGED}
     models = {WEIGHTS_DIR / f"{model}.safetensors" for model in ids}
-    return sorted({*examples, *models, Path(__file__).resolve()})
+    return sorted({*examples, *models, ASSETS / "damage.safetensors", Path(__file__).resolve()})
 
 
 def digests(paths: list[Path]) -> dict[str, str]:
@@ -122,6 +130,23 @@ def draw_enlarged() -> Image.Image:
             uncertainty_cell(spread(result.ranked), "where the 10 differ"),
             cell(enlarged(np.asarray(original)), "original", size.partition(" to ")[2]),
         ]
+    return card(cells, columns=4)
+
+
+def draw_old() -> Image.Image:
+    """A damaged portrait; repaired, enlarged and colored by the command line; upper parts."""
+    before = read_image(example_path("old"))
+    height, width = before.shape[:2]
+    cells = [cell(enlarged(before[:width]), "old", f"{width} x {height} pixels")]
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["bash", "-c", OLD], cwd=folder, check=True)
+        for label in ("repaired", "enlarged", "colored"):
+            image = read_image(Path(folder, f"{label}.png"))
+            height, width = image.shape[:2]
+            note = f"{width} x {height} pixels" if label == "enlarged" else ""
+            if label == "repaired":
+                note = f"{100 * (image != before).any(-1).mean():.1f} % filled"
+            cells.append(cell(enlarged(image[:width]), label, note))
     return card(cells, columns=4)
 
 
@@ -238,7 +263,7 @@ def card(cells: list[Image.Image], columns: int) -> Image.Image:
 
 
 def main() -> None:
-    drawn = {"superres": draw_enlarged(), "film": draw_film()}
+    drawn = {"superres": draw_enlarged(), "old": draw_old(), "film": draw_film()}
     drawn |= {scene.name: draw(scene) for scene in SCENES}
     images = []
     for name, image in drawn.items():

@@ -47,8 +47,8 @@ def test_an_old_photograph_is_repaired_enlarged_and_colored(shell, tmp_path):
     exif[0x013B] = "A. Photographer"
     values = np.random.default_rng(0).integers(60, 200, (16, 16), np.uint8)
     Image.fromarray(values).save(tmp_path / "old.jpg", quality=97, exif=exif)
-    line = PIPE.replace(" | ", " --keep-metadata | ") + " --keep-metadata"
-    code, said = shell(line)
+    line = PIPE.replace("example:old", "old.jpg").replace(" | ", " --keep-metadata | ")
+    code, said = shell(line + " --keep-metadata")
     assert code == 0, said
     with Image.open(tmp_path / "new.png") as image:
         assert image.size == (64, 64)
@@ -66,3 +66,4 @@ def test_a_failed_stage_ends_the_pipe_and_writes_no_image(shell, tmp_path):
     assert any(text.startswith("superres: error: ") for text in said)
     assert any(text.startswith("superres: hint: ") for text in said)
     assert any(text.startswith("colorize: error: ") and "empty" in text for text in said)
+    assert "colorize: hint: see the error of the command before it" in said
