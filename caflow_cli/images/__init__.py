@@ -8,6 +8,7 @@ from .color import (
     fill_transparent,
     gray,
     in_8_bits,
+    in_16_bits,
     in_gray,
     in_srgb,
     is_gray,
@@ -16,6 +17,7 @@ from .color import (
     strips,
     white,
 )
+from .deep import DEEP_HINT, has_deep
 from .profile import from_srgb
 from .read import (
     MAX_BYTES,
@@ -33,6 +35,7 @@ from .values import Input, Output
 from .write import FORMATS, LARGE, Encoder, encode_png, format_of, write_png
 
 __all__ = [
+    "DEEP_HINT",
     "FORMATS",
     "LARGE",
     "LUMA",
@@ -51,7 +54,9 @@ __all__ = [
     "format_of",
     "from_srgb",
     "gray",
+    "has_deep",
     "in_8_bits",
+    "in_16_bits",
     "in_gray",
     "in_srgb",
     "is_gray",

@@ -31,18 +31,20 @@ def resize(
     height: int,
     width: int,
     filter: Image.Resampling = Image.Resampling.BICUBIC,
+    box: tuple[float, float, float, float] | None = None,
 ) -> npt.NDArray[Any]:
     """Resize by Pillow: uint8, uint16 or float32, (H, W, 3) or (H, W), to the same type.
 
     Integers are rounded: those of 8 bits after each of Pillow's two passes, 16 bits at the end.
+    `box` is the region to resize: left, top, right, bottom. Default: all of the image.
     """
     if image.dtype == np.uint16:
-        resized = resize(image.astype(np.float32), height, width, filter)
+        resized = resize(image.astype(np.float32), height, width, filter, box)
         return np.asarray(np.rint(resized).clip(0, 65535), np.uint16)
     if image.ndim == 3 and image.dtype == np.float32:  # Pillow has no such images
-        planes = [resize(image[..., channel], height, width, filter) for channel in range(3)]
+        planes = [resize(image[..., channel], height, width, filter, box) for channel in range(3)]
         return np.stack(planes, axis=-1)
-    enlarged = Image.fromarray(image).resize((width, height), filter)
+    enlarged = Image.fromarray(image).resize((width, height), filter, box)
     return np.array(enlarged)  # not `asarray`: it would be read-only, which torch warns about
 
 
@@ -138,6 +140,11 @@ def in_8_bits(values: npt.NDArray[Any]) -> Pixels:
     for rows in strips(*values.shape[:2]):
         result[rows] = (values[rows].astype(np.uint32) + 128) // 257
     return result
+
+
+def in_16_bits(values: Pixels) -> Pixels:
+    """Scale 8 bits to 16, by 257."""
+    return values if values.dtype == np.uint16 else values.astype(np.uint16) * np.uint16(257)
 
 
 def in_srgb(values: Pixels, profile: bytes | None) -> Pixels:

@@ -6,7 +6,7 @@ All have the same interface: `forward(x, cond=None) -> (y, logdet)` and `inverse
 """
 
 from .actnorm import ActNorm
-from .bins import WIDTHS, center, centers_of, to_stored
+from .bins import WIDTHS, center, centers_of, points_of, to_stored
 from .channel_affine import AffineMap, ChannelAffine, FoldedAffine, affine_maps, product
 from .conv import FixedConv
 from .coupling import Coupling, Injector
@@ -51,6 +51,7 @@ __all__ = [
     "fold_children",
     "nets_in_bf16",
     "per_candidate",
+    "points_of",
     "product",
     "scaling",
     "sigmoid",

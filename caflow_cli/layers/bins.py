@@ -15,15 +15,21 @@ def center(y: Tensor, width: float) -> Tensor:
 
 
 def centers_of(w: Tensor, width: float, has_mask: bool) -> Tensor:
-    """The centers of the bins of stored values w, as floats, (B, C, H, W).
+    """The centers of the bins of stored values w, as floats, (B, C, H, W); see `points_of`."""
+    return points_of(w, w.new_tensor(0.5), width, has_mask)
+
+
+def points_of(w: Tensor, u: Tensor, width: float, has_mask: bool) -> Tensor:
+    """Points `(w + u) width` in the bins of stored values w, as floats, (B, C, H, W).
 
     With a mask, the last channel, which is 0 or 255, and what fills its holes are those of 8 bits.
     """
-    points = (w + 0.5) * width
+    points = (w + u) * width
     if has_mask and width != 1:
-        mask = w[:, 3:]
-        filled = points[:, :3].where(mask < HOLE, FILL + 0.5)
-        points = torch.cat([filled, mask + 0.5], dim=1)
+        in_hole = w[:, 3:] >= HOLE
+        of_8_bits = torch.cat([torch.full_like(w[:, :3], FILL), w[:, 3:]], dim=1) + u
+        at_8_bits = torch.cat([in_hole.expand_as(w[:, :3]), in_hole | ~in_hole], dim=1)
+        points = of_8_bits.where(at_8_bits, points)
     return points
 
 

@@ -95,22 +95,24 @@ class CAFlow(Pretrained):
         cond: Tensor,
         noise: Tensor | None = None,
         expected: Tensor | None = None,
+        width: float = 1.0,
     ) -> LossTerms:
         """Compute the loss terms of a batch: `log p(w + u | y) - log q(u|w)`, and log p(y).
 
         For uniform dequantization, q = 1.
 
         Args:
-            target: With `noise`, w as floats (B, C, H, W). Without, a point w + u, whose
-                log-density is returned.
+            target: With `noise`, w as floats (B, C, H, W), on the 8-bit scale. Without, a point w +
+                u, whose log-density is returned.
             cond: y + u', floats in [0, 256). The same draw u' is used for log p(y) and for the
                 condition.
             noise: (B, C, H, W). The uniform u; or, for variational dequantization, standard normal
                 noise.
             expected: (B, C, H, W), what the guide predicts for y, if it is known.
+            width: Of the bins of w and y, in which u and u' lie.
         """
         pixels = self._pixels(cond, "condition")
-        condition, cond_log_prob = self.density.condition(pixels, expected)
+        condition, cond_log_prob = self.density.condition(pixels, expected, width)
         v = self._pixels(target, "target")
         dequantized: Tensor | float = 0.0
         if noise is not None:

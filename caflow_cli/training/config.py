@@ -115,6 +115,9 @@ class RunConfig:
     transpose: bool = False
     # Shrink whole images to `task.size`, or train on random crops of that size.
     crop: Literal["whole", "random"] = "whole"
+    # Bits per channel at which images are read; a model draws at either depth. 16 needs the extra
+    # `deep`, and scales images of 8 bits by 257.
+    depth: Literal[8, 16] = 8
     masks: str | None = None  # for inpainting: a set of masks, white in the holes
     # Share of the holes that are cut from masks; the others are as `task.holes` says.
     mask_share: Annotated[float, number(gt=0, le=1)] = 0.5
@@ -131,6 +134,11 @@ class RunConfig:
     # VGG16's trunk, for LPIPS as a loss. Default: what CAFLOW_LPIPS_VGG_WEIGHTS names, else torch's
     # cache, else a download.
     perceptual_weights: str | None = None
+
+    @property
+    def width(self) -> float:
+        """The width of the bins of stored values: 1, or 1/256 for 16 bits."""
+        return 1.0 if self.depth == 8 else 1 / 256
 
     @property
     def orientations(self) -> int:
@@ -150,6 +158,18 @@ class RunConfig:
         require(first + share <= 1, "samples.share", share, f"at most {1 - first:g}")
         require(
             self.masks is None or task.needs_mask, "masks", self.masks, "nothing but for inpaint"
+        )
+        require(
+            self.depth == 8 or self.flow.dequantization == "uniform",
+            "depth",
+            self.depth,
+            "8: variational noise is learned on 8 bits; or set flow.dequantization to uniform",
+        )
+        require(
+            self.depth == 8 or self.task.degrade == "clean",
+            "depth",
+            self.depth,
+            "8: photo inputs are compressed, with 8 bits; or set task.degrade to clean",
         )
         native = self.task.native
         require(

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -17,9 +17,10 @@ from torch import Tensor
 from ..config import HOLE, Config
 from ..data.examples import Examples, keep, open_split
 from ..data.split import HoldOut, Split, mask_errors
-from ..errors import ensure
+from ..errors import check_usage, ensure
 from ..flows import NOISE_LEVELS
-from ..images import Pixels
+from ..images import DEEP_HINT, Pixels, has_deep, in_16_bits, resize
+from ..layers import points_of
 from ..restoration import to_batch
 from ..tasks import Task, get_task, held_out_conditions
 from .config import RunConfig
@@ -111,8 +112,20 @@ def open_dataset(config: RunConfig, split: Literal["train", "choose"]) -> Iterat
         hold_out=hold_out,
         channels=(3,) if alone else (task.cond_channels, 3),
         least=size if crops else 0,
+        deep=config.depth == 16,
     ) as examples:
+        if config.depth == 16:
+            examples = _in_16_bits(examples)
         yield Dataset(task, keep(examples, config.data_memory_gb * 2**30, config.data), size, crops)
+
+
+def _in_16_bits(examples: Examples) -> Examples:
+    check_usage(has_deep(), "16 bits per channel need the extra deep", DEEP_HINT)
+
+    def read(row: int) -> list[Pixels]:
+        return [in_16_bits(image) for image in examples.read(row)]
+
+    return replace(examples, read=read)
 
 
 class _Masks(list[Any]):
@@ -171,11 +184,11 @@ def crop(image: Pixels, size: int, share: float, left: float, top: float) -> Pix
     first_y = max(0, int(y) - margin)
     last_x = int(x + span) + margin
     last_y = int(y + span) + margin
-    part = Image.fromarray(np.ascontiguousarray(image[first_y:last_y, first_x:last_x]))
+    part = np.ascontiguousarray(image[first_y:last_y, first_x:last_x])
     x -= first_x
     y -= first_y
     box = (x, y, x + span, y + span)
-    return np.asarray(part.resize((size, size), Image.Resampling.LANCZOS, box))
+    return resize(part, size, size, Image.Resampling.LANCZOS, box)
 
 
 def crop_scale(image: Pixels, size: int, share: float) -> float:
@@ -197,9 +210,9 @@ def draw_crop(bits: np.random.Philox) -> Place:
 class Batch(NamedTuple):
     """Dequantized training pairs, float32 (B, C, H, W)."""
 
-    target: Tensor  # w, integer values
+    target: Tensor  # w on the 8-bit scale: of 8 bits, integer values
     cond: Tensor  # y + u'
-    noise: Tensor  # dequantization noise of w: uniform, or standard normal
+    noise: Tensor  # dequantization noise of w: uniform in its bin, or standard normal
     seeds: Tensor  # int64 (B,): for one in `SAMPLED` the seed of its samples, for the others -1
     expected: Tensor | None = None  # what the guide predicts, float16, if it was computed before
 
@@ -233,6 +246,7 @@ class Batches:
     seed: int  # of the run
     orientations: int  # 1; 2, to mirror half of the pairs; or 8, to transpose them, too
     normal_noise: bool = False  # from N(0, I), for variational dequantization
+    width: float = 1.0  # of the bins of stored values
     process: int = 0  # the index of this process,
     processes: int = 1  # and how many there are
 
@@ -261,9 +275,16 @@ class Batches:
         rows = self._readers.map(self._sample, positions)
         stacked = [torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)]
         w, y, u, v, *expected = stacked
-        noise = u if self.normal_noise else _uniform(u)
+        noise = u if self.normal_noise else self.width * self._uniform(u)
+        cond = points_of(y.float(), self._uniform(v), self.width, has_mask=y.shape[1] == 4)
         seeds = torch.tensor([self._seed_of_samples(position) for position in positions])
-        return Batch(w.float(), y + _uniform(v), noise, seeds, *expected)
+        return Batch(self.width * w.float(), cond, noise, seeds, *expected)
+
+    def _uniform(self, numbers: Tensor) -> Tensor:
+        """Convert integers below 2^16 to uniform noise on the lattice of `uniform_noise`, which is
+        as coarse in bins of 16 bits as keeps points exact in float32."""
+        step = 1 / self.width
+        return (numbers.float() / step).floor().mul_(step / NOISE_LEVELS)
 
     def _permutation(self, epoch: int) -> np.ndarray:
         bits = _bits(self.seed, _ORDER, epoch)
@@ -319,8 +340,3 @@ def _words(bits: np.random.Philox, shape: tuple[int, ...]) -> np.ndarray:
     count = math.prod(shape)
     words = bits.random_raw(-(-count // 4)).astype("<u8", copy=False)
     return words.view("<u2")[:count].reshape(shape)
-
-
-def _uniform(numbers: Tensor) -> Tensor:
-    """Convert integers below 2^16 to uniform noise on the lattice of `uniform_noise`."""
-    return numbers.float().mul_(1 / NOISE_LEVELS)

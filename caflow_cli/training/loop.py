@@ -108,6 +108,7 @@ def train(config: RunConfig, **options: Unpack[TrainOptions]) -> RunSummary:
             config.seed,
             config.orientations,
             normal_noise=config.flow.dequantization == "variational",
+            width=config.width,
             process=accelerator.process_index,
             processes=accelerator.num_processes,
         )

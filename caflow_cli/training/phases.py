@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..config import FlowConfig
 from ..devices import memory_format, to_float64, to_layout
 from ..errors import check_usage
+from ..layers import center
 from ..model import CAFlow, bits_per_dim
 from ..perceptual import LEAST_SIDE, VGG, checkerboard_energy, load_perceptual
 from ..tasks import get_task
@@ -60,15 +61,19 @@ class LossModule(nn.Module):
 
 
 def likelihood(
-    cond_weight: float, samples: SampleLoss | None = None, weight: float = 0.0
+    cond_weight: float,
+    samples: SampleLoss | None = None,
+    weight: float = 0.0,
+    width: float = 1.0,
 ) -> Objective:
     """The paper's loss: `-(log p(w|y) + λ log p(y)) / (dim(w) ln 2)`, λ = `cond_weight`; bits/dim.
 
-    If `samples` is given, `weight` times this loss is added, for some images of the batch.
+    If `samples` is given, `weight` times this loss is added, for some images of the batch. `width`
+    is that of bins.
     """
 
     def objective(model: CAFlow, batch: Batch) -> Loss:
-        terms = model(batch.target, batch.cond, batch.noise, batch.expected)
+        terms = model(batch.target, batch.cond, batch.noise, batch.expected, width)
         log_prob = terms.log_prob.mean()
         cond_log_prob = terms.cond_log_prob.mean()
         dims = batch.target[0].numel()
@@ -87,7 +92,7 @@ def likelihood(
     return objective
 
 
-def sample_loss(images: ImageLoss, tau: float) -> SampleLoss:
+def sample_loss(images: ImageLoss, tau: float, width: float = 1.0) -> SampleLoss:
     """A loss between w and the mean of two antithetic samples for y + u', both (B, C, H, W).
 
     The samples have latents z and -z, at a temperature drawn from U(0, `tau`); the image's seed
@@ -110,30 +115,30 @@ def sample_loss(images: ImageLoss, tau: float) -> SampleLoss:
             latents = [torch.stack([z, -z], dim=1).flatten(0, 1) for z in latents]
         y = to_layout(cond.to(model.device, model.dtype))
         latents = [to_layout(z.to(y)) for z in latents]
-        condition, _ = model.density.condition(y)
+        condition, _ = model.density.condition(y, None, width)
         v, _ = model.density.inverse(latents, condition)
         v = v.clamp(0, 256)
         mean = (v[0::2] + v[1::2]) / 2 if tau > 0 else v
-        composed = get_task(model.config).keep_known_points(cond.floor() + 0.5, mean)
-        return images(composed / 128 - 1, (target + 0.5) / 128 - 1)
+        composed = get_task(model.config).keep_known_points(center(cond, width), mean)
+        return images(composed / 128 - 1, (target + width / 2) / 128 - 1)
 
     return losses
 
 
-def predicted_image(model: CAFlow, cond: Tensor) -> Tensor:
+def predicted_image(model: CAFlow, cond: Tensor, width: float = 1.0) -> Tensor:
     """The image that the guide predicts for y + u', which may lie outside [0, 256).
 
     Shapes: (B, C, H, W) -> (B, 3, H, W).
     """
-    return model.density.A.expect(to_layout(cond.to(model.device, model.dtype)))
+    return model.density.A.expect(to_layout(cond.to(model.device, model.dtype)), width)
 
 
-def guide_loss(images: ImageLoss) -> Objective:
+def guide_loss(images: ImageLoss, width: float = 1.0) -> Objective:
     """The mean loss between w and the images that the guide predicts from y + u'."""
 
     def objective(model: CAFlow, batch: Batch) -> Loss:
-        predicted = predicted_image(model, batch.cond) / 128 - 1
-        truth = (batch.target + 0.5) / 128 - 1
+        predicted = predicted_image(model, batch.cond, width) / 128 - 1
+        truth = (batch.target + width / 2) / 128 - 1
         loss = to_float64(images(predicted, truth).mean())
         return Loss(loss, loss, torch.zeros_like(loss), loss)
 
@@ -276,6 +281,7 @@ def phases_of(
     flow: FlowConfig,
     samples: SamplesConfig,
     perceptual: Callable[[], ImageLoss] | None = None,
+    width: float = 1.0,
 ) -> list[Phase]:
     """The phases of a config, in order. `perceptual` loads LPIPS, if a phase needs it.
 
@@ -295,7 +301,7 @@ def phases_of(
         phases.append(
             Phase(
                 "guide (L1)",
-                guide_loss(image_loss()),
+                guide_loss(image_loss(), width),
                 replace(optim, lr=rate),
                 begin=0.0,
                 end=middle,
@@ -307,7 +313,7 @@ def phases_of(
             phases.append(
                 Phase(
                     "guide (L1 and LPIPS)",
-                    guide_loss(images),
+                    guide_loss(images, width),
                     replace(optim, lr=rate / 2),
                     begin=middle,
                     end=first,
@@ -315,14 +321,14 @@ def phases_of(
                 )
             )
     end = 1.0 - samples.share
-    phases.append(Phase("flows", likelihood(optim.cond_weight), optim, first, end))
+    phases.append(Phase("flows", likelihood(optim.cond_weight, width=width), optim, first, end))
     if samples.share > 0:
         images = image_loss(distance, samples.perceptual, samples.checkerboard_weight)
-        losses = sample_loss(images, samples.tau)
+        losses = sample_loss(images, samples.tau, width)
         phases.append(
             Phase(
                 "flows with a loss on samples",
-                likelihood(optim.cond_weight, losses, samples.weight),
+                likelihood(optim.cond_weight, losses, samples.weight, width),
                 replace(optim, schedule="cosine", lr=samples.lr),
                 begin=end,
                 end=1.0,

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from ..config import FlowConfig
-from ..images import Pixels
+from ..images import Pixels, resize
 from ..model import CAFlow
 from ..restoration import to_batch
 from .data import Batches, Dataset, Place, crop_scale
@@ -58,8 +58,7 @@ def make_pool(dataset: Dataset, model: CAFlow, count: int, seed: int) -> Pool:
 
 def _shrunk(image: Pixels, scale: float) -> Pixels:
     height, width = image.shape[:2]
-    size = round(width / scale), round(height / scale)
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+    return resize(image, round(height / scale), round(width / scale), Image.Resampling.LANCZOS)
 
 
 def _around(share: float, length: int, size: int, flow: FlowConfig) -> tuple[slice, slice]:

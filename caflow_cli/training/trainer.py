@@ -68,13 +68,14 @@ class Trainer:
         perceptual = partial(
             perceptual_distance, config.perceptual_weights, device, config.task.size, bf16
         )
-        self.phases = phases_of(optim, model.config.flow, config.samples, perceptual)
+        self.phases = phases_of(optim, model.config.flow, config.samples, perceptual, config.width)
         self.progress = Progress(phase=self._next_phase(-1))
         groups = parameter_groups(model, self.phases, optim.method)
         self.rule = Muon(groups, bf16=bf16, lr=optim.lr, betas=_BETAS, fused=True)
         self.ema = EMA(model, optim.ema)
         self.guard = Guard()
         self.out = Path(config.out)
+        self.width = config.width
         self._parameters = list(model.parameters())
         self._prepared: tuple[Phase, nn.Module] | None = None
 
@@ -86,7 +87,8 @@ class Trainer:
         """
         layers = (m for m in self.model.modules() if isinstance(m, ActNorm))
         if not all(layer.is_initialized for layer in layers):
-            self.model(*map(self._place, batch[:3]))  # target, condition, noise
+            target, cond, noise, *_ = map(self._place, batch[:3])
+            self.model(target, cond, noise, width=self.width)
 
     @property
     def phase(self) -> Phase:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ..config import Tau
 from ..devices import to_float64
-from ..flows import to_uint8
 from ..images import atomic_write, make_folder, write_png
+from ..layers import WIDTHS, centers_of, to_stored
 from ..model import CAFlow, bits_per_dim
 from ..records import Table
 from ..restoration import describe_domain, order, to_batch
@@ -82,7 +82,9 @@ class Validation:
         targets, conditions = (x.to(accelerator.device) for x in self.val)
         # The seed is the image's index, so its samples are always the same.
         seeds = torch.arange(len(targets))
-        image = mean(partial(phase.samples, model), targets.float(), conditions + 0.5, seeds)
+        width = WIDTHS[targets.dtype]
+        points = centers_of(conditions.float(), width, has_mask=conditions.shape[1] == 4)
+        image = mean(partial(phase.samples, model), width * targets.float(), points, seeds)
         return ValidationMetrics(val + phase.weight * image, train, val, image)
 
 
@@ -100,10 +102,13 @@ def _mean(accelerator: Accelerator, measured: Callable[..., Tensor], *of_images:
 def psnr_of_guide(model: CAFlow, target: Tensor, cond: Tensor) -> Tensor:
     """The PSNR of the image that the guide predicts, `10 log10(255² / mean (x - w)²)` in dB.
 
-    Shapes: target uint8 (B, 3, H, W), cond uint8 (B, C, H, W) -> (B,) float64.
+    Shapes: target uint8 or uint16 (B, 3, H, W), cond (B, C, H, W) -> (B,) float64.
     """
-    predicted = predicted_image(model, cond + 0.5).clamp(0.5, 255.5)
-    error = to_float64(predicted) - to_float64(target.to(predicted.device)) - 0.5
+    width = WIDTHS[target.dtype]
+    points = centers_of(cond.float(), width, has_mask=cond.shape[1] == 4)
+    predicted = predicted_image(model, points, width).clamp(width / 2, 256 - width / 2)
+    centers = (to_float64(target.to(predicted.device)) + 0.5) * width
+    error = to_float64(predicted) - centers
     return 10 * (255**2 / error.square().flatten(1).mean(1)).log10()
 
 
@@ -187,7 +192,7 @@ def sample_grid(
     condition, as in `restore`. Diverged samples, common early in a run, are shown, too.
     """
     task = get_task(model.config)
-    samples = to_uint8(model.sample(conditions, tau, candidates)).cpu()
+    samples = to_stored(model.sample(conditions, tau, candidates), WIDTHS[targets.dtype]).cpu()
     rows = []
     for target, condition, drawn in zip(targets, conditions, samples, strict=True):
         truth = target.permute(1, 2, 0).numpy()
