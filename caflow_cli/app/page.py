@@ -74,6 +74,7 @@ class Page(Components):
         ]
         with self.blocks:
             self._connect_drawing()
+            self._connect_damage()
             self._connect_fields()
 
     def _connect_drawing(self) -> None:
@@ -106,6 +107,10 @@ class Page(Components):
         self.canvas.input(self._preview, fields, self.preview, **_LAST)
         for edit in (self.canvas.input, self.seed.input):
             edit(self._compare, fields, self.title, **_LAST)
+        self.blocks.unload(self._leave)
+
+    def _connect_damage(self) -> None:
+        fields = self.fields
         find = self.find.click(self._find_damage, fields, [self.status, self.damage], **_QUEUED)
         paint = find.then(
             self._paint_damage,
@@ -114,7 +119,6 @@ class Page(Components):
             **_AT_ONCE,
         )
         self._compare_after(paint)
-        self.blocks.unload(self._leave)
 
     def _connect_fields(self) -> None:
         given = [
@@ -238,42 +242,28 @@ class Page(Components):
             about = self.sessions.describe(Fields(model, image))
             defaults = True
         task = self.sessions.models.tasks[model]
-        canvas = about["canvas"]
         update = {
             self.view: "Input",
             self.model: gr.update(choices=self.models[task.name], value=model),
             self.status: about["status"],
             self.size: about["size"],
             self.preview: gr.update(visible=False),
-            self.other: gr.update(visible=canvas is not None),
+            self.other: gr.update(visible=about["canvas"] is not None),
             self.find: gr.update(visible=task.paints == "hole"),
         }
         if defaults:
             update[self.variety] = {**self._vary(model, 0), "value": 0}
             update[self.candidates] = self.sessions.models.sampling(model).candidates
-        if canvas is None:
+        wanted = task.paints, image
+        if about["canvas"] is None:
             # Hidden, and not removed, so that what is painted stays.
             update[self.canvas] = gr.update(visible="hidden" if painted_on else False)
-            return update
-        wanted = task.paints, image
-        if wanted == painted_on:  # after a change of the model, what is painted stays
+        elif wanted == painted_on:  # after a change of the model, what is painted stays
             update[self.canvas] = gr.update(visible=True)
-            return update
-        update[self.painted_on] = wanted
-        update[self.marks] = None
-        colors = _COLORS[task.paints]
-        update[self.canvas] = gr.update(
-            visible=True,
-            value=Image.fromarray(canvas),
-            label=_LABELS[task.paints],
-            brush=gr.Brush(
-                max(1, round(max(canvas.shape) / _BRUSHES)),
-                colors=[*colors],
-                color_mode="fixed" if task.paints == "hole" else "defaults",
-            ),
-            # The zoom in percent is that of the canvas.
-            elem_classes=["caflow-scaled"] if about["scaled"] else [],
-        )
+        else:
+            update[self.canvas] = _canvas(task.paints, about)
+            update[self.painted_on] = wanted
+            update[self.marks] = None
         return update
 
     def _load(
@@ -321,6 +311,24 @@ class Page(Components):
 
     def _use_example(self, model: str, *given: Any) -> Changes:
         return self._replace_image(self.sessions.example(model), model, *given)
+
+
+def _canvas(paints: str, about: Update) -> Any:
+    """The canvas of an image on which nothing is painted."""
+    image = about["canvas"]
+    brush = gr.Brush(
+        max(1, round(max(image.shape) / _BRUSHES)),
+        colors=[*_COLORS[paints]],
+        color_mode="fixed" if paints == "hole" else "defaults",
+    )
+    return gr.update(
+        visible=True,
+        value=Image.fromarray(image),
+        label=_LABELS[paints],
+        brush=brush,
+        # The zoom in percent is that of the canvas.
+        elem_classes=["caflow-scaled"] if about["scaled"] else [],
+    )
 
 
 def _name(request: gr.Request) -> str:

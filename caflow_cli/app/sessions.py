@@ -41,7 +41,7 @@ from .visit import Stopped, Update, Visit
 
 _OPACITY = 0.6  # of marks: what they cover can be seen
 _MASK_CANVAS = 2048  # longer side of the canvas of a mask, in pixels, at most
-_INTERVAL = 0.4  # seconds between two updates of the page, at least
+_PAUSE = 0.4  # seconds between two updates of the page, at least
 _SMALLER = "crop or shrink the image first"
 # The page's fields, which errors of the command name by their options.
 _FIELDS = {"--tau": "temperature", "-m": "candidates", "-n": "keep", "--seed": "seed"}
@@ -204,14 +204,16 @@ class Sessions:
             if id == choice.model and id != choose_model(task=task.name).model:
                 text += f"; {id} is {choice.reason}, other models are under More"
         status = "Press Draw."
+        side = 0
         if task.paints == "hole":
             status = "Paint the hole, a little beyond the object; then press Draw."
-            about["canvas"] = shrunk(image, _MASK_CANVAS)
-            about["scaled"] = max(image.shape) > _MASK_CANVAS
+            side = _MASK_CANVAS
         elif task.paints == "colors":
             status = "Paint colors that you know, if any; then press Draw."
-            about["canvas"] = shrunk(image, COLOR_CANVAS)
-            about["scaled"] = max(image.shape) > COLOR_CANVAS
+            side = COLOR_CANVAS
+        if side:
+            about["canvas"] = shrunk(image, side)
+            about["scaled"] = max(image.shape) > side
         return {**about, "status": _line(status), "size": _line(text)}
 
     def find_damage(self, fields: Fields) -> Update:
@@ -281,36 +283,15 @@ class Sessions:
     def _image(self, fields: Fields) -> Input:
         return read_upload(Path(fields.image or ""), self.limits, self.models.tasks[fields.model])
 
-    def _run(
-        self,
-        session: str,
-        job: Visit,
-        count: int,
-        keep: int,
-    ) -> Iterator[Update]:
+    def _run(self, session: str, job: Visit, count: int, keep: int) -> Iterator[Update]:
         first = len(job.ranked)
-        total = first + count
         start = time.monotonic()
-        shown = 0.0
         prefix = ""
         failed = None
         try:
-            self.limits.check_candidates(total)
+            self.limits.check_candidates(first + count)
             with memory_errors(_SMALLER):
-                for drawn in job.draw(count, keep):
-                    now = time.monotonic()
-                    if drawn == first:
-                        text = f"Drawing candidate {first + 1} of {total}"
-                    elif now - shown < _INTERVAL or drawn == total:
-                        continue
-                    else:
-                        left = (now - start) / (drawn - first) * (total - drawn)
-                        text = f"{drawn} of {total}, {left:.1f} s left"
-                        shown = now
-                    update = {"status": _line(text), "end": {"interactive": True}, **job.shown()}
-                    if drawn == first + 1:
-                        update["view"] = "Comparison"
-                    yield update
+                yield from _progress(job, count, keep, start)
         except Stopped:
             prefix = "stopped: "
         except Exception as error:
@@ -322,6 +303,27 @@ class Sessions:
         text += f"{drawn - first} of them new in " if first else ""
         status = failed or _line(f"{text}{time.monotonic() - start:.1f} s")
         update = {"status": status, "end": {"interactive": False}, **job.shown(), **job.files()}
+        if drawn == first + 1:
+            update["view"] = "Comparison"
+        yield update
+
+
+def _progress(job: Visit, count: int, keep: int, start: float) -> Iterator[Update]:
+    """Draw, and show at times how far it is."""
+    first = len(job.ranked)
+    total = first + count
+    shown = 0.0
+    for drawn in job.draw(count, keep):
+        now = time.monotonic()
+        if drawn == first:
+            text = f"Drawing candidate {first + 1} of {total}"
+        elif now - shown < _PAUSE or drawn == total:
+            continue
+        else:
+            left = (now - start) / (drawn - first) * (total - drawn)
+            text = f"{drawn} of {total}, {left:.1f} s left"
+            shown = now
+        update = {"status": _line(text), "end": {"interactive": True}, **job.shown()}
         if drawn == first + 1:
             update["view"] = "Comparison"
         yield update

@@ -154,8 +154,7 @@ def check_options(metrics: str | Sequence[str], options: Options) -> Protocol:
     protocol = get_protocol(named) if isinstance(named, str) else named or NO_PROTOCOL
     _metrics(metrics, protocol)
     _temperatures(options, protocol)
-    given = options.get("candidates")
-    candidates = protocol.candidates if given is None else given
+    candidates = _candidates(options, protocol)
     for rank, keep in itertools.product(_ranks(options), _keeps(options, protocol)):
         Sampling(candidates=candidates, keep=keep, rank=rank).check()
     check_noise_samples(options.get("noise_samples", 1))
@@ -181,15 +180,9 @@ def resolve(config: Config, metrics: str | Sequence[str], options: Options) -> S
 
     protocol = check_options(metrics, options)
     chosen = _metrics(metrics, protocol) or ("lpips", "rmse")
-    keeps = _keeps(options, protocol)
     ranks = _ranks(options)
-    given = options.get("candidates")
-    given = protocol.candidates if given is None else given
-    consistent = options.get("consistent")
-    asked = Sampling(candidates=given, keep=max(keeps), consistent=consistent)
-    taus: Sequence[Temperature | None] = _temperatures(options, protocol) or (None,)
-    filled = [replace(asked, tau=tau).of(config) for tau in taus]
-    m = filled[0].candidates
+    samplings = _samplings(config, options, protocol)
+    m = samplings[0].candidates
     assert m is not None, "`of` fills it in"
     check_usage(
         m != 1 or _OF_SEVERAL.isdisjoint(chosen),
@@ -197,19 +190,19 @@ def resolve(config: Config, metrics: str | Sequence[str], options: Options) -> S
         "-m 10",
     )
     compared = "consensus" in ranks or not _OF_ALL.isdisjoint(chosen)
-    fixed = given or config.task.candidates
+    fixed = _candidates(options, protocol) or config.task.candidates
     limit = options.get("limit")
     folder = options.get("save_images")
     return Settings(
         kind=kind_of(protocol, config.task),
         metrics=chosen,
-        tau=tuple(sampling.temperature for sampling in filled),
+        tau=tuple(sampling.temperature for sampling in samplings),
         candidates=m,
         fit=task_named(config.task.name).enlarges and not fixed and not compared,
-        keep=keeps,
+        keep=_keeps(options, protocol),
         rank=ranks,
         seed=options.get("seed", 0),
-        consistent=consistent,
+        consistent=options.get("consistent"),
         noise_samples=options.get("noise_samples", 1),
         batch_size=options.get("batch_size"),
         split=options.get("split"),
@@ -221,6 +214,23 @@ def resolve(config: Config, metrics: str | Sequence[str], options: Options) -> S
         save_images=None if folder is None else Path(folder),
         skip_existing=options.get("skip_existing", False),
     )
+
+
+def _samplings(config: Config, options: Options, protocol: Protocol) -> list[Sampling]:
+    """The settings of sampling at each temperature, filled in."""
+    stated = Sampling(
+        candidates=_candidates(options, protocol),
+        keep=max(_keeps(options, protocol)),
+        consistent=options.get("consistent"),
+    )
+    taus: Sequence[Temperature | None] = _temperatures(options, protocol) or (None,)
+    return [replace(stated, tau=tau).of(config) for tau in taus]
+
+
+def _candidates(options: Options, protocol: Protocol) -> int | None:
+    """M, if it is stated."""
+    candidates = options.get("candidates")
+    return protocol.candidates if candidates is None else candidates
 
 
 # --- values that may be several ------------------------------------------------------------------
