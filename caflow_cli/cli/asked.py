@@ -29,7 +29,7 @@ class Asked:
     sampling: Sampling
     masking: Masking | None  # None: the command has no such options
     editing: Editing
-    intervals: Intervals
+    beside: Intervals  # what is written beside a result
     console: Console
     default: Resolved
     config: Config  # of the default model
@@ -53,12 +53,12 @@ class Asked:
     @cached_property
     def defaults(self) -> Sampling:
         """The settings for the default model."""
-        calibration = calibration_of(self.default) if self.intervals.interval else None
+        calibration = calibration_of(self.default) if self.beside.endings else None
         return self.settings(self.config, calibration, self.default.id)
 
     def settings(self, config: Config, calibration: Calibration | None, id: str | None) -> Sampling:
         """The settings for a model: M is filled in for sheets, which compare candidates."""
-        sampling = self.intervals.settings(self.sampling, calibration, id)
+        sampling = self.beside.settings(self.sampling, calibration, id)
         if self.given.sheets:
             sampling = replace(sampling, candidates=sampling.of(config).candidates)
         return sampling

@@ -31,7 +31,7 @@ class Editing:
 
     @property
     def used(self) -> list[str]:
-        """The names of the options that are used; --interval excludes them."""
+        """The names of the options that are used, which another option may exclude."""
         return []
 
     @property

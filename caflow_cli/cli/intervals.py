@@ -11,6 +11,8 @@ from ..errors import CaflowError, check_usage
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
+    from ..config import Extent
+    from ..images import Pixels
     from ..model import CAFlow, Calibration
     from ..restoration import Candidates
     from ..sampling import Sampling
@@ -38,8 +40,8 @@ class Intervals:
     )
 
     @property
-    def beside(self) -> dict[str, Sequence[str]]:
-        """The files that are written beside an image: the endings of their names, by field."""
+    def endings(self) -> dict[str, Sequence[str]]:
+        """Those of the files that are written beside a result, by field; empty if none are."""
         return {"interval": _ENDS} if self.interval else {}
 
     def check(self, given: Files, used: Sequence[str]) -> None:
@@ -50,6 +52,13 @@ class Intervals:
                 f"--interval and {name} cannot be used together",
                 "leave one of them out",
             )
+
+    def check_size(self, size: Extent) -> None:
+        """Raise CaflowError (exit 1) if an image that is drawn in that size cannot have them."""
+        if self.interval:
+            from ..intervals import check_one_pass
+
+            check_one_pass(size)
 
     def settings(
         self, sampling: Sampling, calibration: Calibration | None, id: str | None
@@ -67,7 +76,7 @@ class Intervals:
     def note(self, model: CAFlow, sampling: Sampling, console: Console) -> None:
         """Say which settings the calibration determines, and what its intervals promise."""
         calibration = model.calibration
-        if calibration is None:
+        if calibration is None or not self.interval:
             return
         from ..intervals import calibrated, options_of
 
@@ -81,10 +90,12 @@ class Intervals:
     def write(
         self, job: Job, found: Candidates, given: Files, console: Console
     ) -> dict[str, object]:
-        """Write the ends of a result's intervals, and return their field for JSON; nothing if a
-        candidate is missing.
+        """Write the ends of a result's intervals, and return their field for JSON; nothing if they
+        are not wanted, or a candidate is missing.
         """
-        if found.diverged or found.diverged_at is not None:
+        if not self.interval:
+            return {}
+        if _is_incomplete(found):
             console.about(job.name, "no interval, because a candidate is missing")
             return {}
         from ..images import encode_png
@@ -105,6 +116,19 @@ class Intervals:
             if write_file(job, path, encode_png(image), given, console):
                 fields[end] = str(path)
         return {"interval": fields}
+
+    def chart(self, name: str, found: Candidates) -> Pixels | None:
+        """The row of an image in `--uncertainty`; None if it has no intervals."""
+        if not self.interval or _is_incomplete(found):
+            return None
+        from ..intervals import interval_chart
+
+        return interval_chart(Path(name).name, found)
+
+
+def _is_incomplete(found: Candidates) -> bool:
+    """Whether candidates diverged, so that there are no intervals."""
+    return found.diverged > 0 or found.diverged_at is not None
 
 
 def describe_calibration(calibration: Calibration, console: Console) -> None:
@@ -129,7 +153,7 @@ def calibrate_run(best: Path, run: RunConfig, console: Console) -> dict[str, Any
 
     found = resolve(str(best))
     model = load(found)
-    if not task_of(model).has_intervals:
+    if not task_of(model).of_one_kind:
         return {}
     images = CalibrationImages(
         data=run.data,

@@ -30,7 +30,7 @@ class Job:
         default_factory=list
     )  # in rank order; empty: image bytes go to stdout
     companions: Mapping[str, InputImage] = field(default_factory=dict)  # by kind, as "mask"
-    # Further files beside the first output, by field of JSON and ending: interval: low and high.
+    # Further files beside the first output, by field of JSON and ending of the name.
     beside: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
     skipped: bool = False  # all outputs exist and are to be kept
 

@@ -11,7 +11,7 @@ from ..hub.choice import NAMED, RULES, choose_model, hint_at_model
 from ..images import Input, Pixels, in_srgb
 from ..model import CAFlow
 from ..restoration import Request, colors_for, prepare, seen_by
-from ..tasks import ONE_PASS, check_one_pass
+from ..tasks import ONE_PASS
 from .asked import Asked
 from .masking import marked
 from .options import load_model
@@ -62,8 +62,7 @@ class Preparer:
         if mask is not None and not (mask >= HOLE).any():
             return Prepared(job, image, None, reason)
         size = asked.editing.drawn_size(task, image.rgb)
-        if job.beside:
-            check_one_pass(size)
+        asked.beside.check_size(size)
         settings = asked.settings(model.config, model.calibration, model.identity["id"])
         edits = asked.editing.wanted(image.rgb, job.companions)
         request = prepare(model, image, mask, settings, edits)
@@ -121,6 +120,5 @@ class Preparer:
         """The model with that name, loaded once."""
         if name not in self.models:
             model = self.models[name] = load_model(name, self.asked.given.device)
-            if self.asked.intervals.interval:
-                self.asked.intervals.note(model, self.asked.sampling, self.asked.console)
+            self.asked.beside.note(model, self.asked.sampling, self.asked.console)
         return self.models[name]

@@ -30,7 +30,7 @@ def run(plan: Plan, preparer: Preparer) -> None:
     """Read, draw, write and report every job."""
     asked = preparer.asked
     console = asked.console
-    sheets = Sheets(asked.given, console)
+    sheets = Sheets(asked.given, console, asked.beside.chart)
     done = 0
     with console.steps(console.command) as show:
         for batch in _in_batches(map(preparer.prepared, plan.jobs)):
@@ -39,7 +39,7 @@ def run(plan: Plan, preparer: Preparer) -> None:
             if not console.quiet:
                 step = partial(_step, show, console, start, done, len(plan.jobs), batch)
                 step(0, 1)
-            results = _drawn(batch, not asked.intervals.interval, step)
+            results = _drawn(batch, not asked.beside.endings, step)
             elapsed = round((time.perf_counter() - start) / len(batch), 3)
             for prepared, found in zip(batch, results, strict=True):
                 with reported(prepared.job, console):
@@ -139,10 +139,9 @@ def _finish(
         return
     paths = _write_kept(job, found, plan, asked)
     fields: dict[str, object] = {"elapsed_s": elapsed}
-    if asked.intervals.interval:
-        fields |= asked.intervals.write(job, found, asked.given, console)
+    fields |= asked.beside.write(job, found, asked.given, console)
     if asked.given.sheets:
-        sheets.add(job.name, found, "interval" in fields)
+        sheets.add(job.name, found)
     report_result(job, found, console)
     lossless = plan.encoder.lossless and plan.encoder.holds(found.request.input.depth)
     console.result(restored_line(prepared, found, paths, lossless, fields))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ..images import Pixels, atomic_write, encode_png, make_folder
-from ..intervals import interval_chart
 from ..restoration import Candidates, uncertainty_chart
 from ..restoration.figures import sheet
 from .console import Console
@@ -22,18 +21,21 @@ class Sheets:
 
     given: Drawing
     console: Console
+    chart: Callable[[str, Candidates], Pixels | None]  # of what is written beside a result
     grid: list[Pixels] = field(default_factory=list)  # rows
     uncertainty: list[Pixels] = field(default_factory=list)
 
-    def add(self, name: str, found: Candidates, has_interval: bool) -> None:
+    def add(self, name: str, found: Candidates) -> None:
         """Add the rows of an image to the sheets that are wanted."""
         label = Path(name).name
         if self.given.grid:
             self.grid.append(np.asarray(found.grid(label)))
-        if self.given.uncertainty and has_interval:
-            self.uncertainty.append(interval_chart(label, found))
-        elif self.given.uncertainty and len(found.drawn) > 1:  # a single one has no spread
-            self.uncertainty.append(uncertainty_chart(label, found.ranked, found.tau))
+        if self.given.uncertainty:
+            chart = self.chart(name, found)
+            if chart is None and len(found.drawn) > 1:  # a single one has no spread
+                chart = uncertainty_chart(label, found.ranked, found.tau)
+            if chart is not None:
+                self.uncertainty.append(chart)
 
     def write(self) -> None:
         self._write(self.given.grid, self.grid)

@@ -75,7 +75,7 @@ class Display:
         if event["val"] < FEW and not event["halved"]:
             self.console.note(
                 f"few validation images, fewer than {FEW}: metrics are noisy, and the same "
-                "images choose the model and calibrate its intervals; put more into val/"
+                "images choose the model and calibrate it; put more into val/"
             )
 
 

@@ -17,7 +17,7 @@ from ..errors import EXIT_FAILED, CaflowError, check_usage, ensure, usage_error
 from ..images import SUFFIXES, Pixels, read_image
 from ..paths import exists, is_file
 from ..restoration import to_batch
-from ..tasks import is_interval_end, without_ending
+from ..tasks import is_beside, without_ending
 from .metrics import Weights, choose_metrics, needing
 from .metrics.features import Extractor, load_extractor
 from .metrics.pairs import computable, measure_pairs
@@ -211,7 +211,7 @@ def _open(
     images: _Set = {}
     for member in members:
         name = str(PurePosixPath(member).with_suffix(""))
-        if not is_interval_end(name):
+        if not is_beside(name):
             name = member if name in images else name
             images[name] = partial(decode, files, member)
     check_usage(

@@ -1,6 +1,14 @@
 """Calibrated intervals: a function of candidates and a calibration."""
 
-from .bounds import at_depth, calibrated, interval, interval_chart, mean_width, options_of
+from .bounds import (
+    at_depth,
+    calibrated,
+    check_one_pass,
+    interval,
+    interval_chart,
+    mean_width,
+    options_of,
+)
 from .calibrate import CalibrationImages, Coverage, calibrate, check_calibration
 
 __all__ = [
@@ -10,6 +18,7 @@ __all__ = [
     "calibrate",
     "calibrated",
     "check_calibration",
+    "check_one_pass",
     "interval",
     "interval_chart",
     "mean_width",

@@ -20,14 +20,14 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from ..config import Temperature
+from ..config import Extent, Temperature
 from ..errors import check_usage, ensure, usage_error
 from ..images import Pixels, in_8_bits
 from ..model import Calibration
 from ..restoration import Candidates, moments
 from ..restoration.figures import Plane, beside, color_map
 from ..sampling import Sampling
-from ..tasks import check_one_pass
+from ..tasks import ONE_PASS
 
 Values = npt.NDArray[np.float64]
 
@@ -117,6 +117,16 @@ def calibrated(sampling: Sampling, calibration: Calibration | None, model: str |
         "FILE.safetensors",
     )
     return filled
+
+
+def check_one_pass(size: Extent) -> None:
+    """Raise CaflowError for an image that is drawn in tiles, which intervals do not cover."""
+    height, width = size
+    ensure(
+        height * width <= ONE_PASS,
+        f"{width}×{height} pixels are drawn in tiles, which have no intervals",
+        "crop the image",
+    )
 
 
 def options_of(sampling: Sampling) -> str:

@@ -20,11 +20,11 @@ from ..model import CAFlow, Calibration
 from ..restoration import Candidates, draw, encode, moments, prepare, task_of
 from ..restoration.figures import Plane
 from ..sampling import SEEDS, Sampling
-from ..tasks import check_one_pass
 from .bounds import (
     LAMBDAS,
     bounds,
     calibrated,
+    check_one_pass,
     first_controlled,
     least_images,
     mean_width,
@@ -168,7 +168,7 @@ def _filled(model: CAFlow, sampling: Sampling) -> Sampling:
     """The settings with defaults; CaflowError (exit 2) if the model has no intervals with them."""
     task = task_of(model)
     check_usage(
-        task.has_intervals,
+        task.of_one_kind,
         f"intervals are for superres and colorize, not {task.name}",
         "a --model for one of these",
     )

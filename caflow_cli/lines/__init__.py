@@ -5,10 +5,9 @@ field's description, and pairs are more keywords of JSON Schema. A class that en
 part of others; one with `total=False` has fields that may be omitted.
 """
 
+from .calibration import Calibrated, Checked
 from .images import FailedInput, FailedPair, Masked, Planned, Restored, Scored
 from .models import (
-    Calibrated,
-    Checked,
     DescribedModel,
     ExportedModel,
     FailedModel,

@@ -15,12 +15,6 @@ Commit: TypeAlias = Annotated[str, (("pattern", "^[0-9a-f]{40}$"),)]
 Extent: TypeAlias = Annotated[list[Count], "Width and height.", PAIR]
 Temperature: TypeAlias = Annotated[list[NonNegative], (("minItems", 1),)]
 RankRule: TypeAlias = Literal["likelihood", "consensus", "none"]
-Reaches: TypeAlias = Annotated[
-    NonNegative,
-    "An interval reaches lambda (s + 1) levels to either side of the mean of all candidates; s is "
-    "their standard deviation.",
-]
-_Level: TypeAlias = Annotated[Between, "Expected share of values within their intervals."]
 Rank: TypeAlias = Annotated[Count, "From 1 (best)."]
 Reason: TypeAlias = Annotated[str, "Why this model was chosen."]
 Seconds: TypeAlias = Annotated[NonNegative, "Seconds."]
@@ -198,23 +192,3 @@ class Candidate(DrawnFields):
     """A candidate, written or not."""
 
     k: Annotated[Size, "From 0, in the order in which candidates were drawn."]
-
-
-CalibrationFields = TypedDict(
-    "CalibrationFields",
-    {
-        "tau": Annotated[Temperature, "Temperature: one value, or a shape."],
-        "candidates": Annotated[int, "M.", (("minimum", 2),)],
-        "consistent": bool,
-        "precision": Literal["float32", "bf16"],
-        "level": _Level,
-        "lambda": Reaches,
-        "images": Annotated[Count, "Number of images of the calibration."],
-        "width": Annotated[NonNegative, "Mean width of the intervals of these images, in levels."],
-        "data": Annotated[str, "Name of the images' set."],
-    },
-)
-
-
-class Calibration(CalibrationFields):
-    """How intervals were calibrated, and the settings for which alone they hold."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias, TypedDict
 
+from .calibration import Ends, Interval
 from .common import (
-    Between,
     Candidate,
     Count,
     Depth,
@@ -13,12 +13,10 @@ from .common import (
     Estimator,
     Line,
     Model,
-    NonNegative,
     Output,
     Params,
     Parts,
     Rank,
-    Reaches,
     Reason,
     ScoreFields,
     Seconds,
@@ -32,25 +30,6 @@ class InputFields(Line, total=False):
 
 
 Typed: TypeAlias = Annotated[str, "As typed, or as found in a folder."]
-
-
-_Interval = TypedDict(
-    "_Interval",
-    {
-        "level": Annotated[
-            Between,
-            "Share of values that lie within their intervals, on average over images of the same "
-            "kind as those of the calibration.",
-        ],
-        "lambda": Reaches,
-        "mean_width": Annotated[NonNegative, "Mean width of the image's intervals, in levels."],
-    },
-)
-
-
-class Interval(_Interval, total=False):
-    low: Annotated[str, "The file with the lower ends. Omitted if an existing one was kept."]
-    high: Annotated[str, "The file with the upper ends. Omitted if an existing one was kept."]
 
 
 class _RestoredFields(InputFields):
@@ -85,11 +64,6 @@ class Restored(_RestoredFields, total=False):
         "Number of candidates that are missing because they and their ten resamples diverged. "
         "Omitted if none.",
     ]
-
-
-class Ends(TypedDict):
-    low: str
-    high: str
 
 
 class File(TypedDict):

@@ -1,52 +1,19 @@
-"""The lines of calibrations and models."""
+"""The lines of models."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypedDict
 
+from .calibration import Calibration
 from .common import (
-    PAIR,
-    Calibration,
-    CalibrationFields,
     Commit,
     Count,
     Error,
     Line,
-    Model,
-    NonNegative,
-    Seconds,
     Sha256,
-    Share,
     Size,
     Temperature,
 )
-
-
-class _CalibrateFields(Line):
-    command: Literal["calibrate"]
-    status: Literal["ok"]
-    model: Model
-    elapsed_s: Seconds
-
-
-class Calibrated(_CalibrateFields, CalibrationFields):
-    """A calibration that `calibrate` wrote."""
-
-    output: Annotated[str, "The file that was written."]
-
-
-class Checked(_CalibrateFields):
-    """What `calibrate --check` measured."""
-
-    images: Annotated[Count, "Number of images."]
-    coverage: Annotated[
-        Share, "Share of values within their intervals, ends included; mean over images."
-    ]
-    standard_error: Annotated[
-        NonNegative | None, "Standard error of coverage over images; null for one image."
-    ]
-    quantiles: Annotated[list[Share], "5 and 95 % quantiles of the share, over images.", PAIR]
-    width: Annotated[NonNegative, "Mean width of the intervals, in levels."]
 
 
 class ListedModel(Line):
@@ -61,9 +28,7 @@ class ListedModel(Line):
     license: Annotated[str, "License of the weights."]
     data: Annotated[str, "The training data and its terms."]
     config: dict[str, Any]
-    calibration: Annotated[
-        Calibration | None, "The calibration of its intervals; null if there is none."
-    ]
+    calibration: Annotated[Calibration | None, "Its calibration; null if there is none."]
     metrics: Annotated[dict[str, Any], "Metrics measured on exactly this file, and the protocol."]
     file: Annotated[str | None, "Name of the bundled file."]
     repo_id: str | None
@@ -115,9 +80,7 @@ class DescribedModel(Line):
     data: str | None
     parameters: Annotated[Parameters, "Number of trained parameters of each part."]
     config: dict[str, Any]
-    calibration: Annotated[
-        Calibration | None, "The calibration of its intervals; null if there is none."
-    ]
+    calibration: Annotated[Calibration | None, "Its calibration; null if there is none."]
     metrics: dict[str, Any]
     defaults: Annotated[
         Defaults,

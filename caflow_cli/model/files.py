@@ -147,7 +147,7 @@ def renamed(record: Any) -> Any:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How a model's intervals were calibrated, and the settings for which alone they hold.
+    """How a model was calibrated, and the settings for which alone that holds.
 
     Raises:
         CaflowError: (exit 2) a value is of the wrong type or out of range.
@@ -157,10 +157,10 @@ class Calibration:
     candidates: Annotated[int, number(ge=2)]  # M
     consistent: bool
     precision: Literal["float32", "bf16"]
-    level: Annotated[float, number(gt=0, lt=1)]  # expected share of values within their intervals
-    lambd: NonNegative  # λ: an interval reaches λ (s + 1) levels to either side of the mean
+    level: Annotated[float, number(gt=0, lt=1)]  # expected share of values within bounds
+    lambd: NonNegative  # λ: bounds are λ (s + 1) levels from the mean
     images: Count  # n
-    width: NonNegative  # mean width of the intervals of the n images, in levels
+    width: NonNegative  # mean distance of the bounds for the n images, in levels
     data: Line  # the name of the set
 
     def __post_init__(self) -> None:

@@ -37,7 +37,7 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
     split_seed: int = 0  # the seed that determined the held-out images in training,
     hold_out: HoldOut = "2%"  # and the rule for how many
     record: Mapping[str, Any] = MappingProxyType({})  # the training record in the model's file
-    calibration: Calibration | None = None  # of its intervals; `hub.resolve.load` sets it
+    calibration: Calibration | None = None  # `hub.resolve.load` sets it
 
     def save(self, path: Path, training: Table | None = None, *, bf16_convs: bool = False) -> None:
         """Write a model file, atomically.

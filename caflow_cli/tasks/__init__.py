@@ -15,7 +15,6 @@ from .base import (
     Place,
     Task,
     as_read,
-    check_one_pass,
     check_size,
     gray,
     pad,
@@ -48,13 +47,12 @@ __all__ = [
     "Task",
     "as_read",
     "central_hole",
-    "check_one_pass",
     "check_size",
     "check_task",
     "get_task",
     "gray",
     "held_out_conditions",
-    "is_interval_end",
+    "is_beside",
     "pad",
     "preset",
     "resize",
@@ -145,8 +143,8 @@ def without_ending(stem: str) -> str | None:
     return match["stem"] if match else None
 
 
-def is_interval_end(stem: str) -> bool:
-    """Whether a file with that stem is one of --interval: `face_superres_low`."""
+def is_beside(stem: str) -> bool:
+    """Whether a file with that stem is written beside a result, as `face_superres_low` is."""
     result, _, end = stem.rpartition("_")
     return end in ("low", "high") and without_ending(result) is not None
 

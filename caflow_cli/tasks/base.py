@@ -118,7 +118,7 @@ class Task:
     enlarges = False
     needs_mask = False
     derives_condition = True  # from the target; if false, the data set has it
-    has_intervals = False  # whether inputs are of one kind, to calibrate for
+    of_one_kind = False  # whether errors on some inputs say what those on others are
     # Whether images above 64 megapixels can be drawn, by `part_of_condition` and `part_of_target`.
     has_regions = False
     options: tuple[str, ...] = ()  # which of `CHECKED`, fields of TaskConfig, it has
@@ -304,16 +304,6 @@ def check_size(
         f"the model would draw {width}×{height}, {height * width / 1e6:.0f} megapixels: more "
         f"than {most / 1e6:.0f}",
         hint,
-    )
-
-
-def check_one_pass(size: Extent) -> None:
-    """Raise CaflowError for an image that is drawn in tiles, which intervals do not cover."""
-    height, width = size
-    ensure(
-        height * width <= ONE_PASS,
-        f"{width}×{height} pixels are drawn in tiles, which have no intervals",
-        "crop the image",
     )
 
 

@@ -53,7 +53,7 @@ class Colorize(WholeImage):
     name = "colorize"
     channels = (1,)
     tau = 0.85
-    has_intervals = True
+    of_one_kind = True
     options = ("degrade",)
     compact: ClassVar[dict[str, Any]] = {
         "anchor": "luminance",

@@ -54,7 +54,7 @@ class SuperRes(WholeImage):
     channels = (3,)
     tau = 0.5
     enlarges = True
-    has_intervals = True
+    of_one_kind = True
     options = ("degrade", "consistent")
     has_regions = True
     compact: ClassVar[dict[str, Any]] = {

@@ -126,7 +126,7 @@ class RunConfig:
     save_every: Count = 100  # steps between states to resume from
     data_memory_gb: NonNegative = 2.0  # for decoded images; a larger set is decoded at every visit
     # Examples held out for a missing val/ or test/. "20+": 20, or 2 % of many, at most a fifth; one
-    # half of a val/ of 20 or more chooses the model, and one calibrates its intervals. "2%": 2 %,
+    # half of a val/ of 20 or more chooses the model, and one calibrates it. "2%": 2 %,
     # and all of val/ does both. Default: "20+"; in a resumed run, what it began with.
     hold_out: HoldOut | None = None
     device: str = "auto"  # or cpu, cuda, cuda:N, mps

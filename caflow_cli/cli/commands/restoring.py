@@ -139,7 +139,7 @@ def _restore(
     intervals = intervals or Intervals(interval=False)
     intervals.check(given, editing.used)
     companions = {"mask": masking.mask if masking else None, **editing.companions}
-    plan = make_plan(console, inputs, given, companions, intervals.beside)
+    plan = make_plan(console, inputs, given, companions, intervals.endings)
     task = None if console.command == "sample" else console.command
     if all(job.skipped or job.source.missing for job in plan.jobs):
         for job in plan.jobs:
@@ -160,7 +160,7 @@ def _restore(
         sampling=sampling,
         masking=masking,
         editing=editing,
-        intervals=intervals,
+        beside=intervals,
         console=console,
         default=found,
         config=config,

@@ -57,7 +57,7 @@ def plan_pairs(
     (`face_superres_01` belongs to `face`), in a subfolder of the same name. CaflowError (exit 2) if
     there are no pairs, or if a pattern matches several conditions.
     """
-    from ...tasks import is_interval_end, without_ending
+    from ...tasks import is_beside, without_ending
     from ..inputs import find_inputs, without_results
 
     check_usage(
@@ -80,7 +80,7 @@ def plan_pairs(
     pairs: list[_Pair] = []
     strays: dict[str, dict[str, str]] = {}
     for image in find_inputs([target], recursive=recursive):
-        if image.found and is_interval_end(image.stem):
+        if image.found and is_beside(image.stem):
             continue
         partner: InputImage | None = conditions[0]
         if is_folder(cond):
