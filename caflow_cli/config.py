@@ -51,16 +51,16 @@ class Temperature:
             )
 
     @classmethod
-    def of(cls, given: Tau) -> Temperature:
+    def of(cls, tau: Tau) -> Temperature:
         """Parse a number, a text such as `0.9/0.7/0.5`, or numbers; else CaflowError (exit 2)."""
-        if isinstance(given, Temperature):
-            return given
-        parts: Any = given.split("/") if isinstance(given, str) else given
+        if isinstance(tau, Temperature):
+            return tau
+        parts: Any = tau.split("/") if isinstance(tau, str) else tau
         try:
             values = tuple(map(float, parts if isinstance(parts, Sequence) else [parts]))
         except (TypeError, ValueError):
             values = ()
-        check_usage(bool(values), f"tau is {given!r}", "--tau 0.5, or a shape, --tau 0.9/0.7/0.5")
+        check_usage(bool(values), f"tau is {tau!r}", "--tau 0.5, or a shape, --tau 0.9/0.7/0.5")
         return cls(values)
 
     def of_latents(self, scales: Sequence[int]) -> tuple[float, ...]:
@@ -68,16 +68,16 @@ class Temperature:
 
         Raises CaflowError (exit 2) if the number of values does not fit the model.
         """
-        given = len(self.values)
+        count = len(self.values)
         by_scale = max(scales) + 1
-        if given == 1:
+        if count == 1:
             return self.values * len(scales)
-        if given == by_scale:
+        if count == by_scale:
             return tuple(self.values[scale] for scale in scales)
-        if given == len(scales):
+        if count == len(scales):
             return self.values
         raise usage_error(
-            f"tau {self} has {given} values",
+            f"tau {self} has {count} values",
             f"--tau with 1, {by_scale} (one per scale, finest first) or {len(scales)} (one per "
             "latent)",
         )
@@ -172,9 +172,9 @@ class FlowConfig:
         require(len(self.widths) == self.scales, "flow.hidden", self.hidden, per_scale)
         require(len(self.trunks) == self.scales, "flow.trunk", self.trunk, per_scale)
         channels = (self.cond_channels, self.target_channels)
-        given, asked = _ANCHORS.get(self.anchor, channels)
-        for_anchor = f"none, or cond_channels to {given} and target_channels to {asked}"
-        require(channels == (given, asked), "flow.anchor", self.anchor, for_anchor)
+        cond, target = _ANCHORS.get(self.anchor, channels)
+        for_anchor = f"none, or cond_channels to {cond} and target_channels to {target}"
+        require(channels == (cond, target), "flow.anchor", self.anchor, for_anchor)
         self._check_guide()
         self._check_size()
 

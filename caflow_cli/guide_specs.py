@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from .records import Rule
+from .records import Constraint
 
 
 @dataclass(frozen=True)
@@ -57,4 +57,4 @@ GUIDES = {
     # Its one width is 1, whatever the network is.
     "external": GuideSpec(widths=(1,), reads_small=True, least_factor=1, channels=3, trains=False),
 }
-GuideName = Annotated[str, Rule(lambda name: name in GUIDES, " or ".join(GUIDES))]
+GuideName = Annotated[str, Constraint(lambda name: name in GUIDES, " or ".join(GUIDES))]

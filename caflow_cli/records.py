@@ -1,7 +1,7 @@
 """Build dataclasses from plain values (JSON, TOML), validated against their annotations.
 
 A field's annotation is a plain type, a `Literal` of choices, a union, a tuple of any length,
-another dataclass, or `Annotated` with a `Rule` for its values:
+another dataclass, or `Annotated` with a `Constraint` for its values:
 
     scales: Annotated[int, number(ge=1, le=12)] = 3
     conditional: Literal["caflow", "shared"] = "caflow"
@@ -52,26 +52,26 @@ _NAMES = {
 
 
 @dataclass(frozen=True)
-class Rule:
+class Constraint:
     """A condition on values beyond their type, and a description of valid values for errors."""
 
     holds: Callable[[Any], bool]
     wanted: str
 
     @classmethod
-    def text(cls, pattern: str, wanted: str) -> Rule:
+    def text(cls, pattern: str, wanted: str) -> Constraint:
         return cls(lambda text: re.fullmatch(pattern, text) is not None, wanted)
 
 
 def number(
     *, ge: float = -math.inf, gt: float = -math.inf, le: float = math.inf, lt: float = math.inf
-) -> Rule:
+) -> Constraint:
     """A number that is at least `ge`, above `gt`, at most `le` and below `lt`."""
     named = {"{:,} or more": ge, "above {:,}": gt, "at most {:,}": le, "below {:,}": lt}
     parts = [text.format(bound) for text, bound in named.items() if math.isfinite(bound)]
     if math.isfinite(ge) and math.isfinite(le):
         parts = [f"{ge:,} to {le:,}"]
-    return Rule(lambda v: ge <= v <= le and gt < v < lt, ", ".join(parts))
+    return Constraint(lambda v: ge <= v <= le and gt < v < lt, ", ".join(parts))
 
 
 Count = Annotated[int, number(ge=1)]
@@ -80,7 +80,8 @@ Positive = Annotated[float, number(gt=0)]
 NonNegative = Annotated[float, number(ge=0)]
 # Printable, so that it cannot move a terminal's cursor.
 Line = Annotated[
-    str, Rule(lambda text: text.strip() != "" and text.isprintable(), "a line of printable text")
+    str,
+    Constraint(lambda text: text.strip() != "" and text.isprintable(), "a line of printable text"),
 ]
 Share = Annotated[float, number(ge=0, le=1)]
 
@@ -102,30 +103,30 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
     prefix = f"{where}." if where else ""
     record: Any = cls
     kinds = _kinds(record)
-    given = {}
+    fields = {}
     for key, value in values.items():
         key = str(key)[:80]
         check_names([key], kinds, "key", prefix)
-        given[key] = _checked(kinds[key], value, prefix + key)
+        fields[key] = _checked(kinds[key], value, prefix + key)
     for field in dataclasses.fields(record):
         optional = not field.default is field.default_factory is dataclasses.MISSING
         key = prefix + field.name
-        check_usage(optional or field.name in given, f"key {key!r} is missing", f"set {key}")
-    return cls(**given)
+        check_usage(optional or field.name in fields, f"key {key!r} is missing", f"set {key}")
+    return cls(**fields)
 
 
 def check_names(
-    given: Iterable[str], known: Iterable[str], kind: str = "keyword", prefix: str = ""
+    names: Iterable[str], known: Iterable[str], kind: str = "keyword", prefix: str = ""
 ) -> None:
     """Check names against the known ones; CaflowError (exit 2) suggests the nearest.
 
     A function with `**options: Unpack[Options]`, where `Options` is a `TypedDict`, calls
     `check_names(options, Options.__annotations__)`. Import `Unpack` from here.
     """
-    names = [*known]
-    for name in given:
-        if name not in names:
-            (near,) = difflib.get_close_matches(name, names, n=1, cutoff=0)
+    valid = [*known]
+    for name in names:
+        if name not in valid:
+            (near,) = difflib.get_close_matches(name, valid, n=1, cutoff=0)
             raise usage_error(
                 f"unknown {kind} {prefix + name!r}", f"did you mean {prefix + near!r}?"
             )
@@ -211,7 +212,7 @@ def _nested(value: object, most: int) -> bool:
         value = list(value.values())
     if not isinstance(value, list):
         return False
-    return most == 0 or any(_nested(one, most - 1) for one in value)
+    return most == 0 or any(_nested(part, most - 1) for part in value)
 
 
 def read_toml(path: str | Path) -> Table:

@@ -10,9 +10,9 @@ import pytest
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.records import (
+    Constraint,
     Count,
     Positive,
-    Rule,
     Share,
     check,
     check_names,
@@ -29,7 +29,7 @@ class Inner:
 
 @dataclass(frozen=True)
 class Outer:
-    name: Annotated[str, Rule.text("[a-z]+", "lower-case letters")]
+    name: Annotated[str, Constraint.text("[a-z]+", "lower-case letters")]
     kind: Literal["one", "two"] = "one"
     views: Literal[1, 2, 4] = 1
     rate: Positive = 1.0

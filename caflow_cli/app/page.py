@@ -36,7 +36,7 @@ _PRIVATE: Any = {
     "show_progress": "hidden",
     "api_visibility": "private",
 }
-# One job at a time on the models; the others wait in the queue.
+# One event at a time on the models; the others wait in the queue.
 _QUEUED: Any = {
     **_PRIVATE,
     "concurrency_limit": 1,
@@ -121,7 +121,7 @@ class Page(Components):
         self._compare_after(paint)
 
     def _connect_fields(self) -> None:
-        given = [
+        inputs = [
             self.model,
             self.image,
             self.automatic,
@@ -144,15 +144,15 @@ class Page(Components):
             self.other,
         ]
         replaced = [self.image, *about]
-        self.blocks.load(self._load, given, about, **_AT_ONCE)
+        self.blocks.load(self._load, inputs, about, **_AT_ONCE)
         replace = self._replace_image
         for edited in (
-            self.tabs.select(self._choose_task, given, about, **_AT_ONCE),
-            self.model.input(self._choose_model, given, about, **_AT_ONCE),
-            self.image.upload(replace, [self.image, *given], replaced, **_AT_ONCE),
-            self.image.clear(self._show, given, about, **_AT_ONCE),
-            self.example.click(self._use_example, given, replaced, **_AT_ONCE),
-            self.other.upload(replace, [self.other, *given], replaced, **_AT_ONCE),
+            self.tabs.select(self._choose_task, inputs, about, **_AT_ONCE),
+            self.model.input(self._choose_model, inputs, about, **_AT_ONCE),
+            self.image.upload(replace, [self.image, *inputs], replaced, **_AT_ONCE),
+            self.image.clear(self._show, inputs, about, **_AT_ONCE),
+            self.example.click(self._use_example, inputs, replaced, **_AT_ONCE),
+            self.other.upload(replace, [self.other, *inputs], replaced, **_AT_ONCE),
             self.variety.input(self._vary, [self.model, self.variety], self.variety, **_LAST),
         ):
             self._compare_after(edited)
@@ -309,8 +309,8 @@ class Page(Components):
         shown = self.sessions.describe(Fields(model, path))["image"]
         return {self.image: shown, **self._show(model, path, automatic, painted_on)}
 
-    def _use_example(self, model: str, *given: Any) -> Changes:
-        return self._replace_image(self.sessions.example(model), model, *given)
+    def _use_example(self, model: str, *inputs: Any) -> Changes:
+        return self._replace_image(self.sessions.example(model), model, *inputs)
 
 
 def _canvas(paints: str, about: Update) -> Any:

@@ -1,4 +1,4 @@
-"""What the page does, as functions without Gradio: one job for each visitor."""
+"""What the page does, as functions without Gradio: one `Visit` for each visitor."""
 
 import functools
 import html
@@ -37,7 +37,7 @@ from .inputs import (
     read_upload,
     shrunk,
 )
-from .visit import Stopped, Update, Visit
+from .visit import Update, Visit, VisitorStopped
 
 _OPACITY = 0.6  # of marks: what they cover can be seen
 _MASK_CANVAS = 2048  # longer side of the canvas of a mask, in pixels, at most
@@ -75,7 +75,7 @@ class Models:
 
 
 class Sessions:
-    """The jobs of all visitors, each known by the name of their session, with files in a folder.
+    """The visits, each known by the name of its session, with files in a folder.
 
     Errors are shown in the status; the traceback of a defect goes to stderr if CAFLOW_DEBUG is 1.
     """
@@ -89,7 +89,7 @@ class Sessions:
         self.models = models
         self.limits = limits
         self._folder = folder
-        self._jobs: dict[str, Visit] = {}  # by session, the oldest first
+        self._visits: dict[str, Visit] = {}  # by session, the oldest first
 
     def draw(self, session: str, fields: Fields) -> Iterator[Update]:
         """Draw candidates. What was drawn before stays if the image or the fields are refused."""
@@ -101,69 +101,69 @@ class Sessions:
                 self.limits.check_candidates(sampling.candidates)
                 image, painted = self._read(fields)
                 folder = Path(tempfile.mkdtemp(dir=self._folder))
-                job = Visit(model, fields, image, painted, sampling, folder)
+                visit = Visit(model, fields, image, painted, sampling, folder)
         except Exception as error:
             yield {"status": _error(error)}
             return
         self.leave(session)
-        while len(self._jobs) >= self.limits.visitors:
-            self.leave(next(iter(self._jobs)))
-        self._jobs[session] = job
-        yield from self._run(session, job, sampling.candidates or 1, sampling.keep)
+        while len(self._visits) >= self.limits.visitors:
+            self.leave(next(iter(self._visits)))
+        self._visits[session] = visit
+        yield from self._run(session, visit, sampling.candidates or 1, sampling.keep)
 
     def more(self, session: str, fields: Fields) -> Iterator[Update]:
         """Draw more of what is shown. Of the fields, only the numbers of candidates count."""
-        job = self._jobs.get(session)
-        if job is None:
+        visit = self._visits.get(session)
+        if visit is None:
             yield {"status": _error(CaflowError("nothing has been drawn yet", "press Draw first"))}
             return
-        default = self.models.sampling(job.id).candidates or 1
+        default = self.models.sampling(visit.id).candidates or 1
         count = default if fields.candidates is None else fields.candidates
-        yield from self._run(session, job, count, fields.sampling.keep)
+        yield from self._run(session, visit, count, fields.sampling.keep)
 
     def stop(self, session: str) -> None:
         """Stop the drawing of a visitor. What is drawn stays, and more can be drawn."""
-        if job := self._jobs.get(session):
-            job.stop()
+        if visit := self._visits.get(session):
+            visit.stop()
 
     def leave(self, session: str) -> None:
-        """Forget a visitor: stop their job, and remove its files."""
-        if job := self._jobs.pop(session, None):
-            job.stop()
-            shutil.rmtree(job.folder, ignore_errors=True)
+        """Forget a visitor: stop drawing, and remove their files."""
+        if visit := self._visits.pop(session, None):
+            visit.stop()
+            shutil.rmtree(visit.folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Stop all jobs, and forget them."""
-        for session in list(self._jobs):
+        """Stop all drawing, and forget the visitors."""
+        for session in list(self._visits):
             self.leave(session)
 
     def choose(self, session: str, index: int) -> Update:
         """Show the candidate at an index of the gallery."""
-        job = self._jobs.get(session)
-        if job is None or not 0 <= index < len(job.ranked):
+        visit = self._visits.get(session)
+        if visit is None or not 0 <= index < len(visit.ranked):
             return {}
-        job.chosen = job.ranked[index].k
-        return {"view": "Comparison", **job.choice()}
+        visit.chosen = visit.ranked[index].k
+        return {"view": "Comparison", **visit.choice()}
 
     def preview(self, session: str, fields: Fields) -> Update:
         """Show the chosen candidate with the colors that are painted now, without drawing."""
-        job = self._jobs.get(session)
-        if job is None or job.task.paints != "colors" or job.upload != fields.image:
+        visit = self._visits.get(session)
+        if visit is None or visit.task.paints != "colors" or visit.upload != fields.image:
             return {}
-        return job.preview(fields.layers) if job.ranked else {}
+        return visit.preview(fields.layers) if visit.ranked else {}
 
     def compare(self, session: str, fields: Fields) -> Update:
         """Say whether the fields have changed since the candidates that are shown were drawn."""
-        job = self._jobs.get(session)
-        if job is None:
+        visit = self._visits.get(session)
+        if visit is None:
             return {}
-        job.outdated = (fields.image, fields.model) != (job.upload, job.fields.model)
-        job.outdated |= fields.tau != job.fields.tau
-        job.outdated |= fields.sampling.seed != job.fields.sampling.seed
-        if not job.outdated:
-            painted = self._painted(fields, *job.image.rgb.shape[:2])
-            job.outdated = not np.array_equal(np.array(painted), np.array(job.painted))
-        return {"title": job.title()}
+        visit.outdated = (fields.image, fields.model) != (visit.upload, visit.fields.model)
+        visit.outdated |= fields.tau != visit.fields.tau
+        visit.outdated |= fields.sampling.seed != visit.fields.sampling.seed
+        if not visit.outdated:
+            painted = self._painted(fields, *visit.image.rgb.shape[:2])
+            visit.outdated = not np.array_equal(np.array(painted), np.array(visit.painted))
+        return {"title": visit.title()}
 
     def describe(self, fields: Fields) -> Update:
         """State the size of an image, and make the canvas if the task takes what is painted.
@@ -283,37 +283,37 @@ class Sessions:
     def _image(self, fields: Fields) -> Input:
         return read_upload(Path(fields.image or ""), self.limits, self.models.tasks[fields.model])
 
-    def _run(self, session: str, job: Visit, count: int, keep: int) -> Iterator[Update]:
-        first = len(job.ranked)
+    def _run(self, session: str, visit: Visit, count: int, keep: int) -> Iterator[Update]:
+        first = len(visit.ranked)
         start = time.monotonic()
         prefix = ""
         failed = None
         try:
             self.limits.check_candidates(first + count)
             with memory_errors(_SMALLER):
-                yield from _progress(job, count, keep, start)
-        except Stopped:
+                yield from _progress(visit, count, keep, start)
+        except VisitorStopped:
             prefix = "stopped: "
         except Exception as error:
             failed = _error(error)
-        if self._jobs.get(session) is not job:
-            return  # the visitor is gone, and so are the files of the job
-        drawn = len(job.ranked)
+        if self._visits.get(session) is not visit:
+            return  # the visitor is gone, and so are their files
+        drawn = len(visit.ranked)
         text = f"{prefix}{drawn} candidate{'s' * (drawn != 1)}, "
         text += f"{drawn - first} of them new in " if first else ""
         status = failed or _line(f"{text}{time.monotonic() - start:.1f} s")
-        update = {"status": status, "end": {"interactive": False}, **job.shown(), **job.files()}
+        update = {"status": status, "end": {"interactive": False}, **visit.shown(), **visit.files()}
         if drawn == first + 1:
             update["view"] = "Comparison"
         yield update
 
 
-def _progress(job: Visit, count: int, keep: int, start: float) -> Iterator[Update]:
+def _progress(visit: Visit, count: int, keep: int, start: float) -> Iterator[Update]:
     """Draw, and show at times how far it is."""
-    first = len(job.ranked)
+    first = len(visit.ranked)
     total = first + count
     shown = 0.0
-    for drawn in job.draw(count, keep):
+    for drawn in visit.draw(count, keep):
         now = time.monotonic()
         if drawn == first:
             text = f"Drawing candidate {first + 1} of {total}"
@@ -323,7 +323,7 @@ def _progress(job: Visit, count: int, keep: int, start: float) -> Iterator[Updat
             left = (now - start) / (drawn - first) * (total - drawn)
             text = f"{drawn} of {total}, {left:.1f} s left"
             shown = now
-        update = {"status": _line(text), "end": {"interactive": True}, **job.shown()}
+        update = {"status": _line(text), "end": {"interactive": True}, **visit.shown()}
         if drawn == first + 1:
             update["view"] = "Comparison"
         yield update

@@ -37,8 +37,8 @@ _GALLERY_SIDE = 256
 _PAINTED = {"hole": ("--mask", "hole.png"), "colors": ("--hints", "hints.png")}
 
 
-class Stopped(Exception):
-    """The visitor has stopped the job, or has left."""
+class VisitorStopped(Exception):
+    """The visitor has stopped the drawing, or has left."""
 
 
 class Visit:
@@ -90,7 +90,7 @@ class Visit:
     def draw(self, count: int, keep: int) -> Iterator[int]:
         """Draw `count` more candidates, also after a stop, and keep the best `keep` of all.
 
-        Yields the number drawn so far, before the first one and after each. Raises Stopped;
+        Yields the number drawn so far, before the first one and after each. Raises VisitorStopped;
         candidates already drawn are kept.
         """
         replace(self.sampling, candidates=count, keep=1).check()
@@ -129,7 +129,7 @@ class Visit:
 
     def _check_stopped(self, *_: object) -> None:
         if self._stopped.is_set():
-            raise Stopped
+            raise VisitorStopped
 
     def shown(self) -> Update:
         """The current candidates by rank, and the chosen one."""

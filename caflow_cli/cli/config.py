@@ -25,8 +25,8 @@ _Table = dict[str, Any]
 
 def config_path() -> Path:
     """Path of the file: `CAFLOW_CONFIG`, else in the platform's configuration folder."""
-    given = os.environ.get("CAFLOW_CONFIG")
-    return Path(given) if given else Path(typer.get_app_dir("caflow"), "config.toml")
+    named = os.environ.get("CAFLOW_CONFIG")
+    return Path(named) if named else Path(typer.get_app_dir("caflow"), "config.toml")
 
 
 def defaults(group: Any) -> _Table:
@@ -70,7 +70,7 @@ def _defaults(command: Any, table: _Table, shared: _Table, prefix: str) -> _Tabl
 def _options(command: Any) -> set[str]:
     if hasattr(command, "commands"):
         return set().union(*map(_options, command.commands.values()))
-    return {one.name for one in command.params if one.param_type_name == "option"}
+    return {param.name for param in command.params if param.param_type_name == "option"}
 
 
 def source(context: typer.Context, name: str) -> str:

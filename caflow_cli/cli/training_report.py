@@ -13,7 +13,7 @@ from .console import Console
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ..evaluation import Choice
+    from ..evaluation import ChosenTemperature
     from ..training.log import Event
 
 _FIRST = "the first steps"
@@ -112,7 +112,9 @@ def _text(event: Event, texts: dict[str, str]) -> str:
 
 
 def table(
-    choice: Choice, bits: float | None, start: tuple[str, Choice | None, float | None] | None
+    choice: ChosenTemperature,
+    bits: float | None,
+    start: tuple[str, ChosenTemperature | None, float | None] | None,
 ) -> list[str]:
     """The best model, the one that the run started from, and the baseline, as lines of text.
 
@@ -148,7 +150,7 @@ def _figures(rmse: float | None, lpips: float | None, bits: float | None) -> lis
     ]
 
 
-def verdict(choice: Choice, events: Sequence[Event]) -> str:
+def verdict(choice: ChosenTemperature, events: Sequence[Event]) -> str:
     """One sentence: whether the model is better than its baseline, and whether it still learns."""
     if choice.rmse is None:
         return f"samples diverge at τ {choice.tau}: train longer (--resume --minutes M)"

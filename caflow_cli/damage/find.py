@@ -62,8 +62,8 @@ def find_damage(
             Also as for `as_image`.
     """
     check_usage(0 < threshold < 1, f"the threshold is {threshold}", "between 0 and 1, such as 0.5")
-    given = as_input(image)
-    levels = confidence(in_srgb(given.flattened(), given.profile), step=step)
+    photo = as_input(image)
+    levels = confidence(in_srgb(photo.flattened(), photo.profile), step=step)
     if levels.max() <= 1 / (1 + (1 / threshold - 1) / _CERTAIN):
         return np.zeros(levels.shape, np.uint8)
     extent = (levels > _EXTENT * threshold).view(np.uint8)

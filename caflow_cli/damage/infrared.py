@@ -127,7 +127,7 @@ def read_infrared(image: Input, path: Path, name: str) -> Pixels:
 def files_beside(path: Path) -> list[Path]:
     """The files `NAME_IR.tif` and `NAME_ir.tif` that exist beside an image, which are infrared."""
     named = [path.with_name(f"{path.stem}_{ending}.tif") for ending in ("IR", "ir")]
-    found = [one for one in named if is_file(one)]
+    found = [path for path in named if is_file(path)]
     return found[:1] if len(found) == 2 and found[0].samefile(found[1]) else found
 
 

@@ -9,14 +9,14 @@ from ..lazy import on_demand
 from .metrics import METRICS, Metric, Weights
 
 if TYPE_CHECKING:
-    from .choose import Choice, choose_temperature
+    from .choose import ChosenTemperature, choose_temperature
     from .compare import compare
     from .metrics.pairs import LpipsDistance, psnr, rmse, ssim
     from .result import Evaluation, Result
     from .run import evaluate
 
 _HOMES = {
-    "Choice": ".choose",
+    "ChosenTemperature": ".choose",
     "Evaluation": ".result",
     "LpipsDistance": ".metrics.pairs",
     "Result": ".result",
@@ -30,7 +30,7 @@ _HOMES = {
 
 __all__ = [
     "METRICS",
-    "Choice",
+    "ChosenTemperature",
     "Evaluation",
     "LpipsDistance",
     "Metric",

@@ -51,7 +51,7 @@ def temperatures(flow: FlowConfig) -> list[Temperature]:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenTemperature:
     """A temperature, and how single samples at it compare with the truth and the baseline."""
 
     tau: Temperature
@@ -82,7 +82,7 @@ def choose_temperature(
     weights: Weights | None = None,
     taus: Sequence[Temperature] = (),
     progress: Progress = lambda done, total: None,
-) -> Choice:
+) -> ChosenTemperature:
     """Choose a model's default temperature by single samples for validation images.
 
         argmin LPIPS(τ)  over  RMSE(τ) <= 1.1 min RMSE
@@ -131,7 +131,7 @@ def choose_temperature(
     return _chosen(evaluation, task_of(model).baseline, default)
 
 
-def _chosen(evaluation: Evaluation, baseline: str, default: Temperature) -> Choice:
+def _chosen(evaluation: Evaluation, baseline: str, default: Temperature) -> ChosenTemperature:
     """Apply the rule to a sweep; without valid samples, the temperature is the default."""
     baseline_rmse = None
     baseline_lpips = None
@@ -144,7 +144,7 @@ def _chosen(evaluation: Evaluation, baseline: str, default: Temperature) -> Choi
             if "lpips" in result.values:
                 baseline_lpips = result.values["lpips"].mean
     if not drawn:
-        return Choice(default, 0, None, None, baseline, baseline_rmse, baseline_lpips)
+        return ChosenTemperature(default, 0, None, None, baseline, baseline_rmse, baseline_lpips)
     most = max(values["rmse"].count for values in drawn.values())
     rmse = {}
     lpips = {}
@@ -156,7 +156,7 @@ def _chosen(evaluation: Evaluation, baseline: str, default: Temperature) -> Choi
     bound = (1 + _ROOM) * min(rmse.values())
     within = [tau for tau in rmse if rmse[tau] <= bound]
     tau = min(within, key=lambda tau: lpips.get(tau, 0.0))
-    return Choice(
+    return ChosenTemperature(
         tau=tau,
         images=most,
         rmse=rmse[tau],

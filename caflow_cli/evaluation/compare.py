@@ -293,8 +293,8 @@ def _read_lines(
         for line in lines:
             number += 1
             record = json.loads(line)
-            given = str(record["input"])
-            stem = PurePosixPath(given.replace("\\", "/")).stem
+            source = str(record["input"])
+            stem = PurePosixPath(source.replace("\\", "/")).stem
             paths = [str(output["path"]) for output in record.get("outputs") or ()]
             for path in paths:
                 made[path] = partial(read_image, path)
@@ -303,12 +303,12 @@ def _read_lines(
                     "message": "no file was written",
                     "hint": command,
                 }
-                failed[given] = CaflowError(str(error["message"]), str(error["hint"]))
+                failed[source] = CaflowError(str(error["message"]), str(error["hint"]))
             elif truths is not None and stem in truths:
                 pairs.setdefault(truths[stem], []).extend(paths)
             elif truths is not None:
-                failed[given] = CaflowError(
-                    f"there is no true image {stem!r} for the input {given!r}",
+                failed[source] = CaflowError(
+                    f"there is no true image {stem!r} for the input {source!r}",
                     "give the true images the names of the inputs",
                 )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

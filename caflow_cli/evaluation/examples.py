@@ -153,8 +153,8 @@ def inconsistency(task: Task, example: Example, candidate: Pixels) -> float | No
     pair = task.recomputed(example.input, candidate, example.hole)
     if pair is None:
         return None
-    recomputed, given = pair
-    errors = (recomputed.astype(np.float64) - given) / levels_in(given)
+    recomputed, image = pair
+    errors = (recomputed.astype(np.float64) - image) / levels_in(image)
     return float(np.sqrt(np.mean(np.square(errors))))
 
 

@@ -203,8 +203,8 @@ class Measurer:
         kept = self.run.kind.measured(draws, self.run.cells)
         measured_images = [images[draw.k] for draw in kept]
         values = self._values(measured.example, measured_images)
-        for one, of_one in zip(kept, values, strict=True):
-            one.values = of_one
+        for drawn, of_drawn in zip(kept, values, strict=True):
+            drawn.values = of_drawn
 
     def _add_figures(self, example: Example, draws: Draws, images: list[Pixels]) -> None:
         """Add what depends on all candidates together."""

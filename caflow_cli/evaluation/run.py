@@ -31,7 +31,7 @@ from .outputs import earlier_rows, write, write_sheet
 from .protocols import Protocol
 from .result import Estimate, Evaluation, Result
 from .rows import Row
-from .settings import Options, Settings, resolve
+from .settings import EvaluateOptions, Settings, resolve
 from .summary import add_distances, summarize
 
 Progress = Callable[[int, int], None]  # images done and in total; total 0: unknown
@@ -43,7 +43,7 @@ def evaluate(
     metrics: str | Sequence[str] = (),
     *,
     progress: Progress = lambda done, total: None,
-    **options: Unpack[Options],
+    **options: Unpack[EvaluateOptions],
 ) -> Evaluation:
     """Sample candidates for the images of a data set and measure them against the truth.
 
@@ -60,7 +60,8 @@ def evaluate(
             former is omitted, with a note, if its network is not available.
         progress: Called before the first image, and after each image.
         options: tau, candidates, keep, rank, seed, consistent, noise_samples, batch_size, split,
-            limit, protocol, masks, inputs, weights, save_images, skip_existing (`Options`).
+            limit, protocol, masks, inputs, weights, save_images, skip_existing
+            (`EvaluateOptions`).
             A temperature is a number, or a shape as text or `Temperature`; a sequence of these is a
             sweep. A split that the set does not have is held out by the seed of the model's
             training, so that the model has not seen it.

@@ -24,7 +24,7 @@ _OF_SEVERAL = {"diversity", "calibration", *needing("samples")}
 _OF_ALL = {"likelihood", *_OF_SEVERAL}
 
 
-class Options(TypedDict, total=False):
+class EvaluateOptions(TypedDict, total=False):
     """The settings that users give to `evaluate`; the rest have defaults.
 
     Several temperatures, N or rules make a sweep over their combinations: as a sequence, or as a
@@ -55,7 +55,7 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings of a run, all filled in: see `Options`."""
+    """The settings of a run, all filled in: see `EvaluateOptions`."""
 
     kind: Crops
     metrics: tuple[str, ...]
@@ -142,14 +142,14 @@ class Settings:
         return record
 
 
-def check_options(metrics: str | Sequence[str], options: Options) -> Protocol:
+def check_options(metrics: str | Sequence[str], options: EvaluateOptions) -> Protocol:
     """Check what no model is needed for, before one is loaded; return the protocol.
 
     Raises:
         CaflowError: (exit 2) a keyword, a metric or the protocol is unknown, or a value is out of
             range.
     """
-    check_names(options, Options.__annotations__)
+    check_names(options, EvaluateOptions.__annotations__)
     named = options.get("protocol")
     protocol = get_protocol(named) if isinstance(named, str) else named or NO_PROTOCOL
     _metrics(metrics, protocol)
@@ -170,7 +170,7 @@ def check_options(metrics: str | Sequence[str], options: Options) -> Protocol:
     return protocol
 
 
-def resolve(config: Config, metrics: str | Sequence[str], options: Options) -> Settings:
+def resolve(config: Config, metrics: str | Sequence[str], options: EvaluateOptions) -> Settings:
     """Fill in what the options leave open: from the protocol, else the model, else its task.
 
     Raises:
@@ -216,7 +216,7 @@ def resolve(config: Config, metrics: str | Sequence[str], options: Options) -> S
     )
 
 
-def _samplings(config: Config, options: Options, protocol: Protocol) -> list[Sampling]:
+def _samplings(config: Config, options: EvaluateOptions, protocol: Protocol) -> list[Sampling]:
     """The settings of sampling at each temperature, filled in."""
     stated = Sampling(
         candidates=_candidates(options, protocol),
@@ -227,7 +227,7 @@ def _samplings(config: Config, options: Options, protocol: Protocol) -> list[Sam
     return [replace(stated, tau=tau).of(config) for tau in taus]
 
 
-def _candidates(options: Options, protocol: Protocol) -> int | None:
+def _candidates(options: EvaluateOptions, protocol: Protocol) -> int | None:
     """M, if it is stated."""
     candidates = options.get("candidates")
     return protocol.candidates if candidates is None else candidates
@@ -242,26 +242,26 @@ def _metrics(metrics: str | Sequence[str], protocol: Protocol) -> tuple[str, ...
     return choose_metrics(names, offered_metrics(protocol)) if names else ()
 
 
-def _temperatures(options: Options, protocol: Protocol) -> tuple[Temperature, ...]:
+def _temperatures(options: EvaluateOptions, protocol: Protocol) -> tuple[Temperature, ...]:
     return _several(options.get("tau"), Temperature.of, "--tau", protocol.tau)
 
 
-def _keeps(options: Options, protocol: Protocol) -> tuple[int, ...]:
+def _keeps(options: EvaluateOptions, protocol: Protocol) -> tuple[int, ...]:
     return _several(options.get("keep"), int, "-n", protocol.keep)
 
 
-def _ranks(options: Options) -> tuple[str, ...]:
+def _ranks(options: EvaluateOptions) -> tuple[str, ...]:
     return _several(options.get("rank"), str, "--rank", ("likelihood",))
 
 
 def _several(
-    given: Any, kind: Callable[[Any], _T], flag: str, default: Iterable[Any] = ()
+    value: Any, kind: Callable[[Any], _T], flag: str, default: Iterable[Any] = ()
 ) -> tuple[_T, ...]:
     """Convert one value, several, or a comma-separated text to a tuple without duplicates."""
-    values = given.split(",") if isinstance(given, str) and given else given
-    if isinstance(given, int | float | Temperature):
-        values = [given]
+    values = value.split(",") if isinstance(value, str) and value else value
+    if isinstance(value, int | float | Temperature):
+        values = [value]
     try:
         return tuple(dict.fromkeys(map(kind, values or default)))
     except ValueError as error:
-        raise usage_error(f"{flag} is {given!r}", f"{flag} 1, or 1,10") from error
+        raise usage_error(f"{flag} is {value!r}", f"{flag} 1, or 1,10") from error

@@ -13,22 +13,22 @@ from ..assets import WEIGHTS_DIR, manifest_path
 from ..config import Config, require
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure, reason_of
 from ..model import Calibration, strict_json, upgrade
-from ..records import Count, Line, Rule, Table, check, parse
+from ..records import Constraint, Count, Line, Table, check, parse
 from ..tasks import get_task
 
 REINSTALL = "pip install --force-reinstall . in the checkout of caflow"
 _MAX_BYTES = 4_000_000  # of a manifest
 
 # Names of a single file, repository or revision: no separator, no drive, no leading dot.
-_FILE = Rule.text(
+_FILE = Constraint.text(
     r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.safetensors", "the name of a .safetensors file"
 )
-_ID = Rule.text(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{0,63}", "a-z, 0-9, dots and hyphens")
-_REPO = Rule.text(
+_ID = Constraint.text(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{0,63}", "a-z, 0-9, dots and hyphens")
+_REPO = Constraint.text(
     r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}", "user/name"
 )
-_REVISION = Rule.text(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "a commit or tag")
-_SHA256 = Rule.text("[0-9a-f]{64}", "64 hex digits")
+_REVISION = Constraint.text(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "a commit or tag")
+_SHA256 = Constraint.text("[0-9a-f]{64}", "64 hex digits")
 
 
 @dataclass(frozen=True)

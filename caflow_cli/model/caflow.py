@@ -219,11 +219,11 @@ class CAFlow(Pretrained):
                 number of conditions.
         """
         condition = self.encode_condition(cond)
-        given = [tuple(z.shape[1:]) for z in latents]
+        found = [tuple(z.shape[1:]) for z in latents]
         shapes = self.latent_shapes(condition.size)
         ensure(
-            given == shapes,
-            f"{len(given)} latents of shapes {given}",
+            found == shapes,
+            f"{len(found)} latents of shapes {found}",
             f"pass those of encode, in its order: {shapes}",
         )
         condition.check(len(latents[0]))

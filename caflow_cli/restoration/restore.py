@@ -17,7 +17,7 @@ from .request import encode, prepare
 from .score import Score, score_images
 
 
-class Options(SamplingOptions, EditKeywords, total=False):
+class RestoreOptions(SamplingOptions, EditKeywords, total=False):
     """The further keywords of `restore`."""
 
     value_range: tuple[float, float] | None
@@ -31,7 +31,7 @@ def restore(
     keep: int = 1,
     seed: int = 0,
     mask: ImageLike | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[RestoreOptions],
 ) -> Candidates:
     """Draw M samples from p(w|y), the candidates, and rank them.
 
@@ -72,7 +72,7 @@ def restore(
         CaflowError: A keyword is unknown or an argument out of range, the image is too large, the
             mask does not fit, all candidates diverged, or the device has no fast bfloat16.
     """
-    check_names(options, Options.__annotations__)
+    check_names(options, RestoreOptions.__annotations__)
     settings: Table = {
         name: value for name, value in options.items() if name in SamplingOptions.__annotations__
     }

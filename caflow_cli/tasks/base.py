@@ -149,14 +149,16 @@ class Task:
         """What a model does and what it was trained on, for its card."""
         return f"Restores images. Trained on images of {config.size}×{config.size} pixels."
 
-    def check_mask(self, given: bool) -> None:
+    def check_mask(self, has_mask: bool) -> None:
         """Raise CaflowError (exit 2) if a mask is missing, or given but not supported."""
         check_usage(
-            given or not self.needs_mask,
+            has_mask or not self.needs_mask,
             f"{self.name} needs a mask",
             "--mask FILE, white where to fill the image",
         )
-        check_usage(self.needs_mask or not given, f"{self.name} takes no mask", "leave --mask out")
+        check_usage(
+            self.needs_mask or not has_mask, f"{self.name} takes no mask", "leave --mask out"
+        )
 
     def model_size(self, image: Pixels) -> Extent:
         """Height and width of the condition of each part, without computing it."""

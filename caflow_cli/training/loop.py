@@ -87,7 +87,7 @@ def train(config: RunConfig, **options: Unpack[TrainOptions]) -> RunSummary:
         torch.manual_seed(config.seed)
         trainer = Trainer(starting_model(config, resume), accelerator, config)
         if resume:
-            trainer.restore()
+            trainer.resume()
 
         # Data.
         train_set = stack.enter_context(open_dataset(config, "train"))
@@ -349,5 +349,5 @@ def noted_signals() -> Iterator[Callable[[], list[float]]]:
         yield lambda: [float(received == number) for number in _SIGNALS]
     finally:
         for number, handler in before.items():
-            # None: not installed from Python, so it cannot be restored.
+            # None: not installed from Python, so it cannot be put back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

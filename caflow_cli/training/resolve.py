@@ -56,43 +56,43 @@ def build_config(
     """
     if task is not None:
         settings = [f"task.name={task}", *settings]
-    given = {"flow": {}, "task": {}, "optim": {}, **merged(values, settings)}
-    if not all(isinstance(given[table], dict) for table in ("flow", "task", "optim")):
-        parse(RunConfig, given)  # raises, because one of them is not a table
+    tables = {"flow": {}, "task": {}, "optim": {}, **merged(values, settings)}
+    if not all(isinstance(tables[table], dict) for table in ("flow", "task", "optim")):
+        parse(RunConfig, tables)  # raises, because one of them is not a table
     new = not values.get("flow")  # else a config file of a run, which states everything
     if new and preset is None and start is None:
         preset = "compact"
     if start is not None:
-        _start_from(start, given)
+        _start_from(start, tables)
     if preset in _PAPER:
-        _follow_paper(preset, given)
-    name = str(given["task"].get("name", TaskConfig.name))
-    if new and task_named(name).enlarges and given.get("flip", True) is True:
-        given.setdefault("transpose", True)
+        _follow_paper(preset, tables)
+    name = str(tables["task"].get("name", TaskConfig.name))
+    if new and task_named(name).enlarges and tables.get("flip", True) is True:
+        tables.setdefault("transpose", True)
     if not new:  # of a run before there was this field
-        given.setdefault("hold_out", "2%")
+        tables.setdefault("hold_out", "2%")
     if guide is not None:
-        given["guide"] = asdict(guide[0])
+        tables["guide"] = asdict(guide[0])
     chosen = merged({"flow": {}}, settings)["flow"]
-    given["flow"] = _flow_values(given, name, preset, chosen, guide[1] if guide else {})
-    run = parse(RunConfig, given)
+    tables["flow"] = _flow_values(tables, name, preset, chosen, guide[1] if guide else {})
+    run = parse(RunConfig, tables)
     return with_guide_defaults(run, start.flow if start else None)
 
 
-def _start_from(start: Config, given: Table) -> None:
-    given["flow"] = asdict(start.flow) | given["flow"]
-    given["task"] = asdict(start.task) | given["task"]
-    if given["optim"].get("schedule") == "stable":
-        given["optim"] = {"warmup": _CONTINUED_WARMUP} | given["optim"]
+def _start_from(start: Config, tables: Table) -> None:
+    tables["flow"] = asdict(start.flow) | tables["flow"]
+    tables["task"] = asdict(start.task) | tables["task"]
+    if tables["optim"].get("schedule") == "stable":
+        tables["optim"] = {"warmup": _CONTINUED_WARMUP} | tables["optim"]
 
 
-def _follow_paper(preset: str, given: Table) -> None:
+def _follow_paper(preset: str, tables: Table) -> None:
     """Fill in the task, schedule and budget of one of the paper's presets."""
     task, optim = _PAPER[preset]
-    given["task"] = {"name": task} | given["task"]
-    if given["optim"].get("images") is not None:
+    tables["task"] = {"name": task} | tables["task"]
+    if tables["optim"].get("images") is not None:
         optim = optim | {"minutes": None}
-    given["optim"] = {"schedule": "paper", "method": "adam"} | optim | given["optim"]
+    tables["optim"] = {"schedule": "paper", "method": "adam"} | optim | tables["optim"]
 
 
 def with_guide_defaults(config: RunConfig, start: FlowConfig | None = None) -> RunConfig:
@@ -120,17 +120,17 @@ def with_guide_defaults(config: RunConfig, start: FlowConfig | None = None) -> R
 
 
 def _flow_values(
-    given: Table,
+    tables: Table,
     task: str,
     preset: str | None,
     chosen: Table,
     of_guide: Table,
 ) -> Table:
-    """Fields of the flow: of a preset, else those `given`; then the `chosen` and the guide's."""
-    flow: Table = given["flow"]
+    """Fields of the flow: of a preset, else of `tables`; then the `chosen` and the guide's."""
+    flow: Table = tables["flow"]
     if preset is not None:
         flow = asdict(preset_flow(preset, task))
-        factor = given["task"].get("factor", TaskConfig.factor)
+        factor = tables["task"].get("factor", TaskConfig.factor)
         if isinstance(factor, int) and 2 <= factor <= 64:  # others are rejected later
             flow["guide_factor"] = 1 << min(4, factor.bit_length() - 1)
             spec = GUIDES[flow["guide_net"]]
@@ -146,7 +146,7 @@ def _flow_values(
     flow = flow | of_guide
     if "cond_channels" not in flow:
         kind = task_named(task)
-        data = given.get("data")
+        data = tables.get("data")
         paired = isinstance(data, str) and not kind.derives_condition
         flow["cond_channels"] = condition_channels(str(data)) if paired else kind.channels[0]
     return flow

@@ -219,8 +219,8 @@ class Trainer:
         for state in states_of(self.out)[:-2]:
             shutil.rmtree(state, ignore_errors=True)
 
-    def restore(self) -> None:
-        """Restore the newest state.
+    def resume(self) -> None:
+        """Load the newest state.
 
         Raises:
             CaflowError: (exit 2) there is no state, it is damaged, or has another architecture.

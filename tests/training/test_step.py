@@ -125,7 +125,7 @@ def test_a_state_finds_its_moments_by_name_whatever_the_groups(model, batch, tmp
     state = tmp_path / "state" / "step-00000000"
     moments = {name.rpartition(".")[0] for name in load_file(state / "optimizer.safetensors")}
     assert moments == named_parameters(model).keys()
-    other.restore()
+    other.resume()
     assert len(first.rule.param_groups) > len(other.rule.param_groups)
     theirs = named_parameters(other.model)
     for name, parameter in named_parameters(first.model).items():
@@ -143,6 +143,6 @@ def test_the_newest_state_is_restored_and_two_are_kept(guided_model, batch, tmp_
         one.save()
     assert [path.name[-1] for path in sorted((tmp_path / "state").iterdir())] == ["2", "3"]
     other = trainer(guided_model, guide_first=0.5, out=tmp_path)
-    other.restore()
+    other.resume()
     assert (other.progress, other.guard) == (one.progress, one.guard)
     assert learned(weights(one), other) == set()

@@ -15,7 +15,7 @@ from ...data.split import check_there, mask_errors
 from ...errors import CaflowError, check_usage
 from ...evaluation import METRICS, Weights
 from ...evaluation.protocols import PROTOCOLS
-from ...evaluation.settings import Options, check_options
+from ...evaluation.settings import EvaluateOptions, check_options
 from ...paths import exists
 from .. import options
 from ..config import source
@@ -180,16 +180,18 @@ def evaluate_command(
         raise CaflowError(f"{names}: {error.message}", error.hint, error.exit_code)
 
 
-def _settings(model: ModelOnData, weights: Weights) -> Options:
+def _settings(model: ModelOnData, weights: Weights) -> EvaluateOptions:
     """The options that are keywords of `evaluate`."""
     values: Any = vars(model) | {"weights": weights}
     for name in ("model", "data", "task", "device"):
         del values[name]
-    settings: Options = values
+    settings: EvaluateOptions = values
     return settings
 
 
-def _load(model: ModelOnData, data: str, metrics: Sequence[str], settings: Options) -> CAFlow:
+def _load(
+    model: ModelOnData, data: str, metrics: Sequence[str], settings: EvaluateOptions
+) -> CAFlow:
     """Check the options, then load the model."""
     protocol = check_options(metrics, settings)
     task = model.task

@@ -23,7 +23,7 @@ from ..options import expanded, option
 from ..training_report import FEW, Display, pulse, table, trend, verdict
 
 if TYPE_CHECKING:
-    from ...evaluation import Choice
+    from ...evaluation import ChosenTemperature
     from ...training import RunConfig
     from ...training.log import Event
 
@@ -31,7 +31,7 @@ TRAINING = "Training"  # title of a group in `--help`
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class Training:
     """The options for the task, the data, the start and the budget of a run."""
 
     out: str = option("--out RUN", "Folder of the run.", default=...)
@@ -101,7 +101,7 @@ class Run:
 @expanded
 def train_command(
     context: typer.Context,
-    run: Run,
+    training: Training,
     dry_run: bool = option("--dry-run", "Count images and parameters without training."),
     *,
     console: Console,
@@ -117,39 +117,40 @@ def train_command(
 
     Example: caflow train --task superres --data photos/ --out run --minutes 120
     """
-    if run.resume or run.config is not None:  # it has a config, so the user's defaults do not apply
-        defaults: dict[Any, Any] = {one.name: one.default for one in context.command.params}
-        filed = [name for name in vars(run) if source(context, name) == "DEFAULT_MAP"]
-        run = replace(run, **{name: defaults[name] for name in filed})
-    config = _config(run)
+    # A config states all, so the user's defaults do not apply.
+    if training.resume or training.config is not None:
+        defaults: dict[Any, Any] = {param.name: param.default for param in context.command.params}
+        filed = [name for name in vars(training) if source(context, name) == "DEFAULT_MAP"]
+        training = replace(training, **{name: defaults[name] for name in filed})
+    config = _config(training)
     if dry_run:
-        _preview(config, run.resume, console)
+        _preview(config, training.resume, console)
     else:
-        _train(config, run.resume, console)
+        _train(config, training.resume, console)
 
 
-def _config(given: Run) -> RunConfig:
-    own = Path(given.out, "config.toml")
-    if given.resume:
+def _config(training: Training) -> RunConfig:
+    own = Path(training.out, "config.toml")
+    if training.resume:
         for name in ("task", "preset", "init_from", "guide", "seed", "crop"):
             check_usage(
-                getattr(given, name) is None,
+                getattr(training, name) is None,
                 f"--{name.replace('_', '-')} cannot change in a resumed run",
-                f"caflow train --out {given.out} --resume",
+                f"caflow train --out {training.out} --resume",
             )
         check_usage(
-            is_file(given.config or own),
-            f"no run to resume in {given.out!r}",
+            is_file(training.config or own),
+            f"no run to resume in {training.out!r}",
             "leave --resume out to start one",
         )
-    file = given.config or (own if given.resume else None)
+    file = training.config or (own if training.resume else None)
     values = {} if file is None else read_toml(file)
 
     from ...model import read_info, upgrade
     from ...training.resolve import build_config, merged
 
-    values = {**upgrade(values), "out": given.out}
-    known = merged(values, given.settings)
+    values = {**upgrade(values), "out": training.out}
+    known = merged(values, training.settings)
     check_usage("data" in known, "no data given", "--data FOLDER or --data FILE.zip")
     if isinstance(known["data"], str):
         check_there(known["data"])
@@ -160,23 +161,23 @@ def _config(given: Run) -> RunConfig:
     from ...hub.resolve import resolve
 
     start = None
-    if given.init_from is not None:
-        path = resolve(given.init_from).path.resolve()
+    if training.init_from is not None:
+        path = resolve(training.init_from).path.resolve()
         info = read_info(path)
         start = info.config
         values["init_from"] = str(path)
         if info.guide:
             values["guide"] = info.guide
     guide = None
-    if given.guide is not None:
+    if training.guide is not None:
         from ...training.external import read_external  # imports torch
 
-        guide = read_external(Path(given.guide), given.guide_license)
+        guide = read_external(Path(training.guide), training.guide_license)
     return build_config(
         values,
-        given.settings,
-        preset=given.preset,
-        task=given.task,
+        training.settings,
+        preset=training.preset,
+        task=training.task,
         start=start,
         guide=guide,
     )
@@ -291,7 +292,7 @@ def _events(run: RunConfig) -> list[Event]:
     return read_events(Path(run.out))
 
 
-def _choose_temperature(best: Path, run: RunConfig, console: Console) -> Choice:
+def _choose_temperature(best: Path, run: RunConfig, console: Console) -> ChosenTemperature:
     """Choose a temperature on validation images; write it into the model's file if it has none."""
     from ...evaluation import choose_temperature
     from ...model import CAFlow, read_info
@@ -312,7 +313,7 @@ def _choose_temperature(best: Path, run: RunConfig, console: Console) -> Choice:
     return choice
 
 
-def _measure_start(best: Path, run: RunConfig, console: Console) -> Choice | None:
+def _measure_start(best: Path, run: RunConfig, console: Console) -> ChosenTemperature | None:
     """Measure the model that the run started from, at its own temperature, on the same images with
     the same inputs as the best one; None, with a note, if that fails."""
     from ...evaluation import choose_temperature

@@ -62,18 +62,18 @@ def needing(*needs: str, among: Iterable[str] = METRICS) -> list[str]:
     return [name for name in among if METRICS[name].needs in needs]
 
 
-def choose_metrics(given: str | Sequence[str], offered: Iterable[str]) -> tuple[str, ...]:
+def choose_metrics(metrics: str | Sequence[str], offered: Iterable[str]) -> tuple[str, ...]:
     """Select metrics by name, in the catalog's order.
 
     Args:
-        given: Names, comma-separated names, or `all`; if empty, lpips and rmse.
+        metrics: Names, comma-separated names, or `all`; if empty, lpips and rmse.
         offered: Names that this form of evaluation supports; `all` stands for these.
 
     Raises:
         CaflowError: (exit 2) a metric is unknown, or this form of evaluation does not support it.
     """
     offered = list(offered)
-    text = given if isinstance(given, str) else ",".join(given)
+    text = metrics if isinstance(metrics, str) else ",".join(metrics)
     text = text or "lpips,rmse"
     names = [part.strip().lower() for part in text.split(",")]
     for name in names:
