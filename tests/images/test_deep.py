@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import decode
+from caflow_cli.images import decode, read_header
 
 from ..image_files import COLORS, linear_profile, png_of_16_bits, tiff_of_16_bits
 
@@ -82,6 +82,12 @@ def test_infrared_is_apart(dtype):
     assert found.alpha is None
 
 
+def test_a_fourth_channel_that_is_not_described_is_infrared():
+    found = read(tiff_of_16_bits(DEEP))
+    assert found.alpha is None
+    np.testing.assert_array_equal(found.tiff.infrared, DEEP[..., 3])
+
+
 def test_what_a_tiff_keeps_of_a_tiff():
     found = read(
         tiff(
@@ -115,6 +121,7 @@ def test_orientation_is_applied_as_to_8_bits(kind, orientation):
         plain = png_of_16_bits(values, 2)
         data = plain[:33] + block[start : start + size] + plain[33:]
     np.testing.assert_array_equal(read(data).rgb, expected)
+    assert read_header(io.BytesIO(data)).size == expected.shape[:2]
 
 
 def eight_at(buffer: io.BytesIO) -> io.BytesIO:

@@ -128,6 +128,34 @@ def test_exif_of_a_deep_file_is_kept_by_choice(metadata):
         assert (0x8825 in tags) == (metadata == "all")
 
 
+@pytest.mark.parametrize("lens", ["50", "50 m", "50 mm"])
+def test_directories_of_exif_begin_at_even_places(lens):
+    """As TIFF 6.0 requires, behind a text of an odd number of bytes, too."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA434] = lens
+    exif.get_ifd(0x8825)[0x01] = "N"
+    source = decode(io.BytesIO(encoded(COLORS, "JPEG", exif=exif)))
+    output = replace(source.output(source.rgb), rgb=DEEP[..., :3])
+    data = Encoder("tiff", metadata="all").encode(output)
+    first, _ = page(data)
+    assert first.tags.valueof(0x8769)["LensModel"] == lens
+    for name in (0x8769, 0x8825):
+        place = first.tags[name].offset + 8
+        assert int.from_bytes(data[place : place + 4], "little") % 2 == 0
+
+
+def test_a_smooth_image_compresses_well_and_old_deflate_becomes_new():
+    """By differences between pixels, which deflate alone does not see."""
+    smooth = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64, 1).repeat(3, 2) * 9
+    options = {"compression": 32946, "predictor": True}
+    image = read(tiff(smooth, **options))
+    data = Encoder("tiff").encode(image.output(image.rgb))
+    first, values = page(data)
+    np.testing.assert_array_equal(values, smooth)
+    assert first.compression == 8
+    assert len(data) < smooth.nbytes / 10
+
+
 def test_jpeg_in_tiff_becomes_deflate_with_a_note():
     data = encoded(COLORS, "TIFF", compression="jpeg")
     image = decode(io.BytesIO(data), full=True)

@@ -65,7 +65,33 @@ def test_a_seed_repeats_its_grain_and_another_does_not():
     assert (results[0] != results[2])[hole].mean() > 0.8
 
 
-@pytest.mark.parametrize("strength", [0, 1])
+def test_a_large_hole_has_neither_a_pattern_nor_seams():
+    """Grain that repeats, or differs slowly from place to place, is seen."""
+    smooth, grainy, hole = film(9)
+    hole[:] = False
+    hole[64:128, 32:160] = True
+    fill = filled(smooth, grainy, hole)
+    added = (Grain(grainy, hole, seed=0).apply(fill).astype(float) - fill)[64:128, 32:160]
+    cells = [part.ravel() for row in np.split(added, 2) for part in np.split(row, 4, axis=1)]
+    repeats = np.corrcoef(cells)[~np.eye(8, dtype=bool)]
+    assert np.abs(repeats).max() < 0.2
+    assert gaussian_filter(added, (4, 4, 0)).std() < 0.12 * added.std()
+
+
+def test_beside_a_narrow_image_as_well():
+    """Of 28 rows, whose blocks are smaller; holes that touch at a corner are one spot."""
+    smooth, grainy, hole = film(9, shape=(28, 300))
+    hole[:] = False
+    for left in range(20, 280, 40):
+        hole[9:13, left : left + 3] = True
+        hole[13:16, left + 3 : left + 6] = True
+    grain = Grain(grainy, hole, seed=0)
+    assert grain.spots == 7
+    result = grain.apply(filled(smooth, grainy, hole))
+    assert fine(result)[hole].std() / fine(grainy)[~hole].std() == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("strength", [0, 1, 2])
 def test_an_image_without_grain_is_left_as_it_is(strength):
     smooth, grainy, hole = film(strength)
     grain = Grain(grainy, hole, seed=0)
@@ -81,7 +107,9 @@ def test_texture_and_the_noise_of_sensors_are_no_grain():
     stripes = smooth + 12 * np.sin(1.6 * x)[..., None]  # in one direction
     white = smooth + 6 * np.random.default_rng(0).standard_normal((192, 192, 3))
     gravel = 10 * gaussian_filter(np.random.default_rng(1).standard_normal((192, 192)), 0.8) / 0.3
-    for image in (stripes, white, smooth + gravel[..., None]):  # gravel is equal in all channels
+    fields = gaussian_filter(np.random.default_rng(2).standard_normal((3, 192, 192)), (0, 0.5, 1))
+    weave = smooth + 12 * fields.transpose(1, 2, 0) / fields.std()  # wider than it is high
+    for image in (stripes, white, weave, smooth + gravel[..., None]):  # gravel has no color
         assert Grain(rounded(image), hole, seed=0).deviation is None
 
 
