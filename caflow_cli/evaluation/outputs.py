@@ -13,7 +13,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import CaflowError, check_usage
-from ..images import atomic_write, encode_png, in_srgb, make_folder, read_image, write_png
+from ..images import (
+    Pixels,
+    atomic_write,
+    encode_png,
+    in_srgb,
+    make_folder,
+    read_image,
+    write_png,
+)
 from ..model import renamed
 from ..paths import exists, numbered
 from ..restoration.figures import captioned_row, sheet
@@ -115,23 +123,30 @@ def write_sheet(measurer: Measurer, rows: Sequence[Row]) -> None:
     settings = measurer.run
     if settings.save_images is None or not settings.cells:
         return
-    drawn = []
-    for row in rows[:_MOST_ROWS]:
-        example = measurer.example(row.index).example
-        cells = []
-        baseline = measurer.baselines[0]
-        image = run_baseline(measurer.task, baseline, example)
-        if image is not None:
-            cells.append((image, [row.name, baseline, *_figures(row.baselines[baseline])]))
-        for cell in settings.cells:
-            best = row.at(cell.tau).ranked(cell.rank)
-            path = _paths(settings, cell, row.name)[0]
-            if best and exists(path):  # an earlier run's may have been removed
-                label = Result("model", {}, cell).label
-                cells.append((read_image(path), [label, *_figures(best[0].values)]))
-        cells.append((example.truth, ["truth"]))
-        drawn.append(captioned_row([(in_srgb(image, None), lines) for image, lines in cells]))
+    drawn = [_row(measurer, row) for row in rows[:_MOST_ROWS]]
     atomic_write(settings.save_images / SHEET, encode_png(sheet(drawn)))
+
+
+def _row(measurer: Measurer, row: Row) -> Pixels:
+    """The row of an image in the sheet."""
+    settings = measurer.run
+    example = measurer.example(row.index).example
+    cells = []
+    baseline = measurer.baselines[0]
+    image = run_baseline(measurer.task, baseline, example)
+    if image is not None:
+        figures = _figures(row.baselines[baseline])
+        cells.append((image, [row.name, baseline, *figures]))
+    for cell in settings.cells:
+        best = row.at(cell.tau).ranked(cell.rank)
+        path = _paths(settings, cell, row.name)[0]
+        if best and exists(path):  # an earlier run's may have been removed
+            label = Result("model", {}, cell).label
+            figures = _figures(best[0].values)
+            cells.append((read_image(path), [label, *figures]))
+    cells.append((example.truth, ["truth"]))
+    shown = [(in_srgb(image, None), lines) for image, lines in cells]
+    return captioned_row(shown)
 
 
 def _figures(values: Values) -> list[str]:

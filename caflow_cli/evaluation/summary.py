@@ -24,15 +24,18 @@ def summarize(rows: Sequence[Row], cells: Sequence[Cell], metrics: Sequence[str]
         cells: The settings of the sweep; empty if nothing was drawn.
         metrics: The metrics that were measured.
     """
+    results = []
     baselines: dict[str, list[Values]] = {}
-    for name in dict.fromkeys(name for row in rows for name in row.baselines):
-        baselines[name] = [row.baselines.get(name, {}) for row in rows]
-    results = [Result(name, estimates(column)) for name, column in baselines.items()]
+    names = [name for row in rows for name in row.baselines]
+    for name in dict.fromkeys(names):
+        column = [row.baselines.get(name, {}) for row in rows]
+        baselines[name] = column
+        results.append(Result(name, estimates(column)))
     for cell in cells:
         results += _of_cell(rows, cell, metrics, baselines)
     if "bpd" in metrics:
-        bits: list[Values] = [{"bpd": row.truth["bits_per_dim"]} for row in rows]
-        results.append(Result("truth", estimates(bits)))
+        truths: list[Values] = [{"bpd": row.truth["bits_per_dim"]} for row in rows]
+        results.append(Result("truth", estimates(truths)))
     return results
 
 
@@ -107,18 +110,23 @@ def means(images: Sequence[Mapping[str, Any]]) -> Values:
     averages: Values = {}
     for name in images[0] if images else ():
         values = [image[name] for image in images if name in image]
-        if len(values) == len(images):
-            averages[name] = None if None in values else np.mean(values, axis=0).tolist()
+        if len(values) < len(images):
+            continue
+        averages[name] = None
+        if None not in values:
+            averages[name] = np.mean(values, axis=0).tolist()
     return averages
 
 
 def estimates(rows: Sequence[Values]) -> dict[str, Estimate]:
     """The estimate of each metric over the images that have it; ratios to 0 are omitted."""
     by_metric = {}
-    for name in dict.fromkeys(name for values in rows for name in values):
+    names = [name for values in rows for name in values]
+    for name in dict.fromkeys(names):
         column = [values[name] for values in rows if name in values]
-        pairs = [value for value in column if isinstance(value, list)]
-        if not pairs or any(under for _, under in pairs):
+        ratios = [value for value in column if isinstance(value, list)]
+        is_zero = not any(under for _, under in ratios)
+        if not (ratios and is_zero):
             by_metric[name] = estimate(column)
     return by_metric
 
