@@ -162,6 +162,18 @@ def test_the_small_image_comes_back_on_the_grid_of_16_bits(factor, share):
     assert (rise - 64).abs().max() <= 1
 
 
+@pytest.mark.parametrize("factor", [2, 4])
+def test_the_small_image_comes_back_where_its_enlargement_was_clipped(factor):
+    coarse = np.random.default_rng(4).integers(-30000, 95000, (12, 16, 3)).astype(np.float32)
+    small = np.rint(resize(coarse, 48, 64)).clip(0, 65535).astype(np.uint16)
+    assert 0.3 < ((small == 0) | (small == 65535)).mean() < 0.5
+    y = torch.from_numpy(resize(small, 48 * factor, 64 * factor)).permute(2, 0, 1)[None].double()
+    found = (recover_small((y + 0.5) * FINE, factor, FINE) + 0.5) / FINE - 0.5
+    apart = (found - torch.from_numpy(small).permute(2, 0, 1)[None].double()).abs()
+    assert (apart == 0).double().mean() > 0.85
+    assert (apart <= 16).double().mean() > 0.95
+
+
 def test_a_white_and_a_black_image_are_predicted_within_their_last_bins():
     flow = FlowConfig(anchor="enlarged", guide=6, guide_net="compact", guide_blocks=2)
     anchor = helpers.seeded(lambda: Anchor(flow), 1).double()
