@@ -91,10 +91,10 @@ def check_decoded(label: str, pixels: int, taken: int) -> None:
 
 
 def turned(values: npt.NDArray[Any], orientation: Any) -> npt.NDArray[Any]:
-    """Turn (H, W, C) upright, by its EXIF orientation."""
+    """Turn (H, W, C) or (H, W) upright, by its EXIF orientation."""
     down, right, transposed = _TURNS.get(orientation, _TURNS[1])
     values = values[::down, ::right]
-    return np.ascontiguousarray(values.transpose(1, 0, 2) if transposed else values)
+    return np.ascontiguousarray(values.swapaxes(0, 1) if transposed else values)
 
 
 def read_tiff_header(data: bytes, label: str) -> tuple[int, int, bool] | None:
@@ -105,8 +105,8 @@ def read_tiff_header(data: bytes, label: str) -> tuple[int, int, bool] | None:
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages.first
-        if not isinstance(page, tifffile.TiffPage) or not _is_plain(page):
+        page = _plain_page(file)
+        if page is None:
             return None
         _check_segments(page, len(data), label)
         _, _, transposed = _TURNS.get(page.tags.valueof(_ORIENTATION, 1), _TURNS[1])
@@ -126,18 +126,11 @@ def read_tiff(data: bytes, label: str, index: int = 0) -> StoredTiff | None:
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages[index] if 0 < index < len(file.pages) else file.pages.first
-        if (
-            index >= len(file.pages)
-            or not isinstance(page, tifffile.TiffPage)
-            or not _is_plain(page)
-        ):
+        page = _plain_page(file, index)
+        if page is None:
             return None
         _check_segments(page, len(data), label)
-        values = page.asarray(maxworkers=1).reshape(_shape(page))
-        if page.planarconfig == 2:
-            values = np.moveaxis(values, 0, -1)
-        values = turned(values, page.tags.valueof(_ORIENTATION, 1))
+        values = _values(page)
         colors = values[..., : _colors(page)]
         more = values[..., colors.shape[2]] if values.shape[2] > colors.shape[2] else None
         floats = None
@@ -151,11 +144,38 @@ def read_tiff(data: bytes, label: str, index: int = 0) -> StoredTiff | None:
         parts = replace(parts, floats=floats)
         kind = page.extrasamples[0] if page.extrasamples else 0
         if more is not None and kind == _PREMULTIPLIED:
-            straight = np.rint(colors * (65535 / np.maximum(more, 1))[..., None])
-            colors = straight.clip(0, 65535).astype(np.uint16)
+            colors = _straight(colors, more)
         elif more is not None and kind != _STRAIGHT:
             parts, more = replace(parts, infrared=more), None
         return StoredTiff(colors, more, page.iccprofile, len(file.pages), parts)
+
+
+def _plain_page(file: tifffile.TiffFile, index: int = 0) -> tifffile.TiffPage | None:
+    import tifffile
+
+    if index >= len(file.pages):
+        return None
+    page = file.pages[index] if index else file.pages.first
+    return page if isinstance(page, tifffile.TiffPage) and _is_plain(page) else None
+
+
+def _values(page: tifffile.TiffPage) -> npt.NDArray[Any]:
+    """The values of a page, upright: (H, W, C)."""
+    channels = page.samplesperpixel
+    size = page.imagelength, page.imagewidth
+    is_planar = page.planarconfig == 2
+    values = page.asarray(maxworkers=1).reshape(
+        (channels, *size) if is_planar else (*size, channels)
+    )
+    if is_planar:
+        values = np.moveaxis(values, 0, -1)
+    return turned(values, page.tags.valueof(_ORIENTATION, 1))
+
+
+def _straight(colors: Values, alpha: Values) -> Values:
+    """Divide premultiplied colors of 16 bits by alpha."""
+    straight = np.rint(colors * (65535 / np.maximum(alpha, 1))[..., None])
+    return straight.clip(0, 65535).astype(np.uint16)
 
 
 def _colors(page: tifffile.TiffPage) -> int:
@@ -176,11 +196,6 @@ def _is_plain(page: tifffile.TiffPage) -> bool:
         and not (is_premultiplied and page.bitspersample == 8)
         and page.dtype is not None
     )
-
-
-def _shape(page: tifffile.TiffPage) -> tuple[int, int, int]:
-    height, width, channels = page.imagelength, page.imagewidth, page.samplesperpixel
-    return (channels, height, width) if page.planarconfig == 2 else (height, width, channels)
 
 
 def _check_segments(page: tifffile.TiffPage, size: int, label: str) -> None:
@@ -249,9 +264,8 @@ def encode_tiff(
     tags: list[Any] = [(TIFF_XMP, 1, len(xmp), xmp, True)] if xmp else []
     for tag, text in directories.get(MAIN, {}).items():
         tags.append((tag, 2, len(text) + 1, text + b"\0", True))
-    # tifffile writes no directories of EXIF: a tag with the number before holds the place of each.
-    others = [name for name in directories if name != MAIN]
-    tags += [(name - 1, 4, 1, 1, True) for name in others]
+    others = {name: tags for name, tags in directories.items() if name != MAIN}
+    tags += [(name - 1, 4, 1, 1, True) for name in others]  # see `_with_directories`
     options: dict[str, Any] = {}
     if parts.resolution is not None:
         options = {"resolution": parts.resolution[:2], "resolutionunit": parts.resolution[2]}
@@ -273,10 +287,20 @@ def encode_tiff(
         extratags=tags,
         **options,
     )
-    data = bytearray(buffer.getvalue())
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
+    return _with_directories(buffer.getvalue(), others)
+
+
+def _with_directories(tiff: bytes, directories: Metadata) -> bytes:
+    """Append directories of EXIF, which tifffile does not write, to a TIFF in little-endian order.
+
+    A tag whose number is one less holds the place of the pointer to each.
+    """
+    import tifffile
+
+    data = bytearray(tiff)
+    with tifffile.TiffFile(io.BytesIO(tiff)) as file:
         first = file.pages.first
-        places = {name: first.tags[name - 1].offset for name in others}
+        places = {name: first.tags[name - 1].offset for name in directories}
     for name, place in places.items():
         directory = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0", group=name)
         directory.update(directories[name])

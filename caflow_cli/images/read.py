@@ -27,6 +27,7 @@ from .deep import (
     read_png,
     read_tiff,
     read_tiff_header,
+    turned,
 )
 from .metadata import DESCRIPTION, read_metadata
 from .values import Input
@@ -50,16 +51,7 @@ _BITS_PER_SAMPLE = 258
 _ORIENTATION = 274
 _PLANAR = 284
 _TILE = (322, 323)  # width and length
-_TURNS = {  # by EXIF orientation
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SIDEWAYS = (5, 6, 7, 8)
+_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # raised errors say the same
 with contextlib.suppress(AttributeError, OSError):  # as does libtiff, in lines on stderr
     ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
@@ -106,10 +98,7 @@ def decode(source: str | Path | BinaryIO, name: str | None = None, *, full: bool
         layout = str([tile.args for tile in getattr(image, "tile", [])])
         deep = image.mode.startswith("I") or _DEEP.search(layout) is not None
         hidden = image.info.get("transparency")
-        if isinstance(hidden, int) and (bits := re.search(r"L;([24])", layout)):
-            image.info["transparency"] = 255 // (2 ** int(bits[1]) - 1) * hidden
-        elif isinstance(hidden, tuple) and deep:  # Pillow converts the pixels alone
-            image.info["transparency"] = tuple(value >> 8 for value in hidden)
+        _scale_transparency(image, layout, deep)
         with _refusing_damage(label):
             image.load()
         if image.mode == "F" or image.mode.startswith("I"):
@@ -126,8 +115,10 @@ def decode(source: str | Path | BinaryIO, name: str | None = None, *, full: bool
             gray = values.shape[2] == 1
             deep = False
         else:
-            turn = _TURNS.get(orientation)
-            colors = split_colors(image if turn is None else image.transpose(turn), full)
+            colors = split_colors(image, full)
+            rgb = turned(colors.rgb, orientation)
+            alpha = None if colors.alpha is None else turned(colors.alpha, orientation)
+            colors = colors._replace(rgb=rgb, alpha=alpha)
     return Input(
         colors.rgb,
         colors.alpha,
@@ -141,6 +132,15 @@ def decode(source: str | Path | BinaryIO, name: str | None = None, *, full: bool
         converted=colors.converted,
         table=table_of(image),
     )
+
+
+def _scale_transparency(image: Image.Image, layout: str, deep: bool) -> None:
+    """Bring the values of transparent pixels to 8 bits, as Pillow does with the pixels alone."""
+    hidden = image.info.get("transparency")
+    if isinstance(hidden, int) and (bits := re.search(r"L;([24])", layout)):
+        image.info["transparency"] = 255 // (2 ** int(bits[1]) - 1) * hidden
+    elif isinstance(hidden, tuple) and deep:
+        image.info["transparency"] = tuple(value >> 8 for value in hidden)
 
 
 def table_of(image: Image.Image) -> float:
