@@ -173,14 +173,12 @@ class Sessions:
             the image; `model`, the id to choose for the image; `image`, the path of what is shown
             of it, or None if it cannot be read.
         """
-        id = fields.model
-        task = self.models.tasks[id]
         about: Update = {
             "status": _line("Add an image, then press Draw."),
             "size": "",
             "canvas": None,
             "scaled": False,
-            "model": id,
+            "model": fields.model,
             "image": None,
         }
         if fields.image is None:
@@ -189,10 +187,16 @@ class Sessions:
             with memory_errors(_SMALLER):
                 read_header(Path(fields.image), Path(fields.image).name)
                 about["image"] = fields.image
-                decoded = self._image(fields)
-                about["image"] = displayed(fields.image, decoded)
+                image = self._image(fields)
+                about["image"] = displayed(fields.image, image)
         except Exception as error:
             return {**about, "status": _error(error)}
+        return about | self._described(image, fields.model)
+
+    def _described(self, decoded: Input, id: str) -> Update:
+        """Size, canvas and model of an image, for the chosen model."""
+        about: Update = {}
+        task = self.models.tasks[id]
         image = decoded.shown()
         height, width = image.shape[:2]
         text = f"{width}×{height} pixels"

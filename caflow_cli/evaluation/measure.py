@@ -94,11 +94,7 @@ class Measurer:
             "measure them one by one",
         )
         begun = time.perf_counter()
-        asked = Sampling(consistent=run.consistent)
-        requests = []
-        for measured in found:
-            example = measured.example
-            requests.append(prepare(self.model, Input(example.input), example.mask, asked))
+        requests = [self._request(measured.example) for measured in found]
         conditions = encode(requests)
         encoding = time.perf_counter() - begun
         for measured in found:
@@ -117,6 +113,11 @@ class Measurer:
                 self._add_seconds(measured.example, draws.values, seconds)
                 self._add_draws(measured, candidates, draws)
         return found
+
+    def _request(self, example: Example) -> Request:
+        """The request for an example, of which each setting of the sweep makes its own."""
+        sampling = Sampling(consistent=self.run.consistent)
+        return prepare(self.model, Input(example.input), example.mask, sampling)
 
     def _unanswered(
         self, requests: Sequence[Request], seeds: Sequence[int], tau: Temperature, m: int

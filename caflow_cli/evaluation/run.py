@@ -175,7 +175,7 @@ def _rows(
             rows[index] = measured.row
         progress(len(rows) + len(failed), len(names))
     if not rows:
-        error = next(iter(failed.values()), CaflowError("there is none", "--data"))
+        error = next(iter(failed.values()))
         raise CaflowError(f"no image could be measured: {error.message}", error.hint)
     return [rows[index] for index in sorted(rows)], failed, features
 

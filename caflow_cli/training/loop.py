@@ -20,7 +20,7 @@ from ..guides import External
 from ..model import CAFlow, read_info
 from ..records import Table, Unpack, check_names
 from .config import RunConfig, to_toml
-from .data import Batches, open_dataset
+from .data import Batches, Dataset, open_dataset
 from .external import read_tensors
 from .folder import begun, check_unchanged, open_run
 from .log import Event, EventLog, RunSummary, on_main_process, sum_over_processes
@@ -99,21 +99,27 @@ def train(config: RunConfig, **options: Unpack[TrainOptions]) -> RunSummary:
         on_main_process(accelerator, lambda: log.begin(train_set, val_set))
         signals = stack.enter_context(noted_signals())
 
-        if config.guide_pool:
-            log.announce("note", text=f"the guide reads {config.guide_pool:,} crops")
-            train_set = make_pool(train_set, trainer.model, config.guide_pool, config.seed)
-        batches = Batches(
-            train_set,
-            config.optim.batch_size,
-            config.seed,
-            config.orientations,
-            normal_noise=config.flow.dequantization == "variational",
-            width=config.width,
-            process=accelerator.process_index,
-            processes=accelerator.num_processes,
-        )
+        batches = _batches(trainer, train_set, log)
         stack.callback(batches.close)
         return _run(trainer, batches, validation, log, signals)
+
+
+def _batches(trainer: Trainer, train_set: Dataset, log: EventLog) -> Batches:
+    """The batches of a run; of crops that the guide reads once, if they are pooled."""
+    config = trainer.config
+    if config.guide_pool:
+        log.announce("note", text=f"the guide reads {config.guide_pool:,} crops")
+        train_set = make_pool(train_set, trainer.model, config.guide_pool, config.seed)
+    return Batches(
+        train_set,
+        config.optim.batch_size,
+        config.seed,
+        config.orientations,
+        normal_noise=config.flow.dequantization == "variational",
+        width=config.width,
+        process=trainer.accelerator.process_index,
+        processes=trainer.accelerator.num_processes,
+    )
 
 
 def _accelerator(name: str) -> Accelerator:
