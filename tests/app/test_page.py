@@ -392,7 +392,8 @@ def test_a_change_of_fields_shows(visitor, small_photo):
     visitor.page.wait_for_timeout(1000)  # until the fields have unfolded
     temperature.locator("input[type=range]").press("ArrowLeft")
     visitor.wait(lambda: "τ 0.45" in temperature.inner_text())
-    assert "Settings have changed: these candidates are of small.png" in visitor.title
+    changed = "Settings have changed: these candidates are of small.png"
+    visitor.wait(lambda: changed in visitor.title)
     visitor.draw(0)  # a mistake leaves what is drawn, and it can be chosen
     visitor.wait_for("candidates = 10")
     visitor.wait(lambda: "Settings have changed" in visitor.title)
