@@ -19,6 +19,7 @@ from .color import (
 )
 from .deep import DEEP_HINT, has_deep
 from .profile import from_srgb
+from .provenance import read_provenance
 from .read import (
     MAX_BYTES,
     SUFFIXES,
@@ -27,7 +28,6 @@ from .read import (
     no_file,
     read_header,
     read_image,
-    read_provenance,
     read_second_page,
     stores_losslessly,
 )

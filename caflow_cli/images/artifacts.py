@@ -87,14 +87,19 @@ def _traces(image: Pixels) -> Traces:
     top, left = np.unravel_index(zero.argmax(), zero.shape)
     table = _table(y[top:, left:], clipped[top:, left:])
     chroma = [rgb[..., 0] - y, rgb[..., 2] - y]
+    on_grid = [zero.max() - np.median(zero), np.median(zero)]
+    statistics = np.array([*on_grid, *_noise_and_blur(y, chroma)])
+    return Traces(table, _limited(y[~clipped]), statistics)
+
+
+def _noise_and_blur(y: Plane, chroma: list[Plane]) -> list[float]:
+    """The statistics of `Traces` from the third on."""
     fine = _detail(y)
     coarse = _detail(_halved(y))
     fine_chroma = sum(map(_detail, chroma)) / 2
     coarse_chroma = sum(_detail(_halved(plane)) for plane in chroma) / 2
     step, double_step = (np.abs(y[:, k:] - y[:, :-k]).mean() for k in (1, 2))
-    statistics = [
-        zero.max() - np.median(zero),
-        np.median(zero),
+    return [
         *np.log(_noise(y) + 0.2),
         np.log((coarse + 0.1) / (_detail(_halved(_halved(y))) + 0.1)),
         np.log((step + 0.1) / (double_step + 0.1)),
@@ -102,7 +107,6 @@ def _traces(image: Pixels) -> Traces:
         np.log((fine_chroma + 0.1) / (coarse_chroma + 0.1)),
         *((_blocks(y, side) + _blocks(y.T, side)) / 2 for side in (8, 16)),
     ]
-    return Traces(table, _limited(y[~clipped]), np.array(statistics))
 
 
 def _vanishing(y: Plane) -> Values:

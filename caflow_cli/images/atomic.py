@@ -50,16 +50,20 @@ def atomic_write(path: Path, data: bytes, *, replace: bool = True) -> None:
             remove_leftovers(target.parent)
         while not _write_and_rename(target, data, replace):
             pass
-    except FileExistsError as error:
-        raise CaflowError(
-            f"{str(path)!r} was created by another program in the meantime", "add --overwrite"
-        ) from error
     except (OSError, ValueError) as error:
-        missing = isinstance(error, FileNotFoundError)
-        raise CaflowError(
-            f"cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}",
-            f"mkdir -p {path.parent}" if missing else "choose another output path",
-        ) from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError | ValueError) -> CaflowError:
+    """The error for a file that cannot be written."""
+    if isinstance(error, FileExistsError):
+        message = f"{str(path)!r} was created by another program in the meantime"
+        return CaflowError(message, "add --overwrite")
+    missing = isinstance(error, FileNotFoundError)
+    return CaflowError(
+        f"cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}",
+        f"mkdir -p {path.parent}" if missing else "choose another output path",
+    )
 
 
 def remove_leftovers(folder: Path) -> None:

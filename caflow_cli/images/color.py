@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from .profile import convert_16, converter, is_kept
+from .profile import Converter, convert_16, converter, is_kept
 
 _Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.unsignedinteger[Any]]  # uint8 or uint16, (H, W, C) or (H, W)
@@ -23,7 +23,7 @@ _STRIP = 2**20  # pixels converted at a time, to bound memory
 def strips(height: int, width: int) -> list[slice]:
     """Slices of rows, about a million pixels each, to bound the memory of operations."""
     rows = max(1, _STRIP // width)
-    return [slice(top, top + rows) for top in range(0, height, rows)]
+    return [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
 
 
 def resize(
@@ -86,7 +86,7 @@ def is_gray(image: Pixels) -> bool:
 
 
 class Colors(NamedTuple):
-    """Colors and alpha of an image."""
+    """Colors and alpha of an image, as fields of `Input`."""
 
     rgb: Pixels  # (H, W, 3)
     alpha: Pixels | None  # (H, W); None if every pixel is opaque
@@ -102,34 +102,38 @@ def split_colors(image: Image.Image, keep: bool = False) -> Colors:
     width, height = image.size
     rgb = np.empty((height, width, 3), np.uint8)
     opacities = []
-    profile = image.info.get("icc_profile")
-    kept = None
-    for index, rows in enumerate(strips(height, width)):
-        box = (0, rows.start, width, min(rows.stop, height))
-        base, opacity = _split(image.crop(box))
-        if index == 0:
-            convert = converter(base.mode, profile)
-            if keep and convert is not None and is_kept(base.mode, profile):
-                kept = profile
-                convert = None
+    mode = _split(image.crop((0, 0, 1, 1)))[0].mode
+    convert, kept = _conversion(mode, image.info.get("icc_profile"), keep)
+    for rows in strips(height, width):
+        base, opacity = _split(image.crop((0, rows.start, width, rows.stop)))
         rgb[rows] = np.asarray(base.convert("RGB") if convert is None else convert(base))
         if opacity is not None:
             opacities.append(np.asarray(opacity))
-    alpha = np.concatenate(opacities) if opacities else None
-    return Colors(rgb, _unless_opaque(alpha), kept, convert is not None or base.mode == "CMYK")
+    alpha = _unless_opaque(np.concatenate(opacities)) if opacities else None
+    return Colors(rgb, alpha, kept, convert is not None or mode == "CMYK")
 
 
 def colors_of(
     values: npt.NDArray[Any], alpha: npt.NDArray[Any] | None, profile: bytes | None
 ) -> Colors:
     """The same for stored values, uint8 or uint16 (H, W, 1 or 3), of a profile; kept, if it is."""
-    mode = "L" if values.shape[2] == 1 else "RGB"
-    alpha = _unless_opaque(alpha)
-    if converter(mode, profile) is None:
-        return Colors(_in_three(values), alpha, None, False)
-    if is_kept(mode, profile):
-        return Colors(_in_three(values), alpha, profile, False)
-    return Colors(_converted(values, profile), alpha, None, True)
+    convert, kept = _conversion("L" if values.shape[2] == 1 else "RGB", profile, True)
+    if convert is None:
+        rgb = np.repeat(values, 3, 2) if values.shape[2] == 1 else values
+    else:
+        rgb = _converted(values, profile)
+    alpha = None if alpha is None else _unless_opaque(alpha)
+    return Colors(rgb, alpha, kept, convert is not None)
+
+
+def _conversion(
+    mode: str, profile: bytes | None, keep: bool
+) -> tuple[Converter | None, bytes | None]:
+    """How colors of a mode are converted to sRGB, or the profile that their results keep."""
+    convert = converter(mode, profile) if profile or mode == "LAB" else None
+    if keep and convert is not None and is_kept(mode, profile):
+        return None, profile
+    return convert, None
 
 
 def in_8_bits(values: npt.NDArray[Any]) -> Pixels:
@@ -171,14 +175,8 @@ def _converted(values: npt.NDArray[Any], profile: bytes | None) -> npt.NDArray[A
     return result
 
 
-def _in_three(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return np.repeat(values, 3, 2) if values.shape[2] == 1 else values
-
-
-def _unless_opaque(alpha: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
-    if alpha is None or alpha.min() == np.iinfo(alpha.dtype).max:
-        return None
-    return alpha
+def _unless_opaque(alpha: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+    return None if alpha.min() == white(alpha) else alpha
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -186,12 +184,7 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     mode = image.mode
     hidden = image.info.get("transparency")  # the values of transparent pixels, or of a palette
     if mode.startswith("I"):
-        values = np.asarray(image)
-        levels = (values.astype(np.uint32) + 128) // 257  # 0-65535 to 0-255
-        gray = Image.fromarray(levels.astype(np.uint8))
-        if not isinstance(hidden, int):
-            return gray, None
-        return gray, Image.fromarray(np.where(values == hidden, 0, 255).astype(np.uint8))
+        return _split_16(np.asarray(image), hidden)
     is_gray = mode in ("1", "L", "LA", "La")
     if mode == "La":
         image = image.convert("LA")
@@ -202,6 +195,14 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     if mode in ("CMYK", "LAB"):
         return image, None
     return image.convert("L" if is_gray else "RGB"), None
+
+
+def _split_16(values: npt.NDArray[Any], hidden: Any) -> tuple[Image.Image, Image.Image | None]:
+    """The same for gray values of 16 bits, of which one may be transparent."""
+    gray = Image.fromarray(in_8_bits(values))
+    if not isinstance(hidden, int):
+        return gray, None
+    return gray, Image.fromarray(np.where(values == hidden, 0, 255).astype(np.uint8))
 
 
 # --- transparency ---------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from PIL import Image, TiffImagePlugin
 
 from ..errors import ensure
-from .color import strips
+from .color import resize, strips
 from .metadata import MAIN, Metadata
 
 if TYPE_CHECKING:
@@ -59,6 +59,21 @@ class TiffParts:
     resolution: tuple[Any, Any, int] | None = None  # in x and y, and its unit
     infrared: Values | None = None  # the channel after RGB that is no alpha, (H, W)
     floats: npt.NDArray[np.float32] | None = None  # the colors, if they are stored as floats
+
+    def of_result(self, result: Values, image: Values) -> TiffParts:
+        """What a result of the image keeps: infrared of its size, and its floats where both agree.
+
+        Both are (H, W, 3), of 16 bits if the image has floats.
+        """
+        infrared = self.infrared
+        if infrared is not None:
+            infrared = resize(infrared, *result.shape[:2])
+        floats = self.floats
+        if floats is not None:
+            written = np.asarray(result / np.float32(65535), np.float32)
+            is_same = result.shape == image.shape
+            floats = np.where(result == image, floats, written) if is_same else written
+        return replace(self, infrared=infrared, floats=floats)
 
 
 class StoredTiff(NamedTuple):
@@ -337,5 +352,6 @@ def encode_png_16(values: Values, like: bytes) -> bytes:
     """Encode uint16 (H, W, C) as PNG, with the texts, EXIF and profile of another PNG."""
     import imagecodecs
 
-    data = bytes(imagecodecs.png_encode(values if values.shape[2:] != (1,) else values[..., 0]))
+    values = values[..., 0] if values.shape[2:] == (1,) else values
+    data = bytes(imagecodecs.png_encode(np.ascontiguousarray(values)))
     return data[:_IHDR] + like[_IHDR : like.rindex(b"IDAT") - 4] + data[_IHDR:]

@@ -96,11 +96,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int)
 
 
-def rebuilt(metadata: Metadata) -> dict[int, dict[int, Any]]:
-    """The directories to write: with the description as UserComment, because provenance has its
-    place, and with the version that EXIF requires.
+def rebuilt(metadata: Metadata, *, place: bool) -> Metadata:
+    """The directories to write, with or without the place: with the description as UserComment,
+    because provenance has its place, and with the version that EXIF requires.
     """
-    directories = {name: dict(tags) for name, tags in metadata.items()}
+    directories = {name: dict(tags) for name, tags in metadata.items() if place or name != GPS}
     description = directories.get(MAIN, {}).pop(DESCRIPTION, b"")
     exif = {tag: _text(value) for tag, value in directories.get(EXIF, {}).items()}
     if description and not description.startswith(b'{"caflow"'):

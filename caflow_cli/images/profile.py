@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,10 @@ _GRAYS = np.array([[64, 128]], np.uint8)
 _LIGHTNESS = ((15, 42), (45, 66))
 
 
-def converter(mode: str, profile: bytes | None) -> Callable[[Image.Image], Image.Image] | None:
+Converter: TypeAlias = Callable[[Image.Image], Image.Image]  # to sRGB
+
+
+def converter(mode: str, profile: bytes | None) -> Converter | None:
     """Make a function that converts images of mode L, RGB, CMYK or LAB to sRGB.
 
     None without a profile, with one that is sRGB up to rounding, and with a broken one. Then RGB is

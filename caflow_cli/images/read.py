@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import io
-import json
 import logging
 import re
 import threading
@@ -14,14 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from ..config import Extent
 from ..errors import CaflowError, ensure
-from .color import Pixels, colors_of, split_colors
+from .color import Colors, Pixels, colors_of, split_colors
 from .deep import (
     TIFF_MAGIC,
-    TIFF_XMP,
     check_decoded,
     has_deep,
     read_png,
@@ -29,9 +27,8 @@ from .deep import (
     read_tiff_header,
     turned,
 )
-from .metadata import DESCRIPTION, read_metadata
+from .metadata import read_metadata
 from .values import Input
-from .write import PROVENANCE_KEY, provenance_in
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".bmp", ".tif", ".tiff"}
@@ -86,61 +83,70 @@ def decode(source: str | Path | BinaryIO, name: str | None = None, *, full: bool
             an image; it has more pixels than Pillow's bomb limit, or takes more than 256 MiB; or
             the range of its values is unknown (floats, 32-bit integers).
     """
-    data, label = _read_source(source, name)
+    data, label = read_source(source, name)
     if full and data.startswith(TIFF_MAGIC) and has_deep():
         found = _decode_tiff(data, label)
         if found is not None:
             return found
-    image, frames = _open(data, label)
+    return _decode_by_pillow(data, label, full)
+
+
+def _decode_by_pillow(data: bytes, label: str, full: bool) -> Input:
+    """Decode an image that Pillow opens; `full` as for `decode`."""
+    image, frames = open_image(data, label)
     with image:
         gray = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
         # Of 16-bit colors, Pillow keeps the high bytes.
         layout = str([tile.args for tile in getattr(image, "tile", [])])
         deep = image.mode.startswith("I") or _DEEP.search(layout) is not None
         hidden = image.info.get("transparency")
-        _scale_transparency(image, layout, deep)
+        if hidden is not None:
+            image.info["transparency"] = _in_8_bits(hidden, layout, deep)
         with _refusing_damage(label):
             image.load()
         if image.mode == "F" or image.mode.startswith("I"):
             _check_range(image, label)
         # Read after the pixels: a PNG may have EXIF after them, and Pillow rotates TIFFs itself.
-        orientation = _orientation(image)
-        with _quiet_warnings():
+        with quiet_warnings():
             metadata = read_metadata(image)
         if full and deep and image.format == "PNG" and has_deep():
-            check_decoded(label, image.width * image.height, 2 * _decoded_bytes(image))
-            with _refusing_damage(label):
-                values, alpha = read_png(data, hidden, orientation)
-                colors = colors_of(values, alpha, image.info.get("icc_profile"))
-            gray = values.shape[2] == 1
-            deep = False
+            colors, gray = _decode_png(image, data, label, hidden)
         else:
             colors = split_colors(image, full)
+            orientation = _orientation(image)
             rgb = turned(colors.rgb, orientation)
             alpha = None if colors.alpha is None else turned(colors.alpha, orientation)
             colors = colors._replace(rgb=rgb, alpha=alpha)
     return Input(
-        colors.rgb,
-        colors.alpha,
+        **colors._asdict(),
         format=image.format or "",
         lossless=stores_losslessly(image, data),
         frames=frames,
         metadata=metadata,
         gray=gray,
-        deep=deep,
-        profile=colors.profile,
-        converted=colors.converted,
+        deep=deep and colors.rgb.itemsize == 1,
         table=table_of(image),
     )
 
 
-def _scale_transparency(image: Image.Image, layout: str, deep: bool) -> None:
-    """Bring the values of transparent pixels to 8 bits, as Pillow does with the pixels alone."""
-    hidden = image.info.get("transparency")
+def _decode_png(image: Image.Image, data: bytes, label: str, hidden: Any) -> tuple[Colors, bool]:
+    """Decode a PNG of 16 bits: its colors, and whether they are gray."""
+    pixels = image.width * image.height
+    check_decoded(label, pixels, 2 * pixels * _pixel_bytes(image))
+    with _refusing_damage(label):
+        values, alpha = read_png(data, hidden, _orientation(image))
+        colors = colors_of(values, alpha, image.info.get("icc_profile"))
+    return colors, values.shape[2] == 1
+
+
+def _in_8_bits(hidden: Any, layout: str, deep: bool) -> Any:
+    """Bring the values of transparent pixels to 8 bits, as Pillow does with the pixels alone.
+
+    Those of a palette stay as they are.
+    """
     if isinstance(hidden, int) and (bits := re.search(r"L;([24])", layout)):
-        image.info["transparency"] = 255 // (2 ** int(bits[1]) - 1) * hidden
-    elif isinstance(hidden, tuple) and deep:
-        image.info["transparency"] = tuple(value >> 8 for value in hidden)
+        return 255 // (2 ** int(bits[1]) - 1) * hidden
+    return tuple(value >> 8 for value in hidden) if isinstance(hidden, tuple) and deep else hidden
 
 
 def table_of(image: Image.Image) -> float:
@@ -170,15 +176,12 @@ def _decode_tiff(data: bytes, label: str) -> Input | None:
             return None
         colors = colors_of(found.values, found.alpha, found.profile)
     return Input(
-        colors.rgb,
-        colors.alpha,
+        **colors._asdict(),
         format="TIFF",
         frames=found.frames,
         lossless=True,
         metadata=read_metadata(data),
         gray=found.values.shape[2] == 1,
-        profile=colors.profile,
-        converted=colors.converted,
         tiff=found.parts,
     )
 
@@ -188,7 +191,7 @@ def read_second_page(path: Path, name: str | None = None) -> Pixels | None:
 
     None if there is none, or one of colors. CaflowError as for `decode`.
     """
-    data, label = _read_source(path, name)
+    data, label = read_source(path, name)
     if not data.startswith(TIFF_MAGIC) or not has_deep():
         return None
     with _refusing_damage(label):
@@ -214,48 +217,19 @@ def read_header(source: str | Path | BinaryIO, name: str | None = None) -> Heade
     Raises:
         CaflowError: As for `decode`, as far as the header shows it.
     """
-    data, label = _read_source(source, name)
+    data, label = read_source(source, name)
     if data.startswith(TIFF_MAGIC) and has_deep():
         with _refusing_damage(label):
             found = read_tiff_header(data, label)
         if found is not None:
             height, width, opaque = found
             return Header((height, width), opaque)
-    image, _ = _open(data, label)
+    image, _ = open_image(data, label)
     with image:
         size = image.height, image.width
         if "exif" in image.info and _orientation(image) in _SIDEWAYS:  # Pillow turns TIFFs itself
             size = image.width, image.height
         return Header(size, not image.has_transparency_data)
-
-
-def read_provenance(path: Path) -> dict[str, Any] | None:
-    """Read the provenance that `Encoder` wrote; None if there is none. Decodes no pixels.
-
-    Raises:
-        CaflowError: The file cannot be read or is not an image, as for `decode`.
-    """
-    data, label = _read_source(path, None)
-    try:
-        if data.startswith(TIFF_MAGIC):  # floats, too, which Pillow does not open
-            exif = Image.Exif()
-            exif.load(data)
-            text = provenance_in(exif.get(TIFF_XMP, b""))
-            if text is not None:
-                record = json.loads(text)
-                return record if isinstance(record, dict) else None
-    except Exception:  # damaged
-        return None
-    image, _ = _open(data, label)
-    with image, _quiet_warnings():
-        try:
-            if isinstance(image, PngImagePlugin.PngImageFile):
-                record = json.loads(image.info[PROVENANCE_KEY])
-            else:
-                record = json.loads(image.getexif()[DESCRIPTION])[PROVENANCE_KEY]
-        except Exception:  # written by another program, or damaged
-            return None
-    return record if isinstance(record, dict) else None
 
 
 def no_file(label: str) -> CaflowError:
@@ -270,7 +244,8 @@ def _damaged(label: str) -> CaflowError:
     return CaflowError(f"{label!r} is damaged or truncated", _COMPLETE)
 
 
-def _read_source(source: str | Path | BinaryIO, name: str | None) -> tuple[bytes, str]:
+def read_source(source: str | Path | BinaryIO, name: str | None = None) -> tuple[bytes, str]:
+    """The bytes of a file or stream, and its name for errors; CaflowError as for `decode`."""
     known = source if isinstance(source, str | Path) else getattr(source, "name", None)
     label = name or (str(known) if isinstance(known, str | Path) else "<stream>")
     try:
@@ -279,14 +254,8 @@ def _read_source(source: str | Path | BinaryIO, name: str | None) -> tuple[bytes
                 data = file.read(MAX_BYTES + 1)
         else:
             data = source.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise no_file(label) from None
-    except IsADirectoryError:
-        raise CaflowError(f"{label!r} is a folder", f"give an image in it: {label}/*") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        hint = "check the path and its permissions"
-        raise CaflowError(f"cannot read {label!r}: {reason}", hint) from error
+        raise _unreadable(error, label) from None
     is_piped = not isinstance(source, str | Path)
     hint = "see the error of the command before it" if is_piped else _COMPLETE
     ensure(bool(data), f"{label!r} is empty (0 bytes)", hint)
@@ -294,8 +263,18 @@ def _read_source(source: str | Path | BinaryIO, name: str | None) -> tuple[bytes
     return data, label
 
 
+def _unreadable(error: OSError | ValueError, label: str) -> CaflowError:
+    """The error for a file that cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return no_file(label)
+    if isinstance(error, IsADirectoryError):
+        return CaflowError(f"{label!r} is a folder", f"give an image in it: {label}/*")
+    reason = getattr(error, "strerror", None) or error
+    return CaflowError(f"cannot read {label!r}: {reason}", "check the path and its permissions")
+
+
 @contextlib.contextmanager
-def _quiet_warnings() -> Iterator[None]:
+def quiet_warnings() -> Iterator[None]:
     """Suppress warnings about damaged metadata; raise those about decompression bombs."""
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -316,69 +295,79 @@ def _refusing_damage(label: str) -> Iterator[None]:
 
 def _orientation(image: Image.Image) -> Any:
     """The EXIF orientation; 1 if it has none, or broken EXIF."""
-    with contextlib.suppress(Exception), _quiet_warnings():
+    with contextlib.suppress(Exception), quiet_warnings():
         return image.getexif().get(_ORIENTATION, 1)
     return 1
 
 
-def _open(data: bytes, label: str) -> tuple[Image.Image, int]:
+def open_image(data: bytes, label: str) -> tuple[Image.Image, int]:
     """Open the first frame of an image, without decoding it; also return the number of frames.
 
     Raises:
         CaflowError: (exit 1) it is not an image or is damaged, or has too many pixels.
     """
-    is_heic = _HEIC.match(data) is not None
-    if is_heic:
-        try:
-            from pillow_heif import register_heif_opener
-
-            register_heif_opener()
-        except ImportError as error:
-            message = f"{label!r} is HEIC, which needs pillow-heif"
-            raise CaflowError(message, "pip install pillow-heif, or convert it to JPEG") from error
+    formats: tuple[str, ...] = _FORMATS
+    if _HEIC.match(data):
+        _register_heic(label)
+        formats = ("HEIF",)
     try:
-        with _quiet_warnings():
-            image = Image.open(io.BytesIO(data), formats=("HEIF",) if is_heic else _FORMATS)
+        with quiet_warnings():
+            image = Image.open(io.BytesIO(data), formats=formats)
         # Before decoding: counting pages seeks through a TIFF, which would then be decoded again.
         frames = getattr(image, "n_frames", 1)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise CaflowError(
-            f"{label!r} has more than {Image.MAX_IMAGE_PIXELS} pixels", _SMALLER
-        ) from error
-    except UnidentifiedImageError as error:
-        if data.startswith(_MAGIC) or data[4:11] == b"ftypavi":
-            raise _damaged(label) from error
-        raise CaflowError(
-            f"{label!r} is not an image", "convert it to PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF"
-        ) from error
     except Exception as error:  # on a broken file, plugins may raise anything
-        raise _damaged(label) from error
-    check_decoded(label, image.width * image.height, _decoded_bytes(image))
-    # Pillow reads uncompressed 16-bit planes as 8-bit ones, and decodes them to noise.
+        raise _unopened(error, data, label) from error
+    pixels = image.width * image.height
+    check_decoded(label, pixels, pixels * _pixel_bytes(image))
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _check_tiff(image, label)
+    # MPO is a camera's JPEG, with previews after the image.
+    return image, 1 if image.format == "MPO" else frames
+
+
+def _register_heic(label: str) -> None:
+    """Let Pillow read HEIC; CaflowError without pillow-heif."""
+    try:
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    except ImportError as error:
+        message = f"{label!r} is HEIC, which needs pillow-heif"
+        raise CaflowError(message, "pip install pillow-heif, or convert it to JPEG") from error
+
+
+def _unopened(error: Exception, data: bytes, label: str) -> CaflowError:
+    """The error for a file that Pillow does not open."""
+    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
+        return CaflowError(f"{label!r} has more than {Image.MAX_IMAGE_PIXELS} pixels", _SMALLER)
+    begins_well = data.startswith(_MAGIC) or data[4:11] == b"ftypavi"
+    if isinstance(error, UnidentifiedImageError) and not begins_well:
+        hint = "convert it to PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF"
+        return CaflowError(f"{label!r} is not an image", hint)
+    return _damaged(label)
+
+
+def _check_tiff(image: TiffImagePlugin.TiffImageFile, label: str) -> None:
+    """Raise CaflowError for a tile far larger than the image, and for uncompressed planes of 16
+    bits, which Pillow reads as 8, to noise.
+    """
+    width, length = (image.tag_v2.get(tag, 0) for tag in _TILE)
+    check_decoded(label, image.width * image.height, width * length * _pixel_bytes(image))
     ensure(
-        not isinstance(image, TiffImagePlugin.TiffImageFile)
-        or image.tag_v2.get(_PLANAR) != 2
+        image.tag_v2.get(_PLANAR) != 2
         or max(image.tag_v2.get(_BITS_PER_SAMPLE, (8,))) <= 8
         or image.use_load_libtiff,
         f"{label!r} stores uncompressed 16-bit colors in separate planes",
         "save it with interleaved pixels, or compressed",
     )
-    # MPO is a camera's JPEG, with previews after the image.
-    return image, 1 if image.format == "MPO" else frames
 
 
-def _decoded_bytes(image: Image.Image) -> int:
-    """The size of an image's values in bytes: pixels × channels × depth. If a TIFF's tile is larger
-    than the image, its pixels count.
-    """
-    pixels = image.width * image.height
+def _pixel_bytes(image: Image.Image) -> int:
+    """The size of a decoded pixel in bytes: channels × depth."""
     channels = len(image.getbands())
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        width, length = (image.tag_v2.get(tag, 0) for tag in _TILE)
-        pixels = max(pixels, width * length)
     if "transparency" in image.info or image.format == "WEBP":  # becomes RGBA
         channels = 4
-    return pixels * max(3, channels) * (2 if image.format == "JPEG2000" else 1)  # in 32 bits
+    return max(3, channels) * (2 if image.format == "JPEG2000" else 1)  # in 32 bits
 
 
 def _check_range(image: Image.Image, label: str) -> None:

@@ -107,18 +107,12 @@ class Input(Output):
         image of floats, values that are as before are its own.
         """
         alpha = self.alpha
-        if alpha is not None and mask is not None:
-            hidden = (alpha == 0) & (mask < HOLE)
-            result = np.where(hidden[..., None], self.rgb, result)
-        if alpha is not None and alpha.shape != result.shape[:2]:
-            alpha = resize(alpha, *result.shape[:2])
-        tiff = self.tiff
-        if tiff is not None and tiff.infrared is not None:
-            tiff = replace(tiff, infrared=resize(tiff.infrared, *result.shape[:2]))
-        if tiff is not None and tiff.floats is not None:
-            floats = np.asarray(result / np.float32(65535), np.float32)
-            if result.shape == self.rgb.shape:
-                floats = np.asarray(np.where(result == self.rgb, tiff.floats, floats))
-            tiff = replace(tiff, floats=floats)
+        if alpha is not None:
+            if mask is not None:
+                hidden = (alpha == 0) & (mask < HOLE)
+                result = np.where(hidden[..., None], self.rgb, result)
+            if alpha.shape != result.shape[:2]:
+                alpha = resize(alpha, *result.shape[:2])
+        tiff = None if self.tiff is None else self.tiff.of_result(result, self.rgb)
         gray = self.gray and keeps_gray
         return Output(result, alpha, gray, self.metadata, self.profile, tiff)

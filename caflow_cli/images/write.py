@@ -1,12 +1,10 @@
-"""Encode images: formats, their limits, and the provenance in files."""
+"""Encode images: formats, and their limits."""
 
 import io
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape, unescape
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +14,8 @@ from ..errors import check_usage, ensure
 from .atomic import atomic_write
 from .color import Pixels, in_8_bits, is_gray
 from .deep import DEEP_HINT, TIFF_XMP, encode_png_16, encode_tiff, has_deep
-from .metadata import DESCRIPTION, GPS, MAIN, METADATA, Metadata, as_exif, rebuilt
+from .metadata import DESCRIPTION, MAIN, METADATA, Metadata, as_exif, rebuilt
+from .provenance import KEY, XMP, xmp_with
 from .values import Input, Output
 
 # Name on the command line -> suffixes; written files get the first one.
@@ -27,25 +26,10 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
     "tiff": (".tif", ".tiff"),
     "avif": (".avif",),
 }
-# Keyword of the text chunk in PNG, prefix in a TIFF's XMP; elsewhere the only key of a JSON object
-# in ImageDescription.
-PROVENANCE_KEY = "caflow"
 
 LARGE = 64_000_000  # pixels above which only 8-bit values are held at full size
 _MAX_SIDE = {"webp": 16383, "jpg": 65500, "avif": 65535}
 _QUALITY = {"jpg": 95, "avif": 90}  # by default
-_ATTRIBUTE = "provenance"  # of the XMP in TIFF
-_PNG_XMP = "XML:com.adobe.xmp"  # keyword of a text chunk
-# IPTC's digital source type, for other programs: https://cv.iptc.org/newscodes/digitalsourcetype/
-_XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/">
- <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-  <rdf:Description rdf:about=""
-    xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
-    Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"/>
- </rdf:RDF>
-</x:xmpmeta>
-<?xpacket end="w"?>"""
 
 
 def format_of(path: Path) -> str | None:
@@ -142,29 +126,38 @@ class Encoder:
             "--format png",
         )
         provenance = provenance if self.provenance else None
-        kept = {**output.metadata} if output.metadata and self.metadata != "none" else {}
-        if self.metadata != "all":
-            kept.pop(GPS, None)
-        directories = rebuilt(kept)
+        directories: Metadata = {}
+        if output.metadata and self.metadata != "none":
+            directories = rebuilt(output.metadata, place=self.metadata == "all")
         image = self._values(output)
         if self.format == "png":
             return encode_png(image, provenance, directories, output.profile)
         if self.format == "tiff" and has_deep():
-            xmp = _xmp_with(provenance) if provenance else ""
+            xmp = xmp_with(provenance) if provenance else ""
             return encode_tiff(image, output.tiff, output.profile, xmp.encode(), directories)
+        return self._by_pillow(image, provenance, directories, output.profile)
+
+    def _by_pillow(
+        self,
+        image: npt.NDArray[Any],
+        provenance: str | None,
+        directories: Metadata,
+        profile: bytes | None,
+    ) -> bytes:
+        """Encode (H, W, C) as any format but PNG."""
         options = self._options()
-        if output.profile:
-            options["icc_profile"] = output.profile
-        if provenance and self.format != "tiff":
-            description = f'{{"{PROVENANCE_KEY}": {provenance}}}'
-            directories.setdefault(MAIN, {})[DESCRIPTION] = description
-            options["xmp"] = _XMP.encode()
+        if profile:
+            options["icc_profile"] = profile
         exif = as_exif(directories)
-        if provenance and self.format == "tiff":
-            exif[TIFF_XMP] = _xmp_with(provenance).encode()
-        if self.format == "tiff" and directories.keys() <= {MAIN}:
-            # With further directories, Pillow cannot write compressed pixels.
-            options["compression"] = "tiff_adobe_deflate"
+        if self.format == "tiff":
+            if provenance:
+                exif[TIFF_XMP] = xmp_with(provenance).encode()
+            if directories.keys() <= {MAIN}:
+                # With further directories, Pillow cannot write compressed pixels.
+                options["compression"] = "tiff_adobe_deflate"
+        elif provenance:
+            exif[DESCRIPTION] = f'{{"{KEY}": {provenance}}}'
+            options["xmp"] = XMP.encode()
         return _saved(image, exif=exif, **options)
 
     def holds(self, depth: int) -> bool:
@@ -191,21 +184,18 @@ class Encoder:
     def _values(self, output: Output) -> npt.NDArray[Any]:
         """What is stored: (H, W, C), the colors or one gray, and then alpha or infrared."""
         image: npt.NDArray[Any] = output.rgb
-        alpha = output.alpha
-        infrared = None
+        more = output.alpha
         if self.format == "tiff" and output.tiff is not None and has_deep():
-            infrared = output.tiff.infrared
             image = image if output.tiff.floats is None else output.tiff.floats
+            more = more if output.tiff.infrared is None else output.tiff.infrared
         if not self.holds(output.depth):
             image = in_8_bits(image)
-            alpha = None if alpha is None else in_8_bits(alpha)
+            more = None if more is None else in_8_bits(more)
         if output.gray and is_gray(image):
             image = image[..., :1]
-        if alpha is None or self.has_alpha:
-            return np.dstack([image, *(x for x in (alpha, infrared) if x is not None)])
-        a = alpha[..., None].astype(np.uint16)
-        on_white = a * image + (255 - a) * 255
-        return np.asarray((on_white + 127) // 255, np.uint8)
+        if more is None:
+            return image
+        return np.dstack([image, more]) if self.has_alpha else _on_white(image, more)
 
     def _options(self) -> dict[str, Any]:
         """The arguments of `Image.save` for TIFF, JPEG, WebP and AVIF."""
@@ -227,6 +217,12 @@ class Encoder:
         return {"format": "WEBP", "quality": quality, "method": 6}
 
 
+def _on_white(image: Pixels, alpha: Pixels) -> Pixels:
+    """Composite (H, W, C) of 8 bits over white."""
+    a = alpha[..., None].astype(np.uint16)
+    return np.asarray((a * image + (255 - a) * 255 + 127) // 255, np.uint8)
+
+
 def encode_png(
     image: Pixels,
     provenance: str | None = None,
@@ -246,26 +242,12 @@ def encode_png(
         options["icc_profile"] = profile
     texts = PngImagePlugin.PngInfo()
     if provenance:
-        texts.add_text(PROVENANCE_KEY, provenance)
-        texts.add_itxt(_PNG_XMP, _XMP)
+        texts.add_text(KEY, provenance)
+        texts.add_itxt("XML:com.adobe.xmp", XMP)
     options |= {"format": "PNG", "pnginfo": texts}
     if image.dtype == np.uint16:
         return encode_png_16(image, _saved(np.zeros((1, 1), np.uint8), **options))
     return _saved(image, **options)
-
-
-def _xmp_with(provenance: str) -> str:
-    """XMP with provenance, which `provenance_in` finds."""
-    attribute = escape(provenance, {'"': "&quot;"})
-    about = f'rdf:about=""\n    xmlns:{PROVENANCE_KEY}="urn:{PROVENANCE_KEY}"'
-    about += f'\n    {PROVENANCE_KEY}:{_ATTRIBUTE}="{attribute}"'
-    return _XMP.replace('rdf:about=""', about)
-
-
-def provenance_in(xmp: bytes) -> str | None:
-    """The provenance in a TIFF's XMP, as text; None if there is none."""
-    found = re.search(rf'{PROVENANCE_KEY}:{_ATTRIBUTE}="([^"]*)"', xmp.decode())
-    return None if found is None else unescape(found[1], {"&quot;": '"'})
 
 
 def _saved(image: Pixels, **options: Any) -> bytes:

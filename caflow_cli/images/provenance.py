@@ -1,0 +1,72 @@
+"""The provenance in image files: where each format has it, written and read."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape, unescape
+
+from PIL import Image, PngImagePlugin
+
+from .deep import TIFF_MAGIC, TIFF_XMP
+from .metadata import DESCRIPTION
+from .read import open_image, quiet_warnings, read_source
+
+# Keyword of the text chunk in PNG, prefix in a TIFF's XMP; elsewhere the only key of a JSON object
+# in ImageDescription.
+KEY = "caflow"
+
+_ATTRIBUTE = "provenance"  # of the XMP in TIFF
+# IPTC's digital source type, for other programs: https://cv.iptc.org/newscodes/digitalsourcetype/
+XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+ <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+  <rdf:Description rdf:about=""
+    xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+    Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"/>
+ </rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="w"?>"""
+
+
+def xmp_with(provenance: str) -> str:
+    """XMP with provenance, which `read_provenance` finds."""
+    attribute = escape(provenance, {'"': "&quot;"})
+    about = f'rdf:about=""\n    xmlns:{KEY}="urn:{KEY}"'
+    about += f'\n    {KEY}:{_ATTRIBUTE}="{attribute}"'
+    return XMP.replace('rdf:about=""', about)
+
+
+def _in_xmp(xmp: bytes) -> str | None:
+    """The provenance in a TIFF's XMP, as text; None if there is none."""
+    found = re.search(rf'{KEY}:{_ATTRIBUTE}="([^"]*)"', xmp.decode())
+    return None if found is None else unescape(found[1], {"&quot;": '"'})
+
+
+def read_provenance(path: Path) -> dict[str, Any] | None:
+    """Read the provenance that `Encoder` wrote; None if there is none. Decodes no pixels.
+
+    Raises:
+        CaflowError: The file cannot be read or is not an image, as for `decode`.
+    """
+    data, label = read_source(path)
+    try:
+        if data.startswith(TIFF_MAGIC):  # floats, too, which Pillow does not open
+            exif = Image.Exif()
+            exif.load(data)
+            text = _in_xmp(exif.get(TIFF_XMP, b""))
+            if text is not None:
+                record = json.loads(text)
+                return record if isinstance(record, dict) else None
+    except Exception:  # damaged
+        return None
+    image, _ = open_image(data, label)
+    with image, quiet_warnings():
+        try:
+            if isinstance(image, PngImagePlugin.PngImageFile):
+                record = json.loads(image.info[KEY])
+            else:
+                record = json.loads(image.getexif()[DESCRIPTION])[KEY]
+        except Exception:  # written by another program, or damaged
+            return None
+    return record if isinstance(record, dict) else None
