@@ -106,12 +106,7 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("CAFLOW_DEBUG") == "1":
             raise
-        shown = _as_caflow_error(error)
-        if shown.message:  # empty if Typer has printed the help
-            if is_file(config_path()):
-                shown.hint += f"; options are also set in {str(config_path())!r}"
-            Console().error(shown)
-        code = shown.exit_code
+        code = _report(error)
     if code == EXIT_INTERRUPTED:  # also Typer's code after a KeyboardInterrupt
         say("interrupted")
     _flush_streams()
@@ -126,6 +121,16 @@ def _flush_streams() -> None:
             stream.flush()
         except (OSError, ValueError):  # closed pipe or full disk: Python would exit with 120
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _report(error: Exception) -> int:
+    """Write an error that ended the program, and return the exit code."""
+    shown = _as_caflow_error(error)
+    if shown.message:  # empty if Typer has printed the help
+        if is_file(config_path()):
+            shown.hint += f"; options are also set in {str(config_path())!r}"
+        Console().error(shown)
+    return shown.exit_code
 
 
 def _as_caflow_error(error: Exception) -> CaflowError:

@@ -52,6 +52,13 @@ def find_companions(kind: str, named: str, images: Sequence[InputImage]) -> Sequ
             + ", or use --mask auto" * (kind == "mask"),
         )
         return found * len(images)
+    return _by_name(kind, named, images, found)
+
+
+def _by_name(
+    kind: str, named: str, images: Sequence[InputImage], found: Sequence[InputImage]
+) -> list[InputImage]:
+    """The file in a folder that belongs to each image, of those that are `found` there."""
     inputs = {os.path.realpath(image.path) for image in images if image.path is not None}
     others = [file for file in found if os.path.realpath(file.path or "") not in inputs]
     names = [_names(kind, named, image) for image in images]

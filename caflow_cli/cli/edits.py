@@ -102,8 +102,8 @@ class Scaling(Editing):
             _written(self.size, *image.shape[:2])
         return super().drawn_size(task, image, self.size is not None)
 
-    def wanted(self, image: Pixels, companions: Mapping[str, InputImage]) -> EditOptions:
-        return {} if self.size is None else {"size": _written(self.size, *image.shape[:2])}
+    def wanted(self, image: Pixels, companions: Mapping[str, InputImage]) -> EditOptions | None:
+        return None if self.size is None else {"size": _written(self.size, *image.shape[:2])}
 
 
 def _parsed_scale(typed: str) -> Scale:

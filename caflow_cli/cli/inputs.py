@@ -84,12 +84,8 @@ def find_inputs(
     sources: list[InputImage] = []
     hidden = {Path(os.path.realpath(path)) for path in aside}
     for argument in arguments:
-        names = [argument]
-        if glob.has_magic(argument) and not os.path.lexists(argument):
-            # `Path.glob` rejects absolute patterns.
-            names = sorted(glob.glob(argument, recursive=True), key=_natural_key)  # noqa: PTH207
-        check_usage(bool(names), f"no file matches {argument!r}", "check the pattern")
-        for name in names:
+        is_pattern = glob.has_magic(argument) and not os.path.lexists(argument)
+        for name in _matching(argument) if is_pattern else [argument]:
             path = Path(name)
             if is_folder(name):
                 sources += _search(path, recursive, hidden, note)
@@ -105,6 +101,14 @@ def find_inputs(
     for source in sources:
         unique.setdefault(source.path and source.path.absolute(), source)
     return list(unique.values())
+
+
+def _matching(pattern: str) -> list[str]:
+    """The names of files and folders that match a pattern; CaflowError (exit 2) if none does."""
+    # `Path.glob` rejects absolute patterns.
+    names = sorted(glob.glob(pattern, recursive=True), key=_natural_key)  # noqa: PTH207
+    check_usage(bool(names), f"no file matches {pattern!r}", "check the pattern")
+    return names
 
 
 def without_results(

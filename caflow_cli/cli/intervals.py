@@ -76,7 +76,7 @@ class Intervals:
     def note(self, model: CAFlow, sampling: Sampling, console: Console) -> None:
         """Say which settings the calibration determines, and what its intervals promise."""
         calibration = model.calibration
-        if calibration is None or not self.interval:
+        if calibration is None:
             return
         from ..intervals import calibrated, options_of
 
@@ -90,11 +90,9 @@ class Intervals:
     def write(
         self, job: Job, found: Candidates, given: Files, console: Console
     ) -> dict[str, object]:
-        """Write the ends of a result's intervals, and return their field for JSON; nothing if they
-        are not wanted, or a candidate is missing.
+        """Write the ends of a result's intervals, and return their field for JSON; nothing if a
+        candidate is missing.
         """
-        if not self.interval:
-            return {}
         if _is_incomplete(found):
             console.about(job.name, "no interval, because a candidate is missing")
             return {}

@@ -68,20 +68,9 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
         for name, kind in groups.items():
             fields = [field.name for field in dataclasses.fields(kind)]
             values[name] = kind(**{field: values.pop(field) for field in fields})
-        if "console" in groups:
-            name = context.command_path.partition(" ")[2]
-            values["console"] = console = Console(command=name, **vars(values["console"]))
-            if not console.live:  # hide the Hub's bars, too
-                os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
         if "context" in annotations:
             values["context"] = context
-        try:
-            command(**values)
-        finally:
-            if "console" in groups:
-                console.count_notes()
-        if "console" in groups and values["console"].failed:
-            raise typer.Exit(EXIT_FAILED)
+        _run(command, context, values)
 
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     run.__name__ = command.__name__
@@ -89,6 +78,23 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
+
+
+def _run(command: Callable[..., None], context: typer.Context, values: dict[str, Any]) -> None:
+    """Run a command with these values; `console` among them holds its `Messages`."""
+    if "console" not in values:
+        command(**values)
+        return
+    name = context.command_path.partition(" ")[2]
+    values["console"] = console = Console(command=name, **vars(values["console"]))
+    if not console.live:  # hide the Hub's bars, too
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    try:
+        command(**values)
+    finally:
+        console.count_notes()
+    if console.failed:
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _parameters(
@@ -115,19 +121,23 @@ def typed_arguments(arguments: Sequence[str]) -> list[str]:
 
     CaflowError (exit 2) for a second `--mask`, of which only the last would be used.
     """
-    arguments = list(arguments)
     masks = [word for word in arguments if word.partition("=")[0] == "--mask"]
     check_usage(len(masks) < 2, "--mask is given twice", "--mask FILE, or --mask DIR")
+    return _with_basic(arguments) if "--keep-metadata" in arguments else [*arguments]
+
+
+def _with_basic(arguments: Sequence[str]) -> list[str]:
+    """The arguments with `--keep-metadata=basic` for one that no value follows."""
+    from ..images.metadata import METADATA  # here, because it imports Pillow
+
+    completed = [*arguments]
     for index, argument in enumerate(arguments):
         if argument == "--":
             break
         following = "".join(arguments[index + 1 : index + 2])
-        if argument == "--keep-metadata":
-            from ..images.metadata import METADATA  # here, because it imports Pillow
-
-            if following not in METADATA:
-                arguments[index] += "=basic"
-    return arguments
+        if argument == "--keep-metadata" and following not in METADATA:
+            completed[index] += "=basic"
+    return completed
 
 
 MODEL_NAME = "An id from `caflow models list`, a file, a folder, or a Hub repository."
@@ -272,35 +282,31 @@ class Drawing(Files):
         )
 
 
-def load_model(
-    name: str | None, device: str, task: str | None = None, default: str | None = None
-) -> CAFlow:
-    """Load the model with that name, else `default`, else the default model of the task.
+def load_model(name: str, device: str) -> CAFlow:
+    """Load the model with that name.
 
-    CaflowError: (exit 2) the device is missing or the model is for another task; (exit 3) weights.
+    CaflowError: (exit 2) the device is missing; (exit 3) weights.
     """
-    from ..hub.choice import choose_model
     from ..hub.resolve import load, resolve
 
-    resolved = resolve(name or default or choose_model(task=task).model)
+    resolved = resolve(name)
 
     from ..devices import keep_memory, select_device
 
     target = select_device(device)
     keep_memory()
-    read_config(resolved, task)
     return load(resolved).to(target)
 
 
 def read_config(model: Resolved, task: str | None) -> Config:
     """Read the config of a model; CaflowError (exit 2) if it is for another task."""
     from ..model.files import read_info
-    from ..tasks import task_named
+    from ..tasks import TASKS
 
     config = read_info(model.path).config
     check_usage(
         task in (None, config.task.name),
         f"model {model.id!r} is for {config.task.name}, not {task}",
-        f"caflow {task_named(config.task.name).command}, or another --model",
+        f"caflow {TASKS[config.task.name].command}, or another --model",
     )
     return config

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..errors import check_usage, usage_error
+from ..errors import check_usage
 from ..images import Encoder, format_of
 from ..paths import exists, is_folder, numbered
 from .companions import find_companions, is_detected
@@ -39,23 +39,20 @@ class Job:
         """The input's name, for messages."""
         return self.source.name
 
-    def named(self, path: Path, keep: int, beside: Mapping[str, Sequence[str]]) -> Job:
+    def named(self, path: Path, given: Files, beside: Mapping[str, Sequence[str]]) -> Job:
         """The job with N outputs of that name, and PNGs with further endings beside them."""
         ends = {
             key: {end: path.with_name(f"{path.stem}_{end}.png") for end in names}
             for key, names in beside.items()
         }
-        return replace(self, outputs=numbered(path, keep), beside=ends)
+        job = replace(self, outputs=numbered(path, given.keep), beside=ends)
+        exist = all(map(os.path.lexists, job.paths))
+        return replace(job, skipped=given.skip_existing and exist)
 
     @property
     def paths(self) -> list[Path]:
         """All files that are written for the input."""
         return [*self.outputs, *(path for ends in self.beside.values() for path in ends.values())]
-
-    @property
-    def is_done(self) -> bool:
-        """Whether all files that are written for the input exist."""
-        return bool(self.paths) and all(map(os.path.lexists, self.paths))
 
     @property
     def names(self) -> dict[str, str]:
@@ -87,8 +84,8 @@ def make_plan(
     console: Console,
     inputs: Sequence[str],
     given: Files,
-    companions: Mapping[str, str | None] | None = None,
-    beside: Mapping[str, Sequence[str]] | None = None,
+    companions: Mapping[str, str | None] = {},
+    beside: Mapping[str, Sequence[str]] = {},
 ) -> Plan:
     """Find all inputs, name all outputs, and raise CaflowError (exit 2) if the plan cannot work.
 
@@ -105,31 +102,26 @@ def make_plan(
         companions: What the user named of each kind of files that belong to inputs, as "mask".
         beside: Endings of further files for each input, by field of JSON; they are PNG.
     """
-    if list(inputs) == ["-"] and _is_piped(console, given, beside or {}):
+    if _is_piped(console, inputs, given, beside):
         given = replace(given, output="-")
     _check_options(given, console)
     folder, file = _destination(given.output)
-    named = {kind: name for kind, name in (companions or {}).items() if name is not None}
-    sources = _find_sources(console, inputs, given, folder, named)
-    found = {kind: find_companions(kind, name, sources) for kind, name in named.items()}
-    read = [image.path for images in (sources, *found.values()) for image in images]
+    jobs = _find_jobs(console, inputs, given, folder, companions)
+    read = [image.path for job in jobs for image in (job.source, *job.companions.values())]
     share = find_shard(given.shard, console)
     if share.step > 1:
         _check_shared(given, read)
-    encoder = _encoder(file, given)
-    names = _outputs(console, sources, given, encoder.suffix)
-    jobs = [Job(source) for source in sources]
-    if names:
-        ends = beside or {}
-        jobs = [job.named(name, given.keep, ends) for job, name in zip(jobs, names, strict=True)]
-    mine = range(len(sources))[share]
-    _claim_all(jobs, mine, given, [path for path in read if path is not None])
-    own = []
-    for index in mine:
-        files = {kind: images[index] for kind, images in found.items()}
-        skipped = given.skip_existing and jobs[index].is_done
-        own.append(replace(jobs[index], companions=files, skipped=skipped))
-    return Plan(own, encoder)
+    encoder = given.encoder(None if file is None else format_of(file))
+    if given.output == "-":
+        _check_stdout(len(jobs) * given.keep)
+    elif file is not None:
+        _check_file(file, encoder, len(jobs))
+        jobs = [jobs[0].named(file, given, beside)]
+    else:
+        names = _names([job.source for job in jobs], console.command, encoder.suffix, folder)
+        jobs = [job.named(name, given, beside) for job, name in zip(jobs, names, strict=True)]
+    _claim_all(jobs, range(len(jobs))[share], given, read)
+    return Plan(jobs[share], encoder)
 
 
 def _check_options(given: Files, console: Console) -> None:
@@ -146,12 +138,14 @@ def _check_options(given: Files, console: Console) -> None:
     )
 
 
-def _is_piped(console: Console, given: Files, beside: Mapping[str, Sequence[str]]) -> bool:
+def _is_piped(
+    console: Console, inputs: Sequence[str], given: Files, beside: Mapping[str, Sequence[str]]
+) -> bool:
     """Whether the only input, stdin, goes to stdout without `-o -`: that is no terminal, and
     nothing else is wanted of it or written.
     """
     more = given.output is not None or given.keep > 1 or given.sheets or beside or console.json
-    return not more and not sys.stdout.isatty()
+    return list(inputs) == ["-"] and not more and not sys.stdout.isatty()
 
 
 def _check_shared(given: Files, read: Sequence[Path | None]) -> None:
@@ -176,19 +170,33 @@ def _destination(output: str | None) -> tuple[Path | None, Path | None]:
     return None, path
 
 
-def _find_sources(
+def _find_jobs(
     console: Console,
     inputs: Sequence[str],
     given: Files,
     folder: Path | None,
-    companions: Mapping[str, str],
-) -> list[InputImage]:
-    """Find the inputs, without earlier results, the files in `folder`, and their companions."""
-    used = {kind: name for kind, name in companions.items() if not is_detected(kind, name)}
+    companions: Mapping[str, str | None],
+) -> list[Job]:
+    """The inputs, without earlier results and files in `folder`, each with its companions."""
+    named = {kind: name for kind, name in companions.items() if name is not None}
+    used = {kind: name for kind, name in named.items() if not is_detected(kind, name)}
     aside = [Path(name) for name in used.values()]
     if folder is not None:
         aside.append(folder)
-    found = find_inputs(inputs, recursive=given.recursive, aside=aside, note=console.note)
+    sources = find_inputs(inputs, recursive=given.recursive, aside=aside, note=console.note)
+    if len(sources) > 1 or used:
+        sources = _without_others(sources, used, console)
+    found = {kind: find_companions(kind, name, sources) for kind, name in named.items()}
+    return [
+        Job(source, companions={kind: images[index] for kind, images in found.items()})
+        for index, source in enumerate(sources)
+    ]
+
+
+def _without_others(
+    found: Sequence[InputImage], used: Mapping[str, str], console: Console
+) -> list[InputImage]:
+    """Leave out earlier results, companions and infrared channels of other images, and say so."""
     others = without_results(found, console.command, used)
     sources = without_infrared(others)
     only = f"the only image is used as {' and '.join(used)}"
@@ -200,41 +208,21 @@ def _find_sources(
     return sources
 
 
-def _encoder(file: Path | None, given: Files) -> Encoder:
-    named = None if file is None else format_of(file)
-    encoder = given.encoder(named)
-    if file is not None and named != encoder.format:
-        raise usage_error(
-            f"the suffix of {str(file)!r} does not fit {encoder.format}",
-            f"-o {file.with_suffix(encoder.suffix)} for a file, -o {file}/ for a folder",
-        )
-    return encoder
-
-
-def _outputs(
-    console: Console, sources: Sequence[InputImage], given: Files, suffix: str
-) -> list[Path]:
-    """The output file of each source, without a rank; none if the image goes to stdout."""
-    if given.output == "-":
-        _check_stdout(len(sources) * given.keep)
-        return []
-    folder, file = _destination(given.output)
-    if file is None:
-        return _names(sources, console.command, suffix, folder)
-    _check_single(file, len(sources))
-    return [file]
+def _check_file(file: Path, encoder: Encoder, count: int) -> None:
+    """Raise CaflowError (exit 2) unless a file has the suffix of its format, and one input."""
+    check_usage(
+        format_of(file) == encoder.format,
+        f"the suffix of {str(file)!r} does not fit {encoder.format}",
+        f"-o {file.with_suffix(encoder.suffix)} for a file, -o {file}/ for a folder",
+    )
+    folder = f"{file.with_suffix('')}/"
+    check_usage(count == 1, f"-o {file} is one file for {count} inputs", f"-o {folder}")
 
 
 def _check_stdout(count: int) -> None:
     """Raise CaflowError (exit 2) unless `count` images can go to stdout."""
     check_usage(not sys.stdout.isatty(), "-o - would write image bytes to the terminal", "-o FILE")
     check_usage(count == 1, f"-o - writes one image, not {count}", "-n 1 -o -")
-
-
-def _check_single(file: Path, count: int) -> None:
-    """Raise CaflowError (exit 2) unless there is one input for a file."""
-    folder = f"{file.with_suffix('')}/"
-    check_usage(count == 1, f"-o {file} is one file for {count} inputs", f"-o {folder}")
 
 
 def _names(
@@ -264,11 +252,12 @@ def _key(path: Path) -> str:
     return unicodedata.normalize("NFC", real).casefold() if fold else real
 
 
-def _claim_all(jobs: Sequence[Job], mine: range, given: Files, read: Sequence[Path]) -> None:
+def _claim_all(jobs: Sequence[Job], mine: range, given: Files, read: Sequence[Path | None]) -> None:
     """Raise CaflowError (exit 2) if an output is an input, or that of another job, or cannot be
     written. Those of this process, whose indices are `mine`, may exist only if an option says so.
     """
-    files = {_key(path): "" for path in read}  # what each file is for; empty for inputs
+    # What each file is for; empty for inputs.
+    files = {_key(path): "" for path in read if path is not None}
     for option, sheet in given.sheets.items():
         _check_sheet(option, sheet, len(jobs))
         _claim(files, Path(sheet), option, given.overwrite, option)

@@ -120,5 +120,6 @@ class Preparer:
         """The model with that name, loaded once."""
         if name not in self.models:
             model = self.models[name] = load_model(name, self.asked.given.device)
-            self.asked.beside.note(model, self.asked.sampling, self.asked.console)
+            if self.asked.beside.endings:
+                self.asked.beside.note(model, self.asked.sampling, self.asked.console)
         return self.models[name]

@@ -10,19 +10,12 @@ from ..errors import CaflowError
 from .output import report_undone, reported
 
 if TYPE_CHECKING:
-    from ..images import Encoder, Input
     from ..model import CAFlow
     from ..restoration import Candidates, Score
     from .asked import Asked
     from .console import Console
     from .plan import Job, Plan
     from .prepare import Prepared, Preparer
-
-
-def report_input(job: Job, image: Input, encoder: Encoder, console: Console) -> None:
-    """Say what of an input its result does not keep."""
-    for loss in encoder.losses(image):
-        console.about(job.name, loss)
 
 
 def restored_line(

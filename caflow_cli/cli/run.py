@@ -6,7 +6,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from itertools import groupby
 
 from ..errors import CaflowError, memory_errors
@@ -19,7 +18,7 @@ from .masking import find_more
 from .output import report_undone, reported, write_output
 from .plan import Job, Plan
 from .prepare import SMALLER, Prepared, Preparer
-from .report import report_input, report_result, restored_line
+from .report import report_result, restored_line
 from .sheets import Sheets
 
 _MOST = 32  # consecutive images that may share a batch
@@ -37,8 +36,7 @@ def run(plan: Plan, preparer: Preparer) -> None:
             start = time.perf_counter()
             step = None
             if not console.quiet:
-                step = partial(_step, show, console, start, done, len(plan.jobs), batch)
-                step(0, 1)
+                step = _progress(batch, done, len(plan.jobs), show, console)
             results = _drawn(batch, not asked.beside.endings, step)
             elapsed = round((time.perf_counter() - start) / len(batch), 3)
             for prepared, found in zip(batch, results, strict=True):
@@ -49,25 +47,26 @@ def run(plan: Plan, preparer: Preparer) -> None:
         sheets.write()
 
 
-def _step(
-    show: Callable[..., None],
-    console: Console,
-    start: float,
-    done: int,
-    jobs: int,
-    batch: Sequence[Prepared],
-    passes: int,
-    total: int,
-) -> None:
-    """Show how much is drawn, after that many passes over a batch; and how long an image takes,
-    after its first tile.
+def _progress(
+    batch: Sequence[Prepared], done: int, jobs: int, show: Callable[..., None], console: Console
+) -> Progress:
+    """What shows how much of a batch is drawn, after `done` of all jobs; and how long an image
+    takes, after its first tile.
     """
-    show(done + len(batch) * passes / total, jobs, batch[0].job.name)
+    start = time.perf_counter()
+    name = batch[0].job.name
     request = batch[0].request
-    if passes == 1 and request is not None and math.prod(request.size) > ONE_PASS:
-        seconds = (time.perf_counter() - start) * total
-        text = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-        console.about(batch[0].job.name, f"takes about {text}", "times of images in tiles")
+    in_tiles = request is not None and math.prod(request.size) > ONE_PASS
+
+    def step(passes: int, total: int) -> None:
+        show(done + len(batch) * passes / total, jobs, name)
+        if passes == 1 and in_tiles:
+            seconds = (time.perf_counter() - start) * total
+            text = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+            console.about(name, f"takes about {text}", "times of images in tiles")
+
+    step(0, 1)
+    return step
 
 
 def _in_batches(items: Iterable[Prepared]) -> Iterator[list[Prepared]]:
@@ -133,18 +132,21 @@ def _finish(
     if prepared.image is None:
         report_undone(job, console)
         return
-    report_input(job, prepared.image, plan.encoder, console)
+    for loss in plan.encoder.losses(prepared.image):
+        console.about(job.name, loss)
     if found is None:
         _copy(prepared, plan, asked)
         return
     paths = _write_kept(job, found, plan, asked)
     fields: dict[str, object] = {"elapsed_s": elapsed}
-    fields |= asked.beside.write(job, found, asked.given, console)
+    if job.beside:
+        fields |= asked.beside.write(job, found, asked.given, console)
     if asked.given.sheets:
         sheets.add(job.name, found)
     report_result(job, found, console)
-    lossless = plan.encoder.lossless and plan.encoder.holds(found.request.input.depth)
-    console.result(restored_line(prepared, found, paths, lossless, fields))
+    if console.json:
+        lossless = plan.encoder.lossless and plan.encoder.holds(found.request.input.depth)
+        console.result(restored_line(prepared, found, paths, lossless, fields))
 
 
 def _write_kept(job: Job, found: Candidates, plan: Plan, asked: Asked) -> dict[int, str]:

@@ -21,9 +21,10 @@ from .. import options
 from ..config import source
 from ..console import Console
 from ..evaluation_table import table_lines
-from ..options import expanded, load_model, option
+from ..options import expanded, load_model, option, read_config
 
 if TYPE_CHECKING:
+    from ...evaluation import Evaluation
     from ...model import CAFlow
 
 # Options in panels of the help.
@@ -166,11 +167,15 @@ def evaluate_command(
             generated, true = pair
             shared: dict[str, Any] = {"weights": weights, "progress": show}
             evaluation = compare(generated, true, metric or (), recursive=recursive, **shared)
-    elapsed = time.perf_counter() - start
+    record |= evaluation.as_json()
+    record["elapsed_s"] = round(time.perf_counter() - start, 3)
+    _report(evaluation, record, console)
+
+
+def _report(evaluation: Evaluation, record: dict[str, Any], console: Console) -> None:
+    """Write the result and what failed; CaflowError if a metric is missing."""
     for note in evaluation.notes:
         console.note(f"note: {note}")
-    record |= evaluation.as_json()
-    record["elapsed_s"] = round(elapsed, 3)
     console.result(record, table_lines(evaluation))
     for error in evaluation.failed.values():
         console.error(error)
@@ -204,7 +209,13 @@ def _load(
         with mask_errors("--masks "):
             check_there(model.masks)
     task = task or protocol.task or None
-    return load_model(model.model, model.device, task, protocol.model)
+
+    from ...hub.choice import choose_model
+    from ...hub.resolve import resolve
+
+    name = model.model or protocol.model or choose_model(task=task).model
+    read_config(resolve(name), task)
+    return load_model(name, model.device)
 
 
 def _check_form(

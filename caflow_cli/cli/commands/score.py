@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,7 +58,7 @@ def plan_pairs(
     (`face_superres_01` belongs to `face`), in a subfolder of the same name. CaflowError (exit 2) if
     there are no pairs, or if a pattern matches several conditions.
     """
-    from ...tasks import is_beside, without_ending
+    from ...tasks import is_beside
     from ..inputs import find_inputs, without_results
 
     check_usage(
@@ -76,20 +77,17 @@ def plan_pairs(
         f"{len(conditions)} images match {cond!r}, and targets have one condition",
         "--cond FILE, or --cond DIR and --target DIR",
     )
-    by_name = by_stem(conditions)
-    pairs: list[_Pair] = []
+    found = find_inputs([target], recursive=recursive)
+    targets = [image for image in found if not (image.found and is_beside(image.stem))]
+    if is_folder(cond):
+        pairs = _paired(conditions, targets)
+    else:
+        pairs = [{"cond": conditions[0], "target": image} for image in targets]
     strays: dict[str, dict[str, str]] = {}
-    for image in find_inputs([target], recursive=recursive):
-        if image.found and is_beside(image.stem):
-            continue
-        partner: InputImage | None = conditions[0]
-        if is_folder(cond):
-            partner = by_name.get((image.inside, image.stem))
-            partner = partner or by_name.get((image.inside, without_ending(image.stem) or ""))
-        if partner is None:
+    scored = {pair["target"].name for pair in pairs}
+    for image in targets:
+        if image.name not in scored:
             strays[image.name] = {"cond": cond, "target": image.name}
-        else:
-            pairs.append({"cond": partner, "target": image})
     used = [pair["cond"] for pair in pairs]
     for image in conditions:
         if image not in used:
@@ -99,6 +97,20 @@ def plan_pairs(
         for pair, own_mask in zip(pairs, find_companions("mask", mask, used), strict=True):
             pair["mask"] = own_mask
     return pairs, strays
+
+
+def _paired(conditions: Sequence[InputImage], targets: Sequence[InputImage]) -> list[_Pair]:
+    """The targets that have a condition, by their names in two folders."""
+    from ...tasks import without_ending
+
+    by_name = by_stem(conditions)
+    pairs: list[_Pair] = []
+    for image in targets:
+        partner = by_name.get((image.inside, image.stem))
+        partner = partner or by_name.get((image.inside, without_ending(image.stem) or ""))
+        if partner is not None:
+            pairs.append({"cond": partner, "target": image})
+    return pairs
 
 
 @expanded
