@@ -56,6 +56,11 @@ def select_device(name: str = "auto") -> torch.device:
             "--device cpu",
         )
         return torch.device("mps")
+    return _cuda_device(name, count)
+
+
+def _cuda_device(name: str, count: int) -> torch.device:
+    """One of `count` CUDA devices: `cuda:N`, else that of this process."""
     # The launcher numbers the processes of a machine.
     process = int(os.environ.get("LOCAL_RANK") or 0) % max(count, 1)
     index = int(name.partition(":")[2] or process)

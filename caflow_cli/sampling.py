@@ -72,8 +72,11 @@ class Sampling:
             f"unknown precision {self.precision!r}",
             "--precision float32 or bf16",
         )
-        if self.rank is not None:
-            check_rank(self.rank)
+        check_usage(
+            self.rank in (None, *RANKS),
+            f"cannot rank by {self.rank!r}",
+            "--rank likelihood, consensus or none",
+        )
 
     def of(
         self, config: Config, size: Extent | None = None, windows: int | None = None
@@ -140,10 +143,6 @@ def fitting(size: Extent, most: int, keep: int, windows: int = 1) -> int:
     A candidate has that height and width, or, for a hole, a number of windows of that size.
     """
     return min(most, max(keep, _FIT // (windows * math.prod(size))))
-
-
-def check_rank(rank: str) -> None:
-    check_usage(rank in RANKS, f"cannot rank by {rank!r}", "--rank likelihood, consensus or none")
 
 
 def check_noise_samples(noise_samples: int) -> None:

@@ -14,7 +14,7 @@ from ..config import Config, require
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure, reason_of
 from ..model import Calibration, strict_json, upgrade
 from ..records import Constraint, Count, Line, Table, check, parse
-from ..tasks import get_task
+from ..tasks import kind_of
 
 REINSTALL = "pip install --force-reinstall . in the checkout of caflow"
 _MAX_BYTES = 4_000_000  # of a manifest
@@ -65,7 +65,7 @@ class Entry:
         )
         if self.calibration is not None:
             Calibration.of(self.calibration)
-        name = get_task(parse(Config, self.config, "config")).name
+        name = kind_of(parse(Config, self.config, "config")).name
         require(name == self.task, "task", self.task, f"{name}, as its config says")
 
 

@@ -72,18 +72,7 @@ def pack(
     source = run / "best.safetensors" if is_folder(run) else run
     model = CAFlow.load(source)
     info = read_info(source)
-    record = _packed_record(info, guide_license, bundle)
-    for bits in (BITS, BITS - 1):
-        content = checkpoint_bytes(
-            model.state_dict(), info.config, record, bf16_convs=True, bits=bits
-        )
-        if limit is None or len(zlib.compress(content)) <= limit:
-            break
-    else:
-        raise CaflowError(
-            f"the packed model has more than {limit} bytes when zipped",
-            "leave --bundle out, or train a smaller model",
-        )
+    content = _packed(model, _packed_record(info, guide_license, bundle), limit)
     entry = Entry(
         id=model_id,
         task=info.config.task.name,
@@ -111,6 +100,19 @@ def pack(
         atomic_write(path, content, replace=overwrite)
         atomic_write(manifest, manifest_json(entries.values()).encode())
     return entry
+
+
+def _packed(model: CAFlow, record: Table, limit: int | None) -> bytes:
+    """The bytes of the packed file; CaflowError if it has more than `limit` when zipped."""
+    tensors = model.state_dict()
+    for bits in (BITS, BITS - 1):
+        content = checkpoint_bytes(tensors, model.config, record, bf16_convs=True, bits=bits)
+        if limit is None or len(zlib.compress(content)) <= limit:
+            return content
+    raise CaflowError(
+        f"the packed model has more than {limit} bytes when zipped",
+        "leave --bundle out, or train a smaller model",
+    )
 
 
 def _packed_record(info: CheckpointInfo, license: str | None, required: bool) -> Table:

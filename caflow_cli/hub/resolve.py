@@ -69,6 +69,20 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
         resolved = Resolved(name, bundled, sha256_of(bundled))
         _check_digest(name, resolved.sha256, entry.sha256, REINSTALL)
         return resolved
+    found = _from_path(name)
+    if found is not None:
+        return found
+    match = _REPO.fullmatch(name)
+    # A mistyped path must not be sent over the network.
+    if match and not name.endswith(".safetensors") and not exists(Path(name).parts[0]):
+        return _from_hub(name, match["repo"], match["revision"], local)
+    near = difflib.get_close_matches(name, entries, n=1)
+    hint = f"--model {near[0]}" if near else "caflow models list"
+    raise CaflowError(f"no model {name!r}", hint, EXIT_WEIGHTS)
+
+
+def _from_path(name: str) -> Resolved | None:
+    """Find the file of a model by its path or folder; None if there is none."""
     path = Path(name)
     try:
         if path.is_dir():
@@ -78,21 +92,13 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
             raise CaflowError(
                 f"no model in the folder {name!r}", "caflow models list", EXIT_WEIGHTS
             )
-        if path.is_file():
-            return Resolved(path.name, path, sha256_of(path))
+        return Resolved(path.name, path, sha256_of(path)) if path.is_file() else None
     except OSError as error:
         raise CaflowError(
             f"cannot read the model {name[:80]!r}: {error.strerror}",
             "check its name and permissions",
             EXIT_WEIGHTS,
         ) from error
-    match = _REPO.fullmatch(name)
-    # A mistyped path must not be sent over the network.
-    if match and path.suffix != ".safetensors" and not exists(path.parts[0]):
-        return _from_hub(name, match["repo"], match["revision"], local)
-    near = difflib.get_close_matches(name, entries, n=1)
-    hint = f"--model {near[0]}" if near else "caflow models list"
-    raise CaflowError(f"no model {name!r}", hint, EXIT_WEIGHTS)
 
 
 def maker_of(target: str, record: Table, default: str | None) -> str | None:

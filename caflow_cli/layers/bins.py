@@ -25,12 +25,15 @@ def points_of(w: Tensor, u: Tensor, width: float, has_mask: bool) -> Tensor:
     With a mask, the last channel, which is 0 or 255, and what fills its holes are those of 8 bits.
     """
     points = (w + u) * width
-    if has_mask and width != 1:
-        in_hole = w[:, 3:] >= HOLE
-        of_8_bits = torch.cat([torch.full_like(w[:, :3], FILL), w[:, 3:]], dim=1) + u
-        at_8_bits = torch.cat([in_hole.expand_as(w[:, :3]), in_hole | ~in_hole], dim=1)
-        points = of_8_bits.where(at_8_bits, points)
-    return points
+    return _with_mask(points, w, u) if has_mask and width != 1 else points
+
+
+def _with_mask(points: Tensor, w: Tensor, u: Tensor) -> Tensor:
+    """The points of 16 bits, with mask and fill of 8."""
+    in_hole = w[:, 3:] >= HOLE
+    of_8_bits = torch.cat([torch.full_like(w[:, :3], FILL), w[:, 3:]], dim=1) + u
+    at_8_bits = torch.cat([in_hole.expand_as(w[:, :3]), in_hole | ~in_hole], dim=1)
+    return of_8_bits.where(at_8_bits, points)
 
 
 def to_stored(v: Tensor, width: float) -> Tensor:

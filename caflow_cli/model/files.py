@@ -121,16 +121,20 @@ def upgrade(values: Table) -> Table:
         if callable(change):
             change(table)
         elif field in table:
-            value = table.pop(field)
-            if isinstance(change, str):
-                table.setdefault(change, value)
-            elif change.values and value not in change.values:
-                check_usage(
-                    change.when is not None and not table.get(change.when),
-                    f"{key} is {short(value)}, which this version does not support",
-                    f"set {key} to {' or '.join(map(str, change.values))}, and train again",
-                )
+            _retire(key, table.pop(field), table, change)
     return values
+
+
+def _retire(key: str, value: Any, table: Table, change: Gone | str) -> None:
+    """Rename a field that was removed from its table, or refuse a value that is not supported."""
+    if isinstance(change, str):
+        table.setdefault(change, value)
+    elif change.values and value not in change.values:
+        check_usage(
+            change.when is not None and not table.get(change.when),
+            f"{key} is {short(value)}, which this version does not support",
+            f"set {key} to {' or '.join(map(str, change.values))}, and train again",
+        )
 
 
 def renamed(record: Any) -> Any:
@@ -296,16 +300,8 @@ def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
             metadata = header.pop("__metadata__", None) or {}
         described = header.items()
         return {k: TensorInfo(t["dtype"], tuple(t["shape"])) for k, t in described}, metadata
-    except FileNotFoundError as error:
-        raise CaflowError(
-            f"no model file {str(path)!r}", "caflow models list", EXIT_WEIGHTS
-        ) from error
     except (OSError, MemoryError) as error:
-        raise CaflowError(
-            f"cannot read {str(path)!r}: {reason_of(error)}",
-            "give a .safetensors file that you may read",
-            EXIT_WEIGHTS,
-        ) from error
+        raise _unreadable(path, error) from error
     except (ValueError, SafetensorError) as error:
         raise _damaged(path, reason_of(error)) from error
 
@@ -371,6 +367,16 @@ def _other_format(path: Path, head: bytes) -> CaflowError:
             message = f"{str(path)!r} is not safetensors: it is a {what}"
             return CaflowError(message, hint, EXIT_WEIGHTS)
     return _damaged(path, "it does not begin like one" if head else "it is empty")
+
+
+def _unreadable(path: Path, error: OSError | MemoryError) -> CaflowError:
+    if isinstance(error, FileNotFoundError):
+        return CaflowError(f"no model file {str(path)!r}", "caflow models list", EXIT_WEIGHTS)
+    return CaflowError(
+        f"cannot read {str(path)!r}: {reason_of(error)}",
+        "give a .safetensors file that you may read",
+        EXIT_WEIGHTS,
+    )
 
 
 def _damaged(path: Path, reason: str) -> CaflowError:

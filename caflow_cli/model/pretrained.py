@@ -20,7 +20,7 @@ from ..images import atomic_write
 from ..paths import is_folder, sha256_of
 from ..records import Table
 from .card import Card
-from .files import Calibration, CheckpointInfo, config_json, metadata_of, read_info
+from .files import Calibration, CheckpointInfo, TensorInfo, config_json, metadata_of, read_info
 
 BITS = 5  # significant bits of a packed convolution
 _DENSITY = "density."  # prefix of parameter names, omitted in files
@@ -164,34 +164,53 @@ def without_values(cls: type[_M], info: CheckpointInfo, path: Path) -> _M:
     with torch.device("meta"), Uninitialized():
         model = cls(info.config)
     wanted = model.state_dict()
+    published = set() if info.config.flow.guide_spec.trains else _published(info, path)
+    for name in sorted(wanted.keys() | (info.tensors.keys() - published)):
+        stored = info.tensors.get(name)
+        tensor = wanted.get(name)
+        if (
+            stored is None
+            or tensor is None
+            or stored.shape != tensor.shape
+            or stored.dtype not in _types_of(tensor)
+        ):
+            raise _misfit(path, name, stored, tensor)
+    return model
+
+
+def _published(info: CheckpointInfo, path: Path) -> set[str]:
+    """The tensors of the published network that is the guide; CaflowError if there are none."""
     prefix = published_prefix(info.config)
     published = {name for name in info.tensors if name.startswith(prefix)}
     ensure(
-        bool(published) or not prefix,
+        bool(published),
         f"{str(path)!r} does not have the tensors of its guide",
         "pack the run again",
         EXIT_WEIGHTS,
     )
-    for name in sorted(wanted.keys() | (info.tensors.keys() - published)):
-        stored = info.tensors.get(name)
-        tensor = wanted.get(name)
-        if stored is None or tensor is None or stored.shape != tensor.shape:
-            found = "missing" if stored is None else stored.shape
-            expected = "nothing" if tensor is None else tuple(tensor.shape)
-        else:
-            types = {torch.bool: ("BOOL",), torch.int64: ("I64",)}.get(tensor.dtype, ("F32", "F64"))
-            # Only net convolutions, which have four dimensions, may be bfloat16.
-            if stored.dtype in types or (stored.dtype == "BF16" and tensor.ndim == 4):
-                continue
-            found = f"of type {stored.dtype}"
-            expected = types[0]
-        raise CaflowError(
-            f"{str(path)!r} does not have the tensors that its config requires: {name[:80]!r} is "
-            f"{found}, expected {expected}",
-            "pack the run again",
-            EXIT_WEIGHTS,
-        )
-    return model
+    return published
+
+
+def _types_of(tensor: Tensor) -> tuple[str, ...]:
+    """The types in which a tensor of a model may be stored, the usual one first."""
+    types = {torch.bool: ("BOOL",), torch.int64: ("I64",)}.get(tensor.dtype, ("F32", "F64"))
+    # Only net convolutions, which have four dimensions, may be bfloat16.
+    return (*types, "BF16") if tensor.ndim == 4 else types
+
+
+def _misfit(path: Path, name: str, stored: TensorInfo | None, tensor: Tensor | None) -> CaflowError:
+    """The error for a tensor of a file that is not the one of the model."""
+    found: object = "missing" if stored is None else stored.shape
+    expected: object = "nothing" if tensor is None else tuple(tensor.shape)
+    if stored is not None and tensor is not None and found == expected:
+        found = f"of type {stored.dtype}"
+        expected = _types_of(tensor)[0]
+    return CaflowError(
+        f"{str(path)!r} does not have the tensors that its config requires: {name[:80]!r} is "
+        f"{found}, expected {expected}",
+        "pack the run again",
+        EXIT_WEIGHTS,
+    )
 
 
 def _read_tensors(path: Path, wanted: dict[str, Tensor]) -> dict[str, Tensor]:

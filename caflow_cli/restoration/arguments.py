@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
@@ -67,16 +68,21 @@ def as_input(
             lossless=stores_losslessly(image),
             table=table_of(image),
         )
-    shape = tuple(getattr(image, "shape", ()))
     if isinstance(image, Tensor):
         values = image.detach().cpu()
         if values.is_floating_point():
             values = values.float()  # NumPy has no bfloat16
-        if values.ndim == 3:
-            values = values.permute(1, 2, 0)
-        image = values.numpy()
+        channels_last = values.permute(1, 2, 0) if values.ndim == 3 else values
+        return _from_array(channels_last.numpy(), tuple(image.shape), value_range)
     if not isinstance(image, np.ndarray):
         raise usage_error(f"an image cannot be a {type(image).__name__}", _WANTED)
+    return _from_array(image, image.shape, value_range)
+
+
+def _from_array(
+    image: npt.NDArray[Any], shape: tuple[int, ...], value_range: tuple[float, float] | None
+) -> Input:
+    """Convert (H, W), or (H, W, C) with 1, 3 or 4 channels; `shape` is that of the argument."""
     if image.ndim == 2:
         image = image[..., None]
     fits = image.ndim == 3 and image.shape[2] in (1, 3, 4) and image.size > 0

@@ -92,9 +92,9 @@ class Candidate:
         worst = int(np.abs(result.astype(np.int32) - image).max())
         return worst if request.input.depth == 8 else worst / 256
 
-    def as_json(self, exact: bool = True) -> dict[str, Any]:
-        """Its fields in JSON lines; `exact` says if the scored pixels are those that are saved."""
-        consistency = self.consistency_max
+    @property
+    def record(self) -> dict[str, Any]:
+        """Its fields in JSON lines and provenance."""
         return {
             "rank": self.rank,
             "seed": self.seed,
@@ -102,9 +102,13 @@ class Candidate:
             "rank_value": self.rank_value,
             "redraws": self.redraws,
             **self.score.as_json(),
-            "score_exact": exact,
-            **({} if consistency is None else {"consistency_max": consistency}),
         }
+
+    def as_json(self, exact: bool = True) -> dict[str, Any]:
+        """Its fields in JSON lines; `exact` says if the scored pixels are those that are saved."""
+        consistency = self.consistency_max
+        more = {} if consistency is None else {"consistency_max": consistency}
+        return {**self.record, "score_exact": exact, **more}
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -200,20 +204,25 @@ class Candidates:
             "is unlike the training data"
         )
 
-    def as_json(self, lossless: bool = True) -> dict[str, Any]:
-        """What JSON lines state of the candidates, whose images are saved `lossless` or not."""
+    @property
+    def record(self) -> dict[str, Any]:
+        """What JSON lines and provenance state of all candidates together."""
         request = self.request
-        exact = lossless and not request.edits and request.input.alpha is None
-        parts = [asdict(place) for place in self.ranked[0].score.parts]
-        depth = {} if request.input.depth == 8 else {"depth": request.input.depth}
+        depth = request.input.depth
         return {
             "model": dict(request.model.identity),
             "params": self.sampling.as_json(),
             **{edit.field: edit.as_json() for edit in request.edits},
-            "estimator": estimator_of(
-                request.model, request.noise_samples or 1, request.input.depth
-            ),
-            **depth,
+            "estimator": estimator_of(request.model, request.noise_samples or 1, depth),
+            **({} if depth == 8 else {"depth": depth}),
+        }
+
+    def as_json(self, lossless: bool = True) -> dict[str, Any]:
+        """What JSON lines state of the candidates, whose images are saved `lossless` or not."""
+        exact = lossless and not self.request.edits and self.request.input.alpha is None
+        parts = [asdict(place) for place in self.ranked[0].score.parts]
+        return {
+            **self.record,
             "candidates": [{"k": each.k, **each.as_json(exact)} for each in self.ranked],
             **({"diverged": self.diverged} if self.diverged else {}),
             **({"parts": parts} if parts else {}),
@@ -221,9 +230,10 @@ class Candidates:
 
     def provenance(self, candidate: Candidate) -> dict[str, Any]:
         """The provenance for a written image. It has no local path, because images are shared."""
-        record = self.as_json()
+        record = self.record
         settings = record["params"]
-        own = candidate.as_json()
+        own = candidate.record
+        parts = len(candidate.score.parts)
         named = ("seed", "rank", "rank_by", "rank_value", "redraws")
         scores = ("rank_score", "log_likelihood", "bits_per_dim")
         stated = ("tau", "candidates", "keep", *named)
@@ -237,7 +247,7 @@ class Candidates:
             "candidates": len(self.ranked),
             **{key: value for key, value in settings.items() if key not in stated},
             **{key: own[key] for key in scores},
-            **({"parts": len(record["parts"])} if "parts" in record else {}),
+            **({"parts": parts} if parts else {}),
             "estimator": record["estimator"],
             **({"depth": record["depth"]} if "depth" in record else {}),
             **{edit.field: record[edit.field] for edit in self.request.edits},

@@ -79,13 +79,11 @@ def _excess(model: CAFlow, values: Statistics) -> float:
     except (KeyError, TypeError, ValueError, OverflowError):
         return 0.0
     flow = model.config.flow
-    is_deviation: list[bool] = []  # or a mean
-    for level in range(flow.scales):
-        channels = latent_channels(flow.r_channels, level, flow.scales)
-        is_deviation += [False] * channels + [True] * channels
-    if not len(mean) == len(deviation) == len(values) == len(is_deviation):
-        return 0.0
-    if not (deviation > 0).all():
+    levels = range(flow.scales)
+    channels = [latent_channels(flow.r_channels, level, flow.scales) for level in levels]
+    is_deviation = np.repeat([False, True] * flow.scales, np.repeat(channels, 2))  # or a mean
+    fits = len(mean) == len(deviation) == len(values) == len(is_deviation)
+    if not (fits and (deviation > 0).all()):
         return 0.0
     z = ((values - mean) / deviation)[is_deviation]
     return float(np.sqrt(np.square(z.clip(min=0)).mean()))

@@ -209,8 +209,6 @@ def _draw_batch(
     drafts: list[_Draft], batches: list[list[_Place]], conditions: Conditions
 ) -> list[Candidate]:
     """Draw and score candidates, grouped by request; returns those that did not diverge."""
-    request = drafts[0].request
-    tau = request.sampling.temperature
     for places in batches:
         drawing = [
             (draft, number)
@@ -223,22 +221,35 @@ def _draw_batch(
         current = conditions
         if places is not batches[0]:  # each candidate has its own condition
             images = [draft.request.parts[k].condition(draft.image) for draft, k in drawing]
-            current = conditions_of(request, to_batch(images), conditions.steps)
-        generators = [draft.generators[number] for draft, number in drawing]
-        again = [draft.again[number] for draft, number in drawing]
-        samples = current.draw(tau, generators, again)
-        for (draft, number), sample in zip(drawing, samples, strict=True):
-            draft.image = draft.request.parts[number].compose(draft.image, sample.image)
-            draft.samples[number] = sample.image
-            draft.redraws += sample.redraws
-            draft.diverged |= sample.redraws > RESAMPLES
-        if request.noise_samples is not None:
-            composed = [(draft.request, number, draft.image) for draft, number in drawing]
-            scores = score_parts(composed, request.noise_samples, current)
-            for (draft, number), score in zip(drawing, scores, strict=True):
-                draft.scores[number] = score
-                draft.diverged |= not math.isfinite(score.value)
+            current = conditions_of(drawing[0][0].request, to_batch(images), conditions.steps)
+        _draw_parts(drawing, current)
+        _score_parts(drawing, current)
     return [draft.finished() for draft in drafts if not draft.diverged]
+
+
+def _draw_parts(drawing: Sequence[tuple[_Draft, int]], conditions: Conditions) -> None:
+    """Draw one part of each draft, and compose it."""
+    tau = drawing[0][0].request.sampling.temperature
+    generators = [draft.generators[number] for draft, number in drawing]
+    again = [draft.again[number] for draft, number in drawing]
+    samples = conditions.draw(tau, generators, again)
+    for (draft, number), sample in zip(drawing, samples, strict=True):
+        draft.image = draft.request.parts[number].compose(draft.image, sample.image)
+        draft.samples[number] = sample.image
+        draft.redraws += sample.redraws
+        draft.diverged |= sample.redraws > RESAMPLES
+
+
+def _score_parts(drawing: Sequence[tuple[_Draft, int]], conditions: Conditions) -> None:
+    """Score one part of each draft as it is composed, if candidates are scored."""
+    noise_samples = drawing[0][0].request.noise_samples
+    if noise_samples is None:
+        return
+    composed = [(draft.request, number, draft.image) for draft, number in drawing]
+    scores = score_parts(composed, noise_samples, conditions)
+    for (draft, number), score in zip(drawing, scores, strict=True):
+        draft.scores[number] = score
+        draft.diverged |= not math.isfinite(score.value)
 
 
 def _of_parts(

@@ -117,28 +117,39 @@ def grain_deviation(image: Pixels, hole: Hole) -> float | None:
         return None
     window = np.outer(np.hanning(side), np.hanning(side))[..., None]
     spectra = np.fft.fft2(blocks * window, axes=(1, 2)) / np.sqrt((window**2).sum())
-    y, x = np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side), indexing="ij")
-    middle = (np.hypot(x, y) >= 0.15) & (np.hypot(x, y) < 0.36)  # cycles per pixel
-    fine = np.sqrt((np.abs(spectra[:, middle]) ** 2).mean((1, 2)))
+    fine = np.sqrt((np.abs(spectra[:, _middle(side)]) ** 2).mean((1, 2)))
     flattest = np.argsort(fine)[: max(6, len(fine) // 12)]
-    power = (np.abs(spectra[flattest]) ** 2).mean((0, 3))
+    is_grain = np.percentile(fine, 5) > 2.8 and _are_of_grain(spectra[flattest])
+    return round(float(blocks[flattest].std()), 3) if is_grain else None
+
+
+def _middle(side: int) -> npt.NDArray[np.bool_]:
+    """The middle frequencies of blocks, 0.15 to 0.36 cycles per pixel: (side, side)."""
+    radius = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)))
+    return np.asarray((radius >= 0.15) & (radius < 0.36))
+
+
+def _are_of_grain(spectra: npt.NDArray[np.complexfloating]) -> bool:
+    """Whether spectra, (B, side, side, 3), fall, have no direction, and differ between channels."""
+    side = spectra.shape[1]
+    y, x = np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side), indexing="ij")
+    middle = _middle(side)
+    power = (np.abs(spectra) ** 2).mean((0, 3))
     directions = []
     for angle in np.arange(4) * np.pi / 4:
         along = np.abs(np.cos(np.arctan2(y, x) - angle)) > np.cos(np.pi / 8)
         directions.append(power[middle & along].mean())
     coherence = []
-    for a, b in combinations(spectra[flattest][:, middle].reshape(-1, 3).T, 2):
+    for a, b in combinations(spectra[:, middle].reshape(-1, 3).T, 2):
         coherence.append(
             (a * b.conj()).real.sum()
             / np.sqrt((a * a.conj()).real.sum() * (b * b.conj()).real.sum())
         )
-    is_grain = (
-        np.percentile(fine, 5) > 2.8
-        and (np.mean(coherence) < 0.77 or np.min(coherence) > 0.9999)  # or the image is gray
+    return bool(
+        (np.mean(coherence) < 0.77 or np.min(coherence) > 0.9999)  # or the image is gray
         and power[np.hypot(x, y) >= 0.36].mean() < 0.45 * power[middle].mean()
         and max(directions) < 2 * min(directions)
     )
-    return round(float(blocks[flattest].std()), 3) if is_grain else None
 
 
 def _around(top: int, left: int, margin: int) -> tuple[slice, slice]:

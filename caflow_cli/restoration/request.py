@@ -161,8 +161,9 @@ def conditions_of(request: Request, cond: Tensor | LazyImage, steps: Steps) -> C
     """Conditions, uint8 (B, C, H, W), in one piece if they fit into memory, else in tiles."""
     model = request.model
     bf16 = request.sampling.precision == "bf16"
-    tiles = plan_tiles(request.size, model.config.flow.multiple)
-    if len(tiles) > 1:
-        return Tiled(model, cond, tiles, bf16, steps)
+    if math.prod(request.size) > ONE_PASS:
+        tiles = plan_tiles(request.size, model.config.flow.multiple)
+        if len(tiles) > 1:
+            return Tiled(model, cond, tiles, bf16, steps)
     assert isinstance(cond, Tensor)
     return Whole(model, cond, bf16, steps)

@@ -149,18 +149,16 @@ def total(request: Request, of_parts: Sequence[PartScore], image: Pixels) -> Sco
     height, width = request.size
     places = tuple(part.place for part in request.parts if part.place is not None)
     nats = sum(score.value for score in of_parts) if of_parts else None
-    result = Score(nats, None, None, None, "tiles", (width, height), places)
-    result = replace(result, depth=request.input.depth)
+    depth = request.input.depth
+    result = Score(nats, None, None, None, "tiles", (width, height), places, depth=depth)
     deviations = [score.deviations for score in of_parts if score.deviations is not None]
     if nats is None or len(deviations) < len(request.parts):
         return result
     dims = len(request.parts) * image.shape[2] * height * width
     if places:
         result = _with_values(result, request.parts)
-    if result.depth == 16:  # an anchor measures what it knows in bins
-        known = result.known_values or 0
-        in_bins = {"luminance": dims // 3, "pixels": known, "fill": known}
-        unknown = dims - in_bins.get(request.model.config.flow.anchor, 0)
+    if depth == 16:
+        unknown = dims - _in_bins(request, dims, result.known_values or 0)
         result = replace(result, unknown_values=unknown)
     domain = "image" if image.shape[:2] == request.size else "reduced"
     if len(request.parts) > 1:
@@ -176,6 +174,12 @@ def total(request: Request, of_parts: Sequence[PartScore], image: Pixels) -> Sco
         standard_error=float(standard_error(together[:, None])) if len(together) > 1 else None,
         score_domain=domain,
     )
+
+
+def _in_bins(request: Request, dims: int, known: int) -> int:
+    """How many of the scored values an anchor measures in bins, because it knows them."""
+    in_bins = {"luminance": dims // 3, "pixels": known, "fill": known}
+    return in_bins.get(request.model.config.flow.anchor, 0)
 
 
 def _with_values(score: Score, parts: Sequence[Part]) -> Score:

@@ -12,7 +12,6 @@ from torch import Tensor
 from ..config import Extent
 from ..devices import to_layout
 from ..images import LARGE, Pixels
-from ..tasks import ONE_PASS
 
 # In units of 2^(n+1) pixels, the cell of the coarsest latent. The effect of a tile's border fades
 # with distance. With the bundled model at temperature 0.9, a margin of 3 leaves differences of up
@@ -144,7 +143,7 @@ def plan_tiles(
     multiple: int,
     side: int | None = None,
 ) -> Tiles:
-    """Plan one tile if the image fits into memory, else as few and as small tiles as possible.
+    """Plan as few and as small tiles as possible; one for a model of tiles as large as the image.
 
     Neighbors overlap by 12 multiples or slightly more, all about equally. Tiles start at even
     multiples, so that the cells of a tile coincide with those of the whole image.
@@ -155,11 +154,8 @@ def plan_tiles(
         side: The approximate maximum side of a tile, at least 16 multiples. None: chosen by size.
     """
     overlap = (2 * _MARGIN + _RAMP) * multiple
-    pixels = math.prod(size)
-    if side is None and pixels <= ONE_PASS:
-        side = max(size)
-    elif side is None:
-        side = _SIDE if pixels <= LARGE else _SIDE_OF_LARGE
+    if side is None:
+        side = _SIDE if math.prod(size) <= LARGE else _SIDE_OF_LARGE
         side = side if overlap < side else 2 * overlap  # for large n
     height, tops = _plan_axis(size[0], side, overlap, multiple)
     width, lefts = _plan_axis(size[1], side, overlap, multiple)

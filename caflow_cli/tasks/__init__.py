@@ -53,6 +53,7 @@ __all__ = [
     "gray",
     "held_out_conditions",
     "is_beside",
+    "kind_of",
     "pad",
     "preset",
     "resize",
@@ -98,7 +99,12 @@ def check_task(config: TaskConfig) -> None:
 
 
 def get_task(config: Config) -> Task:
-    """The task of a model's config.
+    """The task of a model's config; CaflowError as for `kind_of`."""
+    return kind_of(config).of(config)
+
+
+def kind_of(config: Config) -> type[Task]:
+    """The class of the task of a model's config.
 
     Raises:
         CaflowError: (exit 2) there is no such task, or it does not support these channel numbers.
@@ -114,7 +120,7 @@ def get_task(config: Config) -> Task:
         f"{flow.target_channels}",
         f"set flow.cond_channels to {wanted}, flow.target_channels to 3",
     )
-    return kind.of(config)
+    return kind
 
 
 def preset(name: str, task: str = "superres") -> FlowConfig:

@@ -74,6 +74,18 @@ def upsample_chroma(chroma: Planes, small: Pixels, level: Pixels) -> Planes:
     h, w = small.shape
     if height <= h and width <= w:
         return np.stack([resize(plane, height, width) for plane in chroma])
+    result = _bilateral(chroma, small, level)
+    for plane, full in zip(chroma, result, strict=True):
+        for _ in range(_CORRECTIONS):
+            residual = plane - resize(full, h, w)
+            full += resize(residual, height, width)
+    return result
+
+
+def _bilateral(chroma: Planes, small: Pixels, level: Pixels) -> Planes:
+    """The first step of `upsample_chroma`: (3, H, W)."""
+    height, width = level.shape
+    h, w = small.shape
     rows, down = _neighbors(height, h)
     columns, right = _neighbors(width, w)
     half_at = _HALF_AT * levels_in(level)
@@ -92,10 +104,6 @@ def upsample_chroma(chroma: Planes, small: Pixels, level: Pixels) -> Planes:
                 total += weight
                 summed += weight * chroma[:, below, column]
         result[:, strip] = summed / total
-    for plane, full in zip(chroma, result, strict=True):
-        for _ in range(_CORRECTIONS):
-            residual = plane - resize(full, h, w)
-            full += resize(residual, height, width)
     return result
 
 

@@ -165,25 +165,28 @@ def _blur(x: _Floats, sigma: float, rng: np.random.Generator) -> _Floats:
     height, width = padded.shape[:2]
     v = np.fft.fftfreq(height).astype(np.float32)[:, None]  # cycles per pixel
     u = np.fft.rfftfreq(width).astype(np.float32)
+    spectrum = np.fft.rfft2(padded, axes=(0, 1))
+    spectrum = spectrum * _response(u, v, sigma, rng)[..., None]
+    blurred = np.fft.irfft2(spectrum, (height, width), axes=(0, 1))
+    return blurred[reach:-reach, reach:-reach].astype(np.float32)
+
+
+def _response(u: _Floats, v: _Floats, sigma: float, rng: np.random.Generator) -> _Floats:
+    """How much of the frequencies, (W,) and (H, 1), passes a random blur: (H, W)."""
     kind = rng.random()
     if kind < 0.08:
         cutoff = min(0.48, 0.35 / sigma)
-        response = (u**2 + v**2 < cutoff**2).astype(np.float32)
-    else:
-        across = sigma
-        angle = 0.0
-        if kind < 0.4:
-            across = sigma * rng.uniform(0.3, 1)
-            angle = rng.uniform(0, math.pi)
-        cos = math.cos(angle)
-        sin = math.sin(angle)
-        squares = (sigma * (cos * u + sin * v)) ** 2
-        squares = squares + (across * (cos * v - sin * u)) ** 2
-        response = np.exp(-2 * np.pi**2 * squares)
-    spectrum = np.fft.rfft2(padded, axes=(0, 1))
-    spectrum = spectrum * response[..., None]
-    blurred = np.fft.irfft2(spectrum, (height, width), axes=(0, 1))
-    return blurred[reach:-reach, reach:-reach].astype(np.float32)
+        return (u**2 + v**2 < cutoff**2).astype(np.float32)
+    across = sigma
+    angle = 0.0
+    if kind < 0.4:
+        across = sigma * rng.uniform(0.3, 1)
+        angle = rng.uniform(0, math.pi)
+    cos = math.cos(angle)
+    sin = math.sin(angle)
+    squares = (sigma * (cos * u + sin * v)) ** 2
+    squares = squares + (across * (cos * v - sin * u)) ** 2
+    return np.asarray(np.exp(-2 * np.pi**2 * squares))
 
 
 def _rounded(x: _Floats) -> Pixels:

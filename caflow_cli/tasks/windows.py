@@ -196,35 +196,41 @@ def _cover(left: Mask, avoid: Mask, size: int) -> Iterator[Window]:
     Greedily, each is the one that covers most of what is left, minus the pixels to avoid, of all
     windows that contain the first pixel left. It is centered on what it covers, if that is free.
     """
-    height, width = left.shape
-    tall = min(size, height)
-    wide = min(size, width)
     worth = left.astype(np.int32) - avoid
-    for row in range(height):
+    for row in range(len(left)):
         while left[row].any():
             column = int(left[row].argmax())
-            first = max(0, row - tall + 1)  # the least and the largest row and column of its start
-            last = min(row, height - tall)
-            near = max(0, column - wide + 1)
-            far = min(column, width - wide)
-            around = worth[first : last + tall, near : far + wide]
-            counts = _sums_over(around, tall, wide)
-            best = counts.argmax()
-            down, right = np.unravel_index(best, counts.shape)
-            top = first + int(down)
-            side = near + int(right)
-            rows = slice(top, top + tall)
-            columns = slice(side, side + wide)
-            window = Window(rows, columns, tall, wide)
-            box = _box(window.of(left), top, side)
-            centered = _square(box, size, left.shape, size)
-            down = centered.rows.start - first
-            right = centered.columns.start - near
-            if counts[down, right] >= counts.max():
-                window = centered
+            window = _best_window(left, worth, row, column, size)
             window.of(left)[:] = False
             window.of(worth)[:] = np.minimum(window.of(worth), 0)
             yield window
+
+
+def _best_window(
+    left: Mask, worth: npt.NDArray[np.int32], row: int, column: int, size: int
+) -> Window:
+    """The window that contains a pixel and covers most, centered on what it covers if it can be."""
+    height, width = left.shape
+    tall = min(size, height)
+    wide = min(size, width)
+    first = max(0, row - tall + 1)  # the least and the largest row and column of its start
+    last = min(row, height - tall)
+    near = max(0, column - wide + 1)
+    far = min(column, width - wide)
+    around = worth[first : last + tall, near : far + wide]
+    counts = _sums_over(around, tall, wide)
+    best = counts.argmax()
+    down, right = np.unravel_index(best, counts.shape)
+    top = first + int(down)
+    side = near + int(right)
+    rows = slice(top, top + tall)
+    columns = slice(side, side + wide)
+    window = Window(rows, columns, tall, wide)
+    box = _box(window.of(left), top, side)
+    centered = _square(box, size, left.shape, size)
+    down = centered.rows.start - first
+    right = centered.columns.start - near
+    return centered if counts[down, right] >= counts.max() else window
 
 
 def _sums_over(values: npt.NDArray[np.int32], tall: int, wide: int) -> npt.NDArray[Any]:
