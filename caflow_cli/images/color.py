@@ -250,9 +250,9 @@ def _mean_around(rgb: Pixels, alpha: Pixels) -> Pixels:
         weights = _halve(weights)
     mean = sums / weights
     for sums, weights in reversed(levels):
-        enlarged = _resize(mean, weights.shape)
+        enlarged = _doubled(mean, weights.shape)
         mean = np.where(weights > 0, sums / np.maximum(weights, 1), enlarged)
-    return np.rint(_resize(mean, alpha.shape)).astype(rgb.dtype)
+    return np.rint(_doubled(mean, alpha.shape)).astype(rgb.dtype)
 
 
 def _halve(values: _Floats) -> _Floats:
@@ -263,12 +263,8 @@ def _halve(values: _Floats) -> _Floats:
     return rows[:, ::2] + rows[:, 1::2]
 
 
-def _resize(values: _Floats, shape: tuple[int, ...]) -> _Floats:
+def _doubled(values: _Floats, shape: tuple[int, ...]) -> _Floats:
     """Upsample bilinearly by 2, then crop to (H, W), for odd sides."""
     height, width = values.shape[:2]
-    planes = []
-    for c in range(3):
-        plane = Image.fromarray(values[..., c])
-        plane = plane.resize((2 * width, 2 * height), Image.Resampling.BILINEAR)
-        planes.append(np.asarray(plane))
-    return np.stack(planes, -1)[: shape[0], : shape[1]]
+    doubled = resize(values, 2 * height, 2 * width, Image.Resampling.BILINEAR)
+    return doubled[: shape[0], : shape[1]]
