@@ -83,9 +83,12 @@ class Visitor:
 
     def __init__(self, browser, url: str, width: int = 1280, height: int = 900) -> None:
         self.asked: list[str] = []
+        self.ended: list[str] = []
         self.page = browser.new_page(viewport={"width": width, "height": height})
         self.page.set_default_timeout(PATIENCE)
         self.page.on("request", lambda request: self.asked.append(request.url))
+        for event in ("requestfinished", "requestfailed"):
+            self.page.on(event, lambda request: self.ended.append(request.url))
         self.page.goto(url)
         self.candidates = self.page.get_by_label("Candidates", exact=True)
         self.wait(lambda: self.candidates.input_value() not in ("", "0"))
@@ -95,6 +98,32 @@ class Visitor:
         while not is_so():
             assert time.monotonic() < end, self.status
             self.page.wait_for_timeout(100)
+
+    def wait_until_idle(self) -> None:
+        """Until five times in a row the page has nothing to do, and waits for no answer."""
+        streams = re.compile("/(heartbeat|queue/data)")
+        frame = "() => new Promise(go => requestIdleCallback(() => requestAnimationFrame(go)))"
+        quiet = 0
+
+        def is_quiet() -> bool:
+            nonlocal quiet
+            self.page.evaluate(frame)
+            asked, ended = (
+                sum(not streams.search(url) for url in urls) for urls in (self.asked, self.ended)
+            )
+            quiet = quiet + 1 if asked == ended else 0
+            return quiet == 5
+
+        self.wait(is_quiet)
+
+    @property
+    def uploads(self) -> int:
+        return sum("/upload" in url for url in self.ended)
+
+    def wait_for_paint(self, uploads: int) -> None:
+        """Until the editor has sent what was painted after so many uploads."""
+        self.wait(lambda: self.uploads > uploads)
+        self.wait_until_idle()
 
     @property
     def status(self) -> str:
@@ -139,7 +168,8 @@ class Visitor:
         """Paint past the middle of a square image, shown at this side, from its left edge."""
         canvas = self.page.locator("#caflow-editor canvas").first
         canvas.scroll_into_view_if_needed()
-        self.page.wait_for_timeout(1000)
+        self.wait_until_idle()
+        uploads = self.uploads
         box = canvas.bounding_box()
         x = box["x"] + box["width"] / 2 + (left - 0.5) * side + 1
         y = box["y"] + box["height"] / 2 + (row - 0.5) * side
@@ -150,7 +180,7 @@ class Visitor:
             mouse.move(x + ((0.5 - left) * side + 30) * step / 12, y)
             self.page.wait_for_timeout(20)
         mouse.up()
-        self.page.wait_for_timeout(4000)  # until the editor has sent it
+        self.wait_for_paint(uploads)
 
     def captions(self) -> list[str]:
         return self.page.locator("#caflow-candidates .caption-label").all_inner_texts()
@@ -226,7 +256,7 @@ def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
     visitor.choose("Repair")
     visitor.give(photo)
     visitor.wait(lambda: visitor.zoom() == 10)  # the largest
-    visitor.page.wait_for_timeout(2000)
+    visitor.wait_until_idle()
     tools = visitor.page.locator("#caflow-editor .toolbar-wrap").bounding_box()
     editor = visitor.page.locator("#caflow-editor").bounding_box()
     canvas = visitor.page.locator("#caflow-editor canvas").first.bounding_box()
@@ -264,11 +294,12 @@ def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
     visitor.page.locator("#caflow-editor").wait_for()
     assert not slider.is_visible()
     assert visitor.page.locator("#caflow-editor").bounding_box()["height"] == editor["height"]
-    visitor.page.wait_for_timeout(4000)
+    visitor.wait_until_idle()
+    uploads = visitor.uploads
     dot = {"x": canvas["width"] / 2, "y": 0.7 * canvas["height"]}
     visitor.page.locator("#caflow-editor canvas").first.click(position=dot)
     visitor.wait(lambda: "Settings have changed" in visitor.title)
-    visitor.page.wait_for_timeout(4000)
+    visitor.wait_for_paint(uploads)
     visitor.draw(3)
     visitor.wait_for("3 candidates")
     assert "Settings have changed" not in visitor.title
@@ -280,20 +311,21 @@ def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
 def test_known_colors_are_previewed(visitor, photo, tmp_path):
     visitor.choose("Color")
     visitor.give(photo)
-    visitor.page.wait_for_timeout(4000)
+    visitor.wait_until_idle()
     visitor.draw(2)
     visitor.wait_for("2 candidates")
     visitor.page.get_by_label("Input", exact=True).check()
     preview = visitor.page.locator("#caflow-preview img")
     plain = preview.get_attribute("src")
-    visitor.page.wait_for_timeout(4000)  # until the editor has its new size
+    visitor.wait_until_idle()  # until the editor has its new size
     visitor.stroke(32 * visitor.zoom())
     visitor.wait(lambda: preview.get_attribute("src") != plain)
     painted = preview.get_attribute("src")
     visitor.page.locator("#caflow-editor button[title=Undo]").click()
     visitor.wait(lambda: preview.get_attribute("src") != painted)
+    uploads = visitor.uploads
     visitor.page.locator("#caflow-editor button[title=Redo]").click()
-    visitor.page.wait_for_timeout(4000)
+    visitor.wait_for_paint(uploads)
     visitor.draw(2)
     visitor.wait(lambda: "--hints hints.png" in visitor.command())
     strokes = decode(visitor.files(tmp_path)[-1])
@@ -316,18 +348,18 @@ def test_found_damage_is_painted_where_it_is_and_corrected(browser, url, tmp_pat
     visitor = Visitor(browser, url, width, 900)
     visitor.choose("Repair")
     visitor.give(tmp_path / "cracked.png")
-    visitor.page.wait_for_timeout(3000)
+    visitor.wait_until_idle()
     before = [visitor.canvas()]
     zooms = [visitor.zoom()]
     zoom_in = visitor.page.locator("#caflow-editor button[title='Zoom in']")
     zoom_in.click()
-    visitor.page.wait_for_timeout(1000)
+    visitor.wait_until_idle()
     before.append(visitor.canvas())
     zooms.append(visitor.zoom())
     visitor.page.locator("#caflow-find").click()
     visitor.wait_for("of the image is marked")
     visitor.wait(lambda: visitor.zoom() == zooms[0])
-    visitor.page.wait_for_timeout(2000)
+    visitor.wait_until_idle()
     for plain, zoom in zip(before, zooms, strict=True):
         assert visitor.zoom() == zoom
         change = np.abs(visitor.canvas().astype(int) - plain).max(-1) > 20
@@ -337,7 +369,7 @@ def test_found_damage_is_painted_where_it_is_and_corrected(browser, url, tmp_pat
         assert not (damage & ~binary_dilation(marked, iterations=2)).any()
         if zoom < zooms[-1]:
             zoom_in.click()
-            visitor.page.wait_for_timeout(1000)
+            visitor.wait_until_idle()
     visitor.stroke(len(image) * zooms[-1], left=0.3)  # beside the tools
     visitor.page.locator("#caflow-editor button[title=Color]").click()
     visitor.page.locator("#caflow-editor .swatch button").nth(1).click()
@@ -372,7 +404,7 @@ def test_an_image_gets_no_paint_of_the_one_before(visitor, browser, url, photo, 
     if stop.is_enabled():  # on a busy machine, the browser may be slower than 40 candidates
         stop.click(timeout=5000)
     visitor.wait_for("The image has changed")
-    visitor.page.wait_for_timeout(2000)
+    visitor.wait_until_idle()
     visitor.draw(1)
     visitor.wait_for("there is no hole to fill")
     other.page.close()
@@ -389,7 +421,7 @@ def test_a_change_of_fields_shows(visitor, small_photo):
     visitor.page.get_by_text("More", exact=True).click()
     temperature = visitor.page.locator("#caflow-tau")
     assert "τ 0.5, the default" in temperature.inner_text()
-    visitor.page.wait_for_timeout(1000)  # until the fields have unfolded
+    visitor.wait_until_idle()  # until the fields have unfolded
     temperature.locator("input[type=range]").press("ArrowLeft")
     visitor.wait(lambda: "τ 0.45" in temperature.inner_text())
     changed = "Settings have changed: these candidates are of small.png"
@@ -431,7 +463,7 @@ def test_a_file_that_is_no_image_is_refused_and_not_shown(visitor, small_photo, 
     upload = visitor.page.locator("#caflow-image input[type=file]")
     upload.set_input_files(str(tmp_path / "notes.png"))
     visitor.wait_for("is not an image")
-    visitor.page.wait_for_timeout(1000)
+    visitor.wait_until_idle()
     assert not visitor.page.locator("#caflow-image img").count()
     assert visitor.page.locator("#caflow-size").inner_text() == ""
     visitor.give(small_photo)
@@ -534,7 +566,7 @@ def test_a_chosen_model_stays_for_jpegs_of_any_quality(visitor, small_photo, tmp
     visitor.page.get_by_role("option", name="photos-superres-x4").click()
     photo.save(tmp_path / "60.jpg", quality=60)
     visitor.give(tmp_path / "60.jpg")
-    visitor.page.wait_for_timeout(1000)
+    visitor.wait_until_idle()
     assert "photos-superres-x4" in chosen.input_value()
     assert "other models" not in visitor.page.locator("#caflow-size").inner_text()
 
@@ -552,7 +584,7 @@ def test_a_scan_of_16_bits_is_shown_and_comes_back_with_its_depth_and_profile(
     visitor.wait(lambda: image.evaluate("image => image.naturalWidth") == 32)
     visitor.choose("Repair")
     visitor.wait(lambda: visitor.zoom() == 10)
-    visitor.page.wait_for_timeout(2000)
+    visitor.wait_until_idle()
     green = shown(visitor.canvas()[..., 1], 32, 10).astype(int)
     assert np.median(np.abs(green - decode(path, full=True).shown()[..., 1])) <= 2
     visitor.stroke(32 * visitor.zoom())

@@ -158,8 +158,9 @@ def test_what_cannot_have_intervals(run, tmp_path, calibrated, task, options, me
     result = run(task, "x.png", "--interval", "--model", calibrated[task], *options)
     assert_refused(result, 2, message)
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
-    if "calibrated for" in message:
-        wrong = " and ".join(option for option in ("--tau", "-m") if option in options)
+    if "not --tau" in message:
+        known = ("--tau", "-m", "--consistent", "--precision")
+        wrong = " and ".join(option for option in known if option in options)
         assert f"hint: leave out {wrong}; or caflow calibrate".encode() in result.stderr
 
 
