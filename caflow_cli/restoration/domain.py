@@ -13,7 +13,7 @@ from ..model import CAFlow, Condition
 from ..records import Table
 
 Statistics: TypeAlias = npt.NDArray[np.float64]  # (S,) of a condition, (B, S) of several
-_MOST = 2.5  # excess of variation, in standard deviations of the reference images
+_MOST = 2.75  # excess of variation, in standard deviations of the reference images
 
 
 def statistics(condition: Condition) -> Statistics:
@@ -69,8 +69,9 @@ def domain_warning(model: CAFlow, values: Statistics) -> str | None:
 
 
 def _excess(model: CAFlow, values: Statistics) -> float:
-    """How much larger the deviations of R(y) are than those of the reference: the RMS over channels
-    of the standardized log deviation, where it is positive. Without a usable reference, 0.
+    """How much larger the deviations of R(y) are than those of the reference, at the finest scale:
+    the RMS over channels of the standardized log deviation, where it is positive. Without a usable
+    reference, 0.
     """
     domain: Any = model.record.get("domain")
     try:
@@ -78,12 +79,9 @@ def _excess(model: CAFlow, values: Statistics) -> float:
         deviation = np.array(domain["deviation"], np.float64)
     except (KeyError, TypeError, ValueError, OverflowError):
         return 0.0
-    flow = model.config.flow
-    levels = range(flow.scales)
-    channels = [latent_channels(flow.r_channels, level, flow.scales) for level in levels]
-    is_deviation = np.repeat([False, True] * flow.scales, np.repeat(channels, 2))  # or a mean
-    fits = len(mean) == len(deviation) == len(values) == len(is_deviation)
-    if not (fits and (deviation > 0).all()):
+    if not len(mean) == len(deviation) == len(values) or not (deviation > 0).all():
         return 0.0
-    z = ((values - mean) / deviation)[is_deviation]
+    flow = model.config.flow
+    finest = latent_channels(flow.r_channels, flow.scales - 1, flow.scales)
+    z = ((values - mean) / deviation)[-finest:]  # the last statistics
     return float(np.sqrt(np.square(z.clip(min=0)).mean()))
