@@ -1,13 +1,13 @@
-"""Calibrated intervals: their option, what is said of a calibration, that of a run, their files."""
+"""Calibrated intervals: their option and settings, and the files beside a result."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..errors import CaflowError, check_usage
+from ..errors import check_usage
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
@@ -16,14 +16,11 @@ if TYPE_CHECKING:
     from ..model import CAFlow, Calibration
     from ..restoration import Candidates
     from ..sampling import Sampling
-    from ..training import RunConfig
     from .console import Console
     from .options import Files
     from .plan import Job
 
 _ENDS = ("low", "high")
-_FEW = 100  # images; with fewer, λ depends much on which images they are
-_VALIDATION = 200  # validation images of a run, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,48 +124,3 @@ class Intervals:
 def _is_incomplete(found: Candidates) -> bool:
     """Whether candidates diverged, so that there are no intervals."""
     return found.diverged > 0 or found.diverged_at is not None
-
-
-def describe_calibration(calibration: Calibration, console: Console) -> None:
-    """Say what a new calibration promises, and on how many images it rests."""
-    console.note(
-        f"λ {calibration.lambd:g}: intervals are {calibration.width:.1f} levels wide on average "
-        f"over {calibration.images} images; for images of the same kind, on average "
-        f"{100 * calibration.level:g} % of values lie within them"
-    )
-    if calibration.images < _FEW:
-        console.note(f"with fewer than {_FEW} images, λ depends much on which images they are")
-
-
-def calibrate_run(best: Path, run: RunConfig, console: Console) -> dict[str, Any]:
-    """Calibrate intervals on validation images, for the default settings of the model, and write
-    the record into its file. Returns it for JSON; nothing if the model cannot have intervals.
-    """
-    from ..hub.publish import store_calibration
-    from ..hub.resolve import load, resolve
-    from ..intervals import CalibrationImages, calibrate
-    from ..restoration import task_of
-
-    found = resolve(str(best))
-    model = load(found)
-    if not task_of(model).of_one_kind:
-        return {}
-    images = CalibrationImages(
-        data=run.data,
-        split="calibrate",
-        limit=min(_VALIDATION, run.validation_images),
-        size=run.task.size,
-        crop=run.crop == "random",
-    )
-
-    def show(done: int, total: int) -> None:
-        console.heartbeat(f"calibrating intervals: {done} of {total} images")
-
-    try:
-        calibration, _ = calibrate(model, images, progress=show)
-    except CaflowError as error:  # such as too few images
-        console.note(f"no intervals: {error.message}")
-        return {}
-    store_calibration(calibration, found, best, overwrite=True)
-    describe_calibration(calibration, console)
-    return {"calibration": calibration.as_json()}

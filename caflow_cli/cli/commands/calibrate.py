@@ -1,14 +1,14 @@
-"""`caflow calibrate`."""
+"""`caflow calibrate`, and the calibration of a run."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...data.split import check_there
-from ...errors import check_usage
+from ...errors import CaflowError, check_usage
 from ...sampling import Sampling
 from .. import options
 from ..console import Console
@@ -16,6 +16,12 @@ from ..options import MODEL, SAMPLING, expanded, load_model, option
 
 if TYPE_CHECKING:
     from ...intervals import Coverage
+    from ...model import Calibration
+    from ...training import RunConfig
+
+
+_FEW = 100  # images; with fewer, λ depends much on which images they are
+_VALIDATION = 200  # validation images of a run, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +114,6 @@ def calibrate_command(
         check_calibration_output(found, Path(output), overwrite)
 
     from ...intervals import CalibrationImages, calibrate, check_calibration
-    from ..intervals import describe_calibration
 
     calibration_images = CalibrationImages(
         data=images.data,
@@ -131,7 +136,7 @@ def calibrate_command(
             store_calibration(calibration, found, Path(output), overwrite=overwrite)
             figures = {"output": output, **calibration.as_json()}
             lines = [output]
-            describe_calibration(calibration, console)
+            _describe(calibration, console)
     elapsed = round(time.perf_counter() - start, 3)
     fields = {"status": "ok", "model": model.identity, **figures, "elapsed_s": elapsed}
     console.result(fields, lines)
@@ -148,3 +153,48 @@ def _lines(coverage: Coverage) -> list[str]:
         f"images    {100 * low:.1f} to {100 * high:.1f} % (5 and 95 % quantiles)",
         f"width     {coverage.width:.1f} levels on average",
     ]
+
+
+def _describe(calibration: Calibration, console: Console) -> None:
+    """Say what a new calibration promises, and on how many images it rests."""
+    console.note(
+        f"λ {calibration.lambd:g}: intervals are {calibration.width:.1f} levels wide on average "
+        f"over {calibration.images} images; for images of the same kind, on average "
+        f"{100 * calibration.level:g} % of values lie within them"
+    )
+    if calibration.images < _FEW:
+        console.note(f"with fewer than {_FEW} images, λ depends much on which images they are")
+
+
+def calibrate_run(best: Path, run: RunConfig, console: Console) -> dict[str, Any]:
+    """Calibrate intervals on validation images, for the default settings of the model, and write
+    the record into its file. Returns it for JSON; nothing if the model cannot have intervals.
+    """
+    from ...hub.publish import store_calibration
+    from ...hub.resolve import load, resolve
+    from ...intervals import CalibrationImages, calibrate
+    from ...restoration import task_of
+
+    found = resolve(str(best))
+    model = load(found)
+    if not task_of(model).of_one_kind:
+        return {}
+    images = CalibrationImages(
+        data=run.data,
+        split="calibrate",
+        limit=min(_VALIDATION, run.validation_images),
+        size=run.task.size,
+        crop=run.crop == "random",
+    )
+
+    def show(done: int, total: int) -> None:
+        console.heartbeat(f"calibrating intervals: {done} of {total} images")
+
+    try:
+        calibration, _ = calibrate(model, images, progress=show)
+    except CaflowError as error:  # such as too few images
+        console.note(f"no intervals: {error.message}")
+        return {}
+    store_calibration(calibration, found, best, overwrite=True)
+    _describe(calibration, console)
+    return {"calibration": calibration.as_json()}

@@ -111,8 +111,8 @@ def train_command(
     Writes config.toml, metrics.jsonl, curve.png, samples/, last.safetensors and best.safetensors
     into RUN, and the state that --resume needs. On Ctrl-C or SIGTERM, training finishes the step
     and saves that state; a second Ctrl-C stops at once. At the end, the default temperature is
-    chosen on validation images and written into best.safetensors, and so is the calibration of
-    intervals (superres and colorize; `caflow calibrate`). To train on several devices, use
+    chosen on validation images and written into best.safetensors, and so is the calibration
+    (superres and colorize; `caflow calibrate`). To train on several devices, use
     `accelerate launch -m caflow_cli train ...`.
 
     Example: caflow train --task superres --data photos/ --out run --minutes 120
@@ -259,7 +259,7 @@ def _measure(
 ) -> tuple[dict[str, Any], list[str]]:
     """Choose the temperature of the best model, calibrate it, and compare it with the baseline and
     the model that the run started from: fields for JSON, and lines of text."""
-    from ..intervals import calibrate_run
+    from .calibrate import calibrate_run
 
     events = _events(run)
     choice = _choose_temperature(best, run, console)
