@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Asked:
     """The options of a command, and the model of images for which no other is chosen."""
 
-    given: Drawing
+    drawing: Drawing
     sampling: Sampling
     masking: Masking | None  # None: the command has no such options
     editing: Editing
@@ -44,7 +44,7 @@ class Asked:
         filled = self.defaults.of(self.config)
         self.editing.check(task)
         check_usage(
-            self.given.uncertainty is None or filled.candidates != 1,
+            self.drawing.uncertainty is None or filled.candidates != 1,
             "--uncertainty needs more than one candidate",
             "-m 10",
         )
@@ -59,6 +59,6 @@ class Asked:
     def settings(self, config: Config, calibration: Calibration | None, id: str | None) -> Sampling:
         """The settings for a model: M is filled in for sheets, which compare candidates."""
         sampling = self.beside.settings(self.sampling, calibration, id)
-        if self.given.sheets:
+        if self.drawing.sheets:
             sampling = replace(sampling, candidates=sampling.of(config).candidates)
         return sampling

@@ -41,9 +41,9 @@ class Intervals:
         """Those of the files that are written beside a result, by field; empty if none are."""
         return {"interval": _ENDS} if self.interval else {}
 
-    def check(self, given: Files, used: Sequence[str]) -> None:
+    def check(self, files: Files, used: Sequence[str]) -> None:
         """Raise CaflowError (exit 2) for options that cannot be combined with --interval."""
-        for name in [*used, *["-o -"] * (given.output == "-")]:
+        for name in [*used, *["-o -"] * (files.output == "-")]:
             check_usage(
                 not self.interval,
                 f"--interval and {name} cannot be used together",
@@ -85,7 +85,7 @@ class Intervals:
         )
 
     def write(
-        self, job: Job, found: Candidates, given: Files, console: Console
+        self, job: Job, found: Candidates, files: Files, console: Console
     ) -> dict[str, object]:
         """Write the ends of a result's intervals, and return their field for JSON; nothing if a
         candidate is missing.
@@ -108,7 +108,7 @@ class Intervals:
         written = at_depth(*ends, found.request.input.depth)
         for end, image in zip(_ENDS, written, strict=True):
             path = job.beside["interval"][end]
-            if write_file(job, path, encode_png(image), given, console):
+            if write_file(job, path, encode_png(image), files, console):
                 fields[end] = str(path)
         return {"interval": fields}
 

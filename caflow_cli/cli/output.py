@@ -49,7 +49,7 @@ def report_undone(job: Job, console: Console, **fields: object) -> None:
 
 
 def write_output(
-    job: Job, data: bytes, given: Files, console: Console, rank: int = 1
+    job: Job, data: bytes, files: Files, console: Console, rank: int = 1
 ) -> dict[int, str]:
     """Write one output atomically. Returns its path by rank; empty if it goes to stdout, or if the
     file exists and is to be kept.
@@ -58,16 +58,16 @@ def write_output(
         console.binary(data)
         return {}
     path = job.outputs[rank - 1]
-    return {rank: str(path)} if write_file(job, path, data, given, console) else {}
+    return {rank: str(path)} if write_file(job, path, data, files, console) else {}
 
 
-def write_file(job: Job, path: Path, data: bytes, given: Files, console: Console) -> bool:
+def write_file(job: Job, path: Path, data: bytes, files: Files, console: Console) -> bool:
     """Write a file, and its path to stdout; return False if it exists and is to be kept."""
     make_folder(path.parent)
     try:
-        atomic_write(path, data, replace=given.overwrite)
+        atomic_write(path, data, replace=files.overwrite)
     except CaflowError as error:
-        if not (given.skip_existing and isinstance(error.__cause__, FileExistsError)):
+        if not (files.skip_existing and isinstance(error.__cause__, FileExistsError)):
             raise
         console.about(job.name, f"{path} exists and is kept", "kept")
         return False

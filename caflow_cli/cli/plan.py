@@ -39,15 +39,15 @@ class Job:
         """The input's name, for messages."""
         return self.source.name
 
-    def named(self, path: Path, given: Files, beside: Mapping[str, Sequence[str]]) -> Job:
+    def named(self, path: Path, files: Files, beside: Mapping[str, Sequence[str]]) -> Job:
         """The job with N outputs of that name, and PNGs with further endings beside them."""
         ends = {
             key: {end: path.with_name(f"{path.stem}_{end}.png") for end in names}
             for key, names in beside.items()
         }
-        job = replace(self, outputs=numbered(path, given.keep), beside=ends)
+        job = replace(self, outputs=numbered(path, files.keep), beside=ends)
         exist = all(map(os.path.lexists, job.paths))
-        return replace(job, skipped=given.skip_existing and exist)
+        return replace(job, skipped=files.skip_existing and exist)
 
     @property
     def paths(self) -> list[Path]:
@@ -83,7 +83,7 @@ class Plan:
 def make_plan(
     console: Console,
     inputs: Sequence[str],
-    given: Files,
+    files: Files,
     companions: Mapping[str, str | None] = {},
     beside: Mapping[str, Sequence[str]] = {},
 ) -> Plan:
@@ -98,60 +98,60 @@ def make_plan(
     Args:
         console: The command's.
         inputs: As typed.
-        given: The options.
+        files: The options.
         companions: What the user named of each kind of files that belong to inputs, as "mask".
         beside: Endings of further files for each input, by field of JSON; they are PNG.
     """
-    if _is_piped(console, inputs, given, beside):
-        given = replace(given, output="-")
-    _check_options(given, console)
-    folder, file = _destination(given.output)
-    jobs = _find_jobs(console, inputs, given, folder, companions)
+    if _is_piped(console, inputs, files, beside):
+        files = replace(files, output="-")
+    _check_options(files, console)
+    folder, file = _destination(files.output)
+    jobs = _find_jobs(console, inputs, files, folder, companions)
     read = [image.path for job in jobs for image in (job.source, *job.companions.values())]
-    share = find_shard(given.shard, console)
+    share = find_shard(files.shard, console)
     if share.step > 1:
-        _check_shared(given, read)
-    encoder = given.encoder(None if file is None else format_of(file))
-    if given.output == "-":
-        _check_stdout(len(jobs) * given.keep)
+        _check_shared(files, read)
+    encoder = files.encoder(None if file is None else format_of(file))
+    if files.output == "-":
+        _check_stdout(len(jobs) * files.keep)
     elif file is not None:
         _check_file(file, encoder, len(jobs))
-        jobs = [jobs[0].named(file, given, beside)]
+        jobs = [jobs[0].named(file, files, beside)]
     else:
         names = _names([job.source for job in jobs], console.command, encoder.suffix, folder)
-        jobs = [job.named(name, given, beside) for job, name in zip(jobs, names, strict=True)]
-    _claim_all(jobs, range(len(jobs))[share], given, read)
+        jobs = [job.named(name, files, beside) for job, name in zip(jobs, names, strict=True)]
+    _claim_all(jobs, range(len(jobs))[share], files, read)
     return Plan(jobs[share], encoder)
 
 
-def _check_options(given: Files, console: Console) -> None:
+def _check_options(files: Files, console: Console) -> None:
     check_usage(
-        given.output != "-" or not console.json,
+        files.output != "-" or not console.json,
         "-o - and --json both write to stdout",
         "use one of them",
     )
-    others = [*given.sheets, *["--overwrite"] * given.overwrite]
+    others = [*files.sheets, *["--overwrite"] * files.overwrite]
     check_usage(
-        not (given.skip_existing and others),
+        not (files.skip_existing and others),
         f"{' and '.join(others)} and --skip-existing cannot be used together",
         "use one of them",
     )
 
 
 def _is_piped(
-    console: Console, inputs: Sequence[str], given: Files, beside: Mapping[str, Sequence[str]]
+    console: Console, inputs: Sequence[str], files: Files, beside: Mapping[str, Sequence[str]]
 ) -> bool:
     """Whether the only input, stdin, goes to stdout without `-o -`: that is no terminal, and
     nothing else is wanted of it or written.
     """
-    more = given.output is not None or given.keep > 1 or given.sheets or beside or console.json
+    more = files.output is not None or files.keep > 1 or files.sheets or beside or console.json
     return list(inputs) == ["-"] and not more and not sys.stdout.isatty()
 
 
-def _check_shared(given: Files, read: Sequence[Path | None]) -> None:
+def _check_shared(files: Files, read: Sequence[Path | None]) -> None:
     """Raise CaflowError (exit 2) unless several processes can share the work."""
     check_usage(
-        not (given.sheets or None in read or given.output == "-"),
+        not (files.sheets or None in read or files.output == "-"),
         "stdin, -o - and sheets over all inputs need one process, not shards",
         "--shard 1/1",
     )
@@ -173,7 +173,7 @@ def _destination(output: str | None) -> tuple[Path | None, Path | None]:
 def _find_jobs(
     console: Console,
     inputs: Sequence[str],
-    given: Files,
+    files: Files,
     folder: Path | None,
     companions: Mapping[str, str | None],
 ) -> list[Job]:
@@ -183,7 +183,7 @@ def _find_jobs(
     aside = [Path(name) for name in used.values()]
     if folder is not None:
         aside.append(folder)
-    sources = find_inputs(inputs, recursive=given.recursive, aside=aside, note=console.note)
+    sources = find_inputs(inputs, recursive=files.recursive, aside=aside, note=console.note)
     if len(sources) > 1 or used:
         sources = _without_others(sources, used, console)
     found = {kind: find_companions(kind, name, sources) for kind, name in named.items()}
@@ -252,35 +252,35 @@ def _key(path: Path) -> str:
     return unicodedata.normalize("NFC", real).casefold() if fold else real
 
 
-def _claim_all(jobs: Sequence[Job], mine: range, given: Files, read: Sequence[Path | None]) -> None:
+def _claim_all(jobs: Sequence[Job], mine: range, files: Files, read: Sequence[Path | None]) -> None:
     """Raise CaflowError (exit 2) if an output is an input, or that of another job, or cannot be
     written. Those of this process, whose indices are `mine`, may exist only if an option says so.
     """
     # What each file is for; empty for inputs.
-    files = {_key(path): "" for path in read if path is not None}
-    for option, sheet in given.sheets.items():
+    claimed = {_key(path): "" for path in read if path is not None}
+    for option, sheet in files.sheets.items():
         _check_sheet(option, sheet, len(jobs))
-        _claim(files, Path(sheet), option, given.overwrite, option)
+        _claim(claimed, Path(sheet), option, files.overwrite, option)
     for index, job in enumerate(jobs):
-        may_exist = given.overwrite or given.skip_existing or index not in mine
+        may_exist = files.overwrite or files.skip_existing or index not in mine
         for path in job.paths:
-            _claim(files, path, job.name, may_exist)
+            _claim(claimed, path, job.name, may_exist)
 
 
 def _claim(
-    files: dict[str, str],
+    claimed: dict[str, str],
     path: Path,
     name: str,
     may_exist: bool,
     option: str = "-o",
 ) -> None:
-    """Add an output to `files`, for an input, or for the option that names it.
+    """Add an output to `claimed`, for an input, or for the option that names it.
 
     CaflowError (exit 2) if it is there, is an input or a folder, exists although it must not, or if
     its folder is not writable.
     """
     key = _key(path)
-    other = files.get(key)
+    other = claimed.get(key)
     shown = repr(str(path))
     hint = f"choose another {option}"
     check_usage(
@@ -295,7 +295,7 @@ def _claim(
     folder = next(parent for parent in path.absolute().parents if exists(parent))
     writable = is_folder(folder) and os.access(folder, os.W_OK | os.X_OK)
     check_usage(writable, f"cannot write {shown[:80]}: no access", hint)
-    files[key] = name
+    claimed[key] = name
 
 
 def _check_sheet(option: str, file: str, rows: int) -> None:

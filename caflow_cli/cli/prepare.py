@@ -84,7 +84,7 @@ class Preparer:
         """Say what will not come out well, or which model would do better."""
         task = self.asked.task
         note = task.note(in_srgb(seen_by(task, image), image.profile), mask)
-        if not self.asked.given.model:
+        if not self.asked.drawing.model:
             note = hint_at_model(task.name, image) or note
         if note:
             self.asked.console.about(job.name, note)
@@ -107,8 +107,8 @@ class Preparer:
     def _model_for(self, job: Job, image: Input) -> tuple[CAFlow, str]:
         """The model for an image, and why it was chosen."""
         asked = self.asked
-        if asked.given.model:
-            return self.load(asked.given.model), NAMED
+        if asked.drawing.model:
+            return self.load(asked.drawing.model), NAMED
         name, reason = choose_model(image, asked.task.name)
         if any(rule.task == asked.task.name for rule in RULES):
             asked.console.note(f"{job.name}: {name}, {reason}")
@@ -119,7 +119,7 @@ class Preparer:
     def load(self, name: str) -> CAFlow:
         """The model with that name, loaded once."""
         if name not in self.models:
-            model = self.models[name] = load_model(name, self.asked.given.device)
+            model = self.models[name] = load_model(name, self.asked.drawing.device)
             if self.asked.beside.endings:
                 self.asked.beside.note(model, self.asked.sampling, self.asked.console)
         return self.models[name]

@@ -29,7 +29,7 @@ def run(plan: Plan, preparer: Preparer) -> None:
     """Read, draw, write and report every job."""
     asked = preparer.asked
     console = asked.console
-    sheets = Sheets(asked.given, console, asked.beside.chart)
+    sheets = Sheets(asked.drawing, console, asked.beside.chart)
     done = 0
     with console.steps(console.command) as show:
         for batch in _in_batches(map(preparer.prepared, plan.jobs)):
@@ -43,7 +43,7 @@ def run(plan: Plan, preparer: Preparer) -> None:
                 with reported(prepared.job, console):
                     _finish(prepared, found, plan, asked, sheets, elapsed)
             done += len(batch)
-    if asked.given.sheets:
+    if asked.drawing.sheets:
         sheets.write()
 
 
@@ -140,8 +140,8 @@ def _finish(
     paths = _write_kept(job, found, plan, asked)
     fields: dict[str, object] = {"elapsed_s": elapsed}
     if job.beside:
-        fields |= asked.beside.write(job, found, asked.given, console)
-    if asked.given.sheets:
+        fields |= asked.beside.write(job, found, asked.drawing, console)
+    if asked.drawing.sheets:
         sheets.add(job.name, found)
     report_result(job, found, console)
     if console.json:
@@ -157,7 +157,7 @@ def _write_kept(job: Job, found: Candidates, plan: Plan, asked: Asked) -> dict[i
         record = json.dumps(found.provenance(candidate))
         data = plan.encoder.encode(candidate.output, record)
         # An existing file that is kept may have another candidate, so it gets no path.
-        path = write_output(job, data, asked.given, console, candidate.rank)
+        path = write_output(job, data, asked.drawing, console, candidate.rank)
         if path and console.live and not console.json:
             of = f"rank {candidate.rank} of {len(found.ranked)}"
             console.note(f"  {of}, {candidate.score.summary}")
@@ -175,5 +175,5 @@ def _copy(prepared: Prepared, plan: Plan, asked: Asked) -> None:
         more = "; " + find_more(mask.stem, mask.threshold, prepared.image, f"--mask {mask.stem}:")
     asked.console.about(job.name, f"nothing to fill, so the image is copied{more}")
     data = plan.encoder.encode(prepared.image)
-    paths = write_output(job, data, asked.given, asked.console)
+    paths = write_output(job, data, asked.drawing, asked.console)
     asked.console.result(job.fields("unchanged", paths))

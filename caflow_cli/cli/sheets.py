@@ -19,7 +19,7 @@ from .options import Drawing
 class Sheets:
     """The rows so far of the sheets that are wanted."""
 
-    given: Drawing
+    drawing: Drawing
     console: Console
     chart: Callable[[str, Candidates], Pixels | None]  # of what is written beside a result
     grid: list[Pixels] = field(default_factory=list)  # rows
@@ -28,9 +28,9 @@ class Sheets:
     def add(self, name: str, found: Candidates) -> None:
         """Add the rows of an image to the sheets that are wanted."""
         label = Path(name).name
-        if self.given.grid:
+        if self.drawing.grid:
             self.grid.append(np.asarray(found.grid(label)))
-        if self.given.uncertainty:
+        if self.drawing.uncertainty:
             chart = self.chart(name, found)
             if chart is None and len(found.drawn) > 1:  # a single one has no spread
                 chart = uncertainty_chart(label, found.ranked, found.tau)
@@ -38,8 +38,8 @@ class Sheets:
                 self.uncertainty.append(chart)
 
     def write(self) -> None:
-        self._write(self.given.grid, self.grid)
-        self._write(self.given.uncertainty, self.uncertainty)
+        self._write(self.drawing.grid, self.grid)
+        self._write(self.drawing.uncertainty, self.uncertainty)
 
     def _write(self, file: str | None, rows: Sequence[Pixels]) -> None:
         if file is None:
@@ -49,5 +49,5 @@ class Sheets:
             return
         path = Path(file)
         make_folder(path.parent)
-        atomic_write(path, encode_png(sheet(rows)), replace=self.given.overwrite)
+        atomic_write(path, encode_png(sheet(rows)), replace=self.drawing.overwrite)
         self.console.note(f"wrote {file}")

@@ -71,7 +71,7 @@ class Calibrating:
 @expanded
 def calibrate_command(
     images: Images,
-    given: Calibrating,
+    calibrating: Calibrating,
     console: Console,
     output: str | None = option(
         "--output -o FILE",
@@ -93,10 +93,10 @@ def calibrate_command(
     Example: caflow calibrate --model run --data photos/ -m 40 -o calibrated.safetensors
     """
     sampling = Sampling(
-        tau=given.tau,
-        candidates=given.candidates,
-        consistent=given.consistent,
-        precision=given.precision,
+        tau=calibrating.tau,
+        candidates=calibrating.candidates,
+        consistent=calibrating.consistent,
+        precision=calibrating.precision,
     )
     sampling.check()
     check_there(images.data)
@@ -109,7 +109,7 @@ def calibrate_command(
     from ...hub.publish import check_calibration_output, store_calibration
     from ...hub.resolve import resolve
 
-    found = resolve(given.model)
+    found = resolve(calibrating.model)
     if output is not None:
         check_calibration_output(found, Path(output), overwrite)
 
@@ -122,7 +122,7 @@ def calibrate_command(
         size=images.crop,
         inputs=images.inputs,
     )
-    model = load_model(given.model, given.device)
+    model = load_model(calibrating.model, calibrating.device)
     start = time.perf_counter()
     with console.steps("drawing") as show:
         if output is None:
@@ -131,7 +131,7 @@ def calibrate_command(
             lines = _lines(coverage)
         else:
             calibration, failures = calibrate(
-                model, calibration_images, sampling, given.level, show
+                model, calibration_images, sampling, calibrating.level, show
             )
             store_calibration(calibration, found, Path(output), overwrite=overwrite)
             figures = {"output": output, **calibration.as_json()}

@@ -221,7 +221,7 @@ def _load(
 def _check_form(
     context: typer.Context, images: list[str] | None, reference: str | None, model: ModelOnData
 ) -> None:
-    given = [form for form in (images, model.data, reference) if form is not None]
+    forms = [form for form in (images, model.data, reference) if form is not None]
     count = 2 if images is None else len(images)
     check_usage(
         count == 2,
@@ -229,7 +229,7 @@ def _check_form(
         "caflow evaluate GENERATED REFERENCE",
     )
     check_usage(
-        len(given) == 1,
+        len(forms) == 1,
         "expected one of --data, two sets of images, or --reference",
         "caflow evaluate --task superres --data faces/, or caflow evaluate GENERATED REFERENCE",
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @expanded
 def mask_command(
     images: options.Images,
-    given: Files,
+    files: Files,
     console: Console,
     ir: bool = option(
         "--ir",
@@ -49,7 +49,7 @@ def mask_command(
     from ..output import report_undone, reported
     from ..plan import make_plan
 
-    jobs = make_plan(console, images, given).jobs
+    jobs = make_plan(console, images, files).jobs
     with console.steps(console.command) as show:
         for place, job in enumerate(jobs):
 
@@ -57,17 +57,17 @@ def mask_command(
                 show(place + done / total, len(jobs), name)
 
             with reported(job, console):
-                if given.dry_run and not job.skipped:
+                if files.dry_run and not job.skipped:
                     job.source.read(console.about)
-                if given.dry_run or job.skipped or job.source.missing:
+                if files.dry_run or job.skipped or job.source.missing:
                     report_undone(job, console)
                 else:
-                    _write_mask(job, given, console, way, threshold, step)
+                    _write_mask(job, files, console, way, threshold, step)
 
 
 def _write_mask(
     job: Job,
-    given: Files,
+    files: Files,
     console: Console,
     way: str,
     threshold: float,
@@ -81,7 +81,7 @@ def _write_mask(
     start = time.perf_counter()
     image = job.source.read(console.about)
     mask = found(way, threshold, image, job.source, step)
-    paths = write_output(job, encode_png(mask), given, console)
+    paths = write_output(job, encode_png(mask), files, console)
     share = float((mask > 0).mean())
     elapsed = time.perf_counter() - start
     if share > 0:

@@ -18,7 +18,7 @@ from ..options import SAMPLING, Drawing, expanded, option, read_config
 @expanded
 def superres_command(
     images: options.Images,
-    given: Drawing,
+    drawing: Drawing,
     intervals: Intervals,
     scaling: Scaling,
     console: Console,
@@ -38,14 +38,14 @@ def superres_command(
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """
-    sampling = _sampling(given, consistent)
-    _restore(console, images, given, sampling, editing=scaling, intervals=intervals)
+    sampling = _sampling(drawing, consistent)
+    _restore(console, images, drawing, sampling, editing=scaling, intervals=intervals)
 
 
 @expanded
 def colorize_command(
     images: options.Images,
-    given: Drawing,
+    drawing: Drawing,
     intervals: Intervals,
     coloring: Coloring,
     console: Console,
@@ -58,14 +58,14 @@ def colorize_command(
 
     Example: caflow colorize old.png -m 10 -n 3 --hint '120,80=#4a6b3c'
     """
-    sampling = _sampling(given)
-    _restore(console, images, given, sampling, editing=coloring, intervals=intervals)
+    sampling = _sampling(drawing)
+    _restore(console, images, drawing, sampling, editing=coloring, intervals=intervals)
 
 
 @expanded
 def inpaint_command(
     images: options.Images,
-    given: Drawing,
+    drawing: Drawing,
     masking: Masking,
     filling: Filling,
     console: Console,
@@ -83,12 +83,12 @@ def inpaint_command(
 
     Example: caflow inpaint photo.png --mask hole.png
     """
-    _restore(console, images, given, _sampling(given), masking, filling)
+    _restore(console, images, drawing, _sampling(drawing), masking, filling)
 
 
 @expanded
 def sample_command(
-    given: Drawing,
+    drawing: Drawing,
     masking: Masking,
     console: Console,
     cond: list[str] = option(
@@ -107,17 +107,17 @@ def sample_command(
 
     Example: caflow sample --cond sketch.png --model maps-aerial -m 10 -n 3
     """
-    check_usage(given.model is not None, "sample needs a model", "--model maps-aerial, or a file")
-    _restore(console, cond, given, _sampling(given), masking)
+    check_usage(drawing.model is not None, "sample needs a model", "--model maps-aerial, or a file")
+    _restore(console, cond, drawing, _sampling(drawing), masking)
 
 
 RESTORING = (superres_command, colorize_command, inpaint_command, sample_command)
 
 
-def _sampling(given: Drawing, consistent: bool | None = None) -> Sampling:
+def _sampling(drawing: Drawing, consistent: bool | None = None) -> Sampling:
     """The settings as they were typed; CaflowError (exit 2) for one that no model accepts."""
     names = [field.name for field in fields(Sampling) if field.name != "consistent"]
-    sampling = Sampling(consistent=consistent, **{name: getattr(given, name) for name in names})
+    sampling = Sampling(consistent=consistent, **{name: getattr(drawing, name) for name in names})
     sampling.check()
     return sampling
 
@@ -125,7 +125,7 @@ def _sampling(given: Drawing, consistent: bool | None = None) -> Sampling:
 def _restore(
     console: Console,
     inputs: Sequence[str],
-    given: Drawing,
+    drawing: Drawing,
     sampling: Sampling,
     masking: Masking | None = None,
     editing: Editing | None = None,
@@ -137,9 +137,9 @@ def _restore(
 
     editing = editing or Editing()
     intervals = intervals or Intervals(interval=False)
-    intervals.check(given, editing.used)
+    intervals.check(drawing, editing.used)
     companions = {"mask": masking.mask if masking else None, **editing.companions}
-    plan = make_plan(console, inputs, given, companions, intervals.endings)
+    plan = make_plan(console, inputs, drawing, companions, intervals.endings)
     task = None if console.command == "sample" else console.command
     if all(job.skipped or job.source.missing for job in plan.jobs):
         for job in plan.jobs:
@@ -149,14 +149,14 @@ def _restore(
     from ...hub.choice import choose_model
     from ...hub.resolve import resolve
 
-    found = resolve(given.model or choose_model(task=task).model, local=given.dry_run)
+    found = resolve(drawing.model or choose_model(task=task).model, local=drawing.dry_run)
     config = read_config(found, task)
 
     from ..asked import Asked
     from ..report import report_planned
 
     asked = Asked(
-        given=given,
+        drawing=drawing,
         sampling=sampling,
         masking=masking,
         editing=editing,
@@ -171,11 +171,11 @@ def _restore(
     from ..prepare import Preparer
     from ..run import run
 
-    select_device(given.device)  # a missing one is refused before any image is read
+    select_device(drawing.device)  # a missing one is refused before any image is read
     preparer = Preparer(asked, alone=len(plan.jobs) == 1)
-    if given.model:
-        preparer.load(given.model)
-    if given.dry_run:
+    if drawing.model:
+        preparer.load(drawing.model)
+    if drawing.dry_run:
         report_planned(plan, preparer)
     else:
         run(plan, preparer)

@@ -115,7 +115,7 @@ def _paired(conditions: Sequence[InputImage], targets: Sequence[InputImage]) -> 
 
 @expanded
 def score_command(
-    context: typer.Context, given: Scoring, masking: Masking, console: Console
+    context: typer.Context, scoring: Scoring, masking: Masking, console: Console
 ) -> None:
     """Score an image given its condition: log p(B | A), the same each time.
 
@@ -134,15 +134,17 @@ def score_command(
     from ...sampling import check_noise_samples
     from ..inputs import find_shard
 
-    check_noise_samples(given.noise_samples)
-    pairs, strays = plan_pairs(given.cond, given.target, masking.mask, recursive=given.recursive)
+    check_noise_samples(scoring.noise_samples)
+    pairs, strays = plan_pairs(
+        scoring.cond, scoring.target, masking.mask, recursive=scoring.recursive
+    )
     paths = [image.path for pair in pairs for image in pair.values()]
     if len(pairs) == 1:
         for image in pairs[0].values():  # before PyTorch is imported
             if image.missing:
                 console.failure(_names(pairs[0]), no_file(image.name))
                 return
-    share = find_shard(given.shard, console)
+    share = find_shard(scoring.shard, console)
     check_usage(
         share.step == 1 or None not in paths,
         "stdin needs one process, not shards",
@@ -152,7 +154,7 @@ def score_command(
         for name, names in strays.items():
             console.failure(names, CaflowError(f"no match for {name!r}", _ALIKE))
     typed = source(context, "model") == "COMMANDLINE"
-    scorer = _Scorer(given, masking, console, typed)
+    scorer = _Scorer(scoring, masking, console, typed)
     for pair in pairs[share]:
         try:
             with memory_errors("crop both images"):
@@ -167,7 +169,7 @@ def score_command(
 class _Scorer:
     """Scores the pairs of a command, with the typed model or with that of each target."""
 
-    given: Scoring
+    scoring: Scoring
     masking: Masking
     console: Console
     typed: bool  # whether --model is
@@ -176,13 +178,13 @@ class _Scorer:
         from ...devices import select_device
         from ..inputs import InputImage
 
-        self.load = functools.cache(functools.partial(load_model, device=self.given.device))
+        self.load = functools.cache(functools.partial(load_model, device=self.scoring.device))
         # Targets may share a condition, but stdin can be read only once.
         self.read = functools.lru_cache(1)(InputImage.read)
         # Fail before images are read.
-        select_device(self.given.device)
+        select_device(self.scoring.device)
         if self.typed:
-            self.load(self.given.model)
+            self.load(self.scoring.model)
 
     def score(self, pair: _Pair) -> None:
         """Score a pair, and report it."""
@@ -198,7 +200,7 @@ class _Scorer:
         mask = None
         if "mask" in pair or (condition.alpha is not None and task_of(model).needs_mask):
             mask = self.masking.read(pair.get("mask"), condition, pair["cond"])
-        samples = self.given.noise_samples
+        samples = self.scoring.noise_samples
         result = score(model, condition, target, mask, noise_samples=samples)
         fields = scored_line(_names(pair), model, result, samples)
         fields["model_reason"] = reason
@@ -230,9 +232,9 @@ class _Scorer:
                 f"{target.name!r} was changed after it was drawn and scored ({edit.option})",
                 f"score an image written without {edit.option}",
             )
-        if not self.typed and (maker := maker_of(target.name, record, self.given.model)):
+        if not self.typed and (maker := maker_of(target.name, record, self.scoring.model)):
             return maker, "it made the target, according to its metadata"
-        return (self.given.model, NAMED) if self.given.model else choose_model()
+        return (self.scoring.model, NAMED) if self.scoring.model else choose_model()
 
 
 def _names(pair: _Pair) -> dict[str, str]:
