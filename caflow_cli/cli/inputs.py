@@ -199,12 +199,19 @@ def find_shard(typed: str | None, console: Console) -> slice:
 
     CaflowError (exit 2) if there is no such share.
     """
-    rank = os.environ.get("RANK", "")
-    world = os.environ.get("WORLD_SIZE", "")
-    if typed is None and rank.isdecimal() and world.isdecimal() and world != "1":
-        typed = f"{int(rank) + 1}/{world}"
-        console.note(f"--shard {typed}, from RANK and WORLD_SIZE")
+    if typed is None and "RANK" in os.environ:
+        typed = _shard_of_launcher(console)
     return slice(0, None, 1) if typed is None else _shard(typed)
+
+
+def _shard_of_launcher(console: Console) -> str | None:
+    rank = os.environ["RANK"]
+    world = os.environ.get("WORLD_SIZE", "")
+    if not (rank.isdecimal() and world.isdecimal() and world != "1"):
+        return None
+    shard = f"{int(rank) + 1}/{world}"
+    console.note(f"--shard {shard}, from RANK and WORLD_SIZE")
+    return shard
 
 
 def _shard(typed: str) -> slice:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from ..config import HOLE
 from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from ..hub.choice import NAMED, RULES, choose_model, hint_at_model
-from ..images import Input, Pixels, in_srgb
+from ..images import Input, Pixels
 from ..model import CAFlow
-from ..restoration import Request, colors_for, prepare, seen_by
+from ..restoration import Request, colors_for, prepare
 from ..tasks import ONE_PASS
 from .asked import Asked
 from .masking import marked
@@ -66,7 +66,7 @@ class Preparer:
         settings = asked.settings(model.config, model.calibration, model.identity["id"])
         edits = asked.editing.wanted(image.rgb, job.companions)
         request = prepare(model, image, mask, settings, edits)
-        self._note(job, image, mask)
+        self._note(job, request)
         most = settings.of(model.config).candidates
         if request.sampling.candidates != most:
             self._note_fewer(job, request, most)
@@ -80,12 +80,12 @@ class Preparer:
         if companion is not None and companion.threshold is not None and mask.any():
             self.asked.console.note(f"{job.name}: {marked(mask)}")
 
-    def _note(self, job: Job, image: Input, mask: Pixels | None) -> None:
+    def _note(self, job: Job, request: Request) -> None:
         """Say what will not come out well, or which model would do better."""
-        task = self.asked.task
-        note = task.note(in_srgb(seen_by(task, image), image.profile), mask)
+        task = request.task
+        note = task.note(request.shown, request.mask)
         if not self.asked.drawing.model:
-            note = hint_at_model(task.name, image) or note
+            note = hint_at_model(task.name, request.input) or note
         if note:
             self.asked.console.about(job.name, note)
 

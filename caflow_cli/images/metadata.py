@@ -67,6 +67,11 @@ def read_metadata(image: Image.Image | bytes) -> Metadata | None:
         return None
     if not all(stored.values()) and "exif" in info:
         return None
+    return _kept_tags(stored) if exif else {}
+
+
+def _kept_tags(stored: Metadata) -> Metadata:
+    """The directories without tags and values that a result must not keep."""
     directories = {}
     for name, tags in stored.items():
         values = {tag: _kept(name, tag, value) for tag, value in tags.items()}

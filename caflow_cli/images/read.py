@@ -114,9 +114,8 @@ def _decode_by_pillow(data: bytes, label: str, full: bool) -> Input:
         else:
             colors = split_colors(image, full)
             orientation = _orientation(image)
-            rgb = turned(colors.rgb, orientation)
-            alpha = None if colors.alpha is None else turned(colors.alpha, orientation)
-            colors = colors._replace(rgb=rgb, alpha=alpha)
+            if orientation != 1:
+                colors = _upright(colors, orientation)
     return Input(
         **colors._asdict(),
         format=image.format or "",
@@ -127,6 +126,11 @@ def _decode_by_pillow(data: bytes, label: str, full: bool) -> Input:
         deep=deep and colors.rgb.itemsize == 1,
         table=table_of(image),
     )
+
+
+def _upright(colors: Colors, orientation: Any) -> Colors:
+    alpha = None if colors.alpha is None else turned(colors.alpha, orientation)
+    return colors._replace(rgb=turned(colors.rgb, orientation), alpha=alpha)
 
 
 def _decode_png(image: Image.Image, data: bytes, label: str, hidden: Any) -> tuple[Colors, bool]:

@@ -195,11 +195,10 @@ class _Draft:
         return cls(request, k, seed, generators, again, image)
 
     def finished(self) -> Candidate:
-        numbers = range(len(self.request.parts))
-        scores = [self.scores[number] for number in numbers if number in self.scores]
+        scores = [self.scores[number] for number in sorted(self.scores)]
         score = total(self.request, scores, self.image)
         # What takes less memory: the image, or the samples it is composed of.
-        samples = [self.samples[number] for number in numbers]
+        samples = [self.samples[number] for number in sorted(self.samples)]
         size = sum(sample.nbytes for sample in samples)
         kept = samples if self.image.nbytes > size else self.image
         return Candidate(self.request, self.k, self.seed, self.redraws, score, kept)
