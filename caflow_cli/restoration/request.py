@@ -101,7 +101,7 @@ def prepare(
     task = task_of(model, sampling)
     task.check_mask(mask is not None)
     image = colors_for(task, image)
-    seen = seen_by(task, image)
+    seen = image.flattened(soften=task.enlarges)
     size = task.model_size(seen)
     check_size(size, task.has_regions)
     parts = task.parts(seen, mask)
@@ -130,11 +130,6 @@ def task_of(model: CAFlow, sampling: Sampling | None = None) -> Task:
         )
     task = get_task(model.config)
     return task if sampling is None else task.made_consistent(sampling.consistent)
-
-
-def seen_by(task: Task, image: Input) -> Pixels:
-    """The colors of an image as a task's condition reads them: (H, W, 3) of its depth."""
-    return colors_for(task, image).flattened(soften=task.enlarges)
 
 
 def colors_for(task: Task, image: Input) -> Input:
