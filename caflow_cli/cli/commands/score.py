@@ -21,6 +21,7 @@ from ..masking import Masking
 from ..options import expanded, load_model, option
 
 if TYPE_CHECKING:
+    from ...restoration import Score
     from ..inputs import InputImage
 
     _Pair = dict[str, InputImage]  # cond, target and perhaps mask, named as in JSON
@@ -188,7 +189,7 @@ class _Scorer:
 
     def score(self, pair: _Pair) -> None:
         """Score a pair, and report it."""
-        from ...restoration import DEPTH_RULE, score, task_of
+        from ...restoration import score, task_of
         from ..report import scored_line
 
         start = time.perf_counter()
@@ -207,8 +208,13 @@ class _Scorer:
         fields["elapsed_s"] = round(time.perf_counter() - start, 3)
         bits = "-" if result.bits_per_dim is None else f"{result.bits_per_dim:.6f}"
         self.console.result(fields, [f"{result.rank_score:.4f}\t{bits}\t{name}"])
-        if self.console.json:
-            return
+        if not self.console.json:
+            self._note(name, result)
+
+    def _note(self, name: str, result: Score) -> None:
+        """Say what a score covers, and how exact it is."""
+        from ...restoration import DEPTH_RULE
+
         if result.bits_per_dim is None:
             what = "tiles" if result.score_domain == "tiles" else "parts, some of them shrunk"
             self.console.about(name, f"scored in {what}, which have a rank score but no likelihood")
