@@ -72,8 +72,8 @@ def as_input(
         values = image.detach().cpu()
         if values.is_floating_point():
             values = values.float()  # NumPy has no bfloat16
-        channels_last = values.permute(1, 2, 0) if values.ndim == 3 else values
-        return _from_array(channels_last.numpy(), tuple(image.shape), value_range)
+        pixels = values.permute(1, 2, 0) if values.ndim == 3 else values
+        return _from_array(pixels.numpy(), tuple(image.shape), value_range)
     if not isinstance(image, np.ndarray):
         raise usage_error(f"an image cannot be a {type(image).__name__}", _WANTED)
     return _from_array(image, image.shape, value_range)

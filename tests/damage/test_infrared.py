@@ -42,6 +42,16 @@ def test_what_leaks_from_the_dyes_is_removed(rng):
     assert recall > 0.8
 
 
+def test_a_step_of_8_bits_is_no_dust(rng):
+    """Without noise, the deviation of clean film would be 0."""
+    infrared = np.full((256, 256), 250, np.uint8)
+    infrared[100:104, 100:110] = 249
+    infrared[20:25, 30:40] = 200
+    mask = infrared_mask(rng.integers(60, 200, (256, 256), dtype=np.uint8), infrared)
+    assert mask[20:25, 30:40].all()
+    assert not mask[60:].any()
+
+
 def test_a_lower_threshold_marks_more_and_the_red_channel_suffices(rng):
     scan = scanned(photograph(), STRONG, rng)
     few, some, many = (infrared_mask(scan.rgb, scan.infrared, k) > 0 for k in (9, 4, 2))
