@@ -71,7 +71,9 @@ class Candidate:
     @property
     def output(self) -> Output:
         """What is written of it: the edited image, with the input's alpha and metadata."""
-        return self.request.output(self.edited)
+        request = self.request
+        keeps_gray = request.task.keeps_gray
+        return request.input.output(self.edited, request.mask, keeps_gray=keeps_gray)
 
     @property
     def image(self) -> Pixels:

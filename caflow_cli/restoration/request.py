@@ -14,7 +14,7 @@ from torch import Tensor
 from ..config import Extent
 from ..devices import check_bf16
 from ..errors import usage_error
-from ..images import LARGE, Input, Output, Pixels, in_srgb
+from ..images import LARGE, Input, Pixels, in_srgb
 from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import ONE_PASS, Part, Task, check_size, get_task
@@ -59,10 +59,6 @@ class Request:
         for part, sample in zip(self.parts, samples, strict=False):
             image = part.compose(image, sample)
         return image
-
-    def output(self, image: Pixels) -> Output:
-        """What is written of an image: with the alpha and the metadata of the input."""
-        return self.input.output(image, self.mask, keeps_gray=self.task.keeps_gray)
 
     def lazy_condition(self) -> LazyImage:
         return self._lazy(partial(self.task.part_of_condition, self.image))
