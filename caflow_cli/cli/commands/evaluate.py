@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -141,23 +141,14 @@ def evaluate_command(
     start = time.perf_counter()
     weights = Weights(*vars(networks).values())
     record: dict[str, Any] = {}
-    announced = model.data is None
     with console.steps("measuring") as step:
-
-        def show(done: int, total: int) -> None:  # total 0: unknown
-            nonlocal announced
-            if not announced:
-                already = f", {done} already done" if done else ""
-                console.note(f"{total} images to measure{already}")
-                announced = True
-            step(done, total)
-
         if model.data is not None:
             settings = _settings(model, weights)
             loaded = _load(model, model.data, metric or (), settings)
 
             from ...evaluation import evaluate
 
+            show = _announced(step, console)
             evaluation = evaluate(loaded, model.data, metric or (), progress=show, **settings)
             record["model"] = loaded.identity
         else:
@@ -165,11 +156,26 @@ def evaluate_command(
 
             pair: list[Any] = images or [sys.stdin, reference]
             generated, true = pair
-            shared: dict[str, Any] = {"weights": weights, "progress": show}
+            shared: dict[str, Any] = {"weights": weights, "progress": step}
             evaluation = compare(generated, true, metric or (), recursive=recursive, **shared)
     record |= evaluation.as_json()
     record["elapsed_s"] = round(time.perf_counter() - start, 3)
     _report(evaluation, record, console)
+
+
+def _announced(step: Callable[..., None], console: Console) -> Callable[[int, int], None]:
+    """Progress that begins with how many images are measured."""
+    announced = False
+
+    def show(done: int, total: int) -> None:
+        nonlocal announced
+        if not announced:
+            already = f", {done} already done" if done else ""
+            console.note(f"{total} images to measure{already}")
+            announced = True
+        step(done, total)
+
+    return show
 
 
 def _report(evaluation: Evaluation, record: dict[str, Any], console: Console) -> None:
