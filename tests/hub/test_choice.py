@@ -182,6 +182,8 @@ def test_the_model_of_an_image_is_known_by_its_digest(gray_file):
     assert maker_of("x.png", own, str(gray_file)) == str(gray_file)
     with pytest.raises(CaflowError, match="cannot be found"):
         maker_of("x.png", own, ID)
+    pushed = {"model": own["model"] | {"id": "someone/gray"}}  # the Hub is not asked
+    assert maker_of("x.png", pushed, str(gray_file)) == str(gray_file)
     for nothing in ({}, {"model": None}, {"model": {"id": ID}}):
         assert maker_of("x.png", nothing, str(gray_file)) is None
 
