@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, TiffImagePlugin
+from PIL import Image, TiffImagePlugin, TiffTags
 
 from ..errors import ensure
 from .color import resize, strips
-from .metadata import MAIN, Metadata
+from .metadata import COMMENT, MAIN, Metadata
 
 if TYPE_CHECKING:
     import tifffile
@@ -318,6 +318,7 @@ def _with_directories(tiff: bytes, directories: Metadata) -> bytes:
         places = {name: first.tags[name - 1].offset for name in directories}
     for name, place in places.items():
         directory = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0", group=name)
+        directory.tagtype[COMMENT] = TiffTags.UNDEFINED  # which Pillow does not know
         directory.update(directories[name])
         data += bytes(len(data) % 2)
         struct.pack_into("<HHII", data, place, name, 4, 1, len(data))

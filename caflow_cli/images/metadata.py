@@ -19,7 +19,7 @@ MAIN = 0  # the first directory; the others have the numbers of the tags that po
 EXIF = 0x8769
 GPS = 0x8825
 DESCRIPTION = 0x010E  # ImageDescription
-_COMMENT = 0x9286  # UserComment
+COMMENT = 0x9286  # UserComment
 _VERSION = 0x9000
 _ALTITUDE_REF = 0x05
 _BELOW = b"\1"  # its value below sea level; 0 by default
@@ -109,7 +109,7 @@ def rebuilt(metadata: Metadata, *, place: bool) -> Metadata:
     description = directories.get(MAIN, {}).pop(DESCRIPTION, b"")
     exif = {tag: _text(value) for tag, value in directories.get(EXIF, {}).items()}
     if description and not description.startswith(b'{"caflow"'):
-        exif[_COMMENT] = _comment(description)
+        exif[COMMENT] = _comment(description)
     if exif:
         directories[EXIF] = {_VERSION: b"0232", **exif}
     gps = {tag: _text(value) for tag, value in directories.get(GPS, {}).items()}

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, TiffImagePlugin, TiffTags
 
 from caflow_cli.images import Encoder, Input, Output, decode, read_image, read_provenance
 
@@ -182,3 +182,20 @@ def test_files_of_8_bits_are_read_alike_with_and_without_a_profile_kept(tmp_path
     kept = decode(path, full=True)
     np.testing.assert_array_equal(kept.rgb, COLORS)
     np.testing.assert_array_equal(kept.shown(), read_image(path))
+
+
+def test_a_comment_has_the_type_that_exif_requires():
+    exif = Image.Exif()
+    exif[0x010E] = "a scan"
+    source = decode(io.BytesIO(encoded(COLORS, "JPEG", exif=exif)))
+    output = Output(DEEP[..., :3], metadata=source.metadata)
+    data = Encoder("tiff", metadata="basic").encode(output)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        place = file.pages.first.tags[0x8769].offset + 8
+    (pointer,) = np.frombuffer(data, "<u4", 1, place)
+    directory = TiffImagePlugin.ImageFileDirectory_v2(data[:8], group=0x8769)
+    stream = io.BytesIO(data)
+    stream.seek(int(pointer))
+    directory.load(stream)
+    assert directory[0x9286] == b"ASCII\0\0\0a scan"
+    assert directory.tagtype[0x9286] == TiffTags.UNDEFINED
