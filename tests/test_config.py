@@ -64,6 +64,7 @@ def test_a_task_is_of_one_piece(task, named):
         {"guide_views": 3, "guide": 8, "guide_net": "unet"},
         {"guide_views": 8},
         {"spread": 8},
+        {"guide_factor": 1, "guide": 8, "guide_net": "enlarge"},
         {"guide_factor": 3, "guide": 8, "guide_net": "enlarge"},
         {"guide_factor": 8, "guide": (8, 8, 8), "guide_net": "enlarge"},
         {"guide": (8, 8), "guide_net": "enlarge"},

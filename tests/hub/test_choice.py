@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFilter, ImageOps
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from caflow_cli.assets import ASSETS, WEIGHTS_DIR, example_path, manifest_path
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.choice import choose_model, hint_at_model, is_chosen, log_odds
 from caflow_cli.hub.manifest import load_manifest
-from caflow_cli.hub.resolve import maker_of, resolve
+from caflow_cli.hub.resolve import load, maker_of, resolve
 from caflow_cli.images import Input, write_png
 from caflow_cli.tasks import TASKS
 
@@ -186,6 +188,17 @@ def test_the_model_of_an_image_is_known_by_its_digest(gray_file):
     assert maker_of("x.png", pushed, str(gray_file)) == str(gray_file)
     for nothing in ({}, {"model": None}, {"model": {"id": ID}}):
         assert maker_of("x.png", nothing, str(gray_file)) is None
+
+
+def test_a_model_with_a_calibration_that_is_none_cannot_be_used(tmp_path, model_files):
+    with safe_open(model_files["superres"], "pt") as file:
+        header = json.loads(file.metadata()["caflow"])
+    header["training"]["calibration"] = {"tau": "x"}
+    path = tmp_path / "m.safetensors"
+    save_file(load_file(model_files["superres"]), path, {"caflow": json.dumps(header)})
+    with pytest.raises(CaflowError, match=r"calibration\.tau is 'x'") as caught:
+        load(path)
+    assert caught.value.exit_code == 3  # as for all that is wrong with weights
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
