@@ -16,24 +16,21 @@ def center(y: Tensor, width: float) -> Tensor:
 
 def centers_of(w: Tensor, width: float, has_mask: bool) -> Tensor:
     """The centers of the bins of stored values w, as floats, (B, C, H, W); see `points_of`."""
-    return points_of(w, w.new_tensor(0.5), width, has_mask)
+    return points_of(w, 0.5, width, has_mask)
 
 
-def points_of(w: Tensor, u: Tensor, width: float, has_mask: bool) -> Tensor:
+def points_of(w: Tensor, u: Tensor | float, width: float, has_mask: bool) -> Tensor:
     """Points `(w + u) width` in the bins of stored values w, as floats, (B, C, H, W).
 
     With a mask, the last channel, which is 0 or 255, and what fills its holes are those of 8 bits.
     """
     points = (w + u) * width
-    return _with_mask(points, w, u) if has_mask and width != 1 else points
-
-
-def _with_mask(points: Tensor, w: Tensor, u: Tensor) -> Tensor:
-    """The points of 16 bits, with mask and fill of 8."""
-    in_hole = w[:, 3:] >= HOLE
-    of_8_bits = torch.cat([torch.full_like(w[:, :3], FILL), w[:, 3:]], dim=1) + u
-    at_8_bits = torch.cat([in_hole.expand_as(w[:, :3]), in_hole | ~in_hole], dim=1)
-    return of_8_bits.where(at_8_bits, points)
+    if not has_mask or width == 1:
+        return points
+    mask = w[:, 3:]
+    known = torch.cat([mask < HOLE] * 3 + [torch.zeros_like(mask, dtype=torch.bool)], dim=1)
+    of_8_bits = torch.cat([torch.full_like(w[:, :3], FILL), mask], dim=1)
+    return points.where(known, of_8_bits + u)
 
 
 def to_stored(v: Tensor, width: float) -> Tensor:

@@ -4,11 +4,11 @@ import pytest
 
 from caflow_cli.cli.training_report import table, trend, verdict
 from caflow_cli.config import Temperature
-from caflow_cli.evaluation import Choice
+from caflow_cli.evaluation import ChosenTemperature
 
 
-def chosen(rmse=10.0, lpips=0.2, baseline=(12.0, 0.4)) -> Choice:
-    return Choice(Temperature.of(0.5), 20, rmse, lpips, "bicubic", *baseline)
+def chosen(rmse=10.0, lpips=0.2, baseline=(12.0, 0.4)) -> ChosenTemperature:
+    return ChosenTemperature(Temperature.of(0.5), 20, rmse, lpips, "bicubic", *baseline)
 
 
 def validations(values, key="val_bits_per_dim"):
