@@ -172,7 +172,7 @@ def _known_blocks(image: Pixels, hole: Hole, side: int, step: int) -> tuple[Leve
     levels = _levels(blocks).reshape(-1, 3, side**2)
     levels = levels[((levels < 1) | (levels >= 254)).mean(-1).max(-1) < 0.01]
     basis = _polynomials(side)
-    rest = levels - (levels @ basis) @ basis.T
+    rest = np.asarray(levels - (levels @ basis) @ basis.T, np.float32)
     tones = np.asarray(levels.mean(-1) @ _LUMA, np.float32)
     return rest.transpose(0, 2, 1).reshape(-1, side, side, 3), tones
 

@@ -51,7 +51,7 @@ def tint(level: Pixels, chroma: Planes) -> Pixels:
     # luminance is exact.
     rest = float(ONE) * luma - red * colors[0] - blue * colors[2]
     colors[1] = np.rint(rest / green).clip(0, most)
-    return np.stack(colors, axis=-1).astype(level.dtype)
+    return np.stack([*colors], axis=-1).astype(level.dtype)
 
 
 def upsample_chroma(chroma: Planes, small: Pixels, level: Pixels) -> Planes:
