@@ -169,9 +169,9 @@ def _from_hub(
         try:
             etag, size = _stated(name, repo, filename, revision)
         except CaflowError:
-            path = download()  # uses the cached file if the Hub cannot be reached
-            if path != cached:
+            if cached is None or download() != cached:  # which is used if the Hub is out of reach
                 raise
+            path = cached
         else:
             digest = _checked_etag(name, etag, size, entry)
             path = download()
