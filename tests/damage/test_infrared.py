@@ -26,6 +26,10 @@ def shares(mask: np.ndarray, dust: np.ndarray) -> tuple[float, float]:
     return near[mask > 0].mean(), (mask[dust > 0.5] > 0).mean()
 
 
+def of_16_bits(values: np.ndarray) -> np.ndarray:
+    return np.rint(65535 * values).astype(np.uint16)
+
+
 @pytest.mark.parametrize("scanner", [WEAK, STRONG])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_dust_is_found_on_both_scanners(scanner, dtype, rng):
@@ -40,6 +44,19 @@ def test_what_leaks_from_the_dyes_is_removed(rng):
     precision, recall = shares(infrared_mask(scan.rgb, scan.infrared), scan.dust)
     assert precision > 0.95
     assert recall > 0.8
+
+
+def test_all_that_leaks_is_removed_and_no_more():
+    """A dark figure and a bright one: what is left of either, or too much, would be marked."""
+    red = np.random.default_rng(0).uniform(0.4, 0.6, (64, 64)).repeat(4, 0).repeat(4, 1)
+    red[60:90, 100:120] = 0.04
+    red[160:190, 100:120] = 0.98
+    infrared = 0.7 * red**0.2
+    infrared[100:108, 200:204] *= 0.9
+    mask = infrared_mask(of_16_bits(red), of_16_bits(infrared))
+    assert mask[100:108, 200:204].all()
+    mask[92:116, 192:212] = 0
+    assert not mask.any()
 
 
 def test_a_step_of_8_bits_is_no_dust(rng):
@@ -66,6 +83,22 @@ def test_a_clear_shift_of_up_to_8_pixels_is_undone(shift, rng):
     precision, recall = shares(infrared_mask(scan.rgb, scan.infrared), scan.dust)
     assert precision > 0.95
     assert recall > 0.8
+
+
+@pytest.mark.parametrize("top", [0, 260, 600, 940, 1200])
+def test_a_shift_is_found_wherever_the_dust_of_a_long_strip_lies(top, rng):
+    """The strip is five tiles high, without a common row."""
+    red = np.full((1280, 256), 0.5)
+    infrared = np.full(red.shape, 0.7)
+    dust = np.zeros(red.shape, bool)
+    for row, column in rng.integers((8, 8), (64, 240), (25, 2)):
+        dust[top + row : top + row + 5, column : column + 4] = True
+    red[dust] *= 0.4
+    infrared[dust] *= 0.6
+    shifted = np.roll(infrared, (3, -5), (0, 1))
+    masks = [infrared_mask(of_16_bits(red), of_16_bits(light)) for light in (infrared, shifted)]
+    assert (masks[0][dust] > 0).all()
+    np.testing.assert_array_equal(masks[1], masks[0])
 
 
 def test_infrared_is_not_moved_further_or_by_chance(rng):

@@ -91,6 +91,72 @@ def test_beside_a_narrow_image_as_well():
     assert fine(result)[hole].std() / fine(grainy)[~hole].std() == pytest.approx(1, abs=0.15)
 
 
+def weaker(grainy, smooth, share, place):
+    """The image with that share of its grain in a place."""
+    image = grainy.copy()
+    image[place] = rounded(smooth + share * (grainy.astype(float) - smooth))[place]
+    return image
+
+
+def amount(image, smooth, hole):
+    """The deviation of the grain that a hole gets, relative to that of the image of `film(9)`."""
+    result = Grain(image, hole, seed=0).apply(filled(smooth, image, hole))
+    _, grainy, _ = film(9)
+    return fine(result)[hole].std() / fine(grainy).std()
+
+
+def test_between_holes_that_leave_no_large_block():
+    smooth, grainy, hole = film(9, shape=(20, 300))
+    hole[:] = False
+    hole[8:16, 180:188] = True
+    assert amount(grainy, smooth, hole) == pytest.approx(1, abs=0.25)
+
+
+@pytest.mark.parametrize(("height", "top", "left", "side"), [(28, 8, 152, 16), (40, 12, 144, 24)])
+def test_the_largest_blocks_that_fit_are_used(height, top, left, side):
+    """A spot with little grain fills a smaller block, but no large one."""
+    smooth, grainy, hole = film(9, shape=(height, 300))
+    hole[:] = False
+    hole[8:16, 180:188] = True
+    spot = slice(top, top + side), slice(left, left + side)
+    assert amount(weaker(grainy, smooth, 0.3, spot), smooth, hole) > 0.7
+
+
+def test_what_a_hole_holds_has_no_influence():
+    smooth, grainy, hole = film(9)
+    hole[:] = False
+    hole[60:130, 40:120] = True
+    white = np.where(hole[..., None], np.uint8(255), grainy)
+    results = []
+    for image in (grainy, white, weaker(grainy, smooth, 0.4, hole)):
+        grain = Grain(image, hole, seed=0)
+        results.append((grain.deviation, grain.apply(filled(smooth, grainy, hole))))
+    for deviation, result in results[1:]:
+        assert deviation == results[0][0]
+        np.testing.assert_array_equal(result, results[0][1])
+
+
+def test_the_flattest_blocks_are_used():
+    """What is rougher than the grain is the image itself."""
+    smooth, grainy, hole = film(9)
+    hole[:] = False
+    hole[90:100, 100:110] = True
+    image = weaker(grainy, smooth, 1.6, np.s_[:, 64:])
+    assert amount(image, smooth, hole) == pytest.approx(1, abs=0.25)
+
+
+def test_blocks_of_the_tone_beside_the_hole_are_used():
+    """A dark band has half the grain of what surrounds it."""
+    smooth, grainy, hole = film(9)
+    hole[:] = False
+    hole[90:100, 95:105] = True
+    band = np.s_[:, 80:120]
+    image = weaker(grainy, smooth, 0.5, band)
+    image[band] -= smooth[band] - 40
+    smooth[band] = 40
+    assert amount(image, smooth, hole) == pytest.approx(0.5, abs=0.2)
+
+
 @pytest.mark.parametrize("strength", [0, 1, 2])
 def test_an_image_without_grain_is_left_as_it_is(strength):
     smooth, grainy, hole = film(strength)
