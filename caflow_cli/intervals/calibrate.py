@@ -136,7 +136,6 @@ def check_calibration(
     widths = []
     failures: Failures = {}
     with _opened(model, images) as reader:
-        sampling = _filled(model, sampling)
         drawn = _draw(model, reader, images, sampling, failures, progress)
         for truth, mean, deviation in drawn:
             low, high = bounds(mean, deviation, model.calibration.lambd)
