@@ -29,7 +29,7 @@ class Asked:
     sampling: Sampling
     masking: Masking | None  # None: the command has no such options
     editing: Editing
-    beside: Intervals  # what is written beside a result
+    beside: Intervals | None  # what is written beside a result
     console: Console
     default: Resolved
     config: Config  # of the default model
@@ -41,7 +41,8 @@ class Asked:
         if self.masking is not None:  # without a mask, inpaint fills what is transparent
             transparent = task.needs_mask and self.console.command == task.command
             task.check_mask(self.masking.mask is not None or transparent)
-        filled = self.defaults.of(self.config)
+        calibration = calibration_of(self.default) if self.beside else None
+        filled = self.settings(self.config, calibration, self.default.id).of(self.config)
         self.editing.check(task)
         check_usage(
             self.drawing.uncertainty is None or filled.candidates != 1,
@@ -50,15 +51,11 @@ class Asked:
         )
         return task.made_consistent(filled.consistent)
 
-    @cached_property
-    def defaults(self) -> Sampling:
-        """The settings for the default model."""
-        calibration = calibration_of(self.default) if self.beside.endings else None
-        return self.settings(self.config, calibration, self.default.id)
-
     def settings(self, config: Config, calibration: Calibration | None, id: str | None) -> Sampling:
         """The settings for a model: M is filled in for sheets, which compare candidates."""
-        sampling = self.beside.settings(self.sampling, calibration, id)
+        sampling = self.sampling
+        if self.beside is not None:
+            sampling = self.beside.settings(sampling, calibration, id)
         if self.drawing.sheets:
             sampling = replace(sampling, candidates=sampling.of(config).candidates)
         return sampling

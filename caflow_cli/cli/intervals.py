@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from ..errors import check_usage
+from ..errors import usage_error
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ _ENDS = ("low", "high")
 
 @dataclass(frozen=True, kw_only=True)
 class Intervals:
-    """The option of commands whose results can have calibrated intervals."""
+    """The option of commands whose results can have calibrated intervals, and what it does if it
+    is used.
+    """
 
     interval: bool = option(
         "--interval",
@@ -36,36 +38,29 @@ class Intervals:
         OUTPUT,
     )
 
-    @property
-    def endings(self) -> dict[str, Sequence[str]]:
-        """Those of the files that are written beside a result, by field; empty if none are."""
-        return {"interval": _ENDS} if self.interval else {}
+    # Of the names of files that are written beside a result, by field of JSON.
+    endings: ClassVar[Mapping[str, Sequence[str]]] = {"interval": _ENDS}
 
     def check(self, files: Files, used: Sequence[str]) -> None:
         """Raise CaflowError (exit 2) for options that cannot be combined with --interval."""
-        for name in [*used, *["-o -"] * (files.output == "-")]:
-            check_usage(
-                not self.interval,
-                f"--interval and {name} cannot be used together",
-                "leave one of them out",
-            )
+        excluded = [*used, *["-o -"] * (files.output == "-")]
+        if excluded:
+            message = f"--interval and {excluded[0]} cannot be used together"
+            raise usage_error(message, "leave one of them out")
 
     def check_size(self, size: Extent) -> None:
         """Raise CaflowError (exit 1) if an image that is drawn in that size cannot have them."""
-        if self.interval:
-            from ..intervals import check_one_pass
+        from ..intervals import check_one_pass
 
-            check_one_pass(size)
+        check_one_pass(size)
 
     def settings(
         self, sampling: Sampling, calibration: Calibration | None, id: str | None
     ) -> Sampling:
-        """The settings for a model; with --interval, those of its calibration.
+        """The settings of a model's calibration.
 
         CaflowError (exit 2) if it has none, or if a setting that is given differs.
         """
-        if not self.interval:
-            return sampling
         from ..intervals import calibrated
 
         return calibrated(sampling, calibration, id)
@@ -114,7 +109,7 @@ class Intervals:
 
     def chart(self, name: str, found: Candidates) -> Pixels | None:
         """The row of an image in `--uncertainty`; None if it has no intervals."""
-        if not self.interval or _is_incomplete(found):
+        if _is_incomplete(found):
             return None
         from ..intervals import interval_chart
 

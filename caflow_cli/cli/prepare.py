@@ -62,7 +62,8 @@ class Preparer:
         if mask is not None and not (mask >= HOLE).any():
             return Prepared(job, image, None, reason)
         size = asked.editing.drawn_size(task, image.rgb)
-        asked.beside.check_size(size)
+        if asked.beside is not None:
+            asked.beside.check_size(size)
         settings = asked.settings(model.config, model.calibration, model.identity["id"])
         edits = asked.editing.wanted(image.rgb, job.companions)
         request = prepare(model, image, mask, settings, edits)
@@ -120,6 +121,6 @@ class Preparer:
         """The model with that name, loaded once."""
         if name not in self.models:
             model = self.models[name] = load_model(name, self.asked.drawing.device)
-            if self.asked.beside.endings:
+            if self.asked.beside is not None:
                 self.asked.beside.note(model, self.asked.sampling, self.asked.console)
         return self.models[name]

@@ -29,7 +29,7 @@ def run(plan: Plan, preparer: Preparer) -> None:
     """Read, draw, write and report every job."""
     asked = preparer.asked
     console = asked.console
-    sheets = Sheets(asked.drawing, console, asked.beside.chart)
+    sheets = Sheets(asked.drawing, console, asked.beside and asked.beside.chart)
     done = 0
     with console.steps(console.command) as show:
         for batch in _in_batches(map(preparer.prepared, plan.jobs)):
@@ -37,7 +37,7 @@ def run(plan: Plan, preparer: Preparer) -> None:
             step = None
             if not console.quiet:
                 step = _progress(batch, done, len(plan.jobs), show, console)
-            results = _drawn(batch, not asked.beside.endings, step)
+            results = _drawn(batch, asked.beside is None, step)
             elapsed = round((time.perf_counter() - start) / len(batch), 3)
             for prepared, found in zip(batch, results, strict=True):
                 with reported(prepared.job, console):
@@ -139,7 +139,7 @@ def _finish(
         return
     paths = _write_kept(job, found, plan, asked)
     fields: dict[str, object] = {"elapsed_s": elapsed}
-    if job.beside:
+    if asked.beside is not None:
         fields |= asked.beside.write(job, found, asked.drawing, console)
     if asked.drawing.sheets:
         sheets.add(job.name, found)

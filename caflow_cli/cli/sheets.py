@@ -21,7 +21,7 @@ class Sheets:
 
     drawing: Drawing
     console: Console
-    chart: Callable[[str, Candidates], Pixels | None]  # of what is written beside a result
+    chart: Callable[[str, Candidates], Pixels | None] | None  # of what is written beside a result
     grid: list[Pixels] = field(default_factory=list)  # rows
     uncertainty: list[Pixels] = field(default_factory=list)
 
@@ -31,7 +31,7 @@ class Sheets:
         if self.drawing.grid:
             self.grid.append(np.asarray(found.grid(label)))
         if self.drawing.uncertainty:
-            chart = self.chart(name, found)
+            chart = self.chart(name, found) if self.chart else None
             if chart is None and len(found.drawn) > 1:  # a single one has no spread
                 chart = uncertainty_chart(label, found.ranked, found.tau)
             if chart is not None:

@@ -136,10 +136,11 @@ def _restore(
     from ..plan import make_plan
 
     editing = editing or Editing()
-    intervals = intervals or Intervals(interval=False)
-    intervals.check(drawing, editing.used)
+    beside = intervals if intervals is not None and intervals.interval else None
+    if beside is not None:
+        beside.check(drawing, editing.used)
     companions = {"mask": masking.mask if masking else None, **editing.companions}
-    plan = make_plan(console, inputs, drawing, companions, intervals.endings)
+    plan = make_plan(console, inputs, drawing, companions, beside.endings if beside else {})
     task = None if console.command == "sample" else console.command
     if all(job.skipped or job.source.missing for job in plan.jobs):
         for job in plan.jobs:
@@ -160,7 +161,7 @@ def _restore(
         sampling=sampling,
         masking=masking,
         editing=editing,
-        beside=intervals,
+        beside=beside,
         console=console,
         default=found,
         config=config,
