@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from ..assets import WEIGHTS_DIR, manifest_path
-from ..config import Config, require
+from ..config import require
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure, reason_of
-from ..model import Calibration, strict_json, upgrade
+from ..model import Calibration, strict_json
 from ..records import Constraint, Count, Line, Table, check, parse
-from ..tasks import kind_of
+from ..tasks import TASKS
 
 REINSTALL = "pip install --force-reinstall . in the checkout of caflow"
 _MAX_BYTES = 4_000_000  # of a manifest
@@ -46,7 +46,6 @@ class Entry:
     default: bool  # whether it is the default model of its task
     license: Line  # of the weights
     data: Line  # the training data, and its terms
-    config: Table
     metrics: Table  # measured with exactly this file, with key "protocol"; or empty
     file: Annotated[str, _FILE] | None = None  # name of the bundled file
     repo_id: Annotated[str, _REPO] | None = None  # Hub repository
@@ -56,6 +55,7 @@ class Entry:
 
     def __post_init__(self) -> None:
         check(self)
+        require(self.task in TASKS, "task", self.task, " or ".join(TASKS))
         require(bool(self.file or self.repo_id), "file", self.file, "a file, or set repo_id")
         require(
             (self.repo_id is None) == (self.revision is None),
@@ -65,8 +65,6 @@ class Entry:
         )
         if self.calibration is not None:
             Calibration.of(self.calibration)
-        name = kind_of(parse(Config, self.config, "config")).name
-        require(name == self.task, "task", self.task, f"{name}, as its config says")
 
 
 @dataclass(frozen=True)
@@ -94,8 +92,7 @@ def load_manifest(path: Path | None = None) -> dict[str, Entry]:
             where = f"entry {id_[:80]!r}: "
             if isinstance(values, dict):
                 values["id"] = id_
-                if isinstance(values.get("config"), dict):
-                    values["config"] = upgrade(values["config"])
+                values.pop("config", None)  # earlier versions repeat that of the file
             entries[id_] = parse(Entry, values)
     except CaflowError as error:
         raise _unusable(path, f"{where}{error.message}; {error.hint}") from error

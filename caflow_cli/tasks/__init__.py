@@ -53,7 +53,6 @@ __all__ = [
     "gray",
     "held_out_conditions",
     "is_beside",
-    "kind_of",
     "pad",
     "preset",
     "resize",
@@ -99,12 +98,7 @@ def check_task(config: TaskConfig) -> None:
 
 
 def get_task(config: Config) -> Task:
-    """The task of a model's config; CaflowError as for `kind_of`."""
-    return kind_of(config).of(config)
-
-
-def kind_of(config: Config) -> type[Task]:
-    """The class of the task of a model's config.
+    """The task of a model's config.
 
     Raises:
         CaflowError: (exit 2) there is no such task, or it does not support these channel numbers.
@@ -120,7 +114,7 @@ def kind_of(config: Config) -> type[Task]:
         f"{flow.target_channels}",
         f"set flow.cond_channels to {wanted}, flow.target_channels to 3",
     )
-    return kind
+    return kind.of(config)
 
 
 def preset(name: str, task: str = "superres") -> FlowConfig:
