@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..config import Config
 from ..errors import check_usage
 from ..hub.resolve import Resolved, calibration_of
+from ..model import read_info
 from ..sampling import Sampling
 from ..tasks import Task, get_task
 from .console import Console
@@ -41,7 +42,9 @@ class Asked:
         if self.masking is not None:  # without a mask, inpaint fills what is transparent
             transparent = task.needs_mask and self.console.command == task.command
             task.check_mask(self.masking.mask is not None or transparent)
-        calibration = calibration_of(self.default) if self.beside else None
+        calibration = None
+        if self.beside is not None:
+            calibration = calibration_of(self.default, read_info(self.default.path).training)
         filled = self.settings(self.config, calibration, self.default.id).of(self.config)
         self.editing.check(task)
         check_usage(

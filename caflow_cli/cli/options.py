@@ -282,14 +282,14 @@ class Drawing(Files):
         )
 
 
-def load_model(name: str, device: str) -> CAFlow:
-    """Load the model with that name.
+def load_model(model: str | Resolved, device: str) -> CAFlow:
+    """Load a model, named or found.
 
     CaflowError: (exit 2) the device is missing; (exit 3) weights.
     """
     from ..hub.resolve import load, resolve
 
-    resolved = resolve(name)
+    resolved = resolve(model) if isinstance(model, str) else model
 
     from ..devices import keep_memory, select_device
 

@@ -119,8 +119,11 @@ class Preparer:
 
     def load(self, name: str) -> CAFlow:
         """The model with that name, loaded once."""
+        asked = self.asked
         if name not in self.models:
-            model = self.models[name] = load_model(name, self.asked.drawing.device)
-            if self.asked.beside is not None:
-                self.asked.beside.note(model, self.asked.sampling, self.asked.console)
+            is_default = name in (asked.drawing.model, asked.default.id)
+            model = load_model(asked.default if is_default else name, asked.drawing.device)
+            self.models[name] = model
+            if asked.beside is not None:
+                asked.beside.note(model, asked.sampling, asked.console)
         return self.models[name]

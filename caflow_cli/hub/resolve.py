@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..assets import manifest_path
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure, reason_of, usage_error
-from ..model import Calibration, CheckpointInfo, read_info
+from ..model import CALIBRATION, Calibration, CheckpointInfo, read_info
 from ..paths import exists, is_file, sha256_of
 from ..records import Table
 from .manifest import REINSTALL, Entry, bundled_path, load_manifest
@@ -241,24 +241,26 @@ def load(name: str | Path | Resolved) -> CAFlow:
     guide = model.record.get("guide")
     if isinstance(guide, dict):
         model.identity["guide"] = {"name": guide.get("file"), "sha256": guide.get("sha256")}
-    model.calibration = calibration_of(resolved)
+    model.calibration = calibration_of(resolved, model.record)
     return model
 
 
-def calibration_of(resolved: Resolved) -> Calibration | None:
-    """The calibration of a model: from its file's header, else from the manifest entry of the file.
+def calibration_of(resolved: Resolved, record: Mapping[str, Any]) -> Calibration | None:
+    """The calibration of a model: from its training record, else from the file's manifest entry.
 
     Raises:
-        CaflowError: (exit 3) the header's record is invalid.
+        CaflowError: (exit 3) that of the record is invalid.
     """
+    values = record.get(CALIBRATION)
+    if values is None:
+        entry = entry_of(resolved)
+        values = entry and entry.calibration
+    if values is None:
+        return None
     try:
-        calibration = read_info(resolved.path).calibration
+        return Calibration.of(values)
     except CaflowError as error:
         raise CaflowError(error.message, error.hint, EXIT_WEIGHTS) from error
-    entry = entry_of(resolved)
-    if calibration is None and entry is not None and entry.calibration is not None:
-        return Calibration.of(entry.calibration)
-    return calibration
 
 
 def entry_of(resolved: Resolved) -> Entry | None:

@@ -17,6 +17,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -103,7 +104,7 @@ RENAMED = {
 }
 
 
-def upgrade(values: Table) -> Table:
+def upgrade(values: Any) -> Any:
     """Convert the config of a model file or run from an earlier version to the current fields.
 
     Args:
@@ -112,6 +113,8 @@ def upgrade(values: Table) -> Table:
     Raises:
         CaflowError: (exit 2) a retired field has a value that this version does not compute.
     """
+    if not isinstance(values, dict):
+        return values
     values = {key: dict(v) if isinstance(v, dict) else v for key, v in values.items()}
     for key, change in OLD.items():
         name, _, field = key.rpartition(".")
@@ -216,12 +219,6 @@ class CheckpointInfo:
         """How many images were held out in training; old records state no rule."""
         return "20+" if self.training.get("hold_out") == "20+" else "2%"
 
-    @property
-    def calibration(self) -> Calibration | None:
-        """The calibration in the training record, if there is one."""
-        values = self.training.get(CALIBRATION)
-        return None if values is None else Calibration.of(values)
-
 
 def config_json(config: Config) -> str:
     return json.dumps({"schema": SCHEMA, "config": config.to_dict()}, indent=2) + "\n"
@@ -259,9 +256,13 @@ def read_info(path: Path) -> CheckpointInfo:
         "git pull && pip install . in the checkout of caflow, or pack the model again",
         EXIT_WEIGHTS,
     )
+    values = record.get("config")
+    config = None
+    with suppress(CaflowError):  # that of an earlier version has other fields
+        config = parse(Config, values)
     try:
-        config = record.get("config")
-        config = parse(Config, upgrade(config) if isinstance(config, dict) else config)
+        if config is None:
+            config = parse(Config, upgrade(values))
         check_task(config.task)
     except CaflowError as error:
         raise CaflowError(f"{where}: {error.message}", error.hint, EXIT_WEIGHTS) from error

@@ -62,7 +62,7 @@ def info_command(name: Name, console: Console) -> None:
     from ...sampling import Sampling
 
     model, info, entry, card = describe(name)
-    calibration = calibration_of(model)
+    calibration = calibration_of(model, info.training)
     task = info.config.task
     filled = Sampling().of(info.config)
     defaults = (
