@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import FlowConfig
-from ..guides import build_guide, build_scale_net, mean_of_views, recover_small
+from ..guides import ScaleNet, build_guide, mean_of_views, recover_small
 from ..layers import WithLogdet, affine, affine_inverse, center, per_candidate
 from .known import FilledPixels, KnownImage, KnownLuminance, KnownPixels
 from .logit import Logit
@@ -52,7 +52,8 @@ class Anchor(nn.Module):
         self.map = _MAPS[flow.anchor]()
         self.channels = flow.target_channels
         self.guide = build_guide(flow)
-        self.spread = build_scale_net(flow)
+        widths = (flow.r_channels, flow.spread, flow.target_channels)
+        self.spread = ScaleNet(*widths) if flow.spread else None
         self.bound = flow.scale_bound
         self.views = flow.guide_views
         self.reads_small = flow.guide_spec.reads_small

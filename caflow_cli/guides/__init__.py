@@ -1,6 +1,6 @@
 """Guides: nets that predict the mean of every value of the target from the whole condition."""
 
-from .build import build_guide, build_scale_net, mean_of_views
+from .build import build_guide, mean_of_views
 from .compact import Compact
 from .enlarge import Enlarge
 from .external import NET, External
@@ -16,7 +16,6 @@ __all__ = [
     "ScaleNet",
     "UNet",
     "build_guide",
-    "build_scale_net",
     "mean_of_views",
     "recover_small",
 ]

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from ..config import FlowConfig
 from ..devices import to_layout
-from .scale_net import ScaleNet
 
 
 def build_guide(flow: FlowConfig) -> nn.Module | None:
@@ -19,13 +18,6 @@ def build_guide(flow: FlowConfig) -> nn.Module | None:
         return None
     guide: nn.Module = import_module(f".{flow.guide_net}", __package__).build(flow)
     return guide
-
-
-def build_scale_net(flow: FlowConfig) -> ScaleNet | None:
-    """Build the net of a config that predicts the scale of the residual; None if it has none."""
-    if not flow.spread:
-        return None
-    return ScaleNet(flow.r_channels, flow.spread, flow.target_channels)
 
 
 def mean_of_views(net: Callable[[Tensor], Tensor], x: Tensor, views: int) -> Tensor:

@@ -50,15 +50,28 @@ def describe_domain(model: CAFlow, conditions: Tensor) -> Table | None:
 
 def domain_warning(model: CAFlow, values: Statistics) -> str | None:
     """The note on an image whose result is probably bad, as R(y) varies more than that of training
-    images: noise, dots or stripes. None for any other image.
+    images: noise, dots or stripes. None for any other image, and without a usable reference.
 
-    Less variation, means of R(y), contrast and missing color predict no failure.
+    The excess is how much larger the deviations of R(y) are at the finest scale: the RMS over
+    channels of the standardized log deviation, where it is positive. Less variation, means of R(y),
+    contrast and missing color predict no failure.
 
     Args:
         model: Any model; `domain` in its record may be missing or incomplete.
         values: `statistics` of the image's condition.
     """
-    excess = _excess(model, values)
+    domain: Any = model.record.get("domain")
+    try:
+        mean = np.array(domain["mean"], np.float64)
+        deviation = np.array(domain["deviation"], np.float64)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    if not len(mean) == len(deviation) == len(values) or not (deviation > 0).all():
+        return None
+    flow = model.config.flow
+    finest = latent_channels(flow.r_channels, flow.scales - 1, flow.scales)
+    z = ((values - mean) / deviation)[-finest:]  # the last statistics
+    excess = float(np.sqrt(np.square(z.clip(min=0)).mean()))
     if excess <= _MOST:
         return None
     return (
@@ -66,22 +79,3 @@ def domain_warning(model: CAFlow, values: Statistics) -> str | None:
         f"{excess:.1f} standard deviations; if it has noise, dots or stripes, denoise or blur it "
         "slightly first"
     )
-
-
-def _excess(model: CAFlow, values: Statistics) -> float:
-    """How much larger the deviations of R(y) are than those of the reference, at the finest scale:
-    the RMS over channels of the standardized log deviation, where it is positive. Without a usable
-    reference, 0.
-    """
-    domain: Any = model.record.get("domain")
-    try:
-        mean = np.array(domain["mean"], np.float64)
-        deviation = np.array(domain["deviation"], np.float64)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return 0.0
-    if not len(mean) == len(deviation) == len(values) or not (deviation > 0).all():
-        return 0.0
-    flow = model.config.flow
-    finest = latent_channels(flow.r_channels, flow.scales - 1, flow.scales)
-    z = ((values - mean) / deviation)[-finest:]  # the last statistics
-    return float(np.sqrt(np.square(z.clip(min=0)).mean()))

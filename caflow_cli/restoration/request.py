@@ -130,7 +130,7 @@ def task_of(model: CAFlow, sampling: Sampling | None = None) -> Task:
 
 def colors_for(task: Task, image: Input) -> Input:
     """The image in sRGB if its profile is of grays, and results have colors; else as it is."""
-    return image.in_srgb() if image.has_gray_profile and not task.keeps_gray else image
+    return image.in_srgb() if not task.keeps_gray and image.has_gray_profile else image
 
 
 def encode(requests: Sequence[Request], progress: Progress | None = None) -> Conditions:
