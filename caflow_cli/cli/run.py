@@ -29,7 +29,8 @@ def run(plan: Plan, preparer: Preparer) -> None:
     """Read, draw, write and report every job."""
     asked = preparer.asked
     console = asked.console
-    sheets = Sheets(asked.drawing, console, asked.beside and asked.beside.chart)
+    chart = None if asked.beside is None else asked.beside.chart
+    sheets = Sheets(asked.drawing, console, chart)
     done = 0
     with console.steps(console.command) as show:
         for batch in _in_batches(map(preparer.prepared, plan.jobs)):

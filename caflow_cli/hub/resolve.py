@@ -254,7 +254,7 @@ def calibration_of(resolved: Resolved, record: Mapping[str, Any]) -> Calibration
     values = record.get(CALIBRATION)
     if values is None:
         entry = entry_of(resolved)
-        values = entry and entry.calibration
+        values = None if entry is None else entry.calibration
     if values is None:
         return None
     try:
