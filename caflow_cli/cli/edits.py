@@ -12,7 +12,6 @@ from ..errors import check_usage, ensure, usage_error
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
-    from ..config import Extent
     from ..images import Input, Pixels
     from ..restoration import EditOptions
     from ..tasks import Task
@@ -42,20 +41,15 @@ class Editing:
     def check(self, task: Task) -> None:
         """Raise CaflowError (exit 2) if a model of that task does not support an option."""
 
-    def drawn_size(self, task: Task, image: Pixels, stated: bool = False) -> Extent:
-        """Height and width that the model draws; CaflowError (exit 1) if it or the file is too
-        large. Above 64 megapixels, the size must be `stated`.
-        """
+    def check_large(self, task: Task, image: Pixels) -> None:
+        """Raise CaflowError (exit 1) above 64 megapixels, unless an option states the size."""
         from ..tasks import check_size
 
-        size = task.model_size(image)
-        check_size(size, task.has_regions)
-        if task.factor > 1 and not stated:
+        if task.factor > 1:
             height, width = image.shape[:2]
             whole = f"{task.factor * width}x{task.factor * height}"
             hint = f"crop or shrink the image, or confirm its size with --scale {whole}"
-            check_size(size, False, hint)
-        return size
+            check_size(task.model_size(image), False, hint)
 
     def wanted(self, image: Pixels, companions: Mapping[str, InputImage]) -> EditOptions | None:
         """What is wanted of the edits of an image with these companions; None: there are no edits.
@@ -97,10 +91,9 @@ class Scaling(Editing):
                 f"--scale {task.factor}, or --scale WIDTHxHEIGHT",
             )
 
-    def drawn_size(self, task: Task, image: Pixels, stated: bool = False) -> Extent:
-        if self.size is not None:
-            _written(self.size, *image.shape[:2])
-        return super().drawn_size(task, image, self.size is not None)
+    def check_large(self, task: Task, image: Pixels) -> None:
+        if self.size is None:
+            super().check_large(task, image)
 
     def wanted(self, image: Pixels, companions: Mapping[str, InputImage]) -> EditOptions | None:
         return None if self.size is None else {"size": _written(self.size, *image.shape[:2])}

@@ -34,7 +34,7 @@ class Intervals:
         "Also write NAME_low.png and NAME_high.png. On average over images of the same kind as "
         "those of the model's calibration, 90 % of values lie between them; this promises nothing "
         "for each image or pixel. tau, M, --consistent and precision are those of the calibration "
-        "(`caflow calibrate`).",
+        "(`caflow calibrate`), and --uncertainty shows half the distance between the ends.",
         OUTPUT,
     )
 

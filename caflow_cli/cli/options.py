@@ -261,7 +261,7 @@ class Drawing(Files):
     )
     uncertainty: str | None = option(
         "--uncertainty FILE",
-        "Write a PNG of the candidates' standard deviation, or of half the --interval.",
+        "Write a PNG of the candidates' standard deviation.",
         OUTPUT,
     )
 

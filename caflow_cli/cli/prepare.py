@@ -61,12 +61,13 @@ class Preparer:
         model, reason = self._model_for(job, image)
         if mask is not None and not (mask >= HOLE).any():
             return Prepared(job, image, None, reason)
-        size = asked.editing.drawn_size(task, image.rgb)
-        if asked.beside is not None:
-            asked.beside.check_size(size)
         settings = asked.settings(model.config, model.calibration, model.identity["id"])
         edits = asked.editing.wanted(image.rgb, job.companions)
         request = prepare(model, image, mask, settings, edits)
+        if request.is_large:
+            asked.editing.check_large(task, image.rgb)
+        if asked.beside is not None:
+            asked.beside.check_size(request.size)
         self._note(job, request)
         most = settings.of(model.config).candidates
         if request.sampling.candidates != most:

@@ -98,7 +98,7 @@ def _planned(prepared: Prepared, asked: Asked) -> dict[str, object]:
         "candidates": m,
     }
     if request.mask is None:
-        height, width = asked.editing.drawn_size(request.task, image.rgb)
+        height, width = request.size
         megapixels = height * width / 1e6
         text = f"{width}×{height}, {megapixels:.3g} megapixels, {text}"
         fields["megapixels"] = megapixels

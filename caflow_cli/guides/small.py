@@ -46,18 +46,14 @@ def recover_small(y: Tensor, factor: int, width: float = 1.0) -> Tensor:
     """
     stored = to_float64((y / width).floor()).flatten(0, 1)[:, None]
     taps = torch.from_numpy(kernel(factor, width)).to(stored.device)
-    x = _estimate(stored, taps, factor)
+    reach = (len(taps) - factor) // 2
+    x = F.pad(stored, (reach, reach, reach, reach), mode="replicate")
+    x = F.conv2d(x, taps.view(1, 1, -1, 1), stride=(factor, 1))
+    x = F.conv2d(x, taps.view(1, 1, 1, -1), stride=(1, factor))
     if width != 1:
         x = _corrected(x, stored, taps, factor)
     w = x.round().clamp(0, 256 / width - 1).view(*y.shape[:2], *x.shape[-2:])
     return to_like((w + 0.5) * width - 0.5, y)
-
-
-def _estimate(enlarged: Tensor, taps: Tensor, factor: int) -> Tensor:
-    reach = (len(taps) - factor) // 2
-    x = F.pad(enlarged, (reach, reach, reach, reach), mode="replicate")
-    x = F.conv2d(x, taps.view(1, 1, -1, 1), stride=(factor, 1))
-    return F.conv2d(x, taps.view(1, 1, 1, -1), stride=(1, factor))
 
 
 def _corrected(small: Tensor, stored: Tensor, taps: Tensor, factor: int) -> Tensor:

@@ -6,7 +6,7 @@ All have the same interface: `forward(x, cond=None) -> (y, logdet)` and `inverse
 """
 
 from .actnorm import ActNorm
-from .bins import WIDTHS, center, centers_of, points_of, to_stored
+from .bins import WIDTHS, center, points_of, to_stored
 from .channel_affine import AffineMap, ChannelAffine, FoldedAffine, affine_maps, product
 from .conv import FixedConv
 from .coupling import Coupling, Injector
@@ -46,7 +46,6 @@ __all__ = [
     "affine_inverse",
     "affine_maps",
     "center",
-    "centers_of",
     "fold",
     "fold_children",
     "nets_in_bf16",

@@ -14,13 +14,9 @@ def center(y: Tensor, width: float) -> Tensor:
     return ((y / width).floor() + 0.5) * width
 
 
-def centers_of(w: Tensor, width: float, has_mask: bool) -> Tensor:
-    """The centers of the bins of stored values w, as floats, (B, C, H, W); see `points_of`."""
-    return points_of(w, 0.5, width, has_mask)
-
-
 def points_of(w: Tensor, u: Tensor | float, width: float, has_mask: bool) -> Tensor:
-    """Points `(w + u) width` in the bins of stored values w, as floats, (B, C, H, W).
+    """Points `(w + u) width` in the bins of stored values w, as floats, (B, C, H, W); with u = 1/2
+    the centers.
 
     With a mask, the last channel, which is 0 or 255, and what fills its holes are those of 8 bits.
     """

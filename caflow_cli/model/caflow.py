@@ -21,7 +21,7 @@ from ..devices import (
 )
 from ..errors import ensure
 from ..flows import NOISE_LEVELS, VariationalNoise, noise_draws, standard_normal_log_prob
-from ..layers import WIDTHS, centers_of, zero_logdet
+from ..layers import WIDTHS, points_of, zero_logdet
 from ..layers.norms import Moments
 from ..records import Table
 from .density import Condition, Density
@@ -394,5 +394,5 @@ class CAFlow(Pretrained):
         pixels = image.to(self.device, dtype or self.dtype)
         if image.dtype in WIDTHS:
             has_mask = what == "condition" and channels == 4
-            pixels = centers_of(pixels, WIDTHS[image.dtype], has_mask)
+            pixels = points_of(pixels, 0.5, WIDTHS[image.dtype], has_mask)
         return to_layout(pixels)

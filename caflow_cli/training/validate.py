@@ -15,7 +15,7 @@ from torch import Tensor
 from ..config import Tau
 from ..devices import to_float64
 from ..images import atomic_write, make_folder, write_png
-from ..layers import WIDTHS, centers_of, to_stored
+from ..layers import WIDTHS, points_of, to_stored
 from ..model import CAFlow, bits_per_dim
 from ..records import Table
 from ..restoration import describe_domain, order, to_batch
@@ -83,7 +83,7 @@ class Validation:
         # The seed is the image's index, so its samples are always the same.
         seeds = torch.arange(len(targets))
         width = WIDTHS[targets.dtype]
-        points = centers_of(conditions.float(), width, has_mask=conditions.shape[1] == 4)
+        points = points_of(conditions.float(), 0.5, width, has_mask=conditions.shape[1] == 4)
         image = mean(partial(phase.samples, model), width * targets.float(), points, seeds)
         return ValidationMetrics(val + phase.weight * image, train, val, image)
 
@@ -105,7 +105,7 @@ def psnr_of_guide(model: CAFlow, target: Tensor, cond: Tensor) -> Tensor:
     Shapes: target uint8 or uint16 (B, 3, H, W), cond (B, C, H, W) -> (B,) float64.
     """
     width = WIDTHS[target.dtype]
-    points = centers_of(cond.float(), width, has_mask=cond.shape[1] == 4)
+    points = points_of(cond.float(), 0.5, width, has_mask=cond.shape[1] == 4)
     predicted = predicted_image(model, points, width).clamp(width / 2, 256 - width / 2)
     centers = (to_float64(target.to(predicted.device)) + 0.5) * width
     error = to_float64(predicted) - centers

@@ -16,7 +16,6 @@ from caflow_cli.cli.plan import Plan, make_plan
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import Encoder, Input
 from caflow_cli.restoration import prepare
-from caflow_cli.tasks import SuperRes
 
 from .scenes import touch
 
@@ -236,4 +235,4 @@ def test_what_is_no_size_is_refused():
         assert caught.value.exit_code == 2
     for box in ("30x30", "30x10"):
         with pytest.raises(CaflowError, match="30x20, already fills"):
-            Scaling(scale=box).drawn_size(SuperRes(), np.zeros((20, 30, 3), np.uint8))
+            Scaling(scale=box).wanted(np.zeros((20, 30, 3), np.uint8), {})

@@ -13,7 +13,7 @@ from workers import tiny
 from caflow_cli.errors import CaflowError
 from caflow_cli.flows import noise_draws
 from caflow_cli.images import gray
-from caflow_cli.layers import centers_of
+from caflow_cli.layers import points_of
 from caflow_cli.model import CAFlow, bits_per_dim
 from caflow_cli.records import parse
 from caflow_cli.training import RunConfig, train
@@ -87,7 +87,7 @@ def test_the_loss_is_the_score_at_the_same_points(task, anchor):
     cond = cond.to(torch.uint16)
     (noise,) = next(zip(noise_draws(tuple(deep.shape[1:])), strict=False))
     noise = (noise * 256).floor() / 256 * FINE
-    points = centers_of(cond.float(), FINE, has_mask=cond.shape[1] == 4)
+    points = points_of(cond.float(), 0.5, FINE, has_mask=cond.shape[1] == 4)
     target = deep.float() * FINE
     with torch.no_grad():
         terms = model(target, points, noise.expand_as(target), width=FINE)
