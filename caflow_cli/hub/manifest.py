@@ -46,6 +46,7 @@ class Entry:
     default: bool  # whether it is the default model of its task
     license: Line  # of the weights
     data: Line  # the training data, and its terms
+    config: Table  # that of the file's header, which is the one that is read
     metrics: Table  # measured with exactly this file, with key "protocol"; or empty
     file: Annotated[str, _FILE] | None = None  # name of the bundled file
     repo_id: Annotated[str, _REPO] | None = None  # Hub repository
@@ -92,7 +93,6 @@ def load_manifest(path: Path | None = None) -> dict[str, Entry]:
             where = f"entry {id_[:80]!r}: "
             if isinstance(values, dict):
                 values["id"] = id_
-                values.pop("config", None)  # earlier versions repeat that of the file
             entries[id_] = parse(Entry, values)
     except CaflowError as error:
         raise _unusable(path, f"{where}{error.message}; {error.hint}") from error

@@ -9,11 +9,13 @@ import jsonschema
 import pytest
 
 from caflow_cli.assets import ASSETS, WEIGHTS_DIR
+from caflow_cli.config import Config
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest, manifest_json, manifest_path
 from caflow_cli.hub.resolve import default_model, resolve
 from caflow_cli.model import read_info
 from caflow_cli.paths import sha256_of
+from caflow_cli.records import parse
 from caflow_cli.tasks import TASKS
 
 BUNDLED = sorted(load_manifest())
@@ -26,7 +28,7 @@ def test_a_bundled_model_is_what_the_manifest_says(name):
     path = WEIGHTS_DIR / entry.file
     assert path.stat().st_size == entry.bytes
     assert sha256_of(path) == entry.sha256
-    assert read_info(path).config.task.name == entry.task
+    assert read_info(path).config == parse(Config, entry.config)
 
 
 def test_no_weights_are_bundled_that_the_manifest_does_not_list():
@@ -92,6 +94,7 @@ NOT_THESE = {
     "sha256": ["0" * 63, "A" * 64],
     "license": ["", " ", "MIT\nand more"],
     "data": ["\x1b[2Jhidden"],
+    "config": ["{}"],
     "metrics": [[]],
     "calibration": [
         "yes",
@@ -153,14 +156,6 @@ def schema_errors(content):
 def test_loader_and_schema_refuse(tmp_path, content, named):
     assert named in refusal(tmp_path, json.dumps(content).encode())
     assert schema_errors(content)
-
-
-def test_the_config_in_a_manifest_of_an_earlier_version_is_ignored(tmp_path):
-    content = changed(config={"flow": {}, "task": {"name": "superres"}})
-    assert schema_errors(content) == []
-    path = tmp_path / "manifest.json"
-    path.write_text(json.dumps(content))
-    assert json.loads(manifest_json(load_manifest(path).values())) == changed()
 
 
 @pytest.mark.parametrize(
