@@ -13,7 +13,6 @@ Source: https://huggingface.co/docs/safetensors
 
 import json
 import math
-import re
 import stat
 from collections import Counter
 from collections.abc import Callable
@@ -275,10 +274,10 @@ def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
     The content identifies the format, not the suffix.
 
     Raises:
-        CaflowError: (exit 3) there is no such file; it has another format, which the message names
-            (pickles are never opened); or it is damaged: truncated, longer than its tensors, with a
-            header that is too large or not strict JSON, or with tensors that overlap, leave gaps or
-            do not fit their shapes.
+        CaflowError: (exit 3) there is no such file; it has another format, such as a pickle, which
+            is never opened; or it is damaged: truncated, longer than its tensors, with a header
+            that is too large or not strict JSON, or with tensors that overlap, leave gaps or do not
+            fit their shapes.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -286,14 +285,18 @@ def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
             raise OSError(0, "it is a folder, a pipe or a device")
         with path.open("rb") as file:
-            head = file.read(1024)
-            length = int.from_bytes(head[:8], "little")
-            if not (len(head) > 8 and head[8:9] == b"{" and length < 1 << 40):
-                raise _other_format(path, head)
-            if length > MAX_HEADER:
-                raise _damaged(path, f"its header claims {length} bytes, more than {MAX_HEADER}")
-            file.seek(8)
-            text = file.read(length)
+            length = int.from_bytes(file.read(8), "little")
+            text = file.read(min(length, MAX_HEADER))
+        ensure(
+            text.startswith(b"{"),
+            f"{str(path)!r} is not safetensors",
+            "give the .safetensors file itself: no archive, web page or Git LFS pointer (git lfs "
+            "pull), and no pickle, which can run arbitrary code; docs/models.md converts one that "
+            "you trust",
+            EXIT_WEIGHTS,
+        )
+        if length > MAX_HEADER:
+            raise _damaged(path, f"its header claims {length} bytes, more than {MAX_HEADER}")
         if len(text) < length:
             raise _damaged(path, "it ends within its header")
         header = strict_json(text)
@@ -339,35 +342,6 @@ def _finite_number(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text[:80]} is not a finite number")
     return value
-
-
-_PICKLE = (
-    "pickle, which can run arbitrary code when it is opened",
-    "if you trust it: CAFlow(config).load_state_dict(torch.load(FILE, weights_only=True)), then "
-    "save_pretrained(DIR)",
-)
-_AGAIN = "download the .safetensors file itself"
-# How a file that is not safetensors begins -> (what it is, what to do).
-_KINDS = [
-    # The name of a zip's first member begins at byte 30.
-    (re.compile(rb"PK\x03\x04.{26}[^\0]*?\.pkl", re.DOTALL), _PICKLE),
-    (re.compile(rb"PK\x03\x04|\x1f\x8b"), ("zip or gzip file", "unpack it")),
-    # Pickle protocols 2 to 5, then the text protocols 0 and 1.
-    (re.compile(rb"\x80[\x02-\x05]"), _PICKLE),
-    (re.compile(rb"\(?[dlt](p\d+)?\n|c[\w.]+\n[\w.]+\n|[\]}]q[\x00-\xff]|\(c[\w.]+\n"), _PICKLE),
-    (re.compile(rb"version https://git-lfs"), ("Git LFS pointer", "git lfs pull")),
-    (re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE), ("web page", _AGAIN)),
-    (re.compile(rb"\s*[{\[]"), ("JSON text", "give the .safetensors file beside it")),
-]
-
-
-def _other_format(path: Path, head: bytes) -> CaflowError:
-    """What a file is that does not begin like safetensors."""
-    for pattern, (what, hint) in _KINDS:
-        if pattern.match(head):
-            message = f"{str(path)!r} is not safetensors: it is a {what}"
-            return CaflowError(message, hint, EXIT_WEIGHTS)
-    return _damaged(path, "it does not begin like one" if head else "it is empty")
 
 
 def _unreadable(path: Path, error: OSError | MemoryError) -> CaflowError:

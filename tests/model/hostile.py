@@ -46,22 +46,20 @@ def _zip() -> bytes:
     return stream.getvalue()
 
 
-# name -> (content, what the error says of it)
-FOREIGN: dict[str, tuple[bytes, str]] = {
-    "torch-zip": (_saved(), "pickle, which can run arbitrary code"),
-    "torch-legacy": (_saved(_use_new_zipfile_serialization=False), "pickle, which can run"),
-    **{
-        f"pickle-{protocol}": (pickle.dumps({"a": Bomb()}, protocol), "pickle, which can run")
-        for protocol in range(6)
-    },
-    "npy": (_arrays(np.save), "does not begin like one"),
-    "npz": (_arrays(np.savez), "zip or gzip file"),
-    "zip": (_zip(), "zip or gzip file"),
-    "gzip": (b"\x1f\x8b\x08" + bytes(100), "zip or gzip file"),
-    "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git LFS pointer"),
-    "html": (b"\n<!DOCTYPE html><html><body>Not found</body></html>", "web page"),
-    "json": (b'{\n  "schema": 1,\n  "config": {}\n}\n', "JSON text"),
-    "png": (b"\x89PNG\r\n\x1a\n" + bytes(100), "does not begin like one"),
+FOREIGN = {
+    "torch-zip": _saved(),
+    "torch-legacy": _saved(_use_new_zipfile_serialization=False),
+    **{f"pickle-{protocol}": pickle.dumps({"a": Bomb()}, protocol) for protocol in range(6)},
+    "npy": _arrays(np.save),
+    "npz": _arrays(np.savez),
+    "zip": _zip(),
+    "gzip": b"\x1f\x8b\x08" + bytes(100),
+    "lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
+    "html": b"\n<!DOCTYPE html><html><body>Not found</body></html>",
+    "json": b'{\n  "schema": 1,\n  "config": {}\n}\n',
+    "png": b"\x89PNG\r\n\x1a\n" + bytes(100),
+    "empty": b"",
+    "zeros": bytes(100),
 }
 
 

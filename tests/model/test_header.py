@@ -28,11 +28,9 @@ UNREADABLE = "is not a readable safetensors file: "
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        (b"", "empty"),
-        (b"\0" * 100, "does not begin like one"),
         (safetensors(b"{", length=MAX_HEADER + 1), "more than"),
         (safetensors(b"{" + b" " * MAX_HEADER), "more than"),
-        (safetensors(b"{", length=2**63), "does not begin like one"),
+        (safetensors(b"{", length=2**63), "more than"),
         (safetensors(b"{}", length=100), "ends within its header"),
         (safetensors(b'{"a":' + b"[" * 1_000_000), "nested too deeply"),
         (safetensors(b"{]"), "Expecting property name"),
@@ -67,13 +65,12 @@ def test_a_header_that_lies_is_refused(tmp_path, content, named):
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_what_is_not_safetensors_is_named_by_content(tmp_path, monkeypatch, kind):
+def test_what_is_not_safetensors_is_refused_and_never_opened(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
-    content, named = FOREIGN[kind]
     paths = [tmp_path / name for name in ("model.safetensors", "model.pt")]
     for path in paths:
-        path.write_bytes(content)
-        assert_refused(path, named)
+        path.write_bytes(FOREIGN[kind])
+        assert_refused(path, "is not safetensors")
     assert sorted(tmp_path.iterdir()) == sorted(paths)
 
 
