@@ -40,6 +40,9 @@ class CaflowError(Exception):
     def __str__(self) -> str:
         return self.message
 
+    def as_json(self) -> dict[str, int | str]:
+        return {"code": self.exit_code, "message": self.message, "hint": self.hint}
+
 
 def usage_error(message: str, hint: str) -> CaflowError:
     return CaflowError(message, hint, EXIT_USAGE)

@@ -133,8 +133,7 @@ class Console:
     def failure(self, names: Mapping[str, str], error: CaflowError) -> None:
         """Write the error of one input to stderr, and its JSON line, with names as typed."""
         self.error(error)
-        problem = {"code": error.exit_code, "message": error.message, "hint": error.hint}
-        self.result({**names, "status": "error", "error": problem})
+        self.result({**names, "status": "error", "error": error.as_json()})
 
     @property
     def live(self) -> bool:

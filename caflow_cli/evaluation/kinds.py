@@ -27,7 +27,7 @@ class Crops:
     """Images are cropped and shrunk to the model's size, and every candidate is measured."""
 
     form: ClassVar[str] = "model"  # in JSON
-    side: int | None  # of the images; None: they keep their size
+    side: int | None  # of the images; None: they keep the size in which they are stored
 
     def cells(
         self, taus: Sequence[Temperature], m: int, keeps: Sequence[int], ranks: Sequence[str]
@@ -38,13 +38,6 @@ class Crops:
     def measured(self, draws: Draws, cells: Sequence[Cell]) -> list[Draw]:
         """The candidates to measure, of those drawn for an image at one temperature."""
         return draws.candidates
-
-
-@dataclass(frozen=True)
-class Pairs(Crops):
-    """Pairs keep the size in which they are stored."""
-
-    side: None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +72,7 @@ def kind_of(protocol: Protocol, task: TaskConfig) -> Crops:
     """The kind of a run by a protocol, or without, for a model of that task."""
     if protocol.whole:
         return Benchmark()
-    return Pairs() if task.native else Crops(task.size)
+    return Crops(None if task.native else task.size)
 
 
 def offered_metrics(protocol: Protocol) -> list[str]:

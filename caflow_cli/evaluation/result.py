@@ -122,14 +122,10 @@ class Evaluation:
             "notes": self.notes,
         }
         for name, error in self.failed.items():
-            record["failed"].append({"input": name, "error": _problem(error)})
+            record["failed"].append({"input": name, "error": error.as_json()})
         if self.missing:
-            record["missing"] = {name: _problem(error) for name, error in self.missing.items()}
+            record["missing"] = {name: error.as_json() for name, error in self.missing.items()}
         return record
-
-
-def _problem(error: CaflowError) -> dict[str, Any]:
-    return {"code": error.exit_code, "message": error.message, "hint": error.hint}
 
 
 def describe(label: str) -> dict[str, str]:

@@ -51,13 +51,11 @@ class Parameters(_ParameterFields, total=False):
 From = Literal["config", "default"]
 DefaultTau = TypedDict("DefaultTau", {"value": Temperature, "from": From})
 DefaultCount = TypedDict("DefaultCount", {"value": Count, "from": From})
-DefaultText = TypedDict("DefaultText", {"value": str, "from": From})
 
 
-class Defaults(TypedDict, total=False):
+class Defaults(TypedDict):
     tau: Annotated[DefaultTau, "Default temperature."]
     candidates: Annotated[DefaultCount, "Default number of candidates."]
-    rank: Annotated[DefaultText, "The rule that the model's config names."]
 
 
 class DescribedModel(Line):
@@ -83,9 +81,7 @@ class DescribedModel(Line):
     calibration: Annotated[Calibration | None, "Its calibration; null if there is none."]
     metrics: dict[str, Any]
     defaults: Annotated[
-        Defaults,
-        "The values used if an option is not given, and where they come from. Empty for an unknown "
-        "task, of another version.",
+        Defaults, "The values used if an option is not given, and where they come from."
     ]
     training: Annotated[dict[str, Any], "What the run recorded."]
     card: Annotated[str | None, "Path of the model card."]
