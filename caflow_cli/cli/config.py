@@ -17,10 +17,8 @@ import typer
 
 from ..errors import CaflowError, check_usage
 from ..paths import is_file
-from ..records import read_toml
+from ..records import Table, read_toml
 from .console import Console
-
-_Table = dict[str, Any]
 
 
 def config_path() -> Path:
@@ -29,7 +27,7 @@ def config_path() -> Path:
     return Path(named) if named else Path(typer.get_app_dir("caflow"), "config.toml")
 
 
-def defaults(group: Any) -> _Table:
+def defaults(group: Any) -> Table:
     """The file's values by command and parameter, for `Context.default_map` of the program.
 
     CaflowError (exit 2) as in `read_toml`, or if the file names an option that no command has.
@@ -38,7 +36,7 @@ def defaults(group: Any) -> _Table:
     return _defaults(group, read_toml(path), {}, "") if is_file(path) else {}
 
 
-def _defaults(command: Any, table: _Table, shared: _Table, prefix: str) -> _Table:
+def _defaults(command: Any, table: Table, shared: Table, prefix: str) -> Table:
     """Defaults of a command, or of all commands in a group; `shared` come from enclosing groups.
 
     Values are text, which Typer converts and checks like typed options.

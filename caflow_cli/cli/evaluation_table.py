@@ -10,7 +10,7 @@ from ..evaluation import METRICS
 
 if TYPE_CHECKING:
     from ..evaluation import Evaluation
-    from ..evaluation.result import Estimate
+    from ..evaluation.result import Estimate, Estimates
 
 _ARROWS = {"lower": " ↓", "higher": " ↑", "nominal": ""}
 
@@ -71,7 +71,7 @@ def _table(evaluation: Evaluation) -> str:
     return captured.get().rstrip("\n")
 
 
-def _texts(evaluation: Evaluation, values: dict[str, Estimate], sign: str = "") -> Iterator[str]:
+def _texts(evaluation: Evaluation, values: Estimates, sign: str = "") -> Iterator[str]:
     """A text for each metric; `sign` is that of the format, such as "+"."""
     for label in evaluation.metrics:
         text = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from .companions import is_detected
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
+    from ..damage.find import Progress
     from ..images import Input, Pixels
     from .inputs import InputImage
 
@@ -104,7 +104,7 @@ def found(
     threshold: float,
     image: Input,
     source: InputImage,
-    step: Callable[[int, int], object] = lambda done, total: None,
+    step: Progress = lambda done, total: None,
 ) -> Pixels:
     """The mask of the damage that is found: by the network (`auto`), or by infrared (`ir`)."""
     if way == "auto":

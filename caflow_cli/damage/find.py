@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from ..restoration import to_batch
 from ..restoration.arguments import ImageLike, as_input
 from .net import MULTIPLE, DamageNet
 
+Progress: TypeAlias = Callable[[int, int], object]  # tiles done and in total
+
 _EXTENT = 0.36  # share of the threshold above which a region extends
 _CERTAIN = 9.0  # how many times the threshold's odds some pixel of a damaged image has
 _GAP = 4  # regions twice as many pixels apart count as one, because cracks go on
@@ -33,7 +35,7 @@ _MARGIN = 128  # pixels of a window that another one computes
 def find_damage(
     image: ImageLike,
     threshold: float = 0.5,
-    step: Callable[[int, int], object] = lambda done, total: None,
+    step: Progress = lambda done, total: None,
 ) -> Pixels:
     """Find dust, scratches, hairs, spots, cracks and tears in a photograph.
 
@@ -78,7 +80,7 @@ def find_damage(
 def confidence(
     image: Pixels,
     side: int = _SIDE,
-    step: Callable[[int, int], object] = lambda done, total: None,
+    step: Progress = lambda done, total: None,
 ) -> npt.NDArray[np.float32]:
     """Compute the network's confidence that each pixel is damaged, on [0, 1].
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..config import FlowConfig, Temperature
 from ..model import CAFlow
+from ..records import Table
 from ..restoration import task_of
 from ..sampling import Sampling
 from .metrics import Weights
@@ -62,7 +62,7 @@ class ChosenTemperature:
     baseline_rmse: float | None  # None: no baseline, as for a single pair
     baseline_lpips: float | None = None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Table:
         """The record of the choice for the model's file."""
         return {
             "rule": RULE,

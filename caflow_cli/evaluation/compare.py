@@ -23,7 +23,7 @@ from .metrics.features import Extractor, load_extractor
 from .metrics.pairs import computable, measure_pairs
 from .metrics.sets import few_images
 from .outputs import SHEET
-from .result import Evaluation, Result
+from .result import Evaluation, Failures, Result
 from .rows import Values
 from .run import Progress
 from .settings import LOG
@@ -31,6 +31,7 @@ from .summary import add_distances, estimates, means
 
 _DEFAULT = Weights()
 _Set: TypeAlias = dict[str, Callable[[], Pixels]]  # how to read each image, by name
+_Partners: TypeAlias = dict[str, list[str]]  # names of results by that of their truth
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class _Found:
     count: int  # of the images or lines that were given
     made: _Set
     true: _Set
-    pairs: dict[str, list[str]]  # images of `made` by the name in `true`; empty if none is paired
+    pairs: _Partners  # of `made` and `true`; empty if none is paired
 
 
 def compare(
@@ -80,7 +81,7 @@ def compare(
     chosen, notes, missing = computable(asked, weights, asked=bool(metrics))
     paired = needing("pairs", among=chosen)
     sets = needing("sets", among=chosen)
-    failed: dict[str, CaflowError] = {}
+    failed: Failures = {}
     with ExitStack() as stack:
         found = _found(stack, generated, reference, recursive, bool(paired), notes, failed)
         extractor = load_extractor(weights) if sets else None
@@ -114,7 +115,7 @@ def _found(
     recursive: bool,
     paired: bool,
     notes: list[str],
-    failed: dict[str, CaflowError],
+    failed: Failures,
 ) -> _Found:
     """Find the images, and pair them if a metric needs that; add to `notes` and `failed`."""
     true = _open(stack, Path(reference), recursive, notes)
@@ -131,7 +132,7 @@ def _rows(
     found: _Found,
     metrics: Sequence[str],
     weights: Weights,
-    failed: dict[str, CaflowError],
+    failed: Failures,
     tell: Callable[[], None],
 ) -> list[Values]:
     """The values of each truth that has images. Those that fail are added to `failed`."""
@@ -167,7 +168,7 @@ def _values(
 def _features(
     images: _Set,
     extractor: Extractor,
-    failed: dict[str, CaflowError],
+    failed: Failures,
     tell: Callable[[], None],
 ) -> Tensor:
     """The features of a set. Images that fail are added to `failed`."""
@@ -180,7 +181,7 @@ def _features(
 
 
 @contextmanager
-def _noted(name: str, failed: dict[str, CaflowError]) -> Iterator[None]:
+def _noted(name: str, failed: Failures) -> Iterator[None]:
     """Add the error of an image to `failed`; errors of usage or weights are raised."""
     try:
         yield
@@ -227,7 +228,7 @@ def _matched(
     true: _Set,
     where_made: str,
     where_true: str,
-) -> dict[str, list[str]]:
+) -> _Partners:
     """For each image of `true`, by name, the images of `made` that belong to it.
 
     A name belongs to the same name, or to that of the input that a command made it from:
@@ -235,7 +236,7 @@ def _matched(
     """
     if len(made) == len(true) == 1:
         return {name: list(made) for name in true}
-    partners: dict[str, list[str]] = {name: [] for name in true}
+    partners: _Partners = {name: [] for name in true}
     alone: list[str] = []
     for name in sorted(made):
         source = name
@@ -278,8 +279,8 @@ def _by_file_name(true: _Set, where: str) -> dict[str, str]:
 def _read_lines(
     lines: Iterable[str],
     truths: dict[str, str] | None,
-    failed: dict[str, CaflowError],
-) -> tuple[_Set, dict[str, list[str]], int]:
+    failed: Failures,
+) -> tuple[_Set, _Partners, int]:
     """Read JSON lines: the outputs, those that belong to each truth, and the number of lines.
 
     `truths` are the names of true images by file name, or None if nothing is paired. Inputs without
@@ -287,7 +288,7 @@ def _read_lines(
     """
     command = "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR"
     made: _Set = {}
-    pairs: dict[str, list[str]] = {}
+    pairs: _Partners = {}
     number = 0
     try:
         for line in lines:

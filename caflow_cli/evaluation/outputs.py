@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from ..errors import CaflowError, check_usage
 from ..images import (
@@ -24,6 +23,7 @@ from ..images import (
 )
 from ..model import renamed
 from ..paths import exists, numbered
+from ..records import Table
 from ..restoration.figures import captioned_row, sheet
 from .examples import run_baseline
 from .kinds import Cell
@@ -60,7 +60,7 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
     )
     # A write that was cut short has no end of line.
     lines = [line for line in text.splitlines(True) if line.endswith("\n")]
-    before: dict[str, Any] = {}
+    before: Table = {}
     with suppress(ValueError, TypeError, IndexError):
         before = dict(renamed(json.loads(lines[0])))
     ours = json.loads(origin)

@@ -8,9 +8,10 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any, Literal
+from typing import Literal
 
 from ..errors import usage_error
+from ..records import Table
 from .metrics import read_tables
 
 _SETS = {"b100": "bsd100", "bsds100": "bsd100"}  # aliases
@@ -47,7 +48,7 @@ class Protocol:
         name = _SETS.get(name, name)
         return self.figures.get(name) or self.figures.get("any", {})
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Table:
         record = {key: getattr(self, key) for key in ("name", "data", "reading", "source")}
         return {key: text for key, text in record.items() if text}
 

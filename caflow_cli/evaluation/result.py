@@ -3,11 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
 from ..errors import CaflowError
+from ..records import Table
 from .kinds import Cell
 from .metrics import METRICS
 
@@ -22,7 +23,7 @@ class Estimate:
     standard_error: float | None  # of the mean: s / √n; None for fewer than two values
     count: int
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Table:
         """Convert for JSON, with null for infinity."""
         record = dict(vars(self))
         if not math.isfinite(self.mean):
@@ -52,15 +53,19 @@ def estimate(values: Sequence[float | list[float] | None]) -> Estimate:
     return Estimate(float(ratio), error, count)
 
 
+Estimates: TypeAlias = dict[str, Estimate]  # by metric
+Failures: TypeAlias = dict[str, CaflowError]  # by the name of an image or a metric
+
+
 @dataclass
 class Result:
     """A row of the table: one setting of the model, a baseline, a folder, or a published figure."""
 
     what: str
-    values: dict[str, Estimate]  # by metric
+    values: Estimates
     cell: Cell | None = None
-    differences: dict[str, dict[str, Estimate]] = field(default_factory=dict)  # paired, by row
-    extra: dict[str, Any] = field(default_factory=dict)  # as JSON: figures that supplement metrics
+    differences: dict[str, Estimates] = field(default_factory=dict)  # paired, by row
+    extra: Table = field(default_factory=dict)  # as JSON: figures that supplement metrics
 
     @property
     def label(self) -> str:
@@ -79,8 +84,8 @@ class Result:
         likeliest = f"{n} likeliest" if n > 1 else "likeliest"
         return f"model, τ {tau}, {likeliest} of {m}"
 
-    def as_json(self) -> dict[str, Any]:
-        record: dict[str, Any] = {"what": self.what}
+    def as_json(self) -> Table:
+        record: Table = {"what": self.what}
         if self.cell is not None:
             record |= self.cell._asdict()
             record["tau"] = self.cell.tau.as_json()
@@ -92,7 +97,7 @@ class Result:
         return record | self.extra
 
 
-def _json(values: dict[str, Estimate]) -> dict[str, Any]:
+def _json(values: Estimates) -> Table:
     return {name: value.as_json() for name, value in values.items()}
 
 
@@ -104,14 +109,14 @@ class Evaluation:
     images: int
     metrics: list[str]  # labels, such as `fid:NAME`, which is not FID
     results: list[Result]
-    settings: dict[str, Any] = field(default_factory=dict)  # as JSON: task, data, params, ...
-    failed: dict[str, CaflowError] = field(default_factory=dict)  # by the name of the image
+    settings: Table = field(default_factory=dict)  # as JSON: task, data, params, ...
+    failed: Failures = field(default_factory=dict)  # images
     notes: list[str] = field(default_factory=list)  # caveats for readers of the figures
-    missing: dict[str, CaflowError] = field(default_factory=dict)  # by metric: without its network
+    missing: Failures = field(default_factory=dict)  # metrics without their network
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Table:
         """Convert for JSON, without what only the caller knows: command, model, time."""
-        record: dict[str, Any] = {
+        record: Table = {
             "form": self.form,
             "status": "error" if self.failed or self.missing else "ok",
             **self.settings,

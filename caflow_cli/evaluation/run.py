@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from ..data.split import Role, mask_errors
 from ..errors import CaflowError, check_usage
 from ..images import Pixels, in_srgb
 from ..model import CAFlow
-from ..records import Unpack
+from ..records import Table, Unpack
 from ..restoration import DEPTH_RULE, estimator_of, task_of, to_batch
 from ..sampling import Sampling
 from ..tasks import Task
@@ -29,7 +28,7 @@ from .metrics.pairs import computable
 from .metrics.sets import few_images
 from .outputs import earlier_rows, write, write_sheet
 from .protocols import Protocol
-from .result import Estimate, Evaluation, Result
+from .result import Estimate, Evaluation, Failures, Result
 from .rows import Row
 from .settings import EvaluateOptions, Settings, resolve
 from .summary import add_distances, summarize
@@ -143,9 +142,9 @@ def _opened(model: CAFlow, task: Task, run: Settings, data: str | Path) -> Itera
 def _rows(
     measurer: Measurer,
     data: str,
-    where: dict[str, Any],
+    where: Table,
     progress: Progress,
-) -> tuple[list[Row], dict[str, CaflowError], "_SetFeatures | None"]:
+) -> tuple[list[Row], Failures, "_SetFeatures | None"]:
     """Measure the images that an earlier run has not measured, and write each image's files.
 
     Returns the rows of all measured images, the errors of the others by name, and the features if a
@@ -163,7 +162,7 @@ def _rows(
     rows = {} if run.sets else earlier.copy()  # metrics of sets need every image
     features = _SetFeatures(run, measurer.model.device) if run.sets else None
     left = [index for index in range(len(names)) if index not in rows]
-    failed: dict[str, CaflowError] = {}
+    failed: Failures = {}
     progress(len(rows), len(names))
     for index, measured in measurer.measure(left, where["size"]):
         if isinstance(measured, CaflowError):
@@ -180,10 +179,10 @@ def _rows(
     return [rows[index] for index in sorted(rows)], failed, features
 
 
-def _origin(measurer: Measurer, data: str, where: dict[str, Any]) -> str:
+def _origin(measurer: Measurer, data: str, where: Table) -> str:
     """Everything that the rows depend on, as JSON."""
     run = measurer.run
-    origin: dict[str, Any] = {
+    origin: Table = {
         "version": __version__,
         "data": data,
         "task": measurer.task.name,
@@ -200,7 +199,7 @@ def _summarized(
     run: Settings,
     rows: Sequence[Row],
     features: "_SetFeatures | None",
-    about: dict[str, Any],
+    about: Table,
 ) -> Evaluation:
     """What follows from the rows: results and notes. Published figures come last."""
     notes = _notes_on_draws(run, rows)

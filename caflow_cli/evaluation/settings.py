@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict, TypeVar
 from ..config import Config, Extent, Tau, Temperature
 from ..data.split import Split
 from ..errors import check_usage, usage_error
-from ..records import check_names
+from ..records import Table, check_names
 from ..sampling import Sampling, check_noise_samples, fitting
 from .kinds import Cell, Crops, kind_of, offered_metrics
 from .metrics import Weights, choose_metrics, needing
@@ -123,8 +123,8 @@ class Settings:
         names = ", ".join(name for name, differs in changed.items() if differs)
         return [f"other settings than those of {paper.name}: {names}"] if names else []
 
-    def as_json(self) -> dict[str, Any]:
-        record: dict[str, Any] = {
+    def as_json(self) -> Table:
+        record: Table = {
             "taus": [tau.as_json() for tau in self.tau],
             "candidates": self.candidates,
             "keep": list(self.keep),

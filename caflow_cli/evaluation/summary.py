@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..records import Table
 from .kinds import Cell
 from .metrics.features import Extractor
 from .metrics.pairs import central_share
 from .metrics.sets import distances
-from .result import ALL, Estimate, Result, estimate
+from .result import ALL, Estimate, Estimates, Result, estimate
 from .rows import Draws, Row, Values
 
 LIKELIEST = "likeliest"  # the likeliest candidates, if another rule chose those of the row
@@ -118,7 +119,7 @@ def means(images: Sequence[Mapping[str, Any]]) -> Values:
     return averages
 
 
-def estimates(rows: Sequence[Values]) -> dict[str, Estimate]:
+def estimates(rows: Sequence[Values]) -> Estimates:
     """The estimate of each metric over the images that have it; ratios to 0 are omitted."""
     by_metric = {}
     names = [name for values in rows for name in values]
@@ -131,7 +132,7 @@ def estimates(rows: Sequence[Values]) -> dict[str, Estimate]:
     return by_metric
 
 
-def _differences(ours: Sequence[Values], theirs: Sequence[Values]) -> dict[str, Estimate]:
+def _differences(ours: Sequence[Values], theirs: Sequence[Values]) -> Estimates:
     """Estimates of paired differences, over images where both are finite; ratios are omitted."""
     columns: dict[str, list[float]] = {}
     for a, b in zip(ours, theirs, strict=True):
@@ -142,11 +143,11 @@ def _differences(ours: Sequence[Values], theirs: Sequence[Values]) -> dict[str, 
     return {name: estimate(column) for name, column in columns.items()}
 
 
-def _extra(draws: Sequence[Draws]) -> dict[str, Any]:
+def _extra(draws: Sequence[Draws]) -> Table:
     """What is not a metric: the mean rank histogram, the share of true values in its central half,
     and how many samples diverged.
     """
-    extra: dict[str, Any] = {}
+    extra: Table = {}
     ranks = [some.ranks for some in draws if some.ranks]
     if ranks:
         histograms = torch.tensor(ranks, dtype=torch.float64)  # (N, M + 1)

@@ -19,13 +19,12 @@ import numpy.typing as npt
 from PIL import Image, TiffImagePlugin, TiffTags
 
 from ..errors import ensure
-from .color import resize, strips
+from ..records import Table
+from .color import Values, resize, strips
 from .metadata import COMMENT, MAIN, Metadata
 
 if TYPE_CHECKING:
     import tifffile
-
-Values = npt.NDArray[Any]  # uint8 or uint16, (H, W, C)
 
 DEEP_HINT = 'pip install -e ".[deep]"'
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
@@ -105,7 +104,7 @@ def check_decoded(label: str, pixels: int, taken: int) -> None:
 # --- TIFF -----------------------------------------------------------------------------------------
 
 
-def turned(values: npt.NDArray[Any], orientation: Any) -> npt.NDArray[Any]:
+def turned(values: Values, orientation: Any) -> Values:
     """Turn (H, W, C) or (H, W) upright, by its EXIF orientation."""
     down, right, transposed = _TURNS.get(orientation, _TURNS[1])
     values = values[::down, ::right]
@@ -174,7 +173,7 @@ def _plain_page(file: tifffile.TiffFile, index: int = 0) -> tifffile.TiffPage | 
     return page if isinstance(page, tifffile.TiffPage) and _is_plain(page) else None
 
 
-def _values(page: tifffile.TiffPage) -> npt.NDArray[Any]:
+def _values(page: tifffile.TiffPage) -> Values:
     """The values of a page, upright: (H, W, C)."""
     channels = page.samplesperpixel
     size = page.imagelength, page.imagewidth
@@ -225,7 +224,7 @@ def _check_segments(page: tifffile.TiffPage, size: int, label: str) -> None:
         raise ValueError("strips or tiles are missing")
 
 
-def _check_floats(values: npt.NDArray[Any], label: str) -> None:
+def _check_floats(values: Values, label: str) -> None:
     ensure(
         bool(np.isfinite(values).all()) and values.min() >= 0 and values.max() <= 1,
         f"{label!r} holds floats of unknown range",
@@ -233,7 +232,7 @@ def _check_floats(values: npt.NDArray[Any], label: str) -> None:
     )
 
 
-def _as_16_bits(floats: npt.NDArray[Any]) -> Values:
+def _as_16_bits(floats: Values) -> Values:
     result = np.empty(floats.shape, np.uint16)
     for rows in strips(*floats.shape[:2]):
         result[rows] = np.rint(floats[rows].astype(np.float64) * 65535)
@@ -255,7 +254,7 @@ def _resolution(page: tifffile.TiffPage) -> tuple[Any, Any, int] | None:
 
 
 def encode_tiff(
-    values: npt.NDArray[Any],
+    values: Values,
     parts: TiffParts | None,
     profile: bytes | None,
     xmp: bytes,
@@ -281,7 +280,7 @@ def encode_tiff(
         tags.append((tag, 2, len(text) + 1, text + b"\0", True))
     others = {name: tags for name, tags in directories.items() if name != MAIN}
     tags += [(name - 1, 4, 1, 1, True) for name in others]  # see `_with_directories`
-    options: dict[str, Any] = {}
+    options: Table = {}
     if parts.resolution is not None:
         options = {"resolution": parts.resolution[:2], "resolutionunit": parts.resolution[2]}
     compression = DEFLATE if parts.compression == _OLD_DEFLATE else parts.compression

@@ -3,11 +3,11 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 from xml.sax.saxutils import escape, unescape
 
 from PIL import Image, PngImagePlugin
 
+from ..records import Table
 from .deep import TIFF_MAGIC, TIFF_XMP
 from .metadata import DESCRIPTION
 from .read import open_image, quiet_warnings, read_source
@@ -43,7 +43,7 @@ def _in_xmp(xmp: bytes) -> str | None:
     return None if found is None else unescape(found[1], {"&quot;": '"'})
 
 
-def read_provenance(path: Path) -> dict[str, Any] | None:
+def read_provenance(path: Path) -> Table | None:
     """Read the provenance that `Encoder` wrote; None if there is none. Decodes no pixels.
 
     Raises:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, PngImagePlugin, features
 
 from ..errors import check_usage, ensure
+from ..records import Table
 from .atomic import atomic_write
-from .color import Pixels, in_8_bits, is_gray
+from .color import Pixels, Values, in_8_bits, is_gray
 from .deep import DEEP_HINT, TIFF_XMP, encode_png_16, encode_tiff, has_deep
 from .metadata import DESCRIPTION, MAIN, METADATA, Metadata, as_exif, rebuilt
 from .provenance import KEY, XMP, xmp_with
@@ -139,7 +139,7 @@ class Encoder:
 
     def _by_pillow(
         self,
-        image: npt.NDArray[Any],
+        image: Values,
         provenance: str | None,
         directories: Metadata,
         profile: bytes | None,
@@ -181,9 +181,9 @@ class Encoder:
             found.append("its EXIF is unreadable or above 64 kB, and is not kept")
         return found
 
-    def _values(self, output: Output) -> npt.NDArray[Any]:
+    def _values(self, output: Output) -> Values:
         """What is stored: (H, W, C), the colors or one gray, and then alpha or infrared."""
-        image: npt.NDArray[Any] = output.rgb
+        image: Values = output.rgb
         more = output.alpha
         if self.format == "tiff" and output.tiff is not None and has_deep():
             image = image if output.tiff.floats is None else output.tiff.floats
@@ -197,7 +197,7 @@ class Encoder:
             return image
         return np.dstack([image, more]) if self.has_alpha else _on_white(image, more)
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self) -> Table:
         """The arguments of `Image.save` for TIFF, JPEG, WebP and AVIF."""
         quality = self.quality or _QUALITY.get(self.format)
         if self.format == "jpg":

@@ -1,6 +1,6 @@
 """Calibrate a model's intervals on images with known truth, and check them on others."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +14,11 @@ from ..data.split import has_splits
 from ..errors import CaflowError, check_usage, ensure
 from ..evaluation.examples import make_example
 from ..evaluation.measure import SEED_STEP
-from ..evaluation.result import estimate
+from ..evaluation.result import Failures, estimate
+from ..evaluation.run import Progress
 from ..images import Input, Pixels
 from ..model import CAFlow, Calibration
+from ..records import Table
 from ..restoration import Candidates, draw, encode, moments, prepare, task_of
 from ..restoration.figures import Plane
 from ..sampling import SEEDS, Sampling
@@ -34,8 +36,6 @@ from .bounds import (
 # Values of λ at which the mean width is measured; between them it is almost linear.
 _KNOTS = np.geomspace(1, 256, 33) - 1
 
-Progress = Callable[[int, int], None]  # images done and in total
-Failures = dict[str, CaflowError]  # of images that were left out, by name
 Drawn = tuple[Pixels, Plane, Plane]  # the truth; mean and standard deviation of the candidates
 
 
@@ -197,7 +197,7 @@ def _opened(model: CAFlow, images: CalibrationImages) -> Iterator[Examples]:
             split = "calibrate"
     side = images.size
     size = None if images.crop else side
-    rule: dict[str, Any] = {"seed": model.split_seed, "hold_out": model.hold_out}
+    rule: Table = {"seed": model.split_seed, "hold_out": model.hold_out}
     with open_split(images.data, split, size, **rule, least=side or 0) as reader:
 
         def read(row: int) -> list[Pixels]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from ..images import (
     strips as strips,
     white as white,
 )
+from ..records import Table
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +36,7 @@ ONE_PASS = 2**21
 _MOST = 256_000_000  # pixels that a model draws
 
 Mask = npt.NDArray[np.bool_]  # (H, W), true = fill
+Pair: TypeAlias = tuple[Pixels, Pixels]  # of one size, such as condition and target
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Part(Protocol):
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
         """Put a sample of the model's size into the image, possibly in place."""
 
-    def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
+    def reduce(self, image: Pixels, target: Pixels) -> Pair:
         """Compute the pair (condition, target) to score, both of the model's size, from the user's
         image and a target in which this part and all previous ones are composed.
 
@@ -122,7 +124,7 @@ class Task:
     # Whether images above 64 megapixels can be drawn, by `part_of_condition` and `part_of_target`.
     has_regions = False
     options: tuple[str, ...] = ()  # which of `CHECKED`, fields of TaskConfig, it has
-    compact: ClassVar[dict[str, Any]] = {}  # fields of the flow that adapt the preset `compact`
+    compact: ClassVar[Table] = {}  # fields of the flow that adapt the preset `compact`
 
     command = "sample"  # the command that restores images
     usage = "sample --cond input.png"  # an example of it, for a model card
@@ -237,9 +239,7 @@ class Task:
         """The result of `baseline`, as large as the truth. Default: the input."""
         return example.input
 
-    def recomputed(
-        self, image: Pixels, candidate: Pixels, hole: Mask | None
-    ) -> tuple[Pixels, Pixels] | None:
+    def recomputed(self, image: Pixels, candidate: Pixels, hole: Mask | None) -> Pair | None:
         """What a candidate says about the input, and the input itself, to measure consistency.
 
         Two uint8 arrays of one shape; None if the input does not follow from a result.

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from PIL import Image, ImageFilter
 
 from ..config import Extent
 from ..images import Pixels
+from ..records import Table
 from .base import (
     LUMA,
     ONE,
     Example,
     Mask,
+    Pair,
     WholeImage,
     check_target,
     gray,
@@ -55,7 +57,7 @@ class Colorize(WholeImage):
     tau = 0.85
     of_one_kind = True
     options = ("degrade",)
-    compact: ClassVar[dict[str, Any]] = {
+    compact: ClassVar[Table] = {
         "anchor": "luminance",
         "guide": (64, 96, 128, 128),
         "guide_net": "unet",
@@ -101,7 +103,7 @@ class Colorize(WholeImage):
             result[part] = tint(level[part], chroma[:, part])
         return result
 
-    def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
+    def reduce(self, image: Pixels, target: Pixels) -> Pair:
         """The gray of the target at model scale, and the target at model scale, both padded.
 
         The gray is corrected by the difference between the grays of image and target at model
@@ -148,7 +150,7 @@ class Colorize(WholeImage):
         image: Pixels,
         candidate: Pixels,
         hole: Mask | None,
-    ) -> tuple[Pixels, Pixels]:
+    ) -> Pair:
         return gray(candidate), gray(image)
 
     def note(self, image: Pixels, mask: Pixels | None) -> str | None:

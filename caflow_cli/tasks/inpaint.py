@@ -12,9 +12,11 @@ import numpy as np
 from ..config import FILL, HOLE, Config, Extent, TaskConfig
 from ..errors import ensure
 from ..images import Pixels
+from ..records import Table
 from .base import (
     Example,
     Mask,
+    Pair,
     Place,
     Task,
     check_same_size,
@@ -61,7 +63,7 @@ class Inpaint(Task):
     candidates = 30
     needs_mask = True
     keeps_gray = True
-    compact: ClassVar[dict[str, Any]] = {
+    compact: ClassVar[Table] = {
         "anchor": "pixels",
         "guide": (64, 96, 128, 128),
         "guide_net": "unet",
@@ -177,7 +179,7 @@ class Inpaint(Task):
         image: Pixels,
         candidate: Pixels,
         hole: Mask | None,
-    ) -> tuple[Pixels, Pixels]:
+    ) -> Pair:
         assert hole is not None
         return candidate[~hole], image[~hole]
 
@@ -276,7 +278,7 @@ class HoleWindow:
         window.of(image)[self.hole] = fill[self.hole]
         return image
 
-    def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
+    def reduce(self, image: Pixels, target: Pixels) -> Pair:
         """The condition and target of this window at model scale, padded.
 
         Pixels that earlier parts have filled are taken from the target.

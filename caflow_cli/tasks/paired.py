@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..images import Pixels
 from .base import (
     Example,
+    Pair,
     WholeImage,
     check_target,
     gray,
@@ -67,7 +68,7 @@ class Paired(WholeImage):
             small = gray(small)[..., None]
         return pad(small, self.multiple)
 
-    def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
+    def reduce(self, image: Pixels, target: Pixels) -> Pair:
         check_target(image, target, self.scaled_size(image), "as the model writes it")
         return self.condition(image), pad(target, self.multiple)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from ..errors import ensure
 from ..images import LARGE, Pixels, is_gray
+from ..records import Table
 from .base import (
     Example,
     Mask,
+    Pair,
     WholeImage,
     check_target,
     extend,
@@ -57,7 +59,7 @@ class SuperRes(WholeImage):
     of_one_kind = True
     options = ("degrade", "consistent")
     has_regions = True
-    compact: ClassVar[dict[str, Any]] = {
+    compact: ClassVar[Table] = {
         "anchor": "enlarged",
         "guide": 64,
         "guide_net": "compact",
@@ -113,7 +115,7 @@ class SuperRes(WholeImage):
             return self.back_project(image, result)
         return result
 
-    def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
+    def reduce(self, image: Pixels, target: Pixels) -> Pair:
         height, width = self.model_size(image)
         scored = self.part_of_target(image, target, slice(0, height), slice(0, width))
         return self.condition(image), scored
@@ -188,7 +190,7 @@ class SuperRes(WholeImage):
         image: Pixels,
         candidate: Pixels,
         hole: Mask | None,
-    ) -> tuple[Pixels, Pixels]:
+    ) -> Pair:
         return self.degrade(candidate), image
 
     def made_consistent(self, consistent: bool | None) -> SuperRes:

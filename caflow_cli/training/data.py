@@ -21,6 +21,7 @@ from ..errors import check_usage, ensure
 from ..flows import NOISE_LEVELS
 from ..images import DEEP_HINT, Pixels, has_deep, in_16_bits, resize
 from ..layers import points_of
+from ..records import Table
 from ..restoration import to_batch
 from ..tasks import Task, get_task, held_out_conditions
 from .config import RunConfig
@@ -143,7 +144,7 @@ def load_masks(data: str, split: Split, seed: int = 0, hold_out: HoldOut = "2%")
         CaflowError: As for `open_split`; a mask is damaged, or all are black.
     """
     found = _Masks()
-    held: dict[str, Any] = {"seed": seed, "hold_out": hold_out}
+    held: Table = {"seed": seed, "hold_out": hold_out}
     with mask_errors(), open_split(data, split, role="masks", **held) as masks:
         for row in range(len(masks)):
             white = masks.read(row)[0][..., 0] >= HOLE

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ...data.split import check_there
 from ...errors import CaflowError, check_usage
+from ...records import Table
 from ...sampling import Sampling
 from .. import options
 from ..console import Console
@@ -166,7 +167,7 @@ def _describe(calibration: Calibration, console: Console) -> None:
         console.note(f"with fewer than {_FEW} images, λ depends much on which images they are")
 
 
-def calibrate_run(best: Path, run: RunConfig, console: Console) -> dict[str, Any]:
+def calibrate_run(best: Path, run: RunConfig, console: Console) -> Table:
     """Calibrate intervals on validation images, for the default settings of the model, and write
     the record into its file. Returns it for JSON; nothing if the model cannot have intervals.
     """

@@ -17,6 +17,7 @@ from ...evaluation import METRICS, Weights
 from ...evaluation.protocols import PROTOCOLS
 from ...evaluation.settings import EvaluateOptions, check_options
 from ...paths import exists
+from ...records import Table
 from .. import options
 from ..config import source
 from ..console import Console
@@ -140,7 +141,7 @@ def evaluate_command(
     _check_form(context, images, reference, model)
     start = time.perf_counter()
     weights = Weights(*vars(networks).values())
-    record: dict[str, Any] = {}
+    record: Table = {}
     with console.steps("measuring") as step:
         if model.data is not None:
             settings = _settings(model, weights)
@@ -178,7 +179,7 @@ def _announced(step: Callable[..., None], console: Console) -> Callable[[int, in
     return show
 
 
-def _report(evaluation: Evaluation, record: dict[str, Any], console: Console) -> None:
+def _report(evaluation: Evaluation, record: Table, console: Console) -> None:
     """Write the result and what failed; CaflowError if a metric is missing."""
     for note in evaluation.notes:
         console.note(f"note: {note}")

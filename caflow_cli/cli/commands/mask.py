@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...errors import check_usage
@@ -13,6 +12,7 @@ from ..console import Console
 from ..options import Files, expanded, option
 
 if TYPE_CHECKING:
+    from ...damage.find import Progress
     from ..plan import Job
 
 
@@ -71,7 +71,7 @@ def _write_mask(
     console: Console,
     way: str,
     threshold: float,
-    step: Callable[[int, int], object],
+    step: Progress,
 ) -> None:
     """Write the mask of an image, and report the share that it marks."""
     from ...images import encode_png

@@ -15,7 +15,7 @@ from ...config import PRESETS
 from ...data.split import check_there, mask_errors
 from ...errors import CaflowError, check_usage, memory_errors
 from ...paths import is_file
-from ...records import read_toml
+from ...records import Table, read_toml
 from .. import options
 from ..config import source
 from ..console import Console
@@ -256,14 +256,14 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
 
 def _measure(
     best: Path, best_bits: float | None, run: RunConfig, console: Console
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[Table, list[str]]:
     """Choose the temperature of the best model, calibrate it, and compare it with the baseline and
     the model that the run started from: fields for JSON, and lines of text."""
     from .calibrate import calibrate_run
 
     events = _events(run)
     choice = _choose_temperature(best, run, console)
-    record: dict[str, Any] = {"tau": choice.tau.as_json(), "val_rmse": choice.rmse}
+    record: Table = {"tau": choice.tau.as_json(), "val_rmse": choice.rmse}
     record |= calibrate_run(best, run, console)
     if choice.baseline_rmse is not None:
         record |= {"baseline": choice.baseline, "baseline_val_rmse": choice.baseline_rmse}

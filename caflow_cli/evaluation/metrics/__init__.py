@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...errors import usage_error
-from ...records import read_toml
+from ...records import Table, read_toml
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Weights:
     extractor: str | Callable[[Any], Any] = "inception"
 
 
-def read_tables(path: Path) -> dict[str, dict[str, Any]]:
+def read_tables(path: Path) -> dict[str, Table]:
     """Read the tables of a TOML file, by name; each also has its name as a value."""
     tables = read_toml(path)
     return {name: {"name": name, **table} for name, table in tables.items()}

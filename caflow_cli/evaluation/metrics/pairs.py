@@ -10,7 +10,7 @@ import functools
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from torch import Tensor
 from ...errors import CaflowError, ensure
 from ...layers import WIDTHS
 from ...perceptual import ALEX, is_available, load_perceptual
+from ...records import Table
 from . import Weights
 
 OF_LPIPS = ("lpips", "diversity_score", "lpips_map")  # the metrics that need its trunk
@@ -255,7 +256,7 @@ def measure_pairs(
     references: Tensor,
     weights: Weights,
     device: torch.device | str = "cpu",
-) -> list[dict[str, Any]]:
+) -> list[Table]:
     """Measure each pair of two batches by those of the named metrics that compare pairs.
 
     CaflowError (exit 3) if LPIPS's trunk is missing.
