@@ -123,10 +123,12 @@ def open_split(
                 wanted_channels = zip(images, channels, strict=False)
                 return [_square(image, count, size) for image, count in wanted_channels]
             if least:
-                check_one_size(
-                    [image.shape[:2] for image in images],
-                    names[row],
-                    "give both images of a pair the same size, or --crop whole",
+                sizes = {image.shape[:2]: None for image in images}
+                stated = " and ".join(f"{width}x{height}" for height, width in sizes)
+                ensure(
+                    len(sizes) == 1,
+                    f"the images of the pair {names[row]!r} are {stated}",
+                    "give both images of a pair the same size, or train with --crop whole",
                 )
             return images
 
@@ -215,16 +217,6 @@ def condition_channels(data: str | Path) -> int:
         return 1
 
 
-def check_one_size(
-    sizes: Sequence[tuple[int, ...]],
-    name: str,
-    hint: str = "give both images of a pair the same size",
-) -> None:
-    """Raise CaflowError, naming the pair, if its images have different heights or widths."""
-    stated = " and ".join(f"{width}x{height}" for height, width in sizes)
-    ensure(len(set(sizes)) < 2, f"the images of the pair {name!r} are {stated}", hint)
-
-
 def decode(files: ImageFiles, member: str, deep: bool = False) -> Pixels:
     """Decode an image file of a set, to sRGB."""
     return decode_image(io.BytesIO(files.read(member)), member, full=deep).in_srgb().rgb
@@ -249,15 +241,19 @@ def _decode(files: ImageFiles, members: tuple[str, ...], deep: bool) -> list[Pix
     return images if of_one_depth else [in_8_bits(image) for image in images]
 
 
+def central(image: Pixels, side: int) -> Pixels:
+    """The square in the middle of an image."""
+    top = (image.shape[0] - side) // 2
+    left = (image.shape[1] - side) // 2
+    return image[top : top + side, left : left + side]
+
+
 def _square(pixels: Pixels, channels: int, size: int) -> Pixels:
     height, width = pixels.shape[:2]
     if channels == 3 and height == width == size:
         return pixels
     image = gray(pixels) if channels == 1 else pixels
     if (width, height) != (size, size):
-        side = min(height, width)
-        left = (width - side) // 2
-        top = (height - side) // 2
-        square = np.ascontiguousarray(image[top : top + side, left : left + side])
+        square = np.ascontiguousarray(central(image, min(height, width)))
         image = resize(square, size, size, Image.Resampling.LANCZOS)
     return image.reshape(size, size, channels)

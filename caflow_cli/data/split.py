@@ -17,6 +17,7 @@ HoldOut = Literal["2%", "20+"]
 Role = Literal["images", "pairs", "masks"]  # what to read from a set
 
 Members = dict[str, tuple[str, ...]]  # of an example, by its name: an image, or a pair
+_Group = dict[str, str]  # the members of a split, by name within the split
 
 _SPLITS = ("train", "val", "test")
 _HALVES = ("choose", "calibrate")  # of val/
@@ -121,7 +122,7 @@ def choose(
     return part, _share(pool, part, missing, seed, hold_out), bool(missing)
 
 
-def _examples(groups: dict[str, dict[str, str]], group: str, paired: bool, where: str) -> Members:
+def _examples(groups: dict[str, _Group], group: str, paired: bool, where: str) -> Members:
     """The examples of a group; `where` names the set in errors."""
     members = groups.get(group, {})
     if paired:
@@ -130,7 +131,7 @@ def _examples(groups: dict[str, dict[str, str]], group: str, paired: bool, where
 
 
 def _all_examples(
-    groups: dict[str, dict[str, str]], splits: list[str], paired: bool, where: str
+    groups: dict[str, _Group], splits: list[str], paired: bool, where: str
 ) -> Members:
     """The examples of all splits, whose folders are part of the names."""
     every = {}
@@ -167,9 +168,9 @@ def _ordered(names: Iterable[str], seed: int) -> list[str]:
     return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
 
 
-def _groups(members: list[str], paired: bool) -> dict[str, dict[str, str]]:
+def _groups(members: list[str], paired: bool) -> dict[str, _Group]:
     """The members of each split, by name within the split; "" is the top of the set."""
-    groups: dict[str, dict[str, str]] = {}
+    groups: dict[str, _Group] = {}
     names = _without_top(members, {"A", "B", *_SPLITS} if paired else {*_SPLITS})
     for name, member in zip(names, members, strict=True):
         top, _, rest = name.partition("/")
@@ -191,9 +192,9 @@ def leads_out(member: str) -> bool:
     return bool(parts.anchor) or ".." in parts.parts
 
 
-def _pair(members: dict[str, str], folder: str, where: str) -> Members:
-    conditions: dict[str, str] = {}
-    targets: dict[str, str] = {}
+def _pair(members: _Group, folder: str, where: str) -> Members:
+    conditions: _Group = {}
+    targets: _Group = {}
     sides = {"A": conditions, "B": targets}
     for name, member in members.items():
         side, _, rest = name.partition("/")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch.nn.functional as F
 
 from ..config import HOLE
-from ..data.examples import Examples, check_one_size
+from ..data.examples import Examples
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure
 from ..images import Pixels, in_8_bits, levels_in
 from ..perceptual import checkerboard_energy
@@ -38,8 +38,7 @@ def make_example(
     there are masks; or the set has it, if the task does not derive conditions.
 
     Raises:
-        CaflowError: The image cannot be read, is too small, or is a pair of two sizes in a task
-            that does not resize.
+        CaflowError: The image cannot be read, or is too small.
     """
     images = reader.read(index)
     name = reader.names[index]
@@ -47,8 +46,6 @@ def make_example(
     truth = images[-1]
     height, width = truth.shape[:2]
     if not task.derives_condition:
-        if task.native:  # both images have their stored size
-            check_one_size([image.shape[:2] for image in images], name)
         other = None
         if count > 1:
             with contextlib.suppress(CaflowError):  # the next pair failed, not this one

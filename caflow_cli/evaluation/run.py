@@ -129,6 +129,7 @@ def _opened(model: CAFlow, task: Task, run: Settings, data: str | Path) -> Itera
                 role=role,
                 seed=model.split_seed,
                 hold_out=model.hold_out,
+                least=int(task.native),  # pairs that keep their size have one
                 deep=True,
             )
         )

@@ -38,19 +38,12 @@ def converter(mode: str, profile: bytes | None) -> Converter | None:
         if mode == "LAB":
             source: Any = ImageCms.createProfile("LAB")
         elif profile:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            source = _parsed(profile)
             if mode == "L" and source.profile.xcolor_space.strip() == "RGB":
                 mode = "RGB"
         else:
             return None
-        transform = ImageCms.buildTransform(
-            source,
-            ImageCms.createProfile("sRGB"),
-            mode,
-            "RGB",
-            ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
+        transform = _transform(source, ImageCms.createProfile("sRGB"), mode)
     except (OSError, ValueError, ImageCms.PyCMSError):
         return None
 
@@ -65,12 +58,28 @@ def converter(mode: str, profile: bytes | None) -> Converter | None:
     return transformed
 
 
+def _parsed(profile: bytes) -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(io.BytesIO(profile))
+
+
+def _transform(source: Any, target: Any, mode: str) -> ImageCms.ImageCmsTransform:
+    """From colors of a mode to RGB."""
+    return ImageCms.buildTransform(
+        source,
+        target,
+        mode,
+        "RGB",
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+
+
 def is_kept(mode: str, profile: bytes | None) -> bool:
     """Whether a result keeps this profile of an image of mode L or RGB."""
     if not profile or len(profile) > _MOST or mode not in _SPACES:
         return False
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        source = _parsed(profile)
         about = source.profile
         tables = [from_device for from_device, _, _ in (about.clut or {}).values()]
         if about.xcolor_space.strip() != _SPACES[mode] or not about.is_matrix_shaper or any(tables):
@@ -89,14 +98,7 @@ def is_kept(mode: str, profile: bytes | None) -> bool:
 
 def from_srgb(colors: npt.NDArray[np.uint8], profile: bytes) -> npt.NDArray[np.uint8]:
     """The values, uint8 (H, W, 3), that look in a kept profile of RGB like sRGB colors."""
-    transform = ImageCms.buildTransform(
-        ImageCms.createProfile("sRGB"),
-        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-        "RGB",
-        "RGB",
-        ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        ImageCms.Flags.BLACKPOINTCOMPENSATION,
-    )
+    transform = _transform(ImageCms.createProfile("sRGB"), _parsed(profile), "RGB")
     return np.asarray(transform.apply(Image.fromarray(colors)))
 
 
@@ -104,8 +106,7 @@ def convert_16(values: npt.NDArray[Any], profile: bytes) -> npt.NDArray[Any]:
     """Convert uint16 (H, W, 1 or 3) to sRGB, (H, W, 3), as `converter` does for 8 bits."""
     import imagecodecs
 
-    source = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
-    is_gray = source.xcolor_space.strip() == "GRAY"
+    is_gray = _parsed(profile).profile.xcolor_space.strip() == "GRAY"
     if not is_gray and values.shape[2] == 1:
         values = np.repeat(values, 3, 2)
     return np.asarray(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data.examples import Examples, open_files, open_split
+from ..data.examples import Examples, central, open_files, open_split
 from ..data.split import has_splits
 from ..errors import CaflowError, check_usage, ensure
 from ..evaluation.examples import make_example
@@ -202,11 +202,7 @@ def _opened(model: CAFlow, images: CalibrationImages) -> Iterator[Examples]:
 
         def read(row: int) -> list[Pixels]:
             (image,) = reader.read(row)
-            if side is None or not images.crop:
-                return [image]
-            top = (image.shape[0] - side) // 2
-            left = (image.shape[1] - side) // 2
-            return [image[top : top + side, left : left + side]]
+            return [central(image, side) if side and images.crop else image]
 
         yield replace(reader, names=reader.names[: images.limit], read=read)
 
