@@ -20,6 +20,7 @@ from ..errors import CaflowError, check_usage, ensure
 from ..images import Input, Pixels, decode, read_second_page
 from ..images.deep import DEEP_HINT, has_deep
 from ..paths import is_file
+from ..tasks.base import check_same_size
 
 INFRARED_K = 4.5  # default of `k`
 _DARKEST = 2.0**-10  # values below it count as it, so that logarithms are finite
@@ -69,7 +70,7 @@ def infrared_mask(red: Pixels, infrared: Pixels, k: float = INFRARED_K) -> Pixel
     """
     check_usage(1 <= k <= 100, f"k is {k:g}", f"between 1 and 100, such as {INFRARED_K:g}")
     red = red[..., 0] if red.ndim == 3 else red
-    check_size(infrared.shape, red.shape)
+    check_same_size("infrared is", infrared.shape, red.shape)
     light = _log(infrared)
     colors = _log(red)
     light = np.roll(light, shift_of(colors, light), (0, 1))
@@ -129,16 +130,6 @@ def files_beside(path: Path) -> list[Path]:
     named = [path.with_name(f"{path.stem}_{ending}.tif") for ending in ("IR", "ir")]
     found = [path for path in named if is_file(path)]
     return found[:1] if len(found) == 2 and found[0].samefile(found[1]) else found
-
-
-def check_size(infrared: tuple[int, ...], image: tuple[int, ...]) -> None:
-    """Raise CaflowError if infrared has another size than the image."""
-    (height, width), (rows, columns) = infrared[:2], image[:2]
-    ensure(
-        (height, width) == (rows, columns),
-        f"infrared has {width}×{height} pixels, the image {columns}×{rows}",
-        "scan both at one resolution",
-    )
 
 
 def fit_leak(colors: _Floats, light: _Floats) -> Leak:

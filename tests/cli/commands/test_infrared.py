@@ -78,7 +78,7 @@ def test_what_is_no_scan_of_color_film_gets_one_line_and_stops_no_other(run, tmp
     assert len(errors) == 3
     assert "infrared shows the image" in errors[0]
     assert "'plain.tif' has no infrared channel" in errors[1]
-    assert "infrared has 60×50 pixels, the image 192×192" in errors[2]
+    assert "infrared is 60x50, the image 192x192" in errors[2]
 
 
 @pytest.mark.parametrize("k", ["1", "100", "nan", "many"])
