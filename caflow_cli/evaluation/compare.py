@@ -103,9 +103,16 @@ def compare(
     if not result.values:
         first = next(iter(failed.values()))
         raise CaflowError(f"no image could be measured: {first.message}", first.hint)
-    settings = {"params": {"metrics": list(chosen)}}
-    labels = [*result.values]
-    return Evaluation(found.form, found.count, labels, [result], settings, failed, notes, missing)
+    return Evaluation(
+        form=found.form,
+        images=found.count,
+        metrics=[*result.values],
+        results=[result],
+        settings={"params": {"metrics": list(chosen)}},
+        failed=failed,
+        notes=notes,
+        missing=missing,
+    )
 
 
 def _found(
@@ -140,7 +147,8 @@ def _rows(
     for name, results in found.pairs.items():
         with _noted(", ".join(results), failed):
             images = {result: found.made[result]() for result in results}
-            rows.append(_values(found.true[name](), images, metrics, weights))
+            truth = found.true[name]()
+            rows.append(_values(truth, images, metrics, weights))
         tell()
     return rows
 
@@ -239,10 +247,10 @@ def _matched(
     partners: _Partners = {name: [] for name in true}
     alone: list[str] = []
     for name in sorted(made):
+        path = PurePosixPath(name)
+        original = without_ending(path.name)
         source = name
-        if name not in partners:
-            path = PurePosixPath(name)
-            original = without_ending(path.name) or path.name
+        if name not in partners and original:
             source = str(path.with_name(original))
         if source in partners:
             partners[source].append(name)
@@ -296,15 +304,15 @@ def _read_lines(
             record = json.loads(line)
             source = str(record["input"])
             stem = PurePosixPath(source.replace("\\", "/")).stem
-            paths = [str(output["path"]) for output in record.get("outputs") or ()]
+            outputs = record.get("outputs") or ()
+            paths = [str(output["path"]) for output in outputs]
             for path in paths:
                 made[path] = partial(read_image, path)
             if not paths:
-                error = record.get("error") or {
-                    "message": "no file was written",
-                    "hint": command,
-                }
-                failed[source] = CaflowError(str(error["message"]), str(error["hint"]))
+                error = record.get("error") or {}
+                message = str(error.get("message", "no file was written"))
+                hint = str(error.get("hint", command))
+                failed[source] = CaflowError(message, hint)
             elif truths is not None and stem in truths:
                 pairs.setdefault(truths[stem], []).extend(paths)
             elif truths is not None:

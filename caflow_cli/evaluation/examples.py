@@ -138,7 +138,9 @@ def crop_mask(
     part = cut(top % tall, left % wide)
     if not part.any():
         row, column = np.argwhere(white)[0].tolist()
-        part = cut(row - height // 2, column - width // 2)
+        above = height // 2
+        before = width // 2
+        part = cut(row - above, column - before)
     return np.where(part, np.uint8(255), np.uint8(0))
 
 
@@ -159,7 +161,9 @@ def psnr_hole(task: Task, example: Example, candidate: Pixels) -> float:
     """`20 log10(255 / rmse)` over the pixels of the hole and their channels, in dB."""
     filled = candidate[example.hole]
     truth = example.truth[example.hole]
-    return psnr(to_batch([filled[None]]), to_batch([truth[None]])).item()
+    images = to_batch([filled[None]])
+    references = to_batch([truth[None]])
+    return psnr(images, references).item()
 
 
 def colorfulness(task: Task, example: Example, candidate: Pixels) -> list[float]:
@@ -208,9 +212,11 @@ def periodic(
         return None
     x = to_batch([candidate]).double().movedim(axis + 2, 3)
     smooth = F.avg_pool2d(x, 5, stride=1)
-    fine = x[..., 2:-2, 2:-2] - smooth
+    inner = x[..., 2:-2, 2:-2]
+    fine = inner - smooth
     step = _BLOCK // 2
-    blocks = fine.unfold(2, _BLOCK, step).unfold(3, _BLOCK, step)
+    rows = fine.unfold(2, _BLOCK, step)
+    blocks = rows.unfold(3, _BLOCK, step)
     profiles = blocks.mean(dim=4)  # across the axis
     cells = profiles.unflatten(4, (_BLOCK // period, period))
     of_phases = cells.mean(dim=4)

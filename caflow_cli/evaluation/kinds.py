@@ -33,7 +33,8 @@ class Crops:
         self, taus: Sequence[Temperature], m: int, keeps: Sequence[int], ranks: Sequence[str]
     ) -> list[Cell]:
         """All settings of a sweep."""
-        return [Cell(tau, m, n, rank) for tau, n, rank in itertools.product(taus, keeps, ranks)]
+        settings = itertools.product(taus, keeps, ranks)
+        return [Cell(tau, m, n, rank) for tau, n, rank in settings]
 
     def measured(self, draws: Draws, cells: Sequence[Cell]) -> list[Draw]:
         """The candidates to measure, of those drawn for an image at one temperature."""

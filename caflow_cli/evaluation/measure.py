@@ -71,9 +71,10 @@ class Measurer:
         self, indices: Sequence[int], side: int | None
     ) -> Iterator[tuple[int, Measured | CaflowError]]:
         """Measure images, or say why one failed. With a common `side` they are drawn in batches."""
+        run = self.run
         step = 1
         if side is not None:
-            step = requests_at_a_time((side, side), self.run.candidates, self.run.batch_size)
+            step = requests_at_a_time((side, side), run.candidates, run.batch_size)
         for first in range(0, len(indices), step):
             batch = indices[first : first + step]
             try:
@@ -142,8 +143,9 @@ class Measurer:
             run.seed,
             run.inputs,
         )
+        name = self.images.names[index]
         depth = 8 * example.truth.dtype.itemsize
-        return Measured(example, Row(index, self.images.names[index], depth=depth))
+        return Measured(example, Row(index, name, depth=depth))
 
     def _add_baselines(self, measured: Measured) -> None:
         example = measured.example
@@ -221,9 +223,10 @@ class Measurer:
         if "diversity" in metrics:
             draws.values["diversity"] = diversity(to_batch(images))
         if "calibration" in metrics and not draws.diverged:
-            truth = to_batch([example.truth])[0]
+            [truth] = to_batch([example.truth])
             hole = None if example.hole is None else torch.from_numpy(example.hole)
-            draws.ranks = rank_histogram(to_batch(images), truth, hole).tolist()
+            histogram = rank_histogram(to_batch(images), truth, hole)
+            draws.ranks = histogram.tolist()
 
     def _space(self, example: Example, samples: Sequence[Pixels]) -> Values:
         names = self.run.of_samples

@@ -82,7 +82,8 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
 
 def _check_distinct(names: Sequence[str]) -> None:
     files = [PurePosixPath(name).with_suffix(".png") for name in names]
-    for file, count in Counter([PurePosixPath(SHEET), *files]).items():
+    files.append(PurePosixPath(SHEET))
+    for file, count in Counter(files).items():
         check_usage(count == 1, f"{count} images would be saved as {str(file)!r}", "rename them")
 
 
@@ -162,7 +163,8 @@ def _paths(settings: Settings, cell: Cell, name: str) -> list[Path]:
     assert settings.save_images is not None
     folder = settings.save_images
     if len(settings.cells) > 1:
-        setting = f"tau{cell.tau}_m{cell.candidates}_n{cell.keep}".replace("/", "-")
+        tau = str(cell.tau).replace("/", "-")
+        setting = f"tau{tau}_m{cell.candidates}_n{cell.keep}"
         if len(settings.rank) > 1:
             setting += f"_{cell.rank}"
         folder /= setting

@@ -129,7 +129,9 @@ class Evaluation:
         for name, error in self.failed.items():
             record["failed"].append({"input": name, "error": error.as_json()})
         if self.missing:
-            record["missing"] = {name: error.as_json() for name, error in self.missing.items()}
+            record["missing"] = {}
+        for name, error in self.missing.items():
+            record["missing"][name] = error.as_json()
         return record
 
 

@@ -217,8 +217,10 @@ def _summarized(
     protocol = run.protocol
     published = protocol.published(about["data"]["path"])
     for method, figures in published.items():
-        values = {name: Estimate(value, None, 0) for name, value in figures.items()}
-        results.append(Result(f"{method}, published", values))
+        result = Result(f"{method}, published", {})
+        for name, value in figures.items():
+            result.values[name] = Estimate(value, None, 0)
+        results.append(result)
     if published and protocol.source:
         notes.append(f"published figures: {protocol.source}")
     notes += run.departures(len(rows))

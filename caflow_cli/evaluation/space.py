@@ -42,15 +42,19 @@ def space_metrics(
     values: Values = {}
     if lpips is not None:
         reference = to_batch([target])
-        maps = torch.cat([lpips.maps(to_batch([image]), reference) for image in images])
+        of_samples = [lpips.maps(to_batch([image]), reference) for image in images]
+        maps = torch.cat(of_samples)
         means = maps.mean((1, 2))
         least = float(means.min())
         local = float(maps.min(0).values.mean())
-        values["diversity_score"] = 100 * (least - local) / least if least > 0 else 0.0
+        values["diversity_score"] = 0.0
+        if least > 0:
+            values["diversity_score"] = 100 * (least - local) / least
         values["lpips_map"] = float(means.mean())
     small = _shrunk(task, target)
     decibels = torch.cat([psnr(_shrunk(task, image), small) for image in images])
-    for name, value in (("lr_psnr", decibels.mean()), ("lr_psnr_worst", decibels.min())):
+    figures = {"lr_psnr": decibels.mean(), "lr_psnr_worst": decibels.min()}
+    for name, value in figures.items():
         values[name] = float(value) if value.isfinite() else None
     return values
 

@@ -35,8 +35,8 @@ def summarize(rows: Sequence[Row], cells: Sequence[Cell], metrics: Sequence[str]
     for cell in cells:
         results += _of_cell(rows, cell, metrics, baselines)
     if "bpd" in metrics:
-        truths: list[Values] = [{"bpd": row.truth["bits_per_dim"]} for row in rows]
-        results.append(Result("truth", estimates(truths)))
+        bits = [row.truth["bits_per_dim"] for row in rows]
+        results.append(Result("truth", {"bpd": estimate(bits)}))
     return results
 
 
@@ -55,18 +55,18 @@ def _of_cell(
             columns[LIKELIEST] = [_means(some, "likelihood", cell.keep) for some in draws]
         columns[ALL] = [_means(some, cell.rank, cell.candidates) for some in draws]
     result = Result("model", estimates(kept), cell)
-    for what, column in {**columns, **baselines}.items():
+    columns |= baselines
+    for what, column in columns.items():
         differences = _differences(kept, column)
         if differences:
             result.differences[what] = differences
     result.extra = _extra(draws)
-    results = [result]
-    if ALL in columns:
-        both = zip(kept, columns[ALL], strict=True)
-        # For whole images, only the kept candidates are measured.
-        if all(values or not ours for ours, values in both):
-            results.append(Result(ALL, estimates(columns[ALL]), cell))
-    return results
+    everything = columns.get(ALL, [])
+    # For whole images, only the kept candidates are measured.
+    measured = zip(kept, everything, strict=False)
+    if everything and all(values or not ours for ours, values in measured):
+        return [result, Result(ALL, estimates(everything), cell)]
+    return [result]
 
 
 def _kept(row: Row, cell: Cell, metrics: Sequence[str]) -> Values:
@@ -89,7 +89,8 @@ def _kept(row: Row, cell: Cell, metrics: Sequence[str]) -> Values:
 
 def _means(draws: Draws, rank: str, count: int) -> Values:
     """The means over the best candidates."""
-    return means([draw.values for draw in draws.ranked(rank)[:count]])
+    best = draws.ranked(rank)[:count]
+    return means([draw.values for draw in best])
 
 
 def add_distances(

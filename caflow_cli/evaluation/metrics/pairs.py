@@ -115,11 +115,12 @@ def _inner_luma(*batches: Tensor) -> list[Tensor]:
     """Y of each batch without borders, (B, 1, H - 8, W - 8) float64."""
     _check(*batches)
     _check_side(batches[0], 2 * _BORDER + 1, "luma metrics")
-    inner = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
-    return [
-        _BLACK + torch.einsum("c,bchw->bhw", _LUMA, _levels(batch))[:, None][inner]
-        for batch in batches
-    ]
+    inner = slice(_BORDER, -_BORDER)
+    planes = []
+    for batch in batches:
+        luma = torch.einsum("c,bchw->bhw", _LUMA, _levels(batch))
+        planes.append(_BLACK + luma[:, None, inner, inner])
+    return planes
 
 
 def _similarity(x: Tensor, y: Tensor) -> Tensor:
@@ -237,7 +238,8 @@ class LpipsDistance:
 
     def _scaled(self, images: Tensor) -> Tensor:
         _check_side(images, LEAST_SIDE, "AlexNet")
-        levels = (images.to(self._device).float() * WIDTHS[images.dtype]).floor()
+        stored = images.to(self._device).float()
+        levels = (stored * WIDTHS[images.dtype]).floor()
         return levels / 127.5 - 1
 
 
@@ -247,7 +249,8 @@ _cached_lpips = functools.cache(LpipsDistance)
 
 def load_lpips(weights: Weights, device: torch.device | str = "cpu") -> LpipsDistance:
     """LPIPS with the weights' trunk, built once. CaflowError (exit 3) if the trunk is missing."""
-    return _cached_lpips(weights.lpips or os.environ.get(ALEX.variable), str(device))
+    trunk = weights.lpips or os.environ.get(ALEX.variable)
+    return _cached_lpips(trunk, str(device))
 
 
 def measure_pairs(

@@ -111,13 +111,15 @@ def coverage(generated: Tensor, reference: Tensor) -> tuple[float, float]:
     """Coverage and density of a generated set, both better if higher."""
     covered = 0
     inside = 0
-    radii = _radii(reference)
-    for rows, radius in zip(reference.split(_ROWS), radii.split(_ROWS), strict=True):
+    parts = reference.split(_ROWS)
+    radii = _radii(reference).split(_ROWS)
+    for rows, radius in zip(parts, radii, strict=True):
         within = _distances(rows, generated) <= radius[:, None]
         covered += int(within.any(1).sum())
         inside += int(within.sum())
     neighbors = min(_NEIGHBORS, len(reference) - 1)
-    return covered / len(reference), inside / (neighbors * len(generated))
+    density = inside / (neighbors * len(generated))
+    return covered / len(reference), density
 
 
 def _radii(true: Tensor) -> Tensor:
