@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..assets import manifest_path
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure, reason_of, usage_error
-from ..model import CALIBRATION, Calibration, CheckpointInfo, read_info
+from ..model import CALIBRATION, Calibration, read_info
 from ..paths import exists, is_file, sha256_of
 from ..records import Table
 from .manifest import REINSTALL, Entry, bundled_path, load_manifest
@@ -270,19 +270,6 @@ def entry_of(resolved: Resolved) -> Entry | None:
     if is_file(beside):
         entries += load_manifest(beside).values()
     return next((entry for entry in entries if entry.sha256 == resolved.sha256), None)
-
-
-def describe(name: str) -> tuple[Resolved, CheckpointInfo, Entry | None, Path | None]:
-    """Find a model's file, header, manifest entry and card. Downloads nothing.
-
-    Raises:
-        CaflowError: (exit 3) there is no such model, its checksum is wrong, or it is not a caflow
-            model.
-    """
-    resolved = resolve(name, local=True)
-    cards = resolved.path.with_suffix(".md"), resolved.path.with_name("README.md")
-    card = next((path for path in cards if path.is_file()), None)
-    return resolved, read_info(resolved.path), entry_of(resolved), card
 
 
 def verify(name: str) -> Resolved:

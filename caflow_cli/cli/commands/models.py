@@ -58,10 +58,15 @@ def info_command(name: Name, console: Console) -> None:
 
     Example: caflow models info faces-superres-x4
     """
-    from ...hub.resolve import calibration_of, describe
+    from ...hub.resolve import calibration_of, entry_of, resolve
+    from ...model import read_info
     from ...sampling import Sampling
 
-    model, info, entry, card = describe(name)
+    model = resolve(name, local=True)
+    info = read_info(model.path)
+    entry = entry_of(model)
+    cards = [model.path.with_suffix(".md"), model.path.with_name("README.md")]
+    card = next((path for path in cards if path.is_file()), None)
     calibration = calibration_of(model, info.training)
     task = info.config.task
     filled = Sampling().of(info.config)
