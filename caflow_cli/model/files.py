@@ -15,7 +15,7 @@ import json
 import math
 import stat
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -207,16 +207,10 @@ class CheckpointInfo:
         guide = self.training.get("guide")
         return guide if isinstance(guide, dict) else {}
 
-    @property
-    def split_seed(self) -> int:
-        """The seed that determined the held-out images in training; 0 if the record has none."""
-        seed = self.training.get("seed")
-        return seed if type(seed) is int and 0 <= seed < 2**32 else 0
 
-    @property
-    def hold_out(self) -> HoldOut:
-        """How many images were held out in training; old records state no rule."""
-        return "20+" if self.training.get("hold_out") == "20+" else "2%"
+def hold_out_of(record: Mapping[str, Any]) -> HoldOut:
+    """How many images were held out in the training of a record; old records state no rule."""
+    return "20+" if record.get("hold_out") == "20+" else "2%"
 
 
 def config_json(config: Config) -> str:

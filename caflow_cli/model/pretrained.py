@@ -20,7 +20,15 @@ from ..images import atomic_write
 from ..paths import is_folder, sha256_of
 from ..records import Table
 from .card import Card
-from .files import Calibration, CheckpointInfo, TensorInfo, config_json, metadata_of, read_info
+from .files import (
+    Calibration,
+    CheckpointInfo,
+    TensorInfo,
+    config_json,
+    hold_out_of,
+    metadata_of,
+    read_info,
+)
 
 BITS = 5  # significant bits of a packed convolution
 _DENSITY = "density."  # prefix of parameter names, omitted in files
@@ -34,10 +42,19 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
     """The methods of `CAFlow` that read and write models."""
 
     config: Config
-    split_seed: int = 0  # the seed that determined the held-out images in training,
-    hold_out: HoldOut = "2%"  # and the rule for how many
     record: Mapping[str, Any] = MappingProxyType({})  # the training record in the model's file
     calibration: Calibration | None = None  # `hub.resolve.load` sets it
+
+    @property
+    def split_seed(self) -> int:
+        """The seed that determined the held-out images in training; 0 if the record has none."""
+        seed = self.record.get("seed")
+        return seed if type(seed) is int and 0 <= seed < 2**32 else 0
+
+    @property
+    def hold_out(self) -> HoldOut:
+        """How many images were held out in training."""
+        return hold_out_of(self.record)
 
     def save(self, path: Path, training: Table | None = None, *, bf16_convs: bool = False) -> None:
         """Write a model file, atomically.
@@ -64,8 +81,6 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
             model = without_values(cls, info, path)
             model.load_state_dict(_read_tensors(path, model.state_dict()), assign=True)
             model.to(memory_format=memory_format(torch.device("cpu")))  # type: ignore[call-overload]
-        model.split_seed = info.split_seed
-        model.hold_out = info.hold_out
         model.record = info.training
         return model.eval()
 

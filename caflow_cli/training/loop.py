@@ -18,6 +18,7 @@ from ..devices import select_device
 from ..errors import CaflowError, check_usage, ensure
 from ..guides import External
 from ..model import CAFlow, read_info
+from ..model.files import hold_out_of
 from ..records import Table, Unpack, check_names
 from .config import RunConfig, to_toml
 from .data import Batches, Dataset, open_dataset
@@ -140,7 +141,7 @@ def _filled(config: RunConfig, resume: bool) -> RunConfig:
         if began is None and config.init_from:
             info = read_info(Path(config.init_from))
             if info.training.get("data") == Path(config.data).name:
-                rule = info.hold_out
+                rule = hold_out_of(info.training)
         config = replace(config, hold_out=rule)
     if began is not None:
         names = ("guide_first", "guide_first_lr", "guide_perceptual")

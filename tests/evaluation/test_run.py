@@ -251,7 +251,7 @@ def test_what_is_held_out_is_what_the_models_training_held_out(models_32, tmp_pa
     images = helpers.smooth_image(60, 3, 32, seed=9).permute(0, 2, 3, 1).numpy()
     for index, image in enumerate(images):
         write_png(data / f"{index:02}.png", image)
-    model.split_seed = 1
+    model.record = {"seed": 1}
     shared = {"split": "val", "candidates": 1, "save_images": tmp_path / "out"}
     found = evaluate(model, data, "rmse", **shared)
     assert found.settings["data"]["split_seed"] == 1

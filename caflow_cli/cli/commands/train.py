@@ -325,8 +325,7 @@ def _measure_start(best: Path, run: RunConfig, console: Console) -> ChosenTemper
         start = CAFlow.load(Path(run.init_from))
         tau = Sampling().of(start.config).temperature
         info = read_info(best)
-        start.split_seed = info.split_seed
-        start.hold_out = info.hold_out
+        start.record = info.training  # so that the same images are held out
         start.config = replace(start.config, task=info.config.task)
         limit = min(FEW, run.validation_images)
         return choose_temperature(start, run.data, limit=limit, taus=[tau])
