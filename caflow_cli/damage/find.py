@@ -8,7 +8,6 @@ from itertools import product
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 from scipy import ndimage
@@ -17,7 +16,7 @@ from torch import nn
 from ..assets import ASSETS
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
 from ..images import Pixels
-from ..images.color import in_srgb
+from ..images.color import Floats, in_srgb
 from ..layers import fold
 from ..restoration import to_batch
 from ..restoration.arguments import ImageLike, as_input
@@ -81,7 +80,7 @@ def confidence(
     image: Pixels,
     side: int = _SIDE,
     step: Progress = lambda done, total: None,
-) -> npt.NDArray[np.float32]:
+) -> Floats:
     """Compute the network's confidence that each pixel is damaged, on [0, 1].
 
     Args:

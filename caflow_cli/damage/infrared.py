@@ -9,7 +9,7 @@ noise, so the threshold is in units of the noise of clean film.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from scipy import fft, ndimage
 
 from ..errors import CaflowError, check_usage, ensure
 from ..images import Input, Pixels, decode, read_second_page
+from ..images.color import Floats, Values
 from ..images.deep import DEEP_HINT, has_deep
 from ..paths import is_file
 from ..tasks.base import check_same_size
@@ -41,8 +42,6 @@ _TILE = 256  # side of the tiles that are correlated
 _TILES = 25  # at most
 _CLEAR = 1.5  # how many times the next one the peak of a clear shift is
 _DEVIATIONS = 8.0  # and how far it is above the correlation's noise
-
-_Floats = npt.NDArray[np.float32]
 
 
 class Leak(NamedTuple):
@@ -132,7 +131,7 @@ def files_beside(path: Path) -> list[Path]:
     return found[:1] if len(found) == 2 and found[0].samefile(found[1]) else found
 
 
-def fit_leak(colors: _Floats, light: _Floats) -> Leak:
+def fit_leak(colors: Floats, light: Floats) -> Leak:
     """Fit infrared to ln(red), robustly: dust, which darkens both, has no influence."""
     x = _local(_blocks(colors)).ravel()
     y = _local(_blocks(light)).ravel()
@@ -148,23 +147,23 @@ def fit_leak(colors: _Floats, light: _Floats) -> Leak:
     return Leak(slope, _deviation(y) / contrast)
 
 
-def _deviation(values: npt.NDArray[Any]) -> float:
+def _deviation(values: Values) -> float:
     return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
-def _local(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _local(values: Values) -> Values:
     """Values without what varies slowly, as the light's falloff does."""
     return np.asarray(values - ndimage.uniform_filter(values, _LOCAL))
 
 
-def _log(values: Pixels) -> _Floats:
+def _log(values: Pixels) -> Floats:
     """The logarithm of values of any depth, as shares of the largest possible one."""
     most = np.iinfo(values.dtype).max if values.dtype.kind == "u" else 1
     shares = values * np.float32(1 / most)
     return np.asarray(np.log(np.maximum(shares, np.float32(_DARKEST))))
 
 
-def _blocks(values: _Floats) -> npt.NDArray[Any]:
+def _blocks(values: Floats) -> Values:
     """Means of blocks of 8×8 pixels."""
     side = min(_BLOCK, *values.shape)
     height, width = (length // side * side for length in values.shape)
@@ -172,7 +171,7 @@ def _blocks(values: _Floats) -> npt.NDArray[Any]:
     return np.asarray(parts.mean((1, 3)), np.float64)
 
 
-def _around(light: _Floats) -> _Floats:
+def _around(light: Floats) -> Floats:
     """A large median, enlarged bilinearly from a grid of cells' medians."""
     height, width = light.shape
     cell = max(_LEAST_CELL, min(height, width) // _CELLS)
@@ -188,7 +187,7 @@ def _around(light: _Floats) -> _Floats:
     return np.array(enlarged)
 
 
-def shift_of(colors: _Floats, light: _Floats) -> tuple[int, int]:
+def shift_of(colors: Floats, light: Floats) -> tuple[int, int]:
     """How far down and right infrared is to be moved; (0, 0) unless phase correlation is clear."""
     side = min(_TILE, *light.shape)
     if side < 8 * _MOST_SHIFT:
@@ -204,7 +203,7 @@ def shift_of(colors: _Floats, light: _Floats) -> tuple[int, int]:
     return (down, right) if clear and near else (0, 0)
 
 
-def _correlation(colors: _Floats, light: _Floats, side: int) -> _Floats:
+def _correlation(colors: Floats, light: Floats, side: int) -> Floats:
     """The phase correlation of tiles of that side, summed over tiles, for each shift."""
     window = np.hanning(side).astype(np.float32)
     window = window[:, None] * window
@@ -221,7 +220,7 @@ def _correlation(colors: _Floats, light: _Floats, side: int) -> _Floats:
     return np.asarray(ndimage.gaussian_filter(surface, 0.7, mode="wrap"))
 
 
-def _spectrum(tile: _Floats, window: _Floats) -> npt.NDArray[np.complex64]:
+def _spectrum(tile: Floats, window: Floats) -> npt.NDArray[np.complex64]:
     """The spectrum of a tile's fine detail."""
     fine = tile - ndimage.gaussian_filter(tile, 4)
     return np.asarray(fft.rfft2(fine * window))

@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 from .profile import Converter, convert_16, converter, is_kept
 
 Values: TypeAlias = npt.NDArray[Any]  # of any type, (H, W, C) or (H, W)
-_Floats = npt.NDArray[np.float32]
+Floats: TypeAlias = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.unsignedinteger[Any]]  # uint8 or uint16, (H, W, C) or (H, W)
 
 LUMA = (19595, 38470, 7471)  # Rec. 601 weights of red, green and blue in 65536ths, as in Pillow
@@ -254,7 +254,7 @@ def _mean_around(rgb: Pixels, alpha: Pixels) -> Pixels:
     return np.rint(_doubled(mean, alpha.shape)).astype(rgb.dtype)
 
 
-def _halve(values: _Floats) -> _Floats:
+def _halve(values: Floats) -> Floats:
     """Sum over blocks of 2 x 2; the last block of an odd side is half empty."""
     height, width = values.shape[:2]
     padded = np.pad(values, [(0, height % 2), (0, width % 2), (0, 0)])
@@ -262,7 +262,7 @@ def _halve(values: _Floats) -> _Floats:
     return rows[:, ::2] + rows[:, 1::2]
 
 
-def _doubled(values: _Floats, shape: tuple[int, ...]) -> _Floats:
+def _doubled(values: Floats, shape: tuple[int, ...]) -> Floats:
     """Upsample bilinearly by 2, then crop to (H, W), for odd sides."""
     height, width = values.shape[:2]
     doubled = resize(values, 2 * height, 2 * width, Image.Resampling.BILINEAR)

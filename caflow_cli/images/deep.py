@@ -15,12 +15,11 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, TiffImagePlugin, TiffTags
 
 from ..errors import ensure
 from ..records import Table
-from .color import Values, resize, strips
+from .color import Floats, Values, resize, strips
 from .metadata import COMMENT, MAIN, Metadata
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class TiffParts:
     description: bytes = b""  # ImageDescription
     resolution: tuple[Any, Any, int] | None = None  # in x and y, and its unit
     infrared: Values | None = None  # the channel after RGB that is no alpha, (H, W)
-    floats: npt.NDArray[np.float32] | None = None  # the colors, if they are stored as floats
+    floats: Floats | None = None  # the colors, if they are stored as floats
 
     def of_result(self, result: Values, image: Values) -> TiffParts:
         """What a result of the image keeps: infrared of its size, and its floats where both agree.

@@ -10,14 +10,12 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from ..config import Extent
 from ..images import Pixels
+from ..images.color import Floats
 from .base import resize
-
-_Floats = npt.NDArray[np.float32]  # (H, W, 3), in levels
 
 _REACH = 12  # pixels of reflection padding around a blurred image
 _BLOCK = 16  # side of a JPEG block with halved chroma, in pixels
@@ -157,7 +155,7 @@ def compress(
         return np.array(decoded)[top : top + height, left : left + width]
 
 
-def _blur(x: _Floats, sigma: float, rng: np.random.Generator) -> _Floats:
+def _blur(x: Floats, sigma: float, rng: np.random.Generator) -> Floats:
     """Multiply the spectrum by that of a Gaussian, or by an ideal low-pass."""
     reach = min(_REACH, min(x.shape[:2]) - 1)
     around = (reach, reach)
@@ -171,7 +169,7 @@ def _blur(x: _Floats, sigma: float, rng: np.random.Generator) -> _Floats:
     return blurred[reach:-reach, reach:-reach].astype(np.float32)
 
 
-def _response(u: _Floats, v: _Floats, sigma: float, rng: np.random.Generator) -> _Floats:
+def _response(u: Floats, v: Floats, sigma: float, rng: np.random.Generator) -> Floats:
     """How much of the frequencies, (W,) and (H, 1), passes a random blur: (H, W)."""
     kind = rng.random()
     if kind < 0.08:
@@ -189,7 +187,7 @@ def _response(u: _Floats, v: _Floats, sigma: float, rng: np.random.Generator) ->
     return np.asarray(np.exp(-2 * np.pi**2 * squares))
 
 
-def _rounded(x: _Floats) -> Pixels:
+def _rounded(x: Floats) -> Pixels:
     return np.rint(x).clip(0, 255).astype(np.uint8)
 
 
