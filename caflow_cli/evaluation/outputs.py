@@ -21,7 +21,6 @@ from ..images import (
     read_image,
     write_png,
 )
-from ..model import renamed
 from ..paths import exists, numbered
 from ..records import Table
 from ..restoration.figures import captioned_row, sheet
@@ -62,7 +61,7 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
     lines = [line for line in text.splitlines(True) if line.endswith("\n")]
     before: Table = {}
     with suppress(ValueError, TypeError, IndexError):
-        before = dict(renamed(json.loads(lines[0])))
+        before = dict(json.loads(lines[0]))
     ours = json.loads(origin)
     changed = [key for key in ours if before.get(key) != ours[key]]
     check_usage(
@@ -74,7 +73,7 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
     wanted = dict(enumerate(names))
     rows = {}
     for line in lines[1:]:
-        row = Row.of_json(renamed(json.loads(line)))
+        row = Row.of_json(json.loads(line))
         if wanted.get(row.index) == row.name:
             rows[row.index] = row
     return rows

@@ -91,12 +91,8 @@ OLD: dict[str, Gone | str | Callable[[Table], None]] = {
     "samples.lattice": "checkerboard_weight",
 }
 
-# Names in the records of earlier versions: of training in a model file, events of a run, and rows
-# of an evaluation.
+# Names in the records of earlier versions: of training in a model file, and events of a run.
 RENAMED = {
-    "colour": "color",
-    "colourfulness": "colorfulness",
-    "grey copy": "gray copy",
     "picture_loss": "image_loss",
     "pictures": "images",
     "val_picture_loss": "val_image_loss",

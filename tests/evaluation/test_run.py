@@ -320,21 +320,3 @@ def test_resuming_with_a_metric_of_sets_writes_no_row_twice(models_32, true_imag
         resumed = evaluate(model, true_images, "kid", **shared)
         assert resumed.as_json() == whole.as_json()
         assert log.read_text() == text
-
-
-def test_an_evaluation_of_an_earlier_version_goes_on(models_32, true_images, tmp_path):
-    """Its names are those of then."""
-
-    def run(**options):
-        model, folder = models_32["colorize"], tmp_path / "images"
-        return evaluate(model, true_images, "rmse", candidates=2, save_images=folder, **options)
-
-    whole = run()
-    log = tmp_path / "images" / "evaluate.jsonl"
-    lines = log.read_text().splitlines(keepends=True)
-    assert "gray copy" in lines[1]
-    log.write_text("".join(lines[:3]).replace("gray copy", "grey copy"))
-    told = []
-    resumed = run(skip_existing=True, progress=lambda done, total: told.append(done))
-    assert told[0] == 2
-    assert resumed.as_json() == whole.as_json()
