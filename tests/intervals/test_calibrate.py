@@ -95,9 +95,8 @@ def test_which_images_are_used(models_32, folder, tmp_path):
         shutil.copy(folder / "1.png", data / "val" / f"more{number}.png")
     assert used(data=data)[0] == 20
     model = copy.copy(model)
-    model.hold_out = "20+"
     for name, used_of in (("other", (20, "photos, val")), ("photos", (10, "photos, calibrate"))):
-        model.record = {"data": name}
+        model.record = {"data": name, "hold_out": "20+"}
         assert used(data=data) == used_of
 
 
