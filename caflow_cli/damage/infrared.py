@@ -18,7 +18,7 @@ from scipy import fft, ndimage
 
 from ..errors import CaflowError, check_usage, ensure
 from ..images import Input, Pixels, decode, read_second_page
-from ..images.color import Floats, Values
+from ..images.color import Array, Floats
 from ..images.deep import DEEP_HINT, has_deep
 from ..paths import is_file
 from ..tasks.base import check_same_size
@@ -147,12 +147,12 @@ def fit_leak(colors: Floats, light: Floats) -> Leak:
     return Leak(slope, _deviation(y) / contrast)
 
 
-def _deviation(values: Values) -> float:
+def _deviation(values: Array) -> float:
     return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
-def _local(values: Values) -> Values:
-    """Values without what varies slowly, as the light's falloff does."""
+def _local(values: Array) -> Array:
+    """Array without what varies slowly, as the light's falloff does."""
     return np.asarray(values - ndimage.uniform_filter(values, _LOCAL))
 
 
@@ -163,7 +163,7 @@ def _log(values: Pixels) -> Floats:
     return np.asarray(np.log(np.maximum(shares, np.float32(_DARKEST))))
 
 
-def _blocks(values: Floats) -> Values:
+def _blocks(values: Floats) -> Array:
     """Means of blocks of 8×8 pixels."""
     side = min(_BLOCK, *values.shape)
     height, width = (length // side * side for length in values.shape)

@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 
 from .profile import Converter, convert_16, converter, is_kept
 
-Values: TypeAlias = npt.NDArray[Any]  # of any type, (H, W, C) or (H, W)
+Array: TypeAlias = npt.NDArray[Any]  # of any type, (H, W, C) or (H, W)
 Floats: TypeAlias = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.unsignedinteger[Any]]  # uint8 or uint16, (H, W, C) or (H, W)
 
@@ -28,12 +28,12 @@ def strips(height: int, width: int) -> list[slice]:
 
 
 def resize(
-    image: Values,
+    image: Array,
     height: int,
     width: int,
     filter: Image.Resampling = Image.Resampling.BICUBIC,
     box: tuple[float, float, float, float] | None = None,
-) -> Values:
+) -> Array:
     """Resize by Pillow: uint8, uint16 or float32, (H, W, 3) or (H, W), to the same type.
 
     Integers are rounded: those of 8 bits after each of Pillow's two passes, 16 bits at the end.
@@ -67,12 +67,12 @@ def in_gray(image: Pixels) -> Pixels:
     return result
 
 
-def white(image: Values) -> int:
+def white(image: Array) -> int:
     """The largest value of an image's type: 255 or 65,535."""
     return int(np.iinfo(image.dtype).max)
 
 
-def levels_in(image: Values) -> int:
+def levels_in(image: Array) -> int:
     """How many values of an image's type a level of 8 bits has: 1 or 256."""
     return (white(image) + 1) // 256
 
@@ -114,7 +114,7 @@ def split_colors(image: Image.Image, keep: bool = False) -> Colors:
     return Colors(rgb, alpha, kept, convert is not None or mode == "CMYK")
 
 
-def colors_of(values: Values, alpha: Values | None, profile: bytes | None) -> Colors:
+def colors_of(values: Array, alpha: Array | None, profile: bytes | None) -> Colors:
     """The same for stored values, uint8 or uint16 (H, W, 1 or 3), of a profile; kept, if it is."""
     convert, kept = _conversion("L" if values.shape[2] == 1 else "RGB", profile, True)
     if convert is None:
@@ -135,7 +135,7 @@ def _conversion(
     return convert, None
 
 
-def in_8_bits(values: Values) -> Pixels:
+def in_8_bits(values: Array) -> Pixels:
     """Round 16 bits to 8."""
     if values.dtype == np.uint8:
         return values
@@ -162,7 +162,7 @@ def applied(values: Pixels, profile: bytes) -> Pixels:
     return _converted(values[..., :1] if is_kept("L", profile) else values, profile)
 
 
-def _converted(values: Values, profile: bytes | None) -> Values:
+def _converted(values: Array, profile: bytes | None) -> Array:
     """Convert (H, W, 1 or 3) to sRGB, (H, W, 3), at its own depth."""
     if profile is not None and values.dtype == np.uint16:
         return convert_16(values, profile)
@@ -174,7 +174,7 @@ def _converted(values: Values, profile: bytes | None) -> Values:
     return result
 
 
-def _unless_opaque(alpha: Values) -> Values | None:
+def _unless_opaque(alpha: Array) -> Array | None:
     return None if alpha.min() == white(alpha) else alpha
 
 
@@ -196,7 +196,7 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     return image.convert("L" if is_gray else "RGB"), None
 
 
-def _split_16(values: Values, hidden: Any) -> tuple[Image.Image, Image.Image | None]:
+def _split_16(values: Array, hidden: Any) -> tuple[Image.Image, Image.Image | None]:
     """The same for gray values of 16 bits, of which one may be transparent."""
     gray = Image.fromarray(in_8_bits(values))
     if not isinstance(hidden, int):

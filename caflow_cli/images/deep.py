@@ -19,7 +19,7 @@ from PIL import Image, TiffImagePlugin, TiffTags
 
 from ..errors import ensure
 from ..records import Table
-from .color import Floats, Values, resize, strips
+from .color import Array, Floats, resize, strips
 from .metadata import COMMENT, MAIN, Metadata
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ class TiffParts:
     compression: int  # tag Compression
     description: bytes = b""  # ImageDescription
     resolution: tuple[Any, Any, int] | None = None  # in x and y, and its unit
-    infrared: Values | None = None  # the channel after RGB that is no alpha, (H, W)
+    infrared: Array | None = None  # the channel after RGB that is no alpha, (H, W)
     floats: Floats | None = None  # the colors, if they are stored as floats
 
-    def of_result(self, result: Values, image: Values) -> TiffParts:
+    def of_result(self, result: Array, image: Array) -> TiffParts:
         """What a result of the image keeps: infrared of its size, and its floats where both agree.
 
         Both are (H, W, 3), of 16 bits if the image has floats.
@@ -77,8 +77,8 @@ class TiffParts:
 class StoredTiff(NamedTuple):
     """What a TIFF holds: no profile is applied."""
 
-    values: Values  # (H, W, 1 or 3)
-    alpha: Values | None  # (H, W), straight
+    values: Array  # (H, W, 1 or 3)
+    alpha: Array | None  # (H, W), straight
     profile: bytes | None
     frames: int
     parts: TiffParts
@@ -103,7 +103,7 @@ def check_decoded(label: str, pixels: int, taken: int) -> None:
 # --- TIFF -----------------------------------------------------------------------------------------
 
 
-def turned(values: Values, orientation: Any) -> Values:
+def turned(values: Array, orientation: Any) -> Array:
     """Turn (H, W, C) or (H, W) upright, by its EXIF orientation."""
     down, right, transposed = _TURNS.get(orientation, _TURNS[1])
     values = values[::down, ::right]
@@ -172,7 +172,7 @@ def _plain_page(file: tifffile.TiffFile, index: int = 0) -> tifffile.TiffPage | 
     return page if isinstance(page, tifffile.TiffPage) and _is_plain(page) else None
 
 
-def _values(page: tifffile.TiffPage) -> Values:
+def _values(page: tifffile.TiffPage) -> Array:
     """The values of a page, upright: (H, W, C)."""
     channels = page.samplesperpixel
     size = page.imagelength, page.imagewidth
@@ -185,7 +185,7 @@ def _values(page: tifffile.TiffPage) -> Values:
     return turned(values, page.tags.valueof(_ORIENTATION, 1))
 
 
-def _straight(colors: Values, alpha: Values) -> Values:
+def _straight(colors: Array, alpha: Array) -> Array:
     """Divide premultiplied colors of 16 bits by alpha."""
     straight = np.rint(colors * (65535 / np.maximum(alpha, 1))[..., None])
     return straight.clip(0, 65535).astype(np.uint16)
@@ -223,7 +223,7 @@ def _check_segments(page: tifffile.TiffPage, size: int, label: str) -> None:
         raise ValueError("strips or tiles are missing")
 
 
-def _check_floats(values: Values, label: str) -> None:
+def _check_floats(values: Array, label: str) -> None:
     ensure(
         bool(np.isfinite(values).all()) and values.min() >= 0 and values.max() <= 1,
         f"{label!r} holds floats of unknown range",
@@ -231,7 +231,7 @@ def _check_floats(values: Values, label: str) -> None:
     )
 
 
-def _as_16_bits(floats: Values) -> Values:
+def _as_16_bits(floats: Array) -> Array:
     result = np.empty(floats.shape, np.uint16)
     for rows in strips(*floats.shape[:2]):
         result[rows] = np.rint(floats[rows].astype(np.float64) * 65535)
@@ -253,7 +253,7 @@ def _resolution(page: tifffile.TiffPage) -> tuple[Any, Any, int] | None:
 
 
 def encode_tiff(
-    values: Values,
+    values: Array,
     parts: TiffParts | None,
     profile: bytes | None,
     xmp: bytes,
@@ -329,7 +329,7 @@ def _with_directories(tiff: bytes, directories: Metadata) -> bytes:
 
 def read_png(
     data: bytes, hidden: int | tuple[int, ...] | None, orientation: Any
-) -> tuple[Values, Values | None]:
+) -> tuple[Array, Array | None]:
     """Read a PNG of 16 bits per channel, upright: colors, (H, W, 1 or 3), and alpha, (H, W).
 
     Any exception means a damaged file. `hidden` is the gray or the color that is transparent.
@@ -347,7 +347,7 @@ def read_png(
     return colors, shows.astype(np.uint16) * 65535
 
 
-def encode_png_16(values: Values, like: bytes) -> bytes:
+def encode_png_16(values: Array, like: bytes) -> bytes:
     """Encode uint16 (H, W, C) as PNG, with the texts, EXIF and profile of another PNG."""
     import imagecodecs
 

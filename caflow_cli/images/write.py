@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin, features
 from ..errors import check_usage, ensure
 from ..records import Table
 from .atomic import atomic_write
-from .color import Pixels, Values, in_8_bits, is_gray
+from .color import Array, Pixels, in_8_bits, is_gray
 from .deep import DEEP_HINT, TIFF_XMP, encode_png_16, encode_tiff, has_deep
 from .metadata import DESCRIPTION, MAIN, METADATA, Metadata, as_exif, rebuilt
 from .provenance import KEY, XMP, xmp_with
@@ -139,7 +139,7 @@ class Encoder:
 
     def _by_pillow(
         self,
-        image: Values,
+        image: Array,
         provenance: str | None,
         directories: Metadata,
         profile: bytes | None,
@@ -181,9 +181,9 @@ class Encoder:
             found.append("its EXIF is unreadable or above 64 kB, and is not kept")
         return found
 
-    def _values(self, output: Output) -> Values:
+    def _values(self, output: Output) -> Array:
         """What is stored: (H, W, C), the colors or one gray, and then alpha or infrared."""
-        image: Values = output.rgb
+        image: Array = output.rgb
         more = output.alpha
         if self.format == "tiff" and output.tiff is not None and has_deep():
             image = image if output.tiff.floats is None else output.tiff.floats
