@@ -13,7 +13,7 @@ from torch import nn
 
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, usage_error
 from ..images import atomic_write
-from .resolve import entry_of, load, resolve
+from .resolve import license_of, load, resolve
 
 OPSET = 17
 
@@ -34,11 +34,10 @@ def read_guide(name: str, path: Path, overwrite: bool) -> tuple[nn.Module, dict[
             "a superres model trained with --set flow.guide_net=compact",
         )
     check_usage(overwrite or not path.exists(), f"{str(path)!r} exists", "add --overwrite")
-    entry = entry_of(resolved)
     return guide, {
         "model": resolved.id,
         "sha256": resolved.sha256,
-        "license": entry.license if entry else "see the training data's terms",
+        "license": license_of(resolved, model.record) or "see the training data's terms",
         "content": "the image that the guide predicts; not a sample",
     }
 

@@ -25,7 +25,7 @@ from ..model import (
 from ..paths import exists, is_folder
 from ..records import Table
 from .manifest import Entry, load_manifest, manifest_json
-from .resolve import WEIGHTS, Resolved, entry_of, hub_errors, resolve
+from .resolve import WEIGHTS, Resolved, entry_of, hub_errors, license_of, resolve
 
 MAX_BYTES = 12_000_000  # size limit of a bundled file, compressed as in a wheel
 _CARD = "README.md"
@@ -54,7 +54,8 @@ def pack(
             bit less than `BITS`.
         default: Make it the default model of its task, instead of the current one.
         overwrite: Replace a model with the same id.
-        data_terms, license_terms: For the manifest.
+        data_terms: For the manifest.
+        license_terms: Of the weights, for the file's header and the manifest.
         guide_license: License of a published network that is the guide; a bundle must state it.
 
     Raises:
@@ -72,7 +73,8 @@ def pack(
     source = run / "best.safetensors" if is_folder(run) else run
     model = CAFlow.load(source)
     info = read_info(source)
-    content = _packed(model, _packed_record(info, guide_license, bundle), limit)
+    record = _packed_record(info, guide_license, bundle)
+    content = _packed(model, {**record, "license": license_terms}, limit)
     entry = Entry(
         id=model_id,
         task=info.config.task.name,
@@ -201,7 +203,7 @@ def prepare(
 ) -> tuple[bytes, Card]:
     """Return the bytes of a model file to push, unchanged, and its card.
 
-    Terms that are not given, and metrics, come from the file's manifest entry (`entry_of`).
+    Terms that are not given come from the file's header or, like metrics, its manifest entry.
 
     Raises:
         CaflowError: (exit 2) `repo` is not a valid repository name, or the license of a guide is
@@ -225,7 +227,7 @@ def prepare(
     card = Card(
         info.config,
         repo,
-        license_terms or (entry.license if entry else ""),
+        license_terms or license_of(resolved, info.training) or "",
         data_terms or (entry.data if entry else ""),
         _packed_record(info, guide_license, required=True),
         entry.metrics if entry else {},

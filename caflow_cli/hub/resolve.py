@@ -263,6 +263,15 @@ def calibration_of(resolved: Resolved, record: Mapping[str, Any]) -> Calibration
         raise CaflowError(error.message, error.hint, EXIT_WEIGHTS) from error
 
 
+def license_of(resolved: Resolved, record: Mapping[str, Any]) -> str | None:
+    """The license of the weights: from the training record, else from the manifest entry."""
+    stated = record.get("license")
+    if isinstance(stated, str):
+        return stated
+    entry = entry_of(resolved)
+    return entry.license if entry else None
+
+
 def entry_of(resolved: Resolved) -> Entry | None:
     """The manifest entry with a file's sha256, from the manifest or one beside the file."""
     beside = resolved.path.with_name(manifest_path().name)

@@ -73,9 +73,9 @@ class DescribedModel(Line):
     revision: str | None
     license: Annotated[
         str | None,
-        "License of the weights. Like data, null if the manifest does not list this file.",
+        "License of the weights, from the file, else from the manifest; null if neither states it.",
     ]
-    data: str | None
+    data: Annotated[str | None, "Null if the manifest does not list this file."]
     parameters: Annotated[Parameters, "Number of trained parameters of each part."]
     config: dict[str, Any]
     calibration: Annotated[Calibration | None, "Its calibration; null if there is none."]

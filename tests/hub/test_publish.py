@@ -73,18 +73,30 @@ def test_a_broken_manifest_stops_packing_before_it_writes(model_file, tmp_path):
 
 def test_a_bundle_that_is_too_large_keeps_a_bit_less_or_is_not_written(model_file, tmp_path):
     model, info = CAFlow.load(model_file), read_info(model_file)
+    record = {**info.training, "license": "mit"}
     five, four = (
-        checkpoint_bytes(model.state_dict(), info.config, info.training, bf16_convs=True, bits=bits)
+        checkpoint_bytes(model.state_dict(), info.config, record, bf16_convs=True, bits=bits)
         for bits in (5, 4)
     )
     sizes = [len(zlib.compress(content)) for content in (five, four)]
-    pack(model_file, "a", tmp_path, limit=sizes[0])
-    pack(model_file, "b", tmp_path, limit=sizes[1])
+    pack(model_file, "a", tmp_path, limit=sizes[0], license_terms="mit")
+    pack(model_file, "b", tmp_path, limit=sizes[1], license_terms="mit")
     assert (tmp_path / "a.safetensors").read_bytes() == five
     assert (tmp_path / "b.safetensors").read_bytes() == four
     with pytest.raises(CaflowError, match="more than"):
-        pack(model_file, "c", tmp_path, limit=sizes[1] - 1)
+        pack(model_file, "c", tmp_path, limit=sizes[1] - 1, license_terms="mit")
     assert not (tmp_path / "c.safetensors").exists()
+
+
+def test_a_packed_file_states_its_license_wherever_it_is(hub, run, model_file, tmp_path):
+    pack(model_file, "mine", tmp_path / "packed", license_terms="cc-by-sa-4.0")
+    (tmp_path / "packed" / "mine.safetensors").rename(tmp_path / "alone.safetensors")
+    (facts,) = lines_of(run("models", "info", "alone.safetensors", "--json"))
+    assert (facts["license"], facts["data"]) == ("cc-by-sa-4.0", None)
+    run("models", "push", "alone.safetensors", "--repo", REPO, **TOKEN)
+    repository = hub.repositories[REPO]
+    card = repository.commits[repository.refs["main"]]["README.md"].decode()
+    assert metadata(card)["license"] == "cc-by-sa-4.0"
 
 
 REPO = "user/faces"

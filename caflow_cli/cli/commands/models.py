@@ -58,7 +58,7 @@ def info_command(name: Name, console: Console) -> None:
 
     Example: caflow models info faces-superres-x4
     """
-    from ...hub.resolve import calibration_of, entry_of, resolve
+    from ...hub.resolve import calibration_of, entry_of, license_of, resolve
     from ...model import read_info
     from ...sampling import Sampling
 
@@ -82,7 +82,10 @@ def info_command(name: Name, console: Console) -> None:
         "bytes": model.path.stat().st_size,
         "sha256": model.sha256,
         "default": entry is not None and entry.default,
-        **{key: getattr(entry, key, None) for key in ("repo_id", "revision", "license", "data")},
+        "repo_id": entry.repo_id if entry else None,
+        "revision": entry.revision if entry else None,
+        "license": license_of(model, info.training),
+        "data": entry.data if entry else None,
         "parameters": {"total": sum(info.parameters.values()), **info.parameters},
         "config": info.config.to_dict(),
         "metrics": entry.metrics if entry else {},
