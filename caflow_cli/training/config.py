@@ -113,6 +113,8 @@ class RunConfig:
     flip: bool = True  # mirror half of the images
     # Show images in all eight orientations, mirrored and transposed, whatever `flip` is.
     transpose: bool = False
+    # Change the colors of most images at random (`recolored`), for sets of few images.
+    recolor: bool = False
     # Shrink whole images to `task.size`, or train on random crops of that size.
     crop: Literal["whole", "random"] = "whole"
     # Bits per channel at which images are read; a model draws at either depth. 16 needs the extra
@@ -170,6 +172,12 @@ class RunConfig:
             "depth",
             self.depth,
             "8: photo inputs are compressed, with 8 bits; or set task.degrade to clean",
+        )
+        require(
+            task.derives_condition or not self.recolor,
+            "recolor",
+            self.recolor,
+            "false: a stored condition has the colors of its target",
         )
         native = self.task.native
         require(

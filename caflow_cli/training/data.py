@@ -35,6 +35,7 @@ _NATIVE = 0.67  # share of crops at native scale
 _SHRINK = 4.0  # how much others shrink at most
 Place = tuple[float, float, float]  # of a `crop`: share, left, top
 _CENTER: Place = (0.0, 0.5 - 1e-9, 0.5 - 1e-9)  # slightly less than half, to round down
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _REACH = 3  # support of LANCZOS, in pixels of the result
 
 
@@ -46,6 +47,7 @@ class Dataset:
     examples: Examples  # targets, or pairs of condition and target
     size: int  # side of a training image
     crops: bool = False  # examples have any size, and training uses crops of them
+    recolor: bool = False  # training changes the colors of targets
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -64,6 +66,8 @@ class Dataset:
         """Target and condition of the images of an example, which may be larger than `size`."""
         *stored, target = images
         if not stored:
+            if self.recolor:
+                target = recolored(target, generator)
             target = self.task.training_target(np.ascontiguousarray(target), generator)
             return target, self.task.training_condition(target, generator)
         return target, self._read(stored[0])
@@ -117,7 +121,8 @@ def open_dataset(config: RunConfig, split: Literal["train", "choose"]) -> Iterat
     ) as examples:
         if config.depth == 16:
             examples = _in_16_bits(examples)
-        yield Dataset(task, keep(examples, config.data_memory_gb * 2**30, config.data), size, crops)
+        kept = keep(examples, config.data_memory_gb * 2**30, config.data)
+        yield Dataset(task, kept, size, crops, config.recolor)
 
 
 def _in_16_bits(examples: Examples) -> Examples:
@@ -156,6 +161,29 @@ def load_masks(data: str, split: Split, seed: int = 0, hold_out: HoldOut = "2%")
         "paint holes white, and all else black",
     )
     return found
+
+
+def recolored(image: Pixels, generator: torch.Generator) -> Pixels:
+    """Change the colors of an image at random, with its edges and textures unchanged.
+
+    Channels are permuted with probability 1/2. Independently, with probability 1/2, chroma, the
+    difference of each channel from luma, is scaled by exp(u), u uniform in [-0.4, 0.9], and then,
+    with probability 1/2, values are raised to the power exp(v), v uniform in [-0.3, 0.3].
+
+    Shapes: (H, W, 3), uint8 or uint16 -> the same.
+    """
+    permutes, scales, chroma, bends, power = torch.rand(5, generator=generator).tolist()
+    if permutes < 0.5:
+        image = image[..., torch.randperm(3, generator=generator).tolist()]
+    if scales < 0.5:
+        peak = np.iinfo(image.dtype).max
+        values = (image / peak).astype(np.float32)
+        luma = (values @ _LUMA)[..., None]
+        values = (luma + (values - luma) * math.exp(-0.4 + 1.3 * chroma)).clip(0, 1)
+        if bends < 0.5:
+            values **= math.exp(-0.3 + 0.6 * power)
+        image = np.rint(values * peak).astype(image.dtype)
+    return image
 
 
 def crop(image: Pixels, size: int, share: float, left: float, top: float) -> Pixels:

@@ -106,7 +106,7 @@ def _fixed(config: RunConfig) -> Table:
     return {
         **{
             name: getattr(config, name)
-            for name in ("seed", "hold_out", "flip", "transpose", "crop", "depth")
+            for name in ("seed", "hold_out", "flip", "transpose", "recolor", "crop", "depth")
         },
         "masks": has_masks,  # the same masks may have another path
         "mask_share": config.mask_share if has_masks else None,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from caflow_cli.training.data import (
     draw_crop,
     load_masks,
     open_dataset,
+    recolored,
 )
 from caflow_cli.training.resolve import build_config
 
@@ -140,6 +142,41 @@ def test_all_eight_orientations_occur_and_a_condition_has_that_of_its_target():
 def turned(image: torch.Tensor, number: int) -> torch.Tensor:
     flipped = image.flip([axis for bit, axis in ((1, -1), (2, -2)) if number & bit])
     return flipped.transpose(-2, -1) if number & 4 else flipped
+
+
+def test_colors_change_in_most_visits_and_16_bits_as_8():
+    image = smooth_image(1, 3, 8, seed=4)[0].permute(1, 2, 0).numpy()
+    gray_image = image[..., [1, 1, 1]]
+    unchanged, permuted, bent = 0, 0, 0
+    for seed in range(400):
+        new, deep, gray_new = (
+            recolored(x, torch.Generator().manual_seed(seed))
+            for x in (image, image.astype(np.uint16) * 257, gray_image)
+        )
+        assert new.dtype == image.dtype
+        assert np.abs(deep / 257 - new).max() <= 0.5
+        assert (gray_new == gray_new[..., :1]).all()
+        unchanged += np.array_equal(new, image)
+        permuted += np.array_equal(np.sort(new), np.sort(image)) and not np.array_equal(new, image)
+        bent += not np.array_equal(gray_new, gray_image)
+    # Of 400: 1/2 (1/2 + 1/12), 1/2 (1/2 - 1/12) and 1/4.
+    assert abs(unchanged - 117) < 40
+    assert abs(permuted - 83) < 35
+    assert abs(bent - 100) < 38
+
+
+def test_a_condition_is_that_of_the_recolored_target():
+    data = dataset(Colorize(16), smooth_image(6, 3, 16, seed=3))
+    plain, recolored_ones = (
+        made(replace(data, recolor=recolor), range(3), orientations=1) for recolor in (False, True)
+    )
+    changed = 0
+    for before, batch in zip(plain, recolored_ones, strict=True):
+        for w, y, original in zip(batch.target, batch.cond, before.target, strict=True):
+            pixels = w.permute(1, 2, 0).to(torch.uint8).numpy()
+            assert np.array_equal(y[0].floor().numpy(), gray(pixels))
+            changed += not torch.equal(w, original)
+    assert 6 <= changed < 18
 
 
 def test_a_hole_is_where_its_mask_says_and_new_at_each_visit():
