@@ -116,15 +116,15 @@ def without_results(
 ) -> list[InputImage]:
     """Drop earlier results: sources found in a folder beside the image they were made from.
 
-    Results are companions and what the command itself writes: `face_mask`, `face_COMMAND_01` and
-    `face_COMMAND_low`. The files and folders in `used`, by kind of companion, are dropped even if
-    the arguments name them, too.
+    Results are companions and what `command` writes, which may be several, separated by |:
+    `face_mask`, `face_COMMAND_01` and `face_COMMAND_low`. The files and folders in `used`, by kind
+    of companion, are dropped even if the arguments name them, too.
     """
     used = used or {}
     read = {os.path.realpath(name) for name in used.values()}
     inputs = {(source.folder, source.stem) for source in sources}
     inputs |= {(source.folder, source.full_stem) for source in sources}
-    result = re.compile(rf"(.+)_({'|'.join(COMPANIONS)}|{command}(_(\d+|low|high))?)")
+    result = re.compile(rf"(.+)_({'|'.join(COMPANIONS)}|({command})(_(\d+|low|high))?)")
     kept = []
     for source in sources:
         match = result.fullmatch(source.stem)

@@ -100,10 +100,12 @@ class Intervals:
             "lambda": calibration.lambd,
             "mean_width": mean_width(*ends),
         }
-        written = at_depth(*ends, found.request.input.depth)
+        source = found.request.input
+        written = at_depth(*ends, source.depth)
         for end, image in zip(_ENDS, written, strict=True):
             path = job.beside["interval"][end]
-            if write_file(job, path, encode_png(image), files, console):
+            shown = image[..., :1] if source.has_gray_profile else image
+            if write_file(job, path, encode_png(shown, profile=source.profile), files, console):
                 fields[end] = str(path)
         return {"interval": fields}
 

@@ -67,10 +67,13 @@ class Masking:
 
             level = maximum_filter(level, 2 * self.grow + 1)
         share = float((level >= HOLE).mean())
+        other = "omit --invert-mask" if self.invert_mask else "--invert-mask"
+        if self.mask is not None and is_detected("mask", self.mask):
+            other = f"a higher threshold, --mask {self.mask.partition(':')[0]}:T"
         check_usage(
             share <= _MOST or self.mask_as_is,
             f"{name!r} marks {share:.0%} of the image to be filled",
-            f"{'omit --invert-mask' if self.invert_mask else '--invert-mask'}, or --mask-as-is",
+            f"{other}, or --mask-as-is",
         )
         check_same_size("the mask is", level.shape, image.rgb.shape)
         return level
@@ -90,11 +93,13 @@ def _level(mask: InputImage | None, image: Input, source: InputImage) -> Pixels:
         return found(mask.stem, mask.threshold, image, source)
     drawn = mask.read()
     level = gray(drawn.rgb)
-    if level.max() <= 1 and mask.path is not None:  # of 16 bits, 1 is rounded to 0
+    if level.max() <= 1 and mask.path is not None:  # 16 bits may hold values of 8, or 0 and 1
+        stored = decode(mask.path, full=True).rgb
+        most, half = int(stored.max()), white(stored) // 2 + 1
         ensure(
-            decode(mask.path, full=True).rgb.max() != 1,
-            f"the mask {mask.name!r} holds only 0 and 1, and 128 and above is filled",
-            "multiply its values by 255",
+            most == 0,
+            f"the mask {mask.name!r} holds only 0 to {most}, and {half} and above is filled",
+            f"multiply its values by {white(stored) // max(1, most)}",
         )
     return level if drawn.alpha is None else np.where(drawn.alpha < HOLE, np.uint8(0), level)
 

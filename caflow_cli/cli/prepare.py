@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..config import HOLE
 from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from ..hub.choice import NAMED, RULES, choose_model, hint_at_model
-from ..images import Input, Pixels
+from ..images import Encoder, Input, Pixels
 from ..model import CAFlow
 from ..restoration import Request, colors_for, prepare
 from ..tasks import ONE_PASS
@@ -36,6 +36,7 @@ class Preparer:
     """Makes the requests of a command's jobs."""
 
     asked: Asked
+    encoder: Encoder
     alone: bool  # whether there is one job, whose errors keep their exit code
     models: dict[str, CAFlow] = field(default_factory=dict)  # those loaded, by name
 
@@ -64,6 +65,9 @@ class Preparer:
         settings = asked.settings(model.config, model.calibration, model.identity["id"])
         edits = asked.editing.wanted(image.rgb, job.companions)
         request = prepare(model, image, mask, settings, edits)
+        height, width = (request.task.factor * side for side in image.rgb.shape[:2])
+        width, height = (edits or {}).get("size", (width, height))
+        self.encoder.check_size(height, width)
         if request.is_large:
             asked.editing.check_large(task, image.rgb)
         if asked.beside is not None:

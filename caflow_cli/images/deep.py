@@ -41,6 +41,7 @@ _IHDR = 33  # bytes of a PNG before the chunk after IHDR
 _MAX_DECODED = 2**28  # bytes; decoding takes up to 4.5 times as much memory: 1.2 GB
 _SMALLER = "crop or shrink the image first"
 _MOST_TEXT = 2**16  # bytes of a description
+_OF_PROGRAMS = (b'{"shape"', b"<?xml", b"ImageJ=")  # descriptions that state the image's size
 _TURNS = {  # by orientation: of rows, of columns, then transposed
     **{1: (1, 1, False), 2: (1, -1, False), 3: (-1, -1, False), 4: (-1, 1, False)},
     **{5: (1, 1, True), 6: (-1, 1, True), 7: (-1, -1, True), 8: (1, -1, True)},
@@ -59,19 +60,22 @@ class TiffParts:
     floats: Floats | None = None  # the colors, if they are stored as floats
 
     def of_result(self, result: Array, image: Array) -> TiffParts:
-        """What a result of the image keeps: infrared of its size, and its floats where both agree.
+        """What a result of the image keeps: infrared of its size, its floats where both agree, and
+        the description, unless a program wrote it for another size.
 
         Both are (H, W, 3), of 16 bits if the image has floats.
         """
+        is_same = result.shape == image.shape
         infrared = self.infrared
         if infrared is not None:
             infrared = resize(infrared, *result.shape[:2])
         floats = self.floats
         if floats is not None:
             written = np.asarray(result / np.float32(65535), np.float32)
-            is_same = result.shape == image.shape
             floats = np.where(result == image, floats, written) if is_same else written
-        return replace(self, infrared=infrared, floats=floats)
+        states_size = self.description.startswith(_OF_PROGRAMS)
+        description = self.description if is_same or not states_size else b""
+        return replace(self, description=description, infrared=infrared, floats=floats)
 
 
 class StoredTiff(NamedTuple):
@@ -146,19 +150,19 @@ def read_tiff(data: bytes, label: str, index: int = 0) -> StoredTiff | None:
         values = _values(page)
         colors = values[..., : _colors(page)]
         more = values[..., colors.shape[2]] if values.shape[2] > colors.shape[2] else None
-        floats = None
-        if values.dtype.kind == "f":
+        are_floats = values.dtype.kind == "f"
+        if are_floats:
             _check_floats(values, label)
-            floats = colors.astype(np.float32, copy=False)
-            colors, more = _as_16_bits(colors), None if more is None else _as_16_bits(more)
         if page.photometric == _WHITE_IS_ZERO:
-            colors = np.iinfo(colors.dtype).max - colors
-        parts = TiffParts(int(page.compression), _description(page, data), _resolution(page))
-        parts = replace(parts, floats=floats)
+            colors = (1 if are_floats else np.iinfo(colors.dtype).max) - colors
         kind = page.extrasamples[0] if page.extrasamples else 0
         if more is not None and kind == _PREMULTIPLIED:
             colors = _straight(colors, more)
-        elif more is not None and kind != _STRAIGHT:
+        parts = TiffParts(int(page.compression), _description(page, data), _resolution(page))
+        if are_floats:
+            parts = replace(parts, floats=colors.astype(np.float32, copy=False))
+            colors, more = _as_16_bits(colors), None if more is None else _as_16_bits(more)
+        if more is not None and kind not in (_PREMULTIPLIED, _STRAIGHT):
             parts, more = replace(parts, infrared=more), None
         return StoredTiff(colors, more, page.iccprofile, len(file.pages), parts)
 
@@ -186,7 +190,10 @@ def _values(page: tifffile.TiffPage) -> Array:
 
 
 def _straight(colors: Array, alpha: Array) -> Array:
-    """Divide premultiplied colors of 16 bits by alpha."""
+    """Divide premultiplied colors, of 16 bits or floats, by alpha."""
+    if colors.dtype.kind == "f":
+        alpha = np.maximum(alpha.astype(np.float32), np.float32(1 / 65535))
+        return np.asarray((colors / alpha[..., None]).clip(0, 1), np.float32)
     straight = np.rint(colors * (65535 / np.maximum(alpha, 1))[..., None])
     return straight.clip(0, 65535).astype(np.uint16)
 

@@ -3,10 +3,12 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape, unescape
 
 from PIL import Image, PngImagePlugin
 
+from ..errors import CaflowError
 from ..records import Table
 from .deep import TIFF_MAGIC, TIFF_XMP
 from .metadata import DESCRIPTION
@@ -37,36 +39,30 @@ def xmp_with(provenance: str) -> str:
     return XMP.replace('rdf:about=""', about)
 
 
-def _in_xmp(xmp: bytes) -> str | None:
-    """The provenance in a TIFF's XMP, as text; None if there is none."""
-    found = re.search(rf'{KEY}:{_ATTRIBUTE}="([^"]*)"', xmp.decode())
-    return None if found is None else unescape(found[1], {"&quot;": '"'})
-
-
 def read_provenance(path: Path) -> Table | None:
     """Read the provenance that `Encoder` wrote; None if there is none. Decodes no pixels.
 
     Raises:
         CaflowError: The file cannot be read or is not an image, as for `decode`.
     """
-    data, label = read_source(path)
     try:
-        if data.startswith(TIFF_MAGIC):  # floats, too, which Pillow does not open
-            exif = Image.Exif()
-            exif.load(data)
-            text = _in_xmp(exif.get(TIFF_XMP, b""))
-            if text is not None:
-                record = json.loads(text)
-                return record if isinstance(record, dict) else None
-    except Exception:  # damaged
+        record = _stored(*read_source(path))
+    except CaflowError:
+        raise
+    except Exception:  # written by another program, or damaged
         return None
+    return record if isinstance(record, dict) else None
+
+
+def _stored(data: bytes, label: str) -> Any:
+    """The provenance in a file, from JSON; any exception means that there is none."""
+    if data.startswith(TIFF_MAGIC):  # floats, too, which Pillow does not open
+        exif = Image.Exif()
+        exif.load(data)
+        [text] = re.findall(rf'{KEY}:{_ATTRIBUTE}="([^"]*)"', exif[TIFF_XMP].decode())
+        return json.loads(unescape(text, {"&quot;": '"'}))
     image, _ = open_image(data, label)
     with image, quiet_warnings():
-        try:
-            if isinstance(image, PngImagePlugin.PngImageFile):
-                record = json.loads(image.info[KEY])
-            else:
-                record = json.loads(image.getexif()[DESCRIPTION])[KEY]
-        except Exception:  # written by another program, or damaged
-            return None
-    return record if isinstance(record, dict) else None
+        if isinstance(image, PngImagePlugin.PngImageFile):
+            return json.loads(image.info[KEY])
+        return json.loads(image.getexif()[DESCRIPTION])[KEY]

@@ -84,11 +84,16 @@ def decode(source: str | Path | BinaryIO, name: str | None = None, *, full: bool
             the range of its values is unknown (floats, 32-bit integers).
     """
     data, label = read_source(source, name)
-    if full and data.startswith(TIFF_MAGIC) and has_deep():
-        found = _decode_tiff(data, label)
-        if found is not None:
-            return found
-    return _decode_by_pillow(data, label, full)
+    is_tiff = data.startswith(TIFF_MAGIC) and has_deep()
+    if full and is_tiff and (found := _decode_tiff(data, label)):
+        return found
+    try:
+        return _decode_by_pillow(data, label, full)
+    except CaflowError:  # such as floats, which Pillow does not read
+        found = _decode_tiff(data, label) if is_tiff else None
+        if found is None:
+            raise
+        return found.in_srgb().in_8_bits()
 
 
 def _decode_by_pillow(data: bytes, label: str, full: bool) -> Input:

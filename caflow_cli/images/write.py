@@ -104,6 +104,15 @@ class Encoder:
         """Whether the format stores alpha."""
         return self.format != "jpg"
 
+    def check_size(self, height: int, width: int) -> None:
+        """Raise CaflowError if a side is longer than the format allows."""
+        limit = _MAX_SIDE.get(self.format, max(height, width))
+        ensure(
+            max(height, width) <= limit,
+            f"{width}x{height} is too large for {self.format} (at most {limit} per side)",
+            "--format png",
+        )
+
     def encode(self, output: Output, provenance: str | None = None) -> bytes:
         """Encode an image to the bytes of a file.
 
@@ -118,13 +127,7 @@ class Encoder:
         Raises:
             CaflowError: (exit 1) a side is longer than the format allows.
         """
-        height, width = output.rgb.shape[:2]
-        limit = _MAX_SIDE.get(self.format, max(height, width))
-        ensure(
-            max(height, width) <= limit,
-            f"{width}x{height} is too large for {self.format} (at most {limit} per side)",
-            "--format png",
-        )
+        self.check_size(*output.rgb.shape[:2])
         provenance = provenance if self.provenance else None
         directories: Metadata = {}
         if output.metadata and self.metadata != "none":
@@ -188,6 +191,8 @@ class Encoder:
         if self.format == "tiff" and output.tiff is not None and has_deep():
             image = image if output.tiff.floats is None else output.tiff.floats
             more = more if output.tiff.infrared is None else output.tiff.infrared
+            if more is not None and output.tiff.floats is not None:
+                more = np.asarray(more / np.float32(65535))
         if not self.holds(output.depth):
             image = in_8_bits(image)
             more = None if more is None else in_8_bits(more)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
+from ..config import HOLE
 from ..errors import check_usage, usage_error
 from ..images import Input, Pixels, decode, stores_losslessly
 from ..images.read import table_of
@@ -127,6 +128,8 @@ def _to_levels(
 def as_mask(mask: ImageLike | None) -> Pixels | None:
     """Convert a mask to gray, uint8 (H, W), white where the image is to be filled; None stays None.
 
+    Transparent pixels are black.
+
     Args:
         mask: A path, a PIL image, or an array or tensor: uint8, uint16 or bool (H, W), or uint8 or
             uint16 (H, W, 3).
@@ -150,7 +153,9 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
         )
         if mask.ndim == 2:
             return mask
-    return gray(as_image(mask))
+    read = as_input(mask).in_srgb().in_8_bits()
+    level = gray(read.rgb)
+    return level if read.alpha is None else np.where(read.alpha < HOLE, np.uint8(0), level)
 
 
 def _from_pil(image: Image.Image, full: bool) -> Input:

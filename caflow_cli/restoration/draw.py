@@ -131,7 +131,9 @@ def draw(
     at_a_time = _candidates_at_a_time(requests, batch_size)
     start = found[0].count
     ks = range(start, start + (count or requests[0].sampling.candidates or 1))
-    places = _batches_of_parts(requests, batch_size or _BATCH // math.prod(requests[0].size))
+    places = _batches_of_parts(
+        requests, batch_size or max(1, _BATCH // math.prod(requests[0].size))
+    )
     passes = math.ceil(len(ks) / at_a_time)
     if conditions.passes > 1:
         passes = len(ks) * conditions.passes

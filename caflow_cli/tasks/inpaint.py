@@ -101,7 +101,7 @@ class Inpaint(Task):
         """The windows of the hole, in the order in which they are filled.
 
         Raises:
-            CaflowError: The mask does not fit, is empty, or takes too many windows.
+            CaflowError: The mask does not fit, or is empty.
         """
         hole = self.hole(image, mask)
         side, _ = self.model_size(image)

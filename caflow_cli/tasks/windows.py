@@ -62,9 +62,6 @@ def plan_windows(
         size: The model's side.
         rim: Hole pixels within this distance of a known pixel are filled at native scale.
         whole: Use one shrunk window, at least as wide as the image's shorter side.
-
-    Raises:
-        CaflowError: All windows together have more than 2^24 pixels at the model's size.
     """
     around = window_around(hole, size, min(hole.shape) if whole else 0)
     if whole or not around.shrunk:

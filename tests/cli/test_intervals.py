@@ -86,6 +86,15 @@ def test_the_ends_are_written_beside_the_output(run, tmp_path, calibrated, task)
     assert "images of the same kind, 90 % of values lie within" in note
 
 
+def test_the_ends_have_the_profile_of_the_output(run, tmp_path, calibrated):
+    profile = pytest.importorskip("imagecodecs").cms_profile("adobergb")
+    Image.fromarray(helpers.noise(8, 12)).save(tmp_path / "x.png", icc_profile=profile)
+    run("superres", "x.png", "--interval", "--model", calibrated["superres"])
+    for end in ("", "_low", "_high"):
+        with Image.open(tmp_path / f"x_superres{end}.png") as written:
+            assert written.info["icc_profile"] == profile
+
+
 def test_several_outputs_share_an_interval_and_paths_go_to_stdout(run, tmp_path, calibrated):
     save(tmp_path / "x.png", 8, 12)
     shared = ["superres", "x.png", "--interval", "--model", calibrated["superres"]]

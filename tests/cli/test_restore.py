@@ -244,6 +244,13 @@ def test_a_dry_run_reads_images_and_counts_what_it_leaves_out(run, tmp_path, mod
     ]
 
 
+def test_what_the_format_cannot_hold_is_refused_before_it_is_drawn(run, tmp_path, model_file):
+    save(tmp_path / "wide.png", 2, 4100)
+    shared = ["superres", "wide.png", "--format", "webp", "--dry-run", "--model", model_file]
+    assert_refused(run(*shared), 1, "16400x8 is too large for webp")
+    assert run(*shared, "--scale", 2).returncode == 0
+
+
 def test_a_dry_run_reads_masks(run, tmp_path, model_file):
     save(tmp_path / "in" / "1.png", 8, 12)
     for name, data, message in (

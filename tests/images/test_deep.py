@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import decode, read_header
+from caflow_cli.images import decode, read_header, read_provenance
 
 from ..image_files import COLORS, linear_profile, png_of_16_bits, tiff_of_16_bits
 
@@ -169,6 +169,18 @@ def test_floats_from_0_to_1_are_read_with_16_bits_and_kept(dtype):
     np.testing.assert_array_equal(found.rgb, np.rint(values.astype(np.float64) * 65535))
     np.testing.assert_array_equal(found.tiff.floats, values.astype(np.float32))
     assert found.tiff.floats.dtype == np.float32
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_pillow_does_not_read_is_read_in_8_bits(tmp_path, channels):
+    floats = (DEEP[..., :channels] / 65535).astype(np.float32).squeeze()
+    planes = np.ascontiguousarray(np.moveaxis(DEEP[..., :3], -1, 0))
+    for data in (tiff(floats), tiff(planes, photometric="rgb", planarconfig="separate")):
+        np.testing.assert_array_equal(
+            decode(io.BytesIO(data)).rgb, read(data).in_srgb().in_8_bits().rgb
+        )
+        (tmp_path / "a.tif").write_bytes(data)
+        assert read_provenance(tmp_path / "a.tif") is None
 
 
 @pytest.mark.parametrize("value", [1.5, -0.1, np.nan, np.inf])

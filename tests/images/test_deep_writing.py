@@ -109,6 +109,32 @@ def test_floats_stay_where_the_image_does():
     np.testing.assert_array_equal(back.rgb, result)
 
 
+@pytest.mark.parametrize("kind", ["unspecified", "assocalpha", "unassalpha", "miniswhite"])
+def test_floats_with_a_fourth_channel_and_of_either_polarity_stay_as_they_are(kind):
+    values = (DEEP / np.float32(65535)).astype(np.float32)
+    values[..., 3] = values[..., 3] / 2 + 0.5
+    if kind == "miniswhite":
+        data = tiff(np.ascontiguousarray(values[..., 0]), photometric="miniswhite")
+    else:
+        data = tiff(values, extrasamples=[kind])
+    source = read(data)
+    again = read(Encoder("tiff").encode(source.output(source.rgb, keeps_gray=True)))
+    np.testing.assert_allclose(again.tiff.floats, source.tiff.floats, atol=1e-7)
+    np.testing.assert_array_equal(again.rgb, source.rgb)
+    for before, after in ((source.alpha, again.alpha), (source.tiff.infrared, again.tiff.infrared)):
+        assert (before is None) == (after is None)
+        assert before is None or np.array_equal(before, after)
+
+
+@pytest.mark.parametrize("text", ['{"shape": [37, 50, 3]}', "<?xml version='1.0'?><OME/>"])
+def test_a_description_of_the_size_is_left_out_of_another_size(text):
+    source = read(tiff(DEEP[..., :3], description=text))
+    large = np.repeat(np.repeat(source.rgb, 4, 0), 4, 1)
+    for result, expected in ((source.rgb, text), (large, "")):
+        found = read(Encoder("tiff").encode(source.output(result)))
+        assert found.tiff.description.decode() == expected
+
+
 @pytest.mark.parametrize("metadata", ["none", "basic", "all"])
 def test_exif_of_a_deep_file_is_kept_by_choice(metadata):
     exif = Image.Exif()

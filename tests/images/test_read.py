@@ -275,11 +275,13 @@ def test_integers_of_16_bit_range_are_rescaled():
         (np.array([[70000, 3]], np.int32), "'a.tif' holds 32-bit integers of unknown range"),
         (np.array([[-1, 3]], np.int32), "32-bit integers"),
         (np.array([[0, 255]], np.int32), "32-bit integers"),  # or 8 bits?
-        (np.ones((2, 2), np.float32), "'a.tif' holds floats of unknown range"),
+        (np.full((2, 2), 2, np.float32), "'a.tif' holds floats of unknown range"),
         (None, "in separate planes"),
     ],
 )
-def test_values_that_may_mean_anything_are_refused(values, message):
+def test_values_that_may_mean_anything_are_refused(monkeypatch, values, message):
+    if values is None:  # which tifffile reads
+        monkeypatch.setitem(sys.modules, "tifffile", None)
     deep = np.random.default_rng(1).integers(0, 65536, (4, 4, 3), dtype=np.uint16)
     data = tiff_of_16_bits(deep, planar=True) if values is None else encoded(values, "TIFF")
     assert message in refusal(io.BytesIO(data), "a.tif").message
@@ -372,7 +374,7 @@ def test_a_tile_that_is_larger_than_its_image_is_refused():
     tags += [(324, 8), (325, 64)]
     body = b"".join(struct.pack("<HHIHxx", tag, 3, 1, value) for tag, value in tags)
     data = b"II*\0" + struct.pack("<IH", 8, len(tags)) + body + bytes(4)
-    assert refusal(io.BytesIO(data), "a.tif").message.startswith("'a.tif' takes 10800 MB")
+    assert "MB in memory, more than 268" in refusal(io.BytesIO(data), "a.tif").message
 
 
 @pytest.mark.parametrize("data", [encoded(COLORS, "JPEG", comment="caflow"), encode_png(COLORS)])

@@ -43,6 +43,11 @@ def test_masks_of_all_kinds(tmp_path):
     one = torch.from_numpy(hole)[None]
     for given in (hole, white, one, Image.fromarray(white), tmp_path / "m.png"):
         assert np.array_equal(as_mask(given), white)
+    layer = np.full((*hole.shape, 4), 255, np.uint8)
+    layer[..., 3] = white
+    Image.fromarray(layer).save(tmp_path / "layer.png")
+    for given in (layer, tmp_path / "layer.png"):
+        assert np.array_equal(as_mask(given), white)
     assert as_mask(None) is None
     with pytest.raises(CaflowError, match="a mask is an array of float32") as caught:
         as_mask(one.float())

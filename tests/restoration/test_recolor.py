@@ -170,6 +170,9 @@ def test_candidates_are_ranked_and_scored_without_hints(task_models):
     strokes = stroke(image, slice(20, 30), slice(20, 30), GREEN)
     plain = restore(task_models["colorize"], image, candidates=3)
     found = restore(task_models["colorize"], image, candidates=3, hints=strokes)
+    deep = strokes.astype(np.uint16) * 257
+    again = restore(task_models["colorize"], image, candidates=3, hints=deep)
+    assert np.array_equal(found.ranked[0].edited, again.ranked[0].edited)
     for before, after in zip(plain.ranked, found.ranked, strict=True):
         assert (before.k, before.score) == (after.k, after.score)
         assert np.array_equal(before.pixels, after.pixels)

@@ -109,7 +109,7 @@ def _lines(facts: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for key, value in facts.items():
         if isinstance(value, dict):
             yield from _lines(value, f"{prefix}{key}.")
-        elif value not in (None, False):
+        elif value is not None and value is not False:
             text = f"{prefix + key:<18} {value}"
             yield "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 

@@ -173,7 +173,7 @@ def _restore(
     from ..run import run
 
     select_device(drawing.device)  # a missing one is refused before any image is read
-    preparer = Preparer(asked, alone=len(plan.jobs) == 1)
+    preparer = Preparer(asked, plan.encoder, alone=len(plan.jobs) == 1)
     if drawing.model:
         preparer.load(drawing.model)
     if drawing.dry_run:

@@ -56,10 +56,10 @@ def plan_pairs(
 
     If `cond` is a file, it is the condition of every target. In two folders, a target belongs to
     the condition with the same stem, or with the stem before the ending that our commands add
-    (`face_superres_01` belongs to `face`), in a subfolder of the same name. CaflowError (exit 2) if
-    there are no pairs, or if a pattern matches several conditions.
+    (`face_superres_01` belongs to `face`), in a subfolder of the same name; both folders may be the
+    same. CaflowError (exit 2) if there are no pairs, or if a pattern matches several conditions.
     """
-    from ...tasks import is_beside
+    from ...tasks import TASKS, is_beside
     from ..inputs import find_inputs, without_results
 
     check_usage(
@@ -72,7 +72,8 @@ def plan_pairs(
     )
     # Targets or masks may be in a subfolder of the conditions' folder.
     aside = [Path(name) for name in (target, mask) if name is not None]
-    conditions = without_results(find_inputs([cond], recursive=recursive, aside=aside), "score")
+    commands = "|".join({task.command for task in TASKS.values()})
+    conditions = without_results(find_inputs([cond], recursive=recursive, aside=aside), commands)
     check_usage(
         is_folder(cond) or len(conditions) == 1,
         f"{len(conditions)} images match {cond!r}, and targets have one condition",
@@ -81,6 +82,8 @@ def plan_pairs(
     found = find_inputs([target], recursive=recursive)
     targets = [image for image in found if not (image.found and is_beside(image.stem))]
     if is_folder(cond):
+        read = {image.path for image in conditions}  # results may lie beside their inputs
+        targets = [image for image in targets if image.path not in read]
         pairs = _paired(conditions, targets)
     else:
         pairs = [{"cond": conditions[0], "target": image} for image in targets]

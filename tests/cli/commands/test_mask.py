@@ -207,15 +207,20 @@ def test_masks_beside_their_images(run, tmp_path, fill):
     ]
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_mask_of_0_and_1_is_refused_with_a_hint(run, tmp_path, fill, dtype):
+@pytest.mark.parametrize(
+    ("dtype", "most", "half", "factor"),
+    [(np.uint8, 1, 128, 255), (np.uint16, 1, 32768, 65535), (np.uint16, 255, 32768, 257)],
+)
+def test_a_mask_whose_white_is_nearly_black_is_refused(
+    run, tmp_path, fill, dtype, most, half, factor
+):
     save(tmp_path / "x.png", 32, 40)
     mask = np.zeros((32, 40), dtype)
-    mask[8:12, 8:12] = 1
+    mask[8:12, 8:12] = most
     Image.fromarray(mask).save(tmp_path / "m.png")
     refused = run(*fill[:-1], "x.png", "--mask", "m.png")
-    assert_refused(refused, 1, "the mask 'm.png' holds only 0 and 1")
-    assert b"multiply its values by 255" in refused.stderr
+    assert_refused(refused, 1, f"'m.png' holds only 0 to {most}, and {half} and above is filled")
+    assert f"multiply its values by {factor}\n" in refused.stderr.decode()
 
 
 def test_masks_of_16_bits_split_in_the_middle(run, tmp_path, fill):

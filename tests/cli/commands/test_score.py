@@ -102,6 +102,16 @@ def test_folders_are_matched_by_stem_and_results_to_their_inputs(run, tmp_path, 
     assert [line.split("\t")[2] for line in one.stdout.decode().splitlines()] == sorted(written)
 
 
+@pytest.mark.parametrize("target", ["photos", "results"])
+def test_earlier_results_beside_their_inputs_are_no_conditions(run, tmp_path, model_files, target):
+    save(tmp_path / "photos" / "a.png", 8, 8)
+    model = ["--model", model_files["superres"]]
+    run("superres", "photos", "-m", 1, *model)
+    run("superres", "photos", "-m", 1, "-o", "results/", *model)
+    [line] = records(run("score", "--cond", "photos", "--target", target, "--json", *model))
+    assert (line["cond"], line["target"]) == ("photos/a.png", f"{target}/a_superres.png")
+
+
 def test_images_without_a_partner_fail_alone(run, tmp_path, model_files):
     for path in ("in/a.png", "in/lonely.png", "out/a.png", "out/stray.png"):
         save(tmp_path / path, 8, 8)
