@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..config import HOLE, Tau, Temperature
 from ..errors import check_usage, ensure
-from ..images import Input, Pixels, decode, read_header, write_png
+from ..images import Input, Pixels, decode, read_size, write_png
 from ..restoration import thumbnail
 from ..sampling import Sampling
 from ..tasks import Task
@@ -93,7 +93,7 @@ def read_upload(
         f"{path.name!r} has more than {limits.megabytes} MB",
         f"{hint} --max-megabytes",
     )
-    height, width = read_header(path, path.name).size
+    height, width = read_size(path, path.name)
     result = height, width
     if not task.needs_mask:
         result = task.model_size(np.broadcast_to(np.uint8(0), (height, width, 3)))

@@ -22,7 +22,7 @@ from ..errors import CaflowError, ensure, memory_errors
 from ..hub.choice import choose_model, is_chosen
 from ..hub.manifest import bundled_path, load_manifest
 from ..hub.resolve import load, resolve
-from ..images import Input, Pixels, read_header
+from ..images import Input, Pixels, read_size
 from ..model import CAFlow, read_info
 from ..sampling import Sampling
 from ..tasks import TASKS, get_task
@@ -157,9 +157,9 @@ class Sessions:
         visit = self._visits.get(session)
         if visit is None:
             return {}
-        visit.outdated = (fields.image, fields.model) != (visit.upload, visit.fields.model)
-        visit.outdated |= fields.tau != visit.fields.tau
-        visit.outdated |= fields.sampling.seed != visit.fields.sampling.seed
+        drawn = visit.fields
+        visit.outdated = (fields.image, fields.model) != (visit.upload, drawn.model)
+        visit.outdated |= (fields.tau, fields.sampling.seed) != (drawn.tau, drawn.sampling.seed)
         if not visit.outdated:
             painted = self._painted(fields, *visit.image.rgb.shape[:2])
             visit.outdated = not np.array_equal(np.array(painted), np.array(visit.painted))
@@ -185,7 +185,7 @@ class Sessions:
             return about
         try:
             with memory_errors(_SMALLER):
-                read_header(Path(fields.image), Path(fields.image).name)
+                read_size(Path(fields.image), Path(fields.image).name)
                 about["image"] = fields.image
                 image = self._image(fields)
                 about["image"] = displayed(fields.image, image)

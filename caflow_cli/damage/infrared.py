@@ -18,6 +18,7 @@ from scipy import fft, ndimage
 
 from ..errors import CaflowError, check_usage, ensure
 from ..images import Input, Pixels, decode, read_second_page
+from ..images.artifacts import cells
 from ..images.color import Array, Floats
 from ..images.deep import DEEP_HINT, has_deep
 from ..paths import is_file
@@ -166,9 +167,7 @@ def _log(values: Pixels) -> Floats:
 def _blocks(values: Floats) -> Array:
     """Means of blocks of 8×8 pixels."""
     side = min(_BLOCK, *values.shape)
-    height, width = (length // side * side for length in values.shape)
-    parts = values[:height, :width].reshape(height // side, side, width // side, side)
-    return np.asarray(parts.mean((1, 3)), np.float64)
+    return np.asarray(cells(values, side).mean((1, 3)), np.float64)
 
 
 def _around(light: Floats) -> Floats:

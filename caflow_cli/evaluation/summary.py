@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..errors import ensure
 from ..records import Table
 from .kinds import Cell
 from .metrics.features import Extractor
 from .metrics.pairs import central_share
-from .metrics.sets import distances
+from .metrics.sets import coverage, fid, kid
 from .result import ALL, Estimate, Estimates, Result, estimate
 from .rows import Draws, Row, Values
 
@@ -100,11 +101,31 @@ def add_distances(
     generated: torch.Tensor,
     reference: torch.Tensor,
 ) -> None:
-    """Add the distances between two sets, of which the features are given, (N, d)."""
-    values, extra = distances(names, extractor, generated, reference)
-    for label, value in values.items():
+    """Add `fid`, `kid` and `coverage`, those in `names`, between two sets.
+
+    Args:
+        result: Where they go, by label, and KID's deviation over subsets and the density.
+        names: Metrics; others are left out.
+        extractor: The extractor of the features.
+        generated, reference: Features of at least two images each, (N, d) float64.
+    """
+    least = min(len(generated), len(reference))
+    ensure(
+        least > 1,
+        f"a set has {least} images, too few for a distance between sets",
+        "give at least two, preferably 2,048",
+    )
+    for name in names:
+        label = extractor.label(name)
+        if name == "fid":
+            value = fid(generated, reference)
+        elif name == "coverage":
+            value, result.extra[f"{label}_density"] = coverage(generated, reference)
+        elif name == "kid":
+            value, result.extra[f"{label}_subset_deviation"] = kid(generated, reference)
+        else:
+            continue
         result.values[label] = Estimate(value, None, len(generated))
-    result.extra |= extra
 
 
 def means(images: Sequence[Mapping[str, Any]]) -> Values:

@@ -23,12 +23,11 @@ from .provenance import read_provenance
 from .read import (
     MAX_BYTES,
     SUFFIXES,
-    Header,
     decode,
     no_file,
-    read_header,
     read_image,
     read_second_page,
+    read_size,
     stores_losslessly,
 )
 from .values import Input, Output
@@ -43,7 +42,6 @@ __all__ = [
     "ONE",
     "SUFFIXES",
     "Encoder",
-    "Header",
     "Input",
     "Output",
     "Pixels",
@@ -64,10 +62,10 @@ __all__ = [
     "locked_folder",
     "make_folder",
     "no_file",
-    "read_header",
     "read_image",
     "read_provenance",
     "read_second_page",
+    "read_size",
     "resize",
     "stores_losslessly",
     "strips",

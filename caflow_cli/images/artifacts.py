@@ -114,7 +114,7 @@ def _vanishing(y: Plane) -> Values:
     rows = sliding_window_view(y, 8, axis=0) @ _DCT[:, 4:]
     small = np.abs(sliding_window_view(rows, 8, axis=1) @ _DCT[:, 4:]) < _ZERO
     share = small.mean(axis=(2, 3))
-    return np.asarray(_cells(share, 8).mean(axis=(0, 2)))
+    return np.asarray(cells(share, 8).mean(axis=(0, 2)))
 
 
 def _table(y: Plane, clipped: NDArray[np.bool_]) -> float:
@@ -125,8 +125,8 @@ def _table(y: Plane, clipped: NDArray[np.bool_]) -> float:
     and the median of frequencies relative to the standard table. Blocks with clipped pixels are
     left out, unless most blocks have some.
     """
-    whole = ~_cells(clipped, 8).any(axis=(1, 3))
-    blocks = _cells(y, 8).swapaxes(1, 2)[whole if whole.mean() > 0.25 else whole | True]
+    whole = ~cells(clipped, 8).any(axis=(1, 3))
+    blocks = cells(y, 8).swapaxes(1, 2)[whole if whole.mean() > 0.25 else whole | True]
     coefficients = _DCT.T @ blocks @ _DCT
     ratios = []
     for (row, column), standard in zip(_LOW, _STANDARD, strict=True):
@@ -151,7 +151,7 @@ def _noise(y: Plane) -> Values:
     """
     rows = np.diff(y, 2, axis=0)
     laplacian = np.abs(np.diff(rows, 2, axis=1)) / 6
-    means = _cells(laplacian, 6).mean(axis=(1, 3))
+    means = cells(laplacian, 6).mean(axis=(1, 3))
     return np.asarray(np.percentile(means, [10, 50]))
 
 
@@ -166,10 +166,10 @@ def _detail(plane: Plane) -> float:
 
 def _halved(plane: Plane) -> Plane:
     """Means of 2×2 pixels."""
-    return np.asarray(_cells(plane, 2).mean(axis=(1, 3)))
+    return np.asarray(cells(plane, 2).mean(axis=(1, 3)))
 
 
-def _cells(values: NDArray[Any], side: int) -> NDArray[Any]:
+def cells(values: NDArray[Any], side: int) -> NDArray[Any]:
     """Whole cells of side × side values: (H, W) to (H // side, side, W // side, side)."""
     height, width = (length // side for length in values.shape)
     whole = values[: side * height, : side * width]

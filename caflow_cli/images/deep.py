@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image, TiffImagePlugin, TiffTags
 
+from ..config import Extent
 from ..errors import ensure
 from ..records import Table
 from .color import Array, Floats, resize, strips
@@ -33,7 +34,8 @@ _PREDICTED = (5, DEFLATE, 50000)  # LZW, Deflate, ZSTD: of differences between p
 _LOSSLESS = (1, 32773, _OLD_DEFLATE, *_PREDICTED)  # none, PackBits
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # PhotometricInterpretation
 _PREMULTIPLIED, _STRAIGHT = 1, 2  # ExtraSamples; 0 is neither: infrared
-_ORIENTATION = 274
+ORIENTATION = 274
+SIDEWAYS = (5, 6, 7, 8)  # orientations that swap the sides
 _DESCRIPTION = 270
 _RESOLUTION = (282, 283)  # in x and y
 TIFF_XMP = 700
@@ -42,10 +44,6 @@ _MAX_DECODED = 2**28  # bytes; decoding takes up to 4.5 times as much memory: 1.
 _SMALLER = "crop or shrink the image first"
 _MOST_TEXT = 2**16  # bytes of a description
 _OF_PROGRAMS = (b'{"shape"', b"<?xml", b"ImageJ=")  # descriptions that state the image's size
-_TURNS = {  # by orientation: of rows, of columns, then transposed
-    **{1: (1, 1, False), 2: (1, -1, False), 3: (-1, -1, False), 4: (-1, 1, False)},
-    **{5: (1, 1, True), 6: (-1, 1, True), 7: (-1, -1, True), 8: (1, -1, True)},
-}
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # raised errors say the same
 
 
@@ -109,13 +107,14 @@ def check_decoded(label: str, pixels: int, taken: int) -> None:
 
 def turned(values: Array, orientation: Any) -> Array:
     """Turn (H, W, C) or (H, W) upright, by its EXIF orientation."""
-    down, right, transposed = _TURNS.get(orientation, _TURNS[1])
+    down = -1 if orientation in (3, 4, 6, 7) else 1
+    right = -1 if orientation in (2, 3, 7, 8) else 1
     values = values[::down, ::right]
-    return np.ascontiguousarray(values.swapaxes(0, 1) if transposed else values)
+    return np.ascontiguousarray(values.swapaxes(0, 1) if orientation in SIDEWAYS else values)
 
 
-def read_tiff_header(data: bytes, label: str) -> tuple[int, int, bool] | None:
-    """The height, the width and whether it is opaque, of a TIFF that `read_tiff` reads, or None.
+def read_tiff_size(data: bytes, label: str) -> Extent | None:
+    """The height and the width of a TIFF that `read_tiff` reads; None for others.
 
     Errors as for `read_tiff`.
     """
@@ -126,10 +125,9 @@ def read_tiff_header(data: bytes, label: str) -> tuple[int, int, bool] | None:
         if page is None:
             return None
         _check_segments(page, len(data), label)
-        _, _, transposed = _TURNS.get(page.tags.valueof(_ORIENTATION, 1), _TURNS[1])
-        size = page.imagelength, page.imagewidth
-        opaque = not {_STRAIGHT, _PREMULTIPLIED} & {*page.extrasamples}
-    return (*(size[::-1] if transposed else size), opaque)
+        if page.tags.valueof(ORIENTATION, 1) in SIDEWAYS:
+            return page.imagewidth, page.imagelength
+        return page.imagelength, page.imagewidth
 
 
 def read_tiff(data: bytes, label: str, index: int = 0) -> StoredTiff | None:
@@ -186,7 +184,7 @@ def _values(page: tifffile.TiffPage) -> Array:
     )
     if is_planar:
         values = np.moveaxis(values, 0, -1)
-    return turned(values, page.tags.valueof(_ORIENTATION, 1))
+    return turned(values, page.tags.valueof(ORIENTATION, 1))
 
 
 def _straight(colors: Array, alpha: Array) -> Array:

@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, cast
 
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
@@ -19,12 +19,14 @@ from ..config import Extent
 from ..errors import CaflowError, ensure
 from .color import Colors, Pixels, colors_of, split_colors
 from .deep import (
+    ORIENTATION,
+    SIDEWAYS,
     TIFF_MAGIC,
     check_decoded,
     has_deep,
     read_png,
     read_tiff,
-    read_tiff_header,
+    read_tiff_size,
     turned,
 )
 from .metadata import read_metadata
@@ -45,22 +47,13 @@ _SMALLER = "crop or shrink the image first"
 _LOSSY = ("jpeg", "tiff_jpeg", "webp", "tiff_sgilog", "tiff_sgilog24")  # compressions of TIFF
 # TIFF and EXIF tags
 _BITS_PER_SAMPLE = 258
-_ORIENTATION = 274
 _PLANAR = 284
 _TILE = (322, 323)  # width and length
-_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # raised errors say the same
 with contextlib.suppress(AttributeError, OSError):  # as does libtiff, in lines on stderr
     ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
 # `warnings.catch_warnings` is process-wide, but threads read data sets.
 _warnings_lock = threading.Lock()
-
-
-class Header(NamedTuple):
-    """What is known of an image before it is decoded."""
-
-    size: Extent  # height and width, with EXIF orientation applied
-    opaque: bool  # whether no pixel can be transparent
 
 
 def decode(source: str | Path | BinaryIO, name: str | None = None, *, full: bool = False) -> Input:
@@ -220,8 +213,8 @@ def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels
     return decode(source, name).rgb
 
 
-def read_header(source: str | Path | BinaryIO, name: str | None = None) -> Header:
-    """Read what the header of an image says, without decoding it.
+def read_size(source: str | Path | BinaryIO, name: str | None = None) -> Extent:
+    """Read the height and width of an image, turned upright, without decoding it.
 
     Raises:
         CaflowError: As for `decode`, as far as the header shows it.
@@ -229,16 +222,14 @@ def read_header(source: str | Path | BinaryIO, name: str | None = None) -> Heade
     data, label = read_source(source, name)
     if data.startswith(TIFF_MAGIC) and has_deep():
         with _refusing_damage(label):
-            found = read_tiff_header(data, label)
+            found = read_tiff_size(data, label)
         if found is not None:
-            height, width, opaque = found
-            return Header((height, width), opaque)
+            return found
     image, _ = open_image(data, label)
     with image:
-        size = image.height, image.width
-        if "exif" in image.info and _orientation(image) in _SIDEWAYS:  # Pillow turns TIFFs itself
-            size = image.width, image.height
-        return Header(size, not image.has_transparency_data)
+        if "exif" in image.info and _orientation(image) in SIDEWAYS:  # Pillow turns TIFFs itself
+            return image.size
+        return image.height, image.width
 
 
 def no_file(label: str) -> CaflowError:
@@ -305,7 +296,7 @@ def _refusing_damage(label: str) -> Iterator[None]:
 def _orientation(image: Image.Image) -> Any:
     """The EXIF orientation; 1 if it has none, or broken EXIF."""
     with contextlib.suppress(Exception), quiet_warnings():
-        return image.getexif().get(_ORIENTATION, 1)
+        return image.getexif().get(ORIENTATION, 1)
     return 1
 
 

@@ -67,41 +67,23 @@ def answer(
     Raises:
         CaflowError: All candidates of a request diverged.
     """
-    answered = False
-    for found in draw([Candidates(request) for request in requests], conditions, None, batch_size):
-        if all(each.drawn for each in found):
-            answered = True
-            yield found
-    if not answered:
-        first = requests[0]
-        tau = first.sampling.temperature
-        if not (lower_tau and len(requests) == 1 and any(tau.values)):
-            raise _all_diverged(tau)
-        yield from _lowered(first, conditions, batch_size)
-
-
-def _lowered(
-    request: Request, conditions: Conditions, batch_size: int | None
-) -> Iterator[list[Candidates]]:
-    """Answer a request of which all candidates diverged, at a lower tau."""
-    asked = request.sampling
-    tau = asked.temperature
-    lower = replace(asked, tau=tau.times(_LOWER))
-    least = replace(asked, tau=Temperature.of(0), candidates=1)
-    for settings in (lower, least):
+    first = requests[0]
+    tau = first.sampling.temperature
+    tries = [[Candidates(request) for request in requests]]
+    if lower_tau and len(requests) == 1 and any(tau.values):
+        lower = replace(first.sampling, tau=tau.times(_LOWER))
+        least = replace(first.sampling, tau=Temperature.of(0), candidates=1)
+        for sampling in (lower, least):
+            tries.append([Candidates(replace(first, sampling=sampling), diverged_at=tau)])
+    for unanswered in tries:
         answered = False
-        unanswered = Candidates(replace(request, sampling=settings), diverged_at=tau)
-        for found in draw([unanswered], conditions, None, batch_size):
-            if found[0].drawn:
+        for found in draw(unanswered, conditions, None, batch_size):
+            if all(each.drawn for each in found):
                 answered = True
                 yield found
         if answered:
             return
-    raise _all_diverged(tau)
-
-
-def _all_diverged(tau: Temperature) -> CaflowError:
-    return CaflowError(
+    raise CaflowError(
         f"{RESAMPLES + 1} samples in a row diverged at tau {tau}",
         "an image more like the training data, or another --model",
     )

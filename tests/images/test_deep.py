@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import decode, read_header, read_provenance
+from caflow_cli.images import decode, read_provenance, read_size
 
 from ..image_files import COLORS, linear_profile, png_of_16_bits, tiff_of_16_bits
 
@@ -121,7 +121,7 @@ def test_orientation_is_applied_as_to_8_bits(kind, orientation):
         plain = png_of_16_bits(values, 2)
         data = plain[:33] + block[start : start + size] + plain[33:]
     np.testing.assert_array_equal(read(data).rgb, expected)
-    assert read_header(io.BytesIO(data)).size == expected.shape[:2]
+    assert read_size(io.BytesIO(data)) == expected.shape[:2]
 
 
 def eight_at(buffer: io.BytesIO) -> io.BytesIO:

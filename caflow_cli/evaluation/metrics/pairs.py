@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import CaflowError, ensure
 from ...layers import WIDTHS
@@ -214,20 +214,17 @@ class LpipsDistance:
     @torch.no_grad()
     def __call__(self, images: Tensor, references: Tensor) -> Tensor:
         """Compute the distance of each pair, with sides of at least 31."""
-        _check(images, references)
-        ours = self._scaled(images)
-        theirs = self._scaled(references)
-        distance: Tensor = self._net(ours, theirs)
-        return distance.flatten().cpu().double()
+        return self._measured(self._net, images, references).flatten()
 
     @torch.no_grad()
     def maps(self, images: Tensor, references: Tensor) -> Tensor:
         """The distance at each pixel, (B, H, W) float64: `lpips.LPIPS` with `spatial=True`."""
+        return self._measured(self._maps, images, references)[:, 0]
+
+    def _measured(self, net: nn.Module, images: Tensor, references: Tensor) -> Tensor:
         _check(images, references)
-        ours = self._scaled(images)
-        theirs = self._scaled(references)
-        distances: Tensor = self._maps(ours, theirs)
-        return distances[:, 0].cpu().double()
+        distance: Tensor = net(self._scaled(images), self._scaled(references))
+        return distance.cpu().double()
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:

@@ -14,55 +14,14 @@ f are features of an extractor, f_j those of N truths, f_i those of M generated 
 which is 0.97 for large sets of equal size, and above 0.999 if M is five times N.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
-
-from ...errors import ensure
-from .features import Extractor
 
 _FEW = 2048  # with fewer images, a covariance of 2,048 features is rank-deficient
 _SUBSETS = 100
 _SUBSET_SIZE = 1000
 _NEIGHBORS = 5
 _ROWS = 500  # rows of a distance matrix in memory at a time
-
-
-def distances(
-    names: Sequence[str],
-    extractor: Extractor,
-    generated: Tensor,
-    reference: Tensor,
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Compute `fid`, `kid` and `coverage`, by label; and KID's deviation over subsets, and density.
-
-    Args:
-        names: Which of the three.
-        extractor: The extractor of the features.
-        generated, reference: Features of at least two images each, (N, d) float64.
-    """
-    least = min(len(generated), len(reference))
-    ensure(
-        least > 1,
-        f"a set has {least} images, too few for a distance between sets",
-        "give at least two, preferably 2,048",
-    )
-    values: dict[str, float] = {}
-    extra: dict[str, float] = {}
-    for name in names:
-        label = extractor.label(name)
-        if name == "fid":
-            values[label] = fid(generated, reference)
-        elif name == "coverage":
-            share, density = coverage(generated, reference)
-            values[label] = share
-            extra[f"{label}_density"] = density
-        elif name == "kid":
-            mean, deviation = kid(generated, reference)
-            values[label] = mean
-            extra[f"{label}_subset_deviation"] = deviation
-    return values, extra
 
 
 def few_images(images: int) -> list[str]:
