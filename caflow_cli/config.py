@@ -14,6 +14,7 @@ from .records import Count, NonNegative, Positive, Size, Table, check, number, s
 
 Extent: TypeAlias = tuple[int, int]  # height and width, in pixels
 HOLE = 128  # mask values from here up mark the hole
+MOST_FILLED = 0.5  # the largest share of a mask's white; above it, the mask is probably inverted
 FILL = 128  # value in the hole of a condition that has a mask
 
 

@@ -17,7 +17,7 @@ from ..tasks import Task
 
 COLOR_CANVAS = 640  # longer side of the canvas of known colors, in pixels, at most
 _SHOWN = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP")  # formats that browsers show
-_PREVIEW = ".preview.png"
+_PREVIEW = ".caflow-preview.png"
 # Colors of the brush that paints a mask.
 FILL = "#ff2d55"
 KEEP = "#2f9e44"
@@ -87,6 +87,7 @@ def read_upload(
     task: Task,
 ) -> Input:
     """Read an image as the commands do; CaflowError if it, or its result, would be too large."""
+    ensure(path.is_file(), "the image is no longer here", "add it again")
     hint = "crop or shrink the image first, or start the app with"
     ensure(
         path.stat().st_size <= limits.megabytes << 20,

@@ -224,7 +224,7 @@ class Sessions:
         """Find damage. `damage` is the path of the image and a mask, or None if there is none."""
         try:
             with memory_errors(_SMALLER):
-                mask = find_damage(self._image(fields).rgb)
+                mask = find_damage(self._image(fields))
         except Exception as error:
             return {"status": _error(error), "damage": None}
         if not mask.any():
@@ -267,8 +267,6 @@ class Sessions:
 
     def _read(self, fields: Fields) -> tuple[Input, Pixels | None]:
         """The image, and what is painted on it."""
-        if fields.image is None:
-            raise CaflowError("there is no image", "drop one, or use the example")
         image = self._image(fields)
         height, width = image.rgb.shape[:2]
         painted = self._painted(fields, height, width)
@@ -285,9 +283,14 @@ class Sessions:
         return None
 
     def _image(self, fields: Fields) -> Input:
-        return read_upload(Path(fields.image or ""), self.limits, self.models.tasks[fields.model])
+        if fields.image is None:
+            raise CaflowError("there is no image", "drop one, or use the example")
+        return read_upload(Path(fields.image), self.limits, self.models.tasks[fields.model])
 
     def _run(self, session: str, visit: Visit, count: int, keep: int) -> Iterator[Update]:
+        for other in self._visits.values():
+            if other is not visit:
+                other.forget_conditions()
         first = len(visit.ranked)
         start = time.monotonic()
         prefix = ""

@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..config import HOLE, MOST_FILLED
 from ..images import Encoder, Input, Pixels, in_srgb, write_png
 from ..model import CAFlow
 from ..restoration import (
     Candidate,
     Candidates,
+    Conditions,
     EditOptions,
     answer,
     draw,
@@ -74,7 +76,7 @@ class Visit:
         self._stopped = threading.Event()
         colors = painted if self.task.paints == "colors" else None
         self._request = prepare(model, image, self.mask, sampling, _asked(colors))
-        self._conditions = encode([self._request], self._check_stopped)
+        self._conditions: Conditions | None = encode([self._request], self._check_stopped)
         self.sampling = self._request.sampling
         self._input = self._request.shown
         note = self.task.note(self._input, self.mask)
@@ -111,6 +113,8 @@ class Visit:
 
     def _drawn(self, count: int) -> Iterator[list[Candidates]]:
         """Draw the next candidates, one by one."""
+        if self._conditions is None:
+            self._conditions = encode([self._request], self._check_stopped)
         if self.result is not None:
             return draw([self.result], self._conditions, count, batch_size=1)
         settings = replace(self.sampling, candidates=count, keep=1)
@@ -122,6 +126,10 @@ class Visit:
         if found is not None:
             request = replace(found.request, sampling=self.sampling)
             self.result = replace(found, request=request)
+
+    def forget_conditions(self) -> None:
+        """Free what only drawing needs, some 0.3 kB per pixel; `draw` computes it again."""
+        self._conditions = None
 
     def stop(self) -> None:
         """Stop drawing, in another thread, after the current pass of the model."""
@@ -215,6 +223,8 @@ class Visit:
             write_png(self.folder / name, self.painted)
             files.append(str(self.folder / name))
             words += [option, name]
+            if self.mask is not None and (self.mask >= HOLE).mean() > MOST_FILLED:
+                words.append("--mask-as-is")
         words += ["--model", self.id, "--tau", str(self.sampling.temperature), "-m", str(drawn)]
         words += ["-n", str(min(self.sampling.keep, drawn)), "--seed", str(self.sampling.seed)]
         return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..config import HOLE
+from ..config import HOLE, MOST_FILLED
 from ..errors import CaflowError, check_usage, ensure, usage_error
 from .companions import is_detected
 from .options import OUTPUT, option
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 LOW = 0.2  # threshold of detection to try if nothing is found
 _PAINT = "paint a mask, and give it by --mask FILE"
-_MOST = 0.5  # maximum share of the hole; above it, the mask is probably inverted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +70,7 @@ class Masking:
         if self.mask is not None and is_detected("mask", self.mask):
             other = f"a higher threshold, --mask {self.mask.partition(':')[0]}:T"
         check_usage(
-            share <= _MOST or self.mask_as_is,
+            share <= MOST_FILLED or self.mask_as_is,
             f"{name!r} marks {share:.0%} of the image to be filled",
             f"{other}, or --mask-as-is",
         )

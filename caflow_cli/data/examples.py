@@ -211,8 +211,8 @@ def condition_channels(data: str | Path) -> int:
     with open_split(data, "train", role="pairs") as pairs:
         count = min(_PEEK, len(pairs))
         for number in range(count):
-            condition = pairs.read(number * len(pairs) // count)[0]
-            if (condition != condition[..., :1]).any():
+            pair = _undamaged(pairs, number * len(pairs) // count)
+            if pair is not None and (pair[0] != pair[0][..., :1]).any():
                 return 3
         return 1
 

@@ -111,7 +111,8 @@ def open_manifest(path: Path, role: Role) -> ImageFiles:
     known = {}
     for row in rows:
         for name, value in row.items():
-            if name != "split" and is_image(value):
+            is_image = PurePosixPath(value).suffix.lower() in SUFFIXES
+            if name != "split" and is_image:
                 known[name] = name
     columns = _choose_columns(known, role, str(path))
     # Rows may lack what is needed here, such as a mask.

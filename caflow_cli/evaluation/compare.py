@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..data.examples import decode, open_files
 from ..errors import EXIT_FAILED, CaflowError, check_usage, ensure, usage_error
-from ..images import SUFFIXES, Pixels, read_image
+from ..images import SUFFIXES, Pixels, decode as decode_image, in_8_bits, in_srgb
 from ..paths import exists, is_file
 from ..restoration import to_batch
 from ..tasks import is_beside, without_ending
@@ -159,8 +159,11 @@ def _values(
     metrics: Sequence[str],
     weights: Weights,
 ) -> Values:
-    """The means over the images, by name, that belong to a truth."""
+    """The means over the images, by name, that belong to a truth, in 8 bits unless all have 16."""
     height, width = truth.shape[:2]
+    if any(image.dtype != truth.dtype for image in images.values()):
+        truth = in_8_bits(truth)
+        images = {name: in_8_bits(image) for name, image in images.items()}
     for name, image in images.items():
         h, w = image.shape[:2]
         check_usage(
@@ -183,7 +186,7 @@ def _features(
     features = []
     for name, read in images.items():
         with _noted(name, failed):
-            features.append(extractor(to_batch([read()])))
+            features.append(extractor(to_batch([in_srgb(read(), None)])))
         tell()
     return torch.cat(features) if features else torch.zeros(0, 1)
 
@@ -207,7 +210,7 @@ def _open(
 ) -> _Set:
     """Open the images at a path, without decoding them."""
     if is_file(path) and path.suffix.lower() in SUFFIXES:
-        return {path.stem: partial(read_image, path)}
+        return {path.stem: partial(_read, path)}
     files = stack.enter_context(open_files(path))
     members = sorted(files.members)
     if not recursive and not is_file(path):
@@ -222,13 +225,17 @@ def _open(
         name = str(PurePosixPath(member).with_suffix(""))
         if not is_beside(name):
             name = member if name in images else name
-            images[name] = partial(decode, files, member)
+            images[name] = partial(decode, files, member, deep=True)
     check_usage(
         bool(images),
         f"no images in {str(path)!r}",
         f"give a folder or zip with {', '.join(sorted(SUFFIXES))} files, or -r",
     )
     return images
+
+
+def _read(path: Path) -> Pixels:
+    return decode_image(path, full=True).in_srgb().rgb
 
 
 def _matched(
@@ -307,7 +314,7 @@ def _read_lines(
             outputs = record.get("outputs") or ()
             paths = [str(output["path"]) for output in outputs]
             for path in paths:
-                made[path] = partial(read_image, path)
+                made[path] = partial(_read, Path(path))
             if not paths:
                 error = record.get("error") or {}
                 message = str(error.get("message", "no file was written"))

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import CaflowError, check_usage
 from ..images import (
+    SUFFIXES,
     Pixels,
     atomic_write,
     encode_png,
@@ -63,7 +64,7 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
     with suppress(ValueError, TypeError, IndexError):
         before = dict(json.loads(lines[0]))
     ours = json.loads(origin)
-    changed = [key for key in ours if before.get(key) != ours[key]]
+    changed = [key for key in ours | before if before.get(key) != ours.get(key)]
     check_usage(
         not changed,
         f"{str(log)!r} belongs to another run: {', '.join(changed)} differ",
@@ -79,8 +80,15 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
     return rows
 
 
+def _file_of(name: str) -> PurePosixPath:
+    """The file of an image: names of pairs have no suffix, but may have dots."""
+    path = PurePosixPath(name)
+    stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
+    return path.with_name(f"{stem}.png")
+
+
 def _check_distinct(names: Sequence[str]) -> None:
-    files = [PurePosixPath(name).with_suffix(".png") for name in names]
+    files = [_file_of(name) for name in names]
     files.append(PurePosixPath(SHEET))
     for file, count in Counter(files).items():
         check_usage(count == 1, f"{count} images would be saved as {str(file)!r}", "rename them")
@@ -167,4 +175,4 @@ def _paths(settings: Settings, cell: Cell, name: str) -> list[Path]:
         if len(settings.rank) > 1:
             setting += f"_{cell.rank}"
         folder /= setting
-    return numbered(folder / PurePosixPath(name).with_suffix(".png"), cell.keep)
+    return numbered(folder / _file_of(name), cell.keep)

@@ -191,6 +191,8 @@ def _origin(measurer: Measurer, data: str, where: Table) -> str:
         **where,
         **run.as_json(),
     }
+    if run.masks is not None:
+        origin["masks"] = str(run.masks)
     if run.protocol.name:
         origin["protocol"] = run.protocol.name
     return json.dumps(origin, allow_nan=False)

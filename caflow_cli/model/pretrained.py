@@ -21,6 +21,7 @@ from ..paths import is_folder, sha256_of
 from ..records import Table
 from .card import Card
 from .files import (
+    CALIBRATION,
     Calibration,
     CheckpointInfo,
     TensorInfo,
@@ -105,7 +106,9 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
         return ModelCard(Card(self.config, **card).text)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        self.save(save_directory / _WEIGHTS)
+        # A calibration holds for exactly the weights that it was measured with.
+        record = {key: value for key, value in self.record.items() if key != CALIBRATION}
+        self.save(save_directory / _WEIGHTS, record)
         (save_directory / _CONFIG).write_text(config_json(self.config), encoding="utf-8")
 
     @classmethod

@@ -134,7 +134,7 @@ class RunConfig:
     device: str = "auto"  # or cpu, cuda, cuda:N, mps
     init_from: str | None = None  # a model file to start from
     # VGG16's trunk, for LPIPS as a loss. Default: what CAFLOW_LPIPS_VGG_WEIGHTS names, else torch's
-    # cache, else a download.
+    # cache.
     perceptual_weights: str | None = None
 
     @property

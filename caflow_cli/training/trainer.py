@@ -185,7 +185,13 @@ class Trainer:
 
     def _write_state(self) -> None:
         final = self.out / "state" / f"step-{self.progress.step:08d}"
-        if final.exists():  # written after this step already
+        record = {
+            "guard": asdict(self.guard),
+            "ema_updates": self.ema.updates,
+            **asdict(self.progress),
+        }
+        if final.exists():  # written after this step, but perhaps before its validation
+            atomic_write(final / _RECORD, json.dumps(record, indent=2).encode())
             return
         temporary = final.with_name(".new")
         moments = {}
@@ -196,11 +202,6 @@ class Trainer:
             "model": self.model.state_dict(),
             "ema": self.ema.model.state_dict(),
             "optimizer": moments,
-        }
-        record = {
-            "guard": asdict(self.guard),
-            "ema_updates": self.ema.updates,
-            **asdict(self.progress),
         }
         try:
             temporary.mkdir(parents=True, exist_ok=True)

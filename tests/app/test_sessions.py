@@ -102,6 +102,30 @@ def test_more_are_ranked_among_the_first(sessions, small_photo):
     assert f". {seed}, τ" in more(sessions, 1)[-1]["text"]  # the chosen one stays in view
 
 
+def test_more_are_drawn_after_another_visitor_has_drawn(sessions, small_photo):
+    alone = draw(sessions, "superres", small_photo)
+    alone = more(sessions, 1)
+    draw(sessions, "superres", small_photo)
+    draw(sessions, "superres", small_photo, session="b")
+    again = more(sessions, 1)
+    assert [label for _, label in again[-1]["gallery"]["value"]] == [
+        label for _, label in alone[-1]["gallery"]["value"]
+    ]
+
+
+def test_an_upload_that_is_gone_is_to_be_added_again(sessions, tmp_path):
+    last = draw(sessions, "superres", tmp_path / "gone.png")[-1]
+    assert "the image is no longer here" in last["status"]
+    assert "there is no image" in sessions.find_damage(fields("inpaint"))["status"]
+
+
+def test_the_command_of_a_large_hole_accepts_the_mask(sessions, photo):
+    given = {"layers": [stroke(rows=slice(0, 60), columns=slice(0, 60))], "candidates": 1}
+    assert "--mask-as-is" in draw(sessions, "inpaint", photo, **given)[-1]["command"]["value"]
+    given["layers"] = [stroke()]
+    assert "--mask-as-is" not in draw(sessions, "inpaint", photo, **given)[-1]["command"]["value"]
+
+
 def test_what_was_drawn_stays_until_the_next_is_drawn(sessions, small_photo):
     draw(sessions, "superres", small_photo)
     mistaken = draw(sessions, "superres", small_photo, tau="warm")[-1]

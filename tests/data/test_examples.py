@@ -101,6 +101,7 @@ def test_gray_conditions_ask_for_one_channel(tmp_path):
     color = np.full((8, 8, 3), 7, np.uint8)
     color[3, 3, 0] = 8
     files = pairs("train/", 100) | pairs("val/", 1) | pairs("test/", 1)
-    assert condition_channels(str(store(tmp_path, files))) == 1
+    damaged = {f"train/A/{index:03}.png": b"no image" for index in range(3)}
+    assert condition_channels(str(store(tmp_path, files | damaged))) == 1
     late = {f"train/A/{index:03}.png": encode_png(color) for index in range(60, 100)}
     assert condition_channels(str(store(tmp_path, files | late))) == 3

@@ -66,6 +66,15 @@ def test_names_that_others_have_or_that_lead_out_get_the_number_of_their_row(tmp
 
 
 @suffixes
+def test_all_paths_may_lead_out(tmp_path, suffix):
+    images(tmp_path / ".photos", 3)
+    (tmp_path / "lists").mkdir()
+    rows = [{"image": f"../.photos/{i}.png"} for i in range(3)]
+    path = write(tmp_path / "lists" / f"list{suffix}", rows)
+    assert values(path, None) == [[0], [1], [2]]
+
+
+@suffixes
 def test_rows_without_a_split_beside_others_are_refused(tmp_path, suffix):
     files = images(tmp_path, 5)
     splits = ["train", "train", "", "holdout", "val"]

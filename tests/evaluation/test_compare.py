@@ -10,7 +10,7 @@ from PIL import Image
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import compare
-from caflow_cli.images import write_png
+from caflow_cli.images import in_8_bits, write_png
 
 FID = f"fid:{LABEL}"
 EXACT = ("rmse", "psnr", "ssim")
@@ -41,6 +41,18 @@ def test_folders_are_paired_by_path_whatever_the_suffix(tmp_path):
     same = compare(true, archive, EXACT, recursive=True).results[0].values
     assert (same["rmse"].mean, same["psnr"].mean) == (0.0, float("inf"))
     assert same["ssim"].mean == pytest.approx(1)
+
+
+def test_16_bits_are_compared_if_all_have_them(tmp_path):
+    pytest.importorskip("imagecodecs")
+    deep = np.random.default_rng(1).integers(0, 65536, (2, 12, 12, 3), dtype=np.uint16)
+    deep[1] = deep[0] ^ 64
+    for name, image in (("a", deep[0]), ("b", deep[1]), ("c", in_8_bits(deep[1]))):
+        write_png(tmp_path / f"{name}.png", image)
+    found = compare(tmp_path / "a.png", tmp_path / "b.png", ["rmse"]).results[0]
+    assert found.values["rmse"].mean == pytest.approx(64 / 256)
+    found = compare(tmp_path / "c.png", tmp_path / "b.png", ["rmse"]).results[0]
+    assert found.values["rmse"].mean == 0
 
 
 def test_results_belong_to_what_they_were_made_of(tmp_path):

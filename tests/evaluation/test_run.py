@@ -262,6 +262,24 @@ def test_what_is_held_out_is_what_the_models_training_held_out(models_32, tmp_pa
         evaluate(models_32["superres"], data, "rmse", **shared, skip_existing=True)
 
 
+def test_a_run_with_other_settings_is_another_run(models_32, true_images, tmp_path):
+    shared = {"candidates": 1, "save_images": tmp_path / "out"}
+    evaluate(models_32["superres"], true_images, "rmse", **shared, consistent=True)
+    with pytest.raises(CaflowError, match="to another run: consistent differ"):
+        evaluate(models_32["superres"], true_images, "rmse", **shared, skip_existing=True)
+
+
+def test_names_of_pairs_may_have_dots(models_32, tmp_path):
+    for side in ("A", "B"):
+        (tmp_path / "pairs" / side).mkdir(parents=True)
+        for number in (1, 2):
+            write_png(tmp_path / "pairs" / side / f"shot.{number}.png", helpers.noise(32, 32))
+    saved = tmp_path / "out"
+    model = models_32["paired"]
+    evaluate(model, tmp_path / "pairs", "rmse", candidates=1, save_images=saved)
+    assert {path.name for path in saved.glob("shot*")} == {"shot.1.png", "shot.2.png"}
+
+
 def test_an_interrupted_run_goes_on_to_the_same_end(models_32, true_images, tmp_path):
     def run(folder, **options):
         return evaluate(

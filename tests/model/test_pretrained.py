@@ -37,6 +37,15 @@ def test_round_trip(gray_file, gray_model):
     assert all(torch.equal(t, after[name]) for name, t in loaded.state_dict().items())
 
 
+def test_save_pretrained_keeps_the_record(tmp_path, gray_model):
+    record = {"seed": 7, "hold_out": "20+", "license": "mit"}
+    gray_model.save(tmp_path / "a.safetensors", {**record, "calibration": {"lambda": 2}})
+    CAFlow.load(tmp_path / "a.safetensors").save_pretrained(tmp_path / "hub")
+    again = CAFlow.from_pretrained(str(tmp_path / "hub"))
+    assert again.record == record
+    assert (again.split_seed, again.hold_out) == (7, "20+")
+
+
 def test_save_pretrained_and_from_pretrained(tmp_path, gray_model):
     folder = tmp_path / "hub"
     gray_model.save_pretrained(folder)

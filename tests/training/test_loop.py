@@ -117,6 +117,14 @@ def test_a_run_learns_and_writes_what_it_promises(straight):
     assert [p.name for p in sorted((out / "state").iterdir())] == ["step-00000005", "step-00000010"]
 
 
+def test_a_state_knows_the_validation_that_follows_it(photos, tmp_path):
+    run = config(photos, tmp_path / "run", "save_every=1", "validate_every=1000")
+    summary = train(run)
+    [*_, newest] = sorted((tmp_path / "run" / "state").iterdir())
+    record = json.loads((newest / "state.json").read_text())
+    assert record["best_bits_per_dim"] == summary.best_val_bits_per_dim
+
+
 def test_the_saved_model_is_the_average_and_measures_as_logged(photos, straight):
     out, summary = straight
     model, info = CAFlow.load(out / "last.safetensors"), read_info(out / "last.safetensors")

@@ -72,7 +72,7 @@ class Training:
     )
     perceptual_weights: str | None = option(
         "--perceptual-weights FILE",
-        "VGG16's trunk for LPIPS. Default: CAFLOW_LPIPS_VGG_WEIGHTS, torch's cache, a download.",
+        "VGG16's trunk for LPIPS. Default: CAFLOW_LPIPS_VGG_WEIGHTS, or torch's cache.",
         TRAINING,
     )
     resume: bool = option("--resume", "Resume the run in RUN, with its config.")
@@ -168,6 +168,11 @@ def _config(training: Training) -> RunConfig:
         values["init_from"] = str(path)
         if info.guide:
             values["guide"] = info.guide
+    check_usage(
+        training.guide_license is None or training.guide is not None,
+        "--guide-license is that of a network given by --guide",
+        "add --guide FILE",
+    )
     guide = None
     if training.guide is not None:
         from ...training.external import read_external  # imports torch

@@ -206,6 +206,7 @@ def test_a_network_of_another_project_is_the_guide(run, tmp_path, photos):
     words = (*words, *SETTINGS, "--set", "task.size=32")
     assert_refused(run(*words, "--guide", "x2.safetensors"), 2, "the guide enlarges 2 times")
     assert not (tmp_path / "run").exists()
+    assert_refused(run(*words, "--guide-license", "mit"), 2, "--guide-license is that of a network")
     trained = run(*words, "--guide", "x4.safetensors", "--guide-license", "mit")
     assert trained.returncode == 0, trained.stderr
     info = json.loads(run("models", "info", "run", "--json").stdout)
