@@ -153,7 +153,7 @@ def _deviation(values: Array) -> float:
 
 
 def _local(values: Array) -> Array:
-    """Array without what varies slowly, as the light's falloff does."""
+    """The values without what varies slowly, as the light's falloff does."""
     return np.asarray(values - ndimage.uniform_filter(values, _LOCAL))
 
 

@@ -19,7 +19,7 @@ from ..data.examples import Examples, keep, open_split
 from ..data.split import HoldOut, Split, mask_errors
 from ..errors import check_usage, ensure
 from ..flows import NOISE_LEVELS
-from ..images import DEEP_HINT, Pixels, has_deep, in_16_bits, resize
+from ..images import DEEP_HINT, Pixels, gray, has_deep, in_16_bits, resize, white
 from ..layers import points_of
 from ..records import Table
 from ..restoration import to_batch
@@ -35,7 +35,6 @@ _NATIVE = 0.67  # share of crops at native scale
 _SHRINK = 4.0  # how much others shrink at most
 Place = tuple[float, float, float]  # of a `crop`: share, left, top
 _CENTER: Place = (0.0, 0.5 - 1e-9, 0.5 - 1e-9)  # slightly less than half, to round down
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _REACH = 3  # support of LANCZOS, in pixels of the result
 
 
@@ -176,13 +175,12 @@ def recolored(image: Pixels, generator: torch.Generator) -> Pixels:
     if permutes < 0.5:
         image = image[..., torch.randperm(3, generator=generator).tolist()]
     if scales < 0.5:
-        peak = np.iinfo(image.dtype).max
-        values = (image / peak).astype(np.float32)
-        luma = (values @ _LUMA)[..., None]
-        values = (luma + (values - luma) * math.exp(-0.4 + 1.3 * chroma)).clip(0, 1)
+        peak = white(image)
+        luma = gray(image)[..., None].astype(np.float32)
+        values = (luma + (image - luma) * math.exp(-0.4 + 1.3 * chroma)).clip(0, peak)
         if bends < 0.5:
-            values **= math.exp(-0.3 + 0.6 * power)
-        image = np.rint(values * peak).astype(image.dtype)
+            values = peak * (values / peak) ** math.exp(-0.3 + 0.6 * power)
+        image = np.rint(values).astype(image.dtype)
     return image
 
 

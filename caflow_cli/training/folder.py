@@ -94,8 +94,9 @@ def check_unchanged(config: RunConfig) -> None:
         check_usage(
             value == before[name],
             f"{name} is {value!r}, and the run in {config.out!r} began with {before[name]!r}",
-            "keep that value: the budget, rates, weights above 0, intervals and device can "
-            f"change; for anything else start a new --out, with --init-from {config.out}",
+            "keep that value: the budget, rates, weights above 0, the device, and how often to "
+            "validate and save can change; for anything else start a new --out, with --init-from "
+            f"{config.out}",
         )
 
 

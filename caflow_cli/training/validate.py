@@ -115,8 +115,8 @@ def psnr_of_guide(model: CAFlow, target: Tensor, cond: Tensor) -> Tensor:
 def validate(
     validation: Validation, model: CAFlow, phase: Phase, log: EventLog
 ) -> ValidationMetrics:
-    """Measure the averaged weights; write the event, the models, the curve and, at intervals, a
-    grid of samples."""
+    """Measure the averaged weights; write the event, the models, the curve and, at some
+    validations, a grid of samples."""
     progress = log.progress
     metrics = validation.measure(model, log.accelerator, phase)
     better = metrics.loss < progress.best

@@ -391,6 +391,17 @@ def test_damage_is_painted_for_correction(sessions, tmp_path):
     np.testing.assert_array_equal(decode(last["files"]["value"][-1]).rgb[..., 0], both)
 
 
+def test_damage_is_what_the_command_finds_in_a_transparent_image(sessions, tmp_path):
+    image = cracked()[0][40:136, 60:150]
+    alpha = np.full((96, 90, 1), 255, np.uint8)
+    alpha[:48] = 0
+    path = tmp_path / "cracked.png"
+    Image.fromarray(np.dstack([image, alpha])).save(path)
+    _, mask = sessions.find_damage(fields("inpaint", path))["damage"]
+    np.testing.assert_array_equal(mask, find_damage(decode(path, full=True)))
+    assert not np.array_equal(mask, find_damage(image))
+
+
 def test_damage_is_not_painted_on_another_image(sessions, photo, tmp_path):
     Image.fromarray(cracked()[0][40:136, 60:150]).save(tmp_path / "cracked.png")
     damage = sessions.find_damage(fields("inpaint", tmp_path / "cracked.png"))["damage"]

@@ -1,6 +1,8 @@
 """A hole that takes several windows: filled one after the other, scored by the chain rule."""
 
+import copy
 import math
+from dataclasses import replace
 
 import helpers
 import numpy as np
@@ -206,3 +208,14 @@ def test_windows_of_a_wave_read_nothing_that_a_later_one_fills(model):
         assert (apart > 0).mean() <= 1e-3
         assert one.score.rank_score == pytest.approx(other.score.rank_score, abs=0.5)
         assert score(model, image, one.pixels, mask).rank_score == one.score.rank_score
+
+
+def test_windows_larger_than_a_batch_are_drawn_alone(model):
+    wide = copy.copy(model)
+    wide.config = replace(model.config, task=replace(model.config.task, window=528))
+    mask = np.zeros((528, 1100), np.uint8)
+    mask[260:264, [20, 1080]] = 255
+    found = restore(wide, photo(*mask.shape), 0.7, 1, mask=mask)
+    assert len(found.request.parts) == 2
+    assert found.request.size == (528, 528)
+    assert len(found.drawn) == 1

@@ -99,7 +99,7 @@ def info_command(name: Name, console: Console) -> None:
     }
     brief = {}  # JSON has more
     for key, value in info.training.items():
-        if key == "guide" or not isinstance(value, dict | list):
+        if key == "guide" or (key != "license" and not isinstance(value, dict | list)):
             brief[key] = value
     console.result(facts, _lines({**facts, "training": brief}))
 

@@ -174,9 +174,9 @@ def rank_histogram(candidates: Tensor, truth: Tensor, where: Tensor | None = Non
 
 
 def central_share(histogram: Tensor, share: float) -> float:
-    """Coverage of the central interval: the share of true values that lie in the central `share`.
+    """The share of true values that lie in the central `share` of the samples.
 
-    Rank r of M + 1 stands for the interval from r / (M + 1) to (r + 1) / (M + 1), over which its
+    Rank r of M + 1 stands for the range from r / (M + 1) to (r + 1) / (M + 1), over which its
     mass is spread evenly. The result is the mass between `(1 - share) / 2` and `(1 + share) / 2`.
     If truth and candidates have the same distribution, it equals `share`, whatever M is.
     """
