@@ -333,6 +333,7 @@ def test_a_broken_record_is_refused(run, tmp_path, small_model, small_image):
         (["-o", "a.png"], "a calibration is written into a model file, not 'a.png'"),
         (["-o", "a.json"], "no manifest with an entry"),
         (["-o", "a.safetensors", "--inputs", "odd"], "'odd' is not one of"),
+        (["--check", "--level", 0.9], "--check measures a calibration at its own level"),
         (["-o", "a.safetensors", "--level", 2], "the level is 2"),
         (["-o", "a.safetensors", "--level", 0.95], "need 19 images or more, not 12"),
         (["-o", "a.safetensors", "-m", 1], "one candidate"),

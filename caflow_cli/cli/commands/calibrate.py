@@ -53,8 +53,8 @@ class Calibrating:
     """The options for what a calibration holds for."""
 
     model: str = option("--model MODEL", options.MODEL_NAME, default=...)
-    level: float = option(
-        "--level L", "Expected share of values within their intervals.", default=0.9
+    level: float | None = option(
+        "--level L", "Expected share of values within their intervals. Default: 0.9."
     )
     tau: str | None = option("--tau T", "Temperature. Default: the model's.", SAMPLING)
     candidates: int | None = option(
@@ -106,6 +106,11 @@ def calibrate_command(
         "calibrate writes a calibration, or measures one",
         "-o FILE.safetensors, or --check",
     )
+    check_usage(
+        not check or calibrating.level is None,
+        "--check measures a calibration at its own level",
+        "leave --level out, or calibrate with -o FILE.safetensors",
+    )
 
     from ...hub.publish import check_calibration_output, store_calibration
     from ...hub.resolve import resolve
@@ -131,9 +136,8 @@ def calibrate_command(
             figures = asdict(coverage)
             lines = _lines(coverage)
         else:
-            calibration, failures = calibrate(
-                model, calibration_images, sampling, calibrating.level, show
-            )
+            level = 0.9 if calibrating.level is None else calibrating.level
+            calibration, failures = calibrate(model, calibration_images, sampling, level, show)
             store_calibration(calibration, found, Path(output), overwrite=overwrite)
             figures = {"output": output, **calibration.as_json()}
             lines = [output]
