@@ -25,6 +25,7 @@ from ..model import CAFlow
 from .config import RunConfig
 from .data import Batch
 from .log import Progress, StepFigures, on_main_process, sum_over_processes
+from .losses import Loss, LossModule, feature_distance, perceptual_distance
 from .optim import (
     EMA,
     Guard,
@@ -33,7 +34,7 @@ from .optim import (
     parameter_groups,
     use_bf16,
 )
-from .phases import Loss, LossModule, Phase, perceptual_distance, phases_of
+from .phases import Phase, phases_of
 
 _BETAS = (0.9, 0.99)  # of Adam
 _CLIP = 1.0  # maximum gradient norm
@@ -65,10 +66,15 @@ class Trainer:
         self.model = model
         self.accelerator = accelerator
         self.config = config
-        perceptual = partial(
-            perceptual_distance, config.perceptual_weights, device, config.task.size, bf16
+        vgg = (config.perceptual_weights, device, config.task.size, bf16)
+        self.phases = phases_of(
+            optim,
+            model.config.flow,
+            config.samples,
+            partial(perceptual_distance, *vgg),
+            partial(feature_distance, *vgg),
+            config.width,
         )
-        self.phases = phases_of(optim, model.config.flow, config.samples, perceptual, config.width)
         self.progress = Progress(phase=self._next_phase(-1))
         groups = parameter_groups(model, self.phases, optim.method)
         self.rule = Muon(groups, bf16=bf16, lr=optim.lr, betas=_BETAS, fused=True)

@@ -23,7 +23,8 @@ from ..sampling import Sampling
 from ..tasks import get_task
 from .data import Dataset
 from .log import EventLog, draw_curve, on_main_process, read_events, sum_over_processes
-from .phases import Phase, predicted_image
+from .losses import predicted_image
+from .phases import Phase
 
 _BATCH = 50
 _GRID_EVERY = 4  # validations between grids

@@ -21,7 +21,8 @@ from caflow_cli.records import parse
 from caflow_cli.restoration import restore, score
 from caflow_cli.tasks import get_task, held_out_conditions
 from caflow_cli.training import RunConfig, train
-from caflow_cli.training.phases import learning_rate, predicted_image
+from caflow_cli.training.losses import predicted_image
+from caflow_cli.training.phases import learning_rate
 from caflow_cli.training.resolve import merged
 
 BATCH, SIZE = 8, 16

@@ -6,17 +6,21 @@ import os
 
 import pytest
 import torch
+import torchvision
+from safetensors.torch import load_file
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.perceptual import LEAST_SIDE
-from caflow_cli.training.phases import (
+from caflow_cli.training.losses import (
     LossModule,
     checkerboard,
+    feature_distance,
     guide_loss,
     image_loss,
     likelihood,
     perceptual_distance,
     sample_loss,
+    single_sample_loss,
 )
 
 DIMS = 3 * 16 * 16
@@ -97,6 +101,34 @@ def test_what_is_compared_is_the_antithetic_mean_as_the_task_composes_it(holes, 
     torch.testing.assert_close(lost, square(x, w))
 
 
+def test_the_image_at_tau_0_and_features_of_one_sample_are_compared(holes):
+    """Both are what `decode` gives for the seed's latents, composed by the task."""
+    model, batch = holes
+    some = batch.seeds >= 0
+    target, cond, seeds = batch.target[some], batch.cond[some], batch.seeds[some]
+    seen = []
+
+    def images(x, w):
+        seen.append((x, w))
+        return square(x, w)
+
+    lost = single_sample_loss(images, images, 3.0, 0.7)(model, target, cond, seeds)
+    (predicted, w), (sample, again) = seen
+    assert torch.equal(w, again)
+    torch.testing.assert_close(w, (target + 0.5) / 128 - 1)
+    torch.testing.assert_close(lost, square(predicted, w) + 3 * square(sample, w))
+    hole = (cond[:, 3:] >= 128).expand_as(w)
+    torch.testing.assert_close(sample[~hole], w[~hole])
+    for row, seed in enumerate(seeds.tolist()):
+        generator = torch.Generator().manual_seed(seed)
+        z = [torch.randn((1, *s), generator=generator) for s in model.latent_shapes((16, 16))]
+        condition = cond[row : row + 1].byte()
+        for tau, x in ((0.0, predicted), (0.7, sample)):
+            decoded = model.decode([tau * t for t in z], condition)[0].clamp(0, 256) / 128 - 1
+            decoded = decoded.to(x)[0]
+            torch.testing.assert_close(x[row][hole[row]], decoded[hole[row]], atol=1e-4, rtol=0)
+
+
 def test_the_flows_learn_from_samples_and_from_the_likelihood_of_all(holes):
     model, batch = holes
     model, losses = copy.deepcopy(model), sample_loss(square, 0.5)
@@ -128,6 +160,25 @@ def test_the_perceptual_distance_has_a_gradient_and_is_that_of_the_network():
     rounded.sum().backward()
     assert x.grad.isfinite().all()
     assert x.grad.any()
+
+
+@with_trunk
+def test_features_are_those_of_vgg_before_its_last_relu():
+    generator = torch.Generator().manual_seed(0)
+    x, w = (torch.rand(2, 3, 64, 64, generator=generator) * 2 - 1 for _ in range(2))
+    x.requires_grad_()
+    near = feature_distance(None, torch.device("cpu"), 64, bf16=False)
+    lost = near(x, w)
+    trunk = torchvision.models.vgg16(weights=None).features[:29]
+    trunk.load_state_dict({key.split(".", 2)[2]: value for key, value in load_file(TRUNK).items()})
+    mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
+    deviation = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+    of_x, of_w = (trunk((image / 2 + 0.5 - mean) / deviation) for image in (x, w))
+    expected = (of_x - of_w).abs().mean((1, 2, 3))
+    assert lost.tolist() == pytest.approx(expected.tolist(), rel=1e-4)
+    lost.sum().backward()
+    assert x.grad.any()
+    assert near(w, w).tolist() == [0, 0]
     smallest = perceptual_distance(None, torch.device("cpu"), LEAST_SIDE, bf16=False)
     assert (smallest(*(part[..., :LEAST_SIDE, :LEAST_SIDE] for part in (x, w))) > 0).all()
 

@@ -9,8 +9,8 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from caflow_cli.training import OptimConfig, RunConfig, SamplesConfig
+from caflow_cli.training.losses import guide_loss, image_loss
 from caflow_cli.training.optim import has_orthogonal_steps, named_parameters
-from caflow_cli.training.phases import guide_loss, image_loss
 from caflow_cli.training.trainer import Trainer
 
 BATCH = 6
