@@ -70,9 +70,9 @@ class SamplesConfig:
     lr: Positive = 4e-4  # peak learning rate of this part, with its own cosine schedule
     weight: Positive = 1.0  # weight of the loss on samples, beside bits/dim
     tau: NonNegative = 0.0  # the highest temperature of the samples; 0: only the image at τ 0
-    # Weight of VGG16's features of a single sample at `tau` (`single_sample_loss`); the other
-    # losses are then those of the image at τ 0.
-    features: NonNegative = 0.0
+    # Weight of LPIPS of a single sample at `tau` (`single_sample_loss`); if it is above 0, the
+    # other losses are those of the image at τ 0.
+    single: NonNegative = 0.0
     perceptual: NonNegative = 2.0  # weight of LPIPS (VGG16) in the loss on samples, beside L1
     checkerboard_weight: NonNegative = 0.0  # weight of checkerboard artifacts in that loss
 

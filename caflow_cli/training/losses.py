@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -105,14 +105,14 @@ def sample_loss(images: ImageLoss, tau: float, width: float = 1.0) -> SampleLoss
 
 
 def single_sample_loss(
-    images: ImageLoss, features: ImageLoss, weight: float, tau: float, width: float = 1.0
+    images: ImageLoss, perceptual: ImageLoss, weight: float, tau: float, width: float = 1.0
 ) -> SampleLoss:
-    """Losses on two images for y + u': `images` on that of τ 0, and `weight` times `features` on
+    """Losses on two images for y + u': `images` on that of τ 0, and `weight` times `perceptual` on
     one sample at `tau`, whose latents the image's seed determines.
 
-    The features of one sample need not be those of w, as its details differ; so their distance has
-    a small weight, beside a likelihood that keeps the spread of the samples. After the alternating
-    steps of LINF (Yao et al. 2023).
+    The details of a sample need not be those of w. So this distance has a small weight, beside a
+    likelihood that keeps the spread of the samples, as in the alternating steps of LINF (Yao et
+    al. 2023), which compare features of VGG.
     """
 
     def losses(model: CAFlow, target: Tensor, cond: Tensor, seeds: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ def single_sample_loss(
         predicted = keep_known_points(center(cond, width), v[0::2]) / 128 - 1
         sample = keep_known_points(center(cond, width), v[1::2]) / 128 - 1
         w = (target + width / 2) / 128 - 1
-        return images(predicted, w) + weight * features(sample, w)
+        return images(predicted, w) + weight * perceptual(sample, w)
 
     return losses
 
@@ -204,47 +204,18 @@ def perceptual_distance(
     Raises:
         CaflowError: (exit 2) the images are too small for VGG16. (exit 3) the trunk is missing.
     """
-    network = _vgg(weights, device, side)
+    check_usage(
+        side >= LEAST_SIDE,
+        f"VGG16 cannot take images of {side} pixels",
+        "--set optim.guide_perceptual=0, samples.perceptual=0 and samples.single=0, or a "
+        f"task.size of {LEAST_SIDE}",
+    )
+    network = load_perceptual(VGG, weights).to(device, memory_format=memory_format(device))
 
     def distance(x: Tensor, w: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             result: Tensor = network(x.float(), w.float())
         return result.float().flatten()
-
-    return distance
-
-
-def _vgg(weights: str | Path | None, device: torch.device, side: int) -> Any:
-    check_usage(
-        side >= LEAST_SIDE,
-        f"VGG16 cannot take images of {side} pixels",
-        "--set optim.guide_perceptual=0, samples.perceptual=0 and samples.features=0, or a "
-        f"task.size of {LEAST_SIDE}",
-    )
-    return load_perceptual(VGG, weights).to(device, memory_format=memory_format(device))
-
-
-def feature_distance(
-    weights: str | Path | None, device: torch.device, side: int, bf16: bool = True
-) -> ImageLoss:
-    """`mean |φ(x) - φ(w)|` for images in [-1, 1], (B, 3, H, W) to (B,) float32, where φ are the
-    features of VGG16's last convolution, before its ReLU (ESRGAN, Wang et al. 2018).
-
-    Arguments and errors as for `perceptual_distance`.
-    """
-    network = _vgg(weights, device, side)
-
-    def features(x: Tensor) -> Tensor:
-        x = network.scaling_layer(x.float())
-        trunk = network.net
-        for part in (trunk.slice1, trunk.slice2, trunk.slice3, trunk.slice4, trunk.slice5[:-1]):
-            x = part(x)
-        return x
-
-    def distance(x: Tensor, w: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            of_x, of_w = features(x), features(w)
-        return (of_x.float() - of_w.float()).abs().flatten(1).mean(1)
 
     return distance
 

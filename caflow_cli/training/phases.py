@@ -111,11 +111,9 @@ def phases_of(
     flow: FlowConfig,
     samples: SamplesConfig,
     perceptual: Callable[[], ImageLoss] | None = None,
-    features: Callable[[], ImageLoss] | None = None,
     width: float = 1.0,
 ) -> list[Phase]:
-    """The phases of a config, in order. `perceptual` and `features` load `perceptual_distance` and
-    `feature_distance`, if a phase needs them.
+    """The phases of a config, in order. `perceptual` loads LPIPS, if a phase needs it.
 
     A guide trains first and alone, with its own peak rate: on L1, then on L1 and LPIPS. After that
     it is frozen, and everything else trains on the likelihood, with a loss on samples added at the
@@ -125,7 +123,7 @@ def phases_of(
     rate = optim.guide_first_lr or flow.guide_spec.rate
     perceptual_weight = optim.guide_perceptual or 0.0
     guide_lpips = first > 0 and perceptual_weight > 0
-    sample_lpips = samples.share > 0 and samples.perceptual > 0
+    sample_lpips = samples.share > 0 and samples.perceptual + samples.single > 0
     distance = perceptual() if perceptual and (guide_lpips or sample_lpips) else None
     phases = []
     if flow.guides:
@@ -157,9 +155,8 @@ def phases_of(
     if samples.share > 0:
         images = image_loss(distance, samples.perceptual, samples.checkerboard_weight)
         losses = sample_loss(images, samples.tau, width)
-        if samples.features and features:
-            apart = features()
-            losses = single_sample_loss(images, apart, samples.features, samples.tau, width)
+        if samples.single and distance:
+            losses = single_sample_loss(images, distance, samples.single, samples.tau, width)
         phases.append(
             Phase(
                 "flows with a loss on samples",

@@ -25,7 +25,7 @@ from ..model import CAFlow
 from .config import RunConfig
 from .data import Batch
 from .log import Progress, StepFigures, on_main_process, sum_over_processes
-from .losses import Loss, LossModule, feature_distance, perceptual_distance
+from .losses import Loss, LossModule, perceptual_distance
 from .optim import (
     EMA,
     Guard,
@@ -66,15 +66,10 @@ class Trainer:
         self.model = model
         self.accelerator = accelerator
         self.config = config
-        vgg = (config.perceptual_weights, device, config.task.size, bf16)
-        self.phases = phases_of(
-            optim,
-            model.config.flow,
-            config.samples,
-            partial(perceptual_distance, *vgg),
-            partial(feature_distance, *vgg),
-            config.width,
+        perceptual = partial(
+            perceptual_distance, config.perceptual_weights, device, config.task.size, bf16
         )
+        self.phases = phases_of(optim, model.config.flow, config.samples, perceptual, config.width)
         self.progress = Progress(phase=self._next_phase(-1))
         groups = parameter_groups(model, self.phases, optim.method)
         self.rule = Muon(groups, bf16=bf16, lr=optim.lr, betas=_BETAS, fused=True)

@@ -6,15 +6,12 @@ import os
 
 import pytest
 import torch
-import torchvision
-from safetensors.torch import load_file
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.perceptual import LEAST_SIDE
+from caflow_cli.training.config import OptimConfig, SamplesConfig
 from caflow_cli.training.losses import (
     LossModule,
     checkerboard,
-    feature_distance,
     guide_loss,
     image_loss,
     likelihood,
@@ -22,6 +19,7 @@ from caflow_cli.training.losses import (
     sample_loss,
     single_sample_loss,
 )
+from caflow_cli.training.phases import phases_of
 
 DIMS = 3 * 16 * 16
 TRUNK = os.environ.get("CAFLOW_LPIPS_VGG_WEIGHTS")
@@ -101,7 +99,7 @@ def test_what_is_compared_is_the_antithetic_mean_as_the_task_composes_it(holes, 
     torch.testing.assert_close(lost, square(x, w))
 
 
-def test_the_image_at_tau_0_and_features_of_one_sample_are_compared(holes):
+def test_the_image_at_tau_0_and_one_sample_are_compared(holes):
     """Both are what `decode` gives for the seed's latents, composed by the task."""
     model, batch = holes
     some = batch.seeds >= 0
@@ -127,6 +125,16 @@ def test_the_image_at_tau_0_and_features_of_one_sample_are_compared(holes):
             decoded = model.decode([tau * t for t in z], condition)[0].clamp(0, 256) / 128 - 1
             decoded = decoded.to(x)[0]
             torch.testing.assert_close(x[row][hole[row]], decoded[hole[row]], atol=1e-4, rtol=0)
+
+
+def test_a_run_can_learn_from_single_samples(holes):
+    model, batch = holes
+    some = batch.seeds >= 0
+    inputs = batch.target[some], batch.cond[some], batch.seeds[some]
+    samples = SamplesConfig(share=1.0, tau=0.7, perceptual=0, single=3.0)
+    *_, phase = phases_of(OptimConfig(images=1), model.config.flow, samples, lambda: square)
+    expected = single_sample_loss(image_loss(), square, 3.0, 0.7)(model, *inputs)
+    torch.testing.assert_close(phase.samples(model, *inputs), expected)
 
 
 def test_the_flows_learn_from_samples_and_from_the_likelihood_of_all(holes):
@@ -160,27 +168,6 @@ def test_the_perceptual_distance_has_a_gradient_and_is_that_of_the_network():
     rounded.sum().backward()
     assert x.grad.isfinite().all()
     assert x.grad.any()
-
-
-@with_trunk
-def test_features_are_those_of_vgg_before_its_last_relu():
-    generator = torch.Generator().manual_seed(0)
-    x, w = (torch.rand(2, 3, 64, 64, generator=generator) * 2 - 1 for _ in range(2))
-    x.requires_grad_()
-    near = feature_distance(None, torch.device("cpu"), 64, bf16=False)
-    lost = near(x, w)
-    trunk = torchvision.models.vgg16(weights=None).features[:29]
-    trunk.load_state_dict({key.split(".", 2)[2]: value for key, value in load_file(TRUNK).items()})
-    mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
-    deviation = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
-    of_x, of_w = (trunk((image / 2 + 0.5 - mean) / deviation) for image in (x, w))
-    expected = (of_x - of_w).abs().mean((1, 2, 3))
-    assert lost.tolist() == pytest.approx(expected.tolist(), rel=1e-4)
-    lost.sum().backward()
-    assert x.grad.any()
-    assert near(w, w).tolist() == [0, 0]
-    smallest = perceptual_distance(None, torch.device("cpu"), LEAST_SIDE, bf16=False)
-    assert (smallest(*(part[..., :LEAST_SIDE, :LEAST_SIDE] for part in (x, w))) > 0).all()
 
 
 def test_images_that_are_too_small_for_vgg_are_refused_before_any_work():
