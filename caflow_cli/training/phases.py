@@ -154,9 +154,10 @@ def phases_of(
     phases.append(Phase("flows", likelihood(optim.cond_weight, width=width), optim, first, end))
     if samples.share > 0:
         images = image_loss(distance, samples.perceptual, samples.checkerboard_weight)
-        losses = sample_loss(images, samples.tau, width)
         if samples.single and distance:
             losses = single_sample_loss(images, distance, samples.single, samples.tau, width)
+        else:
+            losses = sample_loss(images, samples.tau, width)
         phases.append(
             Phase(
                 "flows with a loss on samples",

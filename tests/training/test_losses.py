@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from caflow_cli.errors import CaflowError
+from caflow_cli.perceptual import LEAST_SIDE
 from caflow_cli.training.config import OptimConfig, SamplesConfig
 from caflow_cli.training.losses import (
     LossModule,
@@ -28,6 +29,23 @@ with_trunk = pytest.mark.skipif(not TRUNK, reason="CAFLOW_LPIPS_VGG_WEIGHTS is n
 
 def square(x, w):
     return (x - w).square().mean((1, 2, 3))
+
+
+def sampled(batch):
+    """Targets, conditions and seeds of the images that get a loss on samples."""
+    some = batch.seeds >= 0
+    return batch.target[some], batch.cond[some], batch.seeds[some]
+
+
+class Seen:
+    """`square`, which keeps the images that it compares."""
+
+    def __init__(self):
+        self.pairs = []
+
+    def __call__(self, x, w):
+        self.pairs.append((x, w))
+        return square(x, w)
 
 
 @torch.no_grad()
@@ -70,16 +88,10 @@ def test_what_is_compared_is_the_antithetic_mean_as_the_task_composes_it(holes, 
     """In the hole it is the mean of `decode` of z and -z; outside of it, it is the truth."""
     model, batch = holes
     model = copy.deepcopy(model).train(training)
-    some = batch.seeds >= 0
-    target, cond, seeds = batch.target[some], batch.cond[some], batch.seeds[some]
-    seen = []
-
-    def images(x, w):
-        seen.append((x, w))
-        return square(x, w)
-
+    target, cond, seeds = sampled(batch)
+    images = Seen()
     lost = sample_loss(images, tau)(model, target, cond, seeds)
-    ((x, w),) = seen
+    ((x, w),) = images.pairs
     torch.testing.assert_close(w, (target + 0.5) / 128 - 1)
     hole = (cond[:, 3:] >= 128).expand_as(x)
     assert hole.any()
@@ -102,16 +114,10 @@ def test_what_is_compared_is_the_antithetic_mean_as_the_task_composes_it(holes, 
 def test_the_image_at_tau_0_and_one_sample_are_compared(holes):
     """Both are what `decode` gives for the seed's latents, composed by the task."""
     model, batch = holes
-    some = batch.seeds >= 0
-    target, cond, seeds = batch.target[some], batch.cond[some], batch.seeds[some]
-    seen = []
-
-    def images(x, w):
-        seen.append((x, w))
-        return square(x, w)
-
+    target, cond, seeds = sampled(batch)
+    images = Seen()
     lost = single_sample_loss(images, images, 3.0, 0.7)(model, target, cond, seeds)
-    (predicted, w), (sample, again) = seen
+    (predicted, w), (sample, again) = images.pairs
     assert torch.equal(w, again)
     torch.testing.assert_close(w, (target + 0.5) / 128 - 1)
     torch.testing.assert_close(lost, square(predicted, w) + 3 * square(sample, w))
@@ -129,8 +135,7 @@ def test_the_image_at_tau_0_and_one_sample_are_compared(holes):
 
 def test_a_run_can_learn_from_single_samples(holes):
     model, batch = holes
-    some = batch.seeds >= 0
-    inputs = batch.target[some], batch.cond[some], batch.seeds[some]
+    inputs = sampled(batch)
     samples = SamplesConfig(share=1.0, tau=0.7, perceptual=0, single=3.0)
     *_, phase = phases_of(OptimConfig(images=1), model.config.flow, samples, lambda: square)
     expected = single_sample_loss(image_loss(), square, 3.0, 0.7)(model, *inputs)
@@ -142,9 +147,8 @@ def test_the_flows_learn_from_samples_and_from_the_likelihood_of_all(holes):
     model, losses = copy.deepcopy(model), sample_loss(square, 0.5)
     loss = likelihood(0.25, losses, 3.0)(model, batch)
     plain = likelihood(0.25)(model, batch)
-    two = batch.seeds >= 0
-    assert int(two.sum()) == 2
-    expected = losses(model, batch.target[two], batch.cond[two], batch.seeds[two]).mean().detach()
+    assert int((batch.seeds >= 0).sum()) == 2
+    expected = losses(model, *sampled(batch)).mean().detach()
     assert loss.image.item() == pytest.approx(float(expected), rel=1e-5)
     assert loss.loss.item() == pytest.approx(plain.loss.item() + 3 * float(expected), rel=1e-6)
     assert loss.bits_per_dim.item() == pytest.approx(plain.bits_per_dim.item(), rel=1e-9)
@@ -168,6 +172,8 @@ def test_the_perceptual_distance_has_a_gradient_and_is_that_of_the_network():
     rounded.sum().backward()
     assert x.grad.isfinite().all()
     assert x.grad.any()
+    smallest = perceptual_distance(None, torch.device("cpu"), LEAST_SIDE, bf16=False)
+    assert (smallest(*(part[..., :LEAST_SIDE, :LEAST_SIDE] for part in (x, w))) > 0).all()
 
 
 def test_images_that_are_too_small_for_vgg_are_refused_before_any_work():
