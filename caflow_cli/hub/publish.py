@@ -50,8 +50,8 @@ def pack(
         model_id: The id, which also names the file.
         output: Folder for `ID.safetensors` and `weights_manifest.json`; or `WEIGHTS_DIR` of this
             installation's package.
-        limit: Maximum zipped size in bytes. If it is exceeded, convolutions keep one significant
-            bit less than `BITS`.
+        limit: Maximum zipped size in bytes. If it is exceeded, convolutions keep one or two
+            significant bits less than `BITS`.
         default: Make it the default model of its task, instead of the current one.
         overwrite: Replace a model with the same id.
         data_terms: For the manifest.
@@ -107,7 +107,7 @@ def pack(
 def _packed(model: CAFlow, record: Table, limit: int | None) -> bytes:
     """The bytes of the packed file; CaflowError if it has more than `limit` when zipped."""
     tensors = model.state_dict()
-    for bits in (BITS, BITS - 1):
+    for bits in (BITS, BITS - 1, BITS - 2):
         content = checkpoint_bytes(tensors, model.config, record, bf16_convs=True, bits=bits)
         if limit is None or len(zlib.compress(content)) <= limit:
             return content

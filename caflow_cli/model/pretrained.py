@@ -31,7 +31,7 @@ from .files import (
     read_info,
 )
 
-BITS = 5  # significant bits of a packed convolution
+BITS = 6  # significant bits of a packed convolution
 _DENSITY = "density."  # prefix of parameter names, omitted in files
 _NOISE = "Q."
 _M = TypeVar("_M", bound="Pretrained")
@@ -143,8 +143,8 @@ def checkpoint_bytes(
         config: The config of the model.
         training: A training record for the header.
         bf16_convs: Store net convolutions in bfloat16, except for those of T's finest scale.
-        bits: Significant bits of these tensors. 5 bits reduce the zipped size by a quarter, at a
-            cost of about 0.002 bits/dim; 4 bits by a third, at a cost of 0.005 to 0.012.
+        bits: Significant bits of these tensors. Of `photos-superres-x4`, 6, 5 and 4 bits reduce
+            the zipped size by 12, 20 and 27 %. 6 bits cost 0.003 bits/dim, 5 bits 0.007.
     """
     stored = {}
     published = published_prefix(config)
