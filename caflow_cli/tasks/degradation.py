@@ -37,7 +37,7 @@ def shrink_as_photo(target: Pixels, factor: int, rng: np.random.Generator) -> Pi
         blur    σ 0.4 to 3 pixels, Gaussian, isotropic or not; 8 % ideal low-pass (ringing)
         noise   σ 1 to 12 levels, per channel or gray, constant or growing with brightness
         JPEG    quality 28 to 95, 2/3 with halved chroma; the block grid is shifted at random
-        WebP    the same, instead of a quarter of the JPEGs; chroma is always halved
+        WebP    the same, instead of half of the JPEGs; chroma is always halved
     """
     height, width = target.shape[:2]
     small = (height // factor, width // factor)
@@ -124,7 +124,7 @@ def _degrade(
         values = values + _log_uniform(rng, 1, noise[1]) * grain
     if rng.random() >= compressed:
         return _rounded(values)
-    format = "WEBP" if rng.random() < 1 / 4 else "JPEG"
+    format = "WEBP" if rng.random() < 1 / 2 else "JPEG"
     corner = rng.integers(_BLOCK, size=2).tolist()
     quality = int(rng.integers(28, 96))
     halved = rng.random() < 2 / 3
