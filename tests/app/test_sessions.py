@@ -306,21 +306,23 @@ def test_known_colors_are_previewed_and_then_drawn(sessions, photo):
 
 
 @pytest.mark.parametrize("painted", [False, True])
-def test_a_preview_of_a_megapixel_takes_less_than_half_a_second(sessions, tmp_path, painted):
+def test_a_preview_of_a_megapixel_takes_less_than_half_of_drawing_it(sessions, tmp_path, painted):
     rows, columns = np.indices((864, 1152))
     image = np.stack([rows // 4, columns // 5, (rows + columns) // 8], -1).astype(np.uint8)
     Image.fromarray(image).save(tmp_path / "large.png")
     sessions.limits = replace(sessions.limits, megapixels=1.0)
     layers = [stroke(480, 640, slice(100, 140), slice(200, 400), (30, 160, 60))]
     given = fields("colorize", tmp_path / "large.png", 1, layers=layers if painted else [])
+    start = time.process_time()
     list(sessions.draw("a", given))
+    drawing = time.process_time() - start
     seconds = []
     for shift in range(4):
         moved = replace(given, layers=[np.roll(layers[0], 20 * shift, axis=0)])
         start = time.process_time()
         assert sessions.preview("a", moved)["preview"]["value"].shape == (480, 640, 3)
         seconds.append(time.process_time() - start)
-    assert min(seconds) < 0.5
+    assert min(seconds) < drawing / 2
 
 
 @pytest.mark.parametrize("default", ["0.5", "1/0.8/0.6", "1.2"])
