@@ -127,7 +127,7 @@ def test_only_the_chosen_model_is_loaded(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     done = {}
     for image in ("web.png", "clean.png"):
-        command = [sys.executable, "-m", "caflow_cli", "superres", image, "--json"]
+        command = [sys.executable, "-m", "caflow_cli", "superres", image, "-m", "1", "--json"]
         done[image] = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
     assert WEB.encode() in done["web.png"].stdout, done["web.png"].stderr
     assert done["clean.png"].returncode, done["clean.png"].stdout
