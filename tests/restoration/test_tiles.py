@@ -82,17 +82,27 @@ def test_a_score_is_the_sum_over_tiles_of_its_own_condition(small_model):
     assert [one.deviations for one in found] == [None, None]
 
 
-def test_rows_and_columns_of_tiles_give_each_pixel_once(small_model):
+@pytest.mark.parametrize(
+    ("dtype", "point", "stored"),
+    [
+        (torch.uint8, 100.7, 100),
+        (torch.uint8, 256.5, 255),
+        (torch.uint16, 100.7, 25779),
+        (torch.uint16, 256.5, 65535),
+        (torch.uint16, -0.5, 0),
+    ],
+)
+def test_rows_and_columns_of_tiles_give_each_pixel_once(small_model, dtype, point, stored):
     def even(_, own, latents, cond, **more):
-        points = torch.full((1, 3, *cond.size), 100.7)
+        points = torch.full((1, 3, *cond.size), point)
         return points, torch.zeros(1, dtype=torch.float64)
 
     plan = plan_tiles((256, 256), 16, 224)
     assert plan.shape[0] == plan.shape[1]
     assert len(plan) == 4
     model = helpers.double_of(small_model, decode=even)
-    conditions = Tiled(model, smooth(1, (256, 256), 1), plan)
-    assert (images(helpers.draw(conditions, 1, [0], 0, 1)) == 100).all()
+    conditions = Tiled(model, smooth(1, (256, 256), 1).to(dtype), plan)
+    assert (images(helpers.draw(conditions, 1, [0], 0, 1)) == stored).all()
 
 
 def test_every_tile_is_told_as_it_is_drawn_and_as_it_is_scored(small_model):
