@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from .profile import Converter, convert_16, converter, is_kept
+from .profile import Converter, convert_deep, converter, is_kept
 
 Array: TypeAlias = npt.NDArray[Any]  # of any type, (H, W, C) or (H, W)
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -115,7 +115,8 @@ def split_colors(image: Image.Image, keep: bool = False) -> Colors:
 
 
 def colors_of(values: Array, alpha: Array | None, profile: bytes | None) -> Colors:
-    """The same for stored values, uint8 or uint16 (H, W, 1 or 3), of a profile; kept, if it is."""
+    """The same for stored values, uint8, uint16 or float32 (H, W, 1 or 3), of a profile; kept, if
+    it is."""
     convert, kept = _conversion("L" if values.shape[2] == 1 else "RGB", profile, True)
     if convert is None:
         rgb = np.repeat(values, 3, 2) if values.shape[2] == 1 else values
@@ -164,8 +165,8 @@ def applied(values: Pixels, profile: bytes) -> Pixels:
 
 def _converted(values: Array, profile: bytes | None) -> Array:
     """Convert (H, W, 1 or 3) to sRGB, (H, W, 3), at its own depth."""
-    if profile is not None and values.dtype == np.uint16:
-        return convert_16(values, profile)
+    if profile is not None and values.dtype != np.uint8:
+        return convert_deep(values, profile, None)
     convert = converter("L" if values.shape[2] == 1 else "RGB", profile)
     result = np.empty((*values.shape[:2], 3), np.uint8)
     for rows in strips(*values.shape[:2]):

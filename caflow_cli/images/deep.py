@@ -20,8 +20,9 @@ from PIL import Image, TiffImagePlugin, TiffTags
 from ..config import Extent
 from ..errors import ensure
 from ..records import Table
-from .color import Array, Floats, resize, strips
+from .color import Array, Floats, Pixels, resize, strips
 from .metadata import COMMENT, MAIN, Metadata
+from .profile import convert_deep
 
 if TYPE_CHECKING:
     import tifffile
@@ -56,12 +57,14 @@ class TiffParts:
     resolution: tuple[Any, Any, int] | None = None  # in x and y, and its unit
     infrared: Array | None = None  # the channel after RGB that is no alpha, (H, W)
     floats: Floats | None = None  # the colors, if they are stored as floats
+    profile: bytes | None = None  # of the floats, if `Input.rgb` is converted
 
-    def of_result(self, result: Array, image: Array) -> TiffParts:
+    def of_result(self, result: Array, image: Array, converted: bool) -> TiffParts:
         """What a result of the image keeps: infrared of its size, its floats where both agree, and
         the description, unless a program wrote it for another size.
 
-        Both are (H, W, 3), of 16 bits if the image has floats.
+        Both are (H, W, 3), of 16 bits if the image has floats. If they are converted to sRGB, other
+        floats are converted back to the profile; without one, no float is kept.
         """
         is_same = result.shape == image.shape
         infrared = self.infrared
@@ -70,7 +73,10 @@ class TiffParts:
         floats = self.floats
         if floats is not None:
             written = np.asarray(result / np.float32(65535), np.float32)
-            floats = np.where(result == image, floats, written) if is_same else written
+            if self.profile is not None:
+                written = convert_deep(written, None, self.profile).clip(0, 1)
+            keeps = is_same and (not converted or self.profile is not None)
+            floats = np.where(result == image, floats, written) if keeps else written
         states_size = self.description.startswith(_OF_PROGRAMS)
         description = self.description if is_same or not states_size else b""
         return replace(self, description=description, infrared=infrared, floats=floats)
@@ -158,8 +164,9 @@ def read_tiff(data: bytes, label: str, index: int = 0) -> StoredTiff | None:
             colors = _straight(colors, more)
         parts = TiffParts(int(page.compression), _description(page, data), _resolution(page))
         if are_floats:
-            parts = replace(parts, floats=colors.astype(np.float32, copy=False))
-            colors, more = _as_16_bits(colors), None if more is None else _as_16_bits(more)
+            colors = colors.astype(np.float32, copy=False)
+            parts = replace(parts, floats=colors)
+            more = None if more is None else as_16_bits(more)
         if more is not None and kind not in (_PREMULTIPLIED, _STRAIGHT):
             parts, more = replace(parts, infrared=more), None
         return StoredTiff(colors, more, page.iccprofile, len(file.pages), parts)
@@ -236,10 +243,11 @@ def _check_floats(values: Array, label: str) -> None:
     )
 
 
-def _as_16_bits(floats: Array) -> Array:
+def as_16_bits(floats: Array) -> Pixels:
+    """Round floats from 0 to 1 to 16 bits."""
     result = np.empty(floats.shape, np.uint16)
     for rows in strips(*floats.shape[:2]):
-        result[rows] = np.rint(floats[rows].astype(np.float64) * 65535)
+        result[rows] = np.rint(floats[rows].clip(0, 1).astype(np.float64) * 65535)
     return result
 
 

@@ -102,21 +102,49 @@ def from_srgb(colors: npt.NDArray[np.uint8], profile: bytes) -> npt.NDArray[np.u
     return np.asarray(transform.apply(Image.fromarray(colors)))
 
 
-def convert_16(values: npt.NDArray[Any], profile: bytes) -> npt.NDArray[Any]:
-    """Convert uint16 (H, W, 1 or 3) to sRGB, (H, W, 3), as `converter` does for 8 bits."""
+def convert_deep(
+    values: npt.NDArray[Any], source: bytes | None, target: bytes | None
+) -> npt.NDArray[Any]:
+    """Convert uint16 or float32 (H, W, 1 or 3) between profiles; None is sRGB.
+
+    The result has three channels, which are equal if one of the profiles is of grays.
+    """
     import imagecodecs
 
-    is_gray = _parsed(profile).profile.xcolor_space.strip() == "GRAY"
-    if not is_gray and values.shape[2] == 1:
+    kinds = ["gray" if is_of_grays(profile) else "rgb" for profile in (source, target)]
+    if kinds[0] == "gray":
+        values = values[..., 0]
+    elif values.shape[2] == 1:
         values = np.repeat(values, 3, 2)
-    return np.asarray(
-        imagecodecs.cms_transform(
-            values[..., 0] if is_gray else values,
-            profile,
-            ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
-            colorspace="gray" if is_gray else "rgb",
-            outcolorspace="rgb",
-            intent=imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC,
-            flags=imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION,
-        )
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    result = imagecodecs.cms_transform(
+        np.ascontiguousarray(values),
+        source or srgb,
+        target or srgb,
+        colorspace=kinds[0],
+        outcolorspace=kinds[1],
+        intent=imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC,
+        flags=imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION,
     )
+    if "gray" not in kinds:
+        return np.asarray(result)
+    one = result[..., 1] if kinds[1] == "rgb" else result
+    return np.repeat(one[..., None], 3, 2)
+
+
+def is_of_grays(profile: bytes | None) -> bool:
+    """Whether a profile is of grays."""
+    if profile is None:
+        return False
+    return bool(_parsed(profile).profile.xcolor_space.strip() == "GRAY")
+
+
+def converts_back(profile: bytes) -> bool:
+    """Whether all colors of sRGB, as floats, have values in a profile that look the same."""
+    probe = (_PROBE[..., :1] if is_of_grays(profile) else _PROBE) / np.float32(255)
+    try:
+        there = convert_deep(probe, None, profile).clip(0, 1)
+        again = convert_deep(there, profile, None)
+    except RuntimeError:  # of imagecodecs
+        return False
+    return bool(np.abs(again - probe).max() < 0.5 / 255)

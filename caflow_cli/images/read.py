@@ -10,6 +10,7 @@ import re
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -22,6 +23,7 @@ from .deep import (
     ORIENTATION,
     SIDEWAYS,
     TIFF_MAGIC,
+    as_16_bits,
     check_decoded,
     has_deep,
     read_png,
@@ -177,6 +179,10 @@ def _decode_tiff(data: bytes, label: str) -> Input | None:
         if found is None:
             return None
         colors = colors_of(found.values, found.alpha, found.profile)
+        parts = found.parts
+        if parts.floats is not None:
+            parts = replace(parts, profile=found.profile if colors.converted else None)
+            colors = colors._replace(rgb=as_16_bits(colors.rgb))
     return Input(
         **colors._asdict(),
         format="TIFF",
@@ -184,7 +190,7 @@ def _decode_tiff(data: bytes, label: str) -> Input | None:
         lossless=True,
         metadata=read_metadata(data),
         gray=found.values.shape[2] == 1,
-        tiff=found.parts,
+        tiff=parts,
     )
 
 

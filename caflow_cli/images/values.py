@@ -10,7 +10,7 @@ from ..config import HOLE
 from .color import Pixels, applied, fill_transparent, in_8_bits, in_srgb, resize
 from .deep import TiffParts
 from .metadata import Metadata
-from .profile import is_kept
+from .profile import is_kept, is_of_grays
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +113,10 @@ class Input(Output):
                 result = np.where(hidden[..., None], self.rgb, result)
             if alpha.shape != result.shape[:2]:
                 alpha = resize(alpha, *result.shape[:2])
-        tiff = None if self.tiff is None else self.tiff.of_result(result, self.rgb)
+        tiff = self.tiff
+        if tiff is not None:
+            if not keeps_gray and is_of_grays(tiff.profile):  # which holds no colors
+                tiff = replace(tiff, profile=None)
+            tiff = tiff.of_result(result, self.rgb, self.converted)
         gray = self.gray and keeps_gray
         return Output(result, alpha, gray, self.metadata, self.profile, tiff)

@@ -137,7 +137,8 @@ class Encoder:
             return encode_png(image, provenance, directories, output.profile)
         if self.format == "tiff" and has_deep():
             xmp = xmp_with(provenance) if provenance else ""
-            return encode_tiff(image, output.tiff, output.profile, xmp.encode(), directories)
+            profile = output.profile or (output.tiff.profile if output.tiff else None)
+            return encode_tiff(image, output.tiff, profile, xmp.encode(), directories)
         return self._by_pillow(image, provenance, directories, output.profile)
 
     def _by_pillow(
@@ -174,7 +175,8 @@ class Encoder:
             found.append(f"its 16 bits per channel are read as 8; {DEEP_HINT} keeps them")
         elif not self.holds(image.depth):
             found.append(f"{self.format} holds 8 bits per channel, so its 16 are rounded")
-        if image.converted:
+        stays = self.format == "tiff" and image.tiff is not None and image.tiff.profile is not None
+        if image.converted and not stays:
             found.append("its colors are converted to sRGB")
         if image.alpha is not None and not self.has_alpha:
             found.append(f"composited on white, because {self.format} has no alpha")

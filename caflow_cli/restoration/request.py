@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ..config import Extent
 from ..devices import check_bf16
-from ..errors import usage_error
+from ..errors import ensure, usage_error
 from ..images import LARGE, Input, Pixels, in_srgb
+from ..images.profile import converts_back
 from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import ONE_PASS, Part, Task, check_size, get_task
@@ -129,7 +130,17 @@ def task_of(model: CAFlow, sampling: Sampling | None = None) -> Task:
 
 
 def colors_for(task: Task, image: Input) -> Input:
-    """The image in sRGB if its profile is of grays, and results have colors; else as it is."""
+    """The image in sRGB if its profile is of grays, and results have colors; else as it is.
+
+    Raises:
+        CaflowError: Floats are converted to sRGB, and cannot be converted back.
+    """
+    if image.tiff is not None and image.tiff.profile is not None:
+        ensure(
+            converts_back(image.tiff.profile),
+            "the image has floats with a profile to which results cannot be converted back",
+            "convert it to sRGB or to a linear RGB profile first, or save it with 16 bits",
+        )
     return image.in_srgb() if not task.keeps_gray and image.has_gray_profile else image
 
 

@@ -114,3 +114,56 @@ def test_codecs_add_no_lines_of_their_own_on_damaged_files(tmp_path):
     kinds = [line.split(":")[0] for line in result.stderr.decode().splitlines()]
     assert kinds.count("error") == kinds.count("hint") == 3
     assert {*kinds} == {"error", "hint", "fax.tif", "jpeg.tif"}  # whose damage libtiff passes over
+
+
+@pytest.fixture
+def linear_floats(tmp_path):
+    """A TIFF of floats in linear light, its profile, and where it is filled."""
+    from ..image_files import linear_profile
+
+    profile = linear_profile()
+    floats = (DEEP / np.float32(65535)).astype(np.float32) ** 2.2
+    floats[3, :3] = np.array([[0.287], [0.476], [0.666]], np.float32)
+    options = {"photometric": "rgb", "iccprofile": profile, "metadata": None}
+    tifffile.imwrite(tmp_path / "linear.tif", floats, **options)
+    hole = np.zeros(DEEP.shape[:2], np.uint8)
+    hole[6:12, 5:11] = 255
+    Image.fromarray(hole).save(tmp_path / "mask.png")
+    return floats, profile, hole > 0
+
+
+def test_linear_floats_are_filled_in_their_own_color_space(
+    run, tmp_path, model_files, linear_floats
+):
+    floats, profile, hole = linear_floats
+    given = ["--mask", "mask.png", "--model", model_files["inpaint"]]
+    done = run("inpaint", "linear.tif", *given, "-m", 1, "-o", "out.tif", "--json")
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        page = file.pages.first
+        values = page.asarray()
+        assert page.iccprofile == profile
+    np.testing.assert_array_equal(values[~hole], floats[~hole])
+    assert b"converted to sRGB" not in done.stderr
+    # The fill has the colors of the same run as 16 bits of sRGB, in which the model works.
+    assert run("inpaint", "linear.tif", *given, "-m", 1, "-o", "out.png").returncode == 0
+    seen = decode(tmp_path / "out.png", full=True).rgb[hole] / 65535
+    linear = np.where(seen <= 0.04045, seen / 12.92, ((seen + 0.055) / 1.055) ** 2.4)
+    np.testing.assert_allclose(values[hole], linear, atol=2e-4)
+    scored = run("score", "--cond", "linear.tif", "--target", "out.tif", *given, "--json")
+    line = only_record(done)
+    assert only_record(scored)["log_likelihood"] == line["outputs"][0]["log_likelihood"]
+
+
+def test_floats_that_cannot_return_to_their_profile_are_refused_before_drawing(
+    run, tmp_path, model_files, linear_floats
+):
+    floats, _, _ = linear_floats
+    primaries = [0.5, 0.33, 1, 0.3, 0.5, 1, 0.2, 0.15, 1]  # within those of sRGB
+    white = [0.3127, 0.329, 1]
+    narrow = imagecodecs.cms_profile("rgb", gamma=1, primaries=primaries, whitepoint=white)
+    options = {"photometric": "rgb", "iccprofile": narrow, "metadata": None}
+    tifffile.imwrite(tmp_path / "linear.tif", floats, **options)
+    given = ["--mask", "mask.png", "--model", model_files["inpaint"]]
+    done = run("inpaint", "linear.tif", *given)
+    assert done.returncode == 1
+    assert b"cannot be converted back" in done.stderr
