@@ -63,7 +63,7 @@ def find_damage(
             Also as for `as_image`.
     """
     check_usage(0 < threshold < 1, f"the threshold is {threshold}", "between 0 and 1, such as 0.5")
-    photo = as_input(image)
+    photo = as_input(image, full=True)
     levels = confidence(in_srgb(photo.flattened(), photo.profile), step=step)
     if levels.max() <= 1 / (1 + (1 / threshold - 1) / _CERTAIN):
         return np.zeros(levels.shape, np.uint8)

@@ -4,6 +4,7 @@ from .atomic import atomic_write, locked_folder, make_folder
 from .color import (
     LUMA,
     ONE,
+    VALUES,
     Pixels,
     fill_transparent,
     gray,
@@ -41,6 +42,7 @@ __all__ = [
     "MAX_BYTES",
     "ONE",
     "SUFFIXES",
+    "VALUES",
     "Encoder",
     "Input",
     "Output",

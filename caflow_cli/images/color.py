@@ -18,6 +18,7 @@ Pixels = npt.NDArray[np.unsignedinteger[Any]]  # uint8 or uint16, (H, W, C) or (
 
 LUMA = (19595, 38470, 7471)  # Rec. 601 weights of red, green and blue in 65536ths, as in Pillow
 ONE = sum(LUMA)
+VALUES = 256  # of 16 bits in a level of 8 bits: 256 v to 256 v + 255 are v, as on the model's scale
 _STRIP = 2**20  # pixels converted at a time, to bound memory
 
 
@@ -74,7 +75,7 @@ def white(image: Array) -> int:
 
 def levels_in(image: Array) -> int:
     """How many values of an image's type a level of 8 bits has: 1 or 256."""
-    return (white(image) + 1) // 256
+    return (white(image) + 1) // VALUES
 
 
 def is_gray(image: Pixels) -> bool:
@@ -137,24 +138,18 @@ def _conversion(
 
 
 def in_8_bits(values: Array) -> Pixels:
-    """Round 16 bits to 8."""
-    if values.dtype == np.uint8:
-        return values
-    result = np.empty(values.shape, np.uint8)
-    for rows in strips(*values.shape[:2]):
-        result[rows] = (values[rows].astype(np.uint32) + 128) // 257
-    return result
+    """The levels of 8 bits in which values of 16 bits lie, as Pillow reads them: `v // 256`."""
+    return values if values.dtype == np.uint8 else (values // VALUES).astype(np.uint8)
 
 
 def in_16_bits(values: Pixels) -> Pixels:
-    """Scale 8 bits to 16, by 257."""
+    """Scale 8 bits to 16, by 257: black and white stay so, and `in_8_bits` is the inverse."""
     return values if values.dtype == np.uint16 else values.astype(np.uint16) * np.uint16(257)
 
 
 def in_srgb(values: Pixels, profile: bytes | None) -> Pixels:
     """What values look like: uint8 or uint16 (H, W, 3) to sRGB of 8 bits."""
-    if values.dtype == np.uint16:
-        values = (values >> 8).astype(np.uint8)
+    values = in_8_bits(values)
     return values if profile is None else applied(values, profile)
 
 

@@ -14,11 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from ..config import Extent
 from ..errors import CaflowError, ensure
-from .color import Colors, Pixels, colors_of, split_colors
+from .color import Colors, Pixels, colors_of, in_8_bits, split_colors
 from .deep import (
     ORIENTATION,
     SIDEWAYS,
@@ -62,8 +63,8 @@ def decode(source: str | Path | BinaryIO, name: str | None = None, *, full: bool
     """Decode an image to 8-bit sRGB, with separate alpha; or as it is stored.
 
     EXIF orientation is applied, and an embedded ICC profile is converted to sRGB (one that is sRGB
-    up to rounding changes no pixel; a broken one is ignored). 16-bit gray is rescaled by 255/65535
-    and rounded; of 16-bit colors, the high byte is taken. Palette, gray, 1-bit, CMYK and LAB images
+    up to rounding changes no pixel; a broken one is ignored). Of 16 bits, the high
+    byte is taken. Palette, gray, 1-bit, CMYK and LAB images
     are converted; premultiplied colors are made straight. Of an animation or several pages, only
     the first is read.
 
@@ -150,7 +151,7 @@ def _in_8_bits(hidden: Any, layout: str, deep: bool) -> Any:
     """
     if isinstance(hidden, int) and (bits := re.search(r"L;([24])", layout)):
         return 255 // (2 ** int(bits[1]) - 1) * hidden
-    return tuple(value >> 8 for value in hidden) if isinstance(hidden, tuple) and deep else hidden
+    return tuple(in_8_bits(np.uint16(hidden))) if isinstance(hidden, tuple) and deep else hidden
 
 
 def table_of(image: Image.Image) -> float:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from ..config import Extent, Temperature
 from ..errors import check_usage, ensure, usage_error
-from ..images import Pixels, in_8_bits
+from ..images import VALUES, Pixels, in_8_bits
 from ..model import Calibration
 from ..restoration import Candidates, moments
 from ..restoration.figures import Plane, beside, color_map
@@ -160,12 +160,12 @@ def bounds(mean: Plane, deviation: Plane, lambd: float) -> tuple[Pixels, Pixels]
 
 
 def at_depth(low: Pixels, high: Pixels, depth: int) -> tuple[Pixels, Pixels]:
-    """The ends as they are written beside images of that depth: with 16 bits, 256 low and 256 high
-    + 255, the first and the last value of their levels.
+    """The ends as they are written beside images of that depth: with 16 bits, the first and the
+    last value of their levels.
     """
     if depth == 8:
         return low, high
-    return low.astype(np.uint16) * 256, high.astype(np.uint16) * 256 + 255
+    return low.astype(np.uint16) * VALUES, high.astype(np.uint16) * VALUES + (VALUES - 1)
 
 
 def mean_width(low: Pixels, high: Pixels) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..config import HOLE
 from ..errors import check_usage, usage_error
-from ..images import Input, Pixels, decode, stores_losslessly
+from ..images import Input, Pixels, decode, in_8_bits, stores_losslessly
 from ..images.read import table_of
 from ..tasks import gray
 from ..tasks.base import white
@@ -145,7 +145,7 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
         if mask.dtype == np.bool_:
             mask = np.where(mask, np.uint8(255), np.uint8(0))
         if mask.dtype == np.uint16:
-            mask = (mask >> 8).astype(np.uint8)
+            mask = in_8_bits(mask)
         check_usage(
             mask.dtype == np.uint8,
             f"a mask is an array of {mask.dtype}",

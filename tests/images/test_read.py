@@ -25,7 +25,7 @@ from image_files import (
 from PIL import Image, ImageCms
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import decode, encode_png, read_image, read_provenance, read_size
+from caflow_cli.images import decode, encode_png, in_8_bits, read_image, read_provenance, read_size
 
 OPACITY = np.random.default_rng(5).integers(0, 256, COLORS.shape[:2], dtype=np.uint8)
 LARGE = np.random.default_rng(6).integers(0, 256, (1100, 1000, 3), dtype=np.uint8)
@@ -205,14 +205,15 @@ def test_the_transparent_gray_of_few_bits_is_that_level_alone(bits, step):
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
-def test_all_levels_of_16_bits_become_8(format):
-    """Gray is rounded; of colors, the high byte is taken."""
+def test_all_levels_of_16_bits_become_8_by_one_rule(format):
     values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
-    expected = as_rgb(np.rint(values / 257))
-    np.testing.assert_array_equal(decoded(encoded(values, format)), expected)
     three = np.repeat(values[..., None], 3, 2)
-    data = png_of_16_bits(three, 2) if format == "PNG" else tiff_of_16_bits(three)
-    np.testing.assert_array_equal(decoded(data), as_rgb(values >> 8))
+    colors = png_of_16_bits(three, 2) if format == "PNG" else tiff_of_16_bits(three)
+    for data in (encoded(values, format), colors):
+        np.testing.assert_array_equal(decoded(data), as_rgb(values >> 8))
+        np.testing.assert_array_equal(
+            in_8_bits(decode(io.BytesIO(data), full=True).rgb), three >> 8
+        )
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pytest
 from cracked import cracked
 from PIL import Image
 
-from caflow_cli.images import encode_png
+from caflow_cli.images import decode, encode_png
 
+from ...image_files import png_of_16_bits
 from ..process import assert_refused
 from ..results import lines_of
 from ..scenes import pixels, save, save_mask
@@ -234,3 +235,21 @@ def test_masks_of_16_bits_split_in_the_middle(run, tmp_path, fill):
     assert changed[8:12, 8:12].any()
     changed[8:12, 8:12] = False
     assert not changed.any()
+
+
+@pytest.mark.parametrize("color_type", [0, 2])
+def test_both_commands_mark_the_same_pixels_of_16_bits(run, tmp_path, old, fill, color_type):
+    pytest.importorskip("imagecodecs")
+    levels = pixels(tmp_path / "old.png").astype(np.uint16)
+    rest = np.random.default_rng(0).integers(0, 256, levels.shape, np.uint16)
+    deep = levels * 256 + rest
+    values = deep if color_type else deep[..., :1]
+    (tmp_path / "deep.png").write_bytes(png_of_16_bits(values, color_type))
+    (line,) = lines_of(run("mask", "deep.png", "--json", "-o", "mask.png"))
+    filled = run(*fill, "deep.png", "--mask", "auto", "-o", "filled.png")
+    said = re.search(r"([\d.]+) % is marked, in \d+ spots", filled.stderr.decode())
+    assert said is not None
+    assert float(said[1]) == pytest.approx(100 * line["share"], abs=0.005)
+    marked = pixels(tmp_path / "mask.png")[..., 0] > 0
+    changed = decode(tmp_path / "filled.png", full=True).rgb != np.broadcast_to(values, deep.shape)
+    assert not changed[~marked].any()
