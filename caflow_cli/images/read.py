@@ -151,7 +151,9 @@ def _in_8_bits(hidden: Any, layout: str, deep: bool) -> Any:
     """
     if isinstance(hidden, int) and (bits := re.search(r"L;([24])", layout)):
         return 255 // (2 ** int(bits[1]) - 1) * hidden
-    return tuple(in_8_bits(np.array(hidden, np.uint16))) if isinstance(hidden, tuple) and deep else hidden
+    if isinstance(hidden, tuple) and deep:
+        return tuple(in_8_bits(np.array(hidden, np.uint16)))
+    return hidden
 
 
 def table_of(image: Image.Image) -> float:
