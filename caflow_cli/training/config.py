@@ -91,6 +91,9 @@ class ExternalConfig:
     license: str = "not stated"
 
 
+BEFORE = {"hold_out": "2%", "transpose": False}  # in runs from before there were these fields
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """A training run: its data, model, optimization, budget and output folder.
@@ -114,8 +117,9 @@ class RunConfig:
     guide_pool: Size = 0
     seed: Annotated[int, number(ge=0, lt=2**32)] = 0  # for order, noise and initial weights
     flip: bool = True  # mirror half of the images
-    # Show images in all eight orientations, mirrored and transposed, whatever `flip` is.
-    transpose: bool = False
+    # Show images in all eight orientations, mirrored and transposed, whatever `flip` is. Default:
+    # true for superres, unless `flip` is false.
+    transpose: bool | None = None
     # Change the colors of most images at random (`recolored`), for sets of few images.
     recolor: bool = False
     # Shrink whole images to `task.size`, or train on random crops of that size.

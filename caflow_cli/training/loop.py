@@ -27,7 +27,7 @@ from .folder import begun, check_unchanged, open_run
 from .log import Event, EventLog, RunSummary, on_main_process, sum_over_processes
 from .phases import GUIDE
 from .pool import make_pool
-from .resolve import with_guide_defaults
+from .resolve import with_defaults
 from .trainer import Trainer
 from .validate import Validation, ValidationMetrics, validate
 
@@ -144,6 +144,8 @@ def _filled(config: RunConfig, resume: bool) -> RunConfig:
                 rule = hold_out_of(info.training)
         config = replace(config, hold_out=rule)
     if began is not None:
+        if config.transpose is None:
+            config = replace(config, transpose=began.transpose)
         names = ("guide_first", "guide_first_lr", "guide_perceptual")
         unset = [name for name in names if getattr(config.optim, name) is None]
         before = {name: getattr(began.optim, name) for name in unset}
@@ -151,7 +153,7 @@ def _filled(config: RunConfig, resume: bool) -> RunConfig:
     start = None
     if config.init_from and config.optim.guide_first is None:
         start = read_info(Path(config.init_from)).config.flow
-    return with_guide_defaults(config, start)
+    return with_defaults(config, start)
 
 
 def _run(

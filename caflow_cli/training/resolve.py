@@ -12,7 +12,7 @@ from ..errors import check_usage
 from ..guide_specs import GUIDES
 from ..records import Table, parse
 from ..tasks import preset as preset_flow, task_named
-from .config import ExternalConfig, RunConfig
+from .config import BEFORE, ExternalConfig, RunConfig
 
 # The paper's presets set more than the architecture (appendix B). Their budget is the training time
 # on one Tesla P100: 4.5, 3 and 5 days.
@@ -34,6 +34,7 @@ def build_config(
     task: str | None = None,
     start: Config | None = None,
     guide: tuple[ExternalConfig, Table] | None = None,
+    resume: bool = False,
 ) -> RunConfig:
     """Build a run's config from a user's values, and fill in defaults that depend on them.
 
@@ -43,12 +44,14 @@ def build_config(
     Args:
         values: Nested, as in `config.toml`.
         settings: `key=value` strings, which override everything else.
-        preset: Name of the architecture, by default `compact`. The paper's presets also set task,
-            schedule and budget, unless values or settings do.
+        preset: Name of the architecture, in place of that of values. Default: `compact`, of which
+            values and settings change single fields. The paper's presets also set task, schedule
+            and budget, unless values or settings do.
         task: Name of the task.
         start: Config of the model whose weights the run starts from. It supplies the fields of flow
             and task that values and settings do not state.
         guide: A published network to use as the guide, as `read_external` describes it.
+        resume: Whether values are those of a run that goes on, and state everything.
 
     Raises:
         CaflowError: (exit 2) a setting has no `=`, a key is unknown, a value has the wrong type, or
@@ -59,24 +62,23 @@ def build_config(
     tables = {"flow": {}, "task": {}, "optim": {}, **merged(values, settings)}
     if not all(isinstance(tables[table], dict) for table in ("flow", "task", "optim")):
         parse(RunConfig, tables)  # raises, because one of them is not a table
-    new = not values.get("flow")  # else a config file of a run, which states everything
-    if new and preset is None and start is None:
+    stated: Table = tables["flow"]
+    if preset is not None:
+        stated = merged({"flow": {}}, settings)["flow"]
+    elif start is None and not resume:
         preset = "compact"
     if start is not None:
         _start_from(start, tables)
     if preset in _PAPER:
         _follow_paper(preset, tables)
     name = str(tables["task"].get("name", TaskConfig.name))
-    if new and task_named(name).enlarges and tables.get("flip", True) is True:
-        tables.setdefault("transpose", True)
-    if not new:  # of a run before there was this field
-        tables.setdefault("hold_out", "2%")
+    if resume:
+        tables = BEFORE | tables
     if guide is not None:
         tables["guide"] = asdict(guide[0])
-    chosen = merged({"flow": {}}, settings)["flow"]
-    tables["flow"] = _flow_values(tables, name, preset, chosen, guide[1] if guide else {})
+    tables["flow"] = _flow_values(tables, name, preset, stated, guide[1] if guide else {})
     run = parse(RunConfig, tables)
-    return with_guide_defaults(run, start.flow if start else None)
+    return with_defaults(run, start.flow if start else None)
 
 
 def _start_from(start: Config, tables: Table) -> None:
@@ -95,10 +97,10 @@ def _follow_paper(preset: str, tables: Table) -> None:
     tables["optim"] = {"schedule": "paper", "method": "adam"} | optim | tables["optim"]
 
 
-def with_guide_defaults(config: RunConfig, start: FlowConfig | None = None) -> RunConfig:
-    """Set the fields of `optim` that concern a guide and are None.
+def with_defaults(config: RunConfig, start: FlowConfig | None = None) -> RunConfig:
+    """Set what is None: `transpose`, and the fields of `optim` that concern a guide.
 
-    A guide trains first, because it is fixed afterward, unless it has trained: as a published
+    Tasks that enlarge show all orientations, unless nothing is mirrored. A guide trains first, because it is fixed afterward, unless it has trained: as a published
     network, or as the guide of the model that the run starts from, whose flow is `start`.
     LPIPS needs VGG16 and large images; without, the guide trains on L1 alone.
     """
@@ -116,17 +118,20 @@ def with_guide_defaults(config: RunConfig, start: FlowConfig | None = None) -> R
         if small or not is_available(VGG, config.perceptual_weights):
             fields["guide_perceptual"] = 0.0
     unset = {name: value for name, value in fields.items() if getattr(config.optim, name) is None}
-    return replace(config, optim=replace(config.optim, **unset))
+    transpose = config.transpose
+    if transpose is None:
+        transpose = config.flip and task_named(config.task.name).enlarges
+    return replace(config, transpose=transpose, optim=replace(config.optim, **unset))
 
 
 def _flow_values(
     tables: Table,
     task: str,
     preset: str | None,
-    chosen: Table,
+    stated: Table,
     of_guide: Table,
 ) -> Table:
-    """Fields of the flow: of a preset, else of `tables`; then the `chosen` and the guide's."""
+    """Fields of the flow: of a preset, else of `tables`; then the `stated` and the guide's."""
     flow: Table = tables["flow"]
     if preset is not None:
         flow = asdict(preset_flow(preset, task))
@@ -138,11 +143,11 @@ def _flow_values(
                 flow["guide_net"] = spec.otherwise
         if preset not in _PAPER or _PAPER[preset][0] != task:
             del flow["cond_channels"]  # the task decides
-        if chosen.get("guide") == 0:
+        if stated.get("guide") == 0:
             flow["spread"] = FlowConfig.spread
-        flow |= chosen
+        flow |= stated
     if of_guide and not flow.get("guide"):  # as in presets with a guide
-        flow = flow | {"spread": 64, "scale_bound": 1.0} | chosen
+        flow = flow | {"spread": 64, "scale_bound": 1.0} | stated
     flow = flow | of_guide
     if "cond_channels" not in flow:
         kind = task_named(task)

@@ -13,7 +13,7 @@ from caflow_cli.tasks import preset
 from caflow_cli.training import OptimConfig, RunConfig
 from caflow_cli.training.config import to_toml
 from caflow_cli.training.folder import check_unchanged
-from caflow_cli.training.resolve import build_config, merged, with_guide_defaults
+from caflow_cli.training.resolve import build_config, merged, with_defaults
 
 
 def minimal(**optim):
@@ -97,7 +97,15 @@ def test_a_run_is_compact_for_its_task_unless_something_states_otherwise():
     for factor, net in nets.items():
         run = built(f"task.factor={factor}", "task.size=192")
         assert (run.flow.guide_net, run.flow.guide_factor) == net
-    assert build_config({**minimal(), "flow": {"t_steps": 3}}).flow == FlowConfig(t_steps=3)
+    of_file = build_config({**minimal(), "flow": {"t_steps": 3}})  # as of --config
+    assert of_file == built("flow.t_steps=3")
+    assert (of_file.flow.guide_net, of_file.flow.anchor, of_file.transpose) == (
+        *("compact", "enlarged"),
+        True,
+    )
+    assert of_file.hold_out is None  # "20+", when it begins
+    going_on = {**minimal(), "flow": {"t_steps": 3}}
+    assert build_config(going_on, resume=True).flow == FlowConfig(t_steps=3)
     inpaint = build_config({**minimal(), "task": {"name": "inpaint"}})
     for run in (inpaint, built("task.name=inpaint"), built(task="inpaint")):
         assert run.flow == preset("compact", "inpaint")
@@ -116,8 +124,10 @@ def test_new_runs_of_superres_show_all_orientations_and_those_of_a_file_what_it_
     assert built("flip=false").orientations == 1
     assert built(task="inpaint").orientations == 2
     old = {**minimal(), "flow": {"t_steps": 3}}  # of a run before there was such a field
-    assert build_config(old).orientations == 2
-    assert RunConfig("photos", "run", OptimConfig(images=8)).orientations == 2
+    assert build_config(old, resume=True).orientations == 2
+    in_python = RunConfig("photos", "run", OptimConfig(images=8))
+    assert with_defaults(in_python).orientations == 8
+    assert with_defaults(replace(in_python, flip=False)).orientations == 1
 
 
 def test_a_preset_of_the_paper_brings_its_task_and_its_budget_unless_one_is_named():
@@ -159,7 +169,7 @@ def test_a_guide_trains_by_lpips_where_vgg_is_at_hand_and_images_are_large_enoug
     monkeypatch.setenv("CAFLOW_LPIPS_VGG_WEIGHTS", "trunk.safetensors")
     flow, task = preset("compact", "inpaint"), TaskConfig("inpaint")
     run = RunConfig("photos", "run", OptimConfig(images=8), flow, task)
-    in_python = with_guide_defaults(run).optim
+    in_python = with_defaults(run).optim
     assert (in_python.guide_first, in_python.guide_perceptual) == (0.35, 2.0)
     tiny = ["task.size=8", "flow.scales=1", "flow.hidden=8", "flow.trunk=0", "flow.guide=[4,4]"]
     assert built(*tiny, task="inpaint").optim.guide_perceptual == 0.0
@@ -167,11 +177,11 @@ def test_a_guide_trains_by_lpips_where_vgg_is_at_hand_and_images_are_large_enoug
 
 def test_values_that_python_states_for_a_guide_stay():
     flow, task = preset("compact", "superres"), TaskConfig()
-    unset = with_guide_defaults(RunConfig("d", "o", OptimConfig(images=8), flow, task)).optim
+    unset = with_defaults(RunConfig("d", "o", OptimConfig(images=8), flow, task)).optim
     assert (unset.guide_first, unset.guide_first_lr, unset.guide_perceptual) == (0.35, 1e-3, 0.0)
     stated = {"guide_first": 0.0, "guide_first_lr": 2e-3, "guide_perceptual": 2.0}
     run = RunConfig("d", "o", OptimConfig(images=8, **stated), flow, task)
-    assert with_guide_defaults(run) == run
+    assert with_defaults(run) == replace(run, transpose=True)
 
 
 def test_a_run_from_another_models_weights_takes_its_flow_and_task_and_a_short_stable_warm_up():
@@ -195,6 +205,7 @@ def run(tmp_path: Path):
     """The config of a run that began in a folder, with other settings on top."""
     settings = ["optim.guide_first=0.4", "samples.share=0.2", "flow.guide=4", "task.size=16"]
     settings += ["flow.guide_net=unet", "optim.guide_perceptual=2", "hold_out=20+"]
+    settings += ["transpose=false"]
 
     def changed(*more: str) -> RunConfig:
         return given(*settings, *_HOLES, *more, out=str(tmp_path))

@@ -185,6 +185,7 @@ def _config(training: Training) -> RunConfig:
         task=training.task,
         start=start,
         guide=guide,
+        resume=training.resume,
     )
 
 
