@@ -116,11 +116,11 @@ def found(
 
         return find_damage(image, threshold, step)
 
-    from ..damage.infrared import find_dust
+    from ..damage.infrared import infrared_mask, read_infrared
 
     if source.path is None:
         raise usage_error("the infrared channel of stdin is not read", "give the scan as a file")
-    return find_dust(source.path, source.name, threshold)
+    return infrared_mask(image.rgb, read_infrared(image, source.path, source.name), threshold)
 
 
 def marked(mask: Pixels) -> str:

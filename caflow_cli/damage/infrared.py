@@ -89,12 +89,6 @@ def infrared_mask(red: Pixels, infrared: Pixels, k: float = INFRARED_K) -> Pixel
     return np.asarray(ndimage.maximum_filter(dark.view(np.uint8) * np.uint8(255), 2 * _GROW + 1))
 
 
-def find_dust(path: Path, name: str | None = None, k: float = INFRARED_K) -> Pixels:
-    """Find dust and scratches in a file with infrared: see `infrared_mask` and `read_infrared`."""
-    scan = decode(path, name, full=True)
-    return infrared_mask(scan.rgb, read_infrared(scan, path, name or str(path)), k)
-
-
 def read_infrared(image: Input, path: Path, name: str) -> Pixels:
     """Read the infrared channel of a scan, (H, W).
 

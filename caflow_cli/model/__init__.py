@@ -1,4 +1,4 @@
-"""The model: equation 9 (`density`), its use on 8-bit images (`caflow`), and its files.
+"""The model: equation 9 (`density`), its use on images of 8 and 16 bits (`caflow`), and its files.
 
 Importing this package imports no torch; `files` and `card` need none.
 """

@@ -21,7 +21,7 @@ def order(
         consensus   v_k = 1 / (M - 1)  Σ_{j ≠ k} RMSE(x_k, x_j)       ascending
         none        the order of k
 
-    x_k is candidate k as written, and w_k its reduced form that is scored. Ties are broken by
+    x_k is candidate k before edits, and w_k its reduced form that is scored. Ties are broken by
     likelihood, then by k. `consensus` minimizes the expected RMSE to a sample (minimum Bayes
     risk). v_k is None under "none", and under "consensus" if there is only one candidate.
 

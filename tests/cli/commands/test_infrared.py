@@ -95,3 +95,17 @@ def test_infrared_of_stdin_is_refused(run, tmp_path):
     refused = run("mask", "-", "--ir", "-o", "m.png", stdin=(tmp_path / "a.tif").read_bytes())
     assert refused.returncode == 2
     assert b"error: the infrared channel of stdin is not read" in refused.stderr
+
+
+def test_a_scan_is_decoded_once(run, tmp_path, fill, monkeypatch):
+    given = scan()
+    four = np.dstack([given.rgb, given.infrared])
+    tifffile.imwrite(tmp_path / "a.tif", four, photometric="rgb", extrasamples=(0,))
+    decoded = []
+    asarray = tifffile.TiffPage.asarray
+    monkeypatch.setattr(
+        tifffile.TiffPage, "asarray", lambda page, **how: decoded.append(1) or asarray(page, **how)
+    )
+    assert run(*fill, "a.tif", "--mask", "ir").returncode == 0
+    assert run("mask", "a.tif", "--ir").returncode == 0
+    assert len(decoded) == 2
