@@ -340,24 +340,17 @@ def _with_directories(tiff: bytes, directories: Metadata) -> bytes:
 # --- PNG ------------------------------------------------------------------------------------------
 
 
-def read_png(
-    data: bytes, hidden: int | tuple[int, ...] | None, orientation: Any
-) -> tuple[Array, Array | None]:
+def read_png(data: bytes, orientation: Any) -> tuple[Array, Array | None]:
     """Read a PNG of 16 bits per channel, upright: colors, (H, W, 1 or 3), and alpha, (H, W).
 
-    Any exception means a damaged file. `hidden` is the gray or the color that is transparent.
+    A color that is transparent gives alpha. Any exception means a damaged file.
     """
     import imagecodecs
 
     values = imagecodecs.png_decode(data)
     values = turned(values.reshape(*values.shape[:2], -1), orientation)
     colors = values[..., : 1 if values.shape[2] < 3 else 3]
-    if values.shape[2] > colors.shape[2]:
-        return colors, values[..., -1]
-    if hidden is None:
-        return colors, None
-    shows = (colors != np.asarray(hidden)).any(-1)
-    return colors, shows.astype(np.uint16) * 65535
+    return colors, values[..., -1] if values.shape[2] > colors.shape[2] else None
 
 
 def encode_png_16(values: Array, like: bytes) -> bytes:

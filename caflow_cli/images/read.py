@@ -111,7 +111,7 @@ def _decode_by_pillow(data: bytes, label: str, full: bool) -> Input:
         with quiet_warnings():
             metadata = read_metadata(image)
         if full and deep and image.format == "PNG" and has_deep():
-            colors, gray = _decode_png(image, data, label, hidden)
+            colors, gray = _decode_png(image, data, label)
         else:
             colors = split_colors(image, full)
             orientation = _orientation(image)
@@ -134,12 +134,12 @@ def _upright(colors: Colors, orientation: Any) -> Colors:
     return colors._replace(rgb=turned(colors.rgb, orientation), alpha=alpha)
 
 
-def _decode_png(image: Image.Image, data: bytes, label: str, hidden: Any) -> tuple[Colors, bool]:
+def _decode_png(image: Image.Image, data: bytes, label: str) -> tuple[Colors, bool]:
     """Decode a PNG of 16 bits: its colors, and whether they are gray."""
     pixels = image.width * image.height
     check_decoded(label, pixels, 2 * pixels * _pixel_bytes(image))
     with _refusing_damage(label):
-        values, alpha = read_png(data, hidden, _orientation(image))
+        values, alpha = read_png(data, _orientation(image))
         colors = colors_of(values, alpha, image.info.get("icc_profile"))
     return colors, values.shape[2] == 1
 

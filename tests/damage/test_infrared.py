@@ -110,6 +110,26 @@ def test_infrared_is_not_moved_further_or_by_chance(rng):
     assert shares(mask, other.dust)[1] > 0.8
 
 
+def test_of_unlike_channels_none_is_moved(rng):
+    """Small images, in which the highest peak of noise is often near."""
+    for _ in range(60):
+        red = rng.uniform(0.4, 0.6, (64, 64))
+        infrared = 0.7 + 0.002 * rng.standard_normal((64, 64))
+        infrared[30:36, 30:36] *= 0.8
+        mask = infrared_mask(of_16_bits(red), of_16_bits(infrared))
+        assert mask[29:37, 29:37].all()
+        mask[26:40, 26:40] = 0
+        assert not mask.any()
+
+
+def test_infrared_of_another_photograph_is_refused(rng):
+    """It has an image, which does not depend on red."""
+    scan = scanned(photograph(), WEAK, rng)
+    other = scanned(photograph()[::-1], WEAK, rng, slope=0.8)
+    with pytest.raises(caflow.CaflowError, match="infrared shows the image"):
+        infrared_mask(scan.rgb, other.infrared)
+
+
 @pytest.mark.parametrize("spots", [0, 40, 400])
 @pytest.mark.parametrize("slope", [0.35, 0.8])
 def test_silver_film_and_kodachrome_are_refused_whatever_is_marked(slope, spots, rng):

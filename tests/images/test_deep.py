@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import struct
 import sys
 import zlib
 
@@ -148,10 +149,13 @@ def test_the_transparent_color_of_16_bits_is_found_in_all_bits():
 
 
 @pytest.mark.parametrize("white_is_zero", [True, False])
-def test_gray_of_either_polarity(white_is_zero):
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_gray_of_either_polarity(white_is_zero, dtype):
     kind = "miniswhite" if white_is_zero else "minisblack"
-    found = read(tiff(DEEP[..., 0], photometric=kind))
-    expected = 65535 - DEEP[..., 0] if white_is_zero else DEEP[..., 0]
+    values = DEEP[..., 0].astype(dtype)
+    found = read(tiff(values, photometric=kind))
+    expected = ~values if white_is_zero else values
+    assert found.rgb.dtype == dtype
     np.testing.assert_array_equal(found.rgb[..., 1], expected)
 
 
@@ -160,6 +164,14 @@ def test_premultiplied_colors_are_made_straight():
     values = np.concatenate([np.full((4, 4, 3), 16384, np.uint16), alpha], axis=2)
     found = read(tiff(values, extrasamples=["assocalpha"]))
     assert set(found.rgb.ravel().tolist()) == {round(16384 * 65535 / 32768)}
+
+
+def test_premultiplied_colors_above_alpha_are_white():
+    """Rounded alpha is often below a bright color."""
+    values = np.array([[[51, 50, 49, 50], [7, 0, 7, 0]]], np.uint16)
+    found = read(tiff(values, extrasamples=["assocalpha"]))
+    assert found.rgb[0, 0].tolist() == [65535, 65535, round(49 / 50 * 65535)]
+    assert found.rgb[0, 1].tolist() == [65535, 0, 65535]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
@@ -189,6 +201,19 @@ def test_floats_of_another_range_are_refused(value):
     values[1, 2, 0] = value
     with pytest.raises(CaflowError, match="floats of unknown range"):
         read(tiff(values))
+
+
+@pytest.mark.parametrize(
+    ("bits", "samples", "side", "said"),
+    [(8, 4, 8300, "takes 276 MB"), (16, 3, 6800, "takes 277 MB"), (8, 1, 9000, "is damaged")],
+)
+def test_a_tiff_of_too_many_bytes_is_refused_before_a_pixel_is_decoded(bits, samples, side, said):
+    """It has no pixels; the limit is 268 MB."""
+    tags = {256: side, 257: side, 258: bits, 259: 1, 262: 1 if samples == 1 else 2, 273: 8}
+    tags |= {277: samples, 278: side, 279: 1}
+    body = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    with pytest.raises(CaflowError, match=said):
+        read(b"II*\0" + struct.pack("<IH", 8, len(tags)) + body + bytes(4))
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "PNG"])

@@ -126,7 +126,10 @@ def test_floats_with_a_fourth_channel_and_of_either_polarity_stay_as_they_are(ki
         assert before is None or np.array_equal(before, after)
 
 
-@pytest.mark.parametrize("text", ['{"shape": [37, 50, 3]}', "<?xml version='1.0'?><OME/>"])
+@pytest.mark.parametrize(
+    "text",
+    ['{"shape": [37, 50, 3]}', "<?xml version='1.0'?><OME/>", "ImageJ=1.54f\nimages=1\nmax=9\n"],
+)
 def test_a_description_of_the_size_is_left_out_of_another_size(text):
     source = read(tiff(DEEP[..., :3], description=text))
     large = np.repeat(np.repeat(source.rgb, 4, 0), 4, 1)
