@@ -161,3 +161,10 @@ def test_lpips_needs_31_pixels(distance) -> None:
     assert distance(a[..., :31, :31], a[..., :31, :31]).tolist() == [0.0] * 3
     with pytest.raises(CaflowError, match="64x30 pixels are too few"):
         distance(a[..., :30, :], a[..., :30, :])
+
+
+@needs_trunk
+def test_lpips_of_16_bits_is_that_of_their_levels(distance) -> None:
+    a, b = random_images(1), random_images(2)
+    deep = [(image.int() * 256 + 255).to(torch.uint16) for image in (a, b)]
+    assert torch.equal(distance(*deep), distance(a, b))

@@ -62,6 +62,15 @@ def test_a_uint16_array_gives_uint16_whose_score_repeats_its_rank(task_models, t
     assert "depth" not in eight.kept[0].score.as_json()
 
 
+def test_what_a_result_of_16_bits_is_apart_from_its_input_is_in_levels(task_models):
+    image = DEEP[:8, :8]
+    found = restore(task_models["superres"], image, 0.8, 2, consistent=True)
+    for candidate in found.ranked:
+        apart = np.abs(resize(candidate.image.astype(np.float32), 8, 8) - image).max() / 256
+        assert candidate.consistency_max == pytest.approx(apart, abs=1 / 256)
+        assert 0 < candidate.consistency_max < 1
+
+
 @pytest.mark.parametrize("anchor", ["none", "luminance"])
 def test_a_score_of_16_bits_counts_the_values_that_are_not_in_bins(anchor):
     model = data_like_model(task_config("colorize", anchor=anchor), seed=3, size=32)
