@@ -68,6 +68,29 @@ def _profile(curve: bytes) -> bytes:
     return bytes(data)
 
 
+def profile_with(profile: bytes, tag: bytes, body: bytes) -> bytes:
+    """An ICC profile with one tag more."""
+    (count,) = struct.unpack_from(">I", profile, 128)
+    end = 132 + 12 * count
+    entries = list(struct.iter_unpack(">4sII", profile[132:end]))
+    entries = [(name, place + 12, size) for name, place, size in entries]
+    entries.append((tag, len(profile) + 12, len(body)))
+    table = b"".join(struct.pack(">4sII", *entry) for entry in entries)
+    size = struct.pack(">I", len(profile) + 12 + len(body))
+    return size + profile[4:128] + struct.pack(">I", count + 1) + table + profile[end:] + body
+
+
+def gray_table() -> bytes:
+    """A table from device to PCS (mft2, of 2×2×2 places) by which all colors are grays."""
+    line = struct.pack(">2H", 0, 65535) * 3
+    body = b"mft2" + bytes(4) + bytes((3, 3, 2, 0))
+    body += struct.pack(">9i2H", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536, 2, 2) + line
+    for r, g, b in np.ndindex(2, 2, 2):
+        light = (r + g + b) / 3 * 32768
+        body += struct.pack(">3H", *(round(white * light) for white in (0.9642, 1, 0.8249)))
+    return body + line
+
+
 def tiff_of_16_bits(
     values: np.ndarray, order: str = "<", extra: int | None = None, planar: bool = False
 ) -> bytes:

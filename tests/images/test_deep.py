@@ -15,7 +15,15 @@ from PIL import Image
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import decode, read_provenance, read_size
 
-from ..image_files import COLORS, linear_profile, png_of_16_bits, tiff_of_16_bits
+from ..image_files import (
+    COLORS,
+    gray_table,
+    linear_profile,
+    png_of_16_bits,
+    profile_with,
+    srgb_profile,
+    tiff_of_16_bits,
+)
 
 tifffile = pytest.importorskip("tifffile")
 imagecodecs = pytest.importorskip("imagecodecs")
@@ -255,6 +263,22 @@ def pngs(values: np.ndarray, profile: bytes) -> list[bytes]:
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, "PNG", icc_profile=profile)
     return [buffer.getvalue()]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_profile_of_tables_or_beyond_256_kilobytes_is_converted(dtype):
+    """Each file of results would hold it; and tables say more than curves do."""
+    curves = srgb_profile(1.2)
+    tables = profile_with(curves, b"A2B0", gray_table())
+    large = profile_with(curves, b"note", b"data" + bytes(2**18))
+    values = (DEEP[..., :3] >> 8).astype(dtype) * (257 if dtype == np.uint16 else 1)
+    kept, in_gray, in_srgb = (read(tiff(values, iccprofile=p)) for p in (curves, tables, large))
+    assert kept.profile == curves
+    for found in (in_gray, in_srgb):
+        assert found.profile is None
+        assert found.converted
+    assert np.abs(in_srgb.shown().astype(int) - kept.shown()).max() <= 1
+    assert np.ptp(in_gray.shown().astype(int), axis=2).max() <= 2
 
 
 def test_a_linear_profile_is_converted_in_16_bits():
