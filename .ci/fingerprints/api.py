@@ -51,7 +51,7 @@ found["encode"] = [mark(z) for z in latents] + [log_prob.tolist(), mark(back), b
 found["log_prob"] = model.log_prob(target, cond, noise_samples=2).tolist()
 found["sample"] = mark(model.sample(cond, 0.7, 2, 5))
 model.save_pretrained("pretrained")
-again = caflow.CAFlow.from_pretrained("pretrained")
+again = caflow.load("pretrained")
 found["pretrained"] = [again.log_prob(target, cond).tolist(), again.config == model.config]
 config = caflow.Config()
 found["config"] = [config.flow.multiple, config.task.name]

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
-from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -16,8 +16,7 @@ from ..data.split import HoldOut
 from ..devices import Uninitialized, memory_format
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure, reason_of
 from ..guides import NET
-from ..images import atomic_write
-from ..paths import is_folder, sha256_of
+from ..images import atomic_write, make_folder
 from ..records import Table
 from .card import Card
 from .files import (
@@ -37,9 +36,10 @@ _NOISE = "Q."
 _M = TypeVar("_M", bound="Pretrained")
 _WEIGHTS = "model.safetensors"  # as a Hub repository names them
 _CONFIG = "config.json"
+_CARD = "README.md"
 
 
-class Pretrained(nn.Module, PyTorchModelHubMixin):
+class Pretrained(nn.Module):
     """The methods of `CAFlow` that read and write models."""
 
     config: Config
@@ -85,47 +85,66 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
         model.record = info.training
         return model.eval()
 
+    def save_pretrained(
+        self, folder: str | Path, *, model_card_kwargs: Table | None = None
+    ) -> None:
+        """Write `model.safetensors`, `config.json` and, unless there is one, a model card.
+
+        Args:
+            folder: Made if it is missing; `caflow_cli.load` takes it.
+            model_card_kwargs: `license`, `data` and `metrics` for the card.
+        """
+        folder = Path(folder)
+        make_folder(folder)
+        # A calibration holds for exactly the weights that it was measured with.
+        record = {key: value for key, value in self.record.items() if key != CALIBRATION}
+        self.save(folder / _WEIGHTS, record)
+        (folder / _CONFIG).write_text(config_json(self.config), encoding="utf-8")
+        if not (folder / _CARD).exists():
+            text = Card(self.config, **(model_card_kwargs or {})).text
+            (folder / _CARD).write_text(text, encoding="utf-8")
+
     def push_to_hub(
-        self, repo_id: str, *, model_card_kwargs: Table | None = None, **kwargs: Any
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        branch: str | None = None,
+        token: str | None = None,
+        commit_message: str = "Add a caflow model",
+        model_card_kwargs: Table | None = None,
     ) -> str:
-        """Commit `config.json`, `model.safetensors` and, unless there is one, a model card.
+        """Commit what `save_pretrained` writes to a repository of the Hub.
 
         Args:
             repo_id: `user/name`; created if new.
-            model_card_kwargs: `license`, `data` and `metrics` for the card.
-            kwargs: As in `PyTorchModelHubMixin`: `private`, `branch`, `token`, ...
+            private: Whether a new repository is private. Default: as the Hub does.
+            branch: Default: the main one.
+            token: Default: that of `hf auth login`.
+            commit_message: Of the commit.
+            model_card_kwargs: As for `save_pretrained`.
 
         Returns:
             The URL of the commit.
+
+        Errors are those of `huggingface_hub`.
         """
+        from huggingface_hub import HfApi  # imported here, because it takes a quarter of a second
+
+        api = HfApi(token=token)
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        has_card = api.file_exists(repo_id, _CARD, revision=branch)
         card = {"repo": repo_id, **(model_card_kwargs or {})}
-        return super().push_to_hub(repo_id, model_card_kwargs=card, **kwargs)
-
-    def generate_model_card(self, **card: Any) -> ModelCard:
-        """Make the card of this model, from fields of `Card`."""
-        return ModelCard(Card(self.config, **card).text)
-
-    def _save_pretrained(self, save_directory: Path) -> None:
-        # A calibration holds for exactly the weights that it was measured with.
-        record = {key: value for key, value in self.record.items() if key != CALIBRATION}
-        self.save(save_directory / _WEIGHTS, record)
-        (save_directory / _CONFIG).write_text(config_json(self.config), encoding="utf-8")
-
-    @classmethod
-    def _from_pretrained(cls: type[_M], *, model_id: str, **options: Any) -> _M:
-        if is_folder(Path(model_id)):
-            return cls.load(Path(model_id) / _WEIGHTS)
-        names = ("revision", "cache_dir", "force_download", "local_files_only", "token")
-        known = {name: options[name] for name in names}
-        weights = Path(hf_hub_download(model_id, _WEIGHTS, **known))
-        stated = weights.resolve().name  # in the Hub's cache, the sha256 of a large file
-        ensure(
-            len(stated) != 64 or sha256_of(weights) == stated,
-            f"the cached weights of {model_id!r} have another sha256 than {stated[:12]}…",
-            f"caflow models pull {model_id}, or force_download=True",
-            EXIT_WEIGHTS,
-        )
-        return cls.load(weights)
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder, model_card_kwargs=card)
+            commit = api.upload_folder(
+                repo_id=repo_id,
+                folder_path=folder,
+                commit_message=commit_message,
+                revision=branch,
+                ignore_patterns=[_CARD] if has_card else None,
+            )
+        return str(commit.commit_url)
 
 
 def checkpoint_bytes(

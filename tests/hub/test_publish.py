@@ -230,20 +230,17 @@ from pathlib import Path
 
 model = caflow.CAFlow.load(Path(sys.argv[1]))
 url = model.push_to_hub("user/python", private=True, model_card_kwargs={"license": "mit"})
-again = caflow.CAFlow.from_pretrained("user/python", revision=url.rpartition("/")[2])
+again = caflow.load("user/python@" + url.rpartition("/")[2])
 assert again.config == model.config and not again.training
 for name, tensor in model.state_dict().items():
     assert torch.equal(again.state_dict()[name], tensor), name
-assert caflow.load("user/python").config == model.config
 
 (blob,) = Path(sys.argv[2]).glob("models--user--python/blobs/" + "?" * 64)
-blob.write_bytes(blob.read_bytes()[:-1] + b"!")
-try:
-    caflow.CAFlow.from_pretrained("user/python")
-except caflow.CaflowError as error:
-    print(error.exit_code, error.message)
+whole = blob.read_bytes()
+blob.write_bytes(whole[:-1] + b"!")
 assert caflow.load("user/python").config == model.config  # downloaded once more
-caflow.CAFlow.from_pretrained("user/python")
+assert blob.read_bytes() == whole
+model.push_to_hub("user/python", model_card_kwargs={"license": "apache-2.0"})  # keeps the card
 """
 
 
@@ -251,8 +248,6 @@ def test_the_python_interface(hub, hub_environment, model_file, tmp_path):
     cache, environment = hub_environment["HF_HUB_CACHE"], {**hub_environment, **TOKEN}
     done = forked.run(IN_PYTHON, model_file, cache, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
-    said = done.stdout.decode().splitlines()
-    assert [line.split()[0] for line in said] == ["3"], said
     repository = hub.repositories["user/python"]
     assert repository.private
     card = repository.commits[repository.refs["main"]]["README.md"].decode()

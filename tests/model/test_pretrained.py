@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import helpers
 import pytest
 import torch
 from safetensors.torch import load, load_file, save_file
 
+import caflow_cli as caflow
 from caflow_cli.errors import CaflowError
 from caflow_cli.layers import Conv
 from caflow_cli.model import CAFlow, read_info
@@ -41,23 +44,27 @@ def test_save_pretrained_keeps_the_record(tmp_path, gray_model):
     record = {"seed": 7, "hold_out": "20+", "license": "mit"}
     gray_model.save(tmp_path / "a.safetensors", {**record, "calibration": {"lambda": 2}})
     CAFlow.load(tmp_path / "a.safetensors").save_pretrained(tmp_path / "hub")
-    again = CAFlow.from_pretrained(str(tmp_path / "hub"))
+    again = caflow.load(str(tmp_path / "hub"))
     assert again.record == record
     assert (again.split_seed, again.hold_out) == (7, "20+")
 
 
-def test_save_pretrained_and_from_pretrained(tmp_path, gray_model):
+def test_a_folder_that_is_saved_is_loaded(tmp_path, gray_model):
     folder = tmp_path / "hub"
     gray_model.save_pretrained(folder)
-    assert {"config.json", "model.safetensors"} <= {p.name for p in folder.iterdir()}
+    names = ["README.md", "config.json", "model.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == names
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert config == {"schema": 1, "config": gray_model.config.to_dict()}
-    loaded = CAFlow.from_pretrained(str(folder))
+    loaded = caflow.load(str(folder))
     assert loaded.config == gray_model.config
     for name, tensor in gray_model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor)
+    (folder / "README.md").write_text("own")
+    gray_model.save_pretrained(folder)
+    assert (folder / "README.md").read_text() == "own"
     with pytest.raises(CaflowError) as caught:
-        CAFlow.from_pretrained(str(tmp_path))
+        caflow.load(str(tmp_path))
     assert caught.value.exit_code == 3
 
 
@@ -133,3 +140,13 @@ def test_bf16_is_for_convolutions_alone(tmp_path, gray_file, gray_model):
             assert torch.equal(load(again)[name], stored[name]), name
         else:
             assert torch.equal(tensor, state[name]), name
+
+
+def test_a_bundled_model_is_loaded_without_the_client_of_the_hub():
+    code = (
+        "import sys, caflow_cli as caflow\n"
+        "model = caflow.load('faces-superres-x4')\n"
+        "print(model.config.task.factor, 'huggingface_hub' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "4 False\n"
