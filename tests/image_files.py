@@ -81,10 +81,11 @@ def profile_with(profile: bytes, tag: bytes, body: bytes) -> bytes:
 
 
 def gray_table() -> bytes:
-    """A table from device to PCS (mft2, of 2×2×2 places) by which all colors are grays."""
+    """A table from device to PCS (mft2, of 2×2×2 places) by which all colors are grays: gamma 2."""
     line = struct.pack(">2H", 0, 65535) * 3
+    gamma = struct.pack(">256H", *(round(65535 * (k / 255) ** 2) for k in range(256))) * 3
     body = b"mft2" + bytes(4) + bytes((3, 3, 2, 0))
-    body += struct.pack(">9i2H", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536, 2, 2) + line
+    body += struct.pack(">9i2H", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536, 256, 2) + gamma
     for r, g, b in np.ndindex(2, 2, 2):
         light = (r + g + b) / 3 * 32768
         body += struct.pack(">3H", *(round(white * light) for white in (0.9642, 1, 0.8249)))
