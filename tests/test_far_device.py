@@ -1,99 +1,29 @@
-"""`mps`, as far as it can be tested without one: a CPU that refuses float64 and other tensors."""
+"""`mps` and `cuda`, as far as they can be tested without one: see `far_device`."""
 
 import copy
-from contextlib import contextmanager
+from dataclasses import replace
 
 import helpers
+import numpy as np
 import pytest
 import torch
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
+from accelerate import Accelerator
+from cracked import cracked
+from evaluation.random_features import QUICK
+from far_device import FAR, PROFILES, far_device
 
+import caflow_cli as caflow
 from caflow_cli import devices
+from caflow_cli.images import write_png
+from caflow_cli.model import CAFlow
+from caflow_cli.restoration import restore, score
+from caflow_cli.restoration.tiled import Tiled
+from caflow_cli.restoration.tiles import plan_tiles
+from caflow_cli.training import OptimConfig, RunConfig, SamplesConfig, train
+from caflow_cli.training.data import Batch
+from caflow_cli.training.trainer import Trainer
 
-FAR = "lazy"  # a type that PyTorch knows, and whose backward pass it runs where the CPU's runs
-_MOVES = (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
-
-
-class FarTensor(torch.Tensor):
-    @staticmethod
-    def __new__(cls, near):
-        if near.dtype == torch.float64:
-            raise RuntimeError("float64 on a device that has none")
-        return torch.Tensor._make_wrapper_subclass(
-            cls, near.shape, strides=near.stride(), dtype=near.dtype, device=f"{FAR}:0"
-        )
-
-    def __init__(self, near):
-        self.near = near
-
-    @classmethod
-    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
-        return _run(func, args, kwargs or {})
-
-
-def _run(func, args, kwargs):
-    operands = [a for a in tree_flatten((args, kwargs))[0] if isinstance(a, torch.Tensor)]
-    from_far = any(isinstance(a, FarTensor) for a in operands)
-    device = kwargs.get("device")
-    target = None if device is None else torch.device(device).type
-    if from_far and func not in _MOVES:
-        for a in operands:
-            if not isinstance(a, FarTensor) and a.ndim:
-                raise RuntimeError(f"{func} of tensors on two devices")
-    if func is torch.ops.aten._to_copy.default and from_far and target == "cpu":
-        dtype = kwargs.get("dtype")
-        if dtype == torch.float64 and args[0].dtype != torch.float64:
-            raise RuntimeError("float64 before the move to the CPU")
-    near = tree_map(lambda a: a.near if isinstance(a, FarTensor) else a, (args, kwargs))
-    if target == FAR:
-        near[1]["device"] = torch.device("cpu")
-    out = func(*near[0], **near[1])
-    if func is torch.ops.aten.copy_.default:
-        return args[0]
-    stays = target == FAR or (from_far and target is None)
-    return (
-        tree_map(lambda a: FarTensor(a) if isinstance(a, torch.Tensor) else a, out)
-        if stays
-        else out
-    )
-
-
-class _Factories(TorchDispatchMode):
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        return _run(func, args, kwargs or {})
-
-
-class _Moves(TorchFunctionMode):
-    """Handles `Tensor.to`, which PyTorch would reject because the device does not exist."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func is torch.Tensor.to:
-            x, *rest = args
-            device, dtype = kwargs.get("device"), kwargs.get("dtype")
-            for one in rest:
-                if isinstance(one, torch.Tensor):
-                    device, dtype = one.device, one.dtype
-                elif isinstance(one, torch.dtype):
-                    dtype = one
-                elif isinstance(one, str | torch.device):
-                    device = torch.device(one)
-            if device is not None and torch.device(device).type == FAR and x.device.type == "cpu":
-                return torch.ops.aten._to_copy(x, device=torch.device(FAR, 0), dtype=dtype)
-        return func(*args, **kwargs)
-
-
-@contextmanager
-def far_device():
-    """The device is there, and the package takes it for one like `mps`."""
-    with pytest.MonkeyPatch.context() as patch, _Factories(), _Moves():
-        for name, lacking in devices.LACKING.items():
-            assert "mps" in lacking
-            patch.setitem(devices.LACKING, name, {FAR})
-        yield torch.device(FAR, 0)
-
+both = pytest.mark.parametrize("profile", PROFILES)
 
 SIZE = 16
 VARIANTS = [
@@ -116,8 +46,8 @@ def model(request):
     return helpers.data_like_model(config, seed=3, size=SIZE)
 
 
-def test_the_device_refuses_float64_and_mixing():
-    with far_device() as device:
+def test_without_float64_it_is_refused_and_so_are_tensors_of_the_other_device():
+    with far_device("mps") as device:
         x = torch.ones(3).to(device)
         assert x.device.type == FAR
         assert (x + 1).cpu().tolist() == [2, 2, 2]
@@ -127,34 +57,57 @@ def test_the_device_refuses_float64_and_mixing():
             lambda: torch.zeros(2, dtype=torch.float64, device=device),
             lambda: torch.ones(3, dtype=torch.float64).to(device),
             lambda: x.to("cpu", torch.float64),
-            lambda: x + torch.ones(3),
         ):
-            with pytest.raises(RuntimeError, match=r"float64|two devices"):
+            with pytest.raises(RuntimeError, match="float64"):
                 refused()
 
 
-def test_scores_and_samples_need_no_float64_there(model):
+@both
+def test_tensors_of_two_devices_do_not_meet(profile):
+    with far_device(profile) as device:
+        near, index = torch.ones(3), torch.tensor([0, 2])
+        far = near.to(device)
+        if profile == "cuda":
+            assert far.double().sum().item() == 3
+        assert far[index].device.type == FAR
+        assert torch.equal(copy.deepcopy(far).cpu() * 2, near + 1)
+        for refused in (
+            lambda: far + near,
+            lambda: near.add_(far),
+            lambda: near[index.to(device)],
+            lambda: torch.stack([far.sum(), near.sum()]),
+            lambda: torch.where(near > 0, far, far),
+            lambda: far.numpy(),
+        ):
+            with pytest.raises((RuntimeError, TypeError), match=r"two devices|numpy"):
+                refused()
+
+
+@both
+def test_scores_and_samples_are_those_of_the_cpu(model, profile):
     target, cond = helpers.image_pair(model, 2, SIZE)
     kwargs = {"tau": 0.8, "candidates": 2, "seed": 5}
     scores, points = model.log_prob(target, cond, 2), model.sample(cond, **kwargs)
-    with far_device() as device:
+    with far_device(profile) as device:
         far = copy.deepcopy(model).to(device)
         assert far.device.type == FAR
-        score = far.log_prob(target, cond, 2)
+        found = far.log_prob(target, cond, 2)
         drawn = far.sample(cond, **kwargs)
         latents, at_centers = far.encode(target, cond)
         back, log_prob = far.decode(latents, cond)
         assert drawn.device.type == back.device.type == FAR
         drawn, back = drawn.cpu(), back.cpu()
-    assert score.dtype == at_centers.dtype == log_prob.dtype == torch.float64
-    assert score.device.type == "cpu"
-    torch.testing.assert_close(score, scores, rtol=0, atol=1e-2)
+    assert found.dtype == at_centers.dtype == log_prob.dtype == torch.float64
+    assert found.device.type == ("cpu" if profile == "mps" else FAR)
+    found, at_centers, log_prob = (x.to("cpu") for x in (found, at_centers, log_prob))
+    torch.testing.assert_close(found, scores, rtol=0, atol=1e-2)
     torch.testing.assert_close(log_prob, at_centers, rtol=0, atol=0.05)
     torch.testing.assert_close(drawn, points, rtol=0, atol=0.02)
     assert torch.equal(back.floor().to(torch.uint8), target)
 
 
-def test_gradients_need_no_float64_there(model):
+@both
+def test_gradients_are_those_of_the_cpu(model, profile):
     target, cond = helpers.image_pair(model, 2, SIZE)
     noise = helpers.first_noise(target.shape[1:], 2, normal=model.Q is not None)
 
@@ -170,8 +123,168 @@ def test_gradients_need_no_float64_there(model):
     batch = (target.float(), cond + 0.5, noise)
     near = copy.deepcopy(model)
     gradients = gradient(near, *batch)
-    with far_device() as device:
+    with far_device(profile) as device:
         far = gradient(copy.deepcopy(model).to(device), *(x.to(device) for x in batch))
         far = [g.cpu() for g in far]
     for own, other in zip(gradients, far, strict=True):
         torch.testing.assert_close(other, own, rtol=1e-2, atol=1e-3 * float(own.abs().max()) + 1e-6)
+
+
+def photo(height: int, width: int, seed: int = 3) -> np.ndarray:
+    return helpers.smooth_image(1, 3, (height, width), seed)[0].permute(1, 2, 0).numpy().copy()
+
+
+def assert_alike(near, far):
+    """Candidates of both devices: the same order, pixels and scores up to rounding."""
+    for a, b in zip(near.ranked, far.ranked, strict=True):
+        assert a.k == b.k
+        apart = np.abs(a.image.astype(int) - b.image)
+        assert apart.max() <= 1
+        assert b.score.log_likelihood == pytest.approx(a.score.log_likelihood, abs=0.1)
+
+
+def far_copy(model):
+    return copy.deepcopy(model).to(devices.select_device("cuda"))
+
+
+@both
+@pytest.mark.parametrize("task", ["superres", "colorize", "inpaint", "paired"])
+def test_every_task_draws_and_scores_there(task_models, task, profile):
+    model = task_models[task]
+    image = photo(8, 8) if task == "superres" else photo(32, 32)
+    image = image if task == "paired" else image.astype(np.uint16) * 256 + 77
+    mask = np.zeros((32, 32), np.uint8)
+    mask[5:19, 8:20] = 255
+    mask = mask if task == "inpaint" else None
+    near = restore(model, image, 0.8, 2, mask=mask)
+    with far_device(profile):
+        model = far_copy(model)
+        far = restore(model, image, 0.8, 2, mask=mask)
+        again = score(model, image, far.kept[0].image, mask, noise_samples=2)
+    assert_alike(near, far)
+    assert again.log_likelihood == pytest.approx(near.kept[0].score.log_likelihood, rel=0.01)
+
+
+@both
+@pytest.mark.parametrize("normalizes", [False, True])
+def test_in_tiles(small_model, normalizes, profile):
+    model = small_model
+    if normalizes:
+        config = helpers.task_config("paired", guide=(4, 4, 4, 4), guide_net="unet")
+        model = helpers.data_like_model(config, seed=3, size=32)
+    cond = helpers.smooth_image(1, 3, (32, 288), 1)
+    plan = plan_tiles((32, 288), 16, 256)
+    assert len(plan) == 2
+
+    def drawn(model):
+        conditions = Tiled(model, cond, plan)
+        ((image, redraws),) = helpers.draw(conditions, 0.8, [5], 0, 1)
+        (nats,) = conditions.log_prob(cond)
+        return image.astype(int), redraws, nats.value, conditions.statistics
+
+    image, redraws, nats, statistics = drawn(model)
+    with far_device(profile):
+        other, again, close, alike = drawn(far_copy(model))
+    assert np.abs(image - other).max() <= 1
+    assert again == redraws
+    assert close == pytest.approx(nats, rel=1e-5)
+    np.testing.assert_allclose(alike, statistics, rtol=1e-3)
+
+
+@both
+def test_windows_of_damage_that_is_found(profile):
+    """Two windows of a model of 32 pixels. Damage is found on the CPU whatever the device."""
+    image, _ = cracked()
+    flow = {"guide": 4, "guide_net": "unet", "anchor": "fill"}
+    model = helpers.data_like_model(helpers.task_config("inpaint", **flow), seed=4, size=32)
+    small = np.concatenate([image[:96], image[:96]], 1)
+    mask = np.zeros(small.shape[:2], np.uint8)
+    mask[8:16, 8:16] = mask[80:88, 360:368] = 255
+    damage = caflow.find_damage(small)
+    near = restore(model, small, 0.8, 2, mask=mask)
+    with far_device(profile):
+        np.testing.assert_array_equal(caflow.find_damage(small), damage)
+        far = restore(far_copy(model), small, 0.8, 2, mask=mask)
+        again = score(far_copy(model), small, far.kept[0].image, mask)
+    assert len(far.request.parts) > 1
+    assert_alike(near, far)
+    assert again.log_likelihood == pytest.approx(far.kept[0].score.log_likelihood, abs=1e-2)
+
+
+def steps_of_all_phases(out, bf16=False):
+    """The figures of a step of each phase; and of one more, which is also made from the state."""
+    flow = {"scales": 1, "t_steps": 1, "guide": 4, "guide_net": "unet"}
+    model = helpers.data_like_model(helpers.small_config(**flow), seed=6, size=16)
+    target, cond = helpers.image_pair(model, 4, 16)
+    noise = torch.rand(target.shape, generator=helpers.generator(7))
+    batch = Batch(target.float(), cond + 0.5, noise, torch.tensor([5, -1, 9, -1]))
+    optim = OptimConfig(batch_size=4, images=100, bf16=bf16, guide_first=0.25, guide_perceptual=0.0)
+    task = replace(model.config.task, size=16)
+    samples = SamplesConfig(share=0.5, perceptual=0.0)
+    config = RunConfig("none", str(out), optim, model.config.flow, task, samples, init_from="none")
+
+    def trainer():
+        return Trainer(copy.deepcopy(model), Accelerator(cpu=True), config)
+
+    one = trainer()
+    figures = [one.step(batch, 1e-3)]
+    while one.progress.phase + 1 < len(one.phases):
+        one.begin_next_phase(batch)
+        figures.append(one.step(batch, 1e-3))
+    one.save()
+    other = trainer()
+    other.resume()
+    figures.append(one.step(batch, 1e-3))
+    assert other.step(batch, 1e-3) == figures[-1]
+    return figures, one.model.device.type
+
+
+@both
+def test_a_step_of_every_phase_and_its_state(tmp_path, profile):
+    """Adam for the guide and the scales, Muon for kernels; clipped, averaged, resumed."""
+    near, _ = steps_of_all_phases(tmp_path / "near")
+    assert len(near) == 4
+    with far_device(profile):
+        far, device = steps_of_all_phases(tmp_path / "far")
+    assert device == FAR
+    for a, b in zip(near, far, strict=True):
+        assert a.taken
+        assert b == pytest.approx(a, rel=1e-3)
+
+
+def test_networks_in_bfloat16_train_there(tmp_path):
+    with far_device("cuda"):
+        figures, _ = steps_of_all_phases(tmp_path, bf16=True)
+    assert all(one.taken for one in figures)
+
+
+@both
+def test_a_run_with_the_network_of_others_as_guide_and_its_evaluation(
+    tmp_path, profile, without_lpips
+):
+    pytest.importorskip("spandrel")
+    from safetensors.torch import save_file
+    from spandrel.architectures.Compact import Compact
+
+    from caflow_cli.training.external import read_external
+    from caflow_cli.training.resolve import build_config
+
+    net = helpers.seeded(lambda: Compact(num_feat=8, num_conv=1, upscale=2), 0)
+    save_file(net.state_dict(), tmp_path / "guide.safetensors")
+    for split, count in (("train", 8), ("val", 2), ("test", 2)):
+        for k in range(count):
+            path = tmp_path / "photos" / split / f"{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_png(path, photo(32, 32, seed=k))
+    sizes = ["hidden=8", "f_hidden=8", "trunk=0", "spread=8", "r_steps=1", "t_steps=1", "f_steps=1"]
+    settings = [f"flow.{one}" for one in ("scales=1", *sizes)]
+    settings += ["task.size=32", "task.factor=2", "optim.batch_size=4", "optim.images=8"]
+    values = {"data": str(tmp_path / "photos"), "out": str(tmp_path / "run"), "optim": {}}
+    guide = read_external(tmp_path / "guide.safetensors")
+    with far_device(profile):
+        assert train(build_config(values, settings, guide=guide)).steps == 2
+        model = far_copy(CAFlow.load(tmp_path / "run" / "best.safetensors"))
+        metrics = ["rmse", "lpips", "coverage", "bpd", "calibration"]
+        data = tmp_path / "photos"
+        report = caflow.evaluate(model, data, metrics=metrics, weights=QUICK, candidates=2)
+    assert report.results
