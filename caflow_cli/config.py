@@ -102,7 +102,13 @@ TRANSITIONS = 2  # transition steps of each scale (paper appendix A.1)
 NOISE_STEPS = 4  # conditional steps of q(u|w), with variational dequantization
 
 # Anchors, and the numbers of condition and target channels that each one requires.
-_ANCHORS = {"pixels": (4, 3), "fill": (4, 3), "luminance": (1, 3), "enlarged": (3, 3)}
+_ANCHORS = {
+    "pixels": (4, 3),
+    "fill": (4, 3),
+    "luminance": (1, 3),
+    "enlarged": (3, 3),
+    "field": (1, 1),
+}
 _MOST_LAYERS = 1000  # flow steps and residual blocks; the deepest preset of the paper has 276
 _MOST_CHANNELS = 1 << 17
 
@@ -147,8 +153,9 @@ class FlowConfig:
     scale_bound: Positive = 2.0  # log-scales lie in (-bound, bound)
     # The part of the target that the condition determines, so that the flow models only the rest:
     # "pixels" (outside a hole; 4 channels), "fill" (the same, with a smooth fill of the hole),
-    # "luminance" (1 channel) or "enlarged" (all of it, coarsely; 3 channels).
-    anchor: Literal["none", "pixels", "fill", "luminance", "enlarged"] = "none"
+    # "luminance" (1 channel), "enlarged" (all of it, coarsely; 3 channels) or "field" (the means of
+    # a measured field and its dry parts; 1 channel).
+    anchor: Literal["none", "pixels", "fill", "luminance", "enlarged", "field"] = "none"
     # Widths of a net over the whole condition that predicts the mean of every value of the target,
     # at 1/2, 1/4, ... 2^-(n+1) of its resolution; 0: no guide. R reads the predicted image, too.
     guide: Size | tuple[Count, ...] = 0
@@ -184,6 +191,7 @@ class FlowConfig:
             without = "or give the model a guide"
             require(self.guide_views == 1, "flow.guide_views", self.guide_views, f"1, {without}")
             require(self.spread == 0, "flow.spread", self.spread, f"0, {without}")
+            require(self.anchor != "field", "flow.anchor", self.anchor, f"none, {without}")
             return
         require(self.guide_net != "none", "flow.guide_net", "none", " or ".join([*GUIDES][1:]))
         spec = self.guide_spec
@@ -197,6 +205,12 @@ class FlowConfig:
             require(fits, "flow.guide_factor", self.guide_factor, f"one of {powers}")
         fits = not spec.enlarges or self.anchor == "enlarged"
         require(fits, "flow.anchor", self.anchor, f'enlarged, which "{self.guide_net}" reads')
+        fits = spec.of_field == (self.anchor == "field")
+        asked = "field" if spec.of_field else "censored"
+        name = "anchor" if spec.of_field else "guide_net"
+        require(fits, f"flow.{name}", getattr(self, name), asked)
+        alone = not spec.of_field or (self.spread == 0 and self.guide_views == 1)
+        require(alone, "flow.spread", self.spread, "0, and guide_views to 1, for a field")
         fits = spec.channels in (0, self.cond_channels)
         asked = f"{spec.channels}, which the guide reads"
         require(fits, "flow.cond_channels", self.cond_channels, asked)

@@ -30,6 +30,8 @@ class GuideSpec:
     least_factor: int = 2
     channels: int = 0  # of the condition, if it has to have so many
     normalizes: bool = False  # over the whole image, so that tiles need the moments of the image
+    # Whether it predicts the distribution of every cell of a field, for the anchor `field`.
+    of_field: bool = False
     trains: bool = True  # False: a network of another project, frozen, with its own tensors
     rate: float = 2e-3  # default peak learning rate
     perceptual: float = 2.0  # default weight of LPIPS in its loss
@@ -54,6 +56,7 @@ GUIDES = {
         rate=1e-3,
         perceptual=0.0,
     ),
+    "censored": GuideSpec(widths=(1,), channels=1, of_field=True, rate=1.5e-3, perceptual=0.0),
     # Its one width is 1, whatever the network is.
     "external": GuideSpec(widths=(1,), reads_small=True, least_factor=1, channels=3, trains=False),
 }

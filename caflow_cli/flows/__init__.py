@@ -12,6 +12,7 @@ from .conditional import (
     SharedAutoregressive,
 )
 from .dequantize import NOISE_LEVELS, VariationalNoise, noise_draws, to_uint8
+from .field import FieldAnchor, FieldCondition, Marginals
 from .known import FilledPixels, KnownImage, KnownLuminance, KnownPixels
 from .logit import Logit
 from .multiscale import MultiScaleFlow
@@ -28,6 +29,8 @@ __all__ = [
     "ConditionalScale",
     "ConditionalStep",
     "DualGlow",
+    "FieldAnchor",
+    "FieldCondition",
     "FilledPixels",
     "FlowCondition",
     "KnownImage",
@@ -35,6 +38,7 @@ __all__ = [
     "KnownPixels",
     "Latents",
     "Logit",
+    "Marginals",
     "MultiScaleFlow",
     "Scale",
     "ScaleCondition",

@@ -50,6 +50,7 @@ class Anchor(nn.Module):
     def __init__(self, flow: FlowConfig) -> None:
         super().__init__()
         self.map = _MAPS[flow.anchor]()
+        self.logit = Logit()
         self.channels = flow.target_channels
         self.guide = build_guide(flow)
         widths = (flow.r_channels, flow.spread, flow.target_channels)
@@ -85,6 +86,14 @@ class Anchor(nn.Module):
         nearest = self.map.of(self.map.nearest(image))
         spread = self.spread(torch.cat([h, nearest], dim=1))
         return cond._replace(spread=spread, image=image)
+
+    def inputs_of_r(self, y: Tensor, cond: AnchorCondition) -> WithLogdet:
+        """What R reads: the logits of y and, with a guide, of the predicted image."""
+        h, logdet = self.logit(y)
+        if self.guide is None:
+            return h, logdet
+        predicted, term = self.logit(self.logit.nearest(self.predict(cond)))
+        return torch.cat([h, predicted], dim=1), logdet + term
 
     def supports(self, v: Tensor, cond: AnchorCondition) -> Tensor:
         """Whether all values of an image lie in the support of the density: bool (B,)."""

@@ -54,13 +54,13 @@ class CAFlow(Pretrained):
     `density` is equation 9 for float points. This class adds stored values, dequantization noise,
     seeds, checks, and the folded form for inference.
 
-    Images are (B, C, H, W), uint8, uint16 or floats on the 8-bit scale [0, 256); H and W are
-    multiples of 2^(n+1). Log-likelihoods are float64, (B,), in nats, with densities on that scale;
-    values that the condition determines are measured in bins. `cond` is the condition at target
-    size, of the target's depth, or the result of `encode_condition`, with one entry per image, or
-    per M consecutive candidates of an image. (Its mask, if it has one, is 0 or 255 at any depth.)
-    Latents are a list in the order
-    z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0.
+    Images are (B, C, H, W), uint8, uint16 or floats on the 8-bit scale [0, 256); fields are floats
+    as `FieldAnchor` takes them, and negative in dry cells of a target. H and W are multiples of
+    2^(n+1). Log-likelihoods are float64, (B,), in nats, with densities on that scale; values that
+    the condition determines are measured in bins. `cond` is the condition at target size, of the
+    target's depth, or the result of `encode_condition`, with one entry per image, or per M
+    consecutive candidates of an image. (Its mask, if it has one, is 0 or 255 at any depth.) Latents
+    are a list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0.
 
     Examples:
         >>> import torch
@@ -88,6 +88,7 @@ class CAFlow(Pretrained):
         self.register_state_dict_post_hook(to_file_names)
         self.register_load_state_dict_pre_hook(from_file_names)
         self._forms = InferenceForms()
+        self.of_field = flow.anchor == "field"
 
     def forward(
         self,
@@ -147,15 +148,15 @@ class CAFlow(Pretrained):
         if isinstance(cond, Condition):
             return cond
         pixels = self._pixels(cond, "condition", only_stored=True)
+        width = WIDTHS.get(cond.dtype, 1.0)
         with nullcontext() if moments is None else moments.of_pass():
-            density = self._forms.of(self.density)
-            return density.condition(pixels, expected, WIDTHS[cond.dtype])[0]
+            return self._forms.of(self.density).condition(pixels, expected, width)[0]
 
     @exact()
     def expect(self, cond: Tensor) -> Tensor:
         """The image that the guide predicts for stored conditions; it may leave [0, 256)."""
         pixels = self._pixels(cond, "condition", only_stored=True)
-        return self._forms.of(self.density).A.expect(pixels, WIDTHS[cond.dtype])
+        return self._forms.of(self.density).A.expect(pixels, WIDTHS[cond.dtype])  # type: ignore[no-any-return]
 
     @property
     def normalizes(self) -> bool:
@@ -221,11 +222,8 @@ class CAFlow(Pretrained):
         condition = self.encode_condition(cond)
         found = [tuple(z.shape[1:]) for z in latents]
         shapes = self.latent_shapes(condition.size)
-        ensure(
-            found == shapes,
-            f"{len(found)} latents of shapes {found}",
-            f"pass those of encode, in its order: {shapes}",
-        )
+        hint = f"pass those of encode, in its order: {shapes}"
+        ensure(found == shapes, f"{len(found)} latents of shapes {found}", hint)
         condition.check(len(latents[0]))
         wide = all(z.dtype == torch.float64 for z in latents)
         dtype = self._point_type() if wide else self.dtype
@@ -273,7 +271,8 @@ class CAFlow(Pretrained):
             f"the target is {target.dtype}, the condition has another depth",
             "pass both with 8 bits, or both with 16",
         )
-        w = self._pixels(target, "target", only_stored=True) - width / 2  # exact
+        w = self._pixels(target, "target", only_stored=True)
+        w = w.where(w >= 0, -1.0) if self.of_field else w - width / 2  # exact
         condition.check(len(w), w)
         draws = noise_draws(w.shape[1:], normal=self.Q is not None)
         density = self._forms.of(self.density)
@@ -282,6 +281,7 @@ class CAFlow(Pretrained):
             noise = to_layout(noise.to(w).expand_as(w))
             if width != 1:  # multiples of 2^-8, so that points are exact in float32
                 noise = (noise * NOISE_LEVELS * width).floor() / NOISE_LEVELS
+            noise = noise.where(w < 0, 0.0) if self.of_field else noise  # wet cells are no bins
             v, dequantized = self.dequantize(w, noise)
             _, log_prob = density(v, condition)
             terms.append(log_prob + dequantized)
@@ -325,11 +325,11 @@ class CAFlow(Pretrained):
 
     def latents(self, noise: Sequence[Sequence[Tensor]], tau: Tau) -> list[Tensor]:
         """Stack the noise of each sample to the latents of a batch, at temperature tau."""
-        latents = []
         taus = Temperature.of(tau).of_latents(self.config.flow.latent_scales)
-        for tau_j, z_j in zip(taus, zip(*noise, strict=True), strict=True):
-            latents.append(tau_j * torch.stack(z_j).to(self.device, self.dtype))
-        return latents
+        return [
+            tau_j * torch.stack(z_j).to(self.device, self.dtype)
+            for tau_j, z_j in zip(taus, zip(*noise, strict=True), strict=True)
+        ]
 
     def latent_noise(self, seed: int | torch.Generator, size: Extent) -> list[Tensor]:
         """Draw standard normal latents for an image of that size, float32, from a seed or a CPU
@@ -372,9 +372,9 @@ class CAFlow(Pretrained):
         multiple = flow.multiple
         channels = flow.target_channels if what == "target" else flow.cond_channels
         ensure(
-            not only_stored or image.dtype in WIDTHS,
-            f"the {what} is {image.dtype}, not uint8",
-            "pass uint8 or uint16; encode takes a target at a float point",
+            not only_stored or (image.dtype in WIDTHS) != self.of_field,
+            f"the {what} is {image.dtype}",
+            "pass uint8 or uint16, floats for fields; encode takes a target at a float point",
         )
         ensure(
             self.Q is None or image.dtype != torch.uint16,

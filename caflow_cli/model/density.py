@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from ..config import Extent, FlowConfig
@@ -14,8 +13,9 @@ from ..flows import (
     AnchorCondition,
     Autoregressive,
     DualGlow,
+    FieldAnchor,
+    FieldCondition,
     FlowCondition,
-    Logit,
     MultiScaleFlow,
     SharedAutoregressive,
     standard_normal_log_prob,
@@ -32,7 +32,7 @@ class Condition(NamedTuple):
     """Everything that the density needs from y, computed once per image."""
 
     d: list[Tensor]  # R(y) = [D_0, ..., D_{n-1}]
-    anchor: AnchorCondition  # the input of A
+    anchor: AnchorCondition | FieldCondition  # the input of A
     flow: FlowCondition  # what F computed from D
 
     @property
@@ -75,22 +75,22 @@ class Density(nn.Module):
                      + Σ_i Σ_{j<=i} [ log N(z_j^i; 0, I) + log|det df_j^i| ]
 
     This is equation 9 (for `dual-glow`, equation 6), in which A, the map from pixels to the real
-    line, is part of T. Images are floats on the 8-bit scale [0, 256), (B, C, H, W), with H and W
-    multiples of 2^(n+1). Each y may belong to M consecutive entries of v. Log-densities are (B,)
-    float64, in nats on that scale. Latents are a list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1},
-    ..., z_0^0. Everything is differentiable.
+    line, is part of T. Images are floats on the 8-bit scale [0, 256), or fields on that of
+    `FieldAnchor`, (B, C, H, W), with H and W multiples of 2^(n+1). Each y may belong to M
+    consecutive entries of v. Log-densities are (B,) float64, in nats on that scale. Latents are a
+    list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0. Everything is differentiable.
 
     Args:
         flow: Sizes and variants.
     """
 
+    A: Any  # an `Anchor`, or a `FieldAnchor`, which has its methods
     F: Autoregressive | SharedAutoregressive | DualGlow
 
     def __init__(self, flow: FlowConfig) -> None:
         super().__init__()
-        self.logit = Logit()
         self.R = MultiScaleFlow(flow.r_channels, flow.r_steps, flow)
-        self.A = Anchor(flow)
+        self.A = FieldAnchor(flow) if flow.anchor == "field" else Anchor(flow)
         self.T = MultiScaleFlow(flow.target_channels, flow.t_steps, flow)
         self.F = _CONDITIONALS[flow.conditional](flow)
 
@@ -102,12 +102,8 @@ class Density(nn.Module):
         With a guide, R also reads the predicted image, and the density is that of both. `expected`
         is this image if it is known (`Anchor.read`), `width` that of the bins of y and v.
         """
-        h, log_prob = self.logit(y)
         anchor = self.A.read(y, expected, width)
-        if self.A.guide is not None:
-            predicted, term = self.logit(self.logit.nearest(self.A.predict(anchor)))
-            h = torch.cat([h, predicted], dim=1)
-            log_prob = log_prob + term
+        h, log_prob = self.A.inputs_of_r(y, anchor)
         d, logdet = self.R(h)
         log_prob = log_prob + logdet + sum(standard_normal_log_prob(d_i) for d_i in d)
         return Condition(d, anchor, self.F.read(d)), log_prob

@@ -157,7 +157,8 @@ def predicted_image(model: CAFlow, cond: Tensor, width: float = 1.0) -> Tensor:
 
     Shapes: (B, C, H, W) -> (B, 3, H, W).
     """
-    return model.density.A.expect(to_layout(cond.to(model.device, model.dtype)), width)
+    image: Tensor = model.density.A.expect(to_layout(cond.to(model.device, model.dtype)), width)
+    return image
 
 
 def guide_loss(images: ImageLoss, width: float = 1.0) -> Objective:
@@ -170,6 +171,15 @@ def guide_loss(images: ImageLoss, width: float = 1.0) -> Objective:
         return Loss(loss, loss, torch.zeros_like(loss), loss)
 
     return objective
+
+
+def field_guide_loss(model: CAFlow, batch: Batch) -> Loss:
+    """Minus the censored log-likelihood of fields whose cells are independent, in bits/dim."""
+    y, v = (to_layout(x.to(model.device, model.dtype)) for x in (batch.cond, batch.target))
+    anchor = model.density.A
+    log_prob = anchor.log_prob_alone(v + to_layout(batch.noise.to(v)), anchor.read(y)).mean()
+    loss = bits_per_dim(log_prob, v[0].numel())
+    return Loss(loss, loss, torch.zeros_like(loss), torch.zeros_like(loss))
 
 
 def image_loss(

@@ -12,6 +12,7 @@ from .losses import (
     ImageLoss,
     Objective,
     SampleLoss,
+    field_guide_loss,
     guide_loss,
     image_loss,
     likelihood,
@@ -115,9 +116,10 @@ def phases_of(
 ) -> list[Phase]:
     """The phases of a config, in order. `perceptual` loads LPIPS, if a phase needs it.
 
-    A guide trains first and alone, with its own peak rate: on L1, then on L1 and LPIPS. After that
-    it is frozen, and everything else trains on the likelihood, with a loss on samples added at the
-    end. Guide and flows follow `optim.schedule`, each over its own share of the budget.
+    A guide trains first and alone, with its own peak rate: on L1, then on L1 and LPIPS; that of a
+    field on the likelihood of independent cells. After that it is frozen, and everything else
+    trains on the likelihood, with a loss on samples added at the end. Guide and flows follow
+    `optim.schedule`, each over its own share of the budget.
     """
     first = optim.guide_first or 0.0
     rate = optim.guide_first_lr or flow.guide_spec.rate
@@ -128,10 +130,11 @@ def phases_of(
     phases = []
     if flow.guides:
         middle = first * (optim.guide_perceptual_from if guide_lpips else 1.0)
+        of_field = flow.guide_spec.of_field
         phases.append(
             Phase(
-                "guide (L1)",
-                guide_loss(image_loss(), width),
+                "guide (likelihood)" if of_field else "guide (L1)",
+                field_guide_loss if of_field else guide_loss(image_loss(), width),
                 replace(optim, lr=rate),
                 begin=0.0,
                 end=middle,
@@ -151,7 +154,9 @@ def phases_of(
                 )
             )
     end = 1.0 - samples.share
-    phases.append(Phase("flows", likelihood(optim.cond_weight, width=width), optim, first, end))
+    # What R reads of a field is flat without noise, so its density has no bound.
+    cond_weight = 0.0 if flow.guide_spec.of_field else optim.cond_weight
+    phases.append(Phase("flows", likelihood(cond_weight, width=width), optim, first, end))
     if samples.share > 0:
         images = image_loss(distance, samples.perceptual, samples.checkerboard_weight)
         if samples.single and distance:
@@ -161,7 +166,7 @@ def phases_of(
         phases.append(
             Phase(
                 "flows with a loss on samples",
-                likelihood(optim.cond_weight, losses, samples.weight, width),
+                likelihood(cond_weight, losses, samples.weight, width),
                 replace(optim, schedule="cosine", lr=samples.lr),
                 begin=end,
                 end=1.0,

@@ -100,8 +100,9 @@ def _follow_paper(preset: str, tables: Table) -> None:
 def with_defaults(config: RunConfig, start: FlowConfig | None = None) -> RunConfig:
     """Set what is None: `transpose`, and the fields of `optim` that concern a guide.
 
-    Tasks that enlarge show all orientations, unless nothing is mirrored. A guide trains first, because it is fixed afterward, unless it has trained: as a published
-    network, or as the guide of the model that the run starts from, whose flow is `start`.
+    Tasks that enlarge show all orientations, unless nothing is mirrored. A guide trains first,
+    because it is fixed afterward, unless it has trained: as a published network, or as the guide of
+    the model that the run starts from, whose flow is `start`.
     LPIPS needs VGG16 and large images; without, the guide trains on L1 alone.
     """
     flow = config.flow

@@ -1,4 +1,4 @@
-"""Every guide that `GUIDES` describes: it builds, learns, folds, and is what a file of it loads."""
+"""Every guide of images in `GUIDES`: it builds, learns, folds, and is what a file of it loads."""
 
 import helpers
 import pytest
@@ -9,7 +9,8 @@ from caflow_cli.model import CAFlow
 
 SIZE = 32
 trained = pytest.mark.parametrize(
-    "net", [net for net, spec in GUIDES.items() if spec.trains and net != "none"]
+    "net",
+    [net for net, spec in GUIDES.items() if spec.trains and not spec.of_field and net != "none"],
 )
 
 

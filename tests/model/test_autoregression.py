@@ -58,8 +58,8 @@ def test_the_density_is_the_sum_of_equation_9(model):
     v = 256 * torch.rand((2, 1, SIDE, SIDE), generator=helpers.generator(7), dtype=torch.float64)
     cond = helpers.smooth_image(2, 1, SIDE, 8)
     with torch.no_grad():
-        d, _ = model.density.R(model.density.logit(cond.double() + 0.5)[0])
-        h, log_prob = model.density.logit(v)
+        d, _ = model.density.R(model.density.A.logit(cond.double() + 0.5)[0])
+        h, log_prob = model.density.A.logit(v)
         l, term = model.density.T(h)
         log_prob = log_prob + term
         expected_z = {}

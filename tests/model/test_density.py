@@ -28,8 +28,8 @@ def test_log_p_of_the_condition_counts_the_predicted_image_that_r_reads():
     density = helpers.data_like_model(config, seed=6, size=16).double().density
     y = helpers.normal((2, 3, 16, 16), 5).mul(30).add(128)
     _, log_prob = density.condition(y)
-    predicted = density.logit.nearest(density.A.predict(density.A.read(y)))
-    (h, first), (g, second) = density.logit(y), density.logit(predicted)
+    predicted = density.A.logit.nearest(density.A.predict(density.A.read(y)))
+    (h, first), (g, second) = density.A.logit(y), density.A.logit(predicted)
     d, logdet = density.R(torch.cat([h, g], dim=1))
     normal = sum(standard_normal_log_prob(d_i) for d_i in d)
     torch.testing.assert_close(log_prob, first + second + logdet + normal)

@@ -93,7 +93,7 @@ class TinyQ(nn.Module):
 
 def build(levels, dequantization):
     model = CAFlow(helpers.small_config(scales=1, target_channels=2, cond_channels=2))
-    model.density.logit = model.density.A.map = Logit(ALPHA, levels)
+    model.density.A.logit = model.density.A.map = Logit(ALPHA, levels)
     model.density.T, model.density.F = TinyT(), TinyF()
     if dequantization == "variational":
         model.Q = TinyQ(levels)
@@ -157,7 +157,7 @@ def outside(model, cond, levels, points=48):
     nodes, weights = (torch.cat(parts) for parts in zip(*inner, *outer, strict=True))
     v, area = square((nodes, weights))
     far = torch.cartesian_prod(*[torch.cat(beyond)] * 2).any(1)
-    assert not model.density.logit.near_ends(v, cond, share=1.0).any()
+    assert not model.density.A.logit.near_ends(v, cond, share=1.0).any()
     return float(density(model, cond, v[far]) @ area[far])
 
 

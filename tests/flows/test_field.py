@@ -1,0 +1,287 @@
+"""The anchor of fields: marginals, dry cells, and the score."""
+
+import math
+
+import helpers
+import pytest
+import torch
+from torch import nn
+
+from caflow_cli import CAFlow, Config
+from caflow_cli.config import FlowConfig
+from caflow_cli.errors import CaflowError
+from caflow_cli.flows import (
+    ConditionalStep,
+    FieldAnchor,
+    FieldCondition,
+    Marginals,
+    standard_normal_log_prob,
+)
+from caflow_cli.flows.step import forward_through, inverse_through
+from caflow_cli.model import Condition
+from caflow_cli.training import OptimConfig, SamplesConfig
+from caflow_cli.training.data import Batch
+from caflow_cli.training.phases import phases_of
+
+DRY = -math.inf
+
+
+def sizes(**flow):
+    fields = {"scales": 1, "r_steps": 1, "t_steps": 2, "f_steps": 2, "hidden": 8, "f_hidden": 8}
+    fields |= {"target_channels": 1, "cond_channels": 1, "anchor": "field", "scale_bound": 1.0}
+    fields |= {"guide": 8, "guide_net": "censored", "guide_blocks": 2, "guide_factor": 4}
+    return FlowConfig(**{**fields, **flow})
+
+
+def coarse(h, w, seed=0, dry=0.3):
+    """A coarse field in dB, each value repeated, of which some means are dry."""
+    g = 6 * torch.randn(1, 1, h, w, generator=helpers.generator(seed), dtype=torch.float64)
+    g[torch.rand(g.shape, generator=helpers.generator(seed + 1)) < dry] = DRY
+    return g.repeat_interleave(4, 2).repeat_interleave(4, 3)
+
+
+def marginals_of(shape, seed=0):
+    location, log_scale, skew, tail = torch.randn(
+        4, *shape, generator=helpers.generator(seed), dtype=torch.float64
+    )
+    return Marginals(3 * location, 1 + log_scale / 3, skew / 2, tail / 4)
+
+
+def fields_of(y, batch, seed=0):
+    """Points of fields: wet and dry cells, dry ones where y is."""
+    g = 8 * torch.randn(batch, *y.shape[1:], generator=helpers.generator(seed), dtype=y.dtype)
+    u = torch.rand(g.shape, generator=helpers.generator(seed + 1), dtype=y.dtype)
+    return torch.where((g < 0) | y.isneginf(), 0.98 * u + 0.01 - 1, g)
+
+
+def model_of(seed=0, last=0.2, affine=0.1, **flow):
+    model = helpers.seeded(lambda: CAFlow(Config(sizes(**flow))), seed)
+    return helpers.randomize(model, seed + 1, last, affine).double().eval()
+
+
+def test_marginals_are_inverted_with_the_derivative_of_autograd():
+    marginals = marginals_of((1, 1, 6, 6))
+    g = (10 * torch.randn(3, 1, 6, 6, dtype=torch.float64)).requires_grad_()
+    h, steepness = marginals.of(g)
+    (slope,) = torch.autograd.grad(h.sum(), g)
+    torch.testing.assert_close(steepness, slope.log())
+    torch.testing.assert_close(marginals.back(h), g)
+
+
+def test_without_skew_and_tail_marginals_are_normal():
+    location, log_scale, zero, _ = marginals_of((1, 1, 4, 4))
+    zero = torch.zeros_like(zero)
+    g = torch.randn(2, 1, 4, 4, dtype=torch.float64)
+    h, _ = Marginals(location, log_scale, zero, zero).of(g)
+    torch.testing.assert_close(h, (g - location) / log_scale.exp())
+
+
+def test_the_anchor_is_a_bijection_with_the_derivative_of_autograd():
+    anchor = helpers.randomize(FieldAnchor(sizes()), 3, last=0.2).double()
+    y = coarse(2, 3)
+    cond = anchor.read(y)
+    v = fields_of(y, 5).requires_grad_()
+    h, logdet = anchor(v, cond)
+    (slope,) = torch.autograd.grad(h.sum(), v)
+    torch.testing.assert_close(logdet, slope.log().sum((1, 2, 3)))
+    back, term = anchor.inverse(h, cond)
+    torch.testing.assert_close(back, v, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(term, -logdet)
+
+
+def test_a_cell_is_dry_below_its_bound_and_where_y_says_so():
+    anchor = helpers.randomize(FieldAnchor(sizes()), 3, last=0.2).double()
+    y = coarse(2, 3)
+    cond = anchor.read(y)
+    h = 3 * torch.randn(7, *y.shape[1:], dtype=torch.float64)
+    v, _ = anchor.inverse(h, cond)
+    bound, _ = cond.marginals.of(torch.zeros_like(y))
+    assert torch.equal(v >= 0, h >= bound)
+    assert (v[..., y[0, 0].isneginf()] < 0).all()
+    assert (v > -1).all()
+
+
+def test_independent_cells_have_the_censored_likelihood():
+    """With standard normal h, the map gives a dry cell its mass and a wet one its density."""
+    anchor = helpers.randomize(FieldAnchor(sizes()), 3, last=0.2).double()
+    y = coarse(2, 3)
+    cond = anchor.read(y)
+    v = fields_of(y, 5)
+    h, logdet = anchor(v, cond)
+    normal = -0.5 * (h.square() + math.log(2 * math.pi))
+    expected = normal.sum((1, 2, 3)) + logdet
+    torch.testing.assert_close(anchor.log_prob_alone(v, cond), expected, atol=1e-6, rtol=0)
+    other = torch.where(v < 0, -0.5, v)  # other noise
+    torch.testing.assert_close(anchor.log_prob_alone(other, cond), expected, atol=1e-6, rtol=0)
+
+
+def test_the_censored_likelihood_by_hand():
+    """Two cells in closed form: g = 4 of N(3, 2²), and P(N(3, 2²) < 0)."""
+    ones = torch.ones(1, 1, 1, 2, dtype=torch.float64)
+    cond = FieldCondition(
+        Marginals(3 * ones, math.log(2) * ones, 0 * ones, 0 * ones), torch.zeros(1, 1, 1, 2) > 0
+    )
+    v = torch.tensor([4.0, -0.7], dtype=torch.float64).view(1, 1, 1, 2)
+    wet = -0.5 * 0.5**2 - math.log(2) - 0.5 * math.log(2 * math.pi)
+    dry = math.log(0.5 * math.erfc(1.5 / math.sqrt(2)))
+    found = FieldAnchor(sizes()).log_prob_alone(v, cond)
+    assert found.item() == pytest.approx(wet + dry, abs=1e-12)
+
+
+def test_the_gradients_of_the_likelihood_are_finite_on_rain_that_the_guide_excludes():
+    anchor = FieldAnchor(sizes())
+    y = coarse(2, 2, dry=0.5).float()
+    v = torch.full((1, 1, 8, 8), 60.0)  # far above, also where y is dry
+    anchor.log_prob_alone(v, anchor.read(y)).sum().backward()
+    assert all(p.grad.isfinite().all() for p in anchor.parameters())
+
+
+class _Steps(nn.Module):
+    """f_0^0 without a squeeze, `cond` being the features of its steps: [[z_0^0]]."""
+
+    def __init__(self, flow):
+        super().__init__()
+        self.steps = nn.ModuleList(ConditionalStep(4, flow) for _ in range(2))
+
+    def chain(self, cond):
+        parts = zip(self.steps, cond[::2], cond[1::2], strict=True)
+        return [(step, step.read(*part)) for step, *part in parts]
+
+    def forward(self, x, cond):
+        z, logdet = forward_through(self.chain(cond), x[0])
+        return [[z]], logdet
+
+    def inverse(self, y, cond):
+        l, logdet = inverse_through(self.chain(cond), y[0][0])
+        return [l], logdet
+
+
+@torch.no_grad()
+def test_the_masses_of_all_patterns_of_wet_cells_sum_to_one():
+    """Of 2×2 cells, which T squeezes to one pixel. Each mass is also that among samples."""
+    flow = sizes()
+    density = helpers.seeded(lambda: CAFlow(Config(flow)), 2).density
+    density.F = helpers.seeded(lambda: _Steps(flow), 3)
+    for part in (density.T, density.F):
+        helpers.of_one_pixel(helpers.randomize(part, 4, last=0.2, affine=0.1))
+    density = density.double().eval()
+    features = [helpers.normal((1, 8, 1, 1), 5 + k) for k in range(4)]
+    middle = torch.tensor([0.8, -0.6, 0.3, 1.2], dtype=torch.float64).view(1, 1, 2, 2)
+    marginals = marginals_of((1, 1, 2, 2))._replace(location=middle)
+    anchor = FieldCondition(marginals, torch.zeros(1, 1, 2, 2) > 0)
+    condition = Condition([], anchor, features)
+
+    count, wide = 400_000, 1.6
+    h = wide * helpers.normal((count, 1, 2, 2), 6)
+    v, term = density.A.inverse(h, anchor)
+    proposed = standard_normal_log_prob(h / wide) - 4 * math.log(wide) - term
+    weights = torch.exp(density(v, condition)[1] - proposed)
+    l, _ = density.F.inverse([[helpers.normal((count, 4, 1, 1), 7)]], features)
+    samples, _ = density.A.inverse(density.T.inverse(l)[0], anchor)
+
+    def of_patterns(points, weight):
+        kinds = (points >= 0).flatten(1).double() @ torch.tensor([8.0, 4, 2, 1]).double()
+        return torch.bincount(kinds.long(), weight, 16) / count
+
+    masses = of_patterns(v, weights)
+    assert masses.sum().item() == pytest.approx(1, abs=0.01)
+    shares = of_patterns(samples, torch.ones(count, dtype=torch.float64))
+    torch.testing.assert_close(masses, shares, atol=0.005, rtol=0)
+    assert (shares > 0.005).sum() >= 8
+    alone = of_patterns(v, torch.exp(standard_normal_log_prob(h) - term - proposed))
+    assert (alone - masses).abs().max() > 0.02  # of the identity as flow
+
+
+def test_a_score_averages_over_the_noise_of_dry_cells_alone():
+    """The values of dry cells do not matter; with the identity as flow, nor does the noise."""
+    model = model_of(7)
+    y = coarse(2, 2)
+    g = fields_of(y, 1)
+    scores = model.log_prob_samples(g, y, noise_samples=3)
+    assert torch.equal(scores, model.log_prob_samples(g.where(g >= 0, DRY), y, noise_samples=3))
+    assert scores.std(0).item() > 1e-3
+    fresh = helpers.seeded(lambda: CAFlow(Config(sizes())), 0).double().eval()
+    expected = fresh.density.A.log_prob_alone(g, fresh.density.A.read(y))
+    found = fresh.log_prob_samples(g, y, noise_samples=2)
+    torch.testing.assert_close(found, expected.expand(2, 1), atol=1e-4, rtol=0)
+
+
+def test_points_are_encoded_and_decoded():
+    model = model_of(8, scales=2)
+    y = coarse(4, 4)
+    v = fields_of(y, 2)
+    latents, log_prob = model.encode(v, y)
+    back, same = model.decode(latents, y)
+    torch.testing.assert_close(back, v, atol=1e-7, rtol=1e-7)
+    torch.testing.assert_close(same, log_prob)
+    assert model.sample(y.float(), candidates=3).shape == (1, 3, 1, 16, 16)
+
+
+def test_a_file_has_the_field_and_a_batch_the_same_bits(tmp_path):
+    model = model_of(8, last=0.05, affine=0.05, scales=2).float()
+    y = torch.cat([coarse(4, 4), coarse(4, 4, seed=5)]).float()
+    g = torch.cat([fields_of(y[:1], 1), fields_of(y[1:], 1, seed=3)])
+    scores = model.log_prob(g, y)
+    assert torch.equal(model.log_prob(g[1:], y[1:]), scores[1:])
+    model.save(tmp_path / "m.safetensors")
+    assert torch.equal(CAFlow.load(tmp_path / "m.safetensors").log_prob(g, y), scores)
+    wide = model.double().log_prob(g.double(), y.double())
+    torch.testing.assert_close(scores, wide, atol=0.02, rtol=0)
+
+
+def test_a_point_below_the_bin_of_dry_cells_has_no_density():
+    model = model_of(9)
+    y = coarse(2, 2)
+    v = fields_of(y, 1)
+    v[..., 3, 3] = -1.2
+    assert model(v, y).log_prob.item() == -math.inf
+    with pytest.raises(CaflowError):
+        model.encode(v, y)
+
+
+def test_a_field_needs_its_guide_and_its_guide_a_field():
+    for fields in ({"guide": 0}, {"guide_net": "enlarge"}, {"anchor": "none"}, {"spread": 8}):
+        with pytest.raises(CaflowError):
+            sizes(**fields)
+
+
+def test_stored_pixels_are_no_field():
+    y = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    with pytest.raises(CaflowError, match="uint8"):
+        model_of(9).log_prob(y, y)
+
+
+def test_a_guide_learns_the_censored_likelihood_and_then_the_flows_the_rest():
+    """Fields whose residuals are shared by 2×2 cells: the guide learns their scale, the flows that
+    they are alike. R does not learn the density of what it reads."""
+    flow = sizes()
+    model = helpers.seeded(lambda: CAFlow(Config(flow)), 0).train()
+    optim = OptimConfig(images=1, cond_weight=0.5, guide_first=0.5)
+    guide, flows = phases_of(optim, flow, SamplesConfig())
+    assert guide.name == "guide (likelihood)"
+    assert guide.guide_alone
+    y = coarse(4, 4, dry=0.2).float().expand(16, -1, -1, -1)
+    g = y + 6 * helpers.normal((16, 1, 8, 8), 3).float().repeat_interleave(2, 2).repeat_interleave(
+        2, 3
+    )
+    u = torch.rand(g.shape, generator=helpers.generator(4))
+    batch = Batch(g.where(g >= 0, -1.0), y, u.where(g < 0, 0.0), torch.full((16,), -1))
+
+    def trained(objective, parameters, steps):
+        adam = torch.optim.Adam(parameters, 0.02)
+        losses = []
+        for _ in range(steps):
+            terms = objective(model, batch)
+            adam.zero_grad()
+            terms.loss.backward()
+            adam.step()
+            losses.append(terms.bits_per_dim.item())
+            assert terms.loss.item() == losses[-1]
+        return losses
+
+    alone = trained(guide.objective, model.density.A.guide.parameters(), 60)
+    assert alone[-1] < alone[0] - 0.1
+    model.density.A.requires_grad_(False)
+    rest = [p for p in model.parameters() if p.requires_grad]
+    together = trained(flows.objective, rest, 60)
+    assert together[-1] < alone[-1] - 0.1
