@@ -3,11 +3,13 @@
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from caflow_cli import images
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import read_image
 
@@ -142,3 +144,24 @@ def refusal(source, name: str | None = None) -> CaflowError:
         assert line
         assert "\n" not in line
     return error
+
+
+def source_of(
+    values: np.ndarray,
+    alpha: np.ndarray | None = None,
+    gray: bool = False,
+    profile: bytes | None = None,
+) -> images.Input:
+    """An image as if it were read from a file."""
+    return images.Input(images.Image(values, profile, alpha), gray)
+
+
+def output_of(
+    values: np.ndarray,
+    alpha: np.ndarray | None = None,
+    gray: bool = False,
+    profile: bytes | None = None,
+    metadata: Any = None,
+) -> images.Output:
+    """What a file is to hold."""
+    return images.Output(images.Image(values, profile, alpha), gray, metadata or {})

@@ -105,7 +105,7 @@ def read_upload(
         f"{limits.megapixels:g} megapixels",
         f"{hint} --max-megapixels",
     )
-    return decode(path, path.name, full=True)
+    return decode(path, path.name)
 
 
 def displayed(path: str, image: Input) -> str:
@@ -113,7 +113,7 @@ def displayed(path: str, image: Input) -> str:
     if image.format in _SHOWN:
         return path
     preview = Path(path + _PREVIEW)
-    write_png(preview, image.shown())
+    write_png(preview, image.image.shown)
     return str(preview)
 
 

@@ -161,7 +161,7 @@ class Sessions:
         visit.outdated = (fields.image, fields.model) != (visit.upload, drawn.model)
         visit.outdated |= (fields.tau, fields.sampling.seed) != (drawn.tau, drawn.sampling.seed)
         if not visit.outdated:
-            painted = self._painted(fields, *visit.image.rgb.shape[:2])
+            painted = self._painted(fields, *visit.image.image.size)
             visit.outdated = not np.array_equal(np.array(painted), np.array(visit.painted))
         return {"title": visit.title()}
 
@@ -197,7 +197,7 @@ class Sessions:
         """Size, canvas and model of an image, for the chosen model."""
         about: Update = {}
         task = self.models.tasks[id]
-        image = decoded.shown()
+        image = decoded.image.shown
         height, width = image.shape[:2]
         text = f"{width}×{height} pixels"
         if task.factor > 1:
@@ -249,7 +249,7 @@ class Sessions:
             mask = np.maximum(mask, fields.marked)
         height, width = mask.shape
         mask = painted_mask(fields.layers, height, width, mask)
-        background = shrunk(self._image(fields).shown(), _MASK_CANVAS)
+        background = shrunk(self._image(fields).image.shown, _MASK_CANVAS)
         marked = shrunk(mask, _MASK_CANVAS) > 0
         color = np.array(ImageColor.getrgb(FILL))
         background[marked] = _OPACITY * color + (1 - _OPACITY) * background[marked]
@@ -268,7 +268,7 @@ class Sessions:
     def _read(self, fields: Fields) -> tuple[Input, Pixels | None]:
         """The image, and what is painted on it."""
         image = self._image(fields)
-        height, width = image.rgb.shape[:2]
+        height, width = image.image.size
         painted = self._painted(fields, height, width)
         if self.models.tasks[fields.model].paints == "hole":
             ensure(bool(np.any(painted)), "there is no hole to fill", "paint over the area to fill")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import HOLE, MOST_FILLED
-from ..images import Encoder, Input, Pixels, in_srgb, write_png
+from ..images import Encoder, Image, Input, Pixels, write_png
 from ..model import CAFlow
 from ..restoration import (
     Candidate,
@@ -191,7 +191,7 @@ class Visit:
     def preview(self, layers: Sequence[Pixels]) -> Update:
         """The chosen candidate with other known colors, in the size of the canvas."""
         image = shrunk(self._input, COLOR_CANVAS)
-        shown = in_srgb(self._shown().pixels, self.image.profile)
+        shown = self._request.as_image(self._shown().pixels).shown
         shown = shrunk(shown, COLOR_CANVAS)
         colors = painted_colors(layers, *image.shape[:2])
         for edit in edits_of(self.task, image, None, None, self.sampling.seed, _asked(colors)):
@@ -247,4 +247,4 @@ class Visit:
 
 def _asked(colors: Pixels | None) -> EditOptions:
     """What painted colors ask of edits."""
-    return {} if colors is None else {"hints": Input(colors[..., :3], colors[..., 3])}
+    return {} if colors is None else {"hints": Input(Image(colors[..., :3], alpha=colors[..., 3]))}

@@ -186,13 +186,13 @@ class Coloring(Editing):
         """
         import numpy as np
 
-        from ..images import Input
+        from ..images import Image, Input
         from ..restoration.recolor import check_strokes, strokes_of
 
         height, width = photo.shape[:2]
         strokes = np.zeros((height, width, 4), np.uint8)
         if file is not None:
-            strokes = strokes_of(file.read())
+            strokes = strokes_of(file.read().image)
             check_strokes(photo, strokes)
         radius = max(2, min(height, width) / _DISC)
         rows = np.arange(height)[:, None]
@@ -206,7 +206,7 @@ class Coloring(Editing):
             )
             disc = (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
             strokes[disc] = [*color, 255]
-        return Input(strokes[..., :3], strokes[..., 3])
+        return Input(Image(strokes[..., :3], alpha=strokes[..., 3]))
 
 
 def _parse(point: str) -> tuple[int, int, bytes]:

@@ -88,7 +88,7 @@ class Intervals:
         if _is_incomplete(found):
             console.about(job.name, "no interval, because a candidate is missing")
             return {}
-        from ..images import encode_png
+        from ..images import encode_png, is_of_grays
         from ..intervals import at_depth, interval, mean_width
         from .output import write_file
 
@@ -100,12 +100,12 @@ class Intervals:
             "lambda": calibration.lambd,
             "mean_width": mean_width(*ends),
         }
-        source = found.request.input
-        written = at_depth(*ends, source.depth)
+        written = at_depth(*ends, found.request.depth)
+        profile = found.request.seen.profile
         for end, image in zip(_ENDS, written, strict=True):
             path = job.beside["interval"][end]
-            shown = image[..., :1] if source.has_gray_profile else image
-            if write_file(job, path, encode_png(shown, profile=source.profile), files, console):
+            shown = image[..., :1] if is_of_grays(profile) else image
+            if write_file(job, path, encode_png(shown, profile=profile), files, console):
                 fields[end] = str(path)
         return {"interval": fields}
 

@@ -74,7 +74,7 @@ class Masking:
             f"{name!r} marks {share:.0%} of the image to be filled",
             f"{other}, or --mask-as-is",
         )
-        check_same_size("the mask is", level.shape, image.rgb.shape)
+        check_same_size("the mask is", level.shape, image.image.size)
         return level
 
 
@@ -82,25 +82,26 @@ def _level(mask: InputImage | None, image: Input, source: InputImage) -> Pixels:
     """The mask of an image as it is stored or found, or its transparent part."""
     import numpy as np
 
-    from ..images import decode, gray, white
+    from ..images import white
+    from ..restoration.arguments import drawn_mask
 
     if mask is None:
-        if image.alpha is None:
+        alpha = image.image.alpha
+        if alpha is None:
             raise no_mask(source.name)
-        return np.where(image.alpha < white(image.alpha), np.uint8(255), np.uint8(0))
+        return np.where(alpha < white(alpha), np.uint8(255), np.uint8(0))
     if mask.threshold is not None:
         return found(mask.stem, mask.threshold, image, source)
-    drawn = mask.read()
-    level = gray(drawn.rgb)
-    if level.max() <= 1 and mask.path is not None:  # 16 bits may hold values of 8, or 0 and 1
-        stored = decode(mask.path, full=True).rgb
+    drawn = mask.read().image
+    if drawn.shown.max() <= 1 and drawn.bits < 32:  # 16 bits may hold values of 8, or 0 and 1
+        stored = drawn.values
         most, half = int(stored.max()), white(stored) // 2 + 1
         ensure(
             most == 0,
             f"the mask {mask.name!r} holds only 0 to {most}, and {half} and above is filled",
             f"multiply its values by {white(stored) // max(1, most)}",
         )
-    return level if drawn.alpha is None else np.where(drawn.alpha < HOLE, np.uint8(0), level)
+    return drawn_mask(drawn)
 
 
 def found(
@@ -120,7 +121,8 @@ def found(
 
     if source.path is None:
         raise usage_error("the infrared channel of stdin is not read", "give the scan as a file")
-    return infrared_mask(image.rgb, read_infrared(image, source.path, source.name), threshold)
+    infrared = read_infrared(image.image, source.path, source.name)
+    return infrared_mask(image.image.values, infrared, threshold)
 
 
 def marked(mask: Pixels) -> str:

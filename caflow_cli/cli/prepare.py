@@ -10,7 +10,7 @@ from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from ..hub.choice import NAMED, RULES, choose_model, hint_at_model
 from ..images import Encoder, Input, Pixels
 from ..model import CAFlow
-from ..restoration import Request, colors_for, prepare
+from ..restoration import Request, prepare
 from ..tasks import ONE_PASS
 from .asked import Asked
 from .masking import marked
@@ -53,7 +53,7 @@ class Preparer:
     def _prepared(self, job: Job) -> Prepared:
         asked = self.asked
         task = asked.task
-        image = colors_for(task, job.source.read(asked.console.about, full=True))
+        image = job.source.read(asked.console.about)
         mask = None
         if asked.masking is not None and task.needs_mask:
             mask = asked.masking.read(job.companions.get("mask"), image, job.source)
@@ -63,13 +63,13 @@ class Preparer:
         if mask is not None and not (mask >= HOLE).any():
             return Prepared(job, image, None, reason)
         settings = asked.settings(model.config, model.calibration, model.identity["id"])
-        edits = asked.editing.wanted(image.rgb, job.companions)
+        edits = asked.editing.wanted(image.image.values, job.companions)
         request = prepare(model, image, mask, settings, edits)
-        height, width = (request.task.factor * side for side in image.rgb.shape[:2])
+        height, width = (request.task.factor * side for side in image.image.size)
         width, height = (edits or {}).get("size", (width, height))
         self.encoder.check_size(height, width)
         if request.is_large:
-            asked.editing.check_large(task, image.rgb)
+            asked.editing.check_large(task, image.image.values)
         if asked.beside is not None:
             asked.beside.check_size(request.size)
         self._note(job, request)
@@ -78,7 +78,7 @@ class Preparer:
             self._note_fewer(job, request, most)
         if math.prod(request.size) > ONE_PASS:
             self._note_tiles(job, request)
-        return Prepared(job, image, request, reason)
+        return Prepared(job, request.input, request, reason)
 
     def _note_found(self, job: Job, mask: Pixels) -> None:
         """Say how much is marked in a mask that was found."""

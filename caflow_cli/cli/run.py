@@ -87,7 +87,7 @@ def _kind(item: Prepared) -> tuple[object, ...]:
     request = item.request
     if request is None:
         return ()
-    return request.model, request.size, request.sampling, request.input.depth
+    return request.model, request.size, request.sampling, request.depth
 
 
 def _together(item: Prepared) -> int:
@@ -146,7 +146,7 @@ def _finish(
         sheets.add(job.name, found)
     report_result(job, found, console)
     if console.json:
-        lossless = plan.encoder.lossless and plan.encoder.holds(found.request.input.depth)
+        lossless = plan.encoder.lossless and found.request.depth <= plan.encoder.bits
         console.result(restored_line(prepared, found, paths, lossless, fields))
 
 

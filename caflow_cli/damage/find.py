@@ -16,7 +16,7 @@ from torch import nn
 from ..assets import ASSETS
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
 from ..images import Pixels
-from ..images.color import Floats, in_srgb
+from ..images.color import Floats
 from ..layers import fold
 from ..restoration import to_batch
 from ..restoration.arguments import ImageLike, as_input
@@ -63,8 +63,8 @@ def find_damage(
             Also as for `as_image`.
     """
     check_usage(0 < threshold < 1, f"the threshold is {threshold}", "between 0 and 1, such as 0.5")
-    photo = as_input(image, full=True)
-    levels = confidence(in_srgb(photo.flattened(), photo.profile), step=step)
+    photo = as_input(image).image
+    levels = confidence(photo.converted(None).rounded(8).filled(), step=step)
     if levels.max() <= 1 / (1 + (1 / threshold - 1) / _CERTAIN):
         return np.zeros(levels.shape, np.uint8)
     extent = (levels > _EXTENT * threshold).view(np.uint8)

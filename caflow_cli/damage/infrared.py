@@ -17,10 +17,11 @@ from PIL import Image
 from scipy import fft, ndimage
 
 from ..errors import CaflowError, check_usage, ensure
-from ..images import Input, Pixels, decode, read_second_page
+from ..images import Image as Scan, Pixels, decode, read_second_page, white
 from ..images.artifacts import cells
-from ..images.color import Array, Floats
+from ..images.color import Floats
 from ..images.deep import DEEP_HINT, has_deep
+from ..images.profile import Array
 from ..paths import is_file
 from ..tasks.base import check_same_size
 
@@ -52,7 +53,7 @@ class Leak(NamedTuple):
     contrast: float  # robust deviation of ln(IR) relative to that of ln(red); 0 without an image
 
 
-def infrared_mask(red: Pixels, infrared: Pixels, k: float = INFRARED_K) -> Pixels:
+def infrared_mask(red: Array, infrared: Array, k: float = INFRARED_K) -> Pixels:
     """Find dust and scratches by the infrared channel of an uninverted scan of color film.
 
     Args:
@@ -89,7 +90,7 @@ def infrared_mask(red: Pixels, infrared: Pixels, k: float = INFRARED_K) -> Pixel
     return np.asarray(ndimage.maximum_filter(dark.view(np.uint8) * np.uint8(255), 2 * _GROW + 1))
 
 
-def read_infrared(image: Input, path: Path, name: str) -> Pixels:
+def read_infrared(image: Scan, path: Path, name: str) -> Array:
     """Read the infrared channel of a scan, (H, W).
 
     It is the channel beside the colors that is no alpha, or a second page of the same size, or a
@@ -103,14 +104,14 @@ def read_infrared(image: Input, path: Path, name: str) -> Pixels:
     Raises:
         CaflowError: (exit 1) there is none, or more than one, or it cannot be read.
     """
-    found: dict[str, Pixels] = {}
-    if image.tiff is not None and image.tiff.infrared is not None:
-        found["its last channel"] = image.tiff.infrared
+    found: dict[str, Array] = {}
+    if image.infrared is not None:
+        found["its last channel"] = image.infrared
     page = read_second_page(path, name)
-    if page is not None and page.shape == image.rgb.shape[:2]:
+    if page is not None and page.shape == image.size:
         found["its second page"] = page
     for beside in files_beside(path):
-        found[repr(str(beside))] = decode(beside, full=True).rgb[..., 0]
+        found[repr(str(beside))] = decode(beside).image.values[..., 0]
     none = "--mask auto, or scan with infrared: as a channel, a second page, or a file NAME_IR.tif"
     missing = none if has_deep() else f"to read it from the file itself, {DEEP_HINT}"
     ensure(bool(found), f"{name!r} has no infrared channel", missing)
@@ -151,10 +152,9 @@ def _local(values: Array) -> Array:
     return np.asarray(values - ndimage.uniform_filter(values, _LOCAL))
 
 
-def _log(values: Pixels) -> Floats:
+def _log(values: Array) -> Floats:
     """The logarithm of values of any depth, as shares of the largest possible one."""
-    most = np.iinfo(values.dtype).max if values.dtype.kind == "u" else 1
-    shares = values * np.float32(1 / most)
+    shares = values * np.float32(1 / white(values))
     return np.asarray(np.log(np.maximum(shares, np.float32(_DARKEST))))
 
 

@@ -218,8 +218,9 @@ def condition_channels(data: str | Path) -> int:
 
 
 def decode(files: ImageFiles, member: str, deep: bool = False) -> Pixels:
-    """Decode an image file of a set, to sRGB."""
-    return decode_image(io.BytesIO(files.read(member)), member, full=deep).in_srgb().rgb
+    """Decode an image file of a set, to sRGB; with 16 bits if it has them and `deep` says so."""
+    image = decode_image(io.BytesIO(files.read(member)), member).image
+    return image.converted(None).rounded(16 if deep else 8).values
 
 
 def _decode(files: ImageFiles, members: tuple[str, ...], deep: bool) -> list[Pixels]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..data.examples import decode, open_files
 from ..errors import EXIT_FAILED, CaflowError, check_usage, ensure, usage_error
-from ..images import SUFFIXES, Pixels, decode as decode_image, in_8_bits, in_srgb
+from ..images import SUFFIXES, Pixels, decode as decode_image, in_8_bits
 from ..paths import exists, is_file
 from ..restoration import to_batch
 from ..tasks import is_beside, without_ending
@@ -186,7 +186,7 @@ def _features(
     features = []
     for name, read in images.items():
         with _noted(name, failed):
-            features.append(extractor(to_batch([in_srgb(read(), None)])))
+            features.append(extractor(to_batch([in_8_bits(read())])))
         tell()
     return torch.cat(features) if features else torch.zeros(0, 1)
 
@@ -235,7 +235,7 @@ def _open(
 
 
 def _read(path: Path) -> Pixels:
-    return decode_image(path, full=True).in_srgb().rgb
+    return decode_image(path).image.converted(None).rounded(16).values
 
 
 def _matched(

@@ -10,7 +10,7 @@ import torch
 from ..config import Temperature
 from ..data.examples import Examples
 from ..errors import CaflowError, ensure
-from ..images import Input, Pixels
+from ..images import Image, Input, Pixels
 from ..model import CAFlow
 from ..restoration import (
     Candidates,
@@ -118,7 +118,7 @@ class Measurer:
     def _request(self, example: Example) -> Request:
         """The request for an example, of which each setting of the sweep makes its own."""
         sampling = Sampling(consistent=self.run.consistent)
-        return prepare(self.model, Input(example.input), example.mask, sampling)
+        return prepare(self.model, Input(Image(example.input)), example.mask, sampling)
 
     def _unanswered(
         self, requests: Sequence[Request], seeds: Sequence[int], tau: Temperature, m: int

@@ -17,7 +17,7 @@ from ..images import (
     Pixels,
     atomic_write,
     encode_png,
-    in_srgb,
+    in_8_bits,
     make_folder,
     read_image,
     write_png,
@@ -153,7 +153,7 @@ def _row(measurer: Measurer, row: Row) -> Pixels:
             figures = _figures(best[0].values)
             cells.append((read_image(path), [label, *figures]))
     cells.append((example.truth, ["truth"]))
-    shown = [(in_srgb(image, None), lines) for image, lines in cells]
+    shown = [(in_8_bits(image), lines) for image, lines in cells]
     return captioned_row(shown)
 
 

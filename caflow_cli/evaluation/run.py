@@ -13,7 +13,7 @@ from torch import Tensor
 from ..data.examples import open_split
 from ..data.split import Role, mask_errors
 from ..errors import CaflowError, check_usage
-from ..images import Pixels, in_srgb
+from ..images import Pixels, in_8_bits
 from ..model import CAFlow
 from ..records import Table, Unpack
 from ..restoration import DEPTH_RULE, estimator_of, task_of, to_batch
@@ -277,7 +277,7 @@ class _SetFeatures:
                 self._images[name].append(self._features(image))
 
     def _features(self, image: Pixels) -> Tensor:
-        return self._extractor(to_batch([in_srgb(image, None)]))
+        return self._extractor(to_batch([in_8_bits(image)]))
 
     def add_distances(self, results: Sequence[Result]) -> tuple[list[str], list[str]]:
         """Add the distances to the results; return their labels, and notes."""

@@ -76,15 +76,15 @@ def is_degraded(found: Traces) -> bool:
 
 
 def _has_coarse_table(image: Input) -> bool:
-    return min(image.rgb.shape[:2]) >= _SMALLEST and image.table > _COARSE
+    return min(image.image.size) >= _SMALLEST and image.table > _COARSE
 
 
 def _has_degraded_pixels(image: Input) -> bool:
-    return min(image.rgb.shape[:2]) >= _READABLE and is_degraded(traces(image.shown()))
+    return min(image.image.size) >= _READABLE and is_degraded(traces(image.image.shown))
 
 
 def _is_face_sized(image: Input) -> bool:
-    height, width = image.rgb.shape[:2]
+    height, width = image.image.size
     return height == width and height in _FACES
 
 

@@ -11,15 +11,13 @@ from .color import (
     in_8_bits,
     in_16_bits,
     in_gray,
-    in_srgb,
     is_gray,
     levels_in,
     resize,
-    strips,
     white,
 )
 from .deep import DEEP_HINT, has_deep
-from .profile import from_srgb
+from .profile import convert, is_of_grays, strips
 from .provenance import read_provenance
 from .read import (
     MAX_BYTES,
@@ -31,7 +29,7 @@ from .read import (
     read_size,
     stores_losslessly,
 )
-from .values import Input, Output
+from .values import Image, Input, Output
 from .write import FORMATS, LARGE, Encoder, encode_png, format_of, write_png
 
 __all__ = [
@@ -44,22 +42,23 @@ __all__ = [
     "SUFFIXES",
     "VALUES",
     "Encoder",
+    "Image",
     "Input",
     "Output",
     "Pixels",
     "atomic_write",
+    "convert",
     "decode",
     "encode_png",
     "fill_transparent",
     "format_of",
-    "from_srgb",
     "gray",
     "has_deep",
     "in_8_bits",
     "in_16_bits",
     "in_gray",
-    "in_srgb",
     "is_gray",
+    "is_of_grays",
     "levels_in",
     "locked_folder",
     "make_folder",

@@ -4,28 +4,20 @@ Files store straight (un-premultiplied) colors. The color of a transparent pixel
 but a filter that reads it would mix it into visible pixels.
 """
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from .profile import Converter, convert_deep, converter, is_kept
+from .profile import Array, converter, strips
 
-Array: TypeAlias = npt.NDArray[Any]  # of any type, (H, W, C) or (H, W)
 Floats: TypeAlias = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.unsignedinteger[Any]]  # uint8 or uint16, (H, W, C) or (H, W)
 
 LUMA = (19595, 38470, 7471)  # Rec. 601 weights of red, green and blue in 65536ths, as in Pillow
 ONE = sum(LUMA)
 VALUES = 256  # of 16 bits in a level of 8 bits: 256 v to 256 v + 255 are v, as on the model's scale
-_STRIP = 2**20  # pixels converted at a time, to bound memory
-
-
-def strips(height: int, width: int) -> list[slice]:
-    """Slices of rows, about a million pixels each, to bound the memory of operations."""
-    rows = max(1, _STRIP // width)
-    return [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
 
 
 def resize(
@@ -44,7 +36,7 @@ def resize(
         resized = resize(image.astype(np.float32), height, width, filter, box)
         return np.asarray(np.rint(resized).clip(0, 65535), np.uint16)
     if image.ndim == 3 and image.dtype == np.float32:  # Pillow has no such images
-        planes = [resize(image[..., channel], height, width, filter, box) for channel in range(3)]
+        planes = [resize(plane, height, width, filter, box) for plane in np.moveaxis(image, -1, 0)]
         return np.stack(planes, axis=-1)
     enlarged = Image.fromarray(image).resize((width, height), filter, box)
     return np.array(enlarged)  # not `asarray`: it would be read-only, which torch warns about
@@ -69,8 +61,8 @@ def in_gray(image: Pixels) -> Pixels:
 
 
 def white(image: Array) -> int:
-    """The largest value of an image's type: 255 or 65,535."""
-    return int(np.iinfo(image.dtype).max)
+    """The largest value of an image's type: 255 or 65,535; 1 of floats."""
+    return int(np.iinfo(image.dtype).max) if image.dtype.kind == "u" else 1
 
 
 def levels_in(image: Array) -> int:
@@ -87,54 +79,23 @@ def is_gray(image: Pixels) -> bool:
     return True
 
 
-class Colors(NamedTuple):
-    """Colors and alpha of an image, as fields of `Input`."""
+def split_colors(image: Image.Image) -> tuple[Array, Array | None]:
+    """The colors of a loaded image, uint8 (H, W, 3), and its alpha, (H, W), if there is any.
 
-    rgb: Pixels  # (H, W, 3)
-    alpha: Pixels | None  # (H, W); None if every pixel is opaque
-    profile: bytes | None  # of the colors; None for sRGB
-    converted: bool  # whether the colors are not those of the file
-
-
-def split_colors(image: Image.Image, keep: bool = False) -> Colors:
-    """Convert a loaded image of any mode to sRGB and alpha, 8 bits, a few rows at a time.
-
-    With `keep`, a profile that results keep (`is_kept`) is not applied.
+    CMYK and LAB are converted to sRGB, a few rows at a time.
     """
     width, height = image.size
     rgb = np.empty((height, width, 3), np.uint8)
     opacities = []
-    mode = _split(image.crop((0, 0, 1, 1)))[0].mode
-    convert, kept = _conversion(mode, image.info.get("icc_profile"), keep)
+    convert = None
+    if image.mode in ("CMYK", "LAB"):
+        convert = converter(image.mode, image.info.get("icc_profile"))
     for rows in strips(height, width):
         base, opacity = _split(image.crop((0, rows.start, width, rows.stop)))
         rgb[rows] = np.asarray(base.convert("RGB") if convert is None else convert(base))
         if opacity is not None:
             opacities.append(np.asarray(opacity))
-    alpha = _unless_opaque(np.concatenate(opacities)) if opacities else None
-    return Colors(rgb, alpha, kept, convert is not None or mode == "CMYK")
-
-
-def colors_of(values: Array, alpha: Array | None, profile: bytes | None) -> Colors:
-    """The same for stored values, uint8, uint16 or float32 (H, W, 1 or 3), of a profile; kept, if
-    it is."""
-    convert, kept = _conversion("L" if values.shape[2] == 1 else "RGB", profile, True)
-    if convert is None:
-        rgb = np.repeat(values, 3, 2) if values.shape[2] == 1 else values
-    else:
-        rgb = _converted(values, profile)
-    alpha = None if alpha is None else _unless_opaque(alpha)
-    return Colors(rgb, alpha, kept, convert is not None)
-
-
-def _conversion(
-    mode: str, profile: bytes | None, keep: bool
-) -> tuple[Converter | None, bytes | None]:
-    """How colors of a mode are converted to sRGB, or the profile that their results keep."""
-    convert = converter(mode, profile) if profile or mode == "LAB" else None
-    if keep and convert is not None and is_kept(mode, profile):
-        return None, profile
-    return convert, None
+    return rgb, np.concatenate(opacities) if opacities else None
 
 
 def in_8_bits(values: Array) -> Pixels:
@@ -145,33 +106,6 @@ def in_8_bits(values: Array) -> Pixels:
 def in_16_bits(values: Pixels) -> Pixels:
     """Scale 8 bits to 16, by 257: black and white stay so, and `in_8_bits` is the inverse."""
     return values if values.dtype == np.uint16 else values.astype(np.uint16) * np.uint16(257)
-
-
-def in_srgb(values: Pixels, profile: bytes | None) -> Pixels:
-    """What values look like: uint8 or uint16 (H, W, 3) to sRGB of 8 bits."""
-    values = in_8_bits(values)
-    return values if profile is None else applied(values, profile)
-
-
-def applied(values: Pixels, profile: bytes) -> Pixels:
-    """Convert (H, W, 3), with equal channels if the profile is of grays, to sRGB at its depth."""
-    return _converted(values[..., :1] if is_kept("L", profile) else values, profile)
-
-
-def _converted(values: Array, profile: bytes | None) -> Array:
-    """Convert (H, W, 1 or 3) to sRGB, (H, W, 3), at its own depth."""
-    if profile is not None and values.dtype != np.uint8:
-        return convert_deep(values, profile, None)
-    convert = converter("L" if values.shape[2] == 1 else "RGB", profile)
-    result = np.empty((*values.shape[:2], 3), np.uint8)
-    for rows in strips(*values.shape[:2]):
-        part = Image.fromarray(values[rows, :, 0] if values.shape[2] == 1 else values[rows])
-        result[rows] = np.asarray(part.convert("RGB") if convert is None else convert(part))
-    return result
-
-
-def _unless_opaque(alpha: Array) -> Array | None:
-    return None if alpha.min() == white(alpha) else alpha
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -203,8 +137,8 @@ def _split_16(values: Array, hidden: Any) -> tuple[Image.Image, Image.Image | No
 # --- transparency ---------------------------------------------------------------------------------
 
 
-def fill_transparent(rgb: Pixels, alpha: Pixels, *, soften: bool = False) -> Pixels:
-    """Fill transparent pixels with the visible colors around them: uint8 (H, W, 3).
+def fill_transparent(rgb: Array, alpha: Array, *, soften: bool = False) -> Array:
+    """Fill transparent pixels with the visible colors around them: (H, W, 3), of the same type.
 
     The new color is the alpha-weighted (premultiplied) mean of the smallest block around the pixel
     that contains a visible pixel, interpolated; the sides of blocks are powers of two. Opaque
@@ -212,7 +146,7 @@ def fill_transparent(rgb: Pixels, alpha: Pixels, *, soften: bool = False) -> Pix
 
     Args:
         rgb: Straight colors, (H, W, 3).
-        alpha: (H, W), 0 transparent to 255 opaque.
+        alpha: (H, W), 0 transparent to `white(alpha)` opaque.
         soften: Also blend that mean into pixels that are fainter than their neighbors: `(a c +
             (m - a) mean) / m`, where m is the largest alpha in the 5 x 5 neighborhood (the support
             of BICUBIC). Use this before enlarging an image, because the filter weights a faint
@@ -222,18 +156,17 @@ def fill_transparent(rgb: Pixels, alpha: Pixels, *, soften: bool = False) -> Pix
         return rgb
     mean = _mean_around(rgb, alpha)
     if not soften:
-        filled: Pixels = np.where(alpha[..., None] > 0, rgb, mean)
-        return filled
+        return np.where(alpha[..., None] > 0, rgb, mean)
     # Pillow filters integers of 8 and 32 bits.
     filtered = alpha if alpha.dtype == np.uint8 else alpha.astype(np.int32)
     most = np.asarray(Image.fromarray(filtered).filter(ImageFilter.MaxFilter(5)))
     share = alpha / np.maximum(most, 1).astype(np.float32)
     share = share[..., None]
     blend = np.rint(share * rgb + (1 - share) * mean)
-    return blend.astype(rgb.dtype)  # type: ignore[no-any-return]
+    return np.asarray(blend, rgb.dtype)
 
 
-def _mean_around(rgb: Pixels, alpha: Pixels) -> Pixels:
+def _mean_around(rgb: Array, alpha: Array) -> Array:
     """For each pixel, the premultiplied mean of the smallest block of side 2, 4, … with alpha."""
     weight = alpha.astype(np.float32)[..., None]
     sums = _halve(rgb * weight)
@@ -246,8 +179,9 @@ def _mean_around(rgb: Pixels, alpha: Pixels) -> Pixels:
     mean = sums / weights
     for sums, weights in reversed(levels):
         enlarged = _doubled(mean, weights.shape)
-        mean = np.where(weights > 0, sums / np.maximum(weights, 1), enlarged)
-    return np.rint(_doubled(mean, alpha.shape)).astype(rgb.dtype)
+        mean = np.where(weights > 0, sums / np.where(weights > 0, weights, 1), enlarged)
+    mean = _doubled(mean, alpha.shape)
+    return (np.rint(mean) if rgb.dtype.kind == "u" else mean).astype(rgb.dtype)
 
 
 def _halve(values: Floats) -> Floats:

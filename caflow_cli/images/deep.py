@@ -20,9 +20,9 @@ from PIL import Image, TiffImagePlugin, TiffTags
 from ..config import Extent
 from ..errors import ensure
 from ..records import Table
-from .color import Array, Floats, Pixels, resize, strips
+from .color import white
 from .metadata import COMMENT, MAIN, Metadata
-from .profile import convert_deep
+from .profile import Array
 
 if TYPE_CHECKING:
     import tifffile
@@ -34,7 +34,7 @@ _OLD_DEFLATE = 32946
 _PREDICTED = (5, DEFLATE, 50000)  # LZW, Deflate, ZSTD: of differences between pixels
 _LOSSLESS = (1, 32773, _OLD_DEFLATE, *_PREDICTED)  # none, PackBits
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # PhotometricInterpretation
-_PREMULTIPLIED, _STRAIGHT = 1, 2  # ExtraSamples; 0 is neither: infrared
+INFRARED, _PREMULTIPLIED, STRAIGHT = 0, 1, 2  # ExtraSamples; 0: neither, such as infrared
 ORIENTATION = 274
 SIDEWAYS = (5, 6, 7, 8)  # orientations that swap the sides
 _DESCRIPTION = 270
@@ -50,43 +50,24 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())  # raised errors
 
 @dataclass(frozen=True, eq=False)
 class TiffParts:
-    """What a TIFF made of a TIFF keeps, beside its values, alpha, profile and EXIF."""
+    """What a TIFF made of a TIFF keeps, beside its image and EXIF."""
 
     compression: int  # tag Compression
     description: bytes = b""  # ImageDescription
     resolution: tuple[Any, Any, int] | None = None  # in x and y, and its unit
-    infrared: Array | None = None  # the channel after RGB that is no alpha, (H, W)
-    floats: Floats | None = None  # the colors, if they are stored as floats
-    profile: bytes | None = None  # of the floats, if `Input.rgb` is converted
 
-    def of_result(self, result: Array, image: Array, converted: bool) -> TiffParts:
-        """What a result of the image keeps: infrared of its size, its floats where both agree, and
-        the description, unless a program wrote it for another size.
-
-        Both are (H, W, 3), of 16 bits if the image has floats. If they are converted to sRGB, other
-        floats are converted back to the profile; without one, no float is kept.
-        """
-        is_same = result.shape == image.shape
-        infrared = self.infrared
-        if infrared is not None:
-            infrared = resize(infrared, *result.shape[:2])
-        floats = self.floats
-        if floats is not None:
-            written = np.asarray(result / np.float32(65535), np.float32)
-            if self.profile is not None:
-                written = convert_deep(written, None, self.profile).clip(0, 1)
-            keeps = is_same and (not converted or self.profile is not None)
-            floats = np.where(result == image, floats, written) if keeps else written
+    def of_another_size(self) -> TiffParts:
+        """What a result of another size keeps: no description that a program wrote of the size."""
         states_size = self.description.startswith(_OF_PROGRAMS)
-        description = self.description if is_same or not states_size else b""
-        return replace(self, description=description, infrared=infrared, floats=floats)
+        return replace(self, description=b"") if states_size else self
 
 
 class StoredTiff(NamedTuple):
-    """What a TIFF holds: no profile is applied."""
+    """What a page of a TIFF holds: uint8, uint16, or float32 on [0, 1]; no profile is applied."""
 
     values: Array  # (H, W, 1 or 3)
     alpha: Array | None  # (H, W), straight
+    infrared: Array | None  # (H, W): a channel beside the colors that is no alpha
     profile: bytes | None
     frames: int
     parts: TiffParts
@@ -152,24 +133,20 @@ def read_tiff(data: bytes, label: str, index: int = 0) -> StoredTiff | None:
             return None
         _check_segments(page, len(data), label)
         values = _values(page)
+        if values.dtype.kind == "f":
+            _check_floats(values, label)
+            values = values.astype(np.float32, copy=False)
         colors = values[..., : _colors(page)]
         more = values[..., colors.shape[2]] if values.shape[2] > colors.shape[2] else None
-        are_floats = values.dtype.kind == "f"
-        if are_floats:
-            _check_floats(values, label)
         if page.photometric == _WHITE_IS_ZERO:
-            colors = (1 if are_floats else np.iinfo(colors.dtype).max) - colors
+            colors = white(colors) - colors
         kind = page.extrasamples[0] if page.extrasamples else 0
         if more is not None and kind == _PREMULTIPLIED:
             colors = _straight(colors, more)
+        is_alpha = kind in (_PREMULTIPLIED, STRAIGHT)
+        alpha, infrared = (more, None) if is_alpha else (None, more)
         parts = TiffParts(int(page.compression), _description(page, data), _resolution(page))
-        if are_floats:
-            colors = colors.astype(np.float32, copy=False)
-            parts = replace(parts, floats=colors)
-            more = None if more is None else as_16_bits(more)
-        if more is not None and kind not in (_PREMULTIPLIED, _STRAIGHT):
-            parts, more = replace(parts, infrared=more), None
-        return StoredTiff(colors, more, page.iccprofile, len(file.pages), parts)
+        return StoredTiff(colors, alpha, infrared, page.iccprofile, len(file.pages), parts)
 
 
 def _plain_page(file: tifffile.TiffFile, index: int = 0) -> tifffile.TiffPage | None:
@@ -243,14 +220,6 @@ def _check_floats(values: Array, label: str) -> None:
     )
 
 
-def as_16_bits(floats: Array) -> Pixels:
-    """Round floats from 0 to 1 to 16 bits."""
-    result = np.empty(floats.shape, np.uint16)
-    for rows in strips(*floats.shape[:2]):
-        result[rows] = np.rint(floats[rows].clip(0, 1).astype(np.float64) * 65535)
-    return result
-
-
 def _description(page: tifffile.TiffPage, data: bytes) -> bytes:
     """ImageDescription as stored: tifffile guesses its encoding."""
     tag = page.tags.get(_DESCRIPTION)
@@ -267,6 +236,7 @@ def _resolution(page: tifffile.TiffPage) -> tuple[Any, Any, int] | None:
 
 def encode_tiff(
     values: Array,
+    kind: int,
     parts: TiffParts | None,
     profile: bytes | None,
     xmp: bytes,
@@ -275,7 +245,8 @@ def encode_tiff(
     """Encode (H, W, C), uint8, uint16 or float32, as TIFF, compressed as the input.
 
     Args:
-        values: One or three colors, and perhaps one channel more: alpha, or `parts.infrared`.
+        values: One or three colors, and perhaps one channel more.
+        kind: What that is, as of ExtraSamples: `STRAIGHT` or `INFRARED`.
         parts: Of the input; None if that is no TIFF.
         profile: The ICC profile.
         xmp: A packet; empty if there is none.
@@ -286,7 +257,6 @@ def encode_tiff(
     parts = parts or TiffParts(DEFLATE)
     channels = values.shape[2]
     colors = 1 if channels < 3 else 3
-    kind = _STRAIGHT if parts.infrared is None else 0
     tags: list[Any] = [(TIFF_XMP, 1, len(xmp), xmp, True)] if xmp else []
     for tag, text in directories.get(MAIN, {}).items():
         tags.append((tag, 2, len(text) + 1, text + b"\0", True))

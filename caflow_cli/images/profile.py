@@ -1,22 +1,23 @@
-"""Color profiles: which a result keeps, and what its values look like in sRGB.
+"""Color profiles: which values models read as they are, and conversions.
 
 A profile is kept if it is a matrix of RGB or a gray, with a curve like a display's: sRGB, Display
 P3, Adobe RGB, ProPhoto, gray gamma. Models see encoded values, and theirs are like those of sRGB.
-Linear profiles, tables of colors, CMYK and LAB are converted.
+Values of linear profiles and of tables of colors are converted.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
+from ..errors import CaflowError
+
 _MOST = 2**18  # bytes of a profile that is kept
-_SPACES = {"RGB": "RGB", "L": "GRAY"}  # of ICC, by Pillow's mode
 # All colors of a 9 x 9 x 9 grid, as an image of 27 x 27.
 _GRID = np.linspace(0, 255, 9).astype(np.uint8)
 _PROBE = np.stack(np.meshgrid(_GRID, _GRID, _GRID), -1).reshape(27, 27, 3)
@@ -25,7 +26,15 @@ _GRAYS = np.array([[64, 128]], np.uint8)
 _LIGHTNESS = ((15, 42), (45, 66))
 
 
+Array: TypeAlias = npt.NDArray[Any]
 Converter: TypeAlias = Callable[[Image.Image], Image.Image]  # to sRGB
+_STRIP = 2**20  # pixels converted at a time, to bound memory
+
+
+def strips(height: int, width: int) -> list[slice]:
+    """Slices of rows, about a million pixels each, to bound the memory of operations."""
+    rows = max(1, _STRIP // width)
+    return [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
 
 
 def converter(mode: str, profile: bytes | None) -> Converter | None:
@@ -62,27 +71,30 @@ def _parsed(profile: bytes) -> ImageCms.ImageCmsProfile:
     return ImageCms.ImageCmsProfile(io.BytesIO(profile))
 
 
-def _transform(source: Any, target: Any, mode: str) -> ImageCms.ImageCmsTransform:
-    """From colors of a mode to RGB."""
+def _transform(
+    source: Any, target: Any, mode: str, made: str = "RGB"
+) -> ImageCms.ImageCmsTransform:
+    """From colors of a mode to those of another."""
     return ImageCms.buildTransform(
         source,
         target,
         mode,
-        "RGB",
+        made,
         ImageCms.Intent.RELATIVE_COLORIMETRIC,
         ImageCms.Flags.BLACKPOINTCOMPENSATION,
     )
 
 
-def is_kept(mode: str, profile: bytes | None) -> bool:
-    """Whether a result keeps this profile of an image of mode L or RGB."""
-    if not profile or len(profile) > _MOST or mode not in _SPACES:
+def is_display(profile: bytes) -> bool:
+    """Whether models read the values of a profile as they are, and results have it."""
+    if len(profile) > _MOST:
         return False
+    mode = "L" if is_of_grays(profile) else "RGB"
     try:
         source = _parsed(profile)
         about = source.profile
         tables = [from_device for from_device, _, _ in (about.clut or {}).values()]
-        if about.xcolor_space.strip() != _SPACES[mode] or not about.is_matrix_shaper or any(tables):
+        if not about.is_matrix_shaper or any(tables):
             return False
         lab = ImageCms.createProfile("LAB")
         intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
@@ -96,42 +108,6 @@ def is_kept(mode: str, profile: bytes | None) -> bool:
     )
 
 
-def from_srgb(colors: npt.NDArray[np.uint8], profile: bytes) -> npt.NDArray[np.uint8]:
-    """The values, uint8 (H, W, 3), that look in a kept profile of RGB like sRGB colors."""
-    transform = _transform(ImageCms.createProfile("sRGB"), _parsed(profile), "RGB")
-    return np.asarray(transform.apply(Image.fromarray(colors)))
-
-
-def convert_deep(
-    values: npt.NDArray[Any], source: bytes | None, target: bytes | None
-) -> npt.NDArray[Any]:
-    """Convert uint16 or float32 (H, W, 1 or 3) between profiles; None is sRGB.
-
-    The result has three channels, which are equal if one of the profiles is of grays.
-    """
-    import imagecodecs
-
-    kinds = ["gray" if is_of_grays(profile) else "rgb" for profile in (source, target)]
-    if kinds[0] == "gray":
-        values = values[..., 0]
-    elif values.shape[2] == 1:
-        values = np.repeat(values, 3, 2)
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    result = imagecodecs.cms_transform(
-        np.ascontiguousarray(values),
-        source or srgb,
-        target or srgb,
-        colorspace=kinds[0],
-        outcolorspace=kinds[1],
-        intent=imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC,
-        flags=imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION,
-    )
-    if "gray" not in kinds:
-        return np.asarray(result)
-    one = result[..., 1] if kinds[1] == "rgb" else result
-    return np.repeat(one[..., None], 3, 2)
-
-
 def is_of_grays(profile: bytes | None) -> bool:
     """Whether a profile is of grays."""
     if profile is None:
@@ -139,12 +115,63 @@ def is_of_grays(profile: bytes | None) -> bool:
     return bool(_parsed(profile).profile.xcolor_space.strip() == "GRAY")
 
 
-def converts_back(profile: bytes) -> bool:
-    """Whether all colors of sRGB, as floats, have values in a profile that look the same."""
-    probe = (_PROBE[..., :1] if is_of_grays(profile) else _PROBE) / np.float32(255)
+def convert(values: Array, source: bytes | None, target: bytes | None) -> Array:
+    """Convert (H, W, 3) between profiles, at its own type; None is sRGB.
+
+    Channels are equal if one of the profiles is of grays.
+    """
+    grays = [is_of_grays(profile) for profile in (source, target)]
+    given = values[..., 0] if grays[0] else values
+    deep = values.dtype != np.uint8
+    result = (_converted_deep if deep else _converted)(given, source, target, grays)
+    if any(grays):
+        one = result if grays[1] else result[..., 1]
+        return np.repeat(one[..., None], 3, 2)
+    return result
+
+
+def _converted(
+    values: Array, source: bytes | None, target: bytes | None, grays: Sequence[bool]
+) -> Array:
+    start, end = (_parsed(p) if p else ImageCms.createProfile("sRGB") for p in (source, target))
+    transform = _transform(start, end, *("L" if is_gray else "RGB" for is_gray in grays))
+    parts = [transform.apply(Image.fromarray(values[rows])) for rows in strips(*values.shape[:2])]
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _converted_deep(
+    values: Array, source: bytes | None, target: bytes | None, grays: Sequence[bool]
+) -> Array:
+    import imagecodecs
+
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    kinds = ["gray" if is_gray else "rgb" for is_gray in grays]
     try:
-        there = convert_deep(probe, None, profile).clip(0, 1)
-        again = convert_deep(there, profile, None)
-    except RuntimeError:  # of imagecodecs
+        result = imagecodecs.cms_transform(
+            np.ascontiguousarray(values),
+            source or srgb,
+            target or srgb,
+            colorspace=kinds[0],
+            outcolorspace=kinds[1],
+            intent=imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC,
+            flags=imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION,
+        )
+    except imagecodecs.CmsError as error:
+        message = "the image has a color profile that cannot be applied"
+        raise CaflowError(message, "convert it to sRGB first") from error
+    return np.asarray(result)
+
+
+def converts_back(profile: bytes | None) -> bool:
+    """Whether what models make of floats has values in a profile that look the same."""
+    if profile is None or is_display(profile):
+        return True
+    probe = _PROBE / np.float32(255)
+    if is_of_grays(profile):
+        probe[...] = probe[..., :1]
+    try:
+        there = convert(probe, None, profile).clip(0, 1)
+        again = convert(there, profile, None)
+    except CaflowError:
         return False
     return bool(np.abs(again - probe).max() < 0.5 / 255)

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+import PIL.Image
+from PIL import TiffImagePlugin, UnidentifiedImageError
 
 from ..config import Extent
 from ..errors import CaflowError, ensure
-from .color import Colors, Pixels, colors_of, in_8_bits, split_colors
+from .color import Pixels, in_8_bits, split_colors, white
 from .deep import (
     ORIENTATION,
     SIDEWAYS,
     TIFF_MAGIC,
-    as_16_bits,
     check_decoded,
     has_deep,
     read_png,
@@ -33,7 +33,8 @@ from .deep import (
     turned,
 )
 from .metadata import read_metadata
-from .values import Input
+from .profile import Array, converter, is_of_grays
+from .values import Image, Input
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".bmp", ".tif", ".tiff"}
@@ -47,6 +48,7 @@ _DEEP = re.compile(r";16[BLN]")  # in Pillow's name of a layout: 16 bits per cha
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
 _SMALLER = "crop or shrink the image first"
+_GRAYS = ("1", "L", "LA", "La")  # modes of Pillow; of 16 bits, their names begin with I
 _LOSSY = ("jpeg", "tiff_jpeg", "webp", "tiff_sgilog", "tiff_sgilog24")  # compressions of TIFF
 # TIFF and EXIF tags
 _BITS_PER_SAMPLE = 258
@@ -54,52 +56,43 @@ _PLANAR = 284
 _TILE = (322, 323)  # width and length
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # raised errors say the same
 with contextlib.suppress(AttributeError, OSError):  # as does libtiff, in lines on stderr
-    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
+    ctypes.CDLL(PIL.Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
 # `warnings.catch_warnings` is process-wide, but threads read data sets.
 _warnings_lock = threading.Lock()
 
 
-def decode(source: str | Path | BinaryIO, name: str | None = None, *, full: bool = False) -> Input:
-    """Decode an image to 8-bit sRGB, with separate alpha; or as it is stored.
+def decode(source: str | Path | BinaryIO, name: str | None = None) -> Input:
+    """Decode an image file as it is stored, upright.
 
-    EXIF orientation is applied, and an embedded ICC profile is converted to sRGB (one that is sRGB
-    up to rounding changes no pixel; a broken one is ignored). Of 16 bits, the high
-    byte is taken. Palette, gray, 1-bit, CMYK and LAB images
-    are converted; premultiplied colors are made straight. Of an animation or several pages, only
-    the first is read.
+    Its colors, depth and profile are those of the file, with the extra `deep` also 16 bits, floats
+    from 0 to 1, and the infrared channel of a TIFF. Without it, the high byte is read of 16 bits.
+    CMYK and LAB are converted to sRGB, palettes to colors, and premultiplied colors are made
+    straight. A profile that is sRGB up to rounding, or broken, is none. Of an animation or several
+    pages, only the first is read.
 
     Args:
         source: A path, or a binary stream, which is read to its end.
         name: Name of the image in errors. Default: the path or the stream's name.
-        full: Keep profiles (`is_kept`); and, with the extra `deep`, the 16 bits of PNG and TIFF,
-            and what a TIFF holds beside colors and alpha. Floats are read as `65535 x`.
 
     Raises:
         CaflowError: (exit 1) the source is missing, a folder, unreadable, empty, truncated or not
             an image; it has more pixels than Pillow's bomb limit, or takes more than 256 MiB; or
-            the range of its values is unknown (floats, 32-bit integers).
+            the range of its values is unknown (other floats, 32-bit integers).
     """
     data, label = read_source(source, name)
     is_tiff = data.startswith(TIFF_MAGIC) and has_deep()
-    if full and is_tiff and (found := _decode_tiff(data, label)):
-        return found
-    try:
-        return _decode_by_pillow(data, label, full)
-    except CaflowError:  # such as floats, which Pillow does not read
-        found = _decode_tiff(data, label) if is_tiff else None
-        if found is None:
-            raise
-        return found.in_srgb().in_8_bits()
+    return (_decode_tiff(data, label) if is_tiff else None) or _decode_by_pillow(data, label)
 
 
-def _decode_by_pillow(data: bytes, label: str, full: bool) -> Input:
-    """Decode an image that Pillow opens; `full` as for `decode`."""
+def _decode_by_pillow(data: bytes, label: str) -> Input:
+    """Decode an image that Pillow opens."""
     image, frames = open_image(data, label)
     with image:
-        gray = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
+        mode = image.mode
+        gray = mode in _GRAYS or mode.startswith("I")
         # Of 16-bit colors, Pillow keeps the high bytes.
         layout = str([tile.args for tile in getattr(image, "tile", [])])
-        deep = image.mode.startswith("I") or _DEEP.search(layout) is not None
+        deep = mode.startswith("I") or _DEEP.search(layout) is not None
         hidden = image.info.get("transparency")
         if hidden is not None:
             image.info["transparency"] = _in_8_bits(hidden, layout, deep)
@@ -110,38 +103,55 @@ def _decode_by_pillow(data: bytes, label: str, full: bool) -> Input:
         # Read after the pixels: a PNG may have EXIF after them, and Pillow rotates TIFFs itself.
         with quiet_warnings():
             metadata = read_metadata(image)
-        if full and deep and image.format == "PNG" and has_deep():
-            colors, gray = _decode_png(image, data, label)
+        if deep and image.format == "PNG" and has_deep():
+            values, alpha, gray = _decode_png(image, data, label)
         else:
-            colors = split_colors(image, full)
+            values, alpha = split_colors(image)
             orientation = _orientation(image)
             if orientation != 1:
-                colors = _upright(colors, orientation)
-    return Input(
-        **colors._asdict(),
-        format=image.format or "",
-        lossless=stores_losslessly(image, data),
-        frames=frames,
-        metadata=metadata,
-        gray=gray,
-        deep=deep and colors.rgb.itemsize == 1,
-        table=table_of(image),
-    )
+                values = turned(values, orientation)
+                alpha = None if alpha is None else turned(alpha, orientation)
+        decoded = Input(
+            Image(values, None, _unless_opaque(alpha)),
+            gray,
+            metadata,
+            format=image.format or "",
+            lossless=stores_losslessly(image, data),
+            frames=frames,
+            deep=deep and values.itemsize == 1,
+            converted=mode in ("CMYK", "LAB"),
+            table=table_of(image),
+        )
+        return _with_profile(decoded, image.info.get("icc_profile"))
 
 
-def _upright(colors: Colors, orientation: Any) -> Colors:
-    alpha = None if colors.alpha is None else turned(colors.alpha, orientation)
-    return colors._replace(rgb=turned(colors.rgb, orientation), alpha=alpha)
+def _with_profile(decoded: Input, profile: bytes | None) -> Input:
+    """The same with the profile of its values, unless that is sRGB or broken, or was applied."""
+    if not profile or decoded.converted or not converter("L" if decoded.gray else "RGB", profile):
+        return decoded
+    found = replace(decoded, image=replace(decoded.image, profile=profile))
+    # Results of a gray file could not have an RGB profile.
+    return found if decoded.gray == is_of_grays(profile) else found.in_srgb()
 
 
-def _decode_png(image: Image.Image, data: bytes, label: str) -> tuple[Colors, bool]:
-    """Decode a PNG of 16 bits: its colors, and whether they are gray."""
+def _unless_opaque(alpha: Array | None) -> Array | None:
+    return None if alpha is None or alpha.min() == white(alpha) else alpha
+
+
+def _decode_png(
+    image: PIL.Image.Image, data: bytes, label: str
+) -> tuple[Array, Array | None, bool]:
+    """Decode a PNG of 16 bits: its colors, (H, W, 3), alpha, and whether they are gray."""
     pixels = image.width * image.height
     check_decoded(label, pixels, 2 * pixels * _pixel_bytes(image))
     with _refusing_damage(label):
         values, alpha = read_png(data, _orientation(image))
-        colors = colors_of(values, alpha, image.info.get("icc_profile"))
-    return colors, values.shape[2] == 1
+    return _three(values), alpha, values.shape[2] == 1
+
+
+def _three(values: Array) -> Array:
+    """(H, W, 1 or 3) as three channels."""
+    return np.repeat(values, 3, 2) if values.shape[2] == 1 else values
 
 
 def _in_8_bits(hidden: Any, layout: str, deep: bool) -> Any:
@@ -156,13 +166,13 @@ def _in_8_bits(hidden: Any, layout: str, deep: bool) -> Any:
     return hidden
 
 
-def table_of(image: Image.Image) -> float:
+def table_of(image: PIL.Image.Image) -> float:
     """The mean of a JPEG's luminance table; 0 for any other image."""
     table = getattr(image, "quantization", {}).get(0, [0])
     return float(sum(table) / len(table))
 
 
-def stores_losslessly(image: Image.Image, data: bytes = b"") -> bool:
+def stores_losslessly(image: PIL.Image.Image, data: bytes = b"") -> bool:
     """Whether the file of an image, with this content, stores its values without loss.
 
     Of formats that store them either way, only WebP and TIFF tell.
@@ -176,28 +186,24 @@ def stores_losslessly(image: Image.Image, data: bytes = b"") -> bool:
 
 
 def _decode_tiff(data: bytes, label: str) -> Input | None:
-    """Decode a TIFF in full; None if it is of a kind that Pillow reads."""
+    """Decode a TIFF by the extra `deep`; None if it is of a kind that is left to Pillow."""
     with _refusing_damage(label):
         found = read_tiff(data, label)
         if found is None:
             return None
-        colors = colors_of(found.values, found.alpha, found.profile)
-        parts = found.parts
-        if parts.floats is not None:
-            parts = replace(parts, profile=found.profile if colors.converted else None)
-            colors = colors._replace(rgb=as_16_bits(colors.rgb))
-    return Input(
-        **colors._asdict(),
-        format="TIFF",
-        frames=found.frames,
-        lossless=True,
-        metadata=read_metadata(data),
-        gray=found.values.shape[2] == 1,
-        tiff=parts,
-    )
+        alpha = _unless_opaque(found.alpha)
+        decoded = Input(
+            Image(_three(found.values), None, alpha, found.infrared),
+            found.values.shape[2] == 1,
+            read_metadata(data),
+            found.parts,
+            format="TIFF",
+            frames=found.frames,
+        )
+        return _with_profile(decoded, found.profile)
 
 
-def read_second_page(path: Path, name: str | None = None) -> Pixels | None:
+def read_second_page(path: Path, name: str | None = None) -> Array | None:
     """Read the second page of a TIFF, by the extra `deep`, as it is stored: (H, W).
 
     None if there is none, or one of colors. CaflowError as for `decode`.
@@ -211,7 +217,7 @@ def read_second_page(path: Path, name: str | None = None) -> Pixels | None:
 
 
 def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels:
-    """Read the colors of an image: uint8 (H, W, 3), 0-255.
+    """Read the colors of an image in sRGB: uint8 (H, W, 3).
 
     Alpha is dropped; `decode` returns it. Colors are straight (un-premultiplied), as stored, also
     those of transparent pixels.
@@ -219,7 +225,7 @@ def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels
     Raises:
         CaflowError: As for `decode`.
     """
-    return decode(source, name).rgb
+    return decode(source, name).image.shown
 
 
 def read_size(source: str | Path | BinaryIO, name: str | None = None) -> Extent:
@@ -287,7 +293,7 @@ def quiet_warnings() -> Iterator[None]:
     """Suppress warnings about damaged metadata; raise those about decompression bombs."""
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
         yield
 
 
@@ -302,14 +308,14 @@ def _refusing_damage(label: str) -> Iterator[None]:
         raise _damaged(label) from error
 
 
-def _orientation(image: Image.Image) -> Any:
+def _orientation(image: PIL.Image.Image) -> Any:
     """The EXIF orientation; 1 if it has none, or broken EXIF."""
     with contextlib.suppress(Exception), quiet_warnings():
         return image.getexif().get(ORIENTATION, 1)
     return 1
 
 
-def open_image(data: bytes, label: str) -> tuple[Image.Image, int]:
+def open_image(data: bytes, label: str) -> tuple[PIL.Image.Image, int]:
     """Open the first frame of an image, without decoding it; also return the number of frames.
 
     Raises:
@@ -321,7 +327,7 @@ def open_image(data: bytes, label: str) -> tuple[Image.Image, int]:
         formats = ("HEIF",)
     try:
         with quiet_warnings():
-            image = Image.open(io.BytesIO(data), formats=formats)
+            image = PIL.Image.open(io.BytesIO(data), formats=formats)
         # Before decoding: counting pages seeks through a TIFF, which would then be decoded again.
         frames = getattr(image, "n_frames", 1)
     except Exception as error:  # on a broken file, plugins may raise anything
@@ -347,8 +353,8 @@ def _register_heic(label: str) -> None:
 
 def _unopened(error: Exception, data: bytes, label: str) -> CaflowError:
     """The error for a file that Pillow does not open."""
-    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
-        return CaflowError(f"{label!r} has more than {Image.MAX_IMAGE_PIXELS} pixels", _SMALLER)
+    if isinstance(error, PIL.Image.DecompressionBombWarning | PIL.Image.DecompressionBombError):
+        return CaflowError(f"{label!r} has more than {PIL.Image.MAX_IMAGE_PIXELS} pixels", _SMALLER)
     begins_well = data.startswith(_MAGIC) or data[4:11] == b"ftypavi"
     if isinstance(error, UnidentifiedImageError) and not begins_well:
         hint = "convert it to PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF"
@@ -371,7 +377,7 @@ def _check_tiff(image: TiffImagePlugin.TiffImageFile, label: str) -> None:
     )
 
 
-def _pixel_bytes(image: Image.Image) -> int:
+def _pixel_bytes(image: PIL.Image.Image) -> int:
     """The size of a decoded pixel in bytes: channels × depth."""
     channels = len(image.getbands())
     if "transparency" in image.info or image.format == "WEBP":  # becomes RGBA
@@ -379,7 +385,7 @@ def _pixel_bytes(image: Image.Image) -> int:
     return max(3, channels) * (2 if image.format == "JPEG2000" else 1)  # in 32 bits
 
 
-def _check_range(image: Image.Image, label: str) -> None:
+def _check_range(image: PIL.Image.Image, label: str) -> None:
     """Raise CaflowError for gray values of unknown range: floats, integers outside 0 to 65535, and
     integers that might as well be 8-bit values.
     """

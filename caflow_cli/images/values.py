@@ -1,16 +1,89 @@
-"""What an image file holds, and what is to be written."""
+"""An image as one value, and the files that hold one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
-from ..config import HOLE
-from .color import Pixels, applied, fill_transparent, in_8_bits, in_srgb, resize
+from ..config import HOLE, Extent
+from .color import Pixels, fill_transparent, in_8_bits, resize
 from .deep import TiffParts
 from .metadata import Metadata
-from .profile import is_kept, is_of_grays
+from .profile import Array, convert, is_display, strips
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """Colors, with all that travels with them; they change only by `converted` and `rounded`.
+
+    Attributes:
+        values: (H, W, 3), uint8, uint16, or float32 on [0, 1]: straight colors, also of transparent
+            pixels.
+        profile: The ICC profile of `values`; None for sRGB.
+        alpha: (H, W), of the type of `values`, 0 transparent to the largest value, opaque; None if
+            every pixel is opaque.
+        infrared: The channel of a scan that is no color, (H, W), of the same type, or None.
+    """
+
+    values: Array
+    profile: bytes | None = None
+    alpha: Array | None = None
+    infrared: Array | None = None
+
+    @property
+    def size(self) -> Extent:
+        """Height and width."""
+        height, width = self.values.shape[:2]
+        return height, width
+
+    @property
+    def bits(self) -> int:
+        """Bits per channel: 8, 16 or 32, which are floats."""
+        return 8 * self.values.dtype.itemsize
+
+    def converted(self, profile: bytes | None) -> Image:
+        """The same colors as values of another profile; None is sRGB."""
+        if profile == self.profile:
+            return self
+        return replace(self, values=convert(self.values, self.profile, profile), profile=profile)
+
+    def rounded(self, bits: int) -> Image:
+        """The same image with at most so many bits per channel, 8 or 16."""
+        if self.bits <= bits:
+            return self
+        planes = (self.values, self.alpha, self.infrared)
+        values, alpha, infrared = (p if p is None else _rounded(p, bits) for p in planes)
+        assert values is not None
+        return Image(values, self.profile, alpha, infrared)
+
+    @cached_property
+    def seen(self) -> Image:
+        """The image as models read it: its values in 8 or 16 bits, converted to sRGB unless their
+        profile is that of a display (`is_display`)."""
+        is_kept = self.profile is None or is_display(self.profile)
+        return (self if is_kept else self.converted(None)).rounded(16)
+
+    @cached_property
+    def shown(self) -> Pixels:
+        """What the eye sees: its colors in sRGB, uint8 (H, W, 3)."""
+        return self.converted(None).rounded(8).values
+
+    def filled(self, *, soften: bool = False) -> Array:
+        """`values` with transparent pixels filled by `fill_transparent`."""
+        if self.alpha is None:
+            return self.values
+        return fill_transparent(self.values, self.alpha, soften=soften)
+
+
+def _rounded(values: Array, bits: int) -> Pixels:
+    if values.dtype.kind == "f":
+        result = np.empty(values.shape, np.uint16)
+        for rows in strips(*values.shape[:2]):
+            result[rows] = np.rint(values[rows].clip(0, 1).astype(np.float64) * 65535)
+        values = result
+    return in_8_bits(values) if bits == 8 else values
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,30 +91,16 @@ class Output:
     """What a file is to hold.
 
     Attributes:
-        rgb: uint8 or uint16 (H, W, 3): straight colors, also of transparent pixels.
-        alpha: (H, W), of the type of `rgb`, 0 transparent to 255 or 65,535 opaque; None if every
-            pixel is opaque.
+        image: Its values.
         gray: Whether an image without color is stored in one channel.
         metadata: The EXIF that a result may keep; None if it cannot be read or has more than 64 kB.
-        profile: The ICC profile of `rgb`; None for sRGB.
         tiff: What a TIFF keeps of a TIFF.
     """
 
-    rgb: Pixels
-    alpha: Pixels | None = None
+    image: Image
     gray: bool = False
     metadata: Metadata | None = field(default_factory=dict)
-    profile: bytes | None = None
     tiff: TiffParts | None = None
-
-    @property
-    def depth(self) -> int:
-        """Bits per channel: 8 or 16."""
-        return 8 * self.rgb.dtype.itemsize
-
-    def shown(self) -> Pixels:
-        """`rgb` as 8-bit sRGB, for the eye."""
-        return in_srgb(self.rgb, self.profile)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +113,8 @@ class Input(Output):
         lossless: Whether the file stores its values without loss.
         frames: Number of frames or pages in the file; this is the first.
         deep: Whether the file has 16 bits per channel, which were rounded to 8.
-        converted: Whether a profile was applied, so that values are not those of the file.
+        converted: Whether its colors were converted to sRGB, because results cannot have those of
+            the file.
         table: The mean of a JPEG's luminance table, else 0.
     """
 
@@ -68,55 +128,55 @@ class Input(Output):
     @property
     def exact(self) -> bool:
         """Whether the image has exactly the values that were written."""
-        return self.lossless and self.alpha is None
-
-    def flattened(self, *, soften: bool = False) -> Pixels:
-        """`rgb` with transparent pixels filled by `fill_transparent`."""
-        if self.alpha is None:
-            return self.rgb
-        return fill_transparent(self.rgb, self.alpha, soften=soften)
-
-    def opaque(self) -> Input:
-        """The same image without alpha: transparent pixels are filled by `fill_transparent`."""
-        return replace(self, rgb=self.flattened(), alpha=None)
-
-    @property
-    def has_gray_profile(self) -> bool:
-        """Whether its profile is of grays, so that no result in color can have it."""
-        return self.profile is not None and is_kept("L", self.profile)
-
-    def in_8_bits(self) -> Input:
-        """The same image, rounded to 8 bits."""
-        alpha = None if self.alpha is None else in_8_bits(self.alpha)
-        return replace(self, rgb=in_8_bits(self.rgb), alpha=alpha)
+        return self.lossless and self.image.alpha is None
 
     def in_srgb(self) -> Input:
-        """The same image with sRGB colors, at its own depth."""
-        if self.profile is None:
-            return self
-        rgb = applied(self.rgb, self.profile)
-        return replace(self, rgb=rgb, profile=None, converted=True)
+        """The same file with its colors in sRGB."""
+        return replace(self, image=self.image.converted(None), converted=True)
+
+    def opaque(self) -> Input:
+        """The same file without alpha: transparent pixels are filled by `fill_transparent`."""
+        image = replace(self.image, values=self.image.filled(), alpha=None)
+        return replace(self, image=image)
 
     def output(
         self, result: Pixels, mask: Pixels | None = None, *, keeps_gray: bool = False
     ) -> Output:
-        """What is written of a result, (H, W, 3), that was made from this image, of its type.
+        """What is written of a result, (H, W, 3), that was made from `image.seen`, of its type.
 
         Alpha and infrared are those of this image, resized by BICUBIC to the result's size. In an
-        inpainted image, everything outside the mask is that of this image, visible or not. Of an
-        image of floats, values that are as before are its own.
+        inpainted image, everything outside the mask is that of this image, visible or not. A result
+        of floats is in their color space, and values that are as before are its own.
         """
-        alpha = self.alpha
-        if alpha is not None:
-            if mask is not None:
-                hidden = (alpha == 0) & (mask < HOLE)
-                result = np.where(hidden[..., None], self.rgb, result)
-            if alpha.shape != result.shape[:2]:
-                alpha = resize(alpha, *result.shape[:2])
+        own = self.image
+        if own.alpha is not None and mask is not None:
+            hidden = (own.alpha == 0) & (mask < HOLE)
+            result = np.where(hidden[..., None], own.seen.values, result)
+        height, width = result.shape[:2]
+        planes = (own.alpha, own.infrared)
+        resized = (p if p is None else _of_size(p, height, width) for p in planes)
+        made = Image(result, own.seen.profile, *resized)
+        if own.bits == 32:
+            made = _as_floats(made, own)
         tiff = self.tiff
-        if tiff is not None:
-            if not keeps_gray and is_of_grays(tiff.profile):  # which holds no colors
-                tiff = replace(tiff, profile=None)
-            tiff = tiff.of_result(result, self.rgb, self.converted)
-        gray = self.gray and keeps_gray
-        return Output(result, alpha, gray, self.metadata, self.profile, tiff)
+        if tiff is not None and made.size != own.size:
+            tiff = tiff.of_another_size()
+        return Output(made, self.gray and keeps_gray, self.metadata, tiff)
+
+
+def _of_size(plane: Array, height: int, width: int) -> Array:
+    if plane.shape == (height, width):
+        return plane
+    resized = resize(plane, height, width)
+    return resized.clip(0, 1) if plane.dtype.kind == "f" else resized
+
+
+def _as_floats(result: Image, image: Image) -> Image:
+    """A result, of 16 bits, as an image of floats has it: in its color space, and with its own
+    values where the result is the image as models see it."""
+    floats = replace(result, values=(result.values / np.float32(65535)).astype(np.float32))
+    made = floats.converted(image.profile)
+    values = made.values.clip(0, 1)
+    if result.size == image.size:
+        values = np.where(result.values == image.seen.values, image.values, values)
+    return replace(made, values=values)

@@ -7,14 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, PngImagePlugin, features
+import PIL.Image
+from PIL import PngImagePlugin, features
 
 from ..errors import check_usage, ensure
 from ..records import Table
 from .atomic import atomic_write
-from .color import Array, Pixels, in_8_bits, is_gray
-from .deep import DEEP_HINT, TIFF_XMP, encode_png_16, encode_tiff, has_deep
+from .color import Pixels, is_gray
+from .deep import (
+    DEEP_HINT,
+    INFRARED,
+    STRAIGHT,
+    TIFF_XMP,
+    encode_png_16,
+    encode_tiff,
+    has_deep,
+)
 from .metadata import DESCRIPTION, MAIN, METADATA, Metadata, as_exif, rebuilt
+from .profile import Array
 from .provenance import KEY, XMP, xmp_with
 from .values import Input, Output
 
@@ -127,19 +137,24 @@ class Encoder:
         Raises:
             CaflowError: (exit 1) a side is longer than the format allows.
         """
-        self.check_size(*output.rgb.shape[:2])
+        image = output.image
+        if image.bits > self.bits:
+            image = image.seen.rounded(self.bits)
+        self.check_size(*image.size)
         provenance = provenance if self.provenance else None
         directories: Metadata = {}
         if output.metadata and self.metadata != "none":
             directories = rebuilt(output.metadata, place=self.metadata == "all")
-        image = self._values(output)
+        is_deep_tiff = self.bits == 32
+        more = image.infrared if is_deep_tiff and image.alpha is None else image.alpha
+        values = self._channels(image.values, more, output.gray)
         if self.format == "png":
-            return encode_png(image, provenance, directories, output.profile)
-        if self.format == "tiff" and has_deep():
-            xmp = xmp_with(provenance) if provenance else ""
-            profile = output.profile or (output.tiff.profile if output.tiff else None)
-            return encode_tiff(image, output.tiff, profile, xmp.encode(), directories)
-        return self._by_pillow(image, provenance, directories, output.profile)
+            return encode_png(values, provenance, directories, image.profile)
+        if is_deep_tiff:
+            kind = INFRARED if image.alpha is None else STRAIGHT
+            xmp = xmp_with(provenance).encode() if provenance else b""
+            return encode_tiff(values, kind, output.tiff, image.profile, xmp, directories)
+        return self._by_pillow(values, provenance, directories, image.profile)
 
     def _by_pillow(
         self,
@@ -164,45 +179,37 @@ class Encoder:
             options["xmp"] = XMP.encode()
         return _saved(image, exif=exif, **options)
 
-    def holds(self, depth: int) -> bool:
-        """Whether the format stores so many bits per channel."""
-        return depth == 8 or (self.format in ("png", "tiff") and has_deep())
+    @property
+    def bits(self) -> int:
+        """The most bits per channel that are stored: 8, 16, or 32, which are floats."""
+        return {"png": 16, "tiff": 32}.get(self.format, 8) if has_deep() else 8
 
-    def losses(self, image: Input) -> list[str]:
+    def losses(self, source: Input) -> list[str]:
         """What results of an image do not keep, each as a clause."""
         found = []
-        if image.deep:
+        image = source.image
+        if source.deep:
             found.append(f"its 16 bits per channel are read as 8; {DEEP_HINT} keeps them")
-        elif not self.holds(image.depth):
+        elif image.seen.bits > self.bits:
             found.append(f"{self.format} holds 8 bits per channel, so its 16 are rounded")
-        stays = self.format == "tiff" and image.tiff is not None and image.tiff.profile is not None
-        if image.converted and not stays:
+        stays = image.seen.profile == image.profile or image.bits == self.bits == 32
+        if source.converted or not stays:
             found.append("its colors are converted to sRGB")
         if image.alpha is not None and not self.has_alpha:
             found.append(f"composited on white, because {self.format} has no alpha")
-        if self.format == "tiff" and image.format == "TIFF" and not image.tiff and has_deep():
+        if self.bits == 32 and source.format == "TIFF" and not source.tiff:
             found.append("the result is compressed by Deflate, not as the input")
-        if self.metadata != "none" and image.metadata is None:
+        if self.metadata != "none" and source.metadata is None:
             found.append("its EXIF is unreadable or above 64 kB, and is not kept")
         return found
 
-    def _values(self, output: Output) -> Array:
-        """What is stored: (H, W, C), the colors or one gray, and then alpha or infrared."""
-        image: Array = output.rgb
-        more = output.alpha
-        if self.format == "tiff" and output.tiff is not None and has_deep():
-            image = image if output.tiff.floats is None else output.tiff.floats
-            more = more if output.tiff.infrared is None else output.tiff.infrared
-            if more is not None and output.tiff.floats is not None:
-                more = np.asarray(more / np.float32(65535))
-        if not self.holds(output.depth):
-            image = in_8_bits(image)
-            more = None if more is None else in_8_bits(more)
-        if output.gray and is_gray(image):
-            image = image[..., :1]
+    def _channels(self, values: Array, more: Array | None, gray: bool) -> Array:
+        """What is stored: (H, W, C), the colors or one gray, and then one channel more."""
+        if gray and is_gray(values):
+            values = values[..., :1]
         if more is None:
-            return image
-        return np.dstack([image, more]) if self.has_alpha else _on_white(image, more)
+            return values
+        return np.dstack([values, more]) if self.has_alpha else _on_white(values, more)
 
     def _options(self) -> Table:
         """The arguments of `Image.save` for TIFF, JPEG, WebP and AVIF."""
@@ -261,7 +268,7 @@ def _saved(image: Pixels, **options: Any) -> bytes:
     if image.shape[2:] == (1,):
         image = image[..., 0]
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, **options)
+    PIL.Image.fromarray(image).save(buffer, **options)
     return buffer.getvalue()
 
 

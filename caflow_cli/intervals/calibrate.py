@@ -16,7 +16,7 @@ from ..evaluation.examples import make_example
 from ..evaluation.measure import SEED_STEP
 from ..evaluation.result import Failures, estimate
 from ..evaluation.run import Progress
-from ..images import Input, Pixels
+from ..images import Image, Input, Pixels
 from ..model import CAFlow, Calibration
 from ..records import Table
 from ..restoration import Candidates, draw, encode, moments, prepare, task_of
@@ -226,7 +226,7 @@ def _draw(
         try:
             example = make_example(task, reader, index, inputs=inputs)
             seed = SEED_STEP * index % SEEDS
-            request = prepare(model, Input(example.input), None, sampling)
+            request = prepare(model, Input(Image(example.input)), None, sampling)
             check_one_pass(request.size)
             settings = replace(request.sampling, seed=seed)
             unanswered = Candidates(replace(request, sampling=settings, noise_samples=None))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..config import HOLE
 from ..errors import check_usage, usage_error
-from ..images import Input, Pixels, decode, in_8_bits, stores_losslessly
+from ..images import Image as Values, Input, Pixels, decode, in_8_bits, stores_losslessly
 from ..images.read import table_of
 from ..tasks import gray
 from ..tasks.base import white
@@ -46,25 +46,21 @@ def as_image(
         CaflowError: (exit 2) the array has another shape or type, or values outside the range.
             (exit 1) the file is not an image.
     """
-    return as_input(image, value_range).shown()
+    return as_input(image, value_range).image.shown
 
 
 def as_input(
     image: ImageLike,
     value_range: tuple[float, float] | None = None,
-    full: bool = False,
 ) -> Input:
-    """Convert an image like `as_image`, but keep its alpha, in a separate array.
-
-    With `full`, profiles and 16 bits of files are kept (`decode`); those of arrays always are.
-    """
+    """Convert an image like `as_image`, but keep its depth, profile and alpha, as `decode` does."""
     if isinstance(image, Input):
         return image
     if isinstance(image, str | Path):
-        return decode(image, full=full)
+        return decode(image)
     if isinstance(image, Image.Image):
         return replace(
-            _from_pil(image, full),
+            _from_pil(image),
             format=image.format or "",
             lossless=stores_losslessly(image),
             table=table_of(image),
@@ -93,12 +89,12 @@ def _from_array(
     is_stored = image.dtype in (np.uint8, np.uint16)
     check_usage(is_stored, f"an image cannot have type {image.dtype}", _WANTED)
     if image.shape[2] == 1:
-        return Input(np.repeat(image, 3, 2), gray=True)
+        return Input(Values(np.repeat(image, 3, 2)), gray=True)
     rgb = np.ascontiguousarray(image[..., :3])
     alpha = None
     if image.shape[2] == 4 and image[..., 3].min() < white(image):
         alpha = image[..., 3]
-    return Input(rgb, alpha)
+    return Input(Values(rgb, alpha=alpha))
 
 
 def _to_levels(
@@ -153,12 +149,17 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
         )
         if mask.ndim == 2:
             return mask
-    read = as_input(mask).in_srgb().in_8_bits()
-    level = gray(read.rgb)
-    return level if read.alpha is None else np.where(read.alpha < HOLE, np.uint8(0), level)
+    return drawn_mask(as_input(mask).image)
 
 
-def _from_pil(image: Image.Image, full: bool) -> Input:
+def drawn_mask(image: Values) -> Pixels:
+    """A mask that is drawn: its gray, uint8 (H, W), black where it is transparent."""
+    level = gray(image.shown)
+    alpha = image.rounded(8).alpha
+    return level if alpha is None else np.where(alpha < HOLE, np.uint8(0), level)
+
+
+def _from_pil(image: Image.Image) -> Input:
     # Via a file, so that one policy decides on orientation, profiles, bit depths and palettes.
     check_usage(all(image.size), f"an image has {image.width}×{image.height} pixels", _WANTED)
     # A PGM has 16-bit values, although its mode has 32 bits.
@@ -177,4 +178,4 @@ def _from_pil(image: Image.Image, full: bool) -> Input:
         compress_level=1,
     )
     file.seek(0)
-    return decode(file, name="an image", full=full)
+    return decode(file, name="an image")

@@ -22,7 +22,6 @@ from ..images import (
     atomic_write,
     encode_png,
     format_of,
-    in_srgb,
 )
 from ..paths import exists, numbered
 from ..sampling import Sampling
@@ -66,7 +65,7 @@ class Candidate:
     @property
     def shown(self) -> Pixels:
         """The edited image as 8-bit sRGB, for the eye."""
-        return in_srgb(self.edited, self.request.input.profile)
+        return self.request.as_image(self.edited).shown
 
     @property
     def output(self) -> Output:
@@ -78,8 +77,8 @@ class Candidate:
     @property
     def image(self) -> Pixels:
         """The restored image, uint8 (H, W, 3), or (H, W, 4) if the input has alpha."""
-        output = self.output
-        return output.rgb if output.alpha is None else np.dstack([output.rgb, output.alpha])
+        image = self.output.image.seen
+        return image.values if image.alpha is None else np.dstack([image.values, image.alpha])
 
     @cached_property
     def consistency_max(self) -> float | None:
@@ -92,7 +91,7 @@ class Candidate:
         assert recomputed is not None
         result, image = recomputed
         worst = int(np.abs(result.astype(np.int32) - image).max())
-        return worst if request.input.depth == 8 else worst / 256
+        return worst if request.depth == 8 else worst / 256
 
     @property
     def record(self) -> dict[str, Any]:
@@ -210,7 +209,7 @@ class Candidates:
     def record(self) -> dict[str, Any]:
         """What JSON lines and provenance state of all candidates together."""
         request = self.request
-        depth = request.input.depth
+        depth = request.depth
         return {
             "model": dict(request.model.identity),
             "params": self.sampling.as_json(),
@@ -221,7 +220,7 @@ class Candidates:
 
     def as_json(self, lossless: bool = True) -> dict[str, Any]:
         """What JSON lines state of the candidates, whose images are saved `lossless` or not."""
-        exact = lossless and not self.request.edits and self.request.input.alpha is None
+        exact = lossless and not self.request.edits and self.request.seen.alpha is None
         parts = [asdict(place) for place in self.ranked[0].score.parts]
         return {
             **self.record,

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from ..config import HOLE
 from ..errors import ensure
-from ..images import Input, Pixels, from_srgb, in_srgb
+from ..images import Image, Pixels, convert
 from ..lines.common import Count
 from ..tasks.base import check_same_size, gray, levels_in, resize, scaled_size
 from ..tasks.chroma import chroma_of, tint, upsample_chroma
@@ -73,9 +73,9 @@ class Recolor:
         levels = levels_in(image)
         colors = strokes[self._rows, self._columns, :3]
         if profile is not None and self.pixels:
-            shown = in_srgb(image[self._rows, self._columns][None], profile)
+            shown = Image(image[self._rows, self._columns][None], profile).shown
             tinted = tint(gray(shown), chroma_of(colors[None]))
-            [colors] = from_srgb(tinted, profile)
+            [colors] = convert(tinted, None, profile)
         self._chroma = levels * chroma_of(colors)  # (3, pixels)
         down = self._rows * h // height
         right = self._columns * w // width
@@ -104,11 +104,10 @@ class Recolor:
         return self.pixels
 
 
-def strokes_of(image: Input) -> Pixels:
+def strokes_of(image: Image) -> Pixels:
     """Color hints as they are painted: uint8 (H, W, 4), or (H, W, 3) if every pixel is opaque."""
-    if image.alpha is None:
-        return image.rgb
-    return np.dstack([image.rgb, image.alpha])
+    alpha = image.rounded(8).alpha
+    return image.shown if alpha is None else np.dstack([image.shown, alpha])
 
 
 def check_strokes(image: Pixels, strokes: Pixels) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..config import Extent
 from ..devices import check_bf16
 from ..errors import ensure, usage_error
-from ..images import LARGE, Input, Pixels, in_srgb
+from ..images import LARGE, Image, Input, Pixels, is_of_grays
 from ..images.profile import converts_back
 from ..model import CAFlow
 from ..sampling import Sampling
@@ -52,7 +52,21 @@ class Request:
     @property
     def shown(self) -> Pixels:
         """`image` as 8-bit sRGB, for the eye and for statistics."""
-        return in_srgb(self.image, self.input.profile)
+        return self.seen.shown if self.seen.alpha is None else self.as_image(self.image).shown
+
+    @property
+    def seen(self) -> Image:
+        """The input as models see it, whose profile results have."""
+        return self.input.image.seen
+
+    @property
+    def depth(self) -> int:
+        """Bits per channel of what is drawn: 8 or 16."""
+        return self.seen.bits
+
+    def as_image(self, pixels: Pixels) -> Image:
+        """Pixels of this request, or of a candidate, as an image of its profile."""
+        return Image(pixels, self.seen.profile)
 
     def composed(self, samples: Sequence[Pixels]) -> Pixels:
         """Compose the image with samples of its parts, uint8 of the model's size: (H, W, 3)."""
@@ -98,7 +112,7 @@ def prepare(
     task = task_of(model, sampling)
     task.check_mask(mask is not None)
     image = colors_for(task, image)
-    seen = image.flattened(soften=task.enlarges)
+    seen = image.image.seen.filled(soften=task.enlarges)
     size = task.model_size(seen)
     check_size(size, task.has_regions)
     parts = task.parts(seen, mask)
@@ -110,7 +124,7 @@ def prepare(
     noise_samples = None if alone and math.prod(size) > ONE_PASS else 1
     edits: list[Edit] = []
     if options is not None:
-        edits = edits_of(task, seen, image.profile, mask, filled.seed, options)
+        edits = edits_of(task, seen, image.image.seen.profile, mask, filled.seed, options)
     return Request(model, task, image, mask, seen, size, parts, filled, noise_samples, edits)
 
 
@@ -135,13 +149,15 @@ def colors_for(task: Task, image: Input) -> Input:
     Raises:
         CaflowError: Floats are converted to sRGB, and cannot be converted back.
     """
-    if image.tiff is not None and image.tiff.profile is not None:
+    if not task.keeps_gray and is_of_grays(image.image.profile):
+        return image.in_srgb()
+    if image.image.bits == 32:
         ensure(
-            converts_back(image.tiff.profile),
+            converts_back(image.image.profile),
             "the image has floats with a profile to which results cannot be converted back",
             "convert it to sRGB or to a linear RGB profile first, or save it with 16 bits",
         )
-    return image.in_srgb() if not task.keeps_gray and image.has_gray_profile else image
+    return image
 
 
 def encode(requests: Sequence[Request], progress: Progress | None = None) -> Conditions:

@@ -77,7 +77,7 @@ def restore(
         name: value for name, value in options.items() if name in SamplingOptions.__annotations__
     }
     sampling = Sampling(tau=tau, candidates=candidates, keep=keep, seed=seed, **settings)
-    read = as_input(image, options.get("value_range"), full=True)
+    read = as_input(image, options.get("value_range"))
     edits = cast("EditOptions", options)
     request = prepare(model, read, as_mask(mask), sampling, edits)
     *_, [found] = answer([request], encode([request]))
@@ -117,14 +117,15 @@ def score(
             losslessly stored, and its known pixels differ from those of the condition.
     """
     check_noise_samples(noise_samples)
-    scored = as_input(target, value_range, full=True)
-    seen = as_input(condition, value_range, full=True)
-    if seen.profile != scored.profile:
-        seen, scored = seen.in_srgb(), scored.in_srgb()
-    if seen.depth != scored.depth:  # such as a result that was written with 8 bits
-        seen, scored = seen.in_8_bits(), scored.in_8_bits()
-    request = prepare(model, seen, as_mask(mask))
+    scored = as_input(target, value_range)
+    seen = as_input(condition, value_range)
+    images = seen.image.seen, scored.image.seen
+    if images[0].profile != images[1].profile:
+        images = seen.image.converted(None).rounded(16), scored.image.converted(None).rounded(16)
+    bits = min(image.bits for image in images)  # of a result that was written with 8 bits
+    given, image = (image.rounded(bits) for image in images)
+    request = prepare(model, replace(seen, image=given), as_mask(mask))
     if scored.exact:
-        request.task.check_known(request.image, scored.rgb, request.mask)
-    (found,) = score_images([request], encode([request]), [scored.rgb], noise_samples)
+        request.task.check_known(request.image, image.values, request.mask)
+    (found,) = score_images([request], encode([request]), [image.values], noise_samples)
     return replace(found, score_exact=scored.exact)

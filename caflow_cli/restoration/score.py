@@ -149,7 +149,7 @@ def total(request: Request, of_parts: Sequence[PartScore], image: Pixels) -> Sco
     height, width = request.size
     places = tuple(part.place for part in request.parts if part.place is not None)
     nats = sum(score.value for score in of_parts) if of_parts else None
-    depth = request.input.depth
+    depth = request.depth
     result = Score(nats, None, None, None, "tiles", (width, height), places, depth=depth)
     deviations = [score.deviations for score in of_parts if score.deviations is not None]
     if nats is None or len(deviations) < len(request.parts):

@@ -19,7 +19,7 @@ from PIL import Image
 from scipy.ndimage import binary_dilation
 
 from caflow_cli.damage import find_damage
-from caflow_cli.images import decode, read_provenance, write_png
+from caflow_cli.images import decode, read_image, read_provenance, write_png
 
 pytestmark = pytest.mark.page
 
@@ -276,9 +276,9 @@ def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
     visitor.stroke(32 * visitor.zoom())
     visitor.draw(2)
     visitor.wait_for("2 candidates")
-    result, mask = (decode(path).rgb for path in visitor.files(tmp_path))
+    result, mask = (read_image(path) for path in visitor.files(tmp_path))
     hole = mask[..., 0] == 255
-    image = decode(photo).rgb
+    image = read_image(photo)
     assert 8 < hole.sum() < 32 * 32 / 2
     assert hole[15:17, :18].all()  # from the left edge to the middle, where the stroke went
     assert not hole[:8].any()
@@ -303,7 +303,7 @@ def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
     visitor.draw(3)
     visitor.wait_for("3 candidates")
     assert "Settings have changed" not in visitor.title
-    again = decode(visitor.files(tmp_path)[-1]).rgb[..., 0] == 255
+    again = read_image(visitor.files(tmp_path)[-1])[..., 0] == 255
     assert again[hole].all()
     assert 1 <= again[~hole].sum() <= 24
 
@@ -329,8 +329,8 @@ def test_known_colors_are_previewed(visitor, photo, tmp_path):
     visitor.draw(2)
     visitor.wait(lambda: "--hints hints.png" in visitor.command())
     strokes = decode(visitor.files(tmp_path)[-1])
-    assert strokes.alpha[15:17, 4:17].min() == 255
-    assert strokes.alpha[:8].max() == 0
+    assert strokes.image.alpha[15:17, 4:17].min() == 255
+    assert strokes.image.alpha[:8].max() == 0
 
 
 def shown(canvas: np.ndarray, side: int, zoom: float) -> np.ndarray:
@@ -376,7 +376,7 @@ def test_found_damage_is_painted_where_it_is_and_corrected(browser, url, tmp_pat
     visitor.stroke(len(image) * zooms[-1], row=0.365, left=0.3)
     visitor.draw(1)
     visitor.wait_for("1 candidate, ")
-    result, mask = (decode(path).rgb for path in visitor.files(tmp_path))
+    result, mask = (read_image(path) for path in visitor.files(tmp_path))
     hole = mask[..., 0] > 0
     assert hole[95:98, 60:108].all()
     assert not hole[69:72, 60:108].any()
@@ -576,7 +576,7 @@ def test_a_scan_of_16_bits_is_shown_and_comes_back_with_its_depth_and_profile(
 ):
     tifffile = pytest.importorskip("tifffile")
     adobe = pytest.importorskip("imagecodecs").cms_profile("adobergb")
-    values = decode(photo).rgb * np.uint16(256) + np.arange(32 * 3, dtype=np.uint16).reshape(32, 3)
+    values = read_image(photo) * np.uint16(256) + np.arange(32 * 3, dtype=np.uint16).reshape(32, 3)
     path = tmp_path / "scan.tif"
     tifffile.imwrite(path, values, photometric="rgb", iccprofile=adobe, metadata=None)
     visitor.give(path)
@@ -586,12 +586,12 @@ def test_a_scan_of_16_bits_is_shown_and_comes_back_with_its_depth_and_profile(
     visitor.wait(lambda: visitor.zoom() == 10)
     visitor.wait_until_idle()
     green = shown(visitor.canvas()[..., 1], 32, 10).astype(int)
-    assert np.median(np.abs(green - decode(path, full=True).shown()[..., 1])) <= 2
+    assert np.median(np.abs(green - decode(path).shown()[..., 1])) <= 2
     visitor.stroke(32 * visitor.zoom())
     visitor.draw(1)
     visitor.wait_for("1 candidate, ")
-    result = decode(visitor.download(tmp_path), full=True)
-    mask = decode(visitor.files(tmp_path)[-1]).rgb[..., 0]
-    assert (result.depth, result.profile) == (16, adobe)
-    np.testing.assert_array_equal(result.rgb[mask == 0], values[mask == 0])
-    assert (result.rgb[mask > 0] != values[mask > 0]).any()
+    result = decode(visitor.download(tmp_path))
+    mask = read_image(visitor.files(tmp_path)[-1])[..., 0]
+    assert (result.image.bits, result.image.profile) == (16, adobe)
+    np.testing.assert_array_equal(result.image.values[mask == 0], values[mask == 0])
+    assert (result.image.values[mask > 0] != values[mask > 0]).any()

@@ -20,7 +20,7 @@ from caflow_cli.config import Temperature
 from caflow_cli.damage import find_damage
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest
-from caflow_cli.images import decode
+from caflow_cli.images import decode, read_image
 from caflow_cli.restoration.figures import thumbnail
 from caflow_cli.tasks import TASKS, resize
 
@@ -73,7 +73,7 @@ def test_candidates_appear_by_rank_as_they_are_drawn(sessions, small_photo, ever
     assert last["file"]["value"] == last["files"]["value"][0]
     before, after = last["slider"]["value"]
     assert before.shape == after.shape
-    assert decode(last["spread"]["value"]).rgb.size
+    assert read_image(last["spread"]["value"]).size
     label = last["spread"]["label"]
     assert "Where candidates differ: standard deviation over 4 candidates" in label
     assert "small.png, superres.safetensors, τ 0.9, seed 0" in last["title"]
@@ -257,12 +257,12 @@ def test_sizes_and_canvases(sessions, photo, small_photo, tmp_path):
     about = sessions.describe(fields("inpaint", tmp_path / "large.png"))
     assert "has more than 1 MB" in about["status"]
     for task in ("superres", "colorize", "inpaint", "paired"):
-        assert decode(sessions.example(f"{task}.safetensors")).rgb.size
+        assert read_image(sessions.example(f"{task}.safetensors")).size
 
 
 def test_a_mask_is_painted_on_the_image_itself_unless_it_is_large(sessions, photo, tmp_path):
     about = sessions.describe(fields("inpaint", photo))
-    np.testing.assert_array_equal(about["canvas"], decode(photo).rgb)
+    np.testing.assert_array_equal(about["canvas"], read_image(photo))
     assert not about["scaled"]
     sessions.limits = replace(sessions.limits, megapixels=1.0)
     long = tmp_path / "long.png"
@@ -277,7 +277,7 @@ def test_the_comparison_shows_the_image_as_uploaded(sessions, photo, small_photo
     path = small_photo if task == "superres" else photo
     last = draw(sessions, task, path, layers=[stroke()] if task == "inpaint" else [])[-1]
     before, after = last["slider"]["value"]
-    image = decode(path).rgb
+    image = read_image(path)
     if task == "superres":
         image = resize(image, 32, 32)
     np.testing.assert_array_equal(before, thumbnail(image, 1024))
@@ -290,7 +290,7 @@ def test_known_colors_are_previewed_and_then_drawn(sessions, photo):
     assert sessions.preview("a", given) == {}  # nothing is drawn
     plain = list(sessions.draw("a", replace(given, layers=[])))[-1]
     assert plain["preview"]["visible"]
-    np.testing.assert_array_equal(plain["preview"]["value"], decode(plain["file"]["value"]).rgb)
+    np.testing.assert_array_equal(plain["preview"]["value"], read_image(plain["file"]["value"]))
     preview = sessions.preview("a", given)["preview"]["value"]
     assert np.ptp(preview[20:28, 20:28].astype(int) - (150, 110, 110), -1).mean() < 8
     hinted = list(sessions.draw("a", given))[-1]
@@ -300,7 +300,7 @@ def test_known_colors_are_previewed_and_then_drawn(sessions, photo):
     np.testing.assert_array_equal(unhinted, plain["preview"]["value"])
     assert [Path(path).name for path in hinted["files"]["value"]][1:] == ["hints.png"]
     saved = decode(hinted["files"]["value"][1])
-    np.testing.assert_array_equal(saved.alpha == 255, strokes[..., 3] == 255)
+    np.testing.assert_array_equal(saved.image.alpha == 255, strokes[..., 3] == 255)
     assert "--hints hints.png" in hinted["command"]["value"]
     assert sessions.preview("a", fields("colorize", sessions.example("colorize.safetensors"))) == {}
 
@@ -390,7 +390,7 @@ def test_damage_is_painted_for_correction(sessions, tmp_path):
     *_, last = sessions.draw("a", replace(page_fields, layers=[left], marks=("other.png", mask)))
     assert "there is no hole to fill" in last["status"]
     *_, last = sessions.draw("a", replace(page_fields, marks=update["marks"]))
-    np.testing.assert_array_equal(decode(last["files"]["value"][-1]).rgb[..., 0], both)
+    np.testing.assert_array_equal(read_image(last["files"]["value"][-1])[..., 0], both)
 
 
 def test_damage_is_what_the_command_finds_in_a_transparent_image(sessions, tmp_path):
@@ -400,7 +400,7 @@ def test_damage_is_what_the_command_finds_in_a_transparent_image(sessions, tmp_p
     path = tmp_path / "cracked.png"
     Image.fromarray(np.dstack([image, alpha])).save(path)
     _, mask = sessions.find_damage(fields("inpaint", path))["damage"]
-    np.testing.assert_array_equal(mask, find_damage(decode(path, full=True)))
+    np.testing.assert_array_equal(mask, find_damage(decode(path)))
     assert not np.array_equal(mask, find_damage(image))
 
 
@@ -445,6 +445,6 @@ def test_a_tiff_is_shown_as_a_png_and_stays_the_input(sessions, photo, tmp_path)
     Image.open(photo).save(path)
     displayed = sessions.describe(fields("colorize", path))["image"]
     assert displayed != str(path)
-    np.testing.assert_array_equal(decode(displayed).rgb, decode(photo).rgb)
+    np.testing.assert_array_equal(read_image(displayed), read_image(photo))
     assert uploaded(displayed) == str(path)
     assert sessions.describe(fields("colorize", photo))["image"] == str(photo)

@@ -43,9 +43,9 @@ def test_known_pixels_profile_and_score_of_a_scan(run, tmp_path, model_files, sc
     done = run("inpaint", "scan.tif", *given, "-m", 2, "-o", output, "--json")
     line = only_record(done)
     assert line["depth"] == 16
-    found = decode(tmp_path / output, full=True)
-    assert (found.depth, found.profile) == (16, ADOBE)
-    np.testing.assert_array_equal(found.rgb[~scan], DEEP[~scan])
+    found = decode(tmp_path / output)
+    assert (found.image.bits, found.image.profile) == (16, ADOBE)
+    np.testing.assert_array_equal(found.image.values[~scan], DEEP[~scan])
     scored = only_record(run("score", "--cond", "scan.tif", "--target", output, *given, "--json"))
     assert scored["log_likelihood"] == line["outputs"][0]["log_likelihood"]
     assert (scored["depth"], scored["score_exact"]) == (16, True)
@@ -72,8 +72,8 @@ def test_a_batch_of_both_depths(run, tmp_path, model_files, scan):
     Image.fromarray((DEEP >> 8).astype(np.uint8)).save(tmp_path / "a.png")
     given = ["--model", model_files["superres"], "-m", 1, "-o", "out/", "--grid", "sheet.png"]
     assert run("superres", "a.png", "scan.tif", *given).returncode == 0
-    assert decode(tmp_path / "out" / "a_superres.png", full=True).depth == 8
-    assert decode(tmp_path / "out" / "scan_superres.png", full=True).depth == 16
+    assert decode(tmp_path / "out" / "a_superres.png").image.bits == 8
+    assert decode(tmp_path / "out" / "scan_superres.png").image.bits == 16
 
 
 def test_without_the_extra_8_bits_are_read_with_a_hint(
@@ -82,7 +82,7 @@ def test_without_the_extra_8_bits_are_read_with_a_hint(
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
     done = run("superres", "scan.tif", "--model", model_files["superres"], "-m", 1, "-o", "o.png")
     assert b"its 16 bits per channel are read as 8; pip install" in done.stderr
-    assert decode(tmp_path / "o.png").depth == 8
+    assert decode(tmp_path / "o.png").image.bits == 8
 
 
 def test_a_converted_profile_is_said(run, tmp_path, model_files):
@@ -146,7 +146,7 @@ def test_linear_floats_are_filled_in_their_own_color_space(
     assert b"converted to sRGB" not in done.stderr
     # The fill has the colors of the same run as 16 bits of sRGB, in which the model works.
     assert run("inpaint", "linear.tif", *given, "-m", 1, "-o", "out.png").returncode == 0
-    seen = decode(tmp_path / "out.png", full=True).rgb[hole] / 65535
+    seen = decode(tmp_path / "out.png").image.values[hole] / 65535
     linear = np.where(seen <= 0.04045, seen / 12.92, ((seen + 0.055) / 1.055) ** 2.4)
     np.testing.assert_allclose(values[hole], linear, atol=2e-4)
     scored = run("score", "--cond", "linear.tif", "--target", "out.tif", *given, "--json")

@@ -115,11 +115,11 @@ def test_a_file_may_be_called_anything():
     data = encoded(COLORS)
     for name in ("-", "example:face", "-x.png", "*.png", "é ß\n日.png"):
         Path(name).write_bytes(data)
-        np.testing.assert_array_equal(find_inputs([f"./{name}"])[0].read().rgb, COLORS)
+        np.testing.assert_array_equal(find_inputs([f"./{name}"])[0].read().image.shown, COLORS)
 
 
 def test_stdin_is_read_once(monkeypatch):
     stream = io.TextIOWrapper(io.BytesIO(encoded(COLORS)), "utf-8")
     monkeypatch.setattr(sys, "stdin", stream)
     (source,) = find_inputs(["-", "-"])
-    np.testing.assert_array_equal(source.read().rgb, COLORS)
+    np.testing.assert_array_equal(source.read().image.shown, COLORS)

@@ -14,8 +14,9 @@ from caflow_cli.cli.options import Drawing
 from caflow_cli.cli.output import write_output
 from caflow_cli.cli.plan import Plan, make_plan
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import Encoder, Input
+from caflow_cli.images import Encoder
 from caflow_cli.restoration import prepare
+from caflow_cli.restoration.arguments import as_input
 
 from .scenes import touch
 
@@ -224,7 +225,7 @@ def test_writing_keeps_or_replaces_what_another_program_wrote():
 def test_sizes(small_model, scale, written):
     image = np.zeros((20, 30, 3), np.uint8)
     wanted = Scaling(scale=scale).wanted(image, {})
-    (edit,) = prepare(small_model, Input(image), options=wanted).edits
+    (edit,) = prepare(small_model, as_input(image), options=wanted).edits
     assert edit.as_json() == {"drawn": (120, 80), "written": written, "filter": "lanczos"}
 
 

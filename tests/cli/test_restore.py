@@ -545,8 +545,8 @@ def test_alpha_comes_back_enlarged_and_hidden_colors_do_not_show(run, tmp_path, 
     assert outputs[0]["log_likelihood"] == outputs[1]["log_likelihood"]
     result, other = (decode(tmp_path / f"{name}4.png") for name in "ab")
     wanted = Image.fromarray(ALPHA).resize((32, 32), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(result.alpha, wanted)
-    np.testing.assert_array_equal(result.rgb, other.rgb)
+    np.testing.assert_array_equal(result.image.alpha, wanted)
+    np.testing.assert_array_equal(result.image.values, other.image.values)
     pair = ("score", "--cond", "a.png", "--target", "a4.png", "--json", *given[-2:])
     record = only_record(run(*pair))
     assert record["score_exact"] is False

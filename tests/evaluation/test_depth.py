@@ -51,7 +51,7 @@ def test_bits_per_dim_are_those_of_score_of_the_same_files(models_32, data, task
     found = evaluate(model, data, EVERYTHING, candidates=2, tau=0.5)
     bits = []
     for path in sorted(data.glob("*.tif")):
-        truth = decode(path, full=True).rgb
+        truth = decode(path).image.values
         given = task_of(model).degrade(truth) if task == "superres" else truth
         mask = 255 * central_hole(32, 32).astype(np.uint8) if task == "inpaint" else None
         scored = score(model, given, path, mask)
@@ -87,7 +87,7 @@ def test_pairs_are_scored_as_stored_and_measured_in_levels(models_32, tmp_path):
     bits, errors = [], []
     for index, image in enumerate(images):
         bits.append(score(model, image[:, ::-1], image).bits_per_dim)
-        drawn = decode(saved / f"{index}.png", full=True).rgb
+        drawn = decode(saved / f"{index}.png").image.values
         assert drawn.dtype == np.uint16
         errors.append(np.sqrt(np.mean((drawn / 256 - image / 256) ** 2)))
     by_what = {result.what: result for result in found.results}
@@ -115,7 +115,7 @@ def test_colors_of_a_profile_are_measured_as_srgb(models_32, tmp_path):
         path = tmp_path / name / "0.tif"
         tifffile.imwrite(path, image, photometric="rgb", metadata=None, iccprofile=profile)
         if profile:
-            image = decode(path, full=True).in_srgb().rgb
+            image = decode(path).image.converted(None).values
     rows = [
         evaluate(models_32["superres"], tmp_path / name, ("bpd",)).results[-1].values["bpd"].mean
         for name in ("stored", "converted")

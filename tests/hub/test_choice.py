@@ -20,7 +20,8 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.hub.choice import choose_model, hint_at_model, is_chosen, log_odds
 from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.hub.resolve import load, maker_of, resolve
-from caflow_cli.images import Input, encode_png, write_png
+from caflow_cli.images import encode_png, write_png
+from caflow_cli.restoration.arguments import as_input
 from caflow_cli.tasks import TASKS
 
 ID = "faces-superres-x4"
@@ -174,7 +175,7 @@ def test_a_choice_is_a_model_of_its_task():
     ],
 )
 def test_inputs_of_the_size_of_faces_get_a_hint(task, height, width, hinted):
-    hint = hint_at_model(task, Input(np.zeros((height, width, 3), np.uint8)))
+    hint = hint_at_model(task, as_input(np.zeros((height, width, 3), np.uint8)))
     assert hint == (f"if this is an aligned face, try --model {ID}" if hinted else None)
 
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caflow_cli.images import Input, fill_transparent
+from caflow_cli.images import fill_transparent
+
+from ..image_files import source_of
 
 
 def disc(side: int) -> np.ndarray:
@@ -59,7 +61,7 @@ def test_no_edge_of_another_color_after_enlarging():
     """A red disc whose hidden pixels are cyan, enlarged and laid on its own red, is all red."""
     red, alpha = np.array((220, 20, 20)), disc(24)
     rgb = np.where(alpha[..., None] > 0, red, (0, 255, 255)).astype(np.uint8)
-    opacity = Input(rgb, alpha).output(np.zeros((96, 96, 3), np.uint8)).alpha
+    opacity = source_of(rgb, alpha).output(np.zeros((96, 96, 3), np.uint8)).image.alpha
     opacity = opacity.astype(float)[..., None] / 255
 
     def wrong(colors: np.ndarray) -> float:
@@ -73,16 +75,16 @@ def test_no_edge_of_another_color_after_enlarging():
 
 def test_alpha_has_the_size_of_the_result():
     alpha = disc(12)
-    image = Input(np.zeros((12, 12, 3), np.uint8), alpha)
-    assert image.output(image.rgb).alpha is alpha
+    image = source_of(np.zeros((12, 12, 3), np.uint8), alpha)
+    assert image.output(image.image.values).image.alpha is alpha
     expected = Image.fromarray(alpha).resize((36, 48), Image.Resampling.BICUBIC)
-    found = image.output(np.zeros((48, 36, 3), np.uint8)).alpha
+    found = image.output(np.zeros((48, 36, 3), np.uint8)).image.alpha
     np.testing.assert_array_equal(found, np.asarray(expected))
 
 
 def test_outside_of_a_mask_hidden_colors_come_back():
     rgb, alpha = np.full((2, 2, 3), 7, np.uint8), np.array([[0, 0], [255, 255]], np.uint8)
     mask = np.array([[0, 255], [127, 255]], np.uint8)
-    output = Input(rgb, alpha).output(np.full_like(rgb, 90), mask)
-    assert output.rgb[..., 0].tolist() == [[7, 90], [90, 90]]
-    assert output.alpha is alpha
+    output = source_of(rgb, alpha).output(np.full_like(rgb, 90), mask)
+    assert output.image.values[..., 0].tolist() == [[7, 90], [90, 90]]
+    assert output.image.alpha is alpha

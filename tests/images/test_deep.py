@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import decode, read_provenance, read_size
+from caflow_cli.images import decode, read_image, read_provenance, read_size
 
 from ..image_files import (
     COLORS,
@@ -42,7 +42,7 @@ def tiff(values: np.ndarray, **options) -> bytes:
 
 
 def read(data: bytes):
-    return decode(io.BytesIO(data), full=True)
+    return decode(io.BytesIO(data))
 
 
 @pytest.mark.parametrize(
@@ -72,29 +72,31 @@ def test_tiff_of_every_layout_is_read_as_stored(depth, channels, layout, compres
     if channels > 1:
         options["photometric"] = "rgb"
     found = read(tiff(stored, bigtiff=layout == "bigtiff", **options))
-    assert found.rgb.dtype == values.dtype
-    assert found.depth == depth
-    np.testing.assert_array_equal(found.rgb, np.broadcast_to(values[..., :3], found.rgb.shape))
+    assert found.image.values.dtype == values.dtype
+    assert found.image.bits == depth
+    np.testing.assert_array_equal(
+        found.image.values, np.broadcast_to(values[..., :3], found.image.values.shape)
+    )
     assert found.gray == (channels == 1)
     if channels == 4:
-        np.testing.assert_array_equal(found.alpha, values[..., 3])
+        np.testing.assert_array_equal(found.image.alpha, values[..., 3])
     else:
-        assert found.alpha is None
+        assert found.image.alpha is None
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_infrared_is_apart(dtype):
     values = DEEP.astype(dtype)
     found = read(tiff(values, extrasamples=["unspecified"]))
-    np.testing.assert_array_equal(found.rgb, values[..., :3])
-    np.testing.assert_array_equal(found.tiff.infrared, values[..., 3])
-    assert found.alpha is None
+    np.testing.assert_array_equal(found.image.values, values[..., :3])
+    np.testing.assert_array_equal(found.image.infrared, values[..., 3])
+    assert found.image.alpha is None
 
 
 def test_a_fourth_channel_that_is_not_described_is_infrared():
     found = read(tiff_of_16_bits(DEEP))
-    assert found.alpha is None
-    np.testing.assert_array_equal(found.tiff.infrared, DEEP[..., 3])
+    assert found.image.alpha is None
+    np.testing.assert_array_equal(found.image.infrared, DEEP[..., 3])
 
 
 def test_what_a_tiff_keeps_of_a_tiff():
@@ -119,7 +121,7 @@ def test_orientation_is_applied_as_to_8_bits(kind, orientation):
     exif[274] = orientation
     eight = io.BytesIO()
     Image.fromarray(COLORS).save(eight, "PNG", exif=exif)
-    expected = decode(eight_at(eight)).rgb.astype(np.uint16) * 257
+    expected = decode(eight_at(eight)).image.shown.astype(np.uint16) * 257
     values = COLORS.astype(np.uint16) * 257
     if kind == "TIFF":
         data = tiff(values, extratags=[(274, 3, 1, orientation, True)])
@@ -129,7 +131,7 @@ def test_orientation_is_applied_as_to_8_bits(kind, orientation):
         size = int.from_bytes(block[start : start + 4], "big") + 12
         plain = png_of_16_bits(values, 2)
         data = plain[:33] + block[start : start + size] + plain[33:]
-    np.testing.assert_array_equal(read(data).rgb, expected)
+    np.testing.assert_array_equal(read(data).image.values, expected)
     assert read_size(io.BytesIO(data)) == expected.shape[:2]
 
 
@@ -143,9 +145,11 @@ def test_png_of_16_bits_is_read_as_stored(kind, channels):
     values = DEEP[..., :channels]
     found = read(png_of_16_bits(values, kind))
     colors = values[..., : 1 if channels < 3 else 3]
-    np.testing.assert_array_equal(found.rgb, np.broadcast_to(colors, found.rgb.shape))
+    np.testing.assert_array_equal(
+        found.image.values, np.broadcast_to(colors, found.image.values.shape)
+    )
     if channels in (2, 4):
-        np.testing.assert_array_equal(found.alpha, values[..., -1])
+        np.testing.assert_array_equal(found.image.alpha, values[..., -1])
     assert found.gray == (channels < 3)
 
 
@@ -153,7 +157,7 @@ def test_the_transparent_color_of_16_bits_is_found_in_all_bits():
     values = np.full((1, 3, 3), 0x1234, np.uint16)
     values[0, 1, 2] += 1
     found = read(png_of_16_bits(values, 2, transparent=(0x1234,) * 3))
-    assert found.alpha.tolist() == [[0, 65535, 0]]
+    assert found.image.alpha.tolist() == [[0, 65535, 0]]
 
 
 @pytest.mark.parametrize("white_is_zero", [True, False])
@@ -163,42 +167,45 @@ def test_gray_of_either_polarity(white_is_zero, dtype):
     values = DEEP[..., 0].astype(dtype)
     found = read(tiff(values, photometric=kind))
     expected = ~values if white_is_zero else values
-    assert found.rgb.dtype == dtype
-    np.testing.assert_array_equal(found.rgb[..., 1], expected)
+    assert found.image.values.dtype == dtype
+    np.testing.assert_array_equal(found.image.values[..., 1], expected)
 
 
 def test_premultiplied_colors_are_made_straight():
     alpha = np.full((4, 4, 1), 32768, np.uint16)
     values = np.concatenate([np.full((4, 4, 3), 16384, np.uint16), alpha], axis=2)
     found = read(tiff(values, extrasamples=["assocalpha"]))
-    assert set(found.rgb.ravel().tolist()) == {round(16384 * 65535 / 32768)}
+    assert set(found.image.values.ravel().tolist()) == {round(16384 * 65535 / 32768)}
 
 
 def test_premultiplied_colors_above_alpha_are_white():
     """Rounded alpha is often below a bright color."""
     values = np.array([[[51, 50, 49, 50], [7, 0, 7, 0]]], np.uint16)
     found = read(tiff(values, extrasamples=["assocalpha"]))
-    assert found.rgb[0, 0].tolist() == [65535, 65535, round(49 / 50 * 65535)]
-    assert found.rgb[0, 1].tolist() == [65535, 0, 65535]
+    assert found.image.values[0, 0].tolist() == [65535, 65535, round(49 / 50 * 65535)]
+    assert found.image.values[0, 1].tolist() == [65535, 0, 65535]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_floats_from_0_to_1_are_read_with_16_bits_and_kept(dtype):
+def test_floats_from_0_to_1_are_seen_with_16_bits_and_kept(dtype):
     values = (DEEP[..., :3] / 65535).astype(dtype)
     found = read(tiff(values))
-    np.testing.assert_array_equal(found.rgb, np.rint(values.astype(np.float64) * 65535))
-    np.testing.assert_array_equal(found.tiff.floats, values.astype(np.float32))
-    assert found.tiff.floats.dtype == np.float32
+    expected = np.rint(values.astype(np.float64) * 65535)
+    np.testing.assert_array_equal(found.image.seen.values, expected)
+    np.testing.assert_array_equal(found.image.values, values.astype(np.float32))
+    assert found.image.values.dtype == np.float32
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_pillow_does_not_read_is_read_in_8_bits(tmp_path, channels):
     floats = (DEEP[..., :channels] / 65535).astype(np.float32).squeeze()
     planes = np.ascontiguousarray(np.moveaxis(DEEP[..., :3], -1, 0))
-    for data in (tiff(floats), tiff(planes, photometric="rgb", planarconfig="separate")):
-        np.testing.assert_array_equal(
-            decode(io.BytesIO(data)).rgb, read(data).in_srgb().in_8_bits().rgb
-        )
+    for data, values in (
+        (tiff(floats), DEEP[..., :channels]),
+        (tiff(planes, photometric="rgb", planarconfig="separate"), DEEP[..., :3]),
+    ):
+        shown = read_image(io.BytesIO(data))
+        np.testing.assert_array_equal(shown, np.broadcast_to(values >> 8, shown.shape))
         (tmp_path / "a.tif").write_bytes(data)
         assert read_provenance(tmp_path / "a.tif") is None
 
@@ -232,8 +239,8 @@ def test_without_the_extra_8_bits_are_read_as_before(monkeypatch, kind, extra):
     monkeypatch.setitem(sys.modules, extra, None)
     found = read(data)
     assert found.deep
-    np.testing.assert_array_equal(found.rgb, values >> 8)
-    np.testing.assert_array_equal(found.rgb, decode(io.BytesIO(data)).rgb)
+    np.testing.assert_array_equal(found.image.values, values >> 8)
+    np.testing.assert_array_equal(found.image.values, decode(io.BytesIO(data)).image.shown)
 
 
 @pytest.mark.parametrize("profile", [ADOBE, GRAY])
@@ -244,16 +251,12 @@ def test_a_profile_like_a_display_is_kept(profile, dtype):
         values = values[..., 0]
     for data in (tiff(values, iccprofile=profile), *pngs(values, profile)):
         found = read(data)
-        assert found.profile == profile
+        assert found.image.profile == profile
         assert not found.converted
         np.testing.assert_array_equal(
-            found.rgb.T[1].T, values if values.ndim == 2 else values[..., 1]
+            found.image.values.T[1].T, values if values.ndim == 2 else values[..., 1]
         )
-        plain = decode(io.BytesIO(data))
-        assert plain.profile is None
-        assert plain.converted
-        if dtype == np.uint8:
-            np.testing.assert_array_equal(found.shown(), plain.rgb)
+        assert found.image.seen is found.image
 
 
 def pngs(values: np.ndarray, profile: bytes) -> list[bytes]:
@@ -273,29 +276,29 @@ def test_a_profile_of_tables_or_beyond_256_kilobytes_is_converted(dtype):
     large = profile_with(curves, b"note", b"data" + bytes(2**18))
     values = (DEEP[..., :3] >> 8).astype(dtype) * (257 if dtype == np.uint16 else 1)
     kept, in_gray, in_srgb = (read(tiff(values, iccprofile=p)) for p in (curves, tables, large))
-    assert kept.profile == curves
+    assert kept.image.seen.profile == curves
     for found in (in_gray, in_srgb):
-        assert found.profile is None
-        assert found.converted
-    assert np.abs(in_srgb.shown().astype(int) - kept.shown()).max() <= 1
-    assert np.ptp(in_gray.shown().astype(int), axis=2).max() <= 2
+        assert found.image.profile is not None
+        assert found.image.seen.profile is None
+    assert np.abs(in_srgb.image.shown.astype(int) - kept.image.shown).max() <= 1
+    assert np.ptp(in_gray.image.shown.astype(int), axis=2).max() <= 2
 
 
 def test_a_linear_profile_is_converted_in_16_bits():
     values = np.arange(65536, dtype=np.uint16).reshape(128, 512, 1)
     found = read(tiff(np.repeat(values, 3, 2), iccprofile=linear_profile()))
-    assert found.profile is None
-    assert found.converted
+    np.testing.assert_array_equal(found.image.values, np.repeat(values, 3, 2))
+    assert found.image.seen.profile is None
     light = values / 65535
     srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    assert np.abs(found.rgb - 65535 * srgb).max() < 8
+    assert np.abs(found.image.seen.values - 65535 * srgb).max() < 8
 
 
 def test_colors_without_a_profile_are_not_converted():
     found = read(tiff(DEEP[..., :3]))
-    assert found.profile is None
+    assert found.image.profile is None
     assert not found.converted
-    np.testing.assert_array_equal(found.shown(), DEEP[..., :3] >> 8)
+    np.testing.assert_array_equal(found.image.shown, DEEP[..., :3] >> 8)
 
 
 def test_truncated_at_any_length():

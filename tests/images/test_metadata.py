@@ -7,12 +7,12 @@ import struct
 
 import numpy as np
 import pytest
-from image_files import COLORS, encoded
+from image_files import COLORS, encoded, output_of
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import FORMATS, Encoder, Output, decode, read_provenance
+from caflow_cli.images import FORMATS, Encoder, decode, read_provenance
 
 EXIF, GPS = 0x8769, 0x8825
 MAIN_TAGS = {
@@ -82,7 +82,7 @@ def as_read(value):
 def kept(data: bytes, format: str, metadata: str, provenance: str | None = '{"tau": 1}'):
     found = decode(io.BytesIO(data)).metadata
     encoder = Encoder(format, metadata=metadata)
-    return encoder.encode(Output(COLORS, metadata=found), provenance)
+    return encoder.encode(output_of(COLORS, metadata=found), provenance)
 
 
 @pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
@@ -121,16 +121,16 @@ def test_the_place_is_kept_by_all_alone(format):
 @pytest.mark.parametrize("format", FORMATS)
 def test_by_default_nothing_is_kept(format):
     data = kept(photo(), format, "none")
-    assert data == Encoder(format).encode(Output(COLORS), '{"tau": 1}')
+    assert data == Encoder(format).encode(output_of(COLORS), '{"tau": 1}')
     for secret in (b"Maker", b"a cat", b"50 mm", b"2021"):
         assert secret not in data
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_pixels_are_the_same_with_metadata(format):
-    plain = decode(io.BytesIO(Encoder(format).encode(Output(COLORS))))
+    plain = decode(io.BytesIO(Encoder(format).encode(output_of(COLORS))))
     found = decode(io.BytesIO(kept(photo(), format, "all")))
-    np.testing.assert_array_equal(found.rgb, plain.rgb)
+    np.testing.assert_array_equal(found.image.values, plain.image.values)
 
 
 @pytest.mark.parametrize(
@@ -180,8 +180,8 @@ def png_with(exif: bytes):
 def test_unreadable_or_large_exif_is_dropped(exif):
     found = png_with(exif)
     assert found.metadata is None
-    np.testing.assert_array_equal(found.rgb, COLORS)
-    data = Encoder("png", metadata="all").encode(Output(COLORS, metadata=found.metadata))
+    np.testing.assert_array_equal(found.image.values, COLORS)
+    data = Encoder("png", metadata="all").encode(output_of(COLORS, metadata=found.metadata))
     assert not Image.open(io.BytesIO(data)).getexif()
 
 

@@ -8,14 +8,13 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from image_files import COLORS
+from image_files import COLORS, output_of
 from PIL import Image
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import (
     FORMATS,
     Encoder,
-    Output,
     decode,
     encode_png,
     format_of,
@@ -58,22 +57,22 @@ def test_every_format_comes_back_with_its_provenance(tmp_path, format, alpha):
     encoder = Encoder(format)
     path = tmp_path / f"a{encoder.suffix}"
     assert format_of(path) == format
-    path.write_bytes(encoder.encode(Output(COLORS, alpha), json.dumps(RECORD)))
+    path.write_bytes(encoder.encode(output_of(COLORS, alpha), json.dumps(RECORD)))
     assert read_provenance(path) == RECORD
     found = decode(path)
     if encoder.lossless:
-        np.testing.assert_array_equal(found.rgb, COLORS)
-        np.testing.assert_array_equal(found.alpha, alpha)
+        np.testing.assert_array_equal(found.image.values, COLORS)
+        np.testing.assert_array_equal(found.image.alpha, alpha)
     else:
-        assert (found.alpha is None) is (alpha is None or not encoder.has_alpha)
-        assert found.rgb.shape == COLORS.shape
+        assert (found.image.alpha is None) is (alpha is None or not encoder.has_alpha)
+        assert found.image.values.shape == COLORS.shape
     bare = tmp_path / f"bare{encoder.suffix}"
     bare.write_bytes(
-        Encoder(format, provenance=False).encode(Output(COLORS, alpha), json.dumps(RECORD))
+        Encoder(format, provenance=False).encode(output_of(COLORS, alpha), json.dumps(RECORD))
     )
     assert read_provenance(bare) is None
     assert b"caflow" not in bare.read_bytes()
-    np.testing.assert_array_equal(read_image(bare), found.rgb)
+    np.testing.assert_array_equal(read_image(bare), found.image.values)
     with Image.open(path) as stored, Image.open(bare) as other:
         assert "icc_profile" not in stored.info
         packet = ET.fromstring(stored.info["xmp"])
@@ -83,13 +82,13 @@ def test_every_format_comes_back_with_its_provenance(tmp_path, format, alpha):
             assert stored.tag_v2.tagtype[700] == 1  # bytes
     assert XMP_PLACES[format] in path.read_bytes()
     assert b"xmpmeta" not in bare.read_bytes()
-    assert b"xmpmeta" not in encoder.encode(Output(COLORS))
+    assert b"xmpmeta" not in encoder.encode(output_of(COLORS))
 
 
 def test_jpeg_has_white_under_transparent_pixels():
     colors = np.full((16, 16, 3), (10, 20, 30), np.uint8)
     for a, expected in ((0, [255] * 3), (255, [10, 20, 30]), (51, [206, 208, 210])):
-        data = Encoder("jpg").encode(Output(colors, np.full((16, 16), a, np.uint8)))
+        data = Encoder("jpg").encode(output_of(colors, np.full((16, 16), a, np.uint8)))
         np.testing.assert_allclose(read_image(io.BytesIO(data))[8, 8], expected, atol=3)
 
 
@@ -98,7 +97,7 @@ def test_blends_with_white_are_rounded():
     alpha = np.arange(256, dtype=np.uint8).reshape(16, 16).repeat(8, 0).repeat(8, 1)
     for gray in (0, 30, 201):
         image = np.full((128, 128, 3), gray, np.uint8)
-        found = read_image(io.BytesIO(Encoder("jpg", 100).encode(Output(image, alpha))))
+        found = read_image(io.BytesIO(Encoder("jpg", 100).encode(output_of(image, alpha))))
         expected = np.rint((alpha / 255.0) * gray + (1 - alpha / 255.0) * 255)
         np.testing.assert_array_equal(found, np.repeat(expected[..., None], 3, 2))
 
@@ -120,7 +119,7 @@ def test_encoders_that_cannot_be(format, quality, message):
 
 def test_images_too_large_for_their_format():
     with pytest.raises(CaflowError, match="16384x1 is too large for webp"):
-        Encoder("webp").encode(Output(np.zeros((1, 16384, 3), np.uint8)))
+        Encoder("webp").encode(output_of(np.zeros((1, 16384, 3), np.uint8)))
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -128,16 +127,20 @@ def test_images_too_large_for_their_format():
 def test_an_image_without_color_may_be_stored_in_one_channel(format, alpha):
     encoder = Encoder(format)
     flat = np.repeat(COLORS[..., :1], 3, 2)
-    plain, gray = (encoder.encode(Output(flat, alpha, gray)) for gray in (False, True))
+    plain, gray = (encoder.encode(output_of(flat, alpha, gray)) for gray in (False, True))
     modes = {"jpg": "L", "webp": "RGB", "avif": "RGB"}
     wanted = modes.get(format, "L") + ("A" if alpha is not None and encoder.has_alpha else "")
     with Image.open(io.BytesIO(gray)) as stored:
         assert stored.mode == wanted
     found, other = (decode(io.BytesIO(data)) for data in (gray, plain))
-    np.testing.assert_allclose(found.rgb.astype(int), other.rgb, atol=0 if encoder.lossless else 9)
+    np.testing.assert_allclose(
+        found.image.values.astype(int), other.image.values, atol=0 if encoder.lossless else 9
+    )
     if encoder.has_alpha:
-        np.testing.assert_array_equal(found.alpha, other.alpha)
+        np.testing.assert_array_equal(found.image.alpha, other.image.alpha)
     assert found.gray == (format not in ("webp", "avif"))
     almost = flat.copy()
     almost[-1, -1, 2] ^= 1
-    assert encoder.encode(Output(almost, alpha, True)) == encoder.encode(Output(almost, alpha))
+    assert encoder.encode(output_of(almost, alpha, True)) == encoder.encode(
+        output_of(almost, alpha)
+    )

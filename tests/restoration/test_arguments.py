@@ -7,7 +7,7 @@ from image_files import linear_profile
 from PIL import Image, ImageCms
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import decode, write_png
+from caflow_cli.images import read_image, write_png
 from caflow_cli.restoration.arguments import as_image, as_mask
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -76,7 +76,7 @@ def file_and_image(values: np.ndarray, mode: str, **kwargs) -> tuple[Image.Image
     """An image as Pillow opens a TIFF of it, and as the commands read that file."""
     file = io.BytesIO()
     Image.fromarray(values).convert(mode).save(file, "TIFF", **kwargs)
-    return Image.open(io.BytesIO(file.getvalue())), decode(io.BytesIO(file.getvalue()), "x").rgb
+    return Image.open(io.BytesIO(file.getvalue())), read_image(io.BytesIO(file.getvalue()), "x")
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "CMYK", "1", "P"])

@@ -11,7 +11,6 @@ import torch
 from drawn_masks import box, line
 
 from caflow_cli.flows import to_uint8
-from caflow_cli.images import Input
 from caflow_cli.model import CAFlow
 from caflow_cli.restoration import (
     Candidates,
@@ -24,6 +23,7 @@ from caflow_cli.restoration import (
     score_images,
     task_of,
 )
+from caflow_cli.restoration.arguments import as_input
 from caflow_cli.sampling import Sampling
 
 SIZE = 32
@@ -104,7 +104,7 @@ def test_a_score_is_the_sum_over_the_parts_in_their_order(flow):
 @pytest.mark.parametrize("mask", [SCRATCH, BLOTCH], ids=["scratch", "blotch"])
 def test_a_seed_replays_a_candidate_and_score_repeats_its_number(model, mask):
     image = photo()
-    request = prepare(model, Input(image), mask, Sampling(0.8, 3, seed=4))
+    request = prepare(model, as_input(image), mask, Sampling(0.8, 3, seed=4))
     answers = list(answer([request], encode([request]), batch_size=1))
     assert [found.count for [found] in answers] == [1, 2, 3]  # so that bits are repeated
     found = answers[-1][0].ranked
@@ -133,7 +133,7 @@ def test_requests_of_one_and_of_several_parts_go_together(model):
     spots[50:60, 5:15] = 255
     masks = [small, spots, BLOTCH]
     requests = [
-        prepare(model, Input(image), mask, Sampling(0.7, 2, seed=seed))
+        prepare(model, as_input(image), mask, Sampling(0.7, 2, seed=seed))
         for seed, mask in enumerate(masks, 1)
     ]
     counts = [len(request.parts) for request in requests]

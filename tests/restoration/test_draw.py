@@ -11,9 +11,9 @@ import torch
 from caflow_cli.config import TaskConfig
 from caflow_cli.errors import CaflowError
 from caflow_cli.flows import to_uint8
-from caflow_cli.images import Input
 from caflow_cli.model import CAFlow
 from caflow_cli.restoration import Whole, answer, encode, prepare, restore
+from caflow_cli.restoration.arguments import as_input
 from caflow_cli.restoration.conditions import RESAMPLES, diverged_cells
 from caflow_cli.restoration.tiled import Tiled
 from caflow_cli.restoration.tiles import plan_tiles
@@ -150,7 +150,7 @@ def test_the_last_resort_is_one_candidate_at_tau_0(models_32):
     (again,) = restore(model, small_input(), 0, 1, seed=7).ranked
     np.testing.assert_array_equal(found.kept[0].image, again.image)
     assert "all candidates diverged at tau 0.9/0.7/0.5, so tau is 0" in repr(found)
-    request = prepare(model, Input(small_input()), None, Sampling(TAU, 1))
+    request = prepare(model, as_input(small_input()), None, Sampling(TAU, 1))
     with pytest.raises(CaflowError, match=r"11 samples in a row diverged at tau 0\.8"):
         list(answer([request], encode([request]), lower_tau=False))
     # Several images do not share what is left to try: the caller draws them one by one.

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import LARGE, Input, read_provenance
+from caflow_cli.images import LARGE, read_provenance
 from caflow_cli.restoration import answer, encode, prepare, restore, score, task_of, to_batch
+from caflow_cli.restoration.arguments import as_input
 from caflow_cli.restoration.tiled import Noise, Tiled
 from caflow_cli.restoration.tiles import LazyImage, plan_tiles
 from caflow_cli.sampling import Sampling
@@ -84,8 +85,8 @@ def test_noise_of_large_images_is_the_same_in_all_tiles_and_renewed_where_it_is_
 
 def test_sizes_beyond_a_limit_are_refused_before_anything_is_computed(small_model, task_models):
     large = np.zeros((4000, 4000, 3), np.uint8)
-    assert prepare(small_model, Input(large)).is_large
-    consistent = prepare(small_model, Input(large), None, Sampling(consistent=True)).task
+    assert prepare(small_model, as_input(large)).is_large
+    consistent = prepare(small_model, as_input(large), None, Sampling(consistent=True)).task
     assert "above 64 megapixels" in consistent.note(large, None)
     assert consistent.note(large[:1000, :1000], None) is None
     paired = copy.copy(task_models["paired"])
@@ -95,14 +96,14 @@ def test_sizes_beyond_a_limit_are_refused_before_anything_is_computed(small_mode
         (paired, np.zeros((8001, 8000, 3), np.uint8), "more than 64"),
     ):
         with pytest.raises(CaflowError, match=message) as caught:
-            prepare(model, Input(image))
+            prepare(model, as_input(image))
         assert caught.value.exit_code == 1
 
 
 def test_a_single_candidate_in_tiles_is_scored_only_if_a_rank_is_typed(small_model, tmp_path):
     image = helpers.smooth_image(1, 3, (400, 340), 2)[0].permute(1, 2, 0).contiguous().numpy()
     told = []
-    request = prepare(small_model, Input(image))
+    request = prepare(small_model, as_input(image))
     *_, [found] = answer([request], encode([request], lambda *step: told.append(step)))
     (one,) = found.ranked
     assert (one.score.rank_score, one.score.log_likelihood, one.rank_value) == (None, None, None)

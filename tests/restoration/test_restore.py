@@ -11,8 +11,9 @@ from PIL import Image
 import caflow_cli as caflow
 from caflow_cli.devices import check_bf16
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import Input, read_image, read_provenance, write_png
+from caflow_cli.images import read_image, read_provenance, write_png
 from caflow_cli.restoration import answer, draw, encode, prepare, restore, score
+from caflow_cli.restoration.arguments import as_input
 from caflow_cli.sampling import SEEDS, Sampling
 from caflow_cli.tasks.base import gray, scaled_size
 
@@ -100,7 +101,7 @@ def test_a_model_states_whether_its_candidates_are_consistent(small_model):
 
 def test_more_can_be_drawn_at_any_time(small_model):
     sampling = Sampling(tau=0.8, candidates=2, keep=2, seed=4)
-    request = prepare(small_model, Input(INPUT), None, sampling)
+    request = prepare(small_model, as_input(INPUT), None, sampling)
     conditions = encode([request])
     first, second = (found for [found] in answer([request], conditions, batch_size=1))
     assert (first.count, len(first.kept)) == (1, 1)  # fewer than are kept in the end
@@ -113,7 +114,7 @@ def test_more_can_be_drawn_at_any_time(small_model):
         assert one.score.rank_score == pytest.approx(other.score.rank_score, abs=1)
         assert levels_apart(one.image, other.image).max() <= 1
     with pytest.raises(CaflowError, match="out of range"):
-        prepare(small_model, Input(INPUT), None, replace(sampling, seed=SEEDS - 1))
+        prepare(small_model, as_input(INPUT), None, replace(sampling, seed=SEEDS - 1))
 
 
 def test_an_unknown_keyword_is_answered_with_the_nearest(small_model):

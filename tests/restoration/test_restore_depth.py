@@ -7,12 +7,14 @@ import pytest
 from helpers import data_like_model, task_config
 from PIL import Image
 
-from caflow_cli.images import Input, decode, in_srgb, read_provenance
+from caflow_cli.images import decode, in_8_bits, read_provenance
 from caflow_cli.intervals.bounds import at_depth
 from caflow_cli.restoration import restore, rmse_between, score
 from caflow_cli.restoration.recolor import Recolor
 from caflow_cli.tasks.base import gray, resize
 from caflow_cli.tasks.chroma import chroma_of
+
+from ..image_files import source_of
 
 imagecodecs = pytest.importorskip("imagecodecs")
 tifffile = pytest.importorskip("tifffile")
@@ -85,14 +87,14 @@ def test_a_file_keeps_depth_profile_and_score(task_models, tmp_path, suffix):
     options = {"photometric": "rgb", "iccprofile": ADOBE, "metadata": None, "compression": "lzw"}
     tifffile.imwrite(tmp_path / "in.tif", DEEP, description="a scan", **options)
     if suffix == "png":
-        source = decode(tmp_path / "in.tif", full=True)
+        source = decode(tmp_path / "in.tif")
         found = restore(task_models["inpaint"], source, 0.0, 1, mask=np.zeros_like(HOLE) + HOLE)
         found.save(path)
     found = restore(task_models["inpaint"], path, 0.5, 2, mask=HOLE)
     (out,) = found.save(tmp_path / f"out.{suffix}")
-    before, after = decode(path, full=True), decode(out, full=True)
-    assert (after.depth, after.profile) == (16, ADOBE)
-    np.testing.assert_array_equal(after.rgb[HOLE == 0], before.rgb[HOLE == 0])
+    before, after = decode(path), decode(out)
+    assert (after.image.bits, after.image.profile) == (16, ADOBE)
+    np.testing.assert_array_equal(after.image.values[HOLE == 0], before.image.values[HOLE == 0])
     assert read_provenance(out)["depth"] == 16
     again = score(task_models["inpaint"], path, out, HOLE)
     assert again.log_likelihood == pytest.approx(found.ranked[0].score.log_likelihood, abs=1e-2)
@@ -104,18 +106,18 @@ def test_a_result_that_was_written_with_8_bits_is_scored_with_8(task_models):
     model = task_models["superres"]
     small = DEEP[:8, :8]
     found = restore(model, small, 0.5, 1)
-    rounded = Input(found.kept[0].image).in_8_bits().rgb
+    rounded = in_8_bits(found.kept[0].image)
     assert score(model, small, rounded).depth == 8
 
 
 def test_colors_of_a_gray_profile_are_srgb_and_grays_keep_it(task_models):
     level = np.repeat(DEEP[..., :1], 3, 2)
-    image = Input(level, gray=True, profile=GRAY)
+    image = source_of(level, gray=True, profile=GRAY)
     colored = restore(task_models["colorize"], image, 0.5, 1).kept[0]
-    assert colored.output.profile is None
-    np.testing.assert_array_equal(gray(colored.image), gray(image.in_srgb().rgb))
+    assert colored.output.image.profile is None
+    np.testing.assert_array_equal(gray(colored.image), gray(image.image.converted(None).values))
     filled = restore(task_models["inpaint"], image, 0.5, 1, mask=HOLE).kept[0]
-    assert filled.output.profile == GRAY
+    assert filled.output.image.profile == GRAY
     assert filled.output.gray
 
 
@@ -125,7 +127,7 @@ def test_profiles_of_8_bits_are_kept_and_shown_in_srgb(task_models, tmp_path):
     found = restore(task_models["inpaint"], tmp_path / "in.png", 0.5, 1, mask=HOLE)
     best = found.kept[0]
     np.testing.assert_array_equal(best.image[HOLE == 0], values[HOLE == 0])
-    assert best.output.profile == ADOBE
+    assert best.output.image.profile == ADOBE
     assert (best.shown != best.image).any()
 
 
@@ -166,11 +168,14 @@ def test_a_hint_is_the_same_red_on_screen_in_any_profile(profile, dtype):
     strokes = np.zeros((32, 32, 4), np.uint8)
     strokes[8:20] = [180, 80, 60, 255]
     colored = Recolor(values, strokes, profile).apply(values)
-    shown = in_srgb(values, profile)
+    shown = source_of(values, profile=profile).image.shown
     expected = Recolor(shown, strokes).apply(shown)
     unmoved = Recolor(values, strokes).apply(values)
     apart, before = (
-        np.abs(chroma_of(in_srgb(image, profile)[8:20]) - chroma_of(expected[8:20]))
+        np.abs(
+            chroma_of(source_of(image, profile=profile).image.shown[8:20])
+            - chroma_of(expected[8:20])
+        )
         for image in (colored, unmoved)
     )
     assert apart.max() <= 2.5

@@ -13,7 +13,6 @@ from PIL import Image
 from caflow_cli.data.examples import Examples
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.examples import make_example
-from caflow_cli.images import Input
 from caflow_cli.restoration import (
     Candidate,
     Candidates,
@@ -28,6 +27,7 @@ from caflow_cli.restoration import (
     task_of,
     to_batch,
 )
+from caflow_cli.restoration.arguments import as_input
 from caflow_cli.sampling import Sampling
 
 TASKS = ["superres", "colorize", "inpaint", "paired"]
@@ -48,7 +48,7 @@ def asked(model, count: int = 2):
 def requests_for(model, tau=0.7, m=3, seeds=(7, 70), **more) -> list[Request]:
     requests = []
     for (image, mask), seed in zip(asked(model, len(seeds)), seeds, strict=True):
-        request = prepare(model, Input(image), mask, Sampling(tau, m, seed=seed))
+        request = prepare(model, as_input(image), mask, Sampling(tau, m, seed=seed))
         requests.append(replace(request, **more))
     return requests
 

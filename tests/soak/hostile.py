@@ -212,9 +212,9 @@ def _read_full(path: Path) -> None:
     provenance = read_provenance(path)
     assert provenance is None or isinstance(provenance, dict)
     with path.open("rb") as file:
-        found = decode(file, full=True)
-    assert found.rgb.dtype in (np.uint8, np.uint16)
-    assert found.shown().shape == found.rgb.shape
+        found = decode(file)
+    assert found.image.values.dtype in (np.uint8, np.uint16, np.float32)
+    assert found.image.shown.shape == found.image.values.shape
 
 
 def _deep_tiffs() -> list[bytes]:

@@ -58,7 +58,7 @@ def mask_command(
 
             with reported(job, console):
                 if files.dry_run and not job.skipped:
-                    job.source.read(console.about, full=True)
+                    job.source.read(console.about)
                 if files.dry_run or job.skipped or job.source.missing:
                     report_undone(job, console)
                 else:
@@ -79,7 +79,7 @@ def _write_mask(
     from ..output import write_output
 
     start = time.perf_counter()
-    image = job.source.read(console.about, full=True)
+    image = job.source.read(console.about)
     mask = found(way, threshold, image, job.source, step)
     paths = write_output(job, encode_png(mask), files, console)
     share = float((mask > 0).mean())

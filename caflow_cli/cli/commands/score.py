@@ -198,11 +198,11 @@ class _Scorer:
         start = time.perf_counter()
         name = pair["target"].name
         model_name, reason = self._model_of(pair["target"])
-        condition = self.read(pair["cond"], self.console.about, True)
-        target = pair["target"].read(self.console.about, full=True)
+        condition = self.read(pair["cond"], self.console.about)
+        target = pair["target"].read(self.console.about)
         model = self.load(model_name)
         mask = None
-        if "mask" in pair or (condition.alpha is not None and task_of(model).needs_mask):
+        if "mask" in pair or (condition.image.alpha is not None and task_of(model).needs_mask):
             mask = self.masking.read(pair.get("mask"), condition, pair["cond"])
         samples = self.scoring.noise_samples
         result = score(model, condition, target, mask, noise_samples=samples)

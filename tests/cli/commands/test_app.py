@@ -63,8 +63,8 @@ def test_its_files_are_those_that_the_command_writes(run, tmp_path, model_files,
         ours = decode(path)
         commands = decode(tmp_path / "out" / name)
         # Up to the rounding of another batch size.
-        assert np.abs(ours.rgb.astype(int) - commands.rgb).max() <= 1
-        np.testing.assert_array_equal(ours.alpha, commands.alpha)
+        assert np.abs(ours.image.values.astype(int) - commands.image.values).max() <= 1
+        np.testing.assert_array_equal(ours.image.alpha, commands.image.alpha)
         record = read_provenance(Path(path))
         assert ("hinted_pixels" in record) == (task == "colorize")
         assert {**record, **SCORES} == {**read_provenance(tmp_path / "out" / name), **SCORES}

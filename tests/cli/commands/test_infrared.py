@@ -9,6 +9,7 @@ from caflow_cli.assets import example_path
 from caflow_cli.cli.companions import LIMITS
 from caflow_cli.damage.infrared import INFRARED_K
 
+from ...image_files import linear_profile
 from ..process import assert_refused
 from ..results import lines_of
 from ..scenes import pixels
@@ -95,6 +96,19 @@ def test_infrared_of_stdin_is_refused(run, tmp_path):
     refused = run("mask", "-", "--ir", "-o", "m.png", stdin=(tmp_path / "a.tif").read_bytes())
     assert refused.returncode == 2
     assert b"error: the infrared channel of stdin is not read" in refused.stderr
+
+
+def test_colors_are_compared_as_the_scan_stores_them(run, tmp_path):
+    """A profile says what they look like, not how infrared depends on them."""
+    given = scan(slope=0.15)
+    four = np.dstack([given.rgb, given.infrared])
+    marked = []
+    for name, profile in (("plain", None), ("linear", linear_profile())):
+        options = {"photometric": "rgb", "extrasamples": (0,), "iccprofile": profile}
+        tifffile.imwrite(tmp_path / f"{name}.tif", four, **options)
+        assert run("mask", f"{name}.tif", "--ir").returncode == 0
+        marked.append(pixels(tmp_path / f"{name}_mask.png"))
+    np.testing.assert_array_equal(marked[0], marked[1])
 
 
 def test_a_scan_is_decoded_once(run, tmp_path, fill, monkeypatch):

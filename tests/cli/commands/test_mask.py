@@ -251,5 +251,5 @@ def test_both_commands_mark_the_same_pixels_of_16_bits(run, tmp_path, old, fill,
     assert said is not None
     assert float(said[1]) == pytest.approx(100 * line["share"], abs=0.005)
     marked = pixels(tmp_path / "mask.png")[..., 0] > 0
-    changed = decode(tmp_path / "filled.png", full=True).rgb != np.broadcast_to(values, deep.shape)
+    changed = decode(tmp_path / "filled.png").image.values != np.broadcast_to(values, deep.shape)
     assert not changed[~marked].any()
