@@ -122,12 +122,13 @@ def _decode_by_pillow(data: bytes, label: str) -> Input:
             converted=mode in ("CMYK", "LAB"),
             table=table_of(image),
         )
-        return _with_profile(decoded, image.info.get("icc_profile"))
+        profile = None if decoded.converted else image.info.get("icc_profile")
+        return _with_profile(decoded, profile) if profile else decoded
 
 
-def _with_profile(decoded: Input, profile: bytes | None) -> Input:
-    """The same with the profile of its values, unless that is sRGB or broken, or was applied."""
-    if not profile or decoded.converted or not converter("L" if decoded.gray else "RGB", profile):
+def _with_profile(decoded: Input, profile: bytes) -> Input:
+    """The same with the profile of its values, unless that is sRGB or broken."""
+    if converter("L" if decoded.gray else "RGB", profile) is None:
         return decoded
     found = replace(decoded, image=replace(decoded.image, profile=profile))
     # Results of a gray file could not have an RGB profile.
@@ -200,7 +201,7 @@ def _decode_tiff(data: bytes, label: str) -> Input | None:
             format="TIFF",
             frames=found.frames,
         )
-        return _with_profile(decoded, found.profile)
+        return _with_profile(decoded, found.profile) if found.profile else decoded
 
 
 def read_second_page(path: Path, name: str | None = None) -> Array | None:

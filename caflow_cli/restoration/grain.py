@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, TypeAlias, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from ..images import Pixels
+from ..images import Pixels, levels_in, white
 from ..lines.common import Count, Size
 from ..tasks.base import check_same_size
 
@@ -83,7 +83,6 @@ class Grain:
 
     def apply(self, image: Pixels) -> Pixels:
         result = image.copy()
-        most = np.iinfo(image.dtype).max
         for (top, left), block in self._blocks.items():
             cell = _around(top, left, 0)
             filled = self._hole[cell]
@@ -96,8 +95,8 @@ class Grain:
             share = power / (_fine(block)[3:-3, 3:-3] ** 2).mean()
             lacking = np.sqrt((1 - share).clip(0, 1))[..., None]
             noise = _random_phase(block, np.random.default_rng([self._seed, top, left]))
-            added = lacking * noise[:height, :width] * ((most + 1) // 256)
-            changed = np.rint(image[cell] + added).clip(0, most).astype(image.dtype)
+            added = lacking * noise[:height, :width] * levels_in(image)
+            changed = np.rint(image[cell] + added).clip(0, white(image)).astype(image.dtype)
             result[cell][filled] = changed[filled]
         return result
 
@@ -158,7 +157,7 @@ def _around(top: int, left: int, margin: int) -> tuple[slice, slice]:
 
 
 def _levels(image: Pixels) -> Levels:
-    return np.asarray(image / np.float32((np.iinfo(image.dtype).max + 1) // 256), np.float32)
+    return np.asarray(image / np.float32(levels_in(image)), np.float32)
 
 
 def _known_blocks(image: Pixels, hole: Hole, side: int, step: int) -> tuple[Levels, Levels]:
