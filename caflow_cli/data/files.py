@@ -62,7 +62,7 @@ def open_zip(path: Path) -> Iterator[ImageFiles]:
         members: dict[str, None] = {}  # in order; a name may occur twice
         for entry in archive.infolist():
             name = entry.filename
-            if entry.is_dir() or not is_image(name):
+            if name.endswith("/") or not is_image(name):  # `is_dir` fails without a name
                 continue
             # Results get the names of their inputs, hence no paths that lead out. `zipfile` unpacks
             # other compressions all at once, possibly from a kilobyte to a gigabyte.

@@ -26,6 +26,13 @@ def test_members_that_lead_out_of_a_zip_are_refused(tmp_path, member):
     assert [path.name for path in tmp_path.iterdir()] == ["data.zip"]
 
 
+def test_a_member_without_a_name_is_no_image(tmp_path):
+    path = store(tmp_path, {f"{i}.png": flat(i) for i in range(3)})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(zipfile.ZipInfo(""), b"?")
+    assert len(names(path)) == 1  # of three, by the split
+
+
 @pytest.mark.parametrize(("at", "value"), [(6, 0xFF), (8, 0xFF)])  # version needed; flags: UTF-8
 def test_a_broken_directory_of_a_zip_is_no_readable_zip(tmp_path, at, value):
     path = store(tmp_path, {"\xe9.png": flat(1), "b.png": flat(2)})
