@@ -8,6 +8,7 @@ from itertools import product
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 from scipy import ndimage
@@ -16,7 +17,7 @@ from torch import nn
 from ..assets import ASSETS
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
 from ..images import Pixels
-from ..images.color import Floats
+from ..images.color import Array, Floats
 from ..layers import fold
 from ..restoration import to_batch
 from ..restoration.arguments import ImageLike, as_input
@@ -25,6 +26,10 @@ from .net import MULTIPLE, DamageNet
 Progress: TypeAlias = Callable[[int, int], object]  # tiles done and in total
 
 _EXTENT = 0.36  # share of the threshold above which a region extends
+_RIM = 9  # side of the square around a pixel above the threshold in which a region extends freely
+_WIDE = 3  # half the side of a square; a part of a region farther away in which it fits
+_WIDER = 1.5  # must not be as wide as what is above the threshold, divided by this
+_NEIGHBORS = np.ones((3, 3))
 _CERTAIN = 9.0  # how many times the threshold's odds some pixel of a damaged image has
 _GAP = 4  # regions twice as many pixels apart count as one, because cracks go on
 _SIDE = 2304  # of a window, in pixels
@@ -42,9 +47,12 @@ def find_damage(
         image: A path, a PIL image, or an array, uint8 (H, W, 3) or gray; see `as_image`.
         threshold: On (0, 1); lower finds more damage, with more false positives. A region where
             the network's confidence is above 0.36 of the threshold is marked if it exceeds the
-            threshold somewhere, or is linked to such a region by gaps of at most 8 pixels. Marks
-            are grown by one pixel. Nothing is marked unless the odds of some pixel of the image,
-            p / (1 - p), are 9 times the threshold's: lone doubtful marks are mostly wrong.
+            threshold somewhere, or is linked to such a region by gaps of at most 8 pixels. A part
+            of it that is more than 4 pixels from what exceeds the threshold, and into which a
+            square of 5 pixels fits, counts only if it is at most 2/3 as wide as what exceeds the
+            threshold: a crack does not grow into what is wider. Marks are grown by one pixel.
+            Nothing is marked unless the odds of some pixel of the image, p / (1 - p), are 9 times
+            the threshold's: lone doubtful marks are mostly wrong.
         step: Called after each tile with the number of tiles done and their total.
 
     Returns:
@@ -64,15 +72,34 @@ def find_damage(
     """
     check_usage(0 < threshold < 1, f"the threshold is {threshold}", "between 0 and 1, such as 0.5")
     photo = as_input(image).image
-    levels = confidence(photo.converted(None).rounded(8).filled(), step=step)
+    return marks(confidence(photo.converted(None).rounded(8).filled(), step=step), threshold)
+
+
+def marks(levels: Floats, threshold: float) -> Pixels:
+    """Make the mask of the network's confidence (H, W) as `find_damage` states."""
     if levels.max() <= 1 / (1 + (1 / threshold - 1) / _CERTAIN):
         return np.zeros(levels.shape, np.uint8)
-    extent = (levels > _EXTENT * threshold).view(np.uint8)
-    regions, count = ndimage.label(ndimage.maximum_filter(extent, 2 * _GAP + 1), np.ones((3, 3)))
-    value = np.zeros(count + 1, np.uint8)
-    value[regions[levels > threshold]] = 255
-    marked = np.stack([value[row] for row in regions])  # by rows, as indices become 64-bit
-    return np.asarray(ndimage.maximum_filter(marked * extent, 3))
+    certain = levels > threshold
+    extent = levels > _EXTENT * threshold
+    regions, count = ndimage.label(ndimage.maximum_filter(extent, 2 * _GAP + 1), _NEIGHBORS)
+    width = _widths(certain, regions, count)
+    extent &= np.stack([width[row] > 0 for row in regions])  # by rows: indices become 64-bit
+    parts, count = ndimage.label(extent & ~ndimage.maximum_filter(certain, _RIM), _NEIGHBORS)
+    beside = np.zeros(count + 1, np.int32)
+    beside[parts[parts > 0]] = width[regions[parts > 0]]
+    own = _widths(extent, parts, count)
+    wider = (own >= _WIDE) & (own > beside / _WIDER)
+    extent &= np.stack([~wider[row] for row in parts])
+    return np.asarray(ndimage.maximum_filter(extent.view(np.uint8) * np.uint8(255), 3))
+
+
+def _widths(mask: npt.NDArray[np.bool_], labels: npt.NDArray[np.int32], count: int) -> Array:
+    """For each label, half the side of the largest square in the mask around a pixel of its own."""
+    distance = ndimage.distance_transform_cdt(mask, "chessboard")
+    widths = np.zeros(count + 1, np.int32)
+    inside = mask & (labels > 0)
+    np.maximum.at(widths, labels[inside], distance[inside])
+    return widths
 
 
 @torch.inference_mode()

@@ -11,7 +11,7 @@ film, hair, drawn, cracks, thick: precision, recall and F1 per pixel, with one p
     Damaged is what is changed by at least 8 levels in some channel. Opaque film masks, hairs, and
     drawn cracks, folds, lines, specks and tears, half of them dark, lie over crops of 320×320; half
     of the crops look like old prints. Thick: up to three masks, magnified one to four times, over
-    crops of 400×400. There are 100 crops each, 60 with cracks alone, and 24 thick ones.
+    crops of 400×400. Each crop is drawn by a seed of its own.
 slides: simulated scans of slides with dark dust, of 1536×1024 pixels, which the photographs are
     enlarged (bicubic) to cover. Grain: a Gaussian field, blurred by σ 0.8, correlation 0.56 between
     channels; its deviation is 2, 5, 9 or 14 levels, times a function of the tone, as in `grain.py`.
@@ -22,13 +22,13 @@ slides: simulated scans of slides with dark dust, of 1536×1024 pixels, which th
 undamaged: the share of the photographs' pixels that is marked, and how many have no marks.
 faces: how many of 200 have a mark in the box of the eyes (rows 40 to 73, columns 16 to 111 of 128)
     or of the mouth (rows 84 to 102, columns 45 to 83), at 128, 256 and 512 pixels; then of 100 with
-    drawn cracks outside of both boxes.
+    drawn cracks that stay 3 pixels of 128 away from both boxes.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,12 +41,11 @@ from scipy import ndimage
 from caflow_cli.damage import find
 from caflow_cli.layers import fold
 
-Confidence = Callable[[np.ndarray], np.ndarray]
-
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 FILM = ("scratches", "dirt", "dirt", "hair-short", "lint", "spots", "sprinkles", "scratches")
 FILM = (*FILM, "sprinkles", "lint")
 THICK = ("scratches", "dots", "hair-short", "lint")
+CROPS = {"film": 200, "hair": 100, "drawn": 100, "cracks": 100, "thick": 60}
 LEAST = 8  # levels that damage changes
 OVER = 2  # samples a pixel, along each axis, of drawn damage
 BOXES = ((40, 74, 16, 112), (84, 103, 45, 84))  # top, bottom, left, right, of 128: eyes, mouth
@@ -61,9 +60,11 @@ class Case(NamedTuple):
 
 def damaged(photos: list[np.ndarray], masks: dict[str, list], seed: int) -> Iterator[Case]:
     """Crops of photographs under damage of five kinds."""
-    for k in range(360):
+    for k, name in enumerate(name for name, count in CROPS.items() for _ in range(count)):
         rng = np.random.default_rng((seed, k))
-        name = ("film", "hair", "drawn", "cracks")[k // 100]
+        if name == "thick":
+            yield thick(rng, photos[k % len(photos)], masks)
+            continue
         image = crop(photos[k % len(photos)], 320, rng)
         image = print_look(rng, image) if k % 2 else image
         if name == "film":
@@ -74,13 +75,14 @@ def damaged(photos: list[np.ndarray], masks: dict[str, list], seed: int) -> Iter
             draw = (cracks, folds, lines, specks, edges)[k // 2 % 5 if name == "drawn" else 0]
             alpha = draw(rng, 320)
         yield finish(rng, name, image, [alpha], (0.8, 1), 80)
-    for k in range(24):
-        rng = np.random.default_rng((seed, 1000 + k))
-        image = crop(photos[4 * k % len(photos)], 400, rng)
-        image = np.repeat((image @ LUMA)[..., None], 3, 2) if k % 2 else image
-        kinds = rng.choice(THICK, rng.integers(1, 4))
-        alphas = [film_mask(rng, masks[kind], 400, rng.uniform(1, 4)) for kind in kinds]
-        yield finish(rng, "thick", image, alphas, (0.75, 1), 0)
+
+
+def thick(rng: np.random.Generator, image: np.ndarray, masks: dict[str, list]) -> Case:
+    image = crop(image, 400, rng)
+    image = np.repeat((image @ LUMA)[..., None], 3, 2) if rng.random() < 0.5 else image
+    kinds = rng.choice(THICK, rng.integers(1, 4))
+    alphas = [film_mask(rng, masks[kind], 400, rng.uniform(1, 4)) for kind in kinds]
+    return finish(rng, "thick", image, alphas, (0.75, 1), 0)
 
 
 def crop(image: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
@@ -343,13 +345,14 @@ def dust(rng: np.random.Generator, height: int, width: int) -> Iterator[tuple]:
 
 
 def cracked(faces: list[np.ndarray], seed: int) -> Iterator[np.ndarray]:
-    """Faces with cracks outside the boxes, and two pixels away from them."""
+    """Faces with cracks outside the boxes, and 3 pixels of 128 away from them."""
     for k, image in enumerate(faces):
         rng = np.random.default_rng((seed, 3000 + k))
         side = len(image)
         alpha = cracks(rng, side)
+        away = 3 * side // 128
         for top, bottom, left, right in boxes(side):
-            alpha[top - 2 : bottom + 2, left - 2 : right + 2] = 0
+            alpha[top - away : bottom + away, left - away : right + away] = 0
         yield finish(rng, "faces", image.astype(np.float32), [alpha], (0.8, 1), 80).image
 
 
@@ -387,38 +390,31 @@ class Counts:
         return f"found {found / damage:.1%}, false {(marked - right) / size:.4%}"
 
 
-Marks = Callable[[np.ndarray, float], np.ndarray]
-
-
 def measure(
-    marks: Marks,
-    masks: dict[str, list],
-    photos: list[np.ndarray],
-    faces: list[np.ndarray],
-    seed: int,
+    masks: dict[str, list], photos: list[np.ndarray], faces: list[np.ndarray], seed: int
 ) -> None:
-    """Print all figures of `marks(image, threshold)`, a bool mask."""
     counts: dict[str, Counts] = {}
     for case in damaged(photos, masks, seed):
-        counts.setdefault(case.name, Counts()).add(marks(case.image, 0.5), case.damage)
+        counts.setdefault(case.name, Counts()).add(marks(case.image), case.damage)
     for name, sums in counts.items():
         print(f"{name:9}", sums.f1(), flush=True)
     dusty = Counts()
     for case in slides(photos, 20, seed):
-        dusty.add(marks(case.image, 0.5), case.damage)
+        dusty.add(marks(case.image), case.damage)
     print("slides   ", dusty.shares(), flush=True)
-    areas = np.array([marks(image, 0.5).mean() for image in photos])
+    areas = np.array([marks(image).mean() for image in photos])
     print(f"undamaged {areas.mean():.4%}, {(areas == 0).sum()} of {len(areas)} without", flush=True)
     for side in (128, 256, 512) if faces else ():
         sized = [at_side(face, side) for face in faces[:200]]
-        for threshold in (0.5, 0.2):
-            clean = sum(touches_face(marks(face, threshold)) for face in sized)
-            hurt = sum(touches_face(marks(face, threshold)) for face in cracked(sized[:100], seed))
-            print(
-                f"faces of {side} at {threshold}: {clean} of {len(sized)} undamaged, "
-                f"{hurt} of {len(sized[:100])} with cracks",
-                flush=True,
-            )
+        for name, images in (("undamaged", sized), ("cracked", list(cracked(sized[:100], seed)))):
+            levels = [find.confidence(image) for image in images]
+            for threshold in (0.5, 0.2):
+                touched = sum(touches_face(find.marks(level, threshold) > 0) for level in levels)
+                print(f"faces of {side}, {name}, at {threshold}: {touched} of {len(levels)}")
+
+
+def marks(image: np.ndarray) -> np.ndarray:
+    return find.find_damage(image) > 0
 
 
 def main() -> None:
@@ -436,13 +432,7 @@ def main() -> None:
         find._net = lambda: folded
     photos = list(read(asked.photographs))
     faces = list(read(asked.faces)) if asked.faces else []
-    measure(
-        lambda image, threshold: find.find_damage(image, threshold) > 0,
-        film_masks(asked.masks),
-        photos,
-        faces,
-        asked.seed,
-    )
+    measure(film_masks(asked.masks), photos, faces, asked.seed)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from cracked import cracked, faded
 from scipy import ndimage
 
 import caflow_cli as caflow
-from caflow_cli.damage.find import confidence
+from caflow_cli.damage.find import confidence, marks
 
 
 def test_cracks_are_found_and_little_else():
@@ -56,6 +56,14 @@ def grown(seeds, inside, structure):
         seeds = more
 
 
+def widest(mask):
+    """The side of the largest square, of an odd number of pixels, that fits into the mask."""
+    side = 1
+    while ndimage.binary_erosion(mask, np.ones((side, side))).any():
+        side += 2
+    return side - 2
+
+
 @pytest.mark.parametrize("quantile", [0.997, 0.999, 0.9995, 0.9999])
 def test_regions_count_that_gaps_of_8_pixels_link_to_a_confident_pixel(quantile):
     image = faded()
@@ -67,8 +75,38 @@ def test_regions_count_that_gaps_of_8_pixels_link_to_a_confident_pixel(quantile)
     inside = levels > 0.36 * threshold
     linked = ndimage.binary_dilation(inside, np.ones((9, 9)))
     region = grown(levels > threshold, linked, np.ones((3, 3))) & inside
+    assert widest(region) < 7  # nothing is too wide to be marked
     expected = ndimage.binary_dilation(region, np.ones((3, 3)))
     np.testing.assert_array_equal(caflow.find_damage(image, threshold) > 0, expected)
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.5])
+def test_a_crack_does_not_grow_into_a_wider_region(threshold):
+    y, x = np.indices((96, 128))
+    lobe = np.hypot(y - 48, x - 64) < 16
+    crack = np.abs(y - 36) < 2
+    levels = np.select([crack, lobe], [0.99, 0.6 * threshold]).astype(np.float32)
+    mask = marks(levels, threshold) > 0
+    assert mask[crack].all()
+    assert mask[lobe & (np.abs(y - 36) < 5)].all()  # its rim
+    assert not mask[lobe & (np.abs(y - 36) > 7)].any()
+
+
+def test_a_tear_goes_on_into_what_is_narrower():
+    levels = np.zeros((96, 128), np.float32)
+    levels[30:50, 10:60] = 0.99
+    levels[35:43, 60:120] = 0.3
+    mask = marks(levels, 0.5) > 0
+    assert mask[35:43, 60:120].all()
+
+
+def test_a_faint_crack_goes_on_from_a_certain_one():
+    levels = np.zeros((64, 128), np.float32)
+    levels[30:33, 10:60] = 0.99
+    levels[30:33, 66:120] = 0.3
+    mask = marks(levels, 0.5) > 0
+    assert mask[30:33, 66:120].all()
+    assert not mask[:, 62:64].any()
 
 
 def test_an_image_without_damage_is_left_alone():
