@@ -17,7 +17,7 @@ from torch import nn
 from ..assets import ASSETS
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
 from ..images import Pixels
-from ..images.color import Array, Floats
+from ..images.color import Floats
 from ..layers import fold
 from ..restoration import to_batch
 from ..restoration.arguments import ImageLike, as_input
@@ -93,7 +93,9 @@ def marks(levels: Floats, threshold: float) -> Pixels:
     return np.asarray(ndimage.maximum_filter(extent.view(np.uint8) * np.uint8(255), 3))
 
 
-def _widths(mask: npt.NDArray[np.bool_], labels: npt.NDArray[np.int32], count: int) -> Array:
+def _widths(
+    mask: npt.NDArray[np.bool_], labels: npt.NDArray[np.int32], count: int
+) -> npt.NDArray[np.int32]:
     """For each label, half the side of the largest square in the mask around a pixel of its own."""
     distance = ndimage.distance_transform_cdt(mask, "chessboard")
     widths = np.zeros(count + 1, np.int32)
