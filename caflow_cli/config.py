@@ -5,12 +5,24 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from .errors import check_usage, usage_error
 from .guide_specs import GUIDES, GuideName, GuideSpec
-from .records import Count, NonNegative, Positive, Size, Table, check, number, short
+from .records import (
+    Count,
+    NonNegative,
+    Parsed,
+    Positive,
+    Size,
+    Table,
+    check,
+    number,
+    plain,
+    short,
+)
 
 Extent: TypeAlias = tuple[int, int]  # height and width, in pixels
 HOLE = 128  # mask values from here up mark the hole
@@ -56,12 +68,16 @@ class Temperature:
         """Parse a number, a text such as `0.9/0.7/0.5`, or numbers; else CaflowError (exit 2)."""
         if isinstance(tau, Temperature):
             return tau
-        parts: Any = tau.split("/") if isinstance(tau, str) else tau
-        try:
-            values = tuple(map(float, parts if isinstance(parts, Sequence) else [parts]))
-        except (TypeError, ValueError):
-            values = ()
-        check_usage(bool(values), f"tau is {tau!r}", "--tau 0.5, or a shape, --tau 0.9/0.7/0.5")
+        parts: Any = tau.split("/") if isinstance(tau, str) else plain(tau)
+        parts = parts if isinstance(parts, Sequence) else [parts]
+        values: tuple[float, ...] = ()
+        with suppress(TypeError, ValueError):
+            values = tuple(map(float, parts))
+        check_usage(
+            bool(values) and not any(isinstance(part, bool) for part in parts),
+            f"tau is {tau!r}",
+            "--tau 0.5, or a shape, --tau 0.9/0.7/0.5",
+        )
         return cls(values)
 
     def of_latents(self, scales: Sequence[int]) -> tuple[float, ...]:
@@ -94,7 +110,11 @@ class Temperature:
         return "/".join(repr(value).removesuffix(".0") for value in self.values)
 
 
-Tau: TypeAlias = float | str | Sequence[float] | Temperature  # anything that `of` accepts
+# Anything that `of` accepts; a record holds the `Temperature`.
+Tau: TypeAlias = Annotated[
+    float | str | Sequence[float] | Temperature,
+    Parsed(Temperature.of, "a number, 0 or more, or a list of these"),
+]
 
 
 # Constants of every model.

@@ -1,4 +1,4 @@
-"""Build dataclasses from plain values (JSON, TOML), validated against their annotations.
+"""Records: dataclasses whose annotations say which values their fields may have, and more.
 
 A field's annotation is a plain type, a `Literal` of choices, a union, a tuple of any length,
 another dataclass, or `Annotated` with a `Constraint` for its values:
@@ -8,7 +8,11 @@ another dataclass, or `Annotated` with a `Constraint` for its values:
     hidden: Count | tuple[Count, ...] = 48
 
 `parse` builds such a record from a table in a file. For a record that Python code builds, its
-`__post_init__` calls `check`, before any checks across fields.
+`__post_init__` calls `check`, before any checks across fields. Numbers and arrays of NumPy and
+PyTorch are converted to those of Python; bools are not numbers.
+
+A `Setting` in an annotation makes the field an option of the command (`cli.options.expanded`) and
+describes it in JSON lines (`.ci/schema`).
 """
 
 from __future__ import annotations
@@ -21,13 +25,13 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar, Union
 
-from .errors import check_usage, reason_of, usage_error
+from .errors import CaflowError, check_usage, reason_of, usage_error
 
 if sys.version_info >= (3, 11):
     from typing import Unpack as Unpack
@@ -51,12 +55,21 @@ _NAMES = {
 }
 
 
+class Said(NamedTuple):
+    """What an error says of a wrong value that is an option or keyword, in better words."""
+
+    message: str  # with {} for the value
+    hint: str
+
+
 @dataclass(frozen=True)
 class Constraint:
     """A condition on values beyond their type, and a description of valid values for errors."""
 
     holds: Callable[[Any], bool]
     wanted: str
+    said: Said | None = None
+    schema: tuple[tuple[str, Any], ...] = ()  # its keywords in JSON Schema
 
     @classmethod
     def text(cls, pattern: str, wanted: str) -> Constraint:
@@ -64,14 +77,47 @@ class Constraint:
 
 
 def number(
-    *, ge: float = -math.inf, gt: float = -math.inf, le: float = math.inf, lt: float = math.inf
+    *,
+    ge: float = -math.inf,
+    gt: float = -math.inf,
+    le: float = math.inf,
+    lt: float = math.inf,
+    said: Said | None = None,
 ) -> Constraint:
     """A number that is at least `ge`, above `gt`, at most `le` and below `lt`."""
     named = {"{:,} or more": ge, "above {:,}": gt, "at most {:,}": le, "below {:,}": lt}
     parts = [text.format(bound) for text, bound in named.items() if math.isfinite(bound)]
     if math.isfinite(ge) and math.isfinite(le):
         parts = [f"{ge:,} to {le:,}"]
-    return Constraint(lambda v: ge <= v <= le and gt < v < lt, ", ".join(parts))
+    keys = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
+    stated = zip(keys, (ge, gt, le, lt), strict=True)
+    schema = tuple((key, bound) for key, bound in stated if math.isfinite(bound))
+    return Constraint(lambda v: ge <= v <= le and gt < v < lt, ", ".join(parts), said, schema)
+
+
+def one_of(choices: Sequence[str], said: Said) -> Constraint:
+    """A text that is one of these."""
+    return Constraint(choices.__contains__, " or ".join(choices), said, (("enum", tuple(choices)),))
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """Values of the annotated type are converted by a function, which raises CaflowError."""
+
+    by: Callable[[Any], Any]
+    wanted: str
+
+
+class Setting(NamedTuple):
+    """What the command and JSON say of a field, whose annotation has its type and rules."""
+
+    option: str  # its names and the placeholder of its value: "--candidates -m M"
+    help: str
+    panel: str | None = None  # group of the help; None: a common option
+    default: Any = None  # of a keyword, which has no default of its own
+    commands: Sequence[str] = ()  # those that have it; empty: all that have the record
+    line: Any = None  # its annotation in JSON lines, if it is another
+    omitted: Any = ...  # the value that JSON lines omit
 
 
 Count = Annotated[int, number(ge=1)]
@@ -84,6 +130,7 @@ Line = Annotated[
     Constraint(lambda text: text.strip() != "" and text.isprintable(), "a line of printable text"),
 ]
 Share = Annotated[float, number(ge=0, le=1)]
+Between = Annotated[float, number(gt=0, lt=1)]
 
 
 def parse(cls: type[_T], values: Any, where: str = "") -> _T:
@@ -107,7 +154,7 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
     for key, value in values.items():
         key = str(key)[:80]
         check_names([key], kinds, "key", prefix)
-        fields[key] = _checked(kinds[key], value, prefix + key)
+        fields[key] = checked(kinds[key], value, prefix + key)
     for field in dataclasses.fields(record):
         optional = not field.default is field.default_factory is dataclasses.MISSING
         key = prefix + field.name
@@ -133,19 +180,53 @@ def check_names(
 
 
 def check(record: Any, where: str = "") -> None:
-    """Check every field of a dataclass; raise CaflowError (exit 2) as `parse` does."""
+    """Check and convert every field of a dataclass; raise CaflowError (exit 2) as `parse` does."""
     prefix = f"{where}." if where else ""
     for name, kind in _kinds(record.__class__).items():
-        _checked(kind, getattr(record, name), prefix + name)
+        value = getattr(record, name)
+        found = checked(kind, value, prefix + name)
+        if found is not value:
+            object.__setattr__(record, name, found)
+
+
+def keywords(options: Mapping[str, Any], cls: Any) -> Table:
+    """Check and convert keywords, `cls` being the `TypedDict` that types them.
+
+    Raises:
+        CaflowError: (exit 2) a name is unknown (the hint suggests the nearest), or a value does not
+            fit its annotation.
+    """
+    kinds = _kinds(cls)
+    check_names(options, kinds)
+    return {name: checked(kinds[name], value, name) for name, value in options.items()}
 
 
 @functools.lru_cache
 def _kinds(cls: Any) -> dict[str, Any]:
+    """The annotations of a record's fields, or of the keys of a `TypedDict`."""
     types = typing.get_type_hints(cls, include_extras=True)
-    return {field.name: types[field.name] for field in dataclasses.fields(cls)}
+    if dataclasses.is_dataclass(cls):
+        return {field.name: types[field.name] for field in dataclasses.fields(cls)}
+    return types
 
 
-def _checked(kind: Any, value: Any, path: str) -> Any:
+def settings(cls: Any) -> dict[str, tuple[Any, Setting]]:
+    """The annotation and the `Setting` of every field or key that has one, by name."""
+    found = {}
+    for name, kind in _kinds(cls).items():
+        for argument in getattr(kind, "__metadata__", ()):
+            if isinstance(argument, Setting):
+                found[name] = (kind, argument)
+    return found
+
+
+def plain(value: Any) -> Any:
+    """The numbers of an array or a tensor as those of Python; anything else as it is."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def checked(kind: Any, value: Any, path: str) -> Any:
+    """Check and convert a value by an annotation; `path` names it in errors."""
     try:
         return _convert(kind, value, path)
     except (ValueError, OverflowError):
@@ -153,13 +234,33 @@ def _checked(kind: Any, value: Any, path: str) -> Any:
         raise usage_error(f"{path} is {short(value)}", hint) from None
 
 
+def _annotated(base: Any, rules: Iterable[Any], value: Any, path: str) -> Any:
+    """Convert a value of the type `base`, and check it by these rules."""
+    in_file = "." in path  # so that an error names the key
+    try:
+        for rule in rules:
+            if isinstance(rule, Parsed):
+                return rule.by(value)
+        value = _convert(base, value, path)
+    except CaflowError:
+        if in_file and any(isinstance(rule, Parsed) for rule in rules):
+            raise ValueError(path) from None
+        raise
+    for rule in rules:
+        if isinstance(rule, Constraint) and not rule.holds(value):
+            if rule.said is None or in_file:
+                raise ValueError(path)
+            raise usage_error(rule.said.message.format(short(value)), rule.said.hint)
+    return value
+
+
 def _convert(kind: Any, value: Any, path: str) -> Any:
+    value = plain(value)
     origin = typing.get_origin(kind)
     arguments = typing.get_args(kind)
     if origin is Annotated:
-        value = _convert(arguments[0], value, path)
-        fits = all(rule.holds(value) for rule in arguments[1:])
-    elif origin in (Union, types.UnionType):
+        return _annotated(arguments[0], arguments[1:], value, path)
+    if origin in (Union, types.UnionType):
         for option in reversed(arguments):  # None first: a dataclass rejects it with another error
             with suppress(ValueError, OverflowError):
                 return _convert(option, value, path)
@@ -186,8 +287,8 @@ def _named(kind: Any) -> str:
     arguments = typing.get_args(kind)
     if origin is Annotated:
         base, *rules = arguments
-        wanted = [rule.wanted for rule in rules]
-        if base is not str:
+        wanted = [rule.wanted for rule in rules if isinstance(rule, Constraint | Parsed)]
+        if base is not str and not any(isinstance(rule, Parsed) for rule in rules):
             wanted = [_named(base), *wanted]
         return ", ".join(wanted)
     if origin in (Union, types.UnionType):

@@ -1,31 +1,135 @@
-"""The settings for drawing and choosing candidates: one record, with defaults and checks."""
+"""The settings for drawing and choosing candidates: one record, with defaults and checks.
+
+A field is a keyword of Python, an option of the commands, and a value in JSON; its annotation says
+all of it.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TypedDict
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, TypedDict
 
 from .config import Config, Extent, Tau, Temperature
 from .errors import check_usage
-from .records import Table
+from .records import NonNegative, Said, Setting, Table, check, number, one_of, settings
 
 RANKS = ("likelihood", "consensus", "none")
 SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 _FIT = 750_000  # pixels of all candidates of an image together, if M is not given
+_PANEL = "Sampling"
 
-
-class SamplingOptions(TypedDict, total=False):
-    """Settings that are keywords of functions, beside tau, M, N and the seed."""
-
-    rank: str | None
-    consistent: bool | None
-    precision: str | None
+_M = Annotated[int, number(ge=1, le=SEEDS, said=Said("cannot draw {} candidates", "-m 10"))]
+_N = Annotated[int, number(ge=1, said=Said("cannot keep {} candidates", "-n 1"))]
+_Seed = Annotated[
+    int, number(ge=0, said=Said("seed {} is out of range", f"--seed 0 to {SEEDS} - m"))
+]
+_Precision = Annotated[
+    str, one_of(("float32", "bf16"), Said("unknown precision {}", "--precision float32 or bf16"))
+]
+RankRule = Annotated[
+    str, one_of(RANKS, Said("cannot rank by {}", "--rank likelihood, consensus or none"))
+]
+NoiseSamples = Annotated[
+    int,
+    number(ge=1, said=Said("cannot use {} noise samples", "--noise-samples 1")),
+    Setting("--noise-samples K", "Fixed noise samples; K > 1 gives a standard error.", default=1),
+]
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """Settings for any model and task. The command line's flags have the same names.
+class Ensemble:
+    """The settings that decide how candidates are distributed, on which their intervals depend."""
+
+    tau: Annotated[
+        Tau | None,
+        Setting(
+            "--tau T",
+            "Temperature: lower is smoother, 1 samples the model's distribution. 0.9/0.7/0.5 sets "
+            "one value per scale, finest first; longer lists, one per latent. Default: the "
+            "model's, else the task's.",
+            line=Annotated[
+                list[NonNegative],
+                (("minItems", 1),),
+                "Temperature: one value, or a shape: one value per scale, finest first, or one per "
+                "latent.",
+            ],
+        ),
+    ] = None
+    candidates: Annotated[
+        _M | None,
+        Setting(
+            "--candidates -m M",
+            "Number to draw. Default: the model's, else the task's; fewer for large superres "
+            "results and for holes of many windows.",
+        ),
+    ] = None
+    consistent: Annotated[
+        bool | None,
+        Setting(
+            "--consistent/--no-consistent",
+            "Before scoring, project each candidate to a nearby image that downsamples to the "
+            "input within one level, except where values are clipped. Default: as the model "
+            "states. With --scale, this holds before resizing; above 64 megapixels it is skipped.",
+            _PANEL,
+            commands=("superres", "calibrate"),
+            line=Annotated[
+                bool, "superres: whether candidates were projected to be consistent with the input."
+            ],
+            omitted=False,
+        ),
+    ] = None
+    precision: Annotated[
+        _Precision | None,
+        Setting(
+            "--precision P",
+            "float32 (default) or bf16, which samples faster on GPUs and some CPUs; scores stay "
+            "float32.",
+            "Model",
+            line=Annotated[
+                _Precision, "Of networks during sampling. Scores are always those of float32."
+            ],
+            omitted="float32",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def temperature(self) -> Temperature:
+        """tau, which is given, or filled in by `Sampling.of`."""
+        assert isinstance(self.tau, Temperature)
+        return self.tau
+
+    @property
+    def ensemble(self) -> Table:
+        """These settings by name."""
+        return {field.name: getattr(self, field.name) for field in fields(Ensemble)}
+
+    @property
+    def bf16(self) -> bool:
+        """Whether networks compute in bfloat16 while candidates are drawn."""
+        return self.precision == "bf16"
+
+    @property
+    def options(self) -> str:
+        """These settings, filled in, as options of a command, without those at their default."""
+        text = f"--tau {self.temperature} -m {self.candidates}"
+        text += " --consistent" if self.consistent else ""
+        return f"{text} --precision bf16" if self.bf16 else text
+
+    def unlike(self, other: Ensemble) -> list[str]:
+        """The options that are given here and have another value there."""
+        negative = "--no-consistent" if other.consistent else "--consistent"
+        names = ("--tau", "-m", negative, "--precision")
+        pairs = zip(names, self.ensemble.values(), other.ensemble.values(), strict=True)
+        return [name for name, mine, its in pairs if mine is not None and mine != its]
+
+
+@dataclass(frozen=True)
+class Sampling(Ensemble):
+    """The settings for drawing and choosing candidates; those that are open are None.
 
     Only `of` decides the default tau and M.
 
@@ -35,47 +139,53 @@ class Sampling:
         >>> sampling = Sampling(tau=0.8).of(Config())
         >>> str(sampling.temperature), sampling.candidates
         ('0.8', 10)
+
+    Raises:
+        CaflowError: (exit 2) no model accepts a value.
     """
 
-    tau: Tau | None = None  # temperature; None: the model's, else the task's
-    candidates: int | None = (
-        None  # M; None: the model's, else the task's, or what fits into 0.75 megapixels
+    keep: Annotated[_N, Setting("--keep -n N", "Number of best candidates to write.")] = (
+        1  # N, of the M
     )
-    keep: int = 1  # N, how many of the M are kept
-    seed: int = 0  # candidate k is drawn with seed + k
-    rank: str | None = None  # ranking rule, one of RANKS; None: "likelihood" of what is scored
-    # superres: project each candidate to an image that shrinks to the input; None: the model's.
-    consistent: bool | None = None
-    precision: str | None = None  # of the nets while drawing: float32 (None) or bf16
-
-    @property
-    def temperature(self) -> Temperature:
-        """tau as a `Temperature`; it must have been given, or filled in by `of`."""
-        assert self.tau is not None
-        return Temperature.of(self.tau)
+    seed: Annotated[_Seed, Setting("--seed S", "Random seed; candidate k uses S + k.")] = 0
+    rank: Annotated[
+        RankRule | None,
+        Setting(
+            "--rank BY",
+            "Rank by likelihood, consensus (closest to all others) or none (by seed). Default: "
+            "likelihood; a single candidate drawn in tiles is scored only if --rank is given.",
+            _PANEL,
+            line=Annotated[RankRule, "The rule that ordered the candidates."],
+        ),
+    ] = None
 
     def check(self) -> None:
-        """Raise CaflowError (exit 2) for values that no model accepts, before one is loaded."""
+        """Raise CaflowError (exit 2) for values that no model accepts together."""
         keep = self.keep
-        seed = self.seed
         m = max(1, keep) if self.candidates is None else self.candidates
-        if self.tau is not None:
-            Temperature.of(self.tau)
-        check_usage(1 <= m <= SEEDS, f"cannot draw {m} candidates", "-m 10")
-        check_usage(keep >= 1, f"cannot keep {keep} candidates", "-n 1")
         check_usage(keep <= m, f"cannot keep {keep} of {m} candidates", f"-m {keep} -n {keep}")
         check_usage(
-            0 <= seed <= SEEDS - m, f"seed {seed} is out of range", f"--seed 0 to {SEEDS} - m"
+            self.seed <= SEEDS - m, f"seed {self.seed} is out of range", f"--seed 0 to {SEEDS} - m"
         )
+
+    def most(self, config: Config) -> int:
+        """M before it is reduced to what fits: as given, else the model's, else its task's."""
+        from .tasks import get_task  # here, so that checking ranges needs no NumPy
+
+        return self.candidates or config.task.candidates or get_task(config).candidates
+
+    def check_for(self, config: Config) -> None:
+        """Raise CaflowError (exit 2) for settings that a model does not support."""
+        from .tasks import get_task
+
+        task = get_task(config)
+        if self.tau is not None:
+            self.temperature.of_latents(config.flow.latent_scales)
+        replace(self, candidates=self.most(config)).check()
         check_usage(
-            self.precision in (None, "float32", "bf16"),
-            f"unknown precision {self.precision!r}",
-            "--precision float32 or bf16",
-        )
-        check_usage(
-            self.rank in (None, *RANKS),
-            f"cannot rank by {self.rank!r}",
-            "--rank likelihood, consensus or none",
+            not self.consistent or "consistent" in task.options,
+            f"only superres can be consistent, not {task.name}",
+            "leave --consistent out",
         )
 
     def of(
@@ -92,49 +202,51 @@ class Sampling:
             size: The height and width that the model draws (`Task.model_size`).
             windows: For a hole: how many windows of that size are drawn.
         """
-        from .tasks import ONE_PASS, get_task  # here, so that checking ranges needs no NumPy
+        from .tasks import ONE_PASS, get_task
 
+        self.check_for(config)
         task = get_task(config)
         stated = config.task
-        tau = next(tau for tau in (self.tau, stated.tau, task.tau) if tau is not None)
-        m = self.candidates
-        if m is None:
-            m = stated.candidates or task.candidates
+        m = self.most(config)
+        if self.candidates is None and size is not None and self.rank != "consensus":
             fits = task.enlarges and stated.candidates is None
-            if size is not None and (fits or windows) and self.rank != "consensus":
-                m = fitting(size, m, self.keep, windows or 1)
+            m = fitting(size, m, self.keep, windows or 1) if fits or windows else m
         rank = self.rank
         if rank is None and size is not None:
             rank = "none" if m == 1 and math.prod(size) > ONE_PASS else "likelihood"
-        consistent = stated.consistent if self.consistent is None else self.consistent
         filled = replace(
             self,
-            tau=Temperature.of(tau),
+            tau=next(tau for tau in (self.tau, stated.tau, task.tau) if tau is not None),
             candidates=m,
             rank=rank,
-            consistent=consistent,
+            consistent=stated.consistent if self.consistent is None else self.consistent,
             precision=self.precision or "float32",
         )
         filled.check()
-        filled.temperature.of_latents(config.flow.latent_scales)
-        check_usage(
-            not consistent or "consistent" in task.options,
-            f"only superres can be consistent, not {task.name}",
-            "leave --consistent out",
-        )
         return filled
+
+    def filled_from(self, other: Ensemble) -> Sampling:
+        """What is open as another record has it."""
+        return replace(
+            self, **{k: v for k, v in other.ensemble.items() if getattr(self, k) is None}
+        )
 
     def as_json(self) -> Table:
         """The filled in settings, as JSON states them."""
-        return {
-            "tau": self.temperature.as_json(),
-            "candidates": self.candidates,
-            "keep": self.keep,
-            "seed": self.seed,
-            "rank": self.rank,
-            **({"consistent": True} if self.consistent else {}),
-            **({"precision": self.precision} if self.precision != "float32" else {}),
+        kept = {
+            name: getattr(self, name)
+            for name, (_, setting) in settings(Sampling).items()
+            if getattr(self, name) != setting.omitted
         }
+        return kept | {"tau": self.temperature.as_json()}
+
+
+class SamplingKeywords(TypedDict, total=False):
+    """The settings that are keywords of `restore` beside tau, M, N and the seed."""
+
+    rank: str | None
+    consistent: bool | None
+    precision: str | None
 
 
 def fitting(size: Extent, most: int, keep: int, windows: int = 1) -> int:
@@ -143,9 +255,3 @@ def fitting(size: Extent, most: int, keep: int, windows: int = 1) -> int:
     A candidate has that height and width, or, for a hole, a number of windows of that size.
     """
     return min(most, max(keep, _FIT // (windows * math.prod(size))))
-
-
-def check_noise_samples(noise_samples: int) -> None:
-    check_usage(
-        noise_samples >= 1, f"cannot use {noise_samples} noise samples", "--noise-samples 1"
-    )

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from caflow_cli.config import Config, FlowConfig, TaskConfig
+from caflow_cli.config import Config, FlowConfig, TaskConfig, Temperature
 from caflow_cli.flows import noise_draws
 from caflow_cli.layers import ActNorm, Conv, ConvNet, InvConv1x1
 from caflow_cli.model import CAFlow
@@ -161,7 +161,7 @@ def settled(task, conditions, draws):
 def draw(conditions, tau, seeds, first, count):
     """Draw `count` images of each condition, from its seed + first on."""
     each = [generator(seed + k) for seed in seeds for k in range(first, first + count)]
-    return conditions.draw(tau, each)
+    return conditions.draw(Temperature.of(tau), each)
 
 
 def noise_behind(model, seed, size, redraws):

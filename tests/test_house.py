@@ -15,7 +15,7 @@ PAGE = PACKAGE.parent / "docs" / "architecture.md"
 # The floors, the ground first: a module imports only from its own room and from floors below.
 FLOORS = [
     ["errors", "version", "paths", "lazy"],
-    ["assets", "lines", "records"],
+    ["assets", "records"],
     ["guide_specs"],
     ["config"],
     ["devices"],
@@ -25,11 +25,11 @@ FLOORS = [
     ["images"],
     ["data"],
     ["tasks"],
-    ["model"],
     ["sampling"],
+    ["model"],
     ["restoration"],
     ["training", "evaluation", "damage"],
-    ["intervals"],
+    ["intervals", "lines"],
     ["hub"],
     ["app"],
     ["cli"],

@@ -9,9 +9,10 @@ import pytest
 
 from caflow_cli.config import Temperature
 from caflow_cli.errors import CaflowError
-from caflow_cli.intervals import calibrated, options_of
+from caflow_cli.intervals import calibrated
 from caflow_cli.model import Calibration
-from caflow_cli.sampling import Sampling, check_noise_samples
+from caflow_cli.records import checked
+from caflow_cli.sampling import NoiseSamples, Sampling
 
 
 @pytest.mark.parametrize(
@@ -61,8 +62,6 @@ def test_what_is_out_of_range_is_refused(asked, message):
         Sampling(**asked).check()
     assert (caught.value.message, caught.value.exit_code) == (message, 2)
     assert caught.value.hint.startswith("-")
-    with pytest.raises(CaflowError):
-        Sampling(**asked).of(helpers.task_config("superres"))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +114,7 @@ def test_options_that_depend_on_the_task():
     with pytest.raises(CaflowError, match="cannot keep 20 of 10 candidates"):
         Sampling(keep=20).of(config)
     with pytest.raises(CaflowError, match="cannot use 0 noise samples"):
-        check_noise_samples(0)
+        checked(NoiseSamples, 0, "noise_samples")
 
 
 CALIBRATION = Calibration(
@@ -133,10 +132,10 @@ CALIBRATION = Calibration(
 
 def test_a_calibration_determines_what_is_not_given():
     filled = calibrated(Sampling(keep=2, seed=7), CALIBRATION, "mine")
-    assert options_of(filled) == "--tau 0.9/0.7/0.5 -m 40 --consistent --precision bf16"
+    assert filled.options == "--tau 0.9/0.7/0.5 -m 40 --consistent --precision bf16"
     assert (filled.keep, filled.seed) == (2, 7)
     same = Sampling(tau="0.9/0.7/0.5", candidates=40, consistent=True, precision="bf16")
-    assert options_of(calibrated(same, CALIBRATION, "mine")) == options_of(filled)
+    assert calibrated(same, CALIBRATION, "mine").options == filled.options
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,12 @@ class Fields:
     @property
     def sampling(self) -> Sampling:
         """The sampling settings in these fields."""
-        keep = 1 if self.keep is None else self.keep
-        return Sampling(self.tau, self.candidates, keep, self.seed or 0)
+        return Sampling(self.tau, self.candidates, keep=self.kept, seed=self.seed or 0)
+
+    @property
+    def kept(self) -> int:
+        """N; it need not be valid."""
+        return 1 if self.keep is None else self.keep
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ class Sessions:
             return
         default = self.models.sampling(visit.id).candidates or 1
         count = default if fields.candidates is None else fields.candidates
-        yield from self._run(session, visit, count, fields.sampling.keep)
+        yield from self._run(session, visit, count, fields.kept)
 
     def stop(self, session: str) -> None:
         """Stop the drawing of a visitor. What is drawn stays, and more can be drawn."""
@@ -159,7 +159,7 @@ class Sessions:
             return {}
         drawn = visit.fields
         visit.outdated = (fields.image, fields.model) != (visit.upload, drawn.model)
-        visit.outdated |= (fields.tau, fields.sampling.seed) != (drawn.tau, drawn.sampling.seed)
+        visit.outdated |= (fields.tau, fields.seed or 0) != (drawn.tau, drawn.sampling.seed)
         if not visit.outdated:
             painted = self._painted(fields, *visit.image.image.size)
             visit.outdated = not np.array_equal(np.array(painted), np.array(visit.painted))

@@ -27,7 +27,6 @@ class Asked:
     """The options of a command, and the model of images for which no other is chosen."""
 
     drawing: Drawing
-    sampling: Sampling
     masking: Masking | None  # None: the command has no such options
     editing: Editing
     beside: Intervals | None  # what is written beside a result
@@ -45,20 +44,21 @@ class Asked:
         calibration = None
         if self.beside is not None:
             calibration = calibration_of(self.default, read_info(self.default.path).training)
-        filled = self.settings(self.config, calibration, self.default.id).of(self.config)
+        sampling = self.settings(self.config, calibration, self.default.id)
+        sampling.check_for(self.config)
         self.editing.check(task)
         check_usage(
-            self.drawing.uncertainty is None or filled.candidates != 1,
+            self.drawing.uncertainty is None or sampling.most(self.config) != 1,
             "--uncertainty needs more than one candidate",
             "-m 10",
         )
-        return task.made_consistent(filled.consistent)
+        return task.made_consistent(sampling.consistent)
 
     def settings(self, config: Config, calibration: Calibration | None, id: str | None) -> Sampling:
         """The settings for a model: M is filled in for sheets, which compare candidates."""
-        sampling = self.sampling
+        sampling = self.drawing.sampling
         if self.beside is not None:
             sampling = self.beside.settings(sampling, calibration, id)
         if self.drawing.sheets:
-            sampling = replace(sampling, candidates=sampling.of(config).candidates)
+            sampling = replace(sampling, candidates=sampling.most(config))
         return sampling

@@ -70,11 +70,11 @@ class Intervals:
         calibration = model.calibration
         if calibration is None:
             return
-        from ..intervals import calibrated, options_of
+        from ..intervals import calibrated
 
         id = model.identity["id"]
         console.note(
-            f"intervals of {id}: {options_of(calibrated(sampling, calibration, id))}, as "
+            f"intervals of {id}: {calibrated(sampling, calibration, id).options}, as "
             f"calibrated on {calibration.images} images ({calibration.data}); on average over "
             f"images of the same kind, {100 * calibration.level:g} % of values lie within them"
         )

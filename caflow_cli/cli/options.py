@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
+import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from ..errors import EXIT_FAILED, CaflowError, check_usage
+from ..records import settings
+from ..sampling import Sampling
 from .console import Console
 
 if TYPE_CHECKING:
@@ -47,30 +50,46 @@ def option(
     return typer.Option(default, *names, help=help, **settings)
 
 
-def expanded(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace every parameter with a dataclass type by one option per field.
+class Words(NamedTuple):
+    """What the help says of a record's settings in one command, and their group there."""
 
-    Commands can thus share options: this builds the signature from which Typer reads them. A
+    panel: str
+    help: Mapping[str, str]  # by field
+
+
+def expanded(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace every parameter whose type is a record by one option per field.
+
+    A record is a dataclass or a `TypedDict`; its fields are declared by `option`, or have a
+    `Setting` in their annotation, or are records themselves. Typer reads the options from the
+    signature that is built here, as texts, numbers and flags, of which the record is then made. A
     parameter `console` gets the fields of `Messages`; if it reports an error, the exit code is 1.
     Lines of the help are joined to paragraphs.
     """
     annotations = typing.get_type_hints(command, include_extras=True)
-    groups: dict[str, Any] = {  # dataclasses
-        name: Messages if kind is Console else kind
-        for name, kind in annotations.items()
-        if dataclasses.is_dataclass(kind)
-    }
-    parameters = _parameters(command, annotations, groups)
+    name = command.__name__.removesuffix("_command")
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [inspect.Parameter("context", keyword, annotation=typer.Context)]
+    records: dict[str, Any] = {}
+    for parameter in inspect.signature(command).parameters.values():
+        kind = annotations[parameter.name]
+        kind = Messages if kind is Console else kind
+        if _is_record(kind):
+            records[parameter.name] = kind
+            parameters += _parameters(kind, name)
+        elif parameter.name != "context":
+            parameters.append(parameter.replace(annotation=kind, kind=keyword))
+    for parameter in parameters:
+        for argument in getattr(parameter.annotation, "__metadata__", ()):
+            argument.show_envvar = False
 
     def run(context: typer.Context, **values: Any) -> None:
         if isinstance(context.obj, CaflowError):  # from reading the user's file
             raise context.obj
-        for name, kind in groups.items():
-            fields = [field.name for field in dataclasses.fields(kind)]
-            values[name] = kind(**{field: values.pop(field) for field in fields})
+        made = {name: _record(kind, values) for name, kind in records.items()}
         if "context" in annotations:
-            values["context"] = context
-        _run(command, context, values)
+            made["context"] = context
+        _run(command, context, values | made)
 
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     run.__name__ = command.__name__
@@ -78,6 +97,67 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
+
+
+def _is_record(kind: Any) -> bool:
+    return dataclasses.is_dataclass(kind) or typing.is_typeddict(kind)
+
+
+def _parameters(record: Any, command: str, words: Words | None = None) -> list[inspect.Parameter]:
+    """The parameters from which Typer reads the options of a record."""
+    parameters = []
+    fields = dataclasses.fields(record) if dataclasses.is_dataclass(record) else ()
+    defaults = {field.name: field.default for field in fields}
+    declared = settings(record)
+    for name, annotation in typing.get_type_hints(record, include_extras=True).items():
+        if name in declared:
+            _, setting = declared[name]
+            if setting.commands and command not in setting.commands:
+                continue
+            text = words.help[name] if words else setting.help
+            panel = words.panel if words else setting.panel
+            default = defaults.get(name, setting.default)
+            declaration = option(setting.option, text, panel, default=default)
+            annotation = _taken(annotation)
+        elif _is_record(getattr(annotation, "__origin__", annotation)):
+            nested, *said = typing.get_args(annotation) or [annotation]
+            parameters += _parameters(nested, command, *said)
+            continue
+        elif name in defaults:
+            declaration = defaults[name]
+        else:  # a keyword of Python alone
+            continue
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(
+            inspect.Parameter(name, keyword, default=declaration, annotation=annotation)
+        )
+    return parameters
+
+
+def _record(kind: Any, values: dict[str, Any]) -> Any:
+    """Make a record of the options that are its fields, which leave `values`."""
+    found = {}
+    for name, annotation in typing.get_type_hints(kind).items():
+        if name in values:
+            found[name] = values.pop(name)
+        elif _is_record(annotation):
+            found[name] = _record(annotation, values)
+    return kind(**found)
+
+
+def _taken(annotation: Any) -> Any:
+    """What Typer takes for an annotation: a text, a flag or a number, or None."""
+    origin = typing.get_origin(annotation)
+    arguments = typing.get_args(annotation)
+    if origin is Annotated:
+        return _taken(arguments[0])
+    if origin is typing.Literal:
+        return type(arguments[0])
+    if origin not in (typing.Union, types.UnionType):
+        return annotation
+    found = [_taken(part) for part in arguments]
+    simple = next(kind for kind in (str, bool, int, float) if kind in found or kind | None in found)
+    return simple | None if type(None) in found else simple
 
 
 def _run(command: Callable[..., None], context: typer.Context, values: dict[str, Any]) -> None:
@@ -95,25 +175,6 @@ def _run(command: Callable[..., None], context: typer.Context, values: dict[str,
         console.count_notes()
     if console.failed:
         raise typer.Exit(EXIT_FAILED)
-
-
-def _parameters(
-    command: Callable[..., None], annotations: dict[str, Any], groups: dict[str, Any]
-) -> list[inspect.Parameter]:
-    """The parameters from which Typer reads a command's options: `context`, then all of them."""
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [inspect.Parameter("context", keyword, annotation=typer.Context)]
-    for name, parameter in inspect.signature(command).parameters.items():
-        if name in groups:  # the dataclass's signature lists its options
-            types = typing.get_type_hints(groups[name], include_extras=True)
-            for field in inspect.signature(groups[name]).parameters.values():
-                parameters.append(field.replace(annotation=types[field.name], kind=keyword))
-        elif name != "context":
-            parameters.append(parameter.replace(annotation=annotations[name], kind=keyword))
-    for parameter in parameters:
-        for argument in getattr(parameter.annotation, "__metadata__", ()):
-            argument.show_envvar = False
-    return parameters
 
 
 def typed_arguments(arguments: Sequence[str]) -> list[str]:
@@ -157,9 +218,6 @@ SHARD = option(
     "Process every N-th input, from the K-th on. Default: RANK + 1 of WORLD_SIZE, if set.",
     OUTPUT,
 )
-NOISE_SAMPLES = option(
-    "--noise-samples K", "Fixed noise samples; K > 1 gives a standard error.", default=1
-)
 RECURSIVE = option("--recursive -r", "Search folders recursively.", OUTPUT)
 OVERWRITE = option("--overwrite", "Replace existing outputs.")
 QUIET = option("--quiet -q", "Print only results and errors.")
@@ -194,7 +252,10 @@ class Files:
     )
     shard: str | None = SHARD
 
-    keep = 1  # images that are written for each input
+    @property
+    def keep(self) -> int:
+        """How many images are written for each input."""
+        return 1
 
     @property
     def sheets(self) -> dict[str, str]:
@@ -211,33 +272,9 @@ class Files:
 class Drawing(Files):
     """The options of commands that restore or sample images."""
 
-    tau: str | None = option(
-        "--tau T",
-        "Temperature: lower is smoother, 1 samples the model's distribution. 0.9/0.7/0.5 sets one "
-        "value per scale, finest first; longer lists, one per latent. Default: the model's, else "
-        "the task's.",
-    )
-    candidates: int | None = option(
-        "--candidates -m M",
-        "Number to draw. Default: the model's, else the task's; fewer for large superres results "
-        "and for holes of many windows.",
-    )
-    keep: int = option("--keep -n N", "Number of best candidates to write.", default=1)
-    rank: str | None = option(
-        "--rank BY",
-        "Rank by likelihood, consensus (closest to all others) or none (by seed). Default: "
-        "likelihood; a single candidate drawn in tiles is scored only if --rank is given.",
-        SAMPLING,
-    )
-    seed: int = option("--seed S", "Random seed; candidate k uses S + k.", default=0)
+    sampling: Sampling
     model: str | None = MODEL_OPTION
     device: str = DEVICE
-    precision: str | None = option(
-        "--precision P",
-        "float32 (default) or bf16, which samples faster on GPUs and some CPUs; scores stay "
-        "float32.",
-        MODEL,
-    )
     format: str | None = option(
         "--format F", "png, webp, jpg, tiff or avif. Default: the suffix of -o, else png.", OUTPUT
     )
@@ -264,6 +301,11 @@ class Drawing(Files):
         "Write a PNG of the candidates' standard deviation.",
         OUTPUT,
     )
+
+    @property
+    def keep(self) -> int:
+        """How many images are written for each input."""
+        return self.sampling.keep
 
     @property
     def sheets(self) -> dict[str, str]:

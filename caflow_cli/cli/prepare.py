@@ -73,7 +73,7 @@ class Preparer:
         if asked.beside is not None:
             asked.beside.check_size(request.size)
         self._note(job, request)
-        most = settings.of(model.config).candidates
+        most = settings.most(model.config)
         if request.sampling.candidates != most:
             self._note_fewer(job, request, most)
         if math.prod(request.size) > ONE_PASS:
@@ -95,7 +95,7 @@ class Preparer:
         if note:
             self.asked.console.about(job.name, note)
 
-    def _note_fewer(self, job: Job, request: Request, most: int | None) -> None:
+    def _note_fewer(self, job: Job, request: Request, most: int) -> None:
         """Say that M is reduced from `most`."""
         m = request.sampling.candidates
         which = "one candidate" if m == 1 else f"{m} candidates"
@@ -130,5 +130,5 @@ class Preparer:
             model = load_model(asked.default if is_default else name, asked.drawing.device)
             self.models[name] = model
             if asked.beside is not None:
-                asked.beside.note(model, asked.sampling, asked.console)
+                asked.beside.note(model, asked.drawing.sampling, asked.console)
         return self.models[name]

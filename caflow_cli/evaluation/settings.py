@@ -11,8 +11,8 @@ from typing import Any, Literal, TypedDict, TypeVar
 from ..config import Config, Extent, Tau, Temperature
 from ..data.split import Split
 from ..errors import check_usage, usage_error
-from ..records import Table, check_names
-from ..sampling import Sampling, check_noise_samples, fitting
+from ..records import Table, check_names, checked
+from ..sampling import NoiseSamples, Sampling, fitting
 from .kinds import Cell, Crops, kind_of, offered_metrics
 from .metrics import Weights, choose_metrics, needing
 from .protocols import NO_PROTOCOL, Protocol, get_protocol
@@ -157,7 +157,7 @@ def check_options(metrics: str | Sequence[str], options: EvaluateOptions) -> Pro
     candidates = _candidates(options, protocol)
     for rank, keep in itertools.product(_ranks(options), _keeps(options, protocol)):
         Sampling(candidates=candidates, keep=keep, rank=rank).check()
-    check_noise_samples(options.get("noise_samples", 1))
+    checked(NoiseSamples, options.get("noise_samples", 1), "noise_samples")
     limit = options.get("limit")
     check_usage(limit is None or limit > 0, f"--limit is {limit}", "--limit 10")
     inputs = options.get("inputs", "clean")

@@ -7,7 +7,6 @@ from .bounds import (
     interval,
     interval_chart,
     mean_width,
-    options_of,
 )
 from .calibrate import CalibrationImages, Coverage, calibrate, check_calibration
 
@@ -22,5 +21,4 @@ __all__ = [
     "interval",
     "interval_chart",
     "mean_width",
-    "options_of",
 ]

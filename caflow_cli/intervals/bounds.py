@@ -15,12 +15,11 @@ promise for an image or a pixel.
 """
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from ..config import Extent, Temperature
+from ..config import Extent
 from ..errors import check_usage, ensure, usage_error
 from ..images import VALUES, Pixels, in_8_bits
 from ..model import Calibration
@@ -84,37 +83,14 @@ def calibrated(sampling: Sampling, calibration: Calibration | None, model: str |
             f"the model {model!r} has no calibration, so it has no intervals",
             f"{command} -o FILE.safetensors, then --model FILE.safetensors",
         )
-    filled = replace(
-        sampling,
-        tau=Temperature(calibration.tau),
-        candidates=calibration.candidates,
-        consistent=calibration.consistent,
-        precision=calibration.precision,
-    )
-    asked = replace(
-        filled,
-        tau=filled.tau if sampling.tau is None else Temperature.of(sampling.tau),
-        candidates=sampling.candidates or filled.candidates,
-        consistent=filled.consistent if sampling.consistent is None else sampling.consistent,
-        precision=sampling.precision or filled.precision,
-    )
-    options = options_of(asked)
-    if filled.consistent and not asked.consistent:
-        options += " --no-consistent"
-    differs = {
-        "--tau": asked.tau != filled.tau,
-        "-m": asked.candidates != filled.candidates,
-        "--no-consistent" if filled.consistent else "--consistent": (
-            asked.consistent != filled.consistent
-        ),
-        "--precision": asked.precision != filled.precision,
-    }
-    wrong = " and ".join(option for option, is_other in differs.items() if is_other)
+    filled = sampling.filled_from(calibration)
+    wrong = sampling.unlike(calibration)
+    options = " ".join([filled.options, *({"--no-consistent"} & {*wrong})])
     check_usage(
-        asked == filled,
-        f"the intervals of {model!r} are calibrated for {options_of(filled)}, not {options}",
-        f"leave out {wrong}; or {command} {options} -o FILE.safetensors, then --model "
-        "FILE.safetensors",
+        not wrong,
+        f"the intervals of {model!r} are calibrated for {calibration.options}, not {options}",
+        f"leave out {' and '.join(wrong)}; or {command} {options} -o FILE.safetensors, then "
+        "--model FILE.safetensors",
     )
     return filled
 
@@ -127,14 +103,6 @@ def check_one_pass(size: Extent) -> None:
         f"{width}×{height} pixels are drawn in tiles, which have no intervals",
         "crop the image",
     )
-
-
-def options_of(sampling: Sampling) -> str:
-    """What intervals depend on, as options of the command; all of it must be filled in."""
-    text = f"--tau {sampling.temperature} -m {sampling.candidates}"
-    if sampling.consistent:
-        text += " --consistent"
-    return text if sampling.precision == "float32" else f"{text} --precision {sampling.precision}"
 
 
 def interval_chart(name: str, found: Candidates) -> Pixels:

@@ -74,7 +74,7 @@ def calibrate(
     Args:
         model: A model for superres or colorize.
         images: Images of the kind for which intervals are wanted, unseen in training.
-        sampling: tau, M, consistent and precision. Default: the model's.
+        sampling: What is decided by an `Ensemble`. Default: the model's.
         level: The expected share of values within their intervals.
         progress: Called after each image.
 
@@ -103,12 +103,8 @@ def calibrate(
         _check_count(count, level)
         data = _name_of(images.data, reader.split)
     lambd = float(LAMBDAS[first_controlled(total / count, count, level)])
-    assert sampling.candidates is not None
     calibration = Calibration(
-        tau=sampling.temperature.values,
-        candidates=sampling.candidates,
-        consistent=bool(sampling.consistent),
-        precision="bf16" if sampling.precision == "bf16" else "float32",
+        **sampling.ensemble,
         level=level,
         lambd=lambd,
         images=count,

@@ -2,46 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias, TypedDict
+from typing import Annotated, Literal, TypedDict
 
-from .common import (
-    PAIR,
-    Between,
-    Count,
-    Line,
-    Model,
-    NonNegative,
-    Seconds,
-    Share,
-    Temperature,
-)
-
-Reaches: TypeAlias = Annotated[
-    NonNegative,
-    "An interval reaches lambda (s + 1) levels to either side of the mean of all candidates; s is "
-    "their standard deviation.",
-]
-
-
-CalibrationFields = TypedDict(
-    "CalibrationFields",
-    {
-        "tau": Annotated[Temperature, "Temperature: one value, or a shape."],
-        "candidates": Annotated[int, "M.", (("minimum", 2),)],
-        "consistent": bool,
-        "precision": Literal["float32", "bf16"],
-        "level": Annotated[Between, "Expected share of values within their intervals."],
-        "lambda": Reaches,
-        "images": Annotated[Count, "Number of images of the calibration."],
-        "width": Annotated[NonNegative, "Mean width of the intervals of these images, in levels."],
-        "data": Annotated[str, "Name of the images' set."],
-    },
-)
-
-
-class Calibration(CalibrationFields):
-    """How intervals were calibrated, and the settings for which alone they hold."""
-
+from ..model.files import Reaches
+from ..records import Between, Count, NonNegative, Share
+from .common import PAIR, Line, Model, Seconds
 
 _Interval = TypedDict(
     "_Interval",
@@ -74,8 +39,10 @@ class _CalibrateFields(Line):
     elapsed_s: Seconds
 
 
-class Calibrated(_CalibrateFields, CalibrationFields):
+class Calibrated(_CalibrateFields):
     """A calibration that `calibrate` wrote."""
+
+    # The fields of `model.Calibration` are added.
 
     output: Annotated[str, "The file that was written."]
 

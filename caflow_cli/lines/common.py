@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias, TypedDict
 
+from ..records import Count, NonNegative, Size
+from ..sampling import RankRule
+
 PAIR = (("minItems", 2), ("maxItems", 2))
-Count: TypeAlias = Annotated[int, (("minimum", 1),)]
-Size: TypeAlias = Annotated[int, (("minimum", 0),)]
-NonNegative: TypeAlias = Annotated[float, (("minimum", 0),)]
-Share: TypeAlias = Annotated[float, (("minimum", 0), ("maximum", 1))]
-Between: TypeAlias = Annotated[float, (("exclusiveMinimum", 0), ("exclusiveMaximum", 1))]
 Sha256: TypeAlias = Annotated[str, (("pattern", "^[0-9a-f]{64}$"),)]
 Commit: TypeAlias = Annotated[str, (("pattern", "^[0-9a-f]{40}$"),)]
-Extent: TypeAlias = Annotated[list[Count], "Width and height.", PAIR]
 Temperature: TypeAlias = Annotated[list[NonNegative], (("minItems", 1),)]
-RankRule: TypeAlias = Literal["likelihood", "consensus", "none"]
 Rank: TypeAlias = Annotated[Count, "From 1 (best)."]
 Reason: TypeAlias = Annotated[str, "Why this model was chosen."]
 Seconds: TypeAlias = Annotated[NonNegative, "Seconds."]
@@ -51,39 +47,6 @@ class Model(_ModelFields, total=False):
         GuideOf,
         "The network of another project that is the model's guide. Omitted if the guide is "
         "caflow's own.",
-    ]
-
-
-class Estimator(TypedDict):
-    """Scores of different estimators are not comparable."""
-
-    dequantization: Literal["uniform", "variational"]
-    noise_samples: Count
-    bound: Annotated[str, "What log_likelihood estimates."]
-
-
-class _ParamsFields(TypedDict):
-    tau: Annotated[
-        Temperature,
-        "Temperature: one value, or a shape: one value per scale, finest first, or one per latent.",
-    ]
-    candidates: Count
-    keep: Count
-    seed: Size
-    rank: Annotated[RankRule, "The rule that ordered the candidates."]
-
-
-class Params(_ParamsFields, total=False):
-    """The settings, with defaults filled in."""
-
-    consistent: Annotated[
-        Literal[True],
-        "superres: whether candidates were projected to be consistent with the input; omitted if "
-        "not.",
-    ]
-    precision: Annotated[
-        Literal["bf16"],
-        "The precision of networks during sampling. Omitted if float32. Scores are always float32.",
     ]
 
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias, TypedDict
 
+from ..records import Count, Share
+from ..restoration.score import Estimator
+from ..sampling import Sampling
 from .calibration import Ends, Interval
 from .common import (
     Candidate,
-    Count,
     Depth,
     Error,
-    Estimator,
     Line,
     Model,
     Output,
-    Params,
     Parts,
     Rank,
     Reason,
     ScoreFields,
     Seconds,
-    Share,
 )
 
 
@@ -38,7 +37,7 @@ class _RestoredFields(InputFields):
     status: Literal["ok"]
     model: Model
     model_reason: Reason
-    params: Params
+    params: Sampling
     estimator: Estimator
     outputs: Annotated[
         list[Output],

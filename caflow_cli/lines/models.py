@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypedDict
 
-from .calibration import Calibration
-from .common import (
-    Commit,
-    Count,
-    Error,
-    Line,
-    Sha256,
-    Size,
-    Temperature,
-)
+from ..model import Calibration
+from ..records import Count, Size
+from .common import Commit, Error, Line, Sha256, Temperature
 
 
 class ListedModel(Line):

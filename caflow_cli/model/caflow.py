@@ -319,13 +319,13 @@ class CAFlow(Pretrained):
             for first in seeds
             for k in range(candidates)
         ]
-        v, _ = self.decode(self.latents(noise, tau), condition)
+        taus = Temperature.of(tau).of_latents(self.config.flow.latent_scales)
+        v, _ = self.decode(self.latents(noise, taus), condition)
         draws: Tensor = v.unflatten(0, (batch, candidates))  # type: ignore[no-untyped-call]
         return draws
 
-    def latents(self, noise: Sequence[Sequence[Tensor]], tau: Tau) -> list[Tensor]:
-        """Stack the noise of each sample to the latents of a batch, at temperature tau."""
-        taus = Temperature.of(tau).of_latents(self.config.flow.latent_scales)
+    def latents(self, noise: Sequence[Sequence[Tensor]], taus: Sequence[float]) -> list[Tensor]:
+        """Stack the noise of each sample to the latents of a batch, each at its temperature."""
         return [
             tau_j * torch.stack(z_j).to(self.device, self.dtype)
             for tau_j, z_j in zip(taus, zip(*noise, strict=True), strict=True)

@@ -17,14 +17,15 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from ..config import Config
+from ..config import Config, require
 from ..data.split import HoldOut
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure, reason_of
-from ..records import Count, Line, NonNegative, Table, check, number, parse, short
+from ..records import Between, Count, Line, NonNegative, Table, check, parse, short
+from ..sampling import Ensemble
 from ..tasks import check_task
 
 MAX_HEADER = 2 << 20  # bytes; a model of 4,000 tensors has half a MB
@@ -147,26 +148,34 @@ def renamed(record: Any) -> Any:
     return RENAMED.get(record, record) if isinstance(record, str) else record
 
 
-@dataclass(frozen=True)
-class Calibration:
+Reaches = Annotated[
+    NonNegative,
+    "An interval reaches lambda (s + 1) levels to either side of the mean of all candidates; s is "
+    "their standard deviation.",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration(Ensemble):
     """How a model was calibrated, and the settings for which alone that holds.
 
     Raises:
-        CaflowError: (exit 2) a value is of the wrong type or out of range.
+        CaflowError: (exit 2) a value is missing, of the wrong type or out of range.
     """
 
-    tau: tuple[NonNegative, ...]
-    candidates: Annotated[int, number(ge=2)]  # M
-    consistent: bool
-    precision: Literal["float32", "bf16"]
-    level: Annotated[float, number(gt=0, lt=1)]  # expected share of values within bounds
-    lambd: NonNegative  # λ: bounds are λ (s + 1) levels from the mean
-    images: Count  # n
-    width: NonNegative  # mean distance of the bounds for the n images, in levels
-    data: Line  # the name of the set
+    level: Annotated[Between, "Expected share of values within their intervals."]
+    lambd: Reaches
+    images: Annotated[Count, "Number of images of the calibration."]
+    width: Annotated[NonNegative, "Mean width of the intervals of these images, in levels."]
+    data: Annotated[Line, "Name of the images' set."]
 
     def __post_init__(self) -> None:
         check(self, "calibration")
+        for name, value in self.ensemble.items():
+            key = f"calibration.{name}"
+            check_usage(value is not None, f"key {key!r} is missing", f"set {key}")
+        m = self.candidates or 0
+        require(m >= 2, "calibration.candidates", m, "an integer, 2 or more")
 
     @classmethod
     def of(cls, values: Table) -> "Calibration":
@@ -176,7 +185,7 @@ class Calibration:
 
     def as_json(self) -> Table:
         """The record in a model file or in a manifest."""
-        values = asdict(self)
+        values = vars(self) | {"tau": self.temperature.as_json()}
         return {("lambda" if key == "lambd" else key): value for key, value in values.items()}
 
 

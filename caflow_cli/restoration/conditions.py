@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from ..config import Tau, Temperature
+from ..config import Temperature
 from ..flows import standard_normal_log_prob
 from ..images import Pixels
 from ..model import CAFlow, Condition
@@ -76,7 +76,10 @@ class Conditions(Protocol):
         """`domain.statistics` of each condition, (B, S)."""
 
     def draw(
-        self, tau: Tau, generators: Sequence[Generator], again: Sequence[Generator] | None = None
+        self,
+        tau: Temperature,
+        generators: Sequence[Generator],
+        again: Sequence[Generator] | None = None,
     ) -> list[Sample]:
         """Draw one image from the next latents of each generator.
 
@@ -102,16 +105,16 @@ def to_batch(images: Sequence[Pixels]) -> Tensor:
 
 
 def decode(
-    model: CAFlow, condition: Condition, noise: Sequence[list[Tensor]], tau: Tau, bf16: bool
+    model: CAFlow, condition: Condition, noise: Sequence[list[Tensor]], tau: Temperature, bf16: bool
 ) -> tuple[Tensor, Tensor]:
     """Decode noise to points, floats (B, C, H, W), and find `diverged_cells`, on the CPU.
 
     At tau 0 there is one sample, and nothing else to draw. So it diverged only if a value is not
     finite: bool (B, 1, 1).
     """
-    latents = model.latents(noise, tau)
+    latents = model.latents(noise, tau.of_latents(model.config.flow.latent_scales))
     points, log_prob = model.decode(latents, condition, bf16=bf16)
-    if not any(Temperature.of(tau).values):
+    if not any(tau.values):
         finite = points.isfinite().flatten(1).all(1).cpu()
         return points, ~finite[:, None, None]
     gaussian = torch.stack([standard_normal_log_prob(z) for z in latents]).sum(0)

@@ -72,7 +72,7 @@ def answer(
     tries = [[Candidates(request) for request in requests]]
     if lower_tau and len(requests) == 1 and any(tau.values):
         lower = replace(first.sampling, tau=tau.times(_LOWER))
-        least = replace(first.sampling, tau=Temperature.of(0), candidates=1)
+        least = replace(first.sampling, tau=Temperature((0.0,)), candidates=1)
         for sampling in (lower, least):
             tries.append([Candidates(replace(first, sampling=sampling), diverged_at=tau)])
     for unanswered in tries:

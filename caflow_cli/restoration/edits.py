@@ -13,7 +13,7 @@ from PIL import Image
 from ..config import HOLE
 from ..errors import check_usage
 from ..images import Pixels
-from ..lines.common import Extent, NonNegative
+from ..records import Count, NonNegative
 from ..tasks import Task, resize, saturate
 from .arguments import ImageLike, as_input
 from .grain import Grain
@@ -52,9 +52,12 @@ class Edit(Protocol):
         """The value of its field."""
 
 
+_Extent = Annotated[list[Count], "Width and height.", (("minItems", 2), ("maxItems", 2))]
+
+
 class _Resized(TypedDict):
-    drawn: Extent
-    written: Extent
+    drawn: _Extent
+    written: _Extent
     filter: Literal["lanczos"]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..images import Pixels, levels_in, white
-from ..lines.common import Count, Size
+from ..records import Count, Size
 from ..tasks.base import check_same_size
 
 Levels: TypeAlias = npt.NDArray[np.float32]  # on the scale of 8 bits

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from ..config import HOLE
 from ..errors import ensure
 from ..images import Image, Pixels, convert
-from ..lines.common import Count
+from ..records import Count
 from ..tasks.base import check_same_size, gray, levels_in, resize, scaled_size
 from ..tasks.chroma import chroma_of, tint, upsample_chroma
 

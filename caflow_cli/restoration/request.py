@@ -117,7 +117,7 @@ def prepare(
     check_size(size, task.has_regions)
     parts = task.parts(seen, mask)
     filled = sampling.of(model.config, size, len(parts) if task.needs_mask else None)
-    if filled.precision == "bf16":
+    if filled.bf16:
         check_bf16(model.device)
     # In tiles, a score takes nearly as long as the image, and a single one ranks nothing.
     alone = filled.candidates == 1 and sampling.rank is None
@@ -178,7 +178,7 @@ def encode(requests: Sequence[Request], progress: Progress | None = None) -> Con
 def conditions_of(request: Request, cond: Tensor | LazyImage, steps: Steps) -> Conditions:
     """Conditions, uint8 (B, C, H, W), in one piece if they fit into memory, else in tiles."""
     model = request.model
-    bf16 = request.sampling.precision == "bf16"
+    bf16 = request.sampling.bf16
     if math.prod(request.size) > ONE_PASS:
         tiles = plan_tiles(request.size, model.config.flow.multiple)
         if len(tiles) > 1:

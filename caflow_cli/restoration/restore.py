@@ -7,8 +7,8 @@ from typing import cast
 
 from ..config import Tau
 from ..model import CAFlow
-from ..records import Table, Unpack, check_names
-from ..sampling import Sampling, SamplingOptions, check_noise_samples
+from ..records import Table, Unpack, check_names, checked
+from ..sampling import NoiseSamples, Sampling, SamplingKeywords
 from .arguments import ImageLike, as_input, as_mask
 from .candidates import Candidates
 from .draw import answer
@@ -17,7 +17,7 @@ from .request import encode, prepare
 from .score import Score, score_images
 
 
-class RestoreOptions(SamplingOptions, EditKeywords, total=False):
+class RestoreOptions(SamplingKeywords, EditKeywords, total=False):
     """The further keywords of `restore`."""
 
     value_range: tuple[float, float] | None
@@ -73,9 +73,7 @@ def restore(
             mask does not fit, all candidates diverged, or the device has no fast bfloat16.
     """
     check_names(options, RestoreOptions.__annotations__)
-    settings: Table = {
-        name: value for name, value in options.items() if name in SamplingOptions.__annotations__
-    }
+    settings: Table = {k: v for k, v in options.items() if k in SamplingKeywords.__annotations__}
     sampling = Sampling(tau=tau, candidates=candidates, keep=keep, seed=seed, **settings)
     read = as_input(image, options.get("value_range"))
     edits = cast("EditOptions", options)
@@ -116,7 +114,7 @@ def score(
         CaflowError: The target or the mask does not fit the condition; or the target is an array or
             losslessly stored, and its known pixels differ from those of the condition.
     """
-    check_noise_samples(noise_samples)
+    noise_samples = checked(NoiseSamples, noise_samples, "noise_samples")
     scored = as_input(target, value_range)
     seen = as_input(condition, value_range)
     images = seen.image.seen, scored.image.seen

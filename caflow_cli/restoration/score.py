@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
 import torch
 
 from ..errors import ensure
 from ..images import Pixels
-from ..lines.common import Estimator
 from ..model import CAFlow, bits_per_dim, standard_error
+from ..records import Count
 from ..tasks import Part, Place
 from .conditions import Conditions, PartScore, to_batch
 from .request import Request, conditions_of
@@ -75,6 +75,14 @@ class Score:
             if values[key] is None:
                 del values[key]
         return values
+
+
+class Estimator(TypedDict):
+    """Scores of different estimators are not comparable."""
+
+    dequantization: Literal["uniform", "variational"]
+    noise_samples: Count
+    bound: Annotated[str, "What log_likelihood estimates."]
 
 
 def estimator_of(model: CAFlow, noise_samples: int, depth: int = 8) -> Estimator:

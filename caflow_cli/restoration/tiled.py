@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from ..config import Extent, Tau
+from ..config import Extent, Temperature
 from ..devices import trim_memory
 from ..images import LARGE
 from ..layers import WIDTHS
@@ -124,7 +124,10 @@ class Tiled:
         return np.asarray(np.mean([values], 1))
 
     def draw(
-        self, tau: Tau, generators: Sequence[Generator], again: Sequence[Generator] | None = None
+        self,
+        tau: Temperature,
+        generators: Sequence[Generator],
+        again: Sequence[Generator] | None = None,
     ) -> list[Sample]:
         noises = [Noise(self._model, each, self.tiles.size) for each in generators]
         return [self._draw_image(tau, noise) for noise in noises]
@@ -168,7 +171,7 @@ class Tiled:
         self._statistics[corner] = statistics(condition)[0]
         return condition
 
-    def _draw_image(self, tau: Tau, noise: Noise) -> Sample:
+    def _draw_image(self, tau: Temperature, noise: Noise) -> Sample:
         """Draw one image.
 
         Overlapping tiles share latents and conditions, so they draw the same image except near
@@ -211,7 +214,7 @@ class Tiled:
         band: npt.NDArray[np.float32],
         top: int,
         vertical: npt.NDArray[np.float32],
-        tau: Tau,
+        tau: Temperature,
         noise: Noise,
     ) -> Tensor:
         """Add a row of tiles to its band, and return the cells in which they diverged."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy.typing as npt
 from torch import Generator, Tensor
 
-from ..config import Tau
+from ..config import Temperature
 from ..layers import to_stored
 from ..model import CAFlow
 from .conditions import RESAMPLES, PartScore, Sample, Steps, decode, renew
@@ -40,7 +40,10 @@ class Whole:
         return statistics(self.encoded)
 
     def draw(
-        self, tau: Tau, generators: Sequence[Generator], again: Sequence[Generator] | None = None
+        self,
+        tau: Temperature,
+        generators: Sequence[Generator],
+        again: Sequence[Generator] | None = None,
     ) -> list[Sample]:
         noise = [self._model.latent_noise(each, self.encoded.size) for each in generators]
         points, cells = decode(self._model, self.encoded, noise, tau, self._bf16)
@@ -66,7 +69,7 @@ class Whole:
     def _redraw(
         self,
         row: int,
-        tau: Tau,
+        tau: Temperature,
         generator: Generator,
         latents: list[Tensor],
     ) -> Sample:

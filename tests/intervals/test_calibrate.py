@@ -41,7 +41,7 @@ def test_the_calibrated_value_is_the_least_that_keeps_the_bound(models_32, folde
     model = models_32[name]
     calibration, failures = calibrate(model, CalibrationImages(data=folder), SETTINGS, LEVEL)
     assert failures == {}
-    assert (calibration.tau, calibration.candidates) == ((0.9,), 4)
+    assert (calibration.temperature.values, calibration.candidates) == ((0.9,), 4)
     assert (calibration.consistent, calibration.precision) == (False, "float32")
     assert (calibration.level, calibration.images) == (LEVEL, 6)
     assert calibration.data == folder.name

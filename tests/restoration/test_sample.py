@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from caflow_cli.config import Temperature
 from caflow_cli.data.examples import Examples
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.examples import make_example
@@ -101,7 +102,7 @@ def test_a_condition_alone_is_enough_at_model_scale(models_32, task):
     (request,) = requests_for(model, 0.8, 2, (3,))
     condition = request.parts[0].condition(request.image)
     whole = Whole(model, to_batch([condition]))
-    drawn = whole.draw(0.8, [helpers.generator(3), helpers.generator(4)])
+    drawn = whole.draw(Temperature.of(0.8), [helpers.generator(3), helpers.generator(4)])
     composed = [kind.keep_known(condition, sample.image) for sample in drawn]
     scores = whole.log_prob(to_batch(composed))
     for candidate, alone, part in zip(candidates_of([request]), composed, scores, strict=True):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from caflow_cli.config import Temperature
 from caflow_cli.flows import to_uint8
 from caflow_cli.restoration import Whole, to_batch
 from caflow_cli.restoration.conditions import Steps
@@ -111,7 +112,7 @@ def test_every_tile_is_told_as_it_is_drawn_and_as_it_is_scored(small_model):
     count = len(plan)
     steps = Steps(lambda *step: told.append(step), 2 * count)
     conditions = Tiled(small_model, smooth(1, size, 1), plan, steps=steps)
-    ((image, _),) = conditions.draw(0.5, [helpers.generator(3)])
+    ((image, _),) = conditions.draw(Temperature.of(0.5), [helpers.generator(3)])
     conditions.log_prob(to_batch([image]))
     assert told == [(done, 2 * count) for done in range(1, 2 * count + 1)]
 

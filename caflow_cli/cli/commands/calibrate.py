@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from ...data.split import check_there
 from ...errors import CaflowError, check_usage
 from ...records import Table
-from ...sampling import Sampling
+from ...sampling import Ensemble, Sampling
 from .. import options
 from ..console import Console
-from ..options import MODEL, SAMPLING, expanded, load_model, option
+from ..options import MODEL, SAMPLING, Words, expanded, load_model, option
 
 if TYPE_CHECKING:
     from ...intervals import Coverage
@@ -50,22 +50,24 @@ class Images:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibrating:
-    """The options for what a calibration holds for."""
+    """The options for what is calibrated."""
 
     model: str = option("--model MODEL", options.MODEL_NAME, default=...)
     level: float | None = option(
         "--level L", "Expected share of values within their intervals. Default: 0.9."
     )
-    tau: str | None = option("--tau T", "Temperature. Default: the model's.", SAMPLING)
-    candidates: int | None = option(
-        "--candidates -m M", "Candidates for each image. Default: the model's, else 10.", SAMPLING
-    )
-    consistent: bool | None = option(
-        "--consistent/--no-consistent", "superres: as for `caflow superres`.", SAMPLING
-    )
-    precision: str | None = option(
-        "--precision P", "Calibrate for float32 (default) or bf16.", SAMPLING
-    )
+    ensemble: Annotated[
+        Ensemble,
+        Words(
+            SAMPLING,
+            {
+                "tau": "Temperature. Default: the model's.",
+                "candidates": "Candidates for each image. Default: the model's, else 10.",
+                "consistent": "superres: as for `caflow superres`.",
+                "precision": "Calibrate for float32 (default) or bf16.",
+            },
+        ),
+    ]
     device: str = options.device_option(MODEL, default="auto")
 
 
@@ -93,13 +95,7 @@ def calibrate_command(
 
     Example: caflow calibrate --model run --data photos/ -m 40 -o calibrated.safetensors
     """
-    sampling = Sampling(
-        tau=calibrating.tau,
-        candidates=calibrating.candidates,
-        consistent=calibrating.consistent,
-        precision=calibrating.precision,
-    )
-    sampling.check()
+    sampling = Sampling(**calibrating.ensemble.ensemble)
     check_there(images.data)
     check_usage(
         check == (output is None),

@@ -18,6 +18,7 @@ from ...evaluation.protocols import PROTOCOLS
 from ...evaluation.settings import EvaluateOptions, check_options
 from ...paths import exists
 from ...records import Table
+from ...sampling import NoiseSamples
 from .. import options
 from ..config import source
 from ..console import Console
@@ -70,7 +71,7 @@ class ModelOnData:
     consistent: bool | None = _model(
         "--consistent/--no-consistent", "As for superres. Default: as the model states."
     )
-    noise_samples: int = options.NOISE_SAMPLES
+    noise_samples: NoiseSamples = 1
     batch_size: int | None = _model("--batch-size B", "Candidates to draw at a time.")
     device: str = options.device_option("A model on data", default="auto")
     save_images: str | None = _model(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 
 from ...errors import check_usage
-from ...sampling import Sampling
 from .. import options
 from ..console import Console
 from ..edits import Coloring, Editing, Filling, Scaling
 from ..intervals import Intervals
 from ..masking import Masking
-from ..options import SAMPLING, Drawing, expanded, option, read_config
+from ..options import Drawing, expanded, option, read_config
 
 
 @expanded
@@ -22,13 +20,6 @@ def superres_command(
     intervals: Intervals,
     scaling: Scaling,
     console: Console,
-    consistent: bool | None = option(
-        "--consistent/--no-consistent",
-        "Before scoring, project each candidate to a nearby image that downsamples to the input "
-        "within one level, except where values are clipped. Default: as the model states. With "
-        "--scale, this holds before resizing; above 64 megapixels it is skipped.",
-        SAMPLING,
-    ),
 ) -> None:
     """Enlarge images: draw M candidates, rank them by log-likelihood, write the best N.
 
@@ -38,8 +29,7 @@ def superres_command(
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """
-    sampling = _sampling(drawing, consistent)
-    _restore(console, images, drawing, sampling, editing=scaling, intervals=intervals)
+    _restore(console, images, drawing, editing=scaling, intervals=intervals)
 
 
 @expanded
@@ -58,8 +48,7 @@ def colorize_command(
 
     Example: caflow colorize old.png -m 10 -n 3 --hint '120,80=#4a6b3c'
     """
-    sampling = _sampling(drawing)
-    _restore(console, images, drawing, sampling, editing=coloring, intervals=intervals)
+    _restore(console, images, drawing, editing=coloring, intervals=intervals)
 
 
 @expanded
@@ -83,7 +72,7 @@ def inpaint_command(
 
     Example: caflow inpaint photo.png --mask hole.png
     """
-    _restore(console, images, drawing, _sampling(drawing), masking, filling)
+    _restore(console, images, drawing, masking, filling)
 
 
 @expanded
@@ -108,25 +97,16 @@ def sample_command(
     Example: caflow sample --cond sketch.png --model maps-aerial -m 10 -n 3
     """
     check_usage(drawing.model is not None, "sample needs a model", "--model maps-aerial, or a file")
-    _restore(console, cond, drawing, _sampling(drawing), masking)
+    _restore(console, cond, drawing, masking)
 
 
 RESTORING = (superres_command, colorize_command, inpaint_command, sample_command)
-
-
-def _sampling(drawing: Drawing, consistent: bool | None = None) -> Sampling:
-    """The settings as they were typed; CaflowError (exit 2) for one that no model accepts."""
-    names = [field.name for field in fields(Sampling) if field.name != "consistent"]
-    sampling = Sampling(consistent=consistent, **{name: getattr(drawing, name) for name in names})
-    sampling.check()
-    return sampling
 
 
 def _restore(
     console: Console,
     inputs: Sequence[str],
     drawing: Drawing,
-    sampling: Sampling,
     masking: Masking | None = None,
     editing: Editing | None = None,
     intervals: Intervals | None = None,
@@ -135,6 +115,7 @@ def _restore(
     from ..output import report_undone, reported
     from ..plan import make_plan
 
+    drawing.sampling.check()
     editing = editing or Editing()
     beside = intervals if intervals is not None and intervals.interval else None
     if beside is not None:
@@ -158,7 +139,6 @@ def _restore(
 
     asked = Asked(
         drawing=drawing,
-        sampling=sampling,
         masking=masking,
         editing=editing,
         beside=beside,

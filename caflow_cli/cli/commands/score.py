@@ -13,6 +13,8 @@ import typer
 
 from ...errors import EXIT_FAILED, CaflowError, check_usage, ensure, memory_errors
 from ...paths import is_folder
+from ...records import check
+from ...sampling import NoiseSamples
 from .. import options
 from ..companions import by_stem, find_companions
 from ..config import source
@@ -46,7 +48,10 @@ class Scoring:
     model: str | None = options.MODEL_OPTION
     device: str = options.DEVICE
     shard: str | None = options.SHARD
-    noise_samples: int = options.NOISE_SAMPLES
+    noise_samples: NoiseSamples = 1
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 def plan_pairs(
@@ -135,10 +140,8 @@ def score_command(
     Example: caflow score --cond face.png --target face_superres.png
     """
     from ...images import no_file
-    from ...sampling import check_noise_samples
     from ..inputs import find_shard
 
-    check_noise_samples(scoring.noise_samples)
     pairs, strays = plan_pairs(
         scoring.cond, scoring.target, masking.mask, recursive=scoring.recursive
     )
