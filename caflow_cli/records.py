@@ -102,9 +102,12 @@ def one_of(choices: Sequence[str], said: Said) -> Constraint:
 
 @dataclass(frozen=True)
 class Parsed:
-    """Values of the annotated type are converted by a function, which raises CaflowError."""
+    """A record holds a value of this class, whose method `of` converts all others.
 
-    by: Callable[[Any], Any]
+    `of` raises CaflowError.
+    """
+
+    kind: Any
     wanted: str
 
 
@@ -240,7 +243,7 @@ def _annotated(base: Any, rules: Iterable[Any], value: Any, path: str) -> Any:
     try:
         for rule in rules:
             if isinstance(rule, Parsed):
-                return rule.by(value)
+                return value if isinstance(value, rule.kind) else rule.kind.of(value)
         value = _convert(base, value, path)
     except CaflowError:
         if in_file and any(isinstance(rule, Parsed) for rule in rules):

@@ -6,6 +6,7 @@ It is read strictly, because it decides which files are opened and downloaded.
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -82,6 +83,16 @@ def load_manifest(path: Path | None = None) -> dict[str, Entry]:
             entry has a missing, unknown or invalid field. The message names entry and field.
     """
     path = path or manifest_path()
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise _unusable(path, reason_of(error)) from error
+    return dict(_entries(path, state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@lru_cache(4)
+def _entries(path: Path, *state: int) -> dict[str, Entry]:
+    """The entries of a manifest, read once for each state of its file."""
     entries = {}
     where = ""
     try:
