@@ -111,11 +111,35 @@ class Parsed:
     wanted: str
 
 
+class Several(NamedTuple):
+    """One value of a kind, a sequence of values, or a text with commas: a tuple of the distinct.
+
+    None and what is empty are an empty tuple.
+    """
+
+    kind: Any
+    of_text: Callable[[str], Any] = str  # converts a part of a text
+    said: Said | None = None
+
+    def of(self, value: Any, path: str) -> tuple[Any, ...]:
+        parts = value.split(",") if isinstance(value, str) and value else value
+        parts = () if parts is None or parts == "" else parts
+        parts = parts if isinstance(parts, Iterable) else [parts]
+        try:
+            typed = [self.of_text(part) if isinstance(part, str) else part for part in parts]
+        except ValueError:
+            if self.said is None:
+                raise
+            raise usage_error(self.said.message.format(short(value)), self.said.hint) from None
+        return tuple(dict.fromkeys(_convert(self.kind, part, path) for part in typed))
+
+
 class Setting(NamedTuple):
     """What the command and JSON say of a field, whose annotation has its type and rules."""
 
-    option: str  # its names and the placeholder of its value: "--candidates -m M"
-    help: str
+    # Its names and the placeholder of its value: "--candidates -m M"; empty for a keyword alone.
+    option: str = ""
+    help: str = ""
     panel: str | None = None  # group of the help; None: a common option
     default: Any = None  # of a keyword, which has no default of its own
     commands: Sequence[str] = ()  # those that have it; empty: all that have the record
@@ -242,6 +266,8 @@ def _annotated(base: Any, rules: Iterable[Any], value: Any, path: str) -> Any:
     in_file = "." in path  # so that an error names the key
     try:
         for rule in rules:
+            if isinstance(rule, Several):
+                return rule.of(value, path)
             if isinstance(rule, Parsed):
                 return value if isinstance(value, rule.kind) else rule.kind.of(value)
         value = _convert(base, value, path)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import helpers
+import numpy as np
 import pytest
+import torch
 
 from caflow_cli.config import Temperature
 from caflow_cli.errors import CaflowError
 from caflow_cli.intervals import calibrated
 from caflow_cli.model import Calibration
-from caflow_cli.records import checked
-from caflow_cli.sampling import NoiseSamples, Sampling
+from caflow_cli.records import checked, settings
+from caflow_cli.sampling import NoiseSamples, Sampling, SamplingKeywords
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,35 @@ def test_what_is_out_of_range_is_refused(asked, message):
         Sampling(**asked).check()
     assert (caught.value.message, caught.value.exit_code) == (message, 2)
     assert caught.value.hint.startswith("-")
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"keep": 2.5}, "keep is 2.5"),
+        ({"seed": 1.5}, "seed is 1.5"),
+        ({"candidates": True}, "candidates is True"),
+        ({"candidates": "4"}, "candidates is '4'"),
+        ({"tau": True}, "tau is True"),
+        ({"rank": 1}, "rank is 1"),
+        ({"consistent": 1}, "consistent is 1"),
+        ({"precision": 16}, "precision is 16"),
+    ],
+)
+def test_a_value_of_another_type_is_an_error_that_names_the_setting(asked, message):
+    with pytest.raises(CaflowError) as caught:
+        Sampling(**asked)
+    assert (caught.value.message, caught.value.exit_code) == (message, 2)
+
+
+def test_numbers_of_numpy_and_pytorch_are_numbers():
+    asked = Sampling(tau=torch.tensor([0.5, 1]), candidates=np.int64(3), seed=torch.tensor(4))
+    assert asked == Sampling(tau=(0.5, 1), candidates=3, seed=4)
+    assert {type(asked.candidates), type(asked.seed)} == {int}
+
+
+def test_the_keywords_of_restore_are_settings():
+    assert SamplingKeywords.__annotations__.keys() < settings(Sampling).keys()
 
 
 @pytest.mark.parametrize(

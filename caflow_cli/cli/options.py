@@ -112,7 +112,7 @@ def _parameters(record: Any, command: str, words: Words | None = None) -> list[i
     for name, annotation in typing.get_type_hints(record, include_extras=True).items():
         if name in declared:
             _, setting = declared[name]
-            if setting.commands and command not in setting.commands:
+            if not setting.option or (setting.commands and command not in setting.commands):
                 continue
             text = words.help[name] if words else setting.help
             panel = words.panel if words else setting.panel

@@ -25,7 +25,7 @@ from ..restoration import (
     score_images,
     to_batch,
 )
-from ..sampling import SEEDS, Sampling
+from ..sampling import SEEDS
 from ..tasks import Example, Task
 from .examples import EXAMPLE_METRICS, make_example, run_baseline
 from .kinds import Cell
@@ -117,8 +117,8 @@ class Measurer:
 
     def _request(self, example: Example) -> Request:
         """The request for an example, of which each setting of the sweep makes its own."""
-        sampling = Sampling(consistent=self.run.consistent)
-        return prepare(self.model, Input(Image(example.input)), example.mask, sampling)
+        image = Input(Image(example.input))
+        return prepare(self.model, image, example.mask, self.run.sampling)
 
     def _unanswered(
         self, requests: Sequence[Request], seeds: Sequence[int], tau: Temperature, m: int

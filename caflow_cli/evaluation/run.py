@@ -17,7 +17,6 @@ from ..images import Pixels, in_8_bits
 from ..model import CAFlow
 from ..records import Table, Unpack
 from ..restoration import DEPTH_RULE, estimator_of, task_of, to_batch
-from ..sampling import Sampling
 from ..tasks import Task
 from ..version import __version__
 from .examples import load_opencv
@@ -78,7 +77,7 @@ def evaluate(
             `missing`.
     """
     run = resolve(model.config, metrics, options)
-    task = task_of(model, Sampling(consistent=run.consistent))
+    task = task_of(model, run.sampling)
     _check_protocol(run.protocol, task)
     asked = bool(metrics or run.protocol.metrics)
     chosen, notes, missing = computable(run.metrics, run.weights, model.device, asked=asked)

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Annotated, TypedDict
 
 from ..config import Config, Extent, Tau, Temperature
 from ..data.split import Split
-from ..errors import check_usage, usage_error
-from ..records import Table, check_names, checked
-from ..sampling import NoiseSamples, Sampling, fitting
+from ..errors import check_usage
+from ..records import Said, Setting, Several, Table, keywords, number, one_of, settings
+from ..sampling import NoiseSamples, RankRule, Sampling, fitting
 from .kinds import Cell, Crops, kind_of, offered_metrics
 from .metrics import Weights, choose_metrics, needing
-from .protocols import NO_PROTOCOL, Protocol, get_protocol
+from .protocols import NO_PROTOCOL, PROTOCOLS, Protocol, get_protocol
 
-_T = TypeVar("_T")
 LOG = "evaluate.jsonl"  # the file of rows, in the folder of saved images
 # Metrics that need several candidates, and those that need all M.
 _OF_SEVERAL = {"diversity", "calibration", *needing("samples")}
 _OF_ALL = {"likelihood", *_OF_SEVERAL}
+
+
+_PANEL = "A model on data"
+_PAPER = ", ".join(name for name, protocol in PROTOCOLS.items() if not protocol.whole)
+_WHOLE = ", ".join(name for name, protocol in PROTOCOLS.items() if protocol.whole)
+_Limit = Annotated[int, number(ge=1, said=Said("--limit is {}", "--limit 10"))]
+_Inputs = Annotated[
+    str, one_of(("clean", "web", "photo"), Said("inputs is {}", "clean, web or photo"))
+]
 
 
 class EvaluateOptions(TypedDict, total=False):
@@ -31,26 +39,90 @@ class EvaluateOptions(TypedDict, total=False):
     comma-separated text. Candidates are sampled once per temperature.
     """
 
-    tau: Tau | Sequence[Tau] | None  # a shape is a text or a `Temperature`; None: the model's
-    candidates: int | None  # M; None: as for tau
-    keep: int | str | Sequence[int] | None  # N of the M are measured; None: 1
-    rank: str | Sequence[str]  # rules that choose the N, by default likelihood
-    seed: int  # candidate k of image r has the seed seed + 1,000,003 r + k, modulo 2^32
-    # superres: whether candidates are projected to images that shrink to the input; None: as the
-    # model states.
-    consistent: bool | None
-    noise_samples: int  # K, for all log-likelihoods
-    batch_size: int | None  # candidates at a time
-    split: Split | None  # None: `test/` if there is one, else everything
-    limit: int | None  # use only the first images; None: as the protocol says, else all
-    protocol: str | Protocol | None  # its settings are defaults of the others
-    masks: str | Path | None  # for a protocol that needs them: folder or zip
+    split: Annotated[  # None: `test/` if there is one, else everything
+        str | None,
+        Setting(
+            "--split NAME",
+            "train, val, test, or choose or calibrate, the halves of val. Default: test/, else "
+            "all.",
+            _PANEL,
+        ),
+    ]
+    limit: Annotated[  # None: as the protocol says, else all
+        _Limit | None, Setting("--limit COUNT", "Use only the first COUNT images.", _PANEL)
+    ]
+    protocol: Annotated[  # its settings are defaults of the others
+        Protocol | str | None,
+        Setting(
+            "--protocol NAME",
+            f"{_PAPER}: the paper's settings, with its results. {_WHOLE}: whole images at their "
+            "own size, with results of common methods (docs/evaluation.md).",
+        ),
+    ]
+    masks: Annotated[  # folder or zip
+        str | Path | None,
+        Setting("--masks DATA", "For --protocol repair, white inside holes.", _PANEL),
+    ]
+    tau: Annotated[  # a shape is a text or a `Temperature`; None: the model's
+        Tau | Sequence[Tau] | None,
+        Several(Tau),
+        Setting(
+            "--tau T,…", "Temperatures, or shapes (0.9/0.7/0.5). Default: the model's.", _PANEL
+        ),
+    ]
+    candidates: Annotated[  # M; None: as for tau
+        int | None,
+        Setting("--candidates -m M", "How many to draw. Default: the model's.", _PANEL),
+    ]
+    keep: Annotated[  # N of the M are measured; None: 1
+        int | str | Sequence[int] | None,
+        Several(int, int, Said("-n is {}", "-n 1, or 1,10")),
+        Setting("--keep -n N,…", "How many of the best to measure. Default: 1.", _PANEL),
+    ]
+    rank: Annotated[  # rules that choose the N
+        str | Sequence[str] | None,
+        Several(RankRule),
+        Setting(
+            "--rank BY,…",
+            "How to rank them: likelihood, consensus or none.",
+            _PANEL,
+            default="likelihood",
+        ),
+    ]
+    seed: Annotated[
+        int,
+        Setting(
+            "--seed S", "Candidate k of image r has seed S + 1,000,003 r + k.", _PANEL, default=0
+        ),
+    ]  # modulo 2^32
+    # superres: whether candidates are projected to images that shrink to the input.
+    consistent: Annotated[
+        bool | None,
+        Setting(
+            "--consistent/--no-consistent",
+            "As for superres. Default: as the model states.",
+            _PANEL,
+        ),
+    ]
+    noise_samples: NoiseSamples  # K, for all log-likelihoods
+    batch_size: Annotated[
+        int | None, Setting("--batch-size B", "Candidates to draw at a time.", _PANEL)
+    ]
     # superres: inputs are shrunk by BICUBIC, like web images (protocol sr4-web), or like photos in
     # training.
-    inputs: Literal["clean", "web", "photo"]
-    weights: Weights  # of the networks of metrics
-    save_images: str | Path | None  # folder for the kept candidates
-    skip_existing: bool  # continue an interrupted run in that folder
+    inputs: Annotated[_Inputs, Setting(default="clean")]
+    weights: Annotated[Weights, Setting(default=Weights())]  # of the networks of metrics
+    save_images: Annotated[
+        str | Path | None,
+        Setting(
+            "--save-images DIR",
+            "Write the measured candidates, and a sheet of the first 20 images.",
+            _PANEL,
+        ),
+    ]
+    skip_existing: Annotated[
+        bool, Setting("--skip-existing", "Resume an interrupted run.", _PANEL, default=False)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +144,7 @@ class Settings:
     limit: int | None
     protocol: Protocol
     masks: str | Path | None
-    inputs: Literal["clean", "web", "photo"]
+    inputs: str
     weights: Weights
     save_images: Path | None
     skip_existing: bool
@@ -81,6 +153,11 @@ class Settings:
     def log(self) -> Path | None:
         """The file for rows, if any."""
         return None if self.save_images is None else self.save_images / LOG
+
+    @property
+    def sampling(self) -> Sampling:
+        """What the task and all requests share."""
+        return Sampling(consistent=self.consistent)
 
     @property
     def sets(self) -> list[str]:
@@ -142,32 +219,37 @@ class Settings:
         return record
 
 
-def check_options(metrics: str | Sequence[str], options: EvaluateOptions) -> Protocol:
-    """Check what no model is needed for, before one is loaded; return the protocol.
+def check_options(metrics: str | Sequence[str], options: EvaluateOptions) -> Table:
+    """Check what no model is needed for, before one is loaded; return all settings.
+
+    Those that are open are None or empty, unless the protocol states them.
 
     Raises:
         CaflowError: (exit 2) a keyword, a metric or the protocol is unknown, or a value is out of
             range.
     """
-    check_names(options, EvaluateOptions.__annotations__)
-    named = options.get("protocol")
+    defaults = {name: setting.default for name, (_, setting) in settings(EvaluateOptions).items()}
+    stated = keywords({**defaults, **options}, EvaluateOptions)
+    named = stated["protocol"]
     protocol = get_protocol(named) if isinstance(named, str) else named or NO_PROTOCOL
     _metrics(metrics, protocol)
-    _temperatures(options, protocol)
-    candidates = _candidates(options, protocol)
-    for rank, keep in itertools.product(_ranks(options), _keeps(options, protocol)):
-        Sampling(candidates=candidates, keep=keep, rank=rank).check()
-    checked(NoiseSamples, options.get("noise_samples", 1), "noise_samples")
-    limit = options.get("limit")
-    check_usage(limit is None or limit > 0, f"--limit is {limit}", "--limit 10")
-    inputs = options.get("inputs", "clean")
-    check_usage(inputs in ("clean", "web", "photo"), f"inputs is {inputs!r}", "clean, web or photo")
+    of_protocol: Table = {
+        "protocol": protocol,
+        "tau": stated["tau"] or tuple(map(Temperature.of, protocol.tau)),
+        "keep": stated["keep"] or tuple(protocol.keep),
+        "rank": stated["rank"] or ("likelihood",),
+    }
+    if stated["candidates"] is None:
+        of_protocol["candidates"] = protocol.candidates
+    stated |= of_protocol
+    for rank, keep in itertools.product(stated["rank"], stated["keep"]):
+        Sampling(candidates=stated["candidates"], keep=keep, rank=rank).check()
     check_usage(
-        bool(options.get("masks")) == protocol.masks,
+        bool(stated["masks"]) == protocol.masks,
         "--masks is for --protocol repair, which needs damage masks",
         "--protocol repair --masks DIR, white inside holes",
     )
-    return protocol
+    return stated
 
 
 def resolve(config: Config, metrics: str | Sequence[str], options: EvaluateOptions) -> Settings:
@@ -178,10 +260,14 @@ def resolve(config: Config, metrics: str | Sequence[str], options: EvaluateOptio
     """
     from ..tasks import task_named  # imported here, so that `--help` needs no NumPy
 
-    protocol = check_options(metrics, options)
+    stated = check_options(metrics, options)
+    protocol: Protocol = stated["protocol"]
     chosen = _metrics(metrics, protocol) or ("lpips", "rmse")
-    ranks = _ranks(options)
-    samplings = _samplings(config, options, protocol)
+    fixed = stated["candidates"] or config.task.candidates
+    open_ = Sampling(
+        candidates=stated["candidates"], keep=max(stated["keep"]), consistent=stated["consistent"]
+    )
+    samplings = [replace(open_, tau=tau).of(config) for tau in stated["tau"] or (None,)]
     m = samplings[0].candidates
     assert m is not None, "`of` fills it in"
     check_usage(
@@ -189,79 +275,21 @@ def resolve(config: Config, metrics: str | Sequence[str], options: EvaluateOptio
         "one candidate has no diversity or calibration",
         "-m 10",
     )
-    compared = "consensus" in ranks or not _OF_ALL.isdisjoint(chosen)
-    fixed = _candidates(options, protocol) or config.task.candidates
-    limit = options.get("limit")
-    folder = options.get("save_images")
-    return Settings(
-        kind=kind_of(protocol, config.task),
-        metrics=chosen,
-        tau=tuple(sampling.temperature for sampling in samplings),
-        candidates=m,
-        fit=task_named(config.task.name).enlarges and not fixed and not compared,
-        keep=_keeps(options, protocol),
-        rank=ranks,
-        seed=options.get("seed", 0),
-        consistent=options.get("consistent"),
-        noise_samples=options.get("noise_samples", 1),
-        batch_size=options.get("batch_size"),
-        split=options.get("split"),
-        limit=protocol.images if limit is None else limit,
-        protocol=protocol,
-        masks=options.get("masks"),
-        inputs=protocol.inputs or options.get("inputs", "clean"),
-        weights=options.get("weights", Weights()),
-        save_images=None if folder is None else Path(folder),
-        skip_existing=options.get("skip_existing", False),
-    )
-
-
-def _samplings(config: Config, options: EvaluateOptions, protocol: Protocol) -> list[Sampling]:
-    """The settings of sampling at each temperature, filled in."""
-    stated = Sampling(
-        candidates=_candidates(options, protocol),
-        keep=max(_keeps(options, protocol)),
-        consistent=options.get("consistent"),
-    )
-    taus: Sequence[Temperature | None] = _temperatures(options, protocol) or (None,)
-    return [replace(stated, tau=tau).of(config) for tau in taus]
-
-
-def _candidates(options: EvaluateOptions, protocol: Protocol) -> int | None:
-    """M, if it is stated."""
-    candidates = options.get("candidates")
-    return protocol.candidates if candidates is None else candidates
-
-
-# --- values that may be several ------------------------------------------------------------------
+    compared = "consensus" in stated["rank"] or not _OF_ALL.isdisjoint(chosen)
+    filled: Table = {
+        "kind": kind_of(protocol, config.task),
+        "metrics": chosen,
+        "tau": tuple(sampling.temperature for sampling in samplings),
+        "candidates": m,
+        "fit": task_named(config.task.name).enlarges and not fixed and not compared,
+        "limit": protocol.images if stated["limit"] is None else stated["limit"],
+        "inputs": protocol.inputs or stated["inputs"],
+        "save_images": None if stated["save_images"] is None else Path(stated["save_images"]),
+    }
+    return Settings(**{**stated, **filled})
 
 
 def _metrics(metrics: str | Sequence[str], protocol: Protocol) -> tuple[str, ...]:
     """The metrics that are asked for; none stand for the default."""
-    names = (*_several(metrics, str, "--metric"), *protocol.metrics)
+    names = (*Several(str).of(metrics, "metrics"), *protocol.metrics)
     return choose_metrics(names, offered_metrics(protocol)) if names else ()
-
-
-def _temperatures(options: EvaluateOptions, protocol: Protocol) -> tuple[Temperature, ...]:
-    return _several(options.get("tau"), Temperature.of, "--tau", protocol.tau)
-
-
-def _keeps(options: EvaluateOptions, protocol: Protocol) -> tuple[int, ...]:
-    return _several(options.get("keep"), int, "-n", protocol.keep)
-
-
-def _ranks(options: EvaluateOptions) -> tuple[str, ...]:
-    return _several(options.get("rank"), str, "--rank", ("likelihood",))
-
-
-def _several(
-    value: Any, kind: Callable[[Any], _T], flag: str, default: Iterable[Any] = ()
-) -> tuple[_T, ...]:
-    """Convert one value, several, or a comma-separated text to a tuple without duplicates."""
-    values = value.split(",") if isinstance(value, str) and value else value
-    if isinstance(value, int | float | Temperature):
-        values = [value]
-    try:
-        return tuple(dict.fromkeys(map(kind, values or default)))
-    except ValueError as error:
-        raise usage_error(f"{flag} is {value!r}", f"{flag} 1, or 1,10") from error

@@ -1,9 +1,12 @@
 """Settings of an evaluation: what is refused, filled in, and swept."""
 
+import json
 from dataclasses import replace
 
 import helpers
+import numpy as np
 import pytest
+import torch
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.metrics import METRICS, choose_metrics
@@ -44,6 +47,41 @@ def test_settings_that_cannot_be_run(given, message):
     with pytest.raises(CaflowError, match=message) as caught:
         resolved(**given)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"limit": "3"}, "limit is '3'"),
+        ({"limit": True}, "limit is True"),
+        ({"noise_samples": None}, "noise_samples is None"),
+        ({"noise_samples": 1.5}, "noise_samples is 1.5"),
+        ({"candidates": 2.5}, "candidates is 2.5"),
+        ({"keep": 1.5}, "keep is 1.5"),
+        ({"keep": [1, "x"]}, "-n is "),
+        ({"tau": True}, "tau is True"),
+        ({"seed": "a"}, "seed is 'a'"),
+        ({"rank": 3}, "rank is 3"),
+        ({"consistent": "yes"}, "consistent is 'yes'"),
+        ({"weights": "alexnet"}, "weights is 'alexnet'"),
+        ({"skip_existing": 1}, "skip_existing is 1"),
+    ],
+)
+def test_a_value_of_another_type_is_an_error_that_names_the_keyword(given, message):
+    with pytest.raises(CaflowError) as caught:
+        resolved(**given)
+    assert caught.value.message.startswith(message)
+    assert caught.value.exit_code == 2
+
+
+def test_numbers_of_numpy_and_pytorch_are_numbers():
+    given = {"tau": np.float32(0.5), "candidates": torch.tensor(4), "keep": np.int64(2)}
+    settings = resolved(**given, limit=np.int32(3), noise_samples=np.uint8(2))
+    assert of(settings) == ([("0.5", 4, 2)], [("0.5", 4)])
+    assert (settings.limit, settings.noise_samples) == (3, 2)
+    json.dumps(settings.as_json())  # none is left
+    for taus in (np.array([0.5, 1]), torch.tensor([0.5, 1]), [0.5, np.float64(1)], "0.5,1"):
+        assert [str(tau) for tau in resolved(tau=taus).tau] == ["0.5", "1"]
 
 
 def test_metrics_are_chosen_by_name_list_or_all():

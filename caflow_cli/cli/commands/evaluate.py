@@ -14,11 +14,9 @@ import typer
 from ...data.split import check_there, mask_errors
 from ...errors import CaflowError, check_usage
 from ...evaluation import METRICS, Weights
-from ...evaluation.protocols import PROTOCOLS
 from ...evaluation.settings import EvaluateOptions, check_options
 from ...paths import exists
 from ...records import Table
-from ...sampling import NoiseSamples
 from .. import options
 from ..config import source
 from ..console import Console
@@ -30,11 +28,8 @@ if TYPE_CHECKING:
     from ...model import CAFlow
 
 # Options in panels of the help.
-_model = partial(option, panel="A model on data")
 _network = partial(option, panel="Networks of metrics")
 _METRICS = ", ".join(METRICS)
-_PAPER = ", ".join(name for name, protocol in PROTOCOLS.items() if not protocol.whole)
-_WHOLE = ", ".join(name for name, protocol in PROTOCOLS.items() if protocol.whole)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,38 +41,8 @@ class ModelOnData:
     )
     task: str | None = option("--task T", "Task. Default: the model's.")
     model: str | None = options.MODEL_OPTION
-    split: str | None = _model(
-        "--split NAME",
-        "train, val, test, or choose or calibrate, the halves of val. Default: test/, else all.",
-    )
-    limit: int | None = _model("--limit COUNT", "Use only the first COUNT images.")
-    protocol: str | None = option(
-        "--protocol NAME",
-        f"{_PAPER}: the paper's settings, with its results. {_WHOLE}: whole images at their own "
-        "size, with results of common methods (docs/evaluation.md).",
-    )
-    masks: str | None = _model("--masks DATA", "For --protocol repair, white inside holes.")
-    tau: str | None = _model(
-        "--tau T,…", "Temperatures, or shapes (0.9/0.7/0.5). Default: the model's."
-    )
-    candidates: int | None = _model("--candidates -m M", "How many to draw. Default: the model's.")
-    keep: str | None = _model("--keep -n N,…", "How many of the best to measure. Default: 1.")
-    rank: str = _model(
-        "--rank BY,…", "How to rank them: likelihood, consensus or none.", default="likelihood"
-    )
-    seed: int = _model(
-        "--seed S", "Candidate k of image r has seed S + 1,000,003 r + k.", default=0
-    )
-    consistent: bool | None = _model(
-        "--consistent/--no-consistent", "As for superres. Default: as the model states."
-    )
-    noise_samples: NoiseSamples = 1
-    batch_size: int | None = _model("--batch-size B", "Candidates to draw at a time.")
+    settings: EvaluateOptions
     device: str = options.device_option("A model on data", default="auto")
-    save_images: str | None = _model(
-        "--save-images DIR", "Write the measured candidates, and a sheet of the first 20 images."
-    )
-    skip_existing: bool = _model("--skip-existing", "Resume an interrupted run.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +110,7 @@ def evaluate_command(
     record: Table = {}
     with console.steps("measuring") as step:
         if model.data is not None:
-            settings = _settings(model, weights)
+            settings: EvaluateOptions = {**model.settings, "weights": weights}
             loaded = _load(model, model.data, metric or (), settings)
 
             from ...evaluation import evaluate
@@ -193,29 +158,21 @@ def _report(evaluation: Evaluation, record: Table, console: Console) -> None:
         raise CaflowError(f"{names}: {error.message}", error.hint, error.exit_code)
 
 
-def _settings(model: ModelOnData, weights: Weights) -> EvaluateOptions:
-    """The options that are keywords of `evaluate`."""
-    values: Any = vars(model) | {"weights": weights}
-    for name in ("model", "data", "task", "device"):
-        del values[name]
-    settings: EvaluateOptions = values
-    return settings
-
-
 def _load(
     model: ModelOnData, data: str, metrics: Sequence[str], settings: EvaluateOptions
 ) -> CAFlow:
     """Check the options, then load the model."""
-    protocol = check_options(metrics, settings)
+    stated = check_options(metrics, settings)
     task = model.task
     if task is not None:
         from ...tasks import task_named
 
         task_named(task)
     check_there(data)
-    if model.masks is not None:
+    if stated["masks"] is not None:
         with mask_errors("--masks "):
-            check_there(model.masks)
+            check_there(stated["masks"])
+    protocol = stated["protocol"]
     task = task or protocol.task or None
 
     from ...hub.choice import choose_model
@@ -243,7 +200,7 @@ def _check_form(
     )
     if model.data is not None:
         return
-    for name in vars(model):
+    for name in vars(model) | model.settings:
         check_usage(
             source(context, name) != "COMMANDLINE",
             f"--{name.replace('_', '-')} needs a model on data",
