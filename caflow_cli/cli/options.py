@@ -177,28 +177,10 @@ def _run(command: Callable[..., None], context: typer.Context, values: dict[str,
         raise typer.Exit(EXIT_FAILED)
 
 
-def typed_arguments(arguments: Sequence[str]) -> list[str]:
-    """What was typed, with the value that `--keep-metadata` has if none follows: basic.
-
-    CaflowError (exit 2) for a second `--mask`, of which only the last would be used.
-    """
-    masks = [word for word in arguments if word.partition("=")[0] == "--mask"]
-    check_usage(len(masks) < 2, "--mask is given twice", "--mask FILE, or --mask DIR")
-    return _with_basic(arguments) if "--keep-metadata" in arguments else [*arguments]
-
-
-def _with_basic(arguments: Sequence[str]) -> list[str]:
-    """The arguments with `--keep-metadata=basic` for one that no value follows."""
-    from ..images.metadata import METADATA  # here, because it imports Pillow
-
-    completed = [*arguments]
-    for index, argument in enumerate(arguments):
-        if argument == "--":
-            break
-        following = "".join(arguments[index + 1 : index + 2])
-        if argument == "--keep-metadata" and following not in METADATA:
-            completed[index] += "=basic"
-    return completed
+def refuse_twice(arguments: Sequence[str], name: str) -> None:
+    """Raise CaflowError (exit 2) for an option typed twice, of which only the last would count."""
+    typed = [word for word in arguments if word.partition("=")[0] == name]
+    check_usage(len(typed) < 2, f"{name} is given twice", f"{name} FILE, or {name} DIR")
 
 
 MODEL_NAME = "An id from `caflow models list`, a file, a folder, or a Hub repository."
@@ -286,13 +268,12 @@ class Drawing(Files):
     no_provenance: bool = option(
         "--no-provenance", "Do not embed provenance (model, seed, score; XMP) in images.", OUTPUT
     )
-    keep_metadata: str = option(
-        "--keep-metadata [all]",
-        "Keep dates, camera, exposure, artist, copyright and description of the input's EXIF; with "
-        "`all`, also the place. Default: none.",
+    keep_metadata: bool = option(
+        "--keep-metadata",
+        "Keep dates, camera, exposure, artist, copyright and description of the input's EXIF.",
         OUTPUT,
-        default="none",
     )
+    keep_place: bool = option("--keep-place", "With --keep-metadata, also keep the place.", OUTPUT)
     grid: str | None = option(
         "--grid FILE", "Write a PNG of each input with its candidates and their scores.", OUTPUT
     )
@@ -316,12 +297,14 @@ class Drawing(Files):
     def encoder(self, format: str | None = None) -> Encoder:
         from ..images import Encoder
 
-        return Encoder(
-            self.format or format or "png",
-            self.quality,
-            not self.no_provenance,
-            self.keep_metadata,
+        check_usage(
+            self.keep_metadata or not self.keep_place,
+            "--keep-place is for --keep-metadata",
+            "--keep-metadata --keep-place",
         )
+        metadata = ("none", "basic", "all")[self.keep_metadata + self.keep_place]
+        form = self.format or format or "png"
+        return Encoder(form, self.quality, not self.no_provenance, metadata)
 
 
 def load_model(model: str | Resolved, device: str) -> CAFlow:

@@ -96,7 +96,7 @@ class Encoder:
         check_usage(
             self.metadata in METADATA,
             f"cannot keep metadata {self.metadata!r}",
-            "--keep-metadata, or --keep-metadata all",
+            "--keep-metadata, or --keep-metadata --keep-place",
         )
 
     @property

@@ -581,17 +581,16 @@ def test_metadata_is_kept_if_asked_for(tmp_path, run, model_file):
 
     for arguments, place in (
         (["x.jpg"], None),
-        (["--keep-metadata", "none", "x.jpg"], None),
         (["--keep-metadata", "x.jpg"], {}),
         (["x.jpg", "--keep-metadata"], {}),
         (["--keep-metadata", "--", "x.jpg"], {}),
-        (["--keep-metadata", "all", "x.jpg"], {1: "N"}),
-        (["--keep-metadata=all", "x.jpg"], {1: "N"}),
+        (["--keep-metadata", "--keep-place", "x.jpg"], {1: "N"}),
     ):
         assert kept(*arguments) == ((None, {}) if place is None else ("Maker", place)), arguments
-    assert kept("x.jpg", CAFLOW_SUPERRES_KEEP_METADATA="all") == ("Maker", {1: "N"})
+    both = {"CAFLOW_SUPERRES_KEEP_METADATA": "1", "CAFLOW_SUPERRES_KEEP_PLACE": "1"}
+    assert kept("x.jpg", **both) == ("Maker", {1: "N"})
     done = run("superres", "bad.jpg", "-m", 1, "--model", model_file, "--keep-metadata")
     assert done.returncode == 0
     assert b"bad.jpg: its EXIF is unreadable" in done.stderr
-    done = run("superres", "x.jpg", "--keep-metadata=some", "--model", model_file)
-    assert (done.returncode, b"cannot keep metadata" in done.stderr) == (2, True)
+    done = run("superres", "x.jpg", "--keep-place", "--model", model_file)
+    assert (done.returncode, b"--keep-place is for --keep-metadata" in done.stderr) == (2, True)
