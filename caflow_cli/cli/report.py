@@ -54,16 +54,14 @@ def report_result(job: Job, found: Candidates, console: Console) -> None:
 
 
 def scored_line(
-    names: Mapping[str, str], model: CAFlow, score: Score, noise_samples: int
+    names: Mapping[str, str], model: CAFlow, score: Score, estimator: Mapping[str, object]
 ) -> dict[str, Any]:
     """The JSON line of a scored pair, without `elapsed_s`."""
-    from ..restoration import estimator_of
-
     return {
         **names,
         "status": "ok",
         "model": model.identity,
-        "estimator": estimator_of(model, noise_samples, score.depth),
+        "estimator": estimator,
         **score.as_json(),
         **({"parts": [asdict(place) for place in score.parts]} if score.parts else {}),
     }

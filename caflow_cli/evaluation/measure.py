@@ -25,6 +25,7 @@ from ..restoration import (
     score_images,
     to_batch,
 )
+from ..restoration.score import Estimator, estimator_of
 from ..sampling import SEEDS
 from ..tasks import Example, Task
 from .examples import EXAMPLE_METRICS, make_example, run_baseline
@@ -66,6 +67,11 @@ class Measurer:
     @property
     def baselines(self) -> Sequence[str]:
         return self.run.protocol.baselines or (self.task.baseline,)
+
+    @property
+    def estimator(self) -> Estimator:
+        """How log-likelihoods are estimated."""
+        return estimator_of(self.model, self.run.noise_samples)
 
     def measure(
         self, indices: Sequence[int], side: int | None
@@ -118,7 +124,8 @@ class Measurer:
     def _request(self, example: Example) -> Request:
         """The request for an example, of which each setting of the sweep makes its own."""
         image = Input(Image(example.input))
-        return prepare(self.model, image, example.mask, self.run.sampling)
+        request = prepare(self.model, image, example.mask, self.run.sampling)
+        return replace(request, noise_samples=self.run.noise_samples)
 
     def _unanswered(
         self, requests: Sequence[Request], seeds: Sequence[int], tau: Temperature, m: int
@@ -127,9 +134,7 @@ class Measurer:
         unanswered = []
         for request, seed in zip(requests, seeds, strict=True):
             sampling = replace(request.sampling, tau=tau, candidates=m, seed=seed)
-            noise_samples = self.run.noise_samples
-            at_tau = replace(request, sampling=sampling, noise_samples=noise_samples)
-            unanswered.append(Candidates(at_tau))
+            unanswered.append(Candidates(replace(request, sampling=sampling)))
         return unanswered
 
     def example(self, index: int) -> Measured:
@@ -171,7 +176,7 @@ class Measurer:
         self, requests: Sequence[Request], conditions: Conditions, found: Sequence[Measured]
     ) -> None:
         truths = [measured.example.truth for measured in found]
-        scores = score_images(requests, conditions, truths, self.run.noise_samples)
+        scores = score_images(requests, conditions, truths)
         for measured, score in zip(found, scores, strict=True):
             ensure(
                 score.log_likelihood is not None,

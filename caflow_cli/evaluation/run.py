@@ -16,7 +16,7 @@ from ..errors import CaflowError, check_usage
 from ..images import Pixels, in_8_bits
 from ..model import CAFlow
 from ..records import Table, Unpack
-from ..restoration import DEPTH_RULE, estimator_of, task_of, to_batch
+from ..restoration import DEPTH_RULE, task_of, to_batch
 from ..tasks import Task
 from ..version import __version__
 from .examples import load_opencv
@@ -91,7 +91,7 @@ def evaluate(
         "task": task.name,
         "data": {"path": str(data), **where},
         "params": run.as_json(),
-        "estimator": estimator_of(model, run.noise_samples),
+        "estimator": measurer.estimator,
     }
     evaluation = _summarized(run, rows, features, about)
     evaluation.failed = failed

@@ -225,7 +225,7 @@ def _draw(
             request = prepare(model, Input(Image(example.input)), None, sampling)
             check_one_pass(request.size)
             settings = replace(request.sampling, seed=seed)
-            unanswered = Candidates(replace(request, sampling=settings, noise_samples=None))
+            unanswered = Candidates(replace(request, sampling=settings).unscored)
             *_, [found] = draw([unanswered], encode([request]))
             candidates = found.drawn
             ensure(

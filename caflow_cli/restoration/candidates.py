@@ -31,7 +31,7 @@ from .domain import Statistics, domain_warning
 from .figures import captioned_row
 from .rank import order, rmse_between
 from .request import Request
-from .score import Score, estimator_of
+from .score import Score, estimator_for
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +214,7 @@ class Candidates:
             "model": dict(request.model.identity),
             "params": self.sampling.as_json(),
             **{edit.field: edit.as_json() for edit in request.edits},
-            "estimator": estimator_of(request.model, request.noise_samples or 1, depth),
+            "estimator": estimator_for(request),
             **({} if depth == 8 else {"depth": depth}),
         }
 

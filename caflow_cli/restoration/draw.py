@@ -122,7 +122,7 @@ def draw(
     steps = conditions.steps
     steps.done = 0
     steps.total = passes * len(places)
-    if requests[0].noise_samples is not None:
+    if requests[0].is_scored:
         steps.total *= 2
     for first in range(0, len(ks), at_a_time):
         batch = ks[first : first + at_a_time]
@@ -225,11 +225,10 @@ def _draw_parts(drawing: Sequence[tuple[_Draft, int]], conditions: Conditions) -
 
 def _score_parts(drawing: Sequence[tuple[_Draft, int]], conditions: Conditions) -> None:
     """Score one part of each draft as it is composed, if candidates are scored."""
-    noise_samples = drawing[0][0].request.noise_samples
-    if noise_samples is None:
+    if not drawing[0][0].request.is_scored:
         return
     composed = [(draft.request, number, draft.image) for draft, number in drawing]
-    scores = score_parts(composed, noise_samples, conditions)
+    scores = score_parts(composed, conditions)
     for (draft, number), score in zip(drawing, scores, strict=True):
         draft.scores[number] = score
         draft.diverged |= not math.isfinite(score.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -43,6 +43,15 @@ class Request:
     sampling: Sampling  # with all defaults filled in
     noise_samples: int | None = 1  # K of the scores; None: candidates are not scored
     edits: Sequence[Edit] = ()  # of the written image
+
+    @property
+    def is_scored(self) -> bool:
+        return self.noise_samples is not None
+
+    @property
+    def unscored(self) -> Request:
+        """The same, whose candidates are not scored."""
+        return replace(self, noise_samples=None)
 
     @property
     def is_large(self) -> bool:

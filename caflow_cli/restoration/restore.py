@@ -123,7 +123,8 @@ def score(
     bits = min(image.bits for image in images)  # of a result that was written with 8 bits
     given, image = (image.rounded(bits) for image in images)
     request = prepare(model, replace(seen, image=given), as_mask(mask))
+    request = replace(request, noise_samples=noise_samples)
     if scored.exact:
         request.task.check_known(request.image, image.values, request.mask)
-    (found,) = score_images([request], encode([request]), [image.values], noise_samples)
+    (found,) = score_images([request], encode([request]), [image.values])
     return replace(found, score_exact=scored.exact)

@@ -94,13 +94,17 @@ def estimator_of(model: CAFlow, noise_samples: int, depth: int = 8) -> Estimator
     return {"dequantization": kind, "noise_samples": noise_samples, "bound": bound}
 
 
+def estimator_for(request: Request) -> Estimator:
+    """How the candidates of a request are scored; those that are not, as with one noise sample."""
+    return estimator_of(request.model, request.noise_samples or 1, request.input.depth)
+
+
 def score_images(
     requests: Sequence[Request],
     conditions: Conditions,
     images: Sequence[Pixels],
-    noise_samples: int = 1,
 ) -> list[Score]:
-    """Score one composed image, uint8 (H, W, 3), per request, with K noise samples.
+    """Score one composed image, uint8 (H, W, 3), per request, as it says.
 
     Raises:
         CaflowError: An image does not fit its request, or a score is not finite.
@@ -116,7 +120,7 @@ def score_images(
     for first in range(0, len(places), step):
         some = places[first : first + step]
         composed = [(requests[row], number, images[row]) for row, number in some]
-        scores = score_parts(composed, noise_samples, conditions)
+        scores = score_parts(composed, conditions)
         for (row, _), score in zip(some, scores, strict=True):
             ensure(
                 math.isfinite(score.value),
@@ -128,25 +132,25 @@ def score_images(
 
 
 def score_parts(
-    composed: Sequence[tuple[Request, int, Pixels]], noise_samples: int, known: Conditions
+    composed: Sequence[tuple[Request, int, Pixels]], known: Conditions
 ) -> list[PartScore]:
     """Score parts of composed images, grouped by request, as the pairs to which they reduce.
 
     Args:
         composed: For each: the request, the index of the part, and the image in which this part
             and all previous ones are composed.
-        noise_samples: K.
         known: Conditions to reuse if the pairs have the same ones.
     """
     request, _, image = composed[0]
+    draws = request.noise_samples or 1
     if isinstance(known.cond, LazyImage):
-        return known.log_prob(request.lazy_target(image), noise_samples)
+        return known.log_prob(request.lazy_target(image), draws)
     pairs = [request.parts[k].reduce(request.image, image) for request, k, image in composed]
     cond, targets = (to_batch(side) for side in zip(*pairs, strict=True))
     per_condition = len(cond) // len(known.cond)
     if not torch.equal(cond, known.cond.repeat_interleave(per_condition, 0)):
         known = conditions_of(request, cond, known.steps)
-    return known.log_prob(targets, noise_samples)
+    return known.log_prob(targets, draws)
 
 
 def total(request: Request, of_parts: Sequence[PartScore], image: Pixels) -> Score:

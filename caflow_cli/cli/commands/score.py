@@ -195,7 +195,7 @@ class _Scorer:
 
     def score(self, pair: _Pair) -> None:
         """Score a pair, and report it."""
-        from ...restoration import score, task_of
+        from ...restoration import estimator_of, score, task_of
         from ..report import scored_line
 
         start = time.perf_counter()
@@ -209,7 +209,8 @@ class _Scorer:
             mask = self.masking.read(pair.get("mask"), condition, pair["cond"])
         samples = self.scoring.noise_samples
         result = score(model, condition, target, mask, noise_samples=samples)
-        fields = scored_line(_names(pair), model, result, samples)
+        estimator = estimator_of(model, samples, result.depth)
+        fields = scored_line(_names(pair), model, result, estimator)
         fields["model_reason"] = reason
         fields["elapsed_s"] = round(time.perf_counter() - start, 3)
         bits = "-" if result.bits_per_dim is None else f"{result.bits_per_dim:.6f}"
