@@ -17,6 +17,7 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.images import Encoder
 from caflow_cli.restoration import prepare
 from caflow_cli.restoration.arguments import as_input
+from caflow_cli.sampling import Sampling
 
 from .scenes import touch
 
@@ -27,11 +28,13 @@ def here(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-DEFAULTS = {field.name: field.default.default for field in fields(Drawing)}  # Typer's
+DEFAULTS = {  # Typer's
+    field.name: field.default.default for field in fields(Drawing) if field.name != "sampling"
+}
 
 
-def given(**options) -> Drawing:
-    return Drawing(**{**DEFAULTS, **options})
+def given(keep: int = 1, **options) -> Drawing:
+    return Drawing(**{**DEFAULTS, **options}, sampling=Sampling(keep=keep))
 
 
 def planned(*inputs: str, **options) -> Plan:
