@@ -121,6 +121,18 @@ def test_colors_of_a_gray_profile_are_srgb_and_grays_keep_it(task_models):
     assert filled.output.gray
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_grays_of_a_linear_profile_are_filled_with_gray(task_models, dtype):
+    linear = imagecodecs.cms_profile("gray", gamma=1.0)
+    scale = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    level = (np.repeat(DEEP[..., :1], 3, 2) / 65535 * scale).astype(dtype)
+    image = source_of(level, gray=True, profile=linear)
+    output = restore(task_models["inpaint"], image, 0.5, 1, mask=HOLE).kept[0].output
+    assert output.gray
+    assert output.image.profile == (linear if dtype == np.float32 else None)
+    assert not np.ptp(output.image.values, axis=-1).any()
+
+
 def test_profiles_of_8_bits_are_kept_and_shown_in_srgb(task_models, tmp_path):
     values = (DEEP >> 8).astype(np.uint8)
     Image.fromarray(values).save(tmp_path / "in.png", icc_profile=ADOBE)
