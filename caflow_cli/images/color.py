@@ -100,7 +100,10 @@ def split_colors(image: Image.Image) -> tuple[Array, Array | None]:
 
 def in_8_bits(values: Array) -> Pixels:
     """The levels of 8 bits in which values of 16 bits lie, as Pillow reads them: `v // 256`."""
-    return values if values.dtype == np.uint8 else (values // VALUES).astype(np.uint8)
+    if values.dtype == np.uint8:
+        return values
+    levels = np.empty(values.shape, np.uint8)
+    return np.floor_divide(values, VALUES, out=levels, casting="unsafe")
 
 
 def in_16_bits(values: Pixels) -> Pixels:
