@@ -66,6 +66,26 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
     parameter `console` gets the fields of `Messages`; if it reports an error, the exit code is 1.
     Lines of the help are joined to paragraphs.
     """
+    parameters, records = _signature(command)
+
+    def run(context: typer.Context, **values: Any) -> None:
+        if isinstance(context.obj, CaflowError):  # from reading the user's file
+            raise context.obj
+        made = {name: _record(kind, values) for name, kind in records.items()}
+        if "context" in inspect.signature(command).parameters:
+            made["context"] = context
+        _run(command, context, values | made)
+
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    run.__name__ = command.__name__
+    run.__doc__ = "\n\n".join(" ".join(lines.split()) for lines in paragraphs)
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
+def _signature(command: Callable[..., None]) -> tuple[list[inspect.Parameter], dict[str, Any]]:
+    """The parameters from which Typer reads a command's options, and its records by name."""
     annotations = typing.get_type_hints(command, include_extras=True)
     name = command.__name__.removesuffix("_command")
     keyword = inspect.Parameter.KEYWORD_ONLY
@@ -82,21 +102,7 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
     for parameter in parameters:
         for argument in getattr(parameter.annotation, "__metadata__", ()):
             argument.show_envvar = False
-
-    def run(context: typer.Context, **values: Any) -> None:
-        if isinstance(context.obj, CaflowError):  # from reading the user's file
-            raise context.obj
-        made = {name: _record(kind, values) for name, kind in records.items()}
-        if "context" in annotations:
-            made["context"] = context
-        _run(command, context, values | made)
-
-    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
-    run.__name__ = command.__name__
-    run.__doc__ = "\n\n".join(" ".join(lines.split()) for lines in paragraphs)
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
-    return run
+    return parameters, records
 
 
 def _is_record(kind: Any) -> bool:
@@ -282,6 +288,9 @@ class Drawing(Files):
         "Write a PNG of the candidates' standard deviation.",
         OUTPUT,
     )
+
+    def __post_init__(self) -> None:
+        self.sampling.check()
 
     @property
     def keep(self) -> int:

@@ -115,7 +115,6 @@ def _restore(
     from ..output import report_undone, reported
     from ..plan import make_plan
 
-    drawing.sampling.check()
     editing = editing or Editing()
     beside = intervals if intervals is not None and intervals.interval else None
     if beside is not None:
