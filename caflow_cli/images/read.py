@@ -48,7 +48,7 @@ _DEEP = re.compile(r";16[BLN]")  # in Pillow's name of a layout: 16 bits per cha
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
 _SMALLER = "crop or shrink the image first"
-_GRAYS = ("1", "L", "LA", "La")  # modes of Pillow; of 16 bits, their names begin with I
+_GRAYS = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N")  # modes of Pillow
 _LOSSY = ("jpeg", "tiff_jpeg", "webp", "tiff_sgilog", "tiff_sgilog24")  # compressions of TIFF
 # TIFF and EXIF tags
 _BITS_PER_SAMPLE = 258
@@ -89,7 +89,7 @@ def _decode_by_pillow(data: bytes, label: str) -> Input:
     image, frames = open_image(data, label)
     with image:
         mode = image.mode
-        gray = mode in _GRAYS or mode.startswith("I")
+        gray = mode in _GRAYS
         # Of 16-bit colors, Pillow keeps the high bytes.
         layout = str([tile.args for tile in getattr(image, "tile", [])])
         deep = mode.startswith("I") or _DEEP.search(layout) is not None
@@ -107,10 +107,8 @@ def _decode_by_pillow(data: bytes, label: str) -> Input:
             values, alpha, gray = _decode_png(image, data, label)
         else:
             values, alpha = split_colors(image)
-            orientation = _orientation(image)
-            if orientation != 1:
-                values = turned(values, orientation)
-                alpha = None if alpha is None else turned(alpha, orientation)
+            values = turned(values, _orientation(image))
+            alpha = None if alpha is None else turned(alpha, _orientation(image))
         decoded = Input(
             Image(values, None, _unless_opaque(alpha)),
             gray,
