@@ -194,8 +194,8 @@ class Visit:
         shown = self._request.as_image(self._shown().pixels).shown
         shown = shrunk(shown, COLOR_CANVAS)
         colors = painted_colors(layers, *image.shape[:2])
-        for edit in edits_of(self.task, image, None, None, self.sampling.seed, _asked(colors)):
-            shown = edit.apply(shown)
+        for edit in edits_of(self.task, image, None, None, _asked(colors)):
+            shown = edit.apply(shown, 0)
         return {"preview": {"value": shown, "visible": True}}
 
     def _shown(self) -> Candidate:

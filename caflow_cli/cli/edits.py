@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ..errors import check_usage, ensure, usage_error
 from .options import OUTPUT, option
@@ -221,13 +221,20 @@ def _parse(point: str) -> tuple[int, int, bytes]:
 class Filling(Editing):
     """The options of inpainting; each field is the option of the same name."""
 
-    grain: Literal["auto", "off"] = option(
-        "--grain auto|off",
-        "Add to the fill the film grain that it lacks, if the rest of the image has grain. Scores "
-        "are those of the original sample; JSON has score_exact false where grain was added.",
+    grain: str = option(
+        "--grain auto|off|S",
+        "Add to the fill the film grain that it lacks, if the rest of the image has grain; or "
+        "grain of S levels (standard deviation). Scores are those of the original sample; JSON has "
+        "score_exact false where grain was added.",
         OUTPUT,
         default="auto",
     )
 
+    def __post_init__(self) -> None:
+        from ..restoration.edits import strength_of
+
+        if self.grain not in ("auto", "off"):
+            strength_of(self.grain)
+
     def wanted(self, image: Pixels, companions: Mapping[str, InputImage]) -> EditOptions:
-        return {"grain": self.grain}
+        return {"grain": self.grain}  # type: ignore[typeddict-item]

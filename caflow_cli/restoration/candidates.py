@@ -59,7 +59,7 @@ class Candidate:
         """The image with all edits, uint8 (H, W, 3)."""
         image = self.pixels
         for edit in self.request.edits:
-            image = edit.apply(image)
+            image = edit.apply(image, self.seed)
         return image
 
     @property

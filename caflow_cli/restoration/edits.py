@@ -24,7 +24,7 @@ class EditKeywords(TypedDict, total=False):
     """The keywords of `restore` that ask for edits."""
 
     hints: ImageLike | None
-    grain: Literal["auto", "off"]
+    grain: Literal["auto", "off"] | float  # a number: its standard deviation, in levels of 0-255
 
 
 class EditOptions(EditKeywords, total=False):
@@ -45,8 +45,9 @@ class Edit(Protocol):
     def changes(self) -> bool:
         """Whether it changes anything."""
 
-    def apply(self, image: Pixels) -> Pixels:
-        """The changed image, (H, W, 3) of the same depth; the argument is left as it is."""
+    def apply(self, image: Pixels, seed: int) -> Pixels:
+        """The changed image, (H, W, 3) of the same depth; the argument is left as it is. `seed` is
+        the candidate's."""
 
     def as_json(self) -> object:
         """The value of its field."""
@@ -80,7 +81,7 @@ class Resize:
     def changes(self) -> bool:
         return self.written != self.drawn
 
-    def apply(self, image: Pixels) -> Pixels:
+    def apply(self, image: Pixels, seed: int) -> Pixels:
         width, height = self.written  # Pillow antialiases when shrinking
         return resize(image, height, width, Image.Resampling.LANCZOS)
 
@@ -106,7 +107,7 @@ class Saturate:
     def changes(self) -> bool:
         return self.saturation != 1
 
-    def apply(self, image: Pixels) -> Pixels:
+    def apply(self, image: Pixels, seed: int) -> Pixels:
         return saturate(image, self.saturation)
 
     def as_json(self) -> float:
@@ -121,7 +122,6 @@ def edits_of(
     image: Pixels,
     profile: bytes | None,
     mask: Pixels | None,
-    seed: int,
     options: EditOptions,
 ) -> list[Edit]:
     """The edits of an image's candidates that change anything, in the order of application.
@@ -131,7 +131,6 @@ def edits_of(
         image: The input, as the task reads it.
         profile: Its color profile; None: sRGB.
         mask: uint8 (H, W), white where the image is filled.
-        seed: Of random numbers that an edit draws.
         options: What is asked. Without `grain`, it is "auto".
 
     Raises:
@@ -148,6 +147,21 @@ def edits_of(
         height, width = image.shape[:2]
         drawn = (task.factor * width, task.factor * height)
         edits.append(Resize(drawn, options["size"]))
-    if mask is not None and options.get("grain", "auto") == "auto":
-        edits.append(Grain(image, mask >= HOLE, seed))
+    grain = options.get("grain", "auto")
+    if mask is not None and grain != "off":
+        edits.append(Grain(image, mask >= HOLE, None if grain == "auto" else strength_of(grain)))
     return [edit for edit in edits if edit.changes]
+
+
+def strength_of(grain: str | float) -> float:
+    """The strength of grain that is asked for; CaflowError (exit 2) if it is none."""
+    try:
+        strength = float(grain)
+    except ValueError:
+        strength = 0.0
+    check_usage(
+        0 < strength <= 64,
+        f"grain is {grain!r}",
+        "auto, off, or a standard deviation in levels, such as 6",
+    )
+    return strength

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..images import Pixels, levels_in, white
-from ..records import Count, Size
+from ..records import Count
 from ..tasks.base import check_same_size
 
 Levels: TypeAlias = npt.NDArray[np.float32]  # on the scale of 8 bits
@@ -27,28 +27,29 @@ class _Added(TypedDict):
         (("exclusiveMinimum", 0),),
     ]
     spots: Annotated[Count, "How many connected parts of the hole got some."]
-    seed: Annotated[Size, "Seed of the added noise."]
 
 
 class Grain:
     """Add the grain that filled holes lack, if the known part of the image has grain.
 
-        w + a n,   a = sqrt(max(0, 1 - power of w / power of the block))
+        w + a n,   a = sqrt(max(0, power around the hole - power of w) / power of the block)
 
     n is random-phase noise (Galerne, Gousseau and Morel, 2011): one of the flattest known blocks of
-    the tone around the hole, minus a quadratic polynomial, convolved with one white noise in all
-    channels. The powers are those of fine detail, so edges and textures get little grain or none.
+    the tone around the hole, or of the image if none is near, minus a quadratic polynomial,
+    convolved with one white noise in all channels. The powers are those of fine detail, so edges
+    and textures get little grain or none, and highlights no more than they have.
 
     It is an edit, see `edits.Edit`.
 
     Args:
         image: The image with its hole, uint8 or uint16 (H, W, 3).
         hole: bool (H, W).
-        seed: Of the white noise.
+        strength: The standard deviation that the grain of a hole is to have, in levels of 0-255,
+            whether the image has grain or not; None: as much as it has around the hole.
 
     Attributes:
-        deviation: The standard deviation of the image's grain, in levels of 0-255; None if it has
-            none, and `apply` changes nothing.
+        deviation: The standard deviation of the image's grain, or `strength`, in levels of 0-255;
+            None if it has none, and `apply` changes nothing.
         spots: The number of connected parts of the hole that get grain.
     """
 
@@ -60,19 +61,25 @@ class Grain:
         "scored. Omitted if none was.",
     ]
 
-    def __init__(self, image: Pixels, hole: Hole, seed: int) -> None:
+    def __init__(self, image: Pixels, hole: Hole, strength: float | None = None) -> None:
         from scipy import ndimage  # imported here, as enlargement does without it
 
         check_same_size("the mask is", hole.shape, image.shape)
-        self.deviation = grain_deviation(image, hole)
+        flattest = _flattest_blocks(image, hole)
         self._hole = hole
-        self._seed = seed
+        self._strength = strength
+        self.deviation = strength
+        if strength is None and flattest is not None:
+            self.deviation = round(float(flattest.std()), 3)
         self._blocks: dict[tuple[int, int], Levels] = {}  # by the first row and column of the cell
         if self.deviation is not None:
             for top, left in (np.unique(np.argwhere(hole) // _CELL, axis=0) * _CELL).tolist():
-                block = _block(image, hole, top, left, most=1.8 * self.deviation)
-                if block is not None:
-                    self._blocks[top, left] = block
+                if flattest is None:
+                    block = _drawn_block(is_gray=not np.ptp(image, axis=-1).any())
+                else:
+                    near = _block(image, hole, top, left, most=1.8 * float(flattest.std()))
+                    block = flattest[len(flattest) // 2] if near is None else near
+                self._blocks[top, left] = block
         parts, _ = ndimage.label(hole, np.ones((3, 3)))
         some = [np.unique(parts[_around(top, left, 0)]) for top, left in self._blocks]
         self.spots = len(np.setdiff1d(np.concatenate(some), 0)) if some else 0
@@ -81,31 +88,38 @@ class Grain:
     def changes(self) -> bool:
         return self.spots > 0
 
-    def apply(self, image: Pixels) -> Pixels:
+    def apply(self, image: Pixels, seed: int) -> Pixels:
         result = image.copy()
         for (top, left), block in self._blocks.items():
             cell = _around(top, left, 0)
             filled = self._hole[cell]
             height, width = filled.shape
-            near = _around(top, left, 16)
+            near = _around(top, left, 24)
             down = top - near[0].start
             right = left - near[1].start
-            power = _power(_levels(image[near]), self._hole[near])
-            power = power[down : down + height, right : right + width]
-            share = power / (_fine(block)[3:-3, 3:-3] ** 2).mean()
-            lacking = np.sqrt((1 - share).clip(0, 1))[..., None]
-            noise = _random_phase(block, np.random.default_rng([self._seed, top, left]))
-            added = lacking * noise[:height, :width] * levels_in(image)
-            changed = np.rint(image[cell] + added).clip(0, white(image)).astype(image.dtype)
-            result[cell][filled] = changed[filled]
+            inside = (slice(down, down + height), slice(right, right + width))
+            levels = _levels(image[near])
+            own = float((_fine(block)[3:-3, 3:-3] ** 2).mean())
+            if self._strength is None:
+                wanted = _power_around(levels, self._hole[near], own)[inside]
+            else:
+                wanted = np.full((height, width), own * (self._strength / block.std()) ** 2)
+            lacking = wanted - _power(levels, self._hole[near])[inside]
+            noise = _random_phase(block, np.random.default_rng([seed, top, left]))
+            added = np.sqrt(lacking.clip(0) / own)[..., None] * noise[:height, :width]
+            changed = image[cell] + added * levels_in(image)
+            result[cell][filled] = (
+                np.rint(changed).clip(0, white(image)).astype(image.dtype)[filled]
+            )
         return result
 
     def as_json(self) -> dict[str, Any]:
-        return {"deviation": self.deviation, "spots": self.spots, "seed": self._seed}
+        return {"deviation": self.deviation, "spots": self.spots}
 
 
-def grain_deviation(image: Pixels, hole: Hole) -> float | None:
-    """The standard deviation of an image's grain, in levels of 0-255; None if it has none.
+def _flattest_blocks(image: Pixels, hole: Hole) -> Levels | None:
+    """The flattest known blocks of an image with grain, the flattest first: (B, 16, 16, 3); None if
+    it has none.
 
     Grain is a floor, so the flattest blocks have it, too. It differs from texture and the noise of
     sensors: it is strong, its channels differ, its spectrum falls, and it has no direction.
@@ -119,7 +133,18 @@ def grain_deviation(image: Pixels, hole: Hole) -> float | None:
     fine = np.sqrt((np.abs(spectra[:, _middle(side)]) ** 2).mean((1, 2)))
     flattest = np.argsort(fine)[: max(6, len(fine) // 12)]
     is_grain = np.percentile(fine, 5) > 2.8 and _are_of_grain(spectra[flattest])
-    return round(float(blocks[flattest].std()), 3) if is_grain else None
+    return blocks[flattest] if is_grain else None
+
+
+def _drawn_block(is_gray: bool) -> Levels:
+    """A block of simulated grain, for an image without: Gaussian, blurred by 0.8 pixels, with a
+    correlation of 0.56 between channels, as in `tests/benchmarks/grain.py`."""
+    from scipy import ndimage
+
+    fields = np.random.default_rng(0).standard_normal((4, 32, 32))
+    fields = ndimage.gaussian_filter(fields, (0, 0.8, 0.8), mode="wrap")
+    mixed = fields[:1] if is_gray else np.sqrt(0.56) * fields[:1] + np.sqrt(0.44) * fields[1:]
+    return np.asarray(np.broadcast_to(mixed, (3, 32, 32)).transpose(1, 2, 0), np.float32)
 
 
 def _middle(side: int) -> npt.NDArray[np.bool_]:
@@ -224,6 +249,18 @@ def _power(levels: Levels, hole: Hole) -> Levels:
     power = (_fine(np.where(hole[..., None], levels, smooth)) ** 2).mean(-1) * hole
     total = ndimage.gaussian_filter(hole.astype(np.float32), 4).clip(1e-6)
     return np.asarray(ndimage.gaussian_filter(power, 4) / total)
+
+
+def _power_around(levels: Levels, hole: Hole, own: float) -> Levels:
+    """The power of the grain around each pixel of the hole: that of the fine detail of known pixels
+    nearby, at most 1.5 times that of the block, because edges and textures have more."""
+    from scipy import ndimage
+
+    known = ~ndimage.binary_dilation(hole, iterations=2)
+    power = (_fine(levels) ** 2).mean(-1).clip(0, 6 * own)
+    weight = ndimage.gaussian_filter(known.astype(np.float32), 4, truncate=6)
+    found = ndimage.gaussian_filter(power * known, 4, truncate=6) / weight.clip(1e-6)
+    return np.asarray(np.where(weight > 1e-5, found, own).clip(0, 1.5 * own), np.float32)
 
 
 def _fine(levels: Levels) -> Levels:

@@ -89,7 +89,7 @@ class Recolor:
     def changes(self) -> bool:
         return self.pixels > 0
 
-    def apply(self, image: Pixels) -> Pixels:
+    def apply(self, image: Pixels, seed: int) -> Pixels:
         chroma = chroma_of(image)
         moves = []
         for difference in self._chroma - chroma[:, self._rows, self._columns]:

@@ -133,7 +133,7 @@ def prepare(
     noise_samples = None if alone and math.prod(size) > ONE_PASS else 1
     edits: list[Edit] = []
     if options is not None:
-        edits = edits_of(task, seen, image.image.seen.profile, mask, filled.seed, options)
+        edits = edits_of(task, seen, image.image.seen.profile, mask, options)
     return Request(model, task, image, mask, seen, size, parts, filled, noise_samples, edits)
 
 

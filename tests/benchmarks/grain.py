@@ -200,9 +200,9 @@ def methods(model: caflow.CAFlow, truth: np.ndarray, hole: np.ndarray, seed: int
     white = np.where(hole, 255, 0).astype(np.uint8)
     drawn = caflow.restore(model, damaged, 0.5, candidates=1, seed=seed, mask=white, grain="off")
     fill = drawn.kept[0].image
-    grain = Grain(damaged, hole, seed)
+    grain = Grain(damaged, hole)
     telea = cv2.inpaint(damaged, white, 3, cv2.INPAINT_TELEA)
-    images = (truth, telea, clone(truth, hole), fill, grain.apply(fill))
+    images = (truth, telea, clone(truth, hole), fill, grain.apply(fill, seed))
     return dict(zip(METHODS, images, strict=True)), grain.deviation
 
 

@@ -91,7 +91,7 @@ def main() -> None:
             drawn = caflow.restore(model, luma, candidates=given.candidates, hints=strokes)
             measure(what, image, [candidate.image for candidate in drawn.ranked])
             if strokes.any():
-                alone = Recolor(luma, strokes).apply(luma)
+                alone = Recolor(luma, strokes).apply(luma, 0)
                 measure(f"{what}, without a sample", image, [alone])
         measure("gray", image, [luma])
     for what, values in squares.items():

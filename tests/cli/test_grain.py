@@ -36,7 +36,6 @@ def test_grain_is_added_after_scoring_and_stated(run, tmp_path, monkeypatch, mod
     auto = only_record(run(*given, "-o", "auto.png"))
     off = only_record(run(*given, "-o", "off.png", "--grain", "off"))
     assert auto["grain"]["spots"] == 2
-    assert auto["grain"]["seed"] == 5
     assert auto["grain"]["deviation"] > 3
     assert "grain" not in off
     assert auto["outputs"][0]["log_likelihood"] == off["outputs"][0]["log_likelihood"]
@@ -58,6 +57,25 @@ def test_grain_is_added_after_scoring_and_stated(run, tmp_path, monkeypatch, mod
     np.testing.assert_array_equal(found.kept[0].image, without)
 
 
-def test_grain_is_auto_or_off(run):
-    refused = run("inpaint", "example:cat_192", "--mask", "example:scratch", "--grain", "on")
+def test_a_replay_repeats_the_grain_of_its_candidate(run, tmp_path, monkeypatch, model_files, scan):
+    monkeypatch.chdir(tmp_path)
+    given = ("inpaint", "scan.png", "--mask", "mask.png", "--model", model_files["inpaint"])
+    given += ("--tau", 0, "--rank", "none")
+    run(*given, "-m", 2, "-n", 2, "--seed", 5, "-o", "both.png")
+    run(*given, "-m", 1, "--seed", 6, "-o", "again.png")
+    second = np.asarray(Image.open("both_02.png"))
+    np.testing.assert_array_equal(np.asarray(Image.open("again.png")), second)
+    assert (np.asarray(Image.open("both_01.png")) != second).any()
+
+
+def test_a_strength_is_stated(run, tmp_path, monkeypatch, model_files, scan):
+    monkeypatch.chdir(tmp_path)
+    given = ("inpaint", "scan.png", "--mask", "mask.png", "--model", model_files["inpaint"])
+    found = only_record(run(*given, "-m", 1, "--grain", "6", "--json", "-o", "out.png"))
+    assert found["grain"] == {"deviation": 6, "spots": 2}
+
+
+@pytest.mark.parametrize("value", ["on", "-1", "nan", "100"])
+def test_grain_is_auto_off_or_a_strength(run, value):
+    refused = run("inpaint", "example:cat_192", "--mask", "example:scratch", f"--grain={value}")
     assert_refused(refused, 2, "grain")

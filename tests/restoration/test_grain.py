@@ -42,11 +42,11 @@ def fine(image):
 @pytest.mark.parametrize("strength", [5, 9, 14])
 def test_the_fill_gets_the_grain_around_it(strength):
     smooth, grainy, hole = film(strength)
-    grain = Grain(grainy, hole, seed=3)
+    grain = Grain(grainy, hole)
     assert grain.deviation == pytest.approx(strength, rel=0.15)
     assert grain.spots == 3  # the hair crosses one
     fill = filled(smooth, grainy, hole)
-    result = grain.apply(fill)
+    result = grain.apply(fill, 3)
     np.testing.assert_array_equal(result[~hole], fill[~hole])
     inside = fine(result)[hole]
     outside = fine(grainy)[~hole]
@@ -60,7 +60,7 @@ def test_the_fill_gets_the_grain_around_it(strength):
 def test_a_seed_repeats_its_grain_and_another_does_not():
     smooth, grainy, hole = film(9)
     fill = filled(smooth, grainy, hole)
-    results = [Grain(grainy, hole, seed).apply(fill) for seed in (3, 3, 4)]
+    results = [Grain(grainy, hole).apply(fill, seed) for seed in (3, 3, 4)]
     np.testing.assert_array_equal(results[0], results[1])
     assert (results[0] != results[2])[hole].mean() > 0.8
 
@@ -71,7 +71,7 @@ def test_a_large_hole_has_neither_a_pattern_nor_seams():
     hole[:] = False
     hole[64:128, 32:160] = True
     fill = filled(smooth, grainy, hole)
-    added = (Grain(grainy, hole, seed=0).apply(fill).astype(float) - fill)[64:128, 32:160]
+    added = (Grain(grainy, hole).apply(fill, 0).astype(float) - fill)[64:128, 32:160]
     cells = [part.ravel() for row in np.split(added, 2) for part in np.split(row, 4, axis=1)]
     repeats = np.corrcoef(cells)[~np.eye(8, dtype=bool)]
     assert np.abs(repeats).max() < 0.2
@@ -85,9 +85,9 @@ def test_beside_a_narrow_image_as_well():
     for left in range(20, 280, 40):
         hole[9:13, left : left + 3] = True
         hole[13:16, left + 3 : left + 6] = True
-    grain = Grain(grainy, hole, seed=0)
+    grain = Grain(grainy, hole)
     assert grain.spots == 7
-    result = grain.apply(filled(smooth, grainy, hole))
+    result = grain.apply(filled(smooth, grainy, hole), 3)
     assert fine(result)[hole].std() / fine(grainy)[~hole].std() == pytest.approx(1, abs=0.15)
 
 
@@ -100,7 +100,7 @@ def weaker(grainy, smooth, share, place):
 
 def amount(image, smooth, hole):
     """The deviation of the grain that a hole gets, relative to that of the image of `film(9)`."""
-    result = Grain(image, hole, seed=0).apply(filled(smooth, image, hole))
+    result = Grain(image, hole).apply(filled(smooth, image, hole), 0)
     _, grainy, _ = film(9)
     return fine(result)[hole].std() / fine(grainy).std()
 
@@ -129,8 +129,8 @@ def test_what_a_hole_holds_has_no_influence():
     white = np.where(hole[..., None], np.uint8(255), grainy)
     results = []
     for image in (grainy, white, weaker(grainy, smooth, 0.4, hole)):
-        grain = Grain(image, hole, seed=0)
-        results.append((grain.deviation, grain.apply(filled(smooth, grainy, hole))))
+        grain = Grain(image, hole)
+        results.append((grain.deviation, grain.apply(filled(smooth, grainy, hole), 3)))
     for deviation, result in results[1:]:
         assert deviation == results[0][0]
         np.testing.assert_array_equal(result, results[0][1])
@@ -160,11 +160,11 @@ def test_blocks_of_the_tone_beside_the_hole_are_used():
 @pytest.mark.parametrize("strength", [0, 1, 2])
 def test_an_image_without_grain_is_left_as_it_is(strength):
     smooth, grainy, hole = film(strength)
-    grain = Grain(grainy, hole, seed=0)
+    grain = Grain(grainy, hole)
     assert grain.deviation is None
     assert grain.spots == 0
     fill = filled(smooth, grainy, hole)
-    np.testing.assert_array_equal(grain.apply(fill), fill)
+    np.testing.assert_array_equal(grain.apply(fill, 3), fill)
 
 
 def test_texture_and_the_noise_of_sensors_are_no_grain():
@@ -176,14 +176,14 @@ def test_texture_and_the_noise_of_sensors_are_no_grain():
     fields = gaussian_filter(np.random.default_rng(2).standard_normal((3, 192, 192)), (0, 0.5, 1))
     weave = smooth + 12 * fields.transpose(1, 2, 0) / fields.std()  # wider than it is high
     for image in (stripes, white, weave, smooth + gravel[..., None]):  # gravel has no color
-        assert Grain(rounded(image), hole, seed=0).deviation is None
+        assert Grain(rounded(image), hole).deviation is None
 
 
 def test_a_fill_that_has_grain_or_texture_gets_none():
     _, grainy, hole = film(9)
-    grain = Grain(grainy, hole, seed=0)
+    grain = Grain(grainy, hole)
     rough = filled(rounded(1.6 * grainy - 60.0), grainy, hole)
-    assert (grain.apply(rough) != rough)[hole].mean() < 0.05
+    assert (grain.apply(rough, 3) != rough)[hole].mean() < 0.05
 
 
 @pytest.mark.parametrize("share", [0.6, 0.8])
@@ -192,7 +192,7 @@ def test_a_fill_that_has_some_grain_gets_what_it_lacks(share):
     smooth, grainy, hole = film(9)
     _, other, _ = film(9, seed=5)
     fill = filled(weaker(other, smooth, share, hole), grainy, hole)
-    results = [Grain(grainy, hole, seed).apply(fill) for seed in range(3)]
+    results = [Grain(grainy, hole).apply(fill, seed) for seed in range(3)]
     strength = np.mean([fine(result)[hole].std() for result in results])
     assert strength / fine(grainy)[~hole].std() == pytest.approx(1, abs=0.05)
 
@@ -207,30 +207,60 @@ def test_beside_texture_there_is_no_grain_wherever_squares_meet(side):
     place = np.s_[:, 82:91] if side == 0 else np.s_[:, 69:78]
     rough[place] += 40 * np.random.default_rng(1).standard_normal(rough[place].shape)
     fill = filled(rounded(rough), grainy, hole)
-    added = (Grain(grainy, hole, seed=0).apply(fill) - fill.astype(float))[32:160]
+    added = (Grain(grainy, hole).apply(fill, 0) - fill.astype(float))[32:160]
     columns = np.sqrt((added**2).mean((0, 2)))
     near = columns[96:99] if side == 0 else columns[61:64]
     assert near.max() < 0.2 * np.median(columns[104:152] if side == 0 else columns[40:56])
 
 
-def test_blocks_of_another_tone_are_not_used():
-    _, grainy, hole = film(9)
+def test_a_dark_object_gets_the_grain_that_it_has():
+    """Its grain is weak, and no block of its tone is known."""
+    smooth, grainy, hole = film(9)
     y, x = np.mgrid[:192, :192]
-    beside = (y - 100) ** 2 + (x - 120) ** 2 < 14**2  # a dark object, smaller than any block
-    grainy[beside] = rounded(grainy[beside] / 6.0)
-    hole = (y - 100) ** 2 + (x - 120) ** 2 < 36
-    grain = Grain(grainy, hole, seed=0)
-    assert grain.deviation is not None
-    assert grain.spots == 0
+    away = np.hypot(y - 100, x - 120)
+    for image in (smooth, grainy):
+        image[away < 20] = rounded(image[away < 20] / 6.0)
+    hole = away < 6
+    result = Grain(grainy, hole).apply(filled(smooth, grainy, hole), 0)
+    known = fine(grainy)[(away > 8) & (away < 16)].std()
+    assert fine(result)[hole].std() / known == pytest.approx(1, abs=0.3)
+
+
+def test_highlights_get_the_grain_that_is_left_of_it():
+    """Where values are clipped, no block is free of them, and grain is weaker."""
+    smooth, grainy, hole = film(9)
+    lighter = 255 - rounded((255 - smooth.astype(float)) * 0.02)
+    grain = fine(grainy)
+    bright = rounded(lighter + (grainy.astype(float) - smooth) * 0.6)
+    hole[:, 96:] = False
+    half = np.arange(192)[None, :, None] < 96
+    image = np.where(half, bright, grainy)
+    result = Grain(image, hole).apply(filled(np.where(half, lighter, smooth), image, hole), 0)
+    inside = np.zeros_like(hole)
+    inside[20:170, 10:80] = True
+    around = fine(image)[inside & ~hole].std()
+    assert around < 0.5 * grain.std()
+    assert fine(result)[hole & inside].std() / around == pytest.approx(1, abs=0.25)
+
+
+@pytest.mark.parametrize("strength", [0, 9])
+def test_a_strength_is_that_of_the_grain_whatever_the_image_has(strength):
+    smooth, grainy, hole = film(9)
+    image = grainy if strength else smooth
+    grain = Grain(image, hole, strength=5)
+    assert grain.deviation == 5
+    added = grain.apply(filled(smooth, image, hole), 0).astype(float) - smooth
+    _, weak, _ = film(5)
+    assert fine(added)[hole].std() / fine(weak)[hole].std() == pytest.approx(1, abs=0.2)
 
 
 def test_gray_stays_gray_and_16_bits_agree_with_8():
     smooth, grainy, hole = film(9, gray=True)
     fill = filled(smooth, grainy, hole)
-    result = Grain(grainy, hole, seed=0).apply(fill)
+    result = Grain(grainy, hole).apply(fill, 0)
     assert (result != fill)[hole].mean() > 0.8
     assert not np.ptp(result, axis=-1).any()
-    deep = Grain(grainy.astype(np.uint16) * 256, hole, seed=0).apply(fill.astype(np.uint16) * 256)
+    deep = Grain(grainy.astype(np.uint16) * 256, hole).apply(fill.astype(np.uint16) * 256, 0)
     assert deep.dtype == np.uint16
     assert np.abs(deep / 256 - result).max() <= 0.51
     assert len(np.unique(deep[hole] % 256)) > 50  # in its own depth
@@ -240,6 +270,6 @@ def test_small_and_wholly_masked_images():
     _, grainy, _ = film(9)
     for side in (1, 12, 40):
         part = grainy[:side, :side]
-        grain = Grain(part, np.ones((side, side), bool), seed=0)
+        grain = Grain(part, np.ones((side, side), bool))
         assert grain.deviation is None
-        np.testing.assert_array_equal(grain.apply(part), part)
+        np.testing.assert_array_equal(grain.apply(part, 3), part)

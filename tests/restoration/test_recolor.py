@@ -43,7 +43,7 @@ def chroma(image: np.ndarray) -> np.ndarray:
 
 
 def hinted(image: np.ndarray, strokes: np.ndarray, sample: np.ndarray) -> np.ndarray:
-    return Recolor(image, strokes).apply(Colorize().compose(image, sample))
+    return Recolor(image, strokes).apply(Colorize().compose(image, sample), 0)
 
 
 GREEN = (95, 120, 90)  # within the gamut of the photo's luminance
@@ -59,7 +59,7 @@ def test_a_thin_stroke_is_met_and_the_luminance_is_exact(height, width):
     strokes = stroke(image, rows, slice(width // 3, width // 3 + wide), GREEN)
     recolor = Recolor(image, strokes)
     assert recolor.as_json() == (strokes[..., 3] > 0).sum()
-    result = recolor.apply(Colorize().compose(image, sample_for(image)))
+    result = recolor.apply(Colorize().compose(image, sample_for(image)), 0)
     assert np.array_equal(gray(result), image[..., 0])
     hinted = strokes[..., 3] > 0
     error = np.abs(chroma(result) - chroma(strokes[..., :3]))[hinted]
@@ -72,7 +72,7 @@ def test_a_speck_in_a_large_photo_pulls_less_than_a_stroke():
     moved = []
     for side in (1, 4):
         place = slice(256, 256 + side)
-        result = Recolor(image, stroke(image, place, place, GREEN)).apply(image)
+        result = Recolor(image, stroke(image, place, place, GREEN)).apply(image, 0)
         moved.append(np.abs(chroma(result) - chroma(image)).mean())
     assert 0 < moved[0] < 0.995 * moved[1]
 
@@ -96,7 +96,7 @@ def test_hints_do_not_cross_a_soft_edge(rise):
     noise = np.random.default_rng(0).normal(0, 2, (256, 384))
     image = np.repeat(np.rint(level + noise).astype(np.uint8)[..., None], 3, 2)
     strokes = stroke(image, slice(64, 192), slice(170, 174), (150, 90, 60))
-    moved = np.abs(chroma(Recolor(image, strokes).apply(image)) - chroma(image))
+    moved = np.abs(chroma(Recolor(image, strokes).apply(image, 0)) - chroma(image))
     assert moved[64:192, 150:180].mean() > 20
     assert moved[64:192, 212:230].mean() < 1
 
@@ -176,7 +176,7 @@ def test_candidates_are_ranked_and_scored_without_hints(task_models):
     for before, after in zip(plain.ranked, found.ranked, strict=True):
         assert (before.k, before.score) == (after.k, after.score)
         assert np.array_equal(before.pixels, after.pixels)
-        assert np.array_equal(Recolor(image, strokes).apply(before.image), after.image)
+        assert np.array_equal(Recolor(image, strokes).apply(before.image, 0), after.image)
     stated = found.as_json()
     assert stated["hinted_pixels"] == found.provenance(found.kept[0])["hinted_pixels"] == 100
     assert not any(candidate["score_exact"] for candidate in stated["candidates"])

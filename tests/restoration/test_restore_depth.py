@@ -157,8 +157,8 @@ def test_hints_of_8_bits_color_a_photo_of_16():
     photo = np.repeat(DEEP[..., :1], 3, 2)
     strokes = np.zeros((32, 32, 4), np.uint8)
     strokes[8:20, 8:20] = [200, 60, 40, 255]
-    deep = Recolor(photo, strokes).apply(photo)
-    eight = Recolor((photo >> 8).astype(np.uint8), strokes).apply((photo >> 8).astype(np.uint8))
+    deep = Recolor(photo, strokes).apply(photo, 0)
+    eight = Recolor((photo >> 8).astype(np.uint8), strokes).apply((photo >> 8).astype(np.uint8), 0)
     np.testing.assert_array_equal(gray(deep), gray(photo))
     apart = np.abs((deep >> 8).astype(int) - eight)
     assert apart.mean() <= 0.5
@@ -179,10 +179,10 @@ def test_a_hint_is_the_same_red_on_screen_in_any_profile(profile, dtype):
     values = np.broadcast_to(level, (32, 32, 3)).astype(dtype) * (257 if dtype == np.uint16 else 1)
     strokes = np.zeros((32, 32, 4), np.uint8)
     strokes[8:20] = [180, 80, 60, 255]
-    colored = Recolor(values, strokes, profile).apply(values)
+    colored = Recolor(values, strokes, profile).apply(values, 0)
     shown = source_of(values, profile=profile).image.shown
-    expected = Recolor(shown, strokes).apply(shown)
-    unmoved = Recolor(values, strokes).apply(values)
+    expected = Recolor(shown, strokes).apply(shown, 0)
+    unmoved = Recolor(values, strokes).apply(values, 0)
     apart, before = (
         np.abs(
             chroma_of(source_of(image, profile=profile).image.shown[8:20])
