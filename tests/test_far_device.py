@@ -195,11 +195,12 @@ def test_in_tiles(small_model, normalizes, profile):
 def test_windows_of_damage_that_is_found(profile):
     """Two windows of a model of 32 pixels. Damage is found on the CPU whatever the device."""
     image, _ = cracked()
-    flow = {"guide": 4, "guide_net": "unet", "anchor": "fill"}
-    model = helpers.data_like_model(helpers.task_config("inpaint", **flow), seed=4, size=32)
-    small = np.concatenate([image[:96], image[:96]], 1)
-    mask = np.zeros(small.shape[:2], np.uint8)
-    mask[8:16, 8:16] = mask[80:88, 360:368] = 255
+    config = helpers.task_config("inpaint", guide=4, guide_net="unet", anchor="fill")
+    config = replace(config, task=replace(config.task, rim=4))
+    model = helpers.data_like_model(config, seed=4, size=32)
+    small = image[:96, :96]
+    mask = np.zeros((96, 96), np.uint8)
+    mask[8:16, 8:16] = mask[80:88, 80:88] = 255
     damage = caflow.find_damage(small)
     near = restore(model, small, 0.8, 2, mask=mask)
     with far_device(profile):
