@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TextIO
 
 from ..errors import CaflowError
 from ..version import SCHEMA
@@ -19,10 +19,19 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-def say(text: str) -> None:
+def shown(text: str, stream: TextIO) -> str:
+    """A line as it is written to a stream: on a terminal, with what could control it escaped, as
+    names of files, descriptions and texts of models may hold anything. A pipe gets it as it is."""
+    if text.isprintable() or not stream.isatty():
+        return text
+    return "".join(c if c.isprintable() or c == "\t" else ascii(c)[1:-1] for c in text)
+
+
+def say(*lines: str) -> None:
     """Write lines to stderr, each with the prefix of `Console`, unless it is closed."""
     with suppress(OSError, ValueError):  # a closed pipe, a closed file
-        sys.stderr.write("".join(f"{Console.prefix}{line}\n" for line in text.split("\n")))
+        each = [f"{Console.prefix}{shown(line, sys.stderr)}\n" for line in lines]
+        sys.stderr.write("".join(each))
         sys.stderr.flush()
 
 
@@ -55,7 +64,8 @@ class Console:
     def text(self, lines: Iterable[str]) -> None:
         """Write lines of text, unless results are JSON."""
         for line in () if self.json else lines:
-            self.binary(f"{line}\n".encode(errors="surrogateescape"))  # preserve undecodable names
+            text = f"{shown(line, sys.stdout)}\n"
+            self.binary(text.encode(errors="surrogateescape"))  # preserve undecodable names
 
     def binary(self, data: bytes) -> None:
         """Write bytes to stdout, and flush it."""
@@ -74,10 +84,10 @@ class Console:
             if display is not None:
                 display.start()
 
-    def note(self, text: str) -> None:
-        """Write a line to stderr, unless `-q` is given."""
+    def note(self, *lines: str) -> None:
+        """Write lines to stderr, unless `-q` is given."""
         if not self.quiet:
-            say(text)
+            say(*lines)
 
     def about(self, name: str, text: str, kind: str = "") -> None:
         """Write a note on one image. Of several notes of one kind, which is the text by default,
@@ -114,6 +124,7 @@ class Console:
             bar = display.add_task(what, total=None)
 
             def show(done: float, total: int, what: str = what) -> None:
+                what = shown(what, sys.stderr)
                 display.update(bar, completed=done, total=total or None, description=what)
                 text = f"{int(done)} of {total} images" if total else f"{done} images"
                 if done % 1:
@@ -128,7 +139,7 @@ class Console:
     def error(self, error: CaflowError) -> None:
         """Write two lines to stderr: what is wrong, and what to type instead."""
         self.failed = True
-        say(f"error: {error.message}\nhint: {error.hint}")
+        say(f"error: {error.message}", f"hint: {error.hint}")
 
     def failure(self, names: Mapping[str, str], error: CaflowError) -> None:
         """Write the error of one input to stderr, and its JSON line, with names as typed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -16,10 +15,7 @@ _ARROWS = {"lower": " ↓", "higher": " ↑", "nominal": ""}
 
 
 def table_lines(evaluation: Evaluation) -> Iterator[str]:
-    """A table if stdout is a terminal, else tab-separated lines with a header."""
-    if sys.stdout.isatty():
-        yield _table(evaluation)
-        return
+    """Tab-separated lines with a header."""
     columns = ["what", "tau", "m", "n", "rank", "images"]
     for label in evaluation.metrics:
         columns += [label, f"{label}_se"]
@@ -42,7 +38,8 @@ def _figures(value: Estimate) -> list[str]:
     return [f"{value.mean:.6g}", "" if error is None else f"{error:.3g}"]
 
 
-def _table(evaluation: Evaluation) -> str:
+def table(evaluation: Evaluation) -> str:
+    """A table for a terminal."""
     from rich.console import Console
     from rich.table import Table
 
@@ -50,24 +47,24 @@ def _table(evaluation: Evaluation) -> str:
 
     task = f"{evaluation.settings['task']}, " if "task" in evaluation.settings else ""
     title = f"{task}{evaluation.images} images, ± standard error"
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
+    rows = Table(title=title, title_justify="left")
+    rows.add_column("")
     for label in evaluation.metrics:
         arrow = _ARROWS[METRICS[label.partition(":")[0]].better]
-        table.add_column(f"{label}{arrow}", justify="right", no_wrap=True)
+        rows.add_column(f"{label}{arrow}", justify="right", no_wrap=True)
     is_sweep = len({result.cell for result in evaluation.results if result.what == "model"}) > 2
     for result in evaluation.results:
         if is_sweep and result.what == ALL:  # JSON has it
             continue
         style = "bold" if result.what in ("model", "generated") else None
-        table.add_row(result.label, *_texts(evaluation, result.values), style=style)
+        rows.add_row(result.label, *_texts(evaluation, result.values), style=style)
         if is_sweep:
             continue
         for to, values in result.differences.items():
-            table.add_row(f"  − {to}", *_texts(evaluation, values, "+"), style="dim")
+            rows.add_row(f"  − {to}", *_texts(evaluation, values, "+"), style="dim")
     console = Console()  # stdout is a terminal
     with console.capture() as captured:
-        console.print(table)
+        console.print(rows)
     return captured.get().rstrip("\n")
 
 

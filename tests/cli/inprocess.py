@@ -36,15 +36,17 @@ def captured(
     *arguments: object,
     stdin: bytes = b"",
     terminal: bool = False,
+    screen: bool = False,
     **environment: str,
 ) -> Result:
-    """The program in `folder`; with stderr a terminal, if said so."""
+    """The program in `folder`; stderr is a terminal, or stdout a screen, if said so."""
     out, err = (  # with the error handlers of the interpreter's own streams
         io.TextIOWrapper(io.BytesIO(), "utf-8", errors, write_through=True)
         for errors in ("strict", "backslashreplace")
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(err, "isatty", lambda: terminal)
+        patch.setattr(out, "isatty", lambda: screen)
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)

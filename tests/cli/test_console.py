@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 from caflow_cli.cli.console import Console
 
+from .scenes import save
+
 
 def test_quiet_drops_notes_and_verbose_writes_all(capfd):
     for console in (Console(quiet=True, verbose=True), Console(), Console(verbose=True)):
@@ -48,3 +50,19 @@ def test_results_on_a_terminal_are_not_written_into_the_bar(monkeypatch):
     console.text(["y.png"])
     assert screen.written == [(b"x.png\n", False), (b"y.png\n", False)]
     assert "superres" in errors.getvalue()
+
+
+def test_names_are_escaped_on_a_terminal_and_stay_as_they_are_in_a_pipe(run, tmp_path, model_file):
+    """In results, errors, plans and notes."""
+    name = "a\x1b[2J\n\x9b.png"
+    save(tmp_path / name, 8, 12)
+    (tmp_path / f"b{name}").write_bytes(b"no image")
+    shared = ["superres", name, f"b{name}", "-m", 1, "--model", model_file, "-o", "o/"]
+    for option in ("--dry-run", "--overwrite", "--skip-existing"):
+        for screen in (True, False):
+            done = run(*shared, option, terminal=screen, screen=screen)
+            assert done.returncode == 1
+            written = done.stdout + done.stderr
+            assert (b"\x1b[2J" in written) != screen
+            assert (name.encode() in written) != screen
+            assert rb"a\x1b[2J\n\x9b.png" in written  # in a pipe where a message quotes it

@@ -20,7 +20,7 @@ from ...records import Table
 from .. import options
 from ..config import source
 from ..console import Console
-from ..evaluation_table import table_lines
+from ..evaluation_table import table, table_lines
 from ..options import expanded, load_model, option, read_config
 
 if TYPE_CHECKING:
@@ -149,7 +149,10 @@ def _report(evaluation: Evaluation, record: Table, console: Console) -> None:
     """Write the result and what failed; CaflowError if a metric is missing."""
     for note in evaluation.notes:
         console.note(f"note: {note}")
-    console.result(record, table_lines(evaluation))
+    if sys.stdout.isatty() and not console.json:
+        console.binary(f"{table(evaluation)}\n".encode())
+    else:
+        console.result(record, table_lines(evaluation))
     for error in evaluation.failed.values():
         console.error(error)
     if evaluation.missing:

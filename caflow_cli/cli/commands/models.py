@@ -105,13 +105,12 @@ def info_command(name: Name, console: Console) -> None:
 
 
 def _lines(facts: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """A line for every known fact, with characters that could move a terminal's cursor escaped."""
+    """A line for every known fact."""
     for key, value in facts.items():
         if isinstance(value, dict):
             yield from _lines(value, f"{prefix}{key}.")
         elif value is not None and value is not False:
-            text = f"{prefix + key:<18} {value}"
-            yield "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+            yield f"{prefix + key:<18} {value}"
 
 
 @models_app.command("path")

@@ -229,7 +229,7 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
                 summary = train(run, resume=resume, report=display.show)
         except Stopped as stop:
             progress.stop()
-            console.note(f"{stop.message}\nhint: {stop.hint}")
+            console.note(stop.message, f"hint: {stop.hint}")
             # Bypass Typer: after its exit code 130, `main` would report the interrupt again.
             raise SystemExit(stop.exit_code) from stop
     if not _is_main():

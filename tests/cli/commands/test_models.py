@@ -61,10 +61,11 @@ def test_info_of_a_run_a_file_and_a_copy(run, tmp_path, small_model, gray_file):
     (own,) = lines_of(run("models", "info", gray_file, "--json"))
     assert own["defaults"]["tau"] == {"value": [0.85], "from": "config"}
     assert own["defaults"]["candidates"] == {"value": 10, "from": "config"}
-    text = text_of(run("models", "info", "my-run"))
+    text = text_of(run("models", "info", "my-run", screen=True))
     assert "\x1b" not in text
     assert "\\x1b[2Jfaces" in text
     assert "lr 1" not in text
+    assert "data      \x1b[2Jfaces" in text_of(run("models", "info", "my-run"))
     shutil.copy(FILE, tmp_path / "copy.bin")
     (copy,) = lines_of(run("models", "info", "copy.bin", "--json"))
     assert (copy["id"], copy["license"]) == ("copy.bin", ENTRY.license)
