@@ -264,3 +264,17 @@ def fitting(size: Extent, most: int, keep: int, windows: int = 1) -> int:
     A candidate has that height and width, or, for a hole, a number of windows of that size.
     """
     return min(most, max(keep, _FIT // (windows * math.prod(size))))
+
+
+def strength_of(grain: str | float) -> float:
+    """The strength of grain that is asked for; CaflowError (exit 2) if it is none."""
+    try:
+        strength = float(grain)
+    except ValueError:
+        strength = 0.0
+    check_usage(
+        0 < strength <= 64,
+        f"grain is {grain!r}",
+        "auto, off, or a standard deviation in levels, such as 6",
+    )
+    return strength

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import check_usage, ensure, usage_error
+from ..sampling import strength_of
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
@@ -231,8 +232,6 @@ class Filling(Editing):
     )
 
     def __post_init__(self) -> None:
-        from ..restoration.edits import strength_of
-
         if self.grain not in ("auto", "off"):
             strength_of(self.grain)
 

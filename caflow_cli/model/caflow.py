@@ -373,7 +373,7 @@ class CAFlow(Pretrained):
         channels = flow.target_channels if what == "target" else flow.cond_channels
         ensure(
             not only_stored or (image.dtype in WIDTHS) != self.of_field,
-            f"the {what} is {image.dtype}",
+            f"the {what} is {image.dtype}, not {'float' if self.of_field else 'uint8'}",
             "pass uint8 or uint16, floats for fields; encode takes a target at a float point",
         )
         ensure(

@@ -14,6 +14,7 @@ from ..config import HOLE
 from ..errors import check_usage
 from ..images import Pixels
 from ..records import Count, NonNegative
+from ..sampling import strength_of
 from ..tasks import Task, resize, saturate
 from .arguments import ImageLike, as_input
 from .grain import Grain
@@ -151,17 +152,3 @@ def edits_of(
     if mask is not None and grain != "off":
         edits.append(Grain(image, mask >= HOLE, None if grain == "auto" else strength_of(grain)))
     return [edit for edit in edits if edit.changes]
-
-
-def strength_of(grain: str | float) -> float:
-    """The strength of grain that is asked for; CaflowError (exit 2) if it is none."""
-    try:
-        strength = float(grain)
-    except ValueError:
-        strength = 0.0
-    check_usage(
-        0 < strength <= 64,
-        f"grain is {grain!r}",
-        "auto, off, or a standard deviation in levels, such as 6",
-    )
-    return strength

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from caflow_cli.config import Temperature
 from caflow_cli.errors import CaflowError
 from caflow_cli.guides import External
 from caflow_cli.hub.publish import pack, prepare
@@ -248,7 +249,7 @@ def test_a_guide_that_reads_beyond_the_margin_of_tiles_reads_windows_of_its_own(
         assert len(tiles) > 4
         for conditions in (Tiled(model, cond, tiles), Whole(model, cond)):
             generators = [helpers.generator(0)]
-            (sample,) = conditions.draw(0.0, generators)
+            (sample,) = conditions.draw(Temperature.of(0), generators)
             images[type(conditions), reach] = sample.image.astype(int)
     one_pass = images[Whole, 14]
     assert np.abs(images[Tiled, 14] - one_pass).max() == 0
