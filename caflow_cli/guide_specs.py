@@ -45,6 +45,7 @@ GUIDES = {
     "none": GuideSpec(),
     # Rates above 0.001 are untested.
     "unet": GuideSpec(normalizes=True, rate=7e-4),
+    "resunet": GuideSpec(rate=7e-4),
     "enlarge": GuideSpec(widths=(1, 3)),
     # It learns the mean of p(w|y) by L1 alone: LPIPS would move it away, which costs fidelity,
     # likelihood and calibration.

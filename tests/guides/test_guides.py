@@ -10,10 +10,12 @@ from caflow_cli.guides import (
     UNet,
     mean_of_views,
 )
+from caflow_cli.guides.resunet import ResUNet
 from caflow_cli.layers.norms import Moments, group_norm
 
 NETS = {
     "unet": lambda: UNet(2, (8, 6, 4), 3),
+    "resunet": lambda: ResUNet(2, (8, 6, 4), 3),
     "enlarge": lambda: Enlarge(2, 6, 2, 4, 3),
     "context": lambda: Enlarge(2, 6, 3, 4, 3, (5, 4)),
     "spread": lambda: ScaleNet(2, 8, 3),
@@ -61,6 +63,9 @@ def test_fields_of_view():
     assert len(reach(helpers.randomize(fresh("context"), 3).double(), x)) == 64
     far = unet((4,)).double()
     assert len(reach(far, x)) == 64  # by its normalization, what no convolution reaches
+    net = helpers.randomize(helpers.seeded(lambda: ResUNet(2, (4,), 3), 1), 3).double()
+    rows = reach(net, x)  # 6 convolutions at half the resolution
+    assert (int(rows.min()), int(rows.max())) == (32 - 12, 33 + 12)
 
 
 @torch.no_grad()
