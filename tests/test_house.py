@@ -23,6 +23,7 @@ FLOORS = [
     ["guides"],
     ["flows"],
     ["images"],
+    ["fields"],
     ["data"],
     ["tasks"],
     ["sampling"],

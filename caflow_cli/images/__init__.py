@@ -27,6 +27,7 @@ from .read import (
     read_image,
     read_second_page,
     read_size,
+    read_source,
     stores_losslessly,
 )
 from .values import Image, Input, Output
@@ -67,6 +68,7 @@ __all__ = [
     "read_provenance",
     "read_second_page",
     "read_size",
+    "read_source",
     "resize",
     "stores_losslessly",
     "strips",

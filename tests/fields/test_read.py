@@ -1,0 +1,128 @@
+"""Fields are read from TIFF, `.npy` and arrays, with unit, step and what is missing."""
+
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+import tifffile
+
+from caflow_cli import CaflowError
+from caflow_cli.fields import Field, field_of, read_field
+
+RAIN = np.array([[0, 0.1, 2.5], [7, 0, 0.3]], np.float32)
+
+
+def tiff(values, **options):
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, **options)
+    return io.BytesIO(buffer.getvalue())
+
+
+def test_a_tiff_of_floats_has_the_unit_and_step_of_its_description(tmp_path):
+    description = json.dumps({"unit": "mm/h", "step": 0.5, "in": "db"})
+    path = tmp_path / "rain.tif"
+    tifffile.imwrite(path, RAIN, compression="zlib", description=description)
+    field = read_field(path)
+    assert field.values.dtype == np.float32
+    assert np.array_equal(field.values, RAIN)
+    assert (field.unit, field.step, field.step_in) == ("mm/h", 0.5, "db")
+    assert field.size == (2, 3)
+    assert not field.missing.any()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "f2", "f8"])
+def test_integers_and_other_floats_become_float32(dtype):
+    values = np.array([[3, 0], [1, 100]], dtype)
+    field = read_field(tiff(values, photometric="minisblack"))
+    assert field.values.dtype == np.float32
+    assert np.array_equal(field.values, values)
+    assert (field.unit, field.step) == ("", 0)
+
+
+def test_npy_and_arrays():
+    buffer = io.BytesIO()
+    np.save(buffer, RAIN.astype(float))
+    assert np.array_equal(read_field(io.BytesIO(buffer.getvalue())).values, RAIN)
+    field = field_of(RAIN, unit="mm/h")
+    assert np.array_equal(field.values, RAIN)
+    assert field.unit == "mm/h"
+    assert field_of(field) is field
+
+
+def with_missing(dtype, value):
+    values = RAIN.astype(dtype)
+    values[0, 2] = values[1, 0] = value
+    return values
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "tag", "shown"),
+    [("f4", math.nan, None, "nan"), ("f4", -9999, "-9999", "-9999"), ("i2", -1, "-1\0", "-1")],
+)
+def test_missing_values_are_refused_unless_they_are_named(dtype, value, tag, shown):
+    tags = [(42113, 2, 0, tag, True)] if tag else []
+
+    def file():
+        return tiff(with_missing(dtype, value), photometric="minisblack", extratags=tags)
+
+    with pytest.raises(CaflowError) as error:
+        read_field(file(), name="rain.tif")
+    assert error.value.message == (
+        f"'rain.tif' has 2 missing values ({shown}), the first at row 0, column 2"
+    )
+    assert error.value.hint == f"--nodata {shown}"
+    for nodata in (float(shown), math.nan):
+        field = read_field(file(), nodata=nodata)
+        assert field.missing.tolist() == [[False, False, True], [True, False, False]]
+        assert np.array_equal([field.nodata], [float(shown)], equal_nan=True)
+
+
+def test_a_value_that_the_file_does_not_declare_can_be_named_but_covers_no_other():
+    values = with_missing("f4", -9999)
+    field = read_field(tiff(values), nodata=-9999)
+    assert field.missing.sum() == 2
+    assert field.nodata == -9999
+    values[1, 1] = math.nan
+    with pytest.raises(
+        CaflowError, match=r"1 missing values \(nan\), the first at row 1, column 1"
+    ):
+        read_field(tiff(values), nodata=-9999)
+
+
+def test_dry_is_not_missing():
+    assert field_of(np.array([[0, 1.0]])).values.tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (lambda: tiff(np.zeros((2, 2, 3), np.uint8), photometric="rgb"), "has 3 bands"),
+        (lambda: tiff(np.zeros((3, 4, 4), np.float32), photometric="minisblack"), "has 3 bands"),
+        (lambda: tiff(np.full((2, 2), np.inf, np.float32)), "has inf at row 0, column 0"),
+        (lambda: tiff(np.full((2, 2), 2**24 + 1, np.int32)), "has 16777217 at row 0"),
+        (lambda: tiff(np.ones((2, 2), np.complex64)), "no real numbers"),
+        (lambda: io.BytesIO(tiff(np.ones((64, 64))).getvalue()[:300]), "damaged"),
+        (lambda: io.BytesIO(b"no field at all"), "is no field"),
+        (lambda: io.BytesIO(b"\x93NUMPY"), "damaged"),
+        (lambda: io.BytesIO(b""), "is empty"),
+    ],
+)
+def test_what_is_no_field_is_refused(file, message):
+    with pytest.raises(CaflowError, match=message):
+        read_field(file(), name="x")
+
+
+@pytest.mark.parametrize("values", [np.ones(3), np.ones((2, 2, 2)), np.ones((0, 4))])
+def test_arrays_have_two_sides(values):
+    with pytest.raises(CaflowError, match="no field"):
+        field_of(values)
+
+
+def test_all_values_missing_is_an_error():
+    with pytest.raises(CaflowError, match="every value"):
+        field_of(np.full((2, 2), np.nan), nodata=math.nan)
+    with pytest.raises(CaflowError, match="array of numbers"):
+        field_of([["a"]])
+    assert isinstance(field_of([[1, 2]]), Field)
