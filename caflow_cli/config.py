@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from .errors import check_usage, usage_error
+from .errors import check_usage
 from .guide_specs import GUIDES, GuideName, GuideSpec
 from .records import (
+    Constraint,
     Count,
     NonNegative,
-    Parsed,
     Positive,
     Size,
     Table,
     check,
     number,
-    plain,
     short,
 )
+from .temperature import Tau as Tau, Temperature as Temperature
 
 Extent: TypeAlias = tuple[int, int]  # height and width, in pixels
 HOLE = 128  # mask values from here up mark the hole
@@ -36,85 +34,30 @@ def require(condition: bool, name: str, value: object, wanted: str) -> None:
 
 
 @dataclass(frozen=True)
-class Temperature:
-    """The standard deviation of the latents of a sample.
+class Values:
+    """The values of a model of fields: their unit, and the scale g = T(x) on which it has them.
 
-        z_j^i = tau_j^i ε,  ε ~ N(0, I)
+        g = 10 log10(x / zero)               "db"; values below zero are dry
+        g = 30 (x - low) / (high - low)      "linear"; no cell is dry
 
-    A single value applies to all latents. A shape has several values: one for each scale j, finest
-    first, or one for each z_j^i in the order of `CAFlow.latent_shapes`.
-
-    Examples:
-        >>> from caflow_cli.config import Temperature
-        >>> shape = Temperature.of("0.9/0.7/0.5")
-        >>> shape.of_latents([0, 1, 2, 1, 2, 2])  # the scales of the latents of n = 3
-        (0.9, 0.7, 0.5, 0.7, 0.5, 0.5)
-        >>> str(Temperature.of([0.9, 1]))
-        '0.9/1'
-
-    A value that is negative or not finite raises CaflowError (exit 2).
+    Raises:
+        CaflowError: (exit 2) a value is of the wrong type, or two contradict each other.
     """
 
-    values: tuple[float, ...]
+    unit: Annotated[str, Constraint.text(r"\S.{0,30}", "a unit, such as mm/h")]
+    transform: Literal["linear", "db"]  # T
+    low: float  # least value of the training fields,
+    high: float  # and their largest one
+    zero: Positive | None = None  # "db": the least value of a wet cell, in the unit
 
     def __post_init__(self) -> None:
-        for value in self.values:
-            check_usage(
-                0 <= value < math.inf, f"tau is {value}", "--tau 0.5, or any number from 0 up"
-            )
-
-    @classmethod
-    def of(cls, tau: Tau) -> Temperature:
-        """Parse a number, a text such as `0.9/0.7/0.5`, or numbers; else CaflowError (exit 2)."""
-        if isinstance(tau, Temperature):
-            return tau
-        parts: Any = tau.split("/") if isinstance(tau, str) else plain(tau)
-        parts = parts if isinstance(parts, Sequence) else [parts]
-        values: tuple[float, ...] = ()
-        with suppress(TypeError, ValueError):
-            values = tuple(map(float, parts))
-        check_usage(
-            bool(values) and not any(isinstance(part, bool) for part in parts),
-            f"tau is {tau!r}",
-            "--tau 0.5, or a shape, --tau 0.9/0.7/0.5",
-        )
-        return cls(values)
-
-    def of_latents(self, scales: Sequence[int]) -> tuple[float, ...]:
-        """The value for each latent of a model, given its `FlowConfig.latent_scales`.
-
-        Raises CaflowError (exit 2) if the number of values does not fit the model.
-        """
-        count = len(self.values)
-        by_scale = max(scales) + 1
-        if count == 1:
-            return self.values * len(scales)
-        if count == by_scale:
-            return tuple(self.values[scale] for scale in scales)
-        if count == len(scales):
-            return self.values
-        raise usage_error(
-            f"tau {self} has {count} values",
-            f"--tau with 1, {by_scale} (one per scale, finest first) or {len(scales)} (one per "
-            "latent)",
-        )
-
-    def times(self, factor: float) -> Temperature:
-        """All values times a factor, rounded to four digits."""
-        return Temperature(tuple(float(f"{factor * value:.4g}") for value in self.values))
-
-    def as_json(self) -> list[float]:
-        return list(self.values)
-
-    def __str__(self) -> str:
-        return "/".join(repr(value).removesuffix(".0") for value in self.values)
-
-
-# Anything that `of` accepts; a record holds the `Temperature`.
-Tau: TypeAlias = Annotated[
-    float | str | Sequence[float] | Temperature,
-    Parsed(Temperature, "a number, 0 or more, or a list of these"),
-]
+        check(self, "task.values")
+        db = self.transform == "db"
+        wanted = "the least value of a wet cell" if db else f"none: {self.transform} has no zero"
+        require(db == (self.zero is not None), "task.values.zero", self.zero, wanted)
+        require(self.low >= 0 or not db, "task.values.low", self.low, "0 or more, for dB")
+        least = max(self.low, self.zero or self.low)
+        require(least < self.high, "task.values.high", self.high, f"more than {least:g}")
 
 
 # Constants of every model.
@@ -190,6 +133,7 @@ class FlowConfig:
     # The guide averages the predictions of its net over this many orientations of the condition: 2
     # adds the mirror image, 4 mirrors vertically as well, 8 adds the transposes.
     guide_views: Literal[1, 2, 4, 8] = 1
+    dry: bool = True  # "field": whether cells may be dry; if not, every number is a value
     # Width of a net that scales the residual of the guide's prediction; it reads the condition and
     # the predicted image, and trains with the flows; 0: no such net.
     spread: Size = 0
@@ -330,6 +274,9 @@ class TaskConfig:
     degrade: Literal["clean", "photo"] = "clean"
     # superres: project each candidate to a nearby image that shrinks to the input.
     consistent: bool = False
+    # superres of fields: what their values are, and that inputs are area means in the unit.
+    values: Values | None = None
+    reduce: Literal["mean"] | None = None
 
     def __post_init__(self) -> None:
         check(self, "task")
@@ -339,6 +286,8 @@ class TaskConfig:
         fits = window == 0 or size <= window <= 1024
         require(rim <= size, "task.rim", rim, f"0 to size, {size}")
         require(fits, "task.window", window, f"0, or size, {size}, to 1024")
+        wanted = "mean" if self.values else "none: that is for fields, which have task.values"
+        require((self.reduce is None) == (self.values is None), "task.reduce", self.reduce, wanted)
 
 
 @dataclass(frozen=True)
@@ -358,8 +307,15 @@ class Config:
         if isinstance(self.task.tau, tuple):
             Temperature.of(self.task.tau).of_latents(self.flow.latent_scales)
         factor = self.flow.guide_factor
-        fits = not self.flow.guide_spec.enlarges or factor == self.task.factor
+        spec = self.flow.guide_spec
+        fits = not (spec.enlarges or spec.of_field) or factor == self.task.factor
         require(fits, "flow.guide_factor", factor, f"task.factor, {self.task.factor}")
+        values = self.task.values
+        if values is not None:
+            require(self.flow.anchor == "field", "flow.anchor", self.flow.anchor, "field")
+            db = values.transform == "db"
+            wanted = f"{str(db).lower()}: task.values.transform is {values.transform}"
+            require(self.flow.dry == db, "flow.dry", self.flow.dry, wanted)
 
     def to_dict(self) -> Table:
         """Convert to nested plain values for JSON and TOML; `parse(Config, d)` reads them back."""

@@ -86,6 +86,49 @@ def test_a_guide_that_reads_the_small_image_has_the_factor_of_the_task():
     assert caught.value.exit_code == 2
 
 
+RAIN = {"unit": "mm/h", "transform": "db", "low": 0, "high": 150, "zero": 0.1}
+KELVIN = {"unit": "K", "transform": "linear", "low": 220, "high": 320}
+
+
+def of_fields(values, reduce="mean", **flow):
+    fields = {"target_channels": 1, "cond_channels": 1, "anchor": "field", "guide": 8}
+    flow = {**fields, "guide_net": "censored", **flow}
+    return {"flow": flow, "task": {"values": values, "reduce": reduce}}
+
+
+def test_the_values_of_fields_survive_json():
+    for values, dry in ((RAIN, True), (KELVIN, False)):
+        config = parse(Config, of_fields(values, dry=dry))
+        assert config.task.values.high == values["high"]
+        assert parse(Config, json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    ("tables", "named"),
+    [
+        (of_fields({**RAIN, "zero": None}), "values.zero is None"),
+        (of_fields({**RAIN, "zero": -1}), "values.zero is -1"),
+        (of_fields({**RAIN, "low": -1}), "values.low is -1"),
+        (of_fields({**RAIN, "high": 0.1}), "values.high is 0.1"),
+        (of_fields({**RAIN, "high": float("nan")}), "values.high is nan"),
+        (of_fields({**RAIN, "unit": ""}), "values.unit is ''"),
+        (of_fields({**RAIN, "transform": "log"}), "values.transform is 'log'"),
+        (of_fields({**KELVIN, "zero": 1}, dry=False), "values.zero is 1"),
+        (of_fields({**KELVIN, "high": 220}, dry=False), "values.high is 220"),
+        (of_fields(KELVIN), "flow.dry is True"),
+        (of_fields(RAIN, dry=False), "flow.dry is False"),
+        (of_fields(RAIN, reduce=None), "task.reduce is None"),
+        (of_fields(None), "task.reduce is 'mean'"),
+        ({"task": {"values": RAIN, "reduce": "mean"}}, "flow.anchor is 'none'"),
+        (of_fields(RAIN, guide_factor=2), "flow.guide_factor is 2"),
+    ],
+)
+def test_a_model_of_fields_is_of_one_piece(tables, named):
+    with pytest.raises(CaflowError, match=named) as caught:
+        parse(Config, tables)
+    assert caught.value.exit_code == 2
+
+
 def test_presets():
     assert preset("compact", "paired") == PRESETS["compact"]
     with pytest.raises(CaflowError, match="'compacct'") as caught:

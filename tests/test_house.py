@@ -16,7 +16,7 @@ PAGE = PACKAGE.parent / "docs" / "architecture.md"
 FLOORS = [
     ["errors", "version", "paths", "lazy"],
     ["assets", "records"],
-    ["guide_specs"],
+    ["guide_specs", "temperature"],
     ["config"],
     ["devices"],
     ["layers", "perceptual"],

@@ -3,7 +3,8 @@
 A field x in its unit has one channel. Its points v are on the scale g = T(x) of the model, in which
 the threshold of wet cells is 0. A wet cell has v = g ≥ 0; a dry cell is a bin of unit width below
 it, v = u - 1 with uniform noise u. So a density of v is one in units of g for each wet cell, and a
-mass for the dry ones. That of x also has the factors T'(x).
+mass for the dry ones. That of x also has the factors T'(x). With `flow.dry` false, every number is
+the g of a value.
 """
 
 import math
@@ -69,7 +70,10 @@ class FieldAnchor(nn.Module):
     exactly where a cell is dry, and the map is a bijection of (-1, ∞) to the real line. The
     log-determinant of a wet cell is `log S'(g)`; that of a dry one is `log Φ(b) - log φ(h)`, so
     that with standard normal h its density in u is its mass, Φ(b). A cell that y says is dry has
-    b = 300: its mass is 1, and h is noise.
+    b = 300: its mass is 1, and h is noise. So is that of a cell without a value, in y and v.
+
+    With `flow.dry` false, all other cells are wet, whatever their g; `h = S(g)` is a bijection of
+    the real line.
 
     `Density` uses it as it uses an `Anchor`.
 
@@ -77,19 +81,28 @@ class FieldAnchor(nn.Module):
         flow: Sizes and variants: the guide.
 
     Shapes: y, v, h (B, 1, H, W); y is a coarse field, each value repeated, and -inf where its mean
-    is dry; cond is the result of `read` for y.
+    is dry or missing; cond is the result of `read` for y.
     """
 
     def __init__(self, flow: FlowConfig) -> None:
         super().__init__()
         self.guide = build_guide(flow)
         self.factor = flow.guide_factor
+        self.has_dry = flow.dry
+
+    def expect(self, y: Tensor, width: float = 1.0) -> Tensor:
+        """The parameters of the marginals that the guide predicts for y: (B, 4, H, W)."""
+        assert self.guide is not None, "a field has a guide"
+        predicted: Tensor = self.guide(y[..., :: self.factor, :: self.factor].contiguous())
+        return predicted
 
     def read(self, y: Tensor, expected: Tensor | None = None, width: float = 1.0) -> FieldCondition:
-        """Compute the marginals of every cell from y."""
-        assert self.guide is not None, "a field has a guide"
+        """Compute the marginals of every cell from y.
+
+        `expected` is the result of `expect` for more than y, such as for a field without gaps.
+        """
         known = y.isneginf()
-        predicted = self.guide(y[..., :: self.factor, :: self.factor].contiguous())
+        predicted = self.expect(y) if expected is None else expected
         location, *others = predicted.to(y.dtype).chunk(4, dim=1)
         others = [t.masked_fill(known, 0) for t in others]
         return FieldCondition(
@@ -104,15 +117,15 @@ class FieldAnchor(nn.Module):
 
     def supports(self, v: Tensor, cond: FieldCondition) -> Tensor:
         """Whether all values of a field lie in the support of the density: bool (B,)."""
-        return (v.isfinite() & (v > -1)).flatten(1).all(1)
+        return (v.isfinite() & (self._wet(v, cond) | (v > -1))).flatten(1).all(1)
 
     def near_ends(self, v: Tensor, cond: FieldCondition) -> Tensor:
         """How many values of each cell lie near an end of the support: none, (B, H, W)."""
         return torch.zeros_like(v[:, 0])
 
     def forward(self, v: Tensor, cond: FieldCondition) -> WithLogdet:
-        wet = v >= 0
-        h, steepness = cond.marginals.of(v.clamp_min(0))  # where a cell is dry, its bound b
+        wet = self._wet(v, cond)
+        h, steepness = cond.marginals.of(v.where(wet, 0.0))  # where a cell is dry, its bound b
         log_mass = torch.special.log_ndtr(to_float64(h))
         u = to_float64(v + 1).clamp(_LEAST, 1 - _LEAST)
         below = torch.special.ndtri(torch.exp(u.log() + log_mass))
@@ -122,8 +135,9 @@ class FieldAnchor(nn.Module):
 
     def inverse(self, h: Tensor, cond: FieldCondition) -> WithLogdet:
         bound, _ = cond.marginals.of(torch.zeros_like(h))
-        wet = h >= bound
-        g = cond.marginals.back(h).clamp_min(0)
+        wet = h >= bound if self.has_dry else self._wet(h, cond)
+        g = cond.marginals.back(h)
+        g = g.clamp_min(0) if self.has_dry else g
         _, steepness = cond.marginals.of(g)
         log_mass = torch.special.log_ndtr(to_float64(bound))
         below = to_float64(h)
@@ -138,9 +152,13 @@ class FieldAnchor(nn.Module):
         A wet cell has the density `φ(h) S'(g)`, a dry one the probability Φ(b). The guide trains on
         it.
         """
-        h, steepness = cond.marginals.of(v.clamp_min(0))
+        wet = self._wet(v, cond)
+        h, steepness = cond.marginals.of(v.where(wet, 0.0))
         dry = torch.special.log_ndtr(h)
-        return sum_per_image(torch.where(v >= 0, _log_normal(h) + steepness, dry))
+        return sum_per_image(torch.where(wet, _log_normal(h) + steepness, dry))
+
+    def _wet(self, v: Tensor, cond: FieldCondition) -> Tensor:
+        return v >= 0 if self.has_dry else per_candidate(~cond.known, v.shape[0])
 
 
 def _log_normal(h: Tensor) -> Tensor:

@@ -154,9 +154,9 @@ class CAFlow(Pretrained):
 
     @exact()
     def expect(self, cond: Tensor) -> Tensor:
-        """The image that the guide predicts for stored conditions; it may leave [0, 256)."""
+        """What the guide predicts for y: images, which may leave [0, 256), or marginals."""
         pixels = self._pixels(cond, "condition", only_stored=True)
-        return self._forms.of(self.density).A.expect(pixels, WIDTHS[cond.dtype])  # type: ignore[no-any-return]
+        return self._forms.of(self.density).A.expect(pixels, WIDTHS.get(cond.dtype, 1.0))  # type: ignore[no-any-return]
 
     @property
     def normalizes(self) -> bool:

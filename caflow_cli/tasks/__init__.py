@@ -23,6 +23,7 @@ from .base import (
 from .chroma import saturate
 from .colorize import Colorize
 from .degradation import shrink_as_photo, shrink_as_web
+from .fields import Fields
 from .holes import central_hole
 from .inpaint import HoleWindow, Inpaint
 from .paired import Paired
@@ -38,6 +39,7 @@ __all__ = [
     "TASKS",
     "Colorize",
     "Example",
+    "Fields",
     "HoleWindow",
     "Inpaint",
     "Paired",
@@ -75,6 +77,7 @@ CHECKED = (
     "degrade",
     "native",
     "consistent",
+    "values",
 )
 _DEFAULT = TaskConfig()
 
@@ -89,7 +92,7 @@ def task_named(name: str) -> type[Task]:
 def check_task(config: TaskConfig) -> None:
     """Raise CaflowError (exit 2) unless there is such a task, with the fields that are set."""
     require(config.name in TASKS, "task.name", config.name, " or ".join(TASKS))
-    task = TASKS[config.name]
+    task = _kind(config)
     for field in CHECKED:
         value = getattr(config, field)
         unset = getattr(_DEFAULT, field)
@@ -106,15 +109,21 @@ def get_task(config: Config) -> Task:
     check_task(config.task)
     name = config.task.name
     flow = config.flow
-    kind = TASKS[name]
+    kind = _kind(config.task)
     wanted = " or ".join(map(str, kind.channels))
     check_usage(
-        flow.cond_channels in kind.channels and flow.target_channels == 3,
+        flow.cond_channels in kind.channels and flow.target_channels == kind.target_channels,
         f"{name} does not support flow.cond_channels {flow.cond_channels} and flow.target_channels "
         f"{flow.target_channels}",
-        f"set flow.cond_channels to {wanted}, flow.target_channels to 3",
+        f"set flow.cond_channels to {wanted}, flow.target_channels to {kind.target_channels}",
     )
     return kind.of(config)
+
+
+def _kind(config: TaskConfig) -> type[Task]:
+    """The class of a task that there is: of images, or of fields."""
+    of_fields = config.values is not None and config.name == Fields.name
+    return Fields if of_fields else TASKS[config.name]
 
 
 def preset(name: str, task: str = "superres") -> FlowConfig:

@@ -113,6 +113,7 @@ class Task:
 
     name: str  # in a model's config and on the command line
     channels: tuple[int, ...]  # allowed condition channels, the default first
+    target_channels = 3
     tau: float  # default if neither a flag nor the model's config states it
     candidates = 10  # M, likewise
     # Whether results are larger than inputs: then M is smaller for large images, new runs show all
@@ -123,7 +124,7 @@ class Task:
     of_one_kind = False  # whether errors on some inputs say what those on others are
     # Whether images above 64 megapixels can be drawn, by `part_of_condition` and `part_of_target`.
     has_regions = False
-    options: tuple[str, ...] = ()  # which of `CHECKED`, fields of TaskConfig, it has
+    options: ClassVar[tuple[str, ...]] = ()  # which of `CHECKED`, fields of TaskConfig, it has
     compact: ClassVar[Table] = {}  # fields of the flow that adapt the preset `compact`
 
     command = "sample"  # the command that restores images

@@ -238,9 +238,13 @@ def to_toml(config: RunConfig) -> str:
         CaflowError: (exit 2) a path is not valid UTF-8, which TOML needs.
     """
     values = dataclasses.asdict(config)
-    tables = {name: table for name, table in values.items() if isinstance(table, dict)}
+    tables = {"": values}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            tables[name] = value
+            tables |= {f"{name}.{k}": v for k, v in value.items() if isinstance(v, dict)}
     text = ""
-    for name, table in {"": values, **tables}.items():
+    for name, table in tables.items():
         text += f"\n[{name}]\n" if name else ""
         for key, value in table.items():
             if value is not None and not isinstance(value, dict):

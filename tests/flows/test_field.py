@@ -101,6 +101,41 @@ def test_a_cell_is_dry_below_its_bound_and_where_y_says_so():
     assert (v > -1).all()
 
 
+def test_without_dry_cells_every_number_is_a_value():
+    """A bijection of the real line, except where y has no value: there h is noise."""
+    anchor = helpers.randomize(FieldAnchor(sizes(dry=False)), 3, last=0.2).double()
+    y = coarse(2, 3)
+    cond = anchor.read(y)
+    g = 8 * helpers.normal((5, *y.shape[1:]), 0)
+    v = torch.where(y.isneginf(), -0.3, g).requires_grad_()
+    assert (v < -1).any()
+    h, logdet = anchor(v, cond)
+    (slope,) = torch.autograd.grad(h.sum(), v)
+    torch.testing.assert_close(logdet, slope.log().sum((1, 2, 3)))
+    back, term = anchor.inverse(h, cond)
+    torch.testing.assert_close(back, v, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(term, -logdet)
+    assert anchor.supports(v, cond).all()
+
+    known = y.isneginf()
+    density = (-0.5 * (h.square() + math.log(2 * math.pi))).where(~known, 0).sum((1, 2, 3))
+    (slopes,) = torch.autograd.grad(anchor(v, cond)[0].sum(), v)
+    expected = density + slopes.log().where(~known, 0).sum((1, 2, 3))
+    torch.testing.assert_close(anchor.log_prob_alone(v, cond), expected)
+
+
+def test_a_guide_may_have_read_more_than_the_condition():
+    """A gap is like a dry mean, but the marginals around it are those of a field without it."""
+    anchor = helpers.randomize(FieldAnchor(sizes()), 3, last=0.2).double()
+    y = coarse(3, 3, dry=0)
+    gap = torch.zeros_like(y, dtype=torch.bool)
+    gap[..., 4:8, 4:8] = True
+    cond = anchor.read(y.masked_fill(gap, DRY), anchor.expect(y))
+    for found, expected in zip(cond.marginals, anchor.read(y).marginals, strict=True):
+        assert torch.equal(found[~gap], expected[~gap])
+    assert torch.equal(cond.known, gap)
+
+
 def test_independent_cells_have_the_censored_likelihood():
     """With standard normal h, the map gives a dry cell its mass and a wet one its density."""
     anchor = helpers.randomize(FieldAnchor(sizes()), 3, last=0.2).double()

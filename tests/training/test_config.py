@@ -29,6 +29,11 @@ def built(*settings: str, **options) -> RunConfig:
     return build_config(minimal(), settings, **options)
 
 
+_OF_FIELDS = (
+    "flow.anchor=field flow.target_channels=1 flow.cond_channels=1 flow.guide_net=censored "
+    "flow.guide=8 flow.spread=0 task.reduce=mean task.values.unit=mm/h task.values.transform=db "
+    "task.values.low=0 task.values.high=150 task.values.zero=0.1"
+)
 _GUIDED = "flow.guide=8 flow.guide_net=unet optim.guide_first=0.3"
 
 
@@ -70,6 +75,8 @@ def test_the_config_file_reads_back(data):
     config = given("task.tau=[0.9, 0.7, 0.5]", "flow.hidden=[48,64,96]", data=data)
     assert parse(RunConfig, tomllib.loads(to_toml(config))) == config
     assert (config.data, config.flow.hidden) == (data, (48, 64, 96))
+    of_fields = given(*_OF_FIELDS.split())
+    assert parse(RunConfig, tomllib.loads(to_toml(of_fields))) == of_fields
     in_bytes = "фото".encode().decode("ascii", "surrogateescape")  # as under LANG=C
     assert 'data = "фото"' in to_toml(given(data=in_bytes))
     with pytest.raises(CaflowError, match="not UTF-8") as caught:
