@@ -117,7 +117,7 @@ class FieldAnchor(nn.Module):
 
     def supports(self, v: Tensor, cond: FieldCondition) -> Tensor:
         """Whether all values of a field lie in the support of the density: bool (B,)."""
-        return (v.isfinite() & (self._wet(v, cond) | (v > -1))).flatten(1).all(1)
+        return (v.isfinite() & (self._wet(v, cond) | (v >= -1))).flatten(1).all(1)
 
     def near_ends(self, v: Tensor, cond: FieldCondition) -> Tensor:
         """How many values of each cell lie near an end of the support: none, (B, H, W)."""
