@@ -15,7 +15,7 @@ from PIL import Image
 from ..errors import CaflowError, ensure
 from ..images import Pixels, decode as decode_image, gray, in_8_bits, resize
 from ..paths import is_folder
-from .files import open_folder, open_zip
+from .files import is_field, is_image, open_folder, open_zip
 from .split import HoldOut, ImageFiles, Role, Split, check_there, choose
 from .tables import MANIFESTS, is_remote, open_manifest, open_remote
 
@@ -35,7 +35,7 @@ class Examples:
     seed: int | None  # seed that determined the split; None if the set has this split itself
     names: list[str]  # within the split
     # Reads row i: one image, uint8 or uint16 (H, W, C), or condition and target of a pair, of one
-    # type. Raises `DamagedError` for a file that cannot be decoded.
+    # type; or a field (`open_fields`). Raises `DamagedError` for a file that cannot be decoded.
     read: Callable[[int], list[Pixels]]
     total: int = 0  # number of examples in all splits
     skipped: list[str] = field(default_factory=list)  # damaged examples that `keep` has omitted
@@ -49,14 +49,16 @@ class Examples:
 def open_files(data: str | Path, role: Role = "images") -> Iterator[ImageFiles]:
     """Open a data set of any kind: a folder, a zip, a manifest, or a source that `datasets` reads.
 
-    If the set has columns, `role` selects those that are read; it does not affect folders and zips.
+    If the set has columns, `role` selects those that are read. In folders and zips, it only says
+    whether files are images or fields.
 
     Raises:
         CaflowError: (exit 2) the set does not exist or cannot be read.
     """
     check_there(data)
     path = Path(data)
-    folder = open_folder(path) if is_folder(path) else None
+    wanted = is_field if role == "fields" else is_image
+    folder = open_folder(path, wanted) if is_folder(path) else None
     if is_remote(str(data)) and not (folder and folder.members):
         yield open_remote(str(data), role)
     elif folder:
@@ -64,7 +66,7 @@ def open_files(data: str | Path, role: Role = "images") -> Iterator[ImageFiles]:
     elif path.suffix.lower() in MANIFESTS:
         yield open_manifest(path, role)
     else:
-        with open_zip(path) as files:
+        with open_zip(path, wanted) as files:
             yield files
 
 

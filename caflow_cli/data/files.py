@@ -2,7 +2,7 @@
 
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -10,12 +10,27 @@ from ..errors import check_usage, ensure, usage_error
 from ..images import MAX_BYTES, SUFFIXES
 from .split import ImageFiles, leads_out
 
+FIELD_SUFFIXES = (".tif", ".tiff", ".npy", ".nc")
 _OF_RUN = {"config.toml", "metrics.jsonl"}  # files in the folder of a training run
 
 
-def open_folder(path: Path) -> ImageFiles:
+def is_image(member: str) -> bool:
+    return _ends(member, SUFFIXES)
+
+
+def is_field(member: str) -> bool:
+    return _ends(member, FIELD_SUFFIXES)
+
+
+def _ends(member: str, suffixes: Collection[str]) -> bool:
+    path = PurePosixPath(member)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return path.suffix.lower() in suffixes and not hidden
+
+
+def open_folder(path: Path, wanted: Callable[[str], bool] = is_image) -> ImageFiles:
     """Open a folder with its subfolders, ignoring hidden files and training runs."""
-    return ImageFiles(str(path), walk(path, is_image), lambda member: read_file(path / member))
+    return ImageFiles(str(path), walk(path, wanted), lambda member: read_file(path / member))
 
 
 def walk(root: Path, wanted: Callable[[str], bool]) -> list[str]:
@@ -37,14 +52,8 @@ def walk(root: Path, wanted: Callable[[str], bool]) -> list[str]:
     return paths
 
 
-def is_image(member: str) -> bool:
-    path = PurePosixPath(member)
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return path.suffix.lower() in SUFFIXES and not hidden
-
-
 @contextmanager
-def open_zip(path: Path) -> Iterator[ImageFiles]:
+def open_zip(path: Path, wanted: Callable[[str], bool] = is_image) -> Iterator[ImageFiles]:
     """Open a zip, whose members are unpacked in memory.
 
     Raises:
@@ -62,7 +71,7 @@ def open_zip(path: Path) -> Iterator[ImageFiles]:
         members: dict[str, None] = {}  # in order; a name may occur twice
         for entry in archive.infolist():
             name = entry.filename
-            if name.endswith("/") or not is_image(name):  # `is_dir` fails without a name
+            if name.endswith("/") or not wanted(name):  # `is_dir` fails without a name
                 continue
             # Results get the names of their inputs, hence no paths that lead out. `zipfile` unpacks
             # other compressions all at once, possibly from a kilobyte to a gigabyte.

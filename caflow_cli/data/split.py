@@ -14,7 +14,7 @@ Split = Literal["train", "val", "test", "choose", "calibrate"]
 # How many examples are held out for a missing val/ or test/: one in 50; or 20, or one in 50 of
 # many, but at most a fifth, with half of val/ to choose a model, and half to calibrate it.
 HoldOut = Literal["2%", "20+"]
-Role = Literal["images", "pairs", "masks"]  # what to read from a set
+Role = Literal["images", "pairs", "masks", "fields"]  # what to read from a set
 
 Members = dict[str, tuple[str, ...]]  # of an example, by its name: an image, or a pair
 _Group = dict[str, str]  # the members of a split, by name within the split
@@ -73,6 +73,7 @@ def choose(
     seed: int,
     *,
     paired: bool = False,
+    grouped: bool = False,
     hold_out: HoldOut = "2%",
 ) -> tuple[str, Members, bool]:
     """Choose the examples of a split; return its name, members by name, and if `seed` decided.
@@ -84,7 +85,8 @@ def choose(
 
     Folders `train/`, `val/` and `test/` are used as they are. A missing split is held out from
     `train/`, or from all images, by name and `seed`. Pairs are in `A/` and `B/` within a split, or
-    at the top of the set, and match by path without suffix.
+    at the top of the set, and match by path without suffix. If the set is `grouped`, each subfolder
+    stays whole: whole ones are held out, and counted.
 
     Raises:
         CaflowError: The split has no images, there are too few to split, or an image has no
@@ -98,10 +100,13 @@ def choose(
     known = (*_SPLITS, *_HALVES, "all")
     check_usage(part in known, f"unknown split {part!r}", "use train, val or test")
     if part in _HALVES:
-        name, every, by_seed = choose(files, "val", seed, paired=paired, hold_out=hold_out)
-        if hold_out == "2%" or len(every) < _LEAST:
+        name, every, by_seed = choose(
+            files, "val", seed, paired=paired, grouped=grouped, hold_out=hold_out
+        )
+        whole = _wholes(every, grouped)
+        if hold_out == "2%" or len(whole) < _LEAST:
             return name, every, by_seed
-        return part, _half(every, part, seed), True
+        return part, _taken(every, _half(whole, part, seed)), True
     if part == "all":
         return part, _all_examples(groups, splits, paired, where), False
     ensure(
@@ -113,13 +118,16 @@ def choose(
         return part, _examples(groups, part, paired, where), False
     pool = _examples(groups, "train" if splits else "", paired, where)
     missing = [name for name in ("val", "test") if name not in splits]
+    whole = _wholes(pool, grouped)
     kind = "pairs" if paired else "images"
+    if len(whole) < len(pool):
+        kind = "subfolders, which stay whole,"
     ensure(
-        len(pool) > len(missing),
-        f"{where} has {len(pool)} {kind} to split into train and {' and '.join(missing)}",
+        len(whole) > len(missing),
+        f"{where} has {len(whole)} {kind} to split into train and {' and '.join(missing)}",
         f"give at least {len(missing) + 1}",
     )
-    return part, _share(pool, part, missing, seed, hold_out), bool(missing)
+    return part, _taken(pool, _share(whole, part, missing, seed, hold_out)), bool(missing)
 
 
 def _examples(groups: dict[str, _Group], group: str, paired: bool, where: str) -> Members:
@@ -141,24 +149,37 @@ def _all_examples(
     return every
 
 
-def _half(every: Members, part: str, seed: int) -> Members:
+def _wholes(pool: Members, grouped: bool) -> dict[str, list[str]]:
+    """The names that stay in one split: those of each subfolder, or each alone."""
+    wholes: dict[str, list[str]] = {}
+    for name in pool:
+        folder = name.rpartition("/")[0]
+        wholes.setdefault(folder if grouped and folder else name, []).append(name)
+    return wholes
+
+
+def _taken(pool: Members, wholes: list[list[str]]) -> Members:
+    return {name: pool[name] for names in wholes for name in names}
+
+
+def _half(wholes: dict[str, list[str]], part: str, seed: int) -> list[list[str]]:
     """The half of val/ that chooses a model, or the one that calibrates it."""
-    names = _ordered(every, seed)
-    middle = (len(every) + 1) // 2
-    half = names[:middle] if part == "choose" else names[middle:]
-    return {name: every[name] for name in half}
+    names = _ordered(wholes, seed)
+    middle = (len(names) + 1) // 2
+    return [wholes[name] for name in (names[:middle] if part == "choose" else names[middle:])]
 
 
-def _share(pool: Members, part: str, missing: list[str], seed: int, hold_out: HoldOut) -> Members:
+def _share(
+    wholes: dict[str, list[str]], part: str, missing: list[str], seed: int, hold_out: HoldOut
+) -> list[list[str]]:
     """What a pool has for a part: for train, all but what is held out for the missing splits."""
-    names = _ordered(pool, seed)
-    count = len(pool) // 50
+    names = _ordered(wholes, seed)
+    count = len(names) // 50
     if hold_out == "20+":
-        count = min(max(_LEAST, count), len(pool) // 5)
+        count = min(max(_LEAST, count), len(names) // 5)
     count = max(1, count)
     first = [*missing, "train"].index(part) * count
-    share = names[first:] if part == "train" else names[first : first + count]
-    return {name: pool[name] for name in share}
+    return [wholes[name] for name in (names[first:] if part == "train" else names[first:][:count])]
 
 
 def _ordered(names: Iterable[str], seed: int) -> list[str]:
