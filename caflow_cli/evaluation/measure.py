@@ -5,12 +5,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 
 from ..config import Temperature
 from ..data.examples import Examples
 from ..errors import CaflowError, ensure
-from ..images import Image, Input, Pixels
+from ..images import Image, Input, Pixels, levels_in
 from ..model import CAFlow
 from ..restoration import (
     Candidates,
@@ -30,7 +31,8 @@ from ..sampling import SEEDS
 from ..tasks import Example, Task
 from .examples import EXAMPLE_METRICS, make_example, run_baseline
 from .kinds import Cell
-from .metrics.pairs import OF_LPIPS, diversity, load_lpips, measure_pairs, rank_histogram
+from .metrics.ensembles import Array, crps, diversity, rank_histogram
+from .metrics.pairs import OF_LPIPS, load_lpips, measure_pairs
 from .rows import Draw, Draws, Row, Values
 from .settings import Settings
 from .space import space_metrics
@@ -162,6 +164,8 @@ class Measurer:
                 continue
             [values] = self._values(example, [image])
             values |= self._space(example, [image])
+            if "crps" in self.run.metrics:
+                values["crps"] = float(crps(*_unknown(example, [image])).mean())
             self._add_seconds(example, values, seconds)
             measured.baselines[name] = image
             measured.row.baselines[name] = values
@@ -226,12 +230,12 @@ class Measurer:
         if len(images) < 2:
             return
         if "diversity" in metrics:
-            draws.values["diversity"] = diversity(to_batch(images))
-        if "calibration" in metrics and not draws.diverged:
-            [truth] = to_batch([example.truth])
-            hole = None if example.hole is None else torch.from_numpy(example.hole)
-            histogram = rank_histogram(to_batch(images), truth, hole)
-            draws.ranks = histogram.tolist()
+            draws.values["diversity"] = diversity(_levels(*images))
+        members, truth = _unknown(example, images)
+        if "crps" in metrics:
+            draws.values["crps"] = float(crps(members, truth).mean())
+        if not {"calibration", "rank"}.isdisjoint(metrics) and not draws.diverged:
+            draws.ranks = rank_histogram(members, truth).tolist()
 
     def _space(self, example: Example, samples: Sequence[Pixels]) -> Values:
         names = self.run.of_samples
@@ -266,3 +270,16 @@ class Measurer:
                 if value == math.inf:
                     values[name] = None
         return found
+
+
+def _levels(*images: Pixels) -> Array:
+    """Images in levels of 8 bits, (M, H, W, C) float64."""
+    return np.stack(images) / levels_in(images[0])
+
+
+def _unknown(example: Example, images: Sequence[Pixels]) -> tuple[Array, Array]:
+    """The values of images, (M, ...), and those of the truth, in levels; in holes alone, if any."""
+    members, [truth] = _levels(*images), _levels(example.truth)
+    if example.hole is None:
+        return members, truth
+    return members[:, example.hole], truth[example.hole]

@@ -253,7 +253,7 @@ def _notes_on_draws(run: Settings, rows: Sequence[Row]) -> list[str]:
     if any(lost):
         notes.append(
             f"samples that diverged and are left out: {sum(lost)}, of {sum(map(bool, lost))} "
-            "images, which calibration and likelihood skip"
+            "images, which calibration, rank and likelihood skip"
         )
     return notes
 

@@ -19,7 +19,7 @@ from .protocols import NO_PROTOCOL, PROTOCOLS, Protocol, get_protocol
 
 LOG = "evaluate.jsonl"  # the file of rows, in the folder of saved images
 # Metrics that need several candidates, and those that need all M.
-_OF_SEVERAL = {"diversity", "calibration", *needing("samples")}
+_OF_SEVERAL = {"diversity", "calibration", "crps", "rank", *needing("samples")}
 _OF_ALL = {"likelihood", *_OF_SEVERAL}
 
 
@@ -272,7 +272,7 @@ def resolve(config: Config, metrics: str | Sequence[str], options: EvaluateOptio
     assert m is not None, "`of` fills it in"
     check_usage(
         m != 1 or _OF_SEVERAL.isdisjoint(chosen),
-        "one candidate has no diversity or calibration",
+        "one candidate has no diversity, calibration, crps or rank",
         "-m 10",
     )
     compared = "consensus" in stated["rank"] or not _OF_ALL.isdisjoint(chosen)

@@ -7,10 +7,9 @@ import numpy as np
 import torch
 
 from ..errors import ensure
-from ..records import Table
 from .kinds import Cell
+from .metrics.ensembles import central_share, unevenness
 from .metrics.features import Extractor
-from .metrics.pairs import central_share
 from .metrics.sets import coverage, fid, kid
 from .result import ALL, Estimate, Estimates, Result, estimate
 from .rows import Draws, Row, Values
@@ -61,7 +60,9 @@ def _of_cell(
         differences = _differences(kept, column)
         if differences:
             result.differences[what] = differences
-    result.extra = _extra(draws)
+    _add_ranks(result, draws, metrics)
+    if diverged := sum(len(some.diverged) for some in draws):
+        result.extra["diverged"] = diverged
     everything = columns.get(ALL, [])
     # For whole images, only the kept candidates are measured.
     measured = zip(kept, everything, strict=False)
@@ -82,9 +83,8 @@ def _kept(row: Row, cell: Cell, metrics: Sequence[str]) -> Values:
         best = draws.ranked("likelihood")[0].log_likelihood
         assert best is not None, "metrics need joint log-likelihoods"
         values["likelihood"] = float(row.truth["log_likelihood"] > best)
-    if draws.ranks:
-        histogram = torch.tensor(draws.ranks, dtype=torch.float64)
-        values["calibration"] = central_share(histogram, 0.9)
+    if "calibration" in metrics and draws.ranks:
+        values["calibration"] = central_share(np.array(draws.ranks), 0.9)
     return values
 
 
@@ -165,18 +165,16 @@ def _differences(ours: Sequence[Values], theirs: Sequence[Values]) -> Estimates:
     return {name: estimate(column) for name, column in columns.items()}
 
 
-def _extra(draws: Sequence[Draws]) -> Table:
-    """What is not a metric: the mean rank histogram, the share of true values in its central half,
-    and how many samples diverged.
-    """
-    extra: Table = {}
+def _add_ranks(result: Result, draws: Sequence[Draws], metrics: Sequence[str]) -> None:
+    """Add the metric `rank`, the mean rank histogram, and what supplements the metrics of ranks."""
     ranks = [some.ranks for some in draws if some.ranks]
-    if ranks:
-        histograms = torch.tensor(ranks, dtype=torch.float64)  # (N, M + 1)
+    if not ranks:
+        return
+    histograms = np.array(ranks)  # (N, M + 1)
+    result.extra["rank_histogram"] = histograms.mean(0).tolist()
+    if "calibration" in metrics:
         shares = [central_share(histogram, 0.5) for histogram in histograms]
-        extra["rank_histogram"] = histograms.mean(0).tolist()
-        extra["coverage_50"] = estimate(shares).as_json()
-    diverged = sum(len(some.diverged) for some in draws)
-    if diverged:
-        extra["diverged"] = diverged
-    return extra
+        result.extra["coverage_50"] = estimate(shares).as_json()
+    if "rank" in metrics:
+        values, result.extra["rank_by_chance"] = unevenness(histograms)
+        result.values["rank"] = estimate(values)

@@ -13,11 +13,8 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import METRICS, LpipsDistance, Weights, psnr, rmse, ssim
 from caflow_cli.evaluation.metrics import needing
 from caflow_cli.evaluation.metrics.pairs import (
-    central_share,
-    diversity,
     measure_pairs,
     psnr_y,
-    rank_histogram,
     ssim_y,
 )
 
@@ -88,40 +85,6 @@ def test_images_that_are_too_small_are_refused() -> None:
         small = a[:, :, :size]
         with pytest.raises(CaflowError, match=f"{shown} pixels are too few"):
             metric(small, small)
-
-
-def test_diversity_is_the_standard_deviation_among_candidates() -> None:
-    candidates = torch.tensor([10, 10, 16], dtype=torch.uint8).view(3, 1, 1, 1).repeat(1, 3, 4, 4)
-    assert diversity(candidates) == pytest.approx(12**0.5)  # (4 + 4 + 16) / 2
-    candidates[:, :, 2:] = 50  # half of the values do not vary
-    assert diversity(candidates) == pytest.approx(6**0.5)
-
-
-def test_ranks_are_counted_and_ties_shared() -> None:
-    candidates = (
-        torch.tensor([10, 20, 20, 30], dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 1, 1, 4)
-    )
-    truth = torch.tensor([[[5, 20, 25, 255]]], dtype=torch.uint8)
-    histogram = rank_histogram(candidates, truth)
-    third = 1 / 3  # 20 ties with two: ranks 1, 2 and 3
-    expected = [1, third, third, third + 1, 1]
-    assert (4 * histogram).tolist() == pytest.approx(expected)
-    inside = torch.tensor([[False, True, False, False]])
-    histogram = rank_histogram(candidates, truth, inside)
-    assert histogram.tolist() == pytest.approx([0, third, third, third, 0])
-
-
-def test_alike_truths_are_covered_as_often_as_said() -> None:
-    for m in (1, 4, 10, 30):
-        even = torch.full((m + 1,), 1 / (m + 1), dtype=torch.float64)
-        assert central_share(even, 0.9) == pytest.approx(0.9)
-        assert central_share(even, 0.5) == pytest.approx(0.5)
-    outside = torch.tensor([0.5, 0, 0, 0, 0.5], dtype=torch.float64)
-    assert central_share(outside, 0.5) == 0.0
-    assert central_share(outside, 0.9) == pytest.approx(0.75)  # 0.15 of each outer 0.2
-    draws = random_images(4, batch=11)
-    histogram = rank_histogram(draws[:10], draws[10])
-    assert histogram.tolist() == pytest.approx([1 / 11] * 11, abs=0.01)
 
 
 def test_psnr_of_y_leaves_out_four_pixels_at_each_border() -> None:

@@ -19,6 +19,7 @@ from caflow_cli.model import CAFlow
 from caflow_cli.restoration import restore, score as score_pair, task_of
 
 EVERYTHING = ("rmse", "psnr", "ssim", "bpd", "diversity", "consistency", "calibration")
+EVERYTHING += ("crps", "rank")
 
 
 def by_what(evaluation, what="model"):
@@ -175,7 +176,7 @@ def test_a_diverged_sample_is_left_out_instead_of_its_image(models_32, true_imag
         "p1_01.png",
         "p1_02.png",
     ]
-    note = "samples that diverged and are left out: 1, of 1 images, which calibration and"
+    note = "samples that diverged and are left out: 1, of 1 images, which calibration, rank and"
     assert any(text.startswith(note) for text in found.notes)
     [before], [after] = by_what(whole), by_what(found)
     assert after.extra["diverged"] == 1

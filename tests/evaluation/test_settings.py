@@ -30,7 +30,7 @@ def resolved(config=CONFIG, metrics=(), **options) -> Settings:
         ({"noise_samples": 0}, "0 noise samples"),
         ({"limit": 0}, "--limit is 0"),
         ({"candidates": 1, "metrics": "diversity"}, "no diversity"),
-        ({"candidates": 1, "metrics": "calibration"}, "no diversity or calibration"),
+        ({"candidates": 1, "metrics": "crps,rank"}, "no diversity, calibration, crps or rank"),
         ({"inputs": "jpeg"}, "inputs is 'jpeg'"),
         ({"metrics": "beauty"}, "unknown metric"),
         ({"metrics": "seconds"}, "cannot measure 'seconds'"),

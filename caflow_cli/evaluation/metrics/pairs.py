@@ -137,57 +137,6 @@ def _similarity(x: Tensor, y: Tensor) -> Tensor:
     return inside.flatten(1).mean(1)
 
 
-def diversity(candidates: Tensor) -> float:
-    """Spread of M candidates, uint8 (M, 3, H, W), in levels: the square root of the variance over
-    candidates (divisor M - 1), averaged over values."""
-    return float(_levels(candidates).var(0).mean().sqrt())
-
-
-def rank_histogram(candidates: Tensor, truth: Tensor, where: Tensor | None = None) -> Tensor:
-    """Rank histogram: the rank of each true value among the candidates' values at the same place.
-
-    If truth and candidates have the same distribution, all M + 1 ranks are equally likely. A true
-    value that ties with e candidates adds 1 / (e + 1) to each possible rank.
-
-    Args:
-        candidates: uint8 (M, C, H, W).
-        truth: uint8 (C, H, W).
-        where: bool (H, W), which pixels count. Default: all.
-
-    Returns:
-        Shares of values by rank, (M + 1,) float64, which sum to 1.
-    """
-    candidates = candidates.int()  # torch cannot compare uint16
-    truth = truth.int()
-    if where is not None:
-        candidates = candidates[:, :, where]
-        truth = truth[:, where]
-    least = (candidates < truth).sum(0)
-    equal = (candidates == truth).sum(0)
-    most = least + equal
-    shares = []
-    for rank in range(len(candidates) + 1):
-        possible = (least <= rank) & (rank <= most)
-        share = possible.double() / (equal + 1)
-        shares.append(share.mean())
-    return torch.stack(shares)
-
-
-def central_share(histogram: Tensor, share: float) -> float:
-    """The share of true values that lie in the central `share` of the samples.
-
-    Rank r of M + 1 stands for the range from r / (M + 1) to (r + 1) / (M + 1), over which its
-    mass is spread evenly. The result is the mass between `(1 - share) / 2` and `(1 + share) / 2`.
-    If truth and candidates have the same distribution, it equals `share`, whatever M is.
-    """
-    bins = len(histogram)
-    edges = torch.arange(bins + 1, dtype=torch.float64) / bins
-    low = (1 - share) / 2
-    high = (1 + share) / 2
-    inside = edges.clamp(low, high).diff() * bins
-    return float((histogram * inside).sum())
-
-
 class LpipsDistance:
     """LPIPS (AlexNet): 0 for equal images, about 1 for unrelated ones; lower is better.
 
