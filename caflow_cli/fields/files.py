@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 import io
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..errors import CaflowError, ensure, usage_error
-from ..images import read_source
+from ..errors import CaflowError, check_usage, ensure, usage_error
+from ..images import atomic_write, read_source
 from ..images.deep import TIFF_MAGIC
-from .tiff import read_tiff
-from .values import Array, Field, checked_values
+from ..records import Table
+from .geotiff import GeoTags
+from .netcdf import (
+    NETCDF_MAGIC,
+    encode_netcdf,
+    field_of_xarray,
+    read_netcdf,
+    read_netcdf_provenance,
+)
+from .tiff import encode_tiff, read_tiff, read_tiff_provenance
+from .values import Along, Array, Field, checked_values
 
 _NPY = b"\x93NUMPY"
-_FORMATS = "a TIFF of one band, a NetCDF file, or an array as .npy"
+_KINDS = "a TIFF of one band, a NetCDF file, or an array as .npy"
+# Suffixes of files, and what they hold.
+FORMATS: Mapping[str, str] = {
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".nc": "netcdf",
+    ".nc4": "netcdf",
+    ".npy": "npy",
+}
 
 
 def read_field(
     source: str | Path | BinaryIO, *, nodata: float | None = None, name: str | None = None
 ) -> Field:
-    """Read a field from a TIFF of one band, or from an array in a file of NumPy.
+    """Read a field from a TIFF of one band, a NetCDF file of one variable, or a file of NumPy.
 
-    Values are float32 in the file's unit: a TIFF's scale and offset are applied. Its description
-    may be JSON with `unit`, `step` and `in`, "linear" or "db", the steps of the data.
+    Values are float32 in the file's unit: scale and offset of integers are applied. The description
+    of a TIFF may be JSON with `unit`, `step` and `in` ("linear" or "db"), the steps of the data; a
+    NetCDF variable has the attributes `units`, `step` and `step_in`. Integers have steps of their
+    scale.
 
     Args:
         source: A path, or a binary stream, which is read to its end.
@@ -33,28 +56,125 @@ def read_field(
         name: Name of the field in errors. Default: the path or the stream's name.
 
     Raises:
-        CaflowError: (exit 1) the file cannot be read, has several bands, or values are missing.
+        CaflowError: (exit 1) the file cannot be read, has several bands, or values are missing; or
+            a GeoTIFF is rotated or placed by control points.
+    """
+    fields = read_members(source, nodata=nodata, name=name)
+    label = name or source
+    hint = f"gdal_translate -b 1 {label} band.tif"
+    ensure(len(fields) == 1, f"{str(label)!r} has {len(fields)} bands, and a field has one", hint)
+    return fields[0]
+
+
+def read_members(
+    source: str | Path | BinaryIO, *, nodata: float | None = None, name: str | None = None
+) -> list[Field]:
+    """Read every band of a file, such as the members that `encode_members` wrote, as a field.
+
+    Arguments and errors are those of `read_field`.
     """
     data, label = read_source(source, name)
-    try:
+    with _refusing_damage(label):
         if data.startswith(TIFF_MAGIC):
             return read_tiff(data, label, nodata)
+        if data.startswith(NETCDF_MAGIC):
+            return read_netcdf(data, label, nodata)
         if data.startswith(_NPY):
             values = np.load(io.BytesIO(data), allow_pickle=False)
-            return Field(_checked(values, nodata, label))
+            bands = values if values.ndim == 3 else values[None]
+            return [Field(_checked(band, nodata, label)) for band in bands]
+    raise CaflowError(f"{label!r} is no field", f"give {_KINDS}")
+
+
+@contextmanager
+def _refusing_damage(label: str) -> Iterator[None]:
+    """Raise CaflowError for whatever a library raises on a broken file."""
+    try:
+        yield
     except CaflowError:
         raise
-    except Exception as error:  # on a broken file, libraries may raise anything
-        raise CaflowError(f"{label!r} is damaged or truncated", f"give {_FORMATS}") from error
-    raise CaflowError(f"{label!r} is no field", f"give {_FORMATS}")
+    except Exception as error:
+        raise CaflowError(f"{label!r} is damaged or truncated", f"give {_KINDS}") from error
+
+
+def format_of_field(path: Path) -> str | None:
+    """The format for a path's suffix; None if no field is written with it."""
+    return FORMATS.get(path.suffix.lower())
+
+
+def encode_members(
+    members: Array,
+    like: Field,
+    factor: int,
+    format: str,
+    along: Along | None = None,
+    provenance: Table | None = None,
+) -> bytes:
+    """Encode the members of an ensemble as a file: a band each.
+
+    Args:
+        members: (M, H, W), float32 in the unit, NaN where missing.
+        like: The coarse field, whose place, unit and packing members have.
+        factor: How many times finer they are.
+        format: A value of `FORMATS`.
+        along: The name of their dimension, and its coordinate. Default: "member", from 0.
+        provenance: Of the file; `.npy` holds none.
+
+    Raises:
+        CaflowError: (exit 2) the format cannot hold the place of the field.
+    """
+    along = along or ("member", range(len(members)))
+    is_map = isinstance(like.grid, GeoTags)
+    kind, suffix = ("GeoTIFF", ".tif") if is_map else ("NetCDF file", ".nc")
+    check_usage(
+        like.grid is None or format in (FORMATS[suffix], "npy"),
+        f"the place of a field in a {kind} is not converted to {format}",
+        f"-o FILE{suffix}",
+    )
+    if format == "tiff":
+        return encode_tiff(members, like, factor, along, provenance)
+    if format == "netcdf":
+        return encode_netcdf(members, like, factor, along, provenance)
+    buffer = io.BytesIO()
+    np.save(buffer, members.astype(np.float32))
+    return buffer.getvalue()
+
+
+def write_members(
+    path: Path,
+    members: Array,
+    like: Field,
+    factor: int,
+    along: Along | None = None,
+    provenance: Table | None = None,
+) -> None:
+    """Write `encode_members` in the format of a path's suffix, with `atomic_write`; same errors."""
+    format = format_of_field(path)
+    if format is None:
+        raise usage_error(f"no field is written as {path.name!r}", f"a suffix of {[*FORMATS]}")
+    atomic_write(path, encode_members(members, like, factor, format, along, provenance))
+
+
+def read_provenance(source: str | Path | BinaryIO) -> Table | None:
+    """Read the provenance that `encode_members` wrote; None if there is none.
+
+    Raises:
+        CaflowError: The file cannot be read.
+    """
+    data, label = read_source(source)
+    with _refusing_damage(label):
+        if data.startswith(NETCDF_MAGIC):
+            return read_netcdf_provenance(data, label)
+        return read_tiff_provenance(data) if data.startswith(TIFF_MAGIC) else None
 
 
 def field_of(values: Any, *, unit: str = "", nodata: float | None = None) -> Field:
     """Make a field of an array (H, W) of real numbers in a unit.
 
     Args:
-        values: The array, or a `Field`, which is returned.
-        unit: Of the values.
+        values: The array, which may be an `xarray.DataArray`, whose coordinates and attributes are
+            kept; or a `Field`, which is returned.
+        unit: Of the values, unless a `DataArray` states it.
         nodata: As for `read_field`.
 
     Raises:
@@ -62,6 +182,9 @@ def field_of(values: Any, *, unit: str = "", nodata: float | None = None) -> Fie
     """
     if isinstance(values, Field):
         return values
+    if "xarray" in sys.modules and isinstance(values, sys.modules["xarray"].DataArray):
+        field = field_of_xarray(values, nodata)
+        return field if field.unit else replace(field, unit=unit)
     array = np.asarray(values)
     if array.dtype.kind not in "iuf":
         raise usage_error(f"a field is an array of numbers, not {array.dtype}", "give floats")
@@ -76,4 +199,4 @@ def _checked(values: Array, nodata: float | None, label: str) -> Array:
         f"{label!r} is {values.dtype}, {shape}, no field",
         "give numbers of shape (height, width)",
     )
-    return checked_values(values, None, nodata, label)
+    return checked_values(values, [], nodata, label)

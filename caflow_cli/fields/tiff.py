@@ -1,4 +1,4 @@
-"""TIFF files of one band, read by `tifffile`."""
+"""TIFF and GeoTIFF files: read with one band, written with one band a member."""
 
 from __future__ import annotations
 
@@ -6,61 +6,100 @@ import io
 import json
 import math
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape, unescape
+
+import numpy as np
 
 from ..errors import CaflowError, ensure
-from .values import Array, Field, Steps, checked_values
+from ..images.deep import check_segments
+from ..records import Table
+from .geotiff import GeoTags, Tag, read_tags
+from .values import KEY, Along, Array, Field, Packing, checked_values
 
 if TYPE_CHECKING:
     import tifffile
 
-_REDUCED = 1  # NewSubfileType: a smaller copy of another page
-NODATA = 42113
+_REDUCED, _MASK = 1, 4  # NewSubfileType: a smaller copy of another page, and its mask
+_ORIENTATION = 274
+_GDAL = 42112  # GDAL_METADATA: scale, offset and unit of bands
+_NODATA = 42113
+_ASCII = 2
+_STRIP = 2**18  # bytes
 
 
-def read_tiff(data: bytes, label: str, nodata: float | None) -> Field:
-    """Read a TIFF of one band; arguments and errors as for `read_field`."""
+def read_tiff(data: bytes, label: str, nodata: float | None) -> list[Field]:
+    """Read the bands of a TIFF, each as a field; arguments and errors as for `read_field`."""
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        pages = [page for page in file.pages if not page.aspage().subfiletype & _REDUCED]
-        page = file.pages.first
-        bands = len(pages) * page.samplesperpixel
-        ensure(
-            bands == 1 and page.imagedepth == 1,
-            f"{label!r} has {bands} bands, and a field has one",
-            f"gdal_translate -b 1 {label} band.tif",
-        )
+        page = _only_page(file, label)
+        check_segments(page, len(data), label)
         stored = _stored(page, label)
         described = _described(page)
-        declared = _number(page.tags.valueof(NODATA))
-    values = checked_values(stored, declared, nodata, label)
-    missing = declared if declared is not None else nodata
-    return Field(
-        values,
-        str(described.get("unit", "")),
-        float(described.get("step", 0)),
-        _steps_in(described),
-        nodata=math.nan if missing is None else missing,
+        scale, offset, unit = _said_by_gdal(page)
+        declared = _numbers(page.tags.valueof(_NODATA))
+        grid = read_tags(page, label)
+    is_packed = stored.dtype.kind in "iu"
+    missing = [*declared, *([] if nodata is None else [nodata]), math.nan][0]
+    step = float(described.get("step", abs(scale) if is_packed else 0))
+    return [
+        Field(
+            checked_values(band, declared, nodata, label, scale, offset),
+            str(described.get("unit", unit)),
+            step,
+            "db" if described.get("in") == "db" else "linear",
+            grid,
+            missing,
+            Packing(stored.dtype.name, scale, offset) if is_packed else None,
+        )
+        for band in stored
+    ]
+
+
+def _only_page(file: tifffile.TiffFile, label: str) -> tifffile.TiffPage:
+    """The page of a file that has one, beside smaller copies."""
+    pages = [page.aspage() for page in file.pages]
+    masked = any(page.subfiletype & _MASK for page in pages)
+    ensure(not masked, f"{label!r} has a mask of its own", f"gdal_translate -mask none {label}")
+    full = [page for page in pages if not page.subfiletype & _REDUCED]
+    page = full[0]
+    ensure(
+        len(full) == 1 and page.imagedepth == 1,
+        f"{label!r} has {len(full)} pages, and a field has one",
+        f"gdal_translate GTIFF_DIR:1:{label} page.tif",
     )
+    ensure(
+        page.tags.valueof(_ORIENTATION, 1) == 1,
+        f"{label!r} is turned by its orientation tag",
+        f"gdal_translate {label} upright.tif",
+    )
+    return page
 
 
 def _stored(page: tifffile.TiffPage, label: str) -> Array:
+    """The values of a page as stored: (bands, H, W)."""
     ensure(
         page.dtype is not None and page.dtype.kind in "iuf",
         f"{label!r} holds no real numbers",
         "save it as float32",
     )
     try:
-        return page.asarray(maxworkers=1).reshape(page.imagelength, page.imagewidth)
+        values: Array = page.asarray(maxworkers=1)
     except ValueError as error:
-        if "imagecodecs" in str(error):
-            message = f"{label!r} is compressed in a way that needs imagecodecs"
-            hint = "pip install imagecodecs, or save it with Deflate"
-            raise CaflowError(message, hint) from error
-        raise
+        if "imagecodecs" not in str(error):
+            raise
+        message = f"{label!r} is compressed in a way that needs imagecodecs"
+        hint = "pip install imagecodecs, or save it with Deflate and no predictor"
+        raise CaflowError(message, hint) from error
+    bands = page.samplesperpixel
+    size = page.imagelength, page.imagewidth
+    is_planar = page.planarconfig == 2
+    values = values.reshape((bands, *size) if is_planar else (*size, bands))
+    return values if is_planar else np.moveaxis(values, -1, 0)
 
 
-def _described(page: tifffile.TiffPage) -> dict[str, Any]:
+def _described(page: tifffile.TiffPage) -> Table:
     """The JSON object in the file's description; empty if there is none."""
     try:
         found = json.loads(page.description)
@@ -69,13 +108,100 @@ def _described(page: tifffile.TiffPage) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _steps_in(described: dict[str, Any]) -> Steps:
-    return "db" if described.get("in") == "db" else "linear"
+def _said_by_gdal(page: tifffile.TiffPage) -> tuple[float, float, str]:
+    """Scale, offset and unit of the first band."""
+    text = str(page.tags.valueof(_GDAL, "<GDALMetadata/>")).strip("\0")
+    found = {
+        item.get("role"): unescape(item.text or "")  # which GDAL escapes twice
+        for item in ElementTree.fromstring(text).iter("Item")
+        if item.get("sample", "0") == "0"
+    }
+    scale, offset = float(found.get("scale", 1)), float(found.get("offset", 0))
+    return scale, offset, found.get("unittype", "")
 
 
-def _number(text: Any) -> float | None:
-    """The number that a tag states as text, or None."""
+def _numbers(text: Any) -> list[float]:
+    """The number that a tag states as text, if it does."""
     try:
-        return float(str(text).strip("\0 "))
+        return [float(str(text).strip("\0 "))]
     except ValueError:
-        return None
+        return []
+
+
+def read_tiff_provenance(data: bytes) -> Table | None:
+    """The provenance in a TIFF that `encode_tiff` wrote; None if there is none."""
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        found = _described(file.pages.first.aspage()).get(KEY)
+    return found if isinstance(found, dict) else None
+
+
+def encode_tiff(
+    members: Array, like: Field, factor: int, along: Along, provenance: Table | None
+) -> bytes:
+    """Encode members as the bands of a TIFF, compressed by Deflate.
+
+    A GeoTIFF's place is that of the coarse field, in smaller cells. Unit, nodata, and scale and
+    offset of integers are stated as GDAL does.
+
+    Args:
+        members: (M, H, W), float32 in the unit, NaN where missing, or integers, as packed.
+        like: The coarse field.
+        factor: How many times finer the members are.
+        along: What they are, for the description of each band.
+        provenance: Stored in the description, in JSON.
+    """
+    import tifffile
+
+    values, nodata = like.packed(members)
+    described: Table = {"unit": like.unit}  # no step: drawn values have none, unless integers
+    if provenance is not None:
+        described[KEY] = provenance
+    tags: list[Tag] = []
+    if like.grid is not None:
+        grid = like.grid.refined(factor)
+        assert isinstance(grid, GeoTags)
+        tags += grid.tags()
+    packing = like.packing if values.dtype.kind in "iu" else None
+    tags.append(_text(_GDAL, _gdal_metadata(along, like.unit, packing)))
+    if np.isnan(members).any():
+        tags.append(_text(_NODATA, f"{nodata:.17g}"))
+    count, _, width = values.shape
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer,
+        values if count > 1 else values[0],
+        photometric="minisblack",
+        planarconfig="separate" if count > 1 else None,
+        extrasamples=(0,) * (count - 1) or None,
+        compression="zlib",
+        rowsperstrip=max(1, _STRIP // (width * values.itemsize)),
+        description=json.dumps(described),
+        metadata=None,
+        software=False,
+        extratags=[(*tag, True) for tag in tags],
+    )
+    return buffer.getvalue()
+
+
+def _text(code: int, text: str) -> Tag:
+    return code, _ASCII, len(text) + 1, text
+
+
+def _gdal_metadata(along: Along, unit: str, packing: Packing | None) -> str:
+    """What GDAL reads of bands, in XML."""
+    items = []
+    name, labels = along
+    for band, label in enumerate(labels):
+        said = {"description": f"{name} {label:g}", "unittype": unit}
+        if packing is not None:
+            said |= {"scale": f"{packing.scale!r}", "offset": f"{packing.offset!r}"}
+        said = {role: escape(escape(text)) for role, text in said.items()}
+        items += [
+            f'<Item name="{role.upper()}" sample="{band}" role="{role}">{text}</Item>'
+            for role, text in said.items()
+            if text
+        ]
+    lines = "\n  ".join(items).encode("ascii", "xmlcharrefreplace").decode()
+    return f"<GDALMetadata>\n  {lines}\n</GDALMetadata>\n"

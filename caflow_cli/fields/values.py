@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -13,6 +14,10 @@ from ..config import Extent
 from ..errors import CaflowError, ensure
 
 Array: TypeAlias = NDArray[Any]
+# The name of the dimension of several fields, "member" or "quantile", and its coordinate: seeds, or
+# quantiles.
+Along: TypeAlias = tuple[str, Sequence[float]]
+KEY = "caflow"  # of the provenance in a file
 Steps = Literal["linear", "db"]  # of what the steps of data are equal: of the values or of their dB
 
 
@@ -22,6 +27,15 @@ class Grid(Protocol):
     def refined(self, factor: int) -> Grid:
         """The same area in `factor` times as many rows and columns."""
         ...
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How a file stores values as integers: value = offset + scale · integer."""
+
+    dtype: str
+    scale: float = 1.0
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +48,8 @@ class Field:
         step: Width of the steps of the data; 0: none, or unknown.
         step_in: Whether these are steps of the values, or of their dB.
         grid: What places it, or None.
-        nodata: What stands in files for a missing value.
+        nodata: What stands in files for a missing value, as stored.
+        packing: How integers of its file are values; None for floats.
     """
 
     values: Array
@@ -43,6 +58,7 @@ class Field:
     step_in: Steps = "linear"
     grid: Grid | None = None
     nodata: float = math.nan
+    packing: Packing | None = None
 
     @property
     def size(self) -> Extent:
@@ -55,13 +71,45 @@ class Field:
         """Where values are missing: bool (H, W)."""
         return np.isnan(self.values)
 
+    def packed(self, members: Array) -> tuple[Array, float]:
+        """Values in the unit as a file like this field's stores them.
 
-def checked_values(stored: Array, declared: float | None, asked: float | None, label: str) -> Array:
-    """Values of one band as float32, NaN where missing.
+        They are integers if this field was stored as such, and integers hold all values exactly;
+        else float32. A value that stands for missing ones must not occur; else NaN does.
+
+        Returns:
+            What is stored, and what stands for a missing value.
+        """
+        missing = np.isnan(members)
+        packing = self.packing
+        if packing is not None:
+            stored = np.rint((members.astype(np.float64) - packing.offset) / packing.scale)
+            back = (stored * packing.scale + packing.offset).astype(np.float32)
+            limits = np.iinfo(packing.dtype)
+            fits = (stored >= limits.min) & (stored <= limits.max) & (back == members)
+            if (missing | (fits & (stored != self.nodata))).all():
+                stored[missing] = self.nodata
+                return stored.astype(packing.dtype), self.nodata
+        with np.errstate(over="ignore"):
+            nodata = np.float32(self.nodata if packing is None else np.nan)
+        if not np.isfinite(nodata) or (members == nodata).any():
+            nodata = np.float32(np.nan)
+        return np.where(missing, nodata, members).astype(np.float32), float(nodata)
+
+
+def checked_values(
+    stored: Array,
+    declared: Sequence[float],
+    asked: float | None,
+    label: str,
+    scale: float = 1.0,
+    offset: float = 0.0,
+) -> Array:
+    """Values of one band, offset + scale · stored, as float32, NaN where missing.
 
     Args:
         stored: (H, W), of any real type.
-        declared: What the file says stands for a missing value, or None.
+        declared: What the file says stands for a missing value.
         asked: What the user says does, or None.
         label: The file's name, for errors.
 
@@ -69,14 +117,19 @@ def checked_values(stored: Array, declared: float | None, asked: float | None, l
         CaflowError: (exit 1) there are missing values that the user does not name, infinite ones,
             or ones that float32 does not hold.
     """
-    known = [value for value in (declared, asked) if value is not None and not math.isnan(value)]
+    is_float = stored.dtype.kind == "f"
+    known = np.array([*declared, *([] if asked is None else [asked])], float)
+    with np.errstate(over="ignore"):  # as the file's type rounds them
+        known = known.astype(stored.dtype) if is_float else known
     missing = np.isin(stored, known)
-    if stored.dtype.kind == "f":
+    if is_float:
         missing |= np.isnan(stored)
     if asked is None:
         accepted = np.zeros_like(missing)
     else:
-        accepted = missing if math.isnan(asked) or asked == declared else stored == asked
+        accepted = (
+            missing if math.isnan(asked) or asked in declared else np.isin(stored, known[-1:])
+        )
     unnamed = missing & ~accepted
     if unnamed.any():
         row, column = first_place(unnamed)
@@ -87,10 +140,11 @@ def checked_values(stored: Array, declared: float | None, asked: float | None, l
             f"--nodata {value}",
         )
     with np.errstate(over="ignore"):
-        values = np.where(missing, np.nan, stored).astype(np.float32)
+        exact = np.where(missing, np.nan, stored * np.float64(scale) + offset)
+        values: Array = exact.astype(np.float32)
     wrong = np.isinf(values)
-    if stored.dtype.kind in "iu":
-        wrong |= ~missing & (values.astype(np.float64) != stored)
+    if stored.dtype.kind in "iu" and scale == 1:
+        wrong |= ~missing & (values != exact)
     if wrong.any():
         row, column = first_place(wrong)
         value = f"{stored[row, column].item():.17g}"

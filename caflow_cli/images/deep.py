@@ -111,7 +111,7 @@ def read_tiff_size(data: bytes, label: str) -> Extent | None:
         page = _plain_page(file)
         if page is None:
             return None
-        _check_segments(page, len(data), label)
+        check_segments(page, len(data), label)
         if page.tags.valueof(ORIENTATION, 1) in SIDEWAYS:
             return page.imagewidth, page.imagelength
         return page.imagelength, page.imagewidth
@@ -131,7 +131,7 @@ def read_tiff(data: bytes, label: str, index: int = 0) -> StoredTiff | None:
         page = _plain_page(file, index)
         if page is None:
             return None
-        _check_segments(page, len(data), label)
+        check_segments(page, len(data), label)
         values = _values(page)
         if values.dtype.kind == "f":
             _check_floats(values, label)
@@ -200,7 +200,7 @@ def _is_plain(page: tifffile.TiffPage) -> bool:
     )
 
 
-def _check_segments(page: tifffile.TiffPage, size: int, label: str) -> None:
+def check_segments(page: tifffile.TiffPage, size: int, label: str) -> None:
     """Check, before anything is decoded, that the strips or tiles lie in the file and are few."""
     count = page.imagewidth * page.imagelength
     segment = page.tilewidth * page.tilelength if page.is_tiled else page.imagewidth

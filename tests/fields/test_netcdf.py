@@ -1,0 +1,217 @@
+"""NetCDF and xarray: coordinates are refined, attributes kept, members a dimension."""
+
+import io
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray
+
+from caflow_cli import CaflowError
+from caflow_cli.fields import (
+    field_of,
+    members_in_xarray,
+    read_field,
+    read_members,
+    read_provenance,
+    write_members,
+)
+
+COARSE = np.array([[0, 0.5, 2], [4, 0, 1.25]], np.float32)
+LAT = ("lat", [51.0, 50.75], {"units": "degrees_north", "standard_name": "latitude"})
+LON = ("lon", np.array([10, 10.25, 10.5], np.float32), {"units": "degrees_east"})
+ATTRS = {"units": "mm/h", "long_name": "rain rate", "cell_methods": "area: mean"}
+
+
+def rain(values=COARSE, **coords):
+    coords = {"lat": LAT, "lon": LON, **coords}
+    return xarray.DataArray(values, coords, ("lat", "lon"), "rain", ATTRS)
+
+
+def saved(path, data, engine="h5netcdf", **options):
+    data.to_netcdf(path, engine=engine, **options)
+    return path
+
+
+def ensemble(field, factor=2, count=3):
+    fine = field.values.repeat(factor, 0).repeat(factor, 1)
+    return np.stack([fine * np.float32(k) for k in range(1, count + 1)])
+
+
+def written(tmp_path, field, factor=2):
+    path = tmp_path / "members.nc"
+    members = ensemble(field, factor)
+    write_members(path, members, field, factor, ("member", [7, 8, 9]), {"seed": 7})
+    assert read_provenance(path) == {"seed": 7}
+    assert np.array_equal([f.values for f in read_members(path, nodata=math.nan)], members, True)
+    return xarray.load_dataset(path, engine="h5netcdf", decode_coords="all")
+
+
+@pytest.mark.parametrize("engine", ["h5netcdf", "scipy", "netcdf4"])
+def test_members_have_a_dimension_refined_coordinates_and_the_attributes(tmp_path, engine):
+    time = ((), np.datetime64("2026-12-02T09:00", "ns"))
+    data = rain(time=time).to_dataset().assign_attrs(title="a storm", Conventions="CF-1.11")
+    field = read_field(saved(tmp_path / "a.nc", data, engine))
+    assert np.array_equal(field.values, COARSE)
+    assert field.unit == "mm/h"
+    found = written(tmp_path, field)
+    assert found.rain.dims == ("member", "lat", "lon")
+    assert found.rain.attrs == ATTRS
+    assert found.attrs["title"] == "a storm"
+    assert found.attrs["Conventions"] == "CF-1.11"
+    assert found.member.values.tolist() == [7, 8, 9]
+    assert found.member.attrs["standard_name"] == "realization"
+    assert found.lat.values.tolist() == [51.0625, 50.9375, 50.8125, 50.6875]
+    assert found.lon.dtype == np.float32
+    assert found.lat.attrs == LAT[2]
+    assert found.time == time[1]
+    averaged = found.coarsen(lat=2, lon=2).mean()
+    np.testing.assert_allclose(averaged.lat, data.lat, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(averaged.lon, data.lon, rtol=0, atol=1e-6)
+
+
+def test_bounds_and_the_transform_of_a_grid_mapping_are_refined(tmp_path):
+    data = rain().to_dataset()
+    data["lat_bnds"] = (("lat", "bnds"), [[51.125, 50.875], [50.875, 50.625]])
+    data.lat.attrs["bounds"] = "lat_bnds"
+    data["crs"] = ((), 0, {"grid_mapping_name": "latitude_longitude"})
+    data.crs.attrs["GeoTransform"] = "9.875 0.25 0 51.125 0 -0.25"
+    data.rain.attrs["grid_mapping"] = "crs"
+    found = written(tmp_path, read_field(saved(tmp_path / "a.nc", data)))
+    edges = np.array([51.125, 51, 50.875, 50.75, 50.625])
+    assert np.array_equal(found.lat_bnds, np.stack([edges[:-1], edges[1:]], 1))
+    assert found.crs.attrs["GeoTransform"] == "9.875 0.125 0 51.125 0 -0.125"
+    assert found.crs.attrs["grid_mapping_name"] == "latitude_longitude"
+    assert found.rain.encoding["grid_mapping"] == "crs"
+    assert found.lat.encoding["bounds"] == "lat_bnds"
+
+
+def test_coordinates_of_two_dimensions_and_irregular_ones():
+    lat = 50 + np.add.outer([0, 0.2], [0.0, 0.1, 0.3])
+    array = rain(
+        north=(("lat", "lon"), lat, {"units": "degrees_north"}),
+        lat=("lat", [1.0, 4]),
+        lon=[1, 2, 4],
+    ).assign_coords(site=("lon", ["a", "b", "c"]))
+    field = field_of(array)
+    fine = members_in_xarray(ensemble(field), field, 2, ("member", [0, 1, 2]))
+    assert fine.lat.values.tolist() == [0.25, 1.75, 3.25, 4.75]
+    assert fine.lon.values.tolist() == [0.75, 1.25, 1.75, 2.5, 3.5, 4.5]
+    assert fine.north.dims == ("lat", "lon")
+    np.testing.assert_allclose(fine.north[:, 1], [49.975, 50.075, 50.175, 50.275])
+    assert fine.site.values.tolist() == ["a", "a", "b", "b", "c", "c"]
+
+
+def test_packed_integers_are_unpacked_and_packed(tmp_path):
+    values = np.array([[0, 0.5, 2], [4, np.nan, 1.25]], np.float32)
+    how = {"dtype": "int16", "scale_factor": 0.25, "add_offset": 1.0, "_FillValue": -9}
+    path = saved(tmp_path / "a.nc", rain(values), encoding={"rain": how})
+    with pytest.raises(CaflowError, match=r"1 missing values \(-9\), the first at row 1, column 1"):
+        read_field(path)
+    field = read_field(path, nodata=-9)
+    assert np.array_equal(field.values, values, equal_nan=True)
+    assert (field.step, field.nodata) == (0.25, -9)
+    found = written(tmp_path, field)
+    assert {key: found.rain.encoding[key] for key in how} == how
+    assert np.array_equal(found.rain[0], values.repeat(2, 0).repeat(2, 1), equal_nan=True)
+
+
+def test_steps_of_the_data_are_attributes(tmp_path):
+    array = rain().assign_attrs(step=0.5, step_in="db")
+    field = read_field(saved(tmp_path / "a.nc", array))
+    assert (field.step, field.step_in) == (0.5, "db")
+    assert "step" not in written(tmp_path, field).rain.attrs
+
+
+def test_a_data_array_becomes_a_field_and_members_a_data_array():
+    array = rain().expand_dims(time=[3]).assign_coords(member=4)
+    field = field_of(array)
+    assert np.array_equal(field.values, COARSE)
+    fine = members_in_xarray(ensemble(field), field, 2, ("member", [0, 1, 2]), {"seed": 0})
+    assert fine.dims == ("member", "lat", "lon")
+    assert fine.coords["time"] == 3
+    assert fine.coords["coarse_member"] == 4
+    assert fine.attrs == {**ATTRS, "caflow": '{"seed": 0}'}
+    assert field_of(fine[1]).size == (4, 6)
+    plain = field_of(COARSE, unit="K")
+    assert members_in_xarray(ensemble(plain), plain, 2, ("member", [0, 1, 2])).units == "K"
+
+
+def test_quantiles_have_a_dimension_of_their_own(tmp_path):
+    field = field_of(rain())
+    path = tmp_path / "q.nc"
+    write_members(path, ensemble(field), field, 2, ("quantile", [0.05, 0.5, 0.95]))
+    found = xarray.load_dataset(path, engine="h5netcdf")
+    assert found["quantile"].values.tolist() == [0.05, 0.5, 0.95]
+    assert "standard_name" not in found["quantile"].attrs
+
+
+HOLES = np.where(COARSE == 4, np.nan, COARSE)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (rain().expand_dims(time=3), r"'rain' has 3 dimensions \(time 3, lat 2, lon 3\), no field"),
+        (rain()[0], "dimensions"),
+        (rain(HOLES), r"has 1 missing values \(nan\), the first at row 1, column 0"),
+    ],
+)
+def test_arrays_that_are_no_field_are_refused(array, message):
+    with pytest.raises(CaflowError, match=message):
+        field_of(array)
+
+
+@pytest.mark.parametrize(
+    ("coords", "message"),
+    [
+        ({"lat": [2.0, 2.0]}, "coordinate 'lat' is not monotonic"),
+        ({"lon": ("lon", [359.5, 359.9, 0.3], LON[2])}, "not monotonic"),
+        (
+            {"east": (("lat", "lon"), [[179.9, -179.9, -179.7]] * 2, LON[2])},
+            "coordinate 'east' jumps by 360 degrees",
+        ),
+    ],
+)
+def test_coordinates_that_cannot_be_refined_are_refused(tmp_path, coords, message):
+    field = field_of(rain(**coords))
+    with pytest.raises(CaflowError, match=message):
+        write_members(tmp_path / "m.nc", ensemble(field), field, 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_without_one_variable_or_damaged_are_refused(tmp_path):
+    both = rain().to_dataset().assign(snow=rain())
+    with pytest.raises(CaflowError, match="has 2 variables of two dimensions or more: rain, snow"):
+        read_field(saved(tmp_path / "two.nc", both))
+    data = saved(tmp_path / "a.nc", rain()).read_bytes()
+    with pytest.raises(CaflowError, match="xarray cannot read 'x'"):
+        read_field(io.BytesIO(data[:2000]), name="x")
+
+
+def test_a_place_is_not_converted_to_another_format(tmp_path):
+    field = field_of(rain())
+    with pytest.raises(CaflowError, match="NetCDF file is not converted to tiff") as error:
+        write_members(tmp_path / "m.tif", ensemble(field), field, 2)
+    assert error.value.hint == "-o FILE.nc"
+
+
+WITHOUT = """
+import sys
+sys.modules["xarray"] = sys.modules["h5netcdf"] = None
+from importlib import util
+found = util.find_spec
+util.find_spec = lambda name: None if name in ("xarray", "h5netcdf") else found(name)
+from caflow_cli.fields import read_field
+read_field(sys.argv[1])
+"""
+
+
+def test_without_xarray_the_extra_is_named(tmp_path):
+    path = saved(tmp_path / "a.nc", rain())
+    call = [sys.executable, "-c", WITHOUT, path]
+    done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=120)
+    assert "needs xarray and h5netcdf" in done.stderr
+    assert 'pip install -e ".[fields]"' in done.stderr
