@@ -22,7 +22,7 @@ from .commands.score import score_command
 from .commands.train import train_command
 from .config import config_command, config_path, defaults
 from .console import Console, say
-from .options import option, refuse_twice
+from .options import option
 
 _HELP = "Sample p(w|y) for images with conditional autoregressive flows, and score any pair."
 
@@ -93,7 +93,6 @@ def main() -> None:
     # In a pipe, several commands write to one terminal.
     Console.prefix = f"{sys.argv[1]}: " if "-" in sys.argv[2:] else ""
     try:
-        refuse_twice(sys.argv[1:], "--mask")
         code = app(sys.argv[1:], standalone_mode=False, prog_name="caflow") or 0
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):

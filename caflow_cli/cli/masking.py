@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,13 @@ LOW = 0.2  # threshold of detection to try if nothing is found
 _PAINT = "paint a mask, and give it by --mask FILE"
 
 
+def _once(mask: str | None) -> str | None:
+    """Raise CaflowError (exit 2) for two masks, of which only the last would count."""
+    typed = [word for word in sys.argv if word.partition("=")[0] == "--mask"]
+    check_usage(len(typed) < 2, "--mask is given twice", "--mask FILE, or --mask DIR")
+    return mask
+
+
 @dataclass(frozen=True, kw_only=True)
 class Masking:
     """The mask options; each field is the option of the same name."""
@@ -29,6 +37,7 @@ class Masking:
         "folder of masks named like the images; auto: the damage that `caflow mask` finds, with "
         "--threshold T (default 0.5); or ir: the dust that infrared shows in a scan of color film, "
         "darker by K deviations (default 4.5). Without it, inpaint fills transparent pixels.",
+        callback=_once,
     )
     grow: int = option(
         "--grow N",

@@ -7,7 +7,7 @@ import inspect
 import os
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -113,7 +113,7 @@ def _parameters(record: Any, command: str, words: Words | None = None) -> list[i
     """The parameters from which Typer reads the options of a record."""
     parameters = []
     fields = dataclasses.fields(record) if dataclasses.is_dataclass(record) else ()
-    defaults = {field.name: field.default for field in fields}
+    defaults = {f.name: ... if f.default is dataclasses.MISSING else f.default for f in fields}
     declared = settings(record)
     for name, annotation in typing.get_type_hints(record, include_extras=True).items():
         if name in declared:
@@ -181,12 +181,6 @@ def _run(command: Callable[..., None], context: typer.Context, values: dict[str,
         console.count_notes()
     if console.failed:
         raise typer.Exit(EXIT_FAILED)
-
-
-def refuse_twice(arguments: Sequence[str], name: str) -> None:
-    """Raise CaflowError (exit 2) for an option typed twice, of which only the last would count."""
-    typed = [word for word in arguments if word.partition("=")[0] == name]
-    check_usage(len(typed) < 2, f"{name} is given twice", f"{name} FILE, or {name} DIR")
 
 
 MODEL_NAME = "An id from `caflow models list`, a file, a folder, or a Hub repository."

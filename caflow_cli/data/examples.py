@@ -16,7 +16,7 @@ from ..errors import CaflowError, ensure
 from ..images import Pixels, decode as decode_image, gray, in_8_bits, resize
 from ..paths import is_folder
 from .files import is_field, is_image, open_folder, open_zip
-from .split import HoldOut, ImageFiles, Role, Split, check_there, choose
+from .split import HoldOut, ImageFiles, Role, check_there, choose
 from .tables import MANIFESTS, is_remote, open_manifest, open_remote
 
 _MOST_DAMAGED = 0.01  # largest share of damaged files in a set
@@ -73,7 +73,7 @@ def open_files(data: str | Path, role: Role = "images") -> Iterator[ImageFiles]:
 @contextmanager
 def open_split(
     data: str | Path,
-    split: Split | None = None,
+    split: str | None = None,
     size: int | None = None,
     *,
     role: Role = "images",

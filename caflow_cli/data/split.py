@@ -69,7 +69,7 @@ def mask_errors(option: str = "--set masks=") -> Iterator[None]:
 
 def choose(
     files: ImageFiles,
-    split: Split | None,
+    split: str | None,
     seed: int,
     *,
     paired: bool = False,

@@ -27,7 +27,7 @@ class Crops:
     """Images are cropped and shrunk to the model's size, and every candidate is measured."""
 
     form: ClassVar[str] = "model"  # in JSON
-    side: int | None  # of the images; None: they keep the size in which they are stored
+    side: int | None = None  # of the images; None: they keep the size in which they are stored
 
     def cells(
         self, taus: Sequence[Temperature], m: int, keeps: Sequence[int], ranks: Sequence[str]

@@ -73,7 +73,7 @@ class Measurer:
     @property
     def estimator(self) -> Estimator:
         """How log-likelihoods are estimated."""
-        return estimator_of(self.model, self.run.noise_samples)
+        return estimator_of(self.model, self.run.given["noise_samples"])
 
     def measure(
         self, indices: Sequence[int], side: int | None
@@ -82,7 +82,7 @@ class Measurer:
         run = self.run
         step = 1
         if side is not None:
-            step = requests_at_a_time((side, side), run.candidates, run.batch_size)
+            step = requests_at_a_time((side, side), run.m, run.given["batch_size"])
         for first in range(0, len(indices), step):
             batch = indices[first : first + step]
             try:
@@ -110,12 +110,12 @@ class Measurer:
             self._add_baselines(measured)
         if "bpd" in run.metrics or "likelihood" in run.metrics:
             self._score_truths(requests, conditions, found)
-        seeds = [(run.seed + SEED_STEP * index) % SEEDS for index in indices]
+        seeds = [(run.given["seed"] + SEED_STEP * index) % SEEDS for index in indices]
         for tau, most in run.draws.items():
             m = run.drawn(most, requests[0].size)
             begun = time.perf_counter()
             unanswered = self._unanswered(requests, seeds, tau, m)
-            *_, drawn = draw(unanswered, conditions, batch_size=run.batch_size)
+            *_, drawn = draw(unanswered, conditions, batch_size=run.given["batch_size"])
             seconds = encoding + time.perf_counter() - begun
             for measured, candidates in zip(found, drawn, strict=True):
                 draws = Draws(tau, most)
@@ -127,7 +127,7 @@ class Measurer:
         """The request for an example, of which each setting of the sweep makes its own."""
         image = Input(Image(example.input))
         request = prepare(self.model, image, example.mask, self.run.sampling)
-        return replace(request, noise_samples=self.run.noise_samples)
+        return replace(request, noise_samples=self.run.given["noise_samples"])
 
     def _unanswered(
         self, requests: Sequence[Request], seeds: Sequence[int], tau: Temperature, m: int
@@ -147,7 +147,7 @@ class Measurer:
             self.images,
             index,
             self.masks,
-            run.seed,
+            run.given["seed"],
             run.inputs,
         )
         name = self.images.names[index]
@@ -243,7 +243,7 @@ class Measurer:
             return {}
         lpips = None
         if not set(names).isdisjoint(OF_LPIPS):
-            lpips = load_lpips(self.run.weights, self.model.device)
+            lpips = load_lpips(self.run.given["weights"], self.model.device)
         values = space_metrics(self.task, example.truth, samples, lpips)
         return {name: values[name] for name in names}
 
@@ -257,7 +257,7 @@ class Measurer:
             metrics,
             to_batch(images),
             truths,
-            self.run.weights,
+            self.run.given["weights"],
             self.model.device,
         )
         for image, values in zip(images, found, strict=True):

@@ -31,7 +31,7 @@ from .measure import Measured, Measurer
 from .metrics import METRICS
 from .result import Result
 from .rows import Row, Values
-from .settings import Settings
+from .settings import LOG, Settings
 
 SHEET = "evaluate.png"
 _MOST_ROWS = 20  # of the sheet
@@ -46,15 +46,15 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
         CaflowError: (exit 2) there is a log with another origin, or one that must not be continued;
             or two images would be saved under one name.
     """
-    log = settings.log
-    if log is None:
+    if settings.folder is None:
         return {}
+    log = settings.folder / LOG
     _check_distinct(names)
     text = log.read_text("utf-8") if exists(log) else ""
     if not text:
         return {}
     check_usage(
-        settings.skip_existing,
+        settings.given["skip_existing"],
         f"{str(log)!r} exists",
         "choose another folder, or --skip-existing",
     )
@@ -100,17 +100,19 @@ def write(settings: Settings, origin: str, measured: Measured, *, has_row: bool)
     Raises:
         CaflowError: That fails.
     """
-    if settings.save_images is not None:
-        for cell in settings.cells:
-            paths = _paths(settings, cell, measured.row.name)
-            make_folder(paths[0].parent)
-            for path, image in zip(paths, measured.kept(cell), strict=False):  # some may diverge
-                write_png(path, image)
-    log = settings.log
-    if log is None or has_row:
+    folder = settings.folder
+    if folder is None:
         return
+    for cell in settings.cells:
+        paths = _paths(settings, folder, cell, measured.row.name)
+        make_folder(paths[0].parent)
+        for path, image in zip(paths, measured.kept(cell), strict=False):  # some may diverge
+            write_png(path, image)
+    if has_row:
+        return
+    log = folder / LOG
     try:
-        make_folder(log.parent)
+        make_folder(folder)
         with log.open("a", encoding="utf-8") as file:
             if file.tell() == 0:
                 file.write(f"{origin}\n")
@@ -128,14 +130,14 @@ def write_sheet(measurer: Measurer, rows: Sequence[Row]) -> None:
     Raises:
         CaflowError: It cannot be written.
     """
-    settings = measurer.run
-    if settings.save_images is None or not settings.cells:
+    folder = measurer.run.folder
+    if folder is None or not measurer.run.cells:
         return
-    drawn = [_row(measurer, row) for row in rows[:_MOST_ROWS]]
-    atomic_write(settings.save_images / SHEET, encode_png(sheet(drawn)))
+    drawn = [_row(measurer, folder, row) for row in rows[:_MOST_ROWS]]
+    atomic_write(folder / SHEET, encode_png(sheet(drawn)))
 
 
-def _row(measurer: Measurer, row: Row) -> Pixels:
+def _row(measurer: Measurer, folder: Path, row: Row) -> Pixels:
     """The row of an image in the sheet."""
     settings = measurer.run
     example = measurer.example(row.index).example
@@ -147,7 +149,7 @@ def _row(measurer: Measurer, row: Row) -> Pixels:
         cells.append((image, [row.name, baseline, *figures]))
     for cell in settings.cells:
         best = row.at(cell.tau).ranked(cell.rank)
-        path = _paths(settings, cell, row.name)[0]
+        path = _paths(settings, folder, cell, row.name)[0]
         if best and exists(path):  # an earlier run's may have been removed
             label = Result("model", {}, cell).label
             figures = _figures(best[0].values)
@@ -166,9 +168,7 @@ def _figures(values: Values) -> list[str]:
     ]
 
 
-def _paths(settings: Settings, cell: Cell, name: str) -> list[Path]:
-    assert settings.save_images is not None
-    folder = settings.save_images
+def _paths(settings: Settings, folder: Path, cell: Cell, name: str) -> list[Path]:
     if len(settings.cells) > 1:
         tau = str(cell.tau).replace("/", "-")
         setting = f"tau{tau}_m{cell.candidates}_n{cell.keep}"

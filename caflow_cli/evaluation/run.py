@@ -29,7 +29,7 @@ from .outputs import earlier_rows, write, write_sheet
 from .protocols import Protocol
 from .result import Estimate, Evaluation, Failures, Result
 from .rows import Row
-from .settings import EvaluateOptions, Settings, resolve
+from .settings import EvaluateOptions, Settings
 from .summary import add_distances, summarize
 
 Progress = Callable[[int, int], None]  # images done and in total; total 0: unknown
@@ -57,12 +57,9 @@ def evaluate(
         metrics: Names of `METRICS`, or "all". Default: the protocol's, else "lpips" and "rmse"; the
             former is omitted, with a note, if its network is not available.
         progress: Called before the first image, and after each image.
-        options: tau, candidates, keep, rank, seed, consistent, noise_samples, batch_size, split,
-            limit, protocol, masks, inputs, weights, save_images, skip_existing
-            (`EvaluateOptions`).
-            A temperature is a number, or a shape as text or `Temperature`; a sequence of these is a
-            sweep. A split that the set does not have is held out by the seed of the model's
-            training, so that the model has not seen it.
+        options: See `EvaluateOptions`. A temperature is a number, or a shape as text or
+            `Temperature`; a sequence of these is a sweep. A split that the set does not have is
+            held out by the seed of the model's training, so that the model has not seen it.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -76,11 +73,19 @@ def evaluate(
             images that fail are listed in `failed` instead, and metrics without their network in
             `missing`.
     """
-    run = resolve(model.config, metrics, options)
+    return evaluated(model, data, Settings.of(metrics, options), progress)
+
+
+def evaluated(
+    model: CAFlow, data: str | Path, settings: Settings, progress: Progress
+) -> Evaluation:
+    """`evaluate` with settings that are checked."""
+    run = settings.filled(model.config)
     task = task_of(model, run.sampling)
     _check_protocol(run.protocol, task)
-    asked = bool(metrics or run.protocol.metrics)
-    chosen, notes, missing = computable(run.metrics, run.weights, model.device, asked=asked)
+    asked = bool(settings.metrics)
+    weights = run.given["weights"]
+    chosen, notes, missing = computable(run.metrics, weights, model.device, asked=asked)
     run = replace(run, metrics=chosen)
     with _opened(model, task, run, data) as measurer:
         images = measurer.images
@@ -123,7 +128,7 @@ def _opened(model: CAFlow, task: Task, run: Settings, data: str | Path) -> Itera
         images = stack.enter_context(
             open_split(
                 data,
-                run.split,
+                run.given["split"],
                 run.kind.side,
                 role=role,
                 seed=model.split_seed,
@@ -133,9 +138,9 @@ def _opened(model: CAFlow, task: Task, run: Settings, data: str | Path) -> Itera
             )
         )
         masks = None
-        if run.masks is not None:
+        if run.given["masks"] is not None:
             with mask_errors("--masks "):
-                masks = stack.enter_context(open_split(run.masks, role="masks"))
+                masks = stack.enter_context(open_split(run.given["masks"], role="masks"))
         yield Measurer(model, task, run, images, masks)
 
 
@@ -190,8 +195,8 @@ def _origin(measurer: Measurer, data: str, where: Table) -> str:
         **where,
         **run.as_json(),
     }
-    if run.masks is not None:
-        origin["masks"] = str(run.masks)
+    if run.given["masks"] is not None:
+        origin["masks"] = str(run.given["masks"])
     if run.protocol.name:
         origin["protocol"] = run.protocol.name
     return json.dumps(origin, allow_nan=False)
@@ -249,7 +254,7 @@ def _notes_on_draws(run: Settings, rows: Sequence[Row]) -> list[str]:
             lost[-1] += diverged
             fewer |= len(draws.candidates) + diverged < draws.most
     if fewer:
-        notes.append(f"at most {run.candidates} candidates, as many as fit 0.75 megapixels")
+        notes.append(f"at most {run.m} candidates, as many as fit 0.75 megapixels")
     if any(lost):
         notes.append(
             f"samples that diverged and are left out: {sum(lost)}, of {sum(map(bool, lost))} "
@@ -263,7 +268,7 @@ class _SetFeatures:
 
     def __init__(self, run: Settings, device: torch.device) -> None:
         self._run = run
-        self._extractor = load_extractor(run.weights, device)
+        self._extractor = load_extractor(run.given["weights"], device)
         self._truths: list[Tensor] = []  # (1, d) of each image
         self._images: dict[str | Cell, list[Tensor]] = defaultdict(list)  # by result
 

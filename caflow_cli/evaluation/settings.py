@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
 from ..config import Config, Extent, Tau, Temperature
-from ..data.split import Split
 from ..errors import check_usage
-from ..records import Said, Setting, Several, Table, keywords, number, one_of, settings
+from ..records import Said, Setting, Several, Table, check, keywords, number, one_of, settings
 from ..sampling import NoiseSamples, RankRule, Sampling, fitting
 from .kinds import Cell, Crops, kind_of, offered_metrics
 from .metrics import Weights, choose_metrics, needing
@@ -30,6 +29,7 @@ _Limit = Annotated[int, number(ge=1, said=Said("--limit is {}", "--limit 10"))]
 _Inputs = Annotated[
     str, one_of(("clean", "web", "photo"), Said("inputs is {}", "clean, web or photo"))
 ]
+_LIMIT = Setting("--limit COUNT", "Use only the first COUNT images.", _PANEL)
 
 
 class EvaluateOptions(TypedDict, total=False):
@@ -49,7 +49,7 @@ class EvaluateOptions(TypedDict, total=False):
         ),
     ]
     limit: Annotated[  # None: as the protocol says, else all
-        _Limit | None, Setting("--limit COUNT", "Use only the first COUNT images.", _PANEL)
+        _Limit | None, _LIMIT
     ]
     protocol: Annotated[  # its settings are defaults of the others
         Protocol | str | None,
@@ -126,38 +126,146 @@ class EvaluateOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The settings of a run, all filled in: see `EvaluateOptions`."""
+class CalibrationImages:
+    """The images of a calibration, and how a model's inputs are made of them."""
 
-    kind: Crops
+    data: Annotated[
+        str | Path,
+        Setting(
+            "--data DATA",
+            "Images, as for `train --data`, of the kind that you restore, and unseen in training. "
+            "Of a set with train/, val/ or test/, val/ is used; if the model learned from it, the "
+            "half that has not chosen the model.",
+        ),
+    ]
+    split: Annotated[str | None, Setting("--split NAME", "train, val or test, instead of val.")] = (
+        None  # val/ if the set has splits, else all images
+    )
+    limit: Annotated[_Limit | None, _LIMIT._replace(panel=None)] = None
+    crop: Annotated[
+        Annotated[int, number(ge=1, said=Said("--crop is {}", "--crop 64"))] | None,
+        Setting(
+            "--crop N",
+            "Use the central N x N pixels of each image. Default: whole images.",
+        ),
+    ] = None
+    # Side of the squares to which images are downsampled instead, as in some trainings.
+    size: Annotated[int | None, Setting()] = None
+    inputs: Annotated[
+        _Inputs | None,
+        Setting(
+            "--inputs HOW",
+            "superres: how inputs are made of images: clean (bicubic), web (blurred, noisy, JPEG) "
+            "or photo (random). Default: as in the model's training.",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of a run, checked: as given, else as the protocol states.
+
+    `filled` takes what is left open, None or empty, from the model, else from its task.
+    """
+
+    given: EvaluateOptions  # all of them
+    protocol: Protocol
     metrics: tuple[str, ...]
     tau: tuple[Temperature, ...]
-    candidates: int
-    fit: bool  # whether M is reduced to `fitting` for large images
+    candidates: int | None
     keep: tuple[int, ...]
     rank: tuple[str, ...]
-    seed: int
-    consistent: bool | None
-    noise_samples: int
-    batch_size: int | None
-    split: Split | None
-    limit: int | None
-    protocol: Protocol
-    masks: str | Path | None
-    inputs: str
-    weights: Weights
-    save_images: Path | None
-    skip_existing: bool
+    kind: Crops = field(default_factory=Crops)
+    fit: bool = False  # whether M is reduced to `fitting` for large images
+
+    @classmethod
+    def of(cls, metrics: str | Sequence[str], options: EvaluateOptions) -> Settings:
+        """Check what no model is needed for.
+
+        Raises:
+            CaflowError: (exit 2) a keyword, a metric or the protocol is unknown, or a value is out
+                of range.
+        """
+        defaults = {
+            name: setting.default for name, (_, setting) in settings(EvaluateOptions).items()
+        }
+        given: Any = keywords({**defaults, **options}, EvaluateOptions)
+        named = given["protocol"]
+        protocol = get_protocol(named) if isinstance(named, str) else named or NO_PROTOCOL
+        names = (*Several(str).of(metrics, "metrics"), *protocol.metrics)
+        m = protocol.candidates if given["candidates"] is None else given["candidates"]
+        run = cls(
+            given=given,
+            protocol=protocol,
+            metrics=choose_metrics(names, offered_metrics(protocol)) if names else (),
+            tau=given["tau"] or tuple(map(Temperature.of, protocol.tau)),
+            candidates=m,
+            keep=given["keep"] or tuple(protocol.keep),
+            rank=given["rank"] or ("likelihood",),
+        )
+        for rank, keep in itertools.product(run.rank, run.keep):
+            Sampling(candidates=m, keep=keep, rank=rank).check()
+        check_usage(
+            bool(given["masks"]) == protocol.masks,
+            "--masks is for --protocol repair, which needs damage masks",
+            "--protocol repair --masks DIR, white inside holes",
+        )
+        return run
+
+    def filled(self, config: Config) -> Settings:
+        """All settings for a model; CaflowError (exit 2) if one does not fit it."""
+        from ..tasks import task_named  # imported here, so that `--help` needs no NumPy
+
+        metrics = self.metrics or ("lpips", "rmse")
+        fixed = self.candidates or config.task.candidates
+        open_ = replace(self.sampling, candidates=self.candidates, keep=max(self.keep))
+        samplings = [replace(open_, tau=tau).of(config) for tau in self.tau or (None,)]
+        m = samplings[0].candidates
+        check_usage(
+            m != 1 or _OF_SEVERAL.isdisjoint(metrics),
+            "one candidate has no diversity, calibration, crps or rank",
+            "-m 10",
+        )
+        compared = "consensus" in self.rank or not _OF_ALL.isdisjoint(metrics)
+        return replace(
+            self,
+            metrics=metrics,
+            tau=tuple(sampling.temperature for sampling in samplings),
+            candidates=m,
+            kind=kind_of(self.protocol, config.task),
+            fit=task_named(config.task.name).enlarges and not fixed and not compared,
+        )
 
     @property
-    def log(self) -> Path | None:
-        """The file for rows, if any."""
-        return None if self.save_images is None else self.save_images / LOG
+    def m(self) -> int:
+        """M, as given, or as `filled` has it."""
+        assert self.candidates is not None
+        return self.candidates
+
+    @property
+    def limit(self) -> int | None:
+        """How many images are used, from the first on; None: all."""
+        given = self.given["limit"]
+        return self.protocol.images if given is None else given
+
+    @property
+    def inputs(self) -> str:
+        """How a superres model's inputs are made of images."""
+        return self.protocol.inputs or self.given["inputs"]
+
+    @property
+    def folder(self) -> Path | None:
+        """Where images and rows are saved, if they are."""
+        folder = self.given["save_images"]
+        return None if folder is None else Path(folder)
 
     @property
     def sampling(self) -> Sampling:
         """What the task and all requests share."""
-        return Sampling(consistent=self.consistent)
+        return Sampling(consistent=self.given["consistent"])
 
     @property
     def sets(self) -> list[str]:
@@ -174,7 +282,7 @@ class Settings:
         """All settings of the sweep."""
         if set(self.metrics) <= {"bpd"}:
             return []
-        return self.kind.cells(self.tau, self.candidates, self.keep, self.rank)
+        return self.kind.cells(self.tau, self.m, self.keep, self.rank)
 
     @property
     def draws(self) -> dict[Temperature, int]:
@@ -206,90 +314,14 @@ class Settings:
             "candidates": self.candidates,
             "keep": list(self.keep),
             "metrics": list(self.metrics),
-            "seed": self.seed,
-            "noise_samples": self.noise_samples,
+            "seed": self.given["seed"],
+            "noise_samples": self.given["noise_samples"],
             "ranks": list(self.rank),
         }
-        if self.consistent is not None:
-            record["consistent"] = self.consistent
+        if self.given["consistent"] is not None:
+            record["consistent"] = self.given["consistent"]
         if self.inputs != "clean":
             record["inputs"] = self.inputs
         if self.fit:
             record["fit"] = True
         return record
-
-
-def check_options(metrics: str | Sequence[str], options: EvaluateOptions) -> Table:
-    """Check what no model is needed for, before one is loaded; return all settings.
-
-    Those that are open are None or empty, unless the protocol states them.
-
-    Raises:
-        CaflowError: (exit 2) a keyword, a metric or the protocol is unknown, or a value is out of
-            range.
-    """
-    defaults = {name: setting.default for name, (_, setting) in settings(EvaluateOptions).items()}
-    stated = keywords({**defaults, **options}, EvaluateOptions)
-    named = stated["protocol"]
-    protocol = get_protocol(named) if isinstance(named, str) else named or NO_PROTOCOL
-    _metrics(metrics, protocol)
-    of_protocol: Table = {
-        "protocol": protocol,
-        "tau": stated["tau"] or tuple(map(Temperature.of, protocol.tau)),
-        "keep": stated["keep"] or tuple(protocol.keep),
-        "rank": stated["rank"] or ("likelihood",),
-    }
-    if stated["candidates"] is None:
-        of_protocol["candidates"] = protocol.candidates
-    stated |= of_protocol
-    for rank, keep in itertools.product(stated["rank"], stated["keep"]):
-        Sampling(candidates=stated["candidates"], keep=keep, rank=rank).check()
-    check_usage(
-        bool(stated["masks"]) == protocol.masks,
-        "--masks is for --protocol repair, which needs damage masks",
-        "--protocol repair --masks DIR, white inside holes",
-    )
-    return stated
-
-
-def resolve(config: Config, metrics: str | Sequence[str], options: EvaluateOptions) -> Settings:
-    """Fill in what the options leave open: from the protocol, else the model, else its task.
-
-    Raises:
-        CaflowError: (exit 2) as for `check_options`, or a value does not fit the model.
-    """
-    from ..tasks import task_named  # imported here, so that `--help` needs no NumPy
-
-    stated = check_options(metrics, options)
-    protocol: Protocol = stated["protocol"]
-    chosen = _metrics(metrics, protocol) or ("lpips", "rmse")
-    fixed = stated["candidates"] or config.task.candidates
-    open_ = Sampling(
-        candidates=stated["candidates"], keep=max(stated["keep"]), consistent=stated["consistent"]
-    )
-    samplings = [replace(open_, tau=tau).of(config) for tau in stated["tau"] or (None,)]
-    m = samplings[0].candidates
-    assert m is not None, "`of` fills it in"
-    check_usage(
-        m != 1 or _OF_SEVERAL.isdisjoint(chosen),
-        "one candidate has no diversity, calibration, crps or rank",
-        "-m 10",
-    )
-    compared = "consensus" in stated["rank"] or not _OF_ALL.isdisjoint(chosen)
-    filled: Table = {
-        "kind": kind_of(protocol, config.task),
-        "metrics": chosen,
-        "tau": tuple(sampling.temperature for sampling in samplings),
-        "candidates": m,
-        "fit": task_named(config.task.name).enlarges and not fixed and not compared,
-        "limit": protocol.images if stated["limit"] is None else stated["limit"],
-        "inputs": protocol.inputs or stated["inputs"],
-        "save_images": None if stated["save_images"] is None else Path(stated["save_images"]),
-    }
-    return Settings(**{**stated, **filled})
-
-
-def _metrics(metrics: str | Sequence[str], protocol: Protocol) -> tuple[str, ...]:
-    """The metrics that are asked for; none stand for the default."""
-    names = (*Several(str).of(metrics, "metrics"), *protocol.metrics)
-    return choose_metrics(names, offered_metrics(protocol)) if names else ()

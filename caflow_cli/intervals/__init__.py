@@ -1,5 +1,6 @@
 """Calibrated intervals: a function of candidates and a calibration."""
 
+from ..evaluation.settings import CalibrationImages
 from .bounds import (
     at_depth,
     calibrated,
@@ -8,7 +9,7 @@ from .bounds import (
     interval_chart,
     mean_width,
 )
-from .calibrate import CalibrationImages, Coverage, calibrate, check_calibration
+from .calibrate import Coverage, calibrate, check_calibration
 
 __all__ = [
     "CalibrationImages",

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from ..evaluation.examples import make_example
 from ..evaluation.measure import SEED_STEP
 from ..evaluation.result import Failures, estimate
 from ..evaluation.run import Progress
+from ..evaluation.settings import CalibrationImages
 from ..images import Image, Input, Pixels
 from ..model import CAFlow, Calibration
 from ..records import Table
@@ -37,18 +37,6 @@ from .bounds import (
 _KNOTS = np.geomspace(1, 256, 33) - 1
 
 Drawn = tuple[Pixels, Plane, Plane]  # the truth; mean and standard deviation of the candidates
-
-
-@dataclass(frozen=True, kw_only=True)
-class CalibrationImages:
-    """The images of a calibration, and how a model's inputs are made of them."""
-
-    data: str | Path
-    split: str | None = None  # None: val/ if the set has splits, else all images
-    limit: int | None = None  # use only the first images
-    size: int | None = None  # side of square images; None: whole images
-    crop: bool = True  # whether squares are cut out of images, or images downsampled to them
-    inputs: str | None = None  # superres: clean, web or photo; None: as in training
 
 
 @dataclass(frozen=True)
@@ -184,21 +172,20 @@ def _check_count(count: int, level: float) -> None:
 @contextmanager
 def _opened(model: CAFlow, images: CalibrationImages) -> Iterator[Examples]:
     """The images, limited, and cropped or downsampled."""
-    split: Any = images.split  # `open_split` checks it
+    split = images.split
     if split is None:
         with open_files(images.data) as files:
             split = "val" if has_splits(files) else None
         learned = model.record.get("data") == Path(images.data).name
         if split and learned:  # the other half of val/ has chosen the model
             split = "calibrate"
-    side = images.size
-    size = None if images.crop else side
+    side = images.crop
     rule: Table = {"seed": model.split_seed, "hold_out": model.hold_out}
-    with open_split(images.data, split, size, **rule, least=side or 0) as reader:
+    with open_split(images.data, split, images.size, **rule, least=side or 0) as reader:
 
         def read(row: int) -> list[Pixels]:
             (image,) = reader.read(row)
-            return [central(image, side) if side and images.crop else image]
+            return [central(image, side) if side else image]
 
         yield replace(reader, names=reader.names[: images.limit], read=read)
 

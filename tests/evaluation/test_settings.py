@@ -10,13 +10,13 @@ import torch
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.metrics import METRICS, choose_metrics
-from caflow_cli.evaluation.settings import Settings, resolve
+from caflow_cli.evaluation.settings import Settings
 
 CONFIG = helpers.task_config("superres")
 
 
 def resolved(config=CONFIG, metrics=(), **options) -> Settings:
-    return resolve(config, metrics, options)
+    return Settings.of(metrics, options).filled(config)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_numbers_of_numpy_and_pytorch_are_numbers():
     given = {"tau": np.float32(0.5), "candidates": torch.tensor(4), "keep": np.int64(2)}
     settings = resolved(**given, limit=np.int32(3), noise_samples=np.uint8(2))
     assert of(settings) == ([("0.5", 4, 2)], [("0.5", 4)])
-    assert (settings.limit, settings.noise_samples) == (3, 2)
+    assert (settings.limit, settings.given["noise_samples"]) == (3, 2)
     json.dumps(settings.as_json())  # none is left
     for taus in (np.array([0.5, 1]), torch.tensor([0.5, 1]), [0.5, np.float64(1)], "0.5,1"):
         assert [str(tau) for tau in resolved(tau=taus).tau] == ["0.5", "1"]

@@ -102,15 +102,15 @@ def test_which_images_are_used(models_32, folder, tmp_path):
 
 def test_images_can_be_cropped_or_downsampled(models_32, folder):
     model = models_32["superres"]
-    crops = CalibrationImages(data=folder, size=24)
-    squares = CalibrationImages(data=folder, size=24, crop=False)
+    crops = CalibrationImages(data=folder, crop=24)
+    squares = CalibrationImages(data=folder, size=24)
     found = [calibrate(model, images, SETTINGS, LEVEL)[0] for images in (crops, squares)]
     assert found[0].images == found[1].images == 6
     assert found[0].lambd != found[1].lambd
-    large = CalibrationImages(data=folder, size=40)
+    large = CalibrationImages(data=folder, crop=40)
     with pytest.raises(CaflowError, match="need 3 images or more, not 1"):
         calibrate(model, large, SETTINGS, LEVEL)
-    none = CalibrationImages(data=folder, size=64)
+    none = CalibrationImages(data=folder, crop=64)
     with pytest.raises(CaflowError, match=r"'0.png' is 32x32, smaller than 64x64"):
         calibrate(model, none, SETTINGS, LEVEL)
 

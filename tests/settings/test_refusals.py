@@ -16,7 +16,7 @@ import pytest
 import caflow_cli as caflow
 from caflow_cli.config import TaskConfig
 from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation.settings import resolve
+from caflow_cli.evaluation.settings import Settings
 from caflow_cli.intervals import CalibrationImages, calibrate, calibrated
 from caflow_cli.model import Calibration
 from caflow_cli.records import parse
@@ -48,7 +48,8 @@ def of_python(what: str, given: dict[str, Any], models: Any) -> None:
     elif what == "score":
         caflow.score(superres, small, helpers.noise(32, 32), **given)
     elif what == "evaluate":
-        resolve(helpers.task_config("superres"), given.pop("metrics", ()), given)
+        settings = Settings.of(given.pop("metrics", ()), given)
+        settings.filled(helpers.task_config("superres"))
     elif what == "calibrate":
         level = given.pop("level", 0.9)
         images = CalibrationImages(data="set")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from ...data.split import check_there
 from ...errors import CaflowError, check_usage
+from ...evaluation.settings import CalibrationImages
 from ...records import Table
 from ...sampling import Ensemble, Sampling
 from .. import options
@@ -23,29 +24,6 @@ if TYPE_CHECKING:
 
 _FEW = 100  # images; with fewer, λ depends much on which images they are
 _VALIDATION = 200  # validation images of a run, at most
-
-
-@dataclass(frozen=True, kw_only=True)
-class Images:
-    """The options for the images of a calibration."""
-
-    data: str = option(
-        "--data DATA",
-        "Images, as for `train --data`, of the kind that you restore, and unseen in training. Of a "
-        "set with train/, val/ or test/, val/ is used; if the model learned from it, the half "
-        "that has not chosen the model.",
-        default=...,
-    )
-    split: str | None = option("--split NAME", "train, val or test, instead of val.")
-    limit: int | None = option("--limit COUNT", "Use only the first COUNT images.", min=1)
-    crop: int | None = option(
-        "--crop N", "Use the central N x N pixels of each image. Default: whole images.", min=1
-    )
-    inputs: Literal["clean", "web", "photo"] | None = option(
-        "--inputs HOW",
-        "superres: how inputs are made of images: clean (bicubic), web (blurred, noisy, JPEG) or "
-        "photo (random). Default: as in the model's training.",
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +51,7 @@ class Calibrating:
 
 @expanded
 def calibrate_command(
-    images: Images,
+    images: CalibrationImages,
     calibrating: Calibrating,
     console: Console,
     output: str | None = option(
@@ -115,25 +93,18 @@ def calibrate_command(
     if output is not None:
         check_calibration_output(found, Path(output), overwrite)
 
-    from ...intervals import CalibrationImages, calibrate, check_calibration
+    from ...intervals import calibrate, check_calibration
 
-    calibration_images = CalibrationImages(
-        data=images.data,
-        split=images.split,
-        limit=images.limit,
-        size=images.crop,
-        inputs=images.inputs,
-    )
     model = load_model(calibrating.model, calibrating.device)
     start = time.perf_counter()
     with console.steps("drawing") as show:
         if output is None:
-            coverage, failures = check_calibration(model, calibration_images, sampling, show)
+            coverage, failures = check_calibration(model, images, sampling, show)
             figures = asdict(coverage)
             lines = _lines(coverage)
         else:
             level = 0.9 if calibrating.level is None else calibrating.level
-            calibration, failures = calibrate(model, calibration_images, sampling, level, show)
+            calibration, failures = calibrate(model, images, sampling, level, show)
             store_calibration(calibration, found, Path(output), overwrite=overwrite)
             figures = {"output": output, **calibration.as_json()}
             lines = [output]
@@ -173,19 +144,20 @@ def calibrate_run(best: Path, run: RunConfig, console: Console) -> Table:
     """
     from ...hub.publish import store_calibration
     from ...hub.resolve import load, resolve
-    from ...intervals import CalibrationImages, calibrate
+    from ...intervals import calibrate
     from ...restoration import task_of
 
     found = resolve(str(best))
     model = load(found)
     if not task_of(model).of_one_kind:
         return {}
+    side = run.task.size
     images = CalibrationImages(
         data=run.data,
         split="calibrate",
         limit=min(_VALIDATION, run.validation_images),
-        size=run.task.size,
-        crop=run.crop == "random",
+        crop=side if run.crop == "random" else None,
+        size=None if run.crop == "random" else side,
     )
 
     def show(done: int, total: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,7 @@ import typer
 from ...data.split import check_there, mask_errors
 from ...errors import CaflowError, check_usage
 from ...evaluation import METRICS, Weights
-from ...evaluation.settings import EvaluateOptions, check_options
+from ...evaluation.settings import EvaluateOptions, Settings
 from ...paths import exists
 from ...records import Table
 from .. import options
@@ -110,13 +110,13 @@ def evaluate_command(
     record: Table = {}
     with console.steps("measuring") as step:
         if model.data is not None:
-            settings: EvaluateOptions = {**model.settings, "weights": weights}
-            loaded = _load(model, model.data, metric or (), settings)
+            settings = Settings.of(metric or (), {**model.settings, "weights": weights})
+            loaded = _load(model, model.data, settings)
 
-            from ...evaluation import evaluate
+            from ...evaluation.run import evaluated
 
             show = _announced(step, console)
-            evaluation = evaluate(loaded, model.data, metric or (), progress=show, **settings)
+            evaluation = evaluated(loaded, model.data, settings, show)
             record["model"] = loaded.identity
         else:
             from ...evaluation import compare
@@ -161,21 +161,19 @@ def _report(evaluation: Evaluation, record: Table, console: Console) -> None:
         raise CaflowError(f"{names}: {error.message}", error.hint, error.exit_code)
 
 
-def _load(
-    model: ModelOnData, data: str, metrics: Sequence[str], settings: EvaluateOptions
-) -> CAFlow:
-    """Check the options, then load the model."""
-    stated = check_options(metrics, settings)
+def _load(model: ModelOnData, data: str, settings: Settings) -> CAFlow:
+    """Check the task and the data, then load the model."""
     task = model.task
     if task is not None:
         from ...tasks import task_named
 
         task_named(task)
     check_there(data)
-    if stated["masks"] is not None:
+    masks = settings.given["masks"]
+    if masks is not None:
         with mask_errors("--masks "):
-            check_there(stated["masks"])
-    protocol = stated["protocol"]
+            check_there(masks)
+    protocol = settings.protocol
     task = task or protocol.task or None
 
     from ...hub.choice import choose_model
