@@ -34,6 +34,6 @@ def test_unknown_examples_list_the_known(name):
         example_path(name)
     assert caught.value.message == f"no example {name!r}"
     assert caught.value.hint == (
-        "the examples are cat, cat_192, face, face_64, hole, map, old, room, room_64, scratch"
+        "the examples are cat, cat_192, face, face_64, hole, map, old, rain, room, room_64, scratch"
     )
     assert caught.value.exit_code == 2

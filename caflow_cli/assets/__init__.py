@@ -12,12 +12,14 @@ WEIGHTS_DIR = ASSETS / "weights"  # missing in an installation without bundled m
 
 
 def example_path(name: str) -> Path:
-    """The path of the bundled example image (PNG) with that name, such as `face`.
+    """The path of the bundled example with that name: an image (PNG), such as `face`, or a field
+    (GeoTIFF), `rain`.
 
     Raises:
         CaflowError: (exit 2) there is no such example; the hint lists the examples.
     """
-    examples = {path.stem: path for path in sorted(EXAMPLES_DIR.glob("*.png"))}
+    files = (path for path in sorted(EXAMPLES_DIR.iterdir()) if path.suffix in (".png", ".tif"))
+    examples = {path.stem: path for path in files}
     check_usage(name in examples, f"no example {name!r}", f"the examples are {', '.join(examples)}")
     return examples[name]
 
