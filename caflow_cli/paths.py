@@ -1,4 +1,4 @@
-"""Numbered file names, digests, and checks of paths that return False on errors.
+"""Digests, and checks of paths that return False on errors.
 
 Before Python 3.14 `Path.exists` and similar methods raise OSError, for example if a name is too
 long. Here the code that opens the file reports the reason.
@@ -17,10 +17,3 @@ def sha256_of(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def numbered(path: Path, keep: int) -> list[Path]:
-    """The path for each rank: the path itself if `keep` is 1, else with `_01`, ... in its stem."""
-    digits = max(2, len(str(keep)))
-    ends = [f"_{rank:0{digits}d}" for rank in range(1, keep + 1)] if keep > 1 else [""]
-    return [path.with_name(f"{path.stem}{end}{path.suffix}") for end in ends]

@@ -26,7 +26,7 @@ FLOORS = [
     ["fields"],
     ["data"],
     ["tasks"],
-    ["sampling"],
+    ["names", "sampling"],
     ["model"],
     ["restoration"],
     ["training", "evaluation", "damage"],

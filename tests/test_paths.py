@@ -1,15 +1,14 @@
-"""Paths that cannot be, names of results, and names that are imported at their first use."""
+"""Paths that cannot be, and names that are imported at their first use."""
 
 from __future__ import annotations
 
 import importlib
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from caflow_cli.paths import exists, is_file, is_folder, numbered
+from caflow_cli.paths import exists, is_file, is_folder
 
 PACKAGES = ["caflow_cli", "caflow_cli.evaluation", "caflow_cli.training", "caflow_cli.model"]
 
@@ -20,12 +19,6 @@ def test_what_cannot_be_is_not_there(tmp_path, name):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     path = f"{tmp_path}/{name}"
     assert (exists(path), is_file(path), is_folder(path)) == (False, False, False)
-
-
-def test_results_are_numbered():
-    assert numbered(Path("a/x.png"), 1) == [Path("a/x.png")]
-    assert numbered(Path("a/x.png"), 2) == [Path("a/x_01.png"), Path("a/x_02.png")]
-    assert numbered(Path("x.png"), 100)[-1] == Path("x_100.png")
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -12,6 +12,7 @@ from typing import Any
 from ..config import HOLE, MOST_FILLED
 from ..images import Encoder, Image, Input, Pixels, write_png
 from ..model import CAFlow
+from ..names import make, numbered
 from ..restoration import (
     Candidate,
     Candidates,
@@ -240,7 +241,9 @@ class Visit:
         # One folder per number of candidates, because a file's provenance states it.
         folder = self.folder / str(len(self.ranked))
         folder.mkdir(exist_ok=True)
-        path = folder / f"{Path(self.name).stem}_{self.task.command}_{candidate.rank:02d}.png"
+        named = folder / f"{make(Path(self.name).stem, self.task.command)}.png"
+        count = max(2, len(self.ranked))  # a single one has a number, too: more may be drawn
+        path = numbered(named, count)[candidate.rank - 1]
         path.write_bytes(data)
         return str(path)
 

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import check_usage
+from ..names import make
 from ..paths import is_folder
 
 if TYPE_CHECKING:
     from .inputs import InputImage
-
-LIMITS = {"auto": (0.5, 0, 1), "ir": (4.5, 1, 100)}  # T and K: the default, least and most
-
-
-def is_detected(kind: str, named: str | None) -> bool:
-    """Whether `--mask` asks for what is found: `auto`, `auto:THRESHOLD`, `ir` or `ir:K`."""
-    return kind == "mask" and named is not None and named.partition(":")[0] in ("auto", "ir")
 
 
 def find_companions(kind: str, named: str, images: Sequence[InputImage]) -> Sequence[InputImage]:
@@ -28,17 +20,14 @@ def find_companions(kind: str, named: str, images: Sequence[InputImage]) -> Sequ
 
     The mask of `a.jpg` is `a_jpg_mask`, `a_mask` or, unless the folder is that of the image, `a`;
     input images are never masks. For images found in subfolders, masks are in subfolders of the
-    same names. A mask that is detected has a threshold in place of a path. CaflowError (exit 2) if
-    there is no such mask, if an image has none, or if stdin is named twice.
+    same names. CaflowError (exit 2) if there is no such mask, if an image has none, or if stdin is
+    named twice.
 
     Args:
-        kind: One of `inputs.COMPANIONS`.
+        kind: One of `names.COMPANIONS`.
         named: The file or folder that the option names.
         images: The images.
     """
-    if is_detected(kind, named):
-        return _detected_masks(named) * len(images)
-
     from .inputs import find_inputs  # imported here, because it imports NumPy
 
     alone = len(images) == 1 and images[0].name != "-"
@@ -70,29 +59,15 @@ def _by_name(
         check_usage(
             bool(matches),
             f"no {kind} in {named!r} for {image.name!r}",
-            f"name the {kind} of a.jpg a_{kind}.png",
+            f"name the {kind} of a.jpg {make('a', kind)}.png",
         )
         companions.append(matches[0])
     return companions
 
 
-def _detected_masks(named: str) -> list[InputImage]:
-    """The mask that is detected; CaflowError (exit 2) if T or K is out of range."""
-    from .inputs import InputImage  # imported here, because it imports NumPy
-
-    way, _, typed = named.partition(":")
-    number = math.nan
-    with suppress(ValueError):
-        number = float(typed) if typed else LIMITS[way][0]
-    _, least, most = LIMITS[way]
-    hint = f"--mask {way}:{LIMITS[way][0]:g}, between {least} and {most}"
-    check_usage(least < number < most, f"--mask is {named!r}", hint)
-    return [InputImage(named, Path(), way, threshold=number)]
-
-
 def _names(kind: str, folder: str, image: InputImage) -> list[tuple[Path, str]]:
     """Subfolders and stems that the companion of an image may have, the preferred one first."""
-    stems = [f"{image.full_stem}_{kind}", f"{image.stem}_{kind}"]
+    stems = [make(image.full_stem, kind), make(image.stem, kind)]
     # In the image's own folder, its stem names the image.
     if os.path.realpath(Path(folder, image.inside)) != os.path.realpath(image.folder):
         stems.append(image.stem)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..assets import example_path
 from ..errors import check_usage, usage_error
 from ..images import SUFFIXES, Input, decode
+from ..names import COMPANIONS, INFRARED, make, parse
 from ..paths import exists, is_file, is_folder
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 Note = Callable[[str], object]  # receives messages for the user
 About = Callable[[str, str], object]  # receives the name of an image, and a message on it
 
-# Files that belong to one image each: the option that names them, and the ending of their names.
-COMPANIONS = ("mask", "hints")
 _EXAMPLE = "example:"
 # Suffixes of files taken from folders. A file that is named is taken whatever its suffix.
 _TAKEN = SUFFIXES | {".gif", ".apng", ".jfif", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2"}
@@ -39,14 +38,12 @@ class InputImage:
     folder: Path = Path()  # where its results go, unless the user names a folder
     inside: Path = Path()  # subfolder for its results in the folder that the user names
     found: bool = False  # whether it was found in a folder, rather than named
-    # Of the detection that makes this mask, `auto` or `ir`, as the stem says; None: it is a file.
-    threshold: float | None = None
 
     @property
     def full_stem(self) -> str:
         """The stem with the suffix, `a_jpg`, which distinguishes `a.jpg` from `a.png`."""
         suffix = "" if self.path is None else self.path.suffix
-        return "_".join([self.stem, *suffix.split(".")[1:]])
+        return make(self.stem, suffix.removeprefix("."))
 
     @property
     def missing(self) -> bool:
@@ -112,24 +109,23 @@ def _matching(pattern: str) -> list[str]:
 
 
 def without_results(
-    sources: Sequence[InputImage], command: str, used: Mapping[str, str] | None = None
+    sources: Sequence[InputImage], commands: Collection[str], used: Mapping[str, str] | None = None
 ) -> list[InputImage]:
     """Drop earlier results: sources found in a folder beside the image they were made from.
 
-    Results are companions and what `command` writes, which may be several, separated by |:
-    `face_mask`, `face_COMMAND_01` and `face_COMMAND_low`. The files and folders in `used`, by kind
-    of companion, are dropped even if the arguments name them, too.
+    Results are companions and what `commands` write: `face_mask`, `face_COMMAND_01` and
+    `face_COMMAND_low`. The files and folders in `used`, by kind of companion, are dropped even if
+    the arguments name them, too.
     """
     used = used or {}
     read = {os.path.realpath(name) for name in used.values()}
     inputs = {(source.folder, source.stem) for source in sources}
     inputs |= {(source.folder, source.full_stem) for source in sources}
-    result = re.compile(rf"(.+)_({'|'.join(COMPANIONS)}|({command})(_(\d+|low|high))?)")
     kept = []
     for source in sources:
-        match = result.fullmatch(source.stem)
-        certain = source.found or (match is not None and match[2] in used)
-        is_result = certain and match and (source.folder, match[1]) in inputs
+        name = parse(source.stem)
+        certain = name.kind in (*COMPANIONS, *commands) if source.found else name.kind in used
+        is_result = certain and (source.folder, name.source) in inputs
         is_read = source.path is not None and os.path.realpath(source.path) in read
         if not (is_result or is_read):
             kept.append(source)
@@ -142,9 +138,9 @@ def without_infrared(sources: Sequence[InputImage]) -> list[InputImage]:
     kept = []
     for source in sources:
         suffix = "" if source.path is None else source.path.suffix
-        name, _, ending = source.stem.rpartition("_")
-        is_infrared = suffix == ".tif" and ending in ("IR", "ir")
-        if not (is_infrared and (source.folder, name) in inputs):
+        name = parse(source.stem)
+        is_infrared = suffix == ".tif" and name.kind in INFRARED
+        if not (is_infrared and (source.folder, name.source) in inputs):
             kept.append(source)
     return kept
 

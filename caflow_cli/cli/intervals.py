@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import usage_error
+from ..names import ENDS
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from .console import Console
     from .options import Files
     from .plan import Job
-
-_ENDS = ("low", "high")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +38,7 @@ class Intervals:
     )
 
     # Of the names of files that are written beside a result, by field of JSON.
-    endings: ClassVar[Mapping[str, Sequence[str]]] = {"interval": _ENDS}
+    endings: ClassVar[Mapping[str, Sequence[str]]] = {"interval": ENDS}
 
     def check(self, files: Files, used: Sequence[str]) -> None:
         """Raise CaflowError (exit 2) for options that cannot be combined with --interval."""
@@ -102,7 +101,7 @@ class Intervals:
         }
         written = at_depth(*ends, found.request.depth)
         profile = found.request.seen.profile
-        for end, image in zip(_ENDS, written, strict=True):
+        for end, image in zip(ENDS, written, strict=True):
             path = job.beside["interval"][end]
             shown = image[..., :1] if is_of_grays(profile) else image
             if write_file(job, path, encode_png(shown, profile=profile), files, console):

@@ -1,14 +1,16 @@
-"""Masks: their options, how they are read, and which mask belongs to which image."""
+"""Masks: where they come from, and their options."""
 
 from __future__ import annotations
 
+import math
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, TypeAlias, Union
 
 from ..config import HOLE, MOST_FILLED
-from ..errors import CaflowError, check_usage, ensure, usage_error
-from .companions import is_detected
+from ..errors import check_usage, ensure, usage_error
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
@@ -16,8 +18,116 @@ if TYPE_CHECKING:
     from ..images import Input, Pixels
     from .inputs import InputImage
 
+Mask: TypeAlias = Union["File", "Damage", "Infrared", "Transparent"]
+
 LOW = 0.2  # threshold of detection to try if nothing is found
 _PAINT = "paint a mask, and give it by --mask FILE"
+
+
+@dataclass(frozen=True)
+class File:
+    """A mask that was drawn."""
+
+    file: InputImage
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    def mask(self, image: Input, source: InputImage) -> Pixels:
+        """Its gray, black where it is transparent."""
+        from ..images import white
+        from ..restoration.arguments import drawn_mask
+
+        drawn = self.file.read().image
+        if drawn.shown.max() <= 1 and drawn.bits < 32:  # 16 bits may hold values of 8, or 0 and 1
+            stored = drawn.values
+            most, half = int(stored.max()), white(stored) // 2 + 1
+            ensure(
+                most == 0,
+                f"the mask {self.name!r} holds only 0 to {most}, and {half} and above is filled",
+                f"multiply its values by {white(stored) // max(1, most)}",
+            )
+        return drawn_mask(drawn)
+
+
+@dataclass(frozen=True)
+class Transparent:
+    """What is transparent in the image."""
+
+    name: ClassVar = ""
+
+    def mask(self, image: Input, source: InputImage) -> Pixels:
+        import numpy as np
+
+        from ..images import white
+
+        alpha = image.image.alpha
+        if alpha is None:
+            raise usage_error(
+                f"inpaint needs a mask, because {source.name!r} is opaque",
+                "--mask auto (finds scratches, cracks and dust), --mask FILE (white = fill), or "
+                "make the hole transparent in the image",
+            )
+        return np.where(alpha < white(alpha), np.uint8(255), np.uint8(0))
+
+
+@dataclass(frozen=True)
+class Found:
+    """A mask that is found, by a way that has a threshold."""
+
+    threshold: float
+    name: str = ""  # as typed
+
+    way: ClassVar[str]
+    default: ClassVar[float]
+    least: ClassVar[float]
+    most: ClassVar[float]
+
+    @classmethod
+    def allows(cls, threshold: float) -> bool:
+        return cls.least < threshold < cls.most
+
+
+class Damage(Found):
+    """The damage of which the network is as confident as the threshold says."""
+
+    way, default, least, most = "auto", 0.5, 0, 1
+
+    def mask(
+        self, image: Input, source: InputImage, step: Progress = lambda done, total: None
+    ) -> Pixels:
+        from ..damage import find_damage
+
+        return find_damage(image, self.threshold, step)
+
+    def more(self, image: Input, option: str) -> str:
+        """What to do if nothing was found: lower the threshold if that helps, else paint a mask."""
+        from ..damage import find_damage
+
+        helps = self.threshold > LOW and find_damage(image, LOW).any()
+        return f"{option}{LOW} finds more" if helps else _PAINT
+
+
+class Infrared(Found):
+    """The dust that infrared shows, darker than the film by so many deviations."""
+
+    way, default, least, most = "ir", 4.5, 1, 100
+
+    def mask(
+        self, image: Input, source: InputImage, step: Progress = lambda done, total: None
+    ) -> Pixels:
+        from ..damage.infrared import infrared_mask, read_infrared
+
+        if source.path is None:
+            message = "the infrared channel of stdin is not read"
+            raise usage_error(message, "give the scan as a file")
+        infrared = read_infrared(image.image, source.path, source.name)
+        return infrared_mask(image.image.values, infrared, self.threshold)
+
+    def more(self, image: Input, option: str) -> str:
+        """What to do if nothing was found."""
+        return f"{option}3 may find more" if self.threshold > 3 else _PAINT
 
 
 def _once(mask: str | None) -> str | None:
@@ -52,22 +162,39 @@ class Masking:
 
     def __post_init__(self) -> None:
         check_usage(
-            not (self.invert_mask and is_detected("mask", self.mask)),
+            not (self.invert_mask and self.found is not None),
             f"--mask {self.mask} and --invert-mask cannot be used together",
             "omit --invert-mask",
         )
 
-    def read(self, mask: InputImage | None, image: Input, source: InputImage) -> Pixels:
-        """Read the mask of the image of `source`: uint8 (H, W), white where it is to be filled.
+    @cached_property
+    def found(self) -> Damage | Infrared | None:
+        """How masks are found, if they are; CaflowError (exit 2) if T or K is out of range."""
+        way, _, typed = (self.mask or "").partition(":")
+        for kind in (Damage, Infrared):
+            if kind.way == way:
+                number = math.nan
+                with suppress(ValueError):
+                    number = float(typed) if typed else kind.default
+                hint = f"--mask {way}:{kind.default:g}, between {kind.least} and {kind.most}"
+                check_usage(kind.allows(number), f"--mask is {self.mask!r}", hint)
+                return kind(number, self.mask or "")
+        return None
 
-        Transparent pixels of `mask` count as black. Without a mask, transparent pixels of the image
-        are white. The result is extended by `grow` pixels. CaflowError if the mask cannot be read
-        or has another size (exit 1), or if it is missing or mostly white (exit 2).
+    @property
+    def file(self) -> str | None:
+        """The file or folder of masks; None if they come from elsewhere."""
+        return self.mask if self.found is None else None
+
+    def read(self, mask: Mask, image: Input, source: InputImage) -> Pixels:
+        """The mask of the image of `source`: uint8 (H, W), white where it is to be filled.
+
+        It is extended by `grow` pixels. CaflowError if it cannot be read or has another size (exit
+        1), or if it is missing or mostly white (exit 2).
         """
         from ..tasks.base import check_same_size
 
-        name = source.name if mask is None or mask.threshold is not None else mask.name
-        level = _level(mask, image, source)
+        level = mask.mask(image, source)
         if self.invert_mask:
             level = 255 - level
         if self.grow:
@@ -76,8 +203,9 @@ class Masking:
             level = maximum_filter(level, 2 * self.grow + 1)
         share = float((level >= HOLE).mean())
         other = "omit --invert-mask" if self.invert_mask else "--invert-mask"
-        if self.mask is not None and is_detected("mask", self.mask):
-            other = f"a higher threshold, --mask {self.mask.partition(':')[0]}:T"
+        if isinstance(mask, Found):
+            other = f"a higher threshold, --mask {mask.way}:T"
+        name = mask.name if isinstance(mask, File) else source.name
         check_usage(
             share <= MOST_FILLED or self.mask_as_is,
             f"{name!r} marks {share:.0%} of the image to be filled",
@@ -87,75 +215,9 @@ class Masking:
         return level
 
 
-def _level(mask: InputImage | None, image: Input, source: InputImage) -> Pixels:
-    """The mask of an image as it is stored or found, or its transparent part."""
-    import numpy as np
-
-    from ..images import white
-    from ..restoration.arguments import drawn_mask
-
-    if mask is None:
-        alpha = image.image.alpha
-        if alpha is None:
-            raise no_mask(source.name)
-        return np.where(alpha < white(alpha), np.uint8(255), np.uint8(0))
-    if mask.threshold is not None:
-        return found(mask.stem, mask.threshold, image, source)
-    drawn = mask.read().image
-    if drawn.shown.max() <= 1 and drawn.bits < 32:  # 16 bits may hold values of 8, or 0 and 1
-        stored = drawn.values
-        most, half = int(stored.max()), white(stored) // 2 + 1
-        ensure(
-            most == 0,
-            f"the mask {mask.name!r} holds only 0 to {most}, and {half} and above is filled",
-            f"multiply its values by {white(stored) // max(1, most)}",
-        )
-    return drawn_mask(drawn)
-
-
-def found(
-    way: str,
-    threshold: float,
-    image: Input,
-    source: InputImage,
-    step: Progress = lambda done, total: None,
-) -> Pixels:
-    """The mask of the damage that is found: by the network (`auto`), or by infrared (`ir`)."""
-    if way == "auto":
-        from ..damage import find_damage
-
-        return find_damage(image, threshold, step)
-
-    from ..damage.infrared import infrared_mask, read_infrared
-
-    if source.path is None:
-        raise usage_error("the infrared channel of stdin is not read", "give the scan as a file")
-    infrared = read_infrared(image.image, source.path, source.name)
-    return infrared_mask(image.image.values, infrared, threshold)
-
-
 def marked(mask: Pixels) -> str:
     """What is said of a mask that marks something."""
-    from scipy.ndimage import label
+    from ..tasks.holes import spots_in
 
-    spots = label(mask >= HOLE, [[1] * 3] * 3)[1]
+    spots = spots_in(mask >= HOLE)
     return f"{100 * (mask >= HOLE).mean():.2f} % is marked, in {spots} spot{'s' * (spots != 1)}"
-
-
-def find_more(way: str, threshold: float, image: Input, option: str) -> str:
-    """What to do if nothing was found: lower the threshold if that helps, else paint a mask."""
-    if way == "ir":
-        return f"{option}3 may find more" if threshold > 3 else _PAINT
-    from ..damage import find_damage
-
-    helps = threshold > LOW and find_damage(image, LOW).any()
-    return f"{option}{LOW} finds more" if helps else _PAINT
-
-
-def no_mask(name: str) -> CaflowError:
-    """The error for an image that has neither a mask nor transparent pixels."""
-    return usage_error(
-        f"inpaint needs a mask, because {name!r} is opaque",
-        "--mask auto (finds scratches, cracks and dust), --mask FILE (white = fill), or make the "
-        "hole transparent in the image",
-    )

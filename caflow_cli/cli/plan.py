@@ -12,10 +12,12 @@ from pathlib import Path
 
 from ..errors import check_usage
 from ..images import Encoder, format_of
-from ..paths import exists, is_folder, numbered
-from .companions import find_companions, is_detected
+from ..names import make, numbered
+from ..paths import exists, is_folder
+from .companions import find_companions
 from .console import Console
 from .inputs import InputImage, find_inputs, find_shard, without_infrared, without_results
+from .masking import Damage, File, Infrared, Mask, Transparent
 from .options import Files
 
 _MOST = 100  # maximum rows of a sheet
@@ -29,7 +31,8 @@ class Job:
     outputs: list[Path] = field(
         default_factory=list
     )  # in rank order; empty: image bytes go to stdout
-    companions: Mapping[str, InputImage] = field(default_factory=dict)  # by kind, as "mask"
+    companions: Mapping[str, InputImage] = field(default_factory=dict)  # by kind, as "hints"
+    mask: Mask = field(default_factory=Transparent)
     # Further files beside the first output, by field of JSON and ending of the name.
     beside: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
     skipped: bool = False  # all outputs exist and are to be kept
@@ -42,7 +45,7 @@ class Job:
     def named(self, path: Path, files: Files, beside: Mapping[str, Sequence[str]]) -> Job:
         """The job with N outputs of that name, and PNGs with further endings beside them."""
         ends = {
-            key: {end: path.with_name(f"{path.stem}_{end}.png") for end in names}
+            key: {end: path.with_name(f"{make(path.stem, end)}.png") for end in names}
             for key, names in beside.items()
         }
         job = replace(self, outputs=numbered(path, files.keep), beside=ends)
@@ -56,8 +59,16 @@ class Job:
 
     @property
     def names(self) -> dict[str, str]:
-        """The names of all files that are read, for JSON."""
-        return {"input": self.name, **{kind: file.name for kind, file in self.companions.items()}}
+        """What is read, for JSON."""
+        mask = {"mask": self.mask.name} if self.mask.name else {}
+        others = {kind: file.name for kind, file in self.companions.items()}
+        return {"input": self.name, **mask, **others}
+
+    @property
+    def read(self) -> list[InputImage]:
+        """All files that are read."""
+        mask = [self.mask.file] if isinstance(self.mask, File) else []
+        return [self.source, *mask, *self.companions.values()]
 
     @property
     def by_rank(self) -> dict[int, str]:
@@ -86,6 +97,7 @@ def make_plan(
     files: Files,
     companions: Mapping[str, str | None] = {},
     beside: Mapping[str, Sequence[str]] = {},
+    mask: Damage | Infrared | None = None,
 ) -> Plan:
     """Find all inputs, name all outputs, and raise CaflowError (exit 2) if the plan cannot work.
 
@@ -101,13 +113,14 @@ def make_plan(
         files: The options.
         companions: What the user named of each kind of files that belong to inputs, as "mask".
         beside: Endings of further files for each input, by field of JSON; they are PNG.
+        mask: How the masks of inputs are found, if they are.
     """
     if _is_piped(console, inputs, files, beside):
         files = replace(files, output="-")
     _check_options(files, console)
     folder, file = _destination(files.output)
-    jobs = _find_jobs(console, inputs, files, folder, companions)
-    read = [image.path for job in jobs for image in (job.source, *job.companions.values())]
+    jobs = _find_jobs(console, inputs, files, folder, companions, mask)
+    read = [image.path for job in jobs for image in job.read]
     share = find_shard(files.shard, console)
     if share.step > 1:
         _check_shared(files, read)
@@ -175,21 +188,24 @@ def _find_jobs(
     inputs: Sequence[str],
     files: Files,
     folder: Path | None,
-    companions: Mapping[str, str | None],
+    named: Mapping[str, str | None],
+    found: Damage | Infrared | None,
 ) -> list[Job]:
     """The inputs, without earlier results and files in `folder`, each with its companions."""
-    named = {kind: name for kind, name in companions.items() if name is not None}
-    used = {kind: name for kind, name in named.items() if not is_detected(kind, name)}
+    used = {kind: name for kind, name in named.items() if name is not None}
     aside = [Path(name) for name in used.values()]
     if folder is not None:
         aside.append(folder)
     sources = find_inputs(inputs, recursive=files.recursive, aside=aside, note=console.note)
     if len(sources) > 1 or used:
         sources = _without_others(sources, used, console)
-    found = {kind: find_companions(kind, name, sources) for kind, name in named.items()}
+    companions = {kind: find_companions(kind, name, sources) for kind, name in used.items()}
+    masks: Sequence[Mask] = [found or Transparent()] * len(sources)
+    if "mask" in companions:
+        masks = [File(mask) for mask in companions.pop("mask")]
     return [
-        Job(source, companions={kind: images[index] for kind, images in found.items()})
-        for index, source in enumerate(sources)
+        Job(source, companions={kind: images[i] for kind, images in companions.items()}, mask=mask)
+        for i, (source, mask) in enumerate(zip(sources, masks, strict=True))
     ]
 
 
@@ -197,7 +213,7 @@ def _without_others(
     found: Sequence[InputImage], used: Mapping[str, str], console: Console
 ) -> list[InputImage]:
     """Leave out earlier results, companions and infrared channels of other images, and say so."""
-    others = without_results(found, console.command, used)
+    others = without_results(found, [console.command], used)
     sources = without_infrared(others)
     only = f"the only image is used as {' and '.join(used)}"
     check_usage(bool(sources), only, "give the photo, too")
@@ -241,7 +257,7 @@ def _names(
     names = []
     for key, source in zip(keys, sources, strict=True):
         stem = source.full_stem if shared[key] > 1 else source.stem
-        names.append(key[0] / f"{stem}_{label}{suffix}")
+        names.append(key[0] / f"{make(stem, label)}{suffix}")
     return names
 
 

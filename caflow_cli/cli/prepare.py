@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from ..config import HOLE
 from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from ..hub.choice import NAMED, RULES, choose_model, hint_at_model
-from ..images import Encoder, Input, Pixels
+from ..images import Encoder, Input
 from ..model import CAFlow
 from ..restoration import Request, prepare
 from ..tasks import ONE_PASS
 from .asked import Asked
-from .masking import marked
+from .masking import Found, Transparent, marked
 from .options import load_model
 from .plan import Job
 
@@ -56,9 +56,10 @@ class Preparer:
         image = job.source.read(asked.console.about)
         mask = None
         if asked.masking is not None and task.needs_mask:
-            mask = asked.masking.read(job.companions.get("mask"), image, job.source)
-            self._note_found(job, mask)
-            image = image if "mask" in job.companions else image.opaque()
+            mask = asked.masking.read(job.mask, image, job.source)
+            if isinstance(job.mask, Found) and mask.any():
+                asked.console.note(f"{job.name}: {marked(mask)}")
+            image = image.opaque() if isinstance(job.mask, Transparent) else image
         model, reason = self._model_for(job, image)
         if mask is not None and not (mask >= HOLE).any():
             return Prepared(job, image, None, reason)
@@ -79,12 +80,6 @@ class Preparer:
         if math.prod(request.size) > ONE_PASS:
             self._note_tiles(job, request)
         return Prepared(job, request.input, request, reason)
-
-    def _note_found(self, job: Job, mask: Pixels) -> None:
-        """Say how much is marked in a mask that was found."""
-        companion = job.companions.get("mask")
-        if companion is not None and companion.threshold is not None and mask.any():
-            self.asked.console.note(f"{job.name}: {marked(mask)}")
 
     def _note(self, job: Job, request: Request) -> None:
         """Say what will not come out well, or which model would do better."""

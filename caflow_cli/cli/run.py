@@ -14,7 +14,7 @@ from ..restoration.conditions import Progress
 from ..tasks import ONE_PASS
 from .asked import Asked
 from .console import Console
-from .masking import find_more
+from .masking import Damage, Infrared
 from .output import report_undone, reported, write_output
 from .plan import Job, Plan
 from .prepare import SMALLER, Prepared, Preparer
@@ -169,11 +169,10 @@ def _write_kept(job: Job, found: Candidates, plan: Plan, asked: Asked) -> dict[i
 def _copy(prepared: Prepared, plan: Plan, asked: Asked) -> None:
     """Write an image in which nothing is to be filled, as it is."""
     job = prepared.job
-    mask = job.companions.get("mask")
     assert prepared.image is not None
     more = ""
-    if mask is not None and mask.threshold is not None:
-        more = "; " + find_more(mask.stem, mask.threshold, prepared.image, f"--mask {mask.stem}:")
+    if isinstance(job.mask, Damage | Infrared):
+        more = "; " + job.mask.more(prepared.image, f"--mask {job.mask.way}:")
     asked.console.about(job.name, f"nothing to fill, so the image is copied{more}")
     data = plan.encoder.encode(prepared.image)
     paths = write_output(job, data, asked.drawing, asked.console)

@@ -22,6 +22,7 @@ from ..images.artifacts import cells
 from ..images.color import Floats
 from ..images.deep import DEEP_HINT, has_deep
 from ..images.profile import Array
+from ..names import INFRARED, make
 from ..paths import is_file
 from ..tasks.base import check_same_size
 
@@ -122,7 +123,7 @@ def read_infrared(image: Scan, path: Path, name: str) -> Array:
 
 def files_beside(path: Path) -> list[Path]:
     """The files `NAME_IR.tif` and `NAME_ir.tif` that exist beside an image, which are infrared."""
-    named = [path.with_name(f"{path.stem}_{ending}.tif") for ending in ("IR", "ir")]
+    named = [path.with_name(f"{make(path.stem, ending)}.tif") for ending in INFRARED]
     found = [path for path in named if is_file(path)]
     return found[:1] if len(found) == 2 and found[0].samefile(found[1]) else found
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from ..data.examples import decode, open_files
 from ..errors import EXIT_FAILED, CaflowError, check_usage, ensure, usage_error
 from ..images import SUFFIXES, Pixels, decode as decode_image, in_8_bits
+from ..names import parse
 from ..paths import exists, is_file
 from ..restoration import to_batch
-from ..tasks import is_beside, without_ending
 from .metrics import Weights, choose_metrics, needing
 from .metrics.features import Extractor, load_extractor
 from .metrics.pairs import computable, measure_pairs
@@ -223,7 +223,7 @@ def _open(
     images: _Set = {}
     for member in members:
         name = str(PurePosixPath(member).with_suffix(""))
-        if not is_beside(name):
+        if not parse(name).end:
             name = member if name in images else name
             images[name] = partial(decode, files, member, deep=True)
     check_usage(
@@ -255,10 +255,10 @@ def _matched(
     alone: list[str] = []
     for name in sorted(made):
         path = PurePosixPath(name)
-        original = without_ending(path.name)
+        parsed = parse(path.name)
         source = name
-        if name not in partners and original:
-            source = str(path.with_name(original))
+        if name not in partners and parsed.is_result:
+            source = str(path.with_name(parsed.source))
         if source in partners:
             partners[source].append(name)
         else:

@@ -22,7 +22,8 @@ from ..images import (
     read_image,
     write_png,
 )
-from ..paths import exists, numbered
+from ..names import numbered
+from ..paths import exists
 from ..records import Table
 from ..restoration.figures import captioned_row, sheet
 from .examples import run_baseline

@@ -23,7 +23,8 @@ from ..images import (
     encode_png,
     format_of,
 )
-from ..paths import exists, numbered
+from ..names import numbered
+from ..paths import exists
 from ..sampling import Sampling
 from ..tasks import as_read
 from ..version import SCHEMA, __version__

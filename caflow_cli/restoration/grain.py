@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..images import Pixels, levels_in, white
 from ..records import Count
 from ..tasks.base import check_same_size
+from ..tasks.holes import spots_in
 
 Levels: TypeAlias = npt.NDArray[np.float32]  # on the scale of 8 bits
 Hole: TypeAlias = npt.NDArray[np.bool_]
@@ -62,8 +63,6 @@ class Grain:
     ]
 
     def __init__(self, image: Pixels, hole: Hole, strength: float | None = None) -> None:
-        from scipy import ndimage  # imported here, as enlargement does without it
-
         check_same_size("the mask is", hole.shape, image.shape)
         flattest = _flattest_blocks(image, hole)
         self._hole = hole
@@ -80,9 +79,7 @@ class Grain:
                     near = _block(image, hole, top, left, most=1.8 * float(flattest.std()))
                     block = flattest[len(flattest) // 2] if near is None else near
                 self._blocks[top, left] = block
-        parts, _ = ndimage.label(hole, np.ones((3, 3)))
-        some = [np.unique(parts[_around(top, left, 0)]) for top, left in self._blocks]
-        self.spots = len(np.setdiff1d(np.concatenate(some), 0)) if some else 0
+        self.spots = spots_in(hole) if self._blocks else 0
 
     @property
     def changes(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import TYPE_CHECKING
 
 from ..config import PRESETS, FlowConfig, TaskConfig, require
@@ -54,7 +53,6 @@ __all__ = [
     "get_task",
     "gray",
     "held_out_conditions",
-    "is_beside",
     "pad",
     "preset",
     "resize",
@@ -62,7 +60,6 @@ __all__ = [
     "shrink_as_photo",
     "shrink_as_web",
     "task_named",
-    "without_ending",
 ]
 
 # The one registration of tasks, by name.
@@ -138,24 +135,6 @@ def preset(name: str, task: str = "superres") -> FlowConfig:
         return PRESETS[name]
     guided = {**kind.compact, "spread": 64, "scale_bound": 1.0}
     return dataclasses.replace(PRESETS[name], cond_channels=kind.channels[0], **guided)
-
-
-def without_ending(stem: str) -> str | None:
-    """The stem of the input that a result's `stem` derives from; None if it is not a result's.
-
-    Examples:
-        >>> without_ending("face_superres_01")
-        'face'
-    """
-    commands = "|".join({task.command for task in TASKS.values()})
-    match = re.fullmatch(rf"(?P<stem>.+)_({commands})(_\d+)?", stem)
-    return match["stem"] if match else None
-
-
-def is_beside(stem: str) -> bool:
-    """Whether a file with that stem is written beside a result, as `face_superres_low` is."""
-    result, _, end = stem.rpartition("_")
-    return end in ("low", "high") and without_ending(result) is not None
 
 
 def held_out_conditions(task: Task, targets: Tensor) -> Tensor:

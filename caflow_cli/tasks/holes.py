@@ -35,6 +35,13 @@ def central_hole(height: int, width: int) -> Mask:
     return hole
 
 
+def spots_in(hole: Mask) -> int:
+    """The number of connected parts of a hole; diagonal neighbors are connected."""
+    from scipy import ndimage  # imported here, as enlargement does without it
+
+    return int(ndimage.label(hole, np.ones((3, 3)))[1])
+
+
 def draw_hole(
     kind: str,
     height: int,

@@ -18,7 +18,6 @@ from caflow_cli.tasks import (
     get_task,
     held_out_conditions,
     pad,
-    without_ending,
 )
 from caflow_cli.tasks.base import gray, padded_size, resize, scaled_size
 
@@ -33,13 +32,6 @@ def mask_for(task, image: np.ndarray) -> np.ndarray | None:
     height, width = mask.shape
     mask[height // 3 : height // 3 + max(1, height // 4), : max(1, width // 3)] = 255
     return mask
-
-
-def test_names_of_results():
-    names = ("x_superres", "x_colorize_01", "a_b_inpaint_12", "x_sample")
-    assert [without_ending(name) for name in names] == ["x", "x", "a_b", "x"]
-    others = ("x", "x_superres_", "_superres", "superres_01", "x_upscale", "x_superres_a")
-    assert [without_ending(name) for name in others] == [None] * len(others)
 
 
 def test_a_config_makes_its_task():

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ...errors import check_usage
 from .. import options
-from ..companions import LIMITS
 from ..console import Console
+from ..masking import Damage, Infrared, marked
 from ..options import Files, expanded, option
 
 if TYPE_CHECKING:
@@ -40,11 +40,10 @@ def mask_command(
 
     Example: caflow mask old.jpg -o mask.png
     """
-    way = "ir" if ir else "auto"
-    default, least, most = LIMITS[way]
-    threshold = default if threshold is None else threshold
-    hint = f"between {least} and {most}, such as {default:g}"
-    check_usage(least < threshold < most, f"--threshold is {threshold:g}", hint)
+    kind = Infrared if ir else Damage
+    found = kind(kind.default if threshold is None else threshold)
+    hint = f"between {kind.least} and {kind.most}, such as {kind.default:g}"
+    check_usage(kind.allows(found.threshold), f"--threshold is {found.threshold:g}", hint)
 
     from ..output import report_undone, reported
     from ..plan import make_plan
@@ -62,31 +61,24 @@ def mask_command(
                 if files.dry_run or job.skipped or job.source.missing:
                     report_undone(job, console)
                 else:
-                    _write_mask(job, files, console, way, threshold, step)
+                    _write_mask(job, files, console, found, step)
 
 
 def _write_mask(
-    job: Job,
-    files: Files,
-    console: Console,
-    way: str,
-    threshold: float,
-    step: Progress,
+    job: Job, files: Files, console: Console, found: Damage | Infrared, step: Progress
 ) -> None:
     """Write the mask of an image, and report the share that it marks."""
     from ...images import encode_png
-    from ..masking import find_more, found, marked
     from ..output import write_output
 
     start = time.perf_counter()
     image = job.source.read(console.about)
-    mask = found(way, threshold, image, job.source, step)
+    mask = found.mask(image, job.source, step)
     paths = write_output(job, encode_png(mask), files, console)
     share = float((mask > 0).mean())
     elapsed = time.perf_counter() - start
     if share > 0:
         console.note(f"{job.name}: {marked(mask)}")
     else:
-        more = find_more(way, threshold, image, "--threshold ")
-        console.about(job.name, f"nothing is marked; {more}")
+        console.about(job.name, f"nothing is marked; {found.more(image, '--threshold ')}")
     console.result(job.fields("ok", paths, share=round(share, 6), elapsed_s=round(elapsed, 3)))

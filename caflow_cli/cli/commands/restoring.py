@@ -119,8 +119,10 @@ def _restore(
     beside = intervals if intervals is not None and intervals.interval else None
     if beside is not None:
         beside.check(drawing, editing.used)
-    companions = {"mask": masking.mask if masking else None, **editing.companions}
-    plan = make_plan(console, inputs, drawing, companions, beside.endings if beside else {})
+    companions = {"mask": masking.file if masking else None, **editing.companions}
+    endings = beside.endings if beside else {}
+    found = masking.found if masking else None
+    plan = make_plan(console, inputs, drawing, companions, endings, found)
     task = None if console.command == "sample" else console.command
     if all(job.skipped or job.source.missing for job in plan.jobs):
         for job in plan.jobs:
@@ -130,8 +132,8 @@ def _restore(
     from ...hub.choice import choose_model
     from ...hub.resolve import resolve
 
-    found = resolve(drawing.model or choose_model(task=task).model, local=drawing.dry_run)
-    config = read_config(found, task)
+    default = resolve(drawing.model or choose_model(task=task).model, local=drawing.dry_run)
+    config = read_config(default, task)
 
     from ..asked import Asked
     from ..report import report_planned
@@ -142,7 +144,7 @@ def _restore(
         editing=editing,
         beside=beside,
         console=console,
-        default=found,
+        default=default,
         config=config,
     )
     _ = asked.task  # which checks all options

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -19,14 +19,12 @@ from .. import options
 from ..companions import by_stem, find_companions
 from ..config import source
 from ..console import Console
-from ..masking import Masking
+from ..masking import File, Mask, Masking, Transparent
 from ..options import expanded, load_model, option
 
 if TYPE_CHECKING:
     from ...restoration import Score
     from ..inputs import InputImage
-
-    _Pair = dict[str, InputImage]  # cond, target and perhaps mask, named as in JSON
 
 _ALIKE = "give matching images the same name in both folders; suffixes may differ"
 
@@ -54,17 +52,32 @@ class Scoring:
         check(self)
 
 
+class Pair(NamedTuple):
+    """A target, its condition, and its mask."""
+
+    cond: InputImage
+    target: InputImage
+    mask: Mask = Transparent()
+
+    @property
+    def names(self) -> dict[str, str]:
+        """For JSON."""
+        mask = {"mask": self.mask.name} if self.mask.name else {}
+        return {"cond": self.cond.name, "target": self.target.name, **mask}
+
+
 def plan_pairs(
-    cond: str, target: str, mask: str | None, *, recursive: bool = False
-) -> tuple[list[_Pair], dict[str, dict[str, str]]]:
+    cond: str, target: str, mask: str | None = None, *, recursive: bool = False
+) -> tuple[list[Pair], dict[str, dict[str, str]]]:
     """The pairs to score, in the order of the targets; and by name the images without partner.
 
     If `cond` is a file, it is the condition of every target. In two folders, a target belongs to
     the condition with the same stem, or with the stem before the ending that our commands add
     (`face_superres_01` belongs to `face`), in a subfolder of the same name; both folders may be the
-    same. CaflowError (exit 2) if there are no pairs, or if a pattern matches several conditions.
+    same. `mask` is a file or a folder. CaflowError (exit 2) if there are no pairs, or if a pattern
+    matches several conditions.
     """
-    from ...tasks import TASKS, is_beside
+    from ...names import commands, parse
     from ..inputs import find_inputs, without_results
 
     check_usage(
@@ -77,48 +90,49 @@ def plan_pairs(
     )
     # Targets or masks may be in a subfolder of the conditions' folder.
     aside = [Path(name) for name in (target, mask) if name is not None]
-    commands = "|".join({task.command for task in TASKS.values()})
-    conditions = without_results(find_inputs([cond], recursive=recursive, aside=aside), commands)
+    conditions = without_results(find_inputs([cond], recursive=recursive, aside=aside), commands())
     check_usage(
         is_folder(cond) or len(conditions) == 1,
         f"{len(conditions)} images match {cond!r}, and targets have one condition",
         "--cond FILE, or --cond DIR and --target DIR",
     )
     found = find_inputs([target], recursive=recursive)
-    targets = [image for image in found if not (image.found and is_beside(image.stem))]
+    targets = [image for image in found if not (image.found and parse(image.stem).end)]
     if is_folder(cond):
         read = {image.path for image in conditions}  # results may lie beside their inputs
         targets = [image for image in targets if image.path not in read]
         pairs = _paired(conditions, targets)
     else:
-        pairs = [{"cond": conditions[0], "target": image} for image in targets]
+        pairs = [Pair(conditions[0], image) for image in targets]
     strays: dict[str, dict[str, str]] = {}
-    scored = {pair["target"].name for pair in pairs}
+    scored = {pair.target.name for pair in pairs}
     for image in targets:
         if image.name not in scored:
             strays[image.name] = {"cond": cond, "target": image.name}
-    used = [pair["cond"] for pair in pairs]
+    used = [pair.cond for pair in pairs]
     for image in conditions:
         if image not in used:
             strays[image.name] = {"cond": image.name, "target": target}
     check_usage(bool(pairs), f"no image in {target!r} has the name of one in {cond!r}", _ALIKE)
     if mask is not None:
-        for pair, own_mask in zip(pairs, find_companions("mask", mask, used), strict=True):
-            pair["mask"] = own_mask
+        masks = find_companions("mask", mask, used)
+        pairs = [pair._replace(mask=File(own)) for pair, own in zip(pairs, masks, strict=True)]
     return pairs, strays
 
 
-def _paired(conditions: Sequence[InputImage], targets: Sequence[InputImage]) -> list[_Pair]:
+def _paired(conditions: Sequence[InputImage], targets: Sequence[InputImage]) -> list[Pair]:
     """The targets that have a condition, by their names in two folders."""
-    from ...tasks import without_ending
+    from ...names import parse
 
     by_name = by_stem(conditions)
-    pairs: list[_Pair] = []
+    pairs: list[Pair] = []
     for image in targets:
+        name = parse(image.stem)
         partner = by_name.get((image.inside, image.stem))
-        partner = partner or by_name.get((image.inside, without_ending(image.stem) or ""))
+        if partner is None and name.is_result:
+            partner = by_name.get((image.inside, name.source))
         if partner is not None:
-            pairs.append({"cond": partner, "target": image})
+            pairs.append(Pair(partner, image))
     return pairs
 
 
@@ -143,17 +157,19 @@ def score_command(
     from ..inputs import find_shard
 
     pairs, strays = plan_pairs(
-        scoring.cond, scoring.target, masking.mask, recursive=scoring.recursive
+        scoring.cond, scoring.target, masking.file, recursive=scoring.recursive
     )
-    paths = [image.path for pair in pairs for image in pair.values()]
+    if masking.found is not None:
+        pairs = [pair._replace(mask=masking.found) for pair in pairs]
+    paths = [image.path for pair in pairs for image in pair[:2]]
     if len(pairs) == 1:
-        for image in pairs[0].values():  # before PyTorch is imported
+        for image in pairs[0][:2]:  # before PyTorch is imported
             if image.missing:
-                console.failure(_names(pairs[0]), no_file(image.name))
+                console.failure(pairs[0].names, no_file(image.name))
                 return
     share = find_shard(scoring.shard, console)
     check_usage(
-        share.step == 1 or None not in paths,
+        share.step == 1 or (None not in paths and masking.mask != "-"),
         "stdin needs one process, not shards",
         "--shard 1/1",
     )
@@ -169,7 +185,7 @@ def score_command(
         except CaflowError as error:
             if len(pairs) == 1 and not strays and error.exit_code != EXIT_FAILED:
                 raise
-            console.failure(_names(pair), error)
+            console.failure(pair.names, error)
 
 
 @dataclass(eq=False)
@@ -193,24 +209,25 @@ class _Scorer:
         if self.typed:
             self.load(self.scoring.model)
 
-    def score(self, pair: _Pair) -> None:
+    def score(self, pair: Pair) -> None:
         """Score a pair, and report it."""
         from ...restoration import estimator_of, score, task_of
         from ..report import scored_line
 
         start = time.perf_counter()
-        name = pair["target"].name
-        model_name, reason = self._model_of(pair["target"])
-        condition = self.read(pair["cond"], self.console.about)
-        target = pair["target"].read(self.console.about)
+        name = pair.target.name
+        model_name, reason = self._model_of(pair.target)
+        condition = self.read(pair.cond, self.console.about)
+        target = pair.target.read(self.console.about)
         model = self.load(model_name)
         mask = None
-        if "mask" in pair or (condition.image.alpha is not None and task_of(model).needs_mask):
-            mask = self.masking.read(pair.get("mask"), condition, pair["cond"])
+        has_hole = condition.image.alpha is not None and task_of(model).needs_mask
+        if has_hole or not isinstance(pair.mask, Transparent):
+            mask = self.masking.read(pair.mask, condition, pair.cond)
         samples = self.scoring.noise_samples
         result = score(model, condition, target, mask, noise_samples=samples)
         estimator = estimator_of(model, samples, result.depth)
-        fields = scored_line(_names(pair), model, result, estimator)
+        fields = scored_line(pair.names, model, result, estimator)
         fields["model_reason"] = reason
         fields["elapsed_s"] = round(time.perf_counter() - start, 3)
         bits = "-" if result.bits_per_dim is None else f"{result.bits_per_dim:.6f}"
@@ -248,7 +265,3 @@ class _Scorer:
         if not self.typed and (maker := maker_of(target.name, record, self.scoring.model)):
             return maker, "it made the target, according to its metadata"
         return (self.scoring.model, NAMED) if self.scoring.model else choose_model()
-
-
-def _names(pair: _Pair) -> dict[str, str]:
-    return {key: image.name for key, image in pair.items()}

@@ -6,7 +6,7 @@ from film_scans import STRONG, scanned
 from PIL import Image
 
 from caflow_cli.assets import example_path
-from caflow_cli.cli.companions import LIMITS
+from caflow_cli.cli.masking import Infrared
 from caflow_cli.damage.infrared import INFRARED_K
 
 from ...image_files import linear_profile
@@ -84,7 +84,7 @@ def test_what_is_no_scan_of_color_film_gets_one_line_and_stops_no_other(run, tmp
 
 @pytest.mark.parametrize("k", ["1", "100", "nan", "many"])
 def test_k_has_bounds(run, tmp_path, fill, k):
-    assert LIMITS["ir"][0] == INFRARED_K
+    assert Infrared.default == INFRARED_K
     write(tmp_path / "a.tif", scan())
     refused = run(*fill, "a.tif", "--mask", f"ir:{k}")
     assert_refused(refused, 2, f"--mask is 'ir:{k}'")
