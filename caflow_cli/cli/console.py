@@ -27,6 +27,11 @@ def shown(text: str, stream: TextIO) -> str:
     return "".join(c if c.isprintable() or c == "\t" else ascii(c)[1:-1] for c in text)
 
 
+def about(seconds: float) -> str:
+    """A time, for messages: `about 12 min`."""
+    return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} min"
+
+
 def say(*lines: str) -> None:
     """Write lines to stderr, each with the prefix of `Console`, unless it is closed."""
     with suppress(OSError, ValueError):  # a closed pipe, a closed file

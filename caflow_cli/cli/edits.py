@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 Scale = float | tuple[int, int]  # a factor, or the width and height of a box to fit into
 
-_LARGEST = 2**28  # maximum pixels of a resized image
 _POINT = re.compile(r"(\d{1,6}),(\d{1,6})=#([0-9a-fA-F]{6})")
 _DISC = 64  # radius of the disc of a hint, as a share of the image's shorter side
 
@@ -49,8 +48,8 @@ class Editing:
         if task.factor > 1:
             height, width = image.shape[:2]
             whole = f"{task.factor * width}x{task.factor * height}"
-            hint = f"crop or shrink the image, or confirm its size with --scale {whole}"
-            check_size(task.model_size(image), False, hint)
+            hint = f"--scale {whole} confirms its size; --crop X,Y,WxH restores a part first"
+            check_size(image, task.model_size(image), hint=hint)
 
     def wanted(self, image: Pixels, companions: Mapping[str, InputImage]) -> EditOptions | None:
         """What is wanted of the edits of an image with these companions; None: there are no edits.
@@ -68,7 +67,7 @@ class Scaling(Editing):
         "--scale X|WxH",
         "Enlarge X times, such as 2 or 3, or to fit within W x H pixels: sample at the model's "
         "scale, then resize (Lanczos). JSON has score_exact false. Required above 64 megapixels "
-        "at the model's scale; the limit is 256.",
+        "at the model's scale; the limit is 256, or 400 for one candidate that is resized.",
     )
 
     def __post_init__(self) -> None:
@@ -125,8 +124,10 @@ def _written(scale: Scale, height: int, width: int) -> tuple[int, int]:
         )
     wide = round(scale * width)
     high = round(scale * height)
+    from ..tasks.base import MOST
+
     ensure(
-        wide * high <= _LARGEST,
+        wide * high <= MOST,
         f"--scale enlarges {width}x{height} to {wide}x{high}, which is too large to write",
         "a smaller --scale",
     )

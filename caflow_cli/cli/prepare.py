@@ -10,9 +10,10 @@ from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from ..hub.choice import NAMED, RULES, choose_model, hint_at_model
 from ..images import Encoder, Input
 from ..model import CAFlow
-from ..restoration import Request, prepare
+from ..restoration import Request, prepare, seconds_to_draw
 from ..tasks import ONE_PASS
 from .asked import Asked
+from .console import about
 from .masking import Found, Transparent, marked
 from .options import load_model
 from .plan import Job
@@ -99,10 +100,12 @@ class Preparer:
         self.asked.console.about(job.name, text, "fewer candidates")
 
     def _note_tiles(self, job: Job, request: Request) -> None:
-        """Say that a large image takes long."""
+        """Say that a large image takes long; of one above 64 megapixels, how long."""
         m = request.sampling.candidates or 1
         times = f"{m} × " if m > 1 else ""
         text = f"draws {times}{math.prod(request.size) / 1e6:.1f} megapixels in tiles"
+        if request.is_large and not self.asked.console.quiet:
+            text += f", which takes {about(seconds_to_draw(request))}"
         self.asked.console.about(job.name, text, "drawn in tiles")
 
     def _model_for(self, job: Job, image: Input) -> tuple[CAFlow, str]:

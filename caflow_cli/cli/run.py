@@ -13,7 +13,7 @@ from ..restoration import Candidates, answer, encode, requests_at_a_time
 from ..restoration.conditions import Progress
 from ..tasks import ONE_PASS
 from .asked import Asked
-from .console import Console
+from .console import Console, about
 from .masking import Damage, Infrared
 from .output import report_undone, reported, write_output
 from .plan import Job, Plan
@@ -52,19 +52,18 @@ def _progress(
     batch: Sequence[Prepared], done: int, jobs: int, show: Callable[..., None], console: Console
 ) -> Progress:
     """What shows how much of a batch is drawn, after `done` of all jobs; and how long an image
-    takes, after its first tile.
+    takes, after its first tile, unless that was said before.
     """
     start = time.perf_counter()
     name = batch[0].job.name
     request = batch[0].request
-    in_tiles = request is not None and math.prod(request.size) > ONE_PASS
+    untold = request is not None and math.prod(request.size) > ONE_PASS and not request.is_large
 
     def step(passes: int, total: int) -> None:
         show(done + len(batch) * passes / total, jobs, name)
-        if passes == 1 and in_tiles:
-            seconds = (time.perf_counter() - start) * total
-            text = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-            console.about(name, f"takes about {text}", "times of images in tiles")
+        if passes == 1 and untold:
+            text = f"takes {about((time.perf_counter() - start) * total)}"
+            console.about(name, text, "times of images in tiles")
 
     step(0, 1)
     return step

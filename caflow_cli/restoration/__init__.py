@@ -7,7 +7,7 @@ from .draw import answer, draw, requests_at_a_time
 from .edits import EDITS, EditOptions, edits_of
 from .figures import moments, spread, thumbnail, uncertainty_chart, uncertainty_map
 from .rank import order, rmse_between
-from .request import Request, encode, prepare, task_of
+from .request import Request, encode, prepare, seconds_to_draw, task_of
 from .restore import restore, score
 from .score import DEPTH_RULE, Score, estimator_of, score_images
 from .whole import Whole
@@ -37,6 +37,7 @@ __all__ = [
     "rmse_between",
     "score",
     "score_images",
+    "seconds_to_draw",
     "spread",
     "task_of",
     "thumbnail",

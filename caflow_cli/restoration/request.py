@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,8 +20,10 @@ from ..images.profile import converts_back
 from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import ONE_PASS, Part, Task, check_size
+from ..tasks.base import MOST, MOST_RESIZED
 from .conditions import Conditions, Progress, Steps, to_batch
-from .edits import Edit, EditOptions, edits_of
+from .edits import Edit, EditOptions, Resize, edits_of
+from .rows import Rows
 from .tiled import Tiled
 from .tiles import LazyImage, plan_tiles
 from .whole import Whole
@@ -90,6 +93,16 @@ class Request:
     def lazy_target(self, target: Pixels) -> LazyImage:
         return self._lazy(partial(self.task.part_of_target, self.image, target))
 
+    def rows(self) -> Rows | None:
+        """What resizes the image while it is drawn, if nobody needs it at full size."""
+        resize = next((edit for edit in self.edits if isinstance(edit, Resize)), None)
+        if resize is None or self.is_scored or not self.is_large:
+            return None
+        (width, height), (drawn_width, drawn_height) = resize.written, resize.drawn
+        result = np.empty((height, width, 3), self.image.dtype)
+        compose = partial(self.parts[0].compose, self.image)
+        return Rows(result, (drawn_height, drawn_width), compose)
+
     def _lazy(self, part: Callable[[slice, slice], Pixels]) -> LazyImage:
         return LazyImage((1, 3, *self.size), part, torch.from_numpy(self.image[:0]).dtype)
 
@@ -123,7 +136,6 @@ def prepare(
     image = colors_for(task, image)
     seen = image.image.seen.filled(soften=task.enlarges)
     size = task.model_size(seen)
-    check_size(size, task.has_regions)
     parts = task.parts(seen, mask)
     filled = sampling.of(model.config, size, len(parts) if task.needs_mask else None)
     if filled.bf16:
@@ -131,10 +143,25 @@ def prepare(
     # In tiles, a score takes nearly as long as the image, and a single one ranks nothing.
     alone = filled.candidates == 1 and sampling.rank is None
     noise_samples = None if alone and math.prod(size) > ONE_PASS else 1
+    if math.prod(size) > LARGE:
+        check_large(task, seen, size, alone and "size" in (options or {}))
     edits: list[Edit] = []
     if options is not None:
         edits = edits_of(task, seen, image.image.seen.profile, mask, options)
     return Request(model, task, image, mask, seen, size, parts, filled, noise_samples, edits)
+
+
+def check_large(task: Task, image: Pixels, size: Extent, resized: bool) -> None:
+    """Raise CaflowError if more than 64 megapixels are too many for the task, or more than 256; for
+    one candidate that is `resized`, more than 400.
+    """
+    if not task.has_regions:
+        check_size(image, size)
+    elif resized:
+        check_size(image, size, MOST_RESIZED)
+    else:
+        hint = f"--scale 2 -m 1 (up to {MOST_RESIZED / 1e6:.0f}), or a part with --crop X,Y,WxH"
+        check_size(image, size, MOST, hint)
 
 
 def task_of(model: CAFlow, sampling: Sampling | None = None) -> Task:
@@ -190,6 +217,14 @@ def conditions_of(request: Request, cond: Tensor | LazyImage, steps: Steps) -> C
     if math.prod(request.size) > ONE_PASS:
         tiles = plan_tiles(request.size, model.config.flow.multiple)
         if len(tiles) > 1:
-            return Tiled(model, cond, tiles, bf16, steps)
+            return Tiled(model, cond, tiles, bf16, steps, request.rows)
     assert isinstance(cond, Tensor)
     return Whole(model, cond, bf16, steps)
+
+
+def seconds_to_draw(request: Request) -> float:
+    """How long the candidates of a large request take here, by a trial of one tile."""
+    conditions = encode([request])
+    assert isinstance(conditions, Tiled)
+    images = (request.sampling.candidates or 1) * (1 + request.is_scored)
+    return images * conditions.seconds(request.sampling.temperature)

@@ -1,7 +1,8 @@
 """Draw and score an image too large for one pass of the model: tile by tile, row by row."""
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from ..model import CAFlow, Condition
 from ..sampling import SEEDS
 from .conditions import RESAMPLES, PartScore, Sample, Steps, decode, renew
 from .domain import Statistics, statistics
+from .rows import Rows
 from .tiles import Corner, LazyImage, Tiles
 
 _ROWS = 256  # pixels: the height of a block of noise, in large images
@@ -95,6 +97,7 @@ class Tiled:
         tiles: The tiling.
         bf16: Draw with networks in bfloat16; scores stay float32.
         steps: Counts the passes of the model.
+        rows: Makes what resizes the rows of an image as they are drawn. None: they are held.
     """
 
     def __init__(
@@ -104,10 +107,12 @@ class Tiled:
         tiles: Tiles,
         bf16: bool = False,
         steps: Steps | None = None,
+        rows: Callable[[], Rows | None] = lambda: None,
     ) -> None:
         assert len(cond) == 1, "images in tiles do not share a batch"
         self._model = model
         self._bf16 = bf16
+        self._rows = rows
         self.steps = steps or Steps()
         self.cond = cond
         self.tiles = tiles
@@ -152,6 +157,15 @@ class Tiled:
         self._trim_memory()
         return [PartScore(value, None) for value in sums]
 
+    def seconds(self, tau: Temperature) -> float:
+        """How long drawing one image takes, by its first tile, which is drawn twice: the first time
+        takes longer."""
+        for _ in range(2):
+            start = time.perf_counter()
+            noise = self._model.latent_noise(Generator(), self.tiles.shape)
+            decode(self._model, self._condition((0, 0)), [noise], tau, self._bf16)
+        return (time.perf_counter() - start) * self.passes
+
     def _condition(self, corner: Corner) -> Condition:
         """Compute the condition of a tile.
 
@@ -182,7 +196,9 @@ class Tiled:
         height, width = tiles.size
         channels = self._model.config.flow.target_channels
         bins = WIDTHS[self.cond.dtype]
-        image = np.empty((height, width, channels), np.uint8 if bins == 1 else np.uint16)
+        kind = np.uint8 if bins == 1 else np.uint16
+        rows = self._rows()
+        image = np.empty((height, width, channels), kind) if rows is None else rows.result
         # Sums of weighted pixels: of a row of tiles, and of what the row above left unfinished.
         band = np.empty((tiles.shape[0], width, channels), np.float32)
         begun = band[:0]
@@ -204,7 +220,11 @@ class Tiled:
             done = band[: end - top]
             np.divide(done, bins, out=done)
             np.floor(done, out=done)
-            image[top:end] = done.clip(0, 256 / bins - 1, out=done)
+            done.clip(0, 256 / bins - 1, out=done)
+            if rows is None:
+                image[top:end] = done
+            else:
+                rows.add(done.astype(kind))
             begun = band[end - top :].copy()
             self._trim_memory()
         return Sample(image, most_redraws)

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 # Pixels at the model's size that are drawn in one pass, at 0.9 kB per pixel for the bundled models.
 # Of larger images only conditions, candidates and their noise are held (docs/inference.md).
 ONE_PASS = 2**21
-_MOST = 256_000_000  # pixels that a model draws
+MOST = 256_000_000  # pixels that a model draws
+MOST_RESIZED = 400_000_000  # the same, if only the resized image is held
 
 Mask = npt.NDArray[np.bool_]  # (H, W), true = fill
 Pair: TypeAlias = tuple[Pixels, Pixels]  # of one size, such as condition and target
@@ -292,20 +293,18 @@ def check_same_size(what: str, size: Sequence[int], image: Sequence[int]) -> Non
 
 
 def check_size(
+    image: Pixels,
     size: Extent,
-    large: bool = True,
-    hint: str = "crop or shrink the image first",
+    most: int = LARGE,
+    hint: str = "restore a part with --crop X,Y,WxH, or shrink the image first",
 ) -> None:
-    """Raise CaflowError for an image that is too large to be drawn in reasonable time.
-
-    The limit is 256 megapixels, or 64 if `large` is false.
-    """
+    """Raise CaflowError for an image of which the model would draw more than `most` pixels, too
+    many to be drawn in reasonable time."""
     height, width = size
-    most = _MOST if large else LARGE
     ensure(
         height * width <= most,
-        f"the model would draw {width}×{height}, {height * width / 1e6:.0f} megapixels: more "
-        f"than {most / 1e6:.0f}",
+        f"the image is {image.shape[1]}x{image.shape[0]}, and the model would draw {width}×{height}"
+        f", {height * width / 1e6:.0f} megapixels: more than {most / 1e6:.0f}",
         hint,
     )
 

@@ -560,10 +560,20 @@ def test_above_64_megapixels_a_scale_has_to_be_typed(run, tmp_path, model_file):
     Image.new("RGB", (2100, 2000)).save(tmp_path / "a.png")
     Image.new("RGB", (4100, 4000)).save(tmp_path / "b.png")
     refused = run("superres", "a.png", "-m", 1, "--model", model_file)
-    assert_refused(refused, 1, "would draw 8400×8000, 67 megapixels: more than 64")
-    assert "confirm its size with --scale 8400x8000" in refused.stderr.decode()
-    refused = run("superres", "b.png", "-m", 1, "--model", model_file, "--scale", 4)
+    assert_refused(
+        refused,
+        1,
+        "the image is 2100x2000, and the model would draw 8400×8000, 67 megapixels: more than 64",
+    )
+    assert "--scale 8400x8000 confirms its size" in refused.stderr.decode()
+    refused = run("superres", "b.png", "-m", 2, "--model", model_file, "--scale", 2)
     assert_refused(refused, 1, "would draw 16400×16000, 262 megapixels: more than 256")
+    refused = run("superres", "b.png", "--model", model_file, "--scale", 4)
+    assert_refused(refused, 1, "--scale enlarges 4100x4000 to 16400x16000, which is too large")
+    dry = run("superres", "b.png", "--model", model_file, "--scale", 2, "--dry-run")
+    assert dry.returncode == 0
+    told = r"b.png: draws 262.4 megapixels in tiles, which takes about \d+ (s|min)\n"
+    assert re.search(told, dry.stderr.decode())
 
 
 def test_metadata_is_kept_if_asked_for(tmp_path, run, model_file):

@@ -9,15 +9,18 @@ import helpers
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from caflow_cli.config import Temperature
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import LARGE, read_provenance
 from caflow_cli.restoration import answer, encode, prepare, restore, score, task_of, to_batch
 from caflow_cli.restoration.arguments import as_input
+from caflow_cli.restoration.rows import Rows
 from caflow_cli.restoration.tiled import Noise, Tiled
 from caflow_cli.restoration.tiles import LazyImage, plan_tiles
 from caflow_cli.sampling import Sampling
-from caflow_cli.tasks import SuperRes
+from caflow_cli.tasks import SuperRes, resize
 
 
 @pytest.mark.parametrize("factor", [2, 4])
@@ -67,6 +70,58 @@ def test_beside_the_image_one_row_of_tiles_is_held(small_model):
     assert peak < image + 1.7 * row
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    ("written", "exact"), [((320, 150), True), ((411, 190), False), ((17, 8), True)]
+)
+def test_rows_are_resized_as_they_come_like_the_whole(kind, written, exact):
+    size, shape = (640, 300), (656, 304)  # of the image, and with padding
+    drawn = np.random.default_rng(0).integers(0, np.iinfo(kind).max + 1, (*shape, 3)).astype(kind)
+    rows = Rows(np.zeros((*written, 3), kind), size, lambda part: part[:, :300])
+    for part in np.split(drawn, [100, 105, 106, 400, 650]):
+        rows.add(part)
+    whole = resize(drawn[:640, :300], *written, Image.Resampling.LANCZOS)
+    differences = np.abs(rows.result.astype(int) - whole)
+    assert differences.max() <= (0 if exact else 1)
+    assert (differences > 0).mean() < 0.1
+
+
+def test_rows_of_a_drawn_image_are_resized_like_the_image(small_model):
+    image = helpers.noise(100, 40)
+    cond, plan = to_batch([SuperRes(4, 16).condition(image)]), plan_tiles((400, 160), 16, 256)
+    assert len(plan.tops) > 1
+    result = np.zeros((200, 80, 3), np.uint8)
+    held = Tiled(small_model, cond, plan)
+    resized = Tiled(small_model, cond, plan, rows=lambda: Rows(result, (400, 160), np.copy))
+    ((whole, _),), ((other, _),) = (helpers.draw(each, 0.8, [4], 0, 1) for each in (held, resized))
+    assert other is result
+    np.testing.assert_array_equal(result, resize(whole, 200, 80, Image.Resampling.LANCZOS))
+    assert resized.seconds(Temperature((0.8,))) > 0
+
+
+def test_a_large_candidate_that_is_only_resized_is_never_held(small_model):
+    image = np.full((2000, 2100, 3), 100, np.uint8)
+    sizes = plan_tiles((8000, 8400), 16).shape
+    first = small_model.encode_condition(torch.zeros(1, 3, *sizes, dtype=torch.uint8))
+    model = helpers.double_of(small_model, encode_condition=lambda *_: first)
+    model = helpers.double_of(
+        model, decode=lambda *_, **__: (torch.full((1, 3, *sizes), 100.7), torch.zeros(1).double())
+    )
+    request = prepare(model, as_input(image), None, Sampling(tau=0), {"size": (1050, 1000)})
+    assert (
+        prepare(model, as_input(image), None, Sampling(rank="none"), {"size": (4, 4)}).rows()
+        is None
+    )
+    tracemalloc.start()
+    *_, [found] = answer([request], encode([request]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    (one,) = found.ranked
+    np.testing.assert_array_equal(one.image, np.full((1000, 1050, 3), 100))
+    assert found.as_json()["resized"]["drawn"] == (8400, 8000)
+    assert peak < 0.75 * 3 * 8000 * 8400
+
+
 def test_noise_of_large_images_is_the_same_in_all_tiles_and_renewed_where_it_is_asked(small_model):
     size, tile = (8032, 8000), (640, 640)
     assert size[0] * size[1] > LARGE
@@ -89,6 +144,16 @@ def test_sizes_beyond_a_limit_are_refused_before_anything_is_computed(small_mode
     consistent = prepare(small_model, as_input(large), None, Sampling(consistent=True)).task
     assert "above 64 megapixels" in consistent.note(large, None)
     assert consistent.note(large[:1000, :1000], None) is None
+    huge, half = as_input(np.zeros((4001, 4000, 3), np.uint8)), {"size": (8000, 8002)}
+    assert prepare(small_model, huge, None, Sampling(), half).size == (16016, 16000)
+    for sampling in (Sampling(candidates=2), Sampling(rank="likelihood")):
+        with pytest.raises(
+            CaflowError, match=r"the image is 4000x4001, .* more than 256"
+        ) as caught:
+            prepare(small_model, huge, None, sampling, half)
+        assert "--scale 2 -m 1" in caught.value.hint
+    with pytest.raises(CaflowError, match="more than 400"):
+        prepare(small_model, as_input(np.zeros((5001, 5000, 3), np.uint8)), None, None, half)
     paired = copy.copy(task_models["paired"])
     paired.config = replace(paired.config, task=replace(paired.config.task, native=True))
     for model, image, message in (
