@@ -304,6 +304,7 @@ class Config:
     task: TaskConfig = field(default_factory=TaskConfig)
 
     def __post_init__(self) -> None:
+        check(self)
         if isinstance(self.task.tau, tuple):
             Temperature.of(self.task.tau).of_latents(self.flow.latent_scales)
         factor = self.flow.guide_factor

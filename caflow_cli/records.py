@@ -7,9 +7,9 @@ another dataclass, or `Annotated` with a `Constraint` for its values:
     conditional: Literal["caflow", "shared"] = "caflow"
     hidden: Count | tuple[Count, ...] = 48
 
-`parse` builds such a record from a table in a file. For a record that Python code builds, its
-`__post_init__` calls `check`, before any checks across fields. Numbers and arrays of NumPy and
-PyTorch are converted to those of Python; bools are not numbers.
+Its `__post_init__` calls `check`, before any checks across fields; `parse` builds it from a table
+in a file. Numbers and arrays of NumPy and PyTorch are converted to those of Python; bools are not
+numbers.
 
 A `Setting` in an annotation makes the field an option of the command (`cli.options.expanded`) and
 describes it in JSON lines (`.ci/schema`).
@@ -100,38 +100,11 @@ def one_of(choices: Sequence[str], said: Said) -> Constraint:
     return Constraint(choices.__contains__, " or ".join(choices), said, (("enum", tuple(choices)),))
 
 
-@dataclass(frozen=True)
-class Parsed:
-    """A record holds a value of this class, whose method `of` converts all others.
+class Parsed(NamedTuple):
+    """A record holds what `of` makes of a value; it raises CaflowError for what it cannot take."""
 
-    `of` raises CaflowError.
-    """
-
-    kind: Any
+    of: Callable[[Any], Any]
     wanted: str
-
-
-class Several(NamedTuple):
-    """One value of a kind, a sequence of values, or a text with commas: a tuple of the distinct.
-
-    None and what is empty are an empty tuple.
-    """
-
-    kind: Any
-    of_text: Callable[[str], Any] = str  # converts a part of a text
-    said: Said | None = None
-
-    def of(self, value: Any, path: str) -> tuple[Any, ...]:
-        parts = value.split(",") if isinstance(value, str) and value else value
-        parts = () if parts is None or parts == "" else parts
-        parts = parts if isinstance(parts, Iterable) else [parts]
-        try:
-            typed = [self.of_text(part) if isinstance(part, str) else part for part in parts]
-        except ValueError:
-            if self.said is None:
-                raise
-            raise usage_error(self.said.message.format(short(value)), self.said.hint) from None
-        return tuple(dict.fromkeys(_convert(self.kind, part, path) for part in typed))
 
 
 class Setting(NamedTuple):
@@ -176,17 +149,12 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
     check_usage(isinstance(values, dict), message, "write it as a table of keys")
     prefix = f"{where}." if where else ""
     record: Any = cls
-    kinds = _kinds(record)
-    fields = {}
-    for key, value in values.items():
-        key = str(key)[:80]
-        check_names([key], kinds, "key", prefix)
-        fields[key] = checked(kinds[key], value, prefix + key)
+    check_names(values, _kinds(record), "key", prefix)
     for field in dataclasses.fields(record):
         optional = not field.default is field.default_factory is dataclasses.MISSING
         key = prefix + field.name
-        check_usage(optional or field.name in fields, f"key {key!r} is missing", f"set {key}")
-    return cls(**fields)
+        check_usage(optional or field.name in values, f"key {key!r} is missing", f"set {key}")
+    return cls(**values)
 
 
 def check_names(
@@ -198,22 +166,18 @@ def check_names(
     `check_names(options, Options.__annotations__)`. Import `Unpack` from here.
     """
     valid = [*known]
-    for name in names:
+    for name in (str(name)[:80] for name in names):
         if name not in valid:
-            (near,) = difflib.get_close_matches(name, valid, n=1, cutoff=0)
-            raise usage_error(
-                f"unknown {kind} {prefix + name!r}", f"did you mean {prefix + near!r}?"
-            )
+            near = prefix + difflib.get_close_matches(name, valid, n=1, cutoff=0)[0]
+            raise usage_error(f"unknown {kind} {prefix + name!r}", f"did you mean {near!r}?")
 
 
 def check(record: Any, where: str = "") -> None:
     """Check and convert every field of a dataclass; raise CaflowError (exit 2) as `parse` does."""
     prefix = f"{where}." if where else ""
     for name, kind in _kinds(record.__class__).items():
-        value = getattr(record, name)
-        found = checked(kind, value, prefix + name)
-        if found is not value:
-            object.__setattr__(record, name, found)
+        value = checked(kind, getattr(record, name), prefix + name)
+        object.__setattr__(record, name, value)
 
 
 def keywords(options: Mapping[str, Any], cls: Any) -> Table:
@@ -264,15 +228,11 @@ def checked(kind: Any, value: Any, path: str) -> Any:
 def _annotated(base: Any, rules: Iterable[Any], value: Any, path: str) -> Any:
     """Convert a value of the type `base`, and check it by these rules."""
     in_file = "." in path  # so that an error names the key
+    parsers = [rule for rule in rules if isinstance(rule, Parsed)]
     try:
-        for rule in rules:
-            if isinstance(rule, Several):
-                return rule.of(value, path)
-            if isinstance(rule, Parsed):
-                return value if isinstance(value, rule.kind) else rule.kind.of(value)
-        value = _convert(base, value, path)
+        value = parsers[0].of(value) if parsers else _convert(base, value, path)
     except CaflowError:
-        if in_file and any(isinstance(rule, Parsed) for rule in rules):
+        if in_file and parsers:
             raise ValueError(path) from None
         raise
     for rule in rules:

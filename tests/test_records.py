@@ -26,6 +26,9 @@ from caflow_cli.records import (
 class Inner:
     side: Annotated[int, number(ge=2, le=64)] = 4
 
+    def __post_init__(self) -> None:
+        check(self, "inner")
+
 
 @dataclass(frozen=True)
 class Outer:

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from ..config import Config, Extent, Tau, Temperature
-from ..errors import check_usage
-from ..records import Said, Setting, Several, Table, check, keywords, number, one_of, settings
+from ..errors import check_usage, usage_error
+from ..records import (
+    Parsed,
+    Said,
+    Setting,
+    Table,
+    check,
+    checked,
+    keywords,
+    number,
+    one_of,
+    plain,
+    settings,
+    short,
+)
 from ..sampling import NoiseSamples, RankRule, Sampling, fitting
 from .kinds import Cell, Crops, kind_of, offered_metrics
 from .metrics import Weights, choose_metrics, needing
@@ -30,6 +44,30 @@ _Inputs = Annotated[
     str, one_of(("clean", "web", "photo"), Said("inputs is {}", "clean, web or photo"))
 ]
 _LIMIT = Setting("--limit COUNT", "Use only the first COUNT images.", _PANEL)
+
+
+def _several(of: Callable[[Any], Any]) -> Parsed:
+    """One value, a sequence of values, or a text with commas: a tuple of the distinct, each parsed
+    by `of`. None and what is empty are an empty tuple.
+    """
+
+    def parse(value: Any) -> tuple[Any, ...]:
+        parts = plain("" if value is None else value)
+        if isinstance(parts, str):
+            parts = parts.split(",") if parts else ()
+        parts = parts if isinstance(parts, Iterable) else [parts]
+        return tuple(dict.fromkeys(map(of, parts)))
+
+    return Parsed(parse, "a value, or several")
+
+
+def _count(n: Any) -> int:
+    """N, which may be a text."""
+    try:
+        found: int = checked(int, int(n) if isinstance(n, str) else n, "keep")
+    except ValueError:
+        raise usage_error(f"-n is {short(n)}", "-n 1, or 1,10") from None
+    return found
 
 
 class EvaluateOptions(TypedDict, total=False):
@@ -65,7 +103,7 @@ class EvaluateOptions(TypedDict, total=False):
     ]
     tau: Annotated[  # a shape is a text or a `Temperature`; None: the model's
         Tau | Sequence[Tau] | None,
-        Several(Tau),
+        _several(Temperature.of),
         Setting(
             "--tau T,…", "Temperatures, or shapes (0.9/0.7/0.5). Default: the model's.", _PANEL
         ),
@@ -76,12 +114,12 @@ class EvaluateOptions(TypedDict, total=False):
     ]
     keep: Annotated[  # N of the M are measured; None: 1
         int | str | Sequence[int] | None,
-        Several(int, int, Said("-n is {}", "-n 1, or 1,10")),
+        _several(_count),
         Setting("--keep -n N,…", "How many of the best to measure. Default: 1.", _PANEL),
     ]
     rank: Annotated[  # rules that choose the N
         str | Sequence[str] | None,
-        Several(RankRule),
+        _several(partial(checked, RankRule, path="rank")),
         Setting(
             "--rank BY,…",
             "How to rank them: likelihood, consensus or none.",
@@ -195,7 +233,8 @@ class Settings:
         given: Any = keywords({**defaults, **options}, EvaluateOptions)
         named = given["protocol"]
         protocol = get_protocol(named) if isinstance(named, str) else named or NO_PROTOCOL
-        names = (*Several(str).of(metrics, "metrics"), *protocol.metrics)
+        named_too = _several(partial(checked, str, path="metrics")).of(metrics)
+        names = (*named_too, *protocol.metrics)
         m = protocol.candidates if given["candidates"] is None else given["candidates"]
         run = cls(
             given=given,

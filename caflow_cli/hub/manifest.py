@@ -74,6 +74,9 @@ class _Manifest:
     schema: Literal[1]
     models: Table
 
+    def __post_init__(self) -> None:
+        check(self)
+
 
 def load_manifest(path: Path | None = None) -> dict[str, Entry]:
     """The manifest's entries by id.

@@ -90,6 +90,9 @@ class ExternalConfig:
     spandrel: str  # the version of spandrel that built it
     license: str = "not stated"
 
+    def __post_init__(self) -> None:
+        check(self, "guide")
+
 
 BEFORE = {"hold_out": "2%", "transpose": False}  # in runs from before there were these fields
 
