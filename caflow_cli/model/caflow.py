@@ -95,7 +95,6 @@ class CAFlow(Pretrained):
         target: Tensor,
         cond: Tensor,
         noise: Tensor | None = None,
-        expected: Tensor | None = None,
         width: float = 1.0,
     ) -> LossTerms:
         """Compute the loss terms of a batch: `log p(w + u | y) - log q(u|w)`, and log p(y).
@@ -109,11 +108,10 @@ class CAFlow(Pretrained):
                 condition.
             noise: (B, C, H, W). The uniform u; or, for variational dequantization, standard normal
                 noise.
-            expected: (B, C, H, W), what the guide predicts for y, if it is known.
             width: Of the bins of w and y, in which u and u' lie.
         """
         pixels = self._pixels(cond, "condition")
-        condition, cond_log_prob = self.density.condition(pixels, expected, width)
+        condition, cond_log_prob = self.density.condition(pixels, width=width)
         v = self._pixels(target, "target")
         dequantized: Tensor | float = 0.0
         if noise is not None:

@@ -87,7 +87,6 @@ class ExternalConfig:
     file: str  # its safetensors file; for a model that already has the network, only the name
     sha256: str
     architecture: str  # as spandrel names it
-    spandrel: str  # the version of spandrel that built it
     license: str = "not stated"
 
     def __post_init__(self) -> None:
@@ -115,9 +114,6 @@ class RunConfig:
     task: TaskConfig = field(default_factory=TaskConfig)
     samples: SamplesConfig = field(default_factory=SamplesConfig)
     guide: ExternalConfig | None = None  # with flow.guide_net "external"
-    # "external": number of fixed crops to train on, for which the guide's images are computed once;
-    # 0: compute them at every step.
-    guide_pool: Size = 0
     seed: Annotated[int, number(ge=0, lt=2**32)] = 0  # for order, noise and initial weights
     flip: bool = True  # mirror half of the images
     # Show images in all eight orientations, mirrored and transposed, whatever `flip` is. Default:
@@ -155,8 +151,6 @@ class RunConfig:
     @property
     def orientations(self) -> int:
         """In how many orientations images are shown: 1, 2 (mirrored) or 8."""
-        if self.guide_pool:
-            return 1
         if self.transpose:
             return 8
         return 2 if self.flip else 1
@@ -225,12 +219,6 @@ class RunConfig:
             not published or self.flow.guide_factor == task.factor,
             f"the guide enlarges {self.flow.guide_factor} times, {task.name} {task.factor} times",
             "a network for that factor, or --set task.factor=N for superres",
-        )
-        require(
-            not self.guide_pool or (published and not self.samples.share),
-            "guide_pool",
-            self.guide_pool,
-            "0, or give a guide of another project, and samples.share 0",
         )
 
 

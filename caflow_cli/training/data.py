@@ -53,17 +53,13 @@ class Dataset:
 
     def pair(
         self, index: int, generator: torch.Generator, place: Place | None = None
-    ) -> tuple[np.ndarray, ...]:
+    ) -> tuple[Pixels, Pixels]:
         """Target and condition of one example for a training step, (H, W, C).
 
         The images are cropped at `place` first; `generator` draws the random parts of the
         condition.
         """
-        return self.of_images(self._images(index, place), generator)
-
-    def of_images(self, images: list[Pixels], generator: torch.Generator) -> tuple[Pixels, Pixels]:
-        """Target and condition of the images of an example, which may be larger than `size`."""
-        *stored, target = images
+        *stored, target = self._images(index, place)
         if not stored:
             if self.recolor:
                 target = recolored(target, generator)
@@ -198,7 +194,7 @@ def crop(image: Pixels, size: int, share: float, left: float, top: float) -> Pix
         left, top: The crop's position, as shares of the free range, in [0, 1).
     """
     height, width = image.shape[:2]
-    shrink = crop_scale(image, size, share)
+    shrink = max(1.0, min(_SHRINK, min(height, width) / size)) ** share
     if shrink == 1:
         x = int(left * (width - size + 1))
         y = int(top * (height - size + 1))
@@ -218,12 +214,6 @@ def crop(image: Pixels, size: int, share: float, left: float, top: float) -> Pix
     return resize(part, size, size, Image.Resampling.LANCZOS, box)
 
 
-def crop_scale(image: Pixels, size: int, share: float) -> float:
-    """By how much an image is shrunk for a `crop`."""
-    most = max(1.0, min(_SHRINK, min(image.shape[:2]) / size))
-    return float(most**share)
-
-
 def draw_crop(bits: np.random.Philox) -> Place:
     """Draw share, left and top of a `crop`, from four words of the generator.
 
@@ -241,21 +231,10 @@ class Batch(NamedTuple):
     cond: Tensor  # y + u'
     noise: Tensor  # dequantization noise of w: uniform in its bin, or standard normal
     seeds: Tensor  # int64 (B,): for one in `SAMPLED` the seed of its samples, for the others -1
-    expected: Tensor | None = None  # what the guide predicts, float16, if it was computed before
 
     def split(self, count: int) -> list["Batch"]:
-        parts = [x.tensor_split(count) for x in self if x is not None]
+        parts = [x.tensor_split(count) for x in self]
         return [Batch(*part) for part in zip(*parts, strict=True)]
-
-
-class Visit(NamedTuple):
-    """A sample of a stream: an image, and how it is shown."""
-
-    image: int  # its index in the data set
-    orientation: int
-    generator: torch.Generator  # of the condition
-    crop: Place | None
-    bits: np.random.Philox  # of the noise
 
 
 @dataclass(eq=False)
@@ -301,11 +280,11 @@ class Batches:
         positions = range(first + self.process, first + self.batch_size, self.processes)
         rows = self._readers.map(self._sample, positions)
         stacked = [torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)]
-        w, y, u, v, *expected = stacked
+        w, y, u, v = stacked
         noise = u if self.normal_noise else self.width * self._uniform(u)
         cond = points_of(y.float(), self._uniform(v), self.width, has_mask=y.shape[1] == 4)
         seeds = torch.tensor([self._seed_of_samples(position) for position in positions])
-        return Batch(self.width * w.float(), cond, noise, seeds, *expected)
+        return Batch(self.width * w.float(), cond, noise, seeds)
 
     def _uniform(self, numbers: Tensor) -> Tensor:
         """Convert integers below 2^16 to uniform noise on the lattice of `uniform_noise`, which is
@@ -317,28 +296,20 @@ class Batches:
         bits = _bits(self.seed, _ORDER, epoch)
         return np.random.Generator(bits).permutation(len(self.dataset))
 
-    def visit(self, position: int) -> Visit:
-        """What is drawn for a sample of the stream."""
+    def _sample(self, position: int) -> tuple[np.ndarray, ...]:
         epoch, number = divmod(position, len(self.dataset))
         bits = _bits(self.seed, _SAMPLE, position)
-        orientation, key = (int(word) for word in bits.random_raw(2))
-        return Visit(
-            image=int(self._order(epoch)[number]),
-            orientation=orientation % self.orientations,
-            generator=torch.Generator().manual_seed(key % 2**32),
-            crop=draw_crop(bits) if self.dataset.crops else None,
-            bits=bits,
-        )
-
-    def _sample(self, position: int) -> tuple[np.ndarray, ...]:
-        index, orientation, generator, place, bits = self.visit(position)
-        images = self.dataset.pair(index, generator, place)
-        w, y, *expected = (oriented(image.transpose(2, 0, 1), orientation) for image in images)
+        word, key = (int(word) for word in bits.random_raw(2))
+        orientation = word % self.orientations
+        generator = torch.Generator().manual_seed(key % 2**32)
+        place = draw_crop(bits) if self.dataset.crops else None
+        images = self.dataset.pair(int(self._order(epoch)[number]), generator, place)
+        w, y = (oriented(image.transpose(2, 0, 1), orientation) for image in images)
         if self.normal_noise:
             u = np.random.Generator(bits).standard_normal(w.shape, np.float32)
         else:
             u = _words(bits, w.shape)
-        return w, y, u, _words(bits, y.shape), *expected
+        return w, y, u, _words(bits, y.shape)
 
     def _seed_of_samples(self, position: int) -> int:
         """The seed for one in `SAMPLED`, spread evenly over processes and parts; else -1."""

@@ -1,6 +1,5 @@
 """A published network as the guide of a run: its file, and the crops on which it is computed."""
 
-from importlib.metadata import version
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -37,7 +36,6 @@ def read_external(path: Path, license: str | None = None) -> tuple[ExternalConfi
         file=str(path.resolve()),
         sha256=sha256_of(path),
         architecture=network.architecture.name,
-        spandrel=version("spandrel"),
         license=license or ExternalConfig.license,
     )
     flow = {

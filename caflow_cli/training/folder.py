@@ -112,7 +112,6 @@ def _fixed(config: RunConfig) -> Table:
         "masks": has_masks,  # the same masks may have another path
         "mask_share": config.mask_share if has_masks else None,
         "guide": config.guide.sha256 if config.guide else None,
-        "guide_pool": config.guide_pool,
         "optim.method": optim.method,
         "optim.batch_size": optim.batch_size,
         # Except for the default sampling settings.

@@ -26,7 +26,6 @@ from .external import read_tensors
 from .folder import begun, check_unchanged, open_run
 from .log import Event, EventLog, RunSummary, on_main_process, sum_over_processes
 from .phases import GUIDE
-from .pool import make_pool
 from .resolve import with_defaults
 from .trainer import Trainer
 from .validate import Validation, ValidationMetrics, validate
@@ -100,17 +99,13 @@ def train(config: RunConfig, **options: Unpack[TrainOptions]) -> RunSummary:
         on_main_process(accelerator, lambda: log.begin(train_set, val_set))
         signals = stack.enter_context(noted_signals())
 
-        batches = _batches(trainer, train_set, log)
+        batches = _batches(trainer, train_set)
         stack.callback(batches.close)
         return _run(trainer, batches, validation, log, signals)
 
 
-def _batches(trainer: Trainer, train_set: Dataset, log: EventLog) -> Batches:
-    """The batches of a run; of crops that the guide reads once, if they are pooled."""
+def _batches(trainer: Trainer, train_set: Dataset) -> Batches:
     config = trainer.config
-    if config.guide_pool:
-        log.announce("note", text=f"the guide reads {config.guide_pool:,} crops")
-        train_set = make_pool(train_set, trainer.model, config.guide_pool, config.seed)
     return Batches(
         train_set,
         config.optim.batch_size,

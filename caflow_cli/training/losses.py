@@ -56,7 +56,7 @@ def likelihood(
     """
 
     def objective(model: CAFlow, batch: Batch) -> Loss:
-        terms = model(batch.target, batch.cond, batch.noise, batch.expected, width)
+        terms = model(batch.target, batch.cond, batch.noise, width)
         log_prob = terms.log_prob.mean()
         cond_log_prob = terms.cond_log_prob.mean()
         dims = batch.target[0].numel()

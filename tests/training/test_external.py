@@ -25,9 +25,7 @@ from caflow_cli.restoration.tiled import Tiled
 from caflow_cli.restoration.tiles import plan_tiles
 from caflow_cli.restoration.whole import Whole
 from caflow_cli.training import train
-from caflow_cli.training.data import open_dataset
 from caflow_cli.training.external import read_external
-from caflow_cli.training.pool import make_pool
 from caflow_cli.training.resolve import build_config
 
 spandrel = pytest.importorskip("spandrel")
@@ -254,35 +252,6 @@ def test_a_guide_that_reads_beyond_the_margin_of_tiles_reads_windows_of_its_own(
     one_pass = images[Whole, 14]
     assert np.abs(images[Tiled, 14] - one_pass).max() == 0
     assert np.abs(images[Tiled, 0] - one_pass).max() > 0
-
-
-def test_a_pool_holds_what_the_guide_predicts_with_the_surroundings_of_each_crop(
-    photos, trained, tmp_path
-):
-    settings = ["crop=random", "guide_pool=6", "optim.images=32"]
-    run = config(photos, tmp_path / "run", trained, *settings)
-    assert run.orientations == 1
-    summary = train(run)
-    assert summary.val_bits_per_dim < 8
-    notes = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()]
-    assert "the guide reads 6 crops" in [event.get("text") for event in notes]
-    model = CAFlow.load(tmp_path / "run" / "best.safetensors")
-    with open_dataset(run, "train") as data:
-        pool = make_pool(data, model, 6, run.seed)
-        again = make_pool(data, model, 3, run.seed)
-    assert len(pool) == 6
-    for index in range(6):
-        target, condition, expected = pool.examples.read(index)
-        assert target.shape == condition.shape == expected.shape == (32, 32, 3)
-        assert expected.dtype == np.float16
-        if index < 3:
-            for a, b in zip((target, condition, expected), again.examples.read(index), strict=True):
-                assert np.array_equal(a, b)
-        alone = model.expect(torch.from_numpy(condition.copy()).permute(2, 0, 1)[None])[0]
-        apart = np.abs(alone.permute(1, 2, 0).numpy() - expected.astype(np.float32))
-        assert apart[12:-12, 12:-12].max() < 0.2  # float16
-    with pytest.raises(CaflowError, match="guide_pool is 7"):
-        train(replace(run, guide_pool=7), resume=True)
 
 
 def test_a_denoiser_is_the_guide_of_pairs(photos, tmp_path):
