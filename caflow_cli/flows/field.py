@@ -21,6 +21,7 @@ from ..layers import WithLogdet, per_candidate, sum_per_image, zero_logdet
 _KNOWN_DRY = -300.0  # the location of a cell that y says is dry: its P(dry) is 1 in float64
 # Noise stays this far inside its bin: the h of a dry cell lies within 7 standard deviations.
 _LEAST = 2.0**-40
+_LEAST_LOG = -700.0  # of a number that float64 holds
 _UNIT = 10.0  # in what R reads; a known dry cell is at
 _KNOWN_LEVEL = -1.5
 
@@ -128,7 +129,7 @@ class FieldAnchor(nn.Module):
         h, steepness = cond.marginals.of(v.where(wet, 0.0))  # where a cell is dry, its bound b
         log_mass = torch.special.log_ndtr(to_float64(h))
         u = to_float64(v + 1).clamp(_LEAST, 1 - _LEAST)
-        below = torch.special.ndtri(torch.exp(u.log() + log_mass))
+        below = _normal_quantile(u.log() + log_mass)
         dry = to_like(log_mass - _log_normal(below), h)
         logdet = sum_per_image(torch.where(wet, steepness, dry))
         return torch.where(wet, h, to_like(below, h)), logdet
@@ -159,6 +160,21 @@ class FieldAnchor(nn.Module):
 
     def _wet(self, v: Tensor, cond: FieldCondition) -> Tensor:
         return v >= 0 if self.has_dry else per_candidate(~cond.known, v.shape[0])
+
+
+def _normal_quantile(log_p: Tensor) -> Tensor:
+    """The h with log Φ(h) = log_p, float64, also where p is too small for float64."""
+    h = torch.special.ndtri(torch.exp(log_p.clamp_min(_LEAST_LOG)))
+    tiny = log_p < _LEAST_LOG
+    if tiny.any():
+        # Newton's method: log Φ is concave, and near -h² / 2 far below 0.
+        log_p = log_p.clamp_max(_LEAST_LOG)
+        far = -torch.sqrt(-2 * log_p)
+        for _ in range(4):
+            log_ndtr = torch.special.log_ndtr(far)
+            far = far - (log_ndtr - log_p) * torch.exp(log_ndtr - _log_normal(far))
+        h = torch.where(tiny, far, h)
+    return h
 
 
 def _log_normal(h: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from .conditions import Conditions, to_batch
 from .domain import describe_domain, domain_warning
 from .draw import answer, draw, requests_at_a_time
 from .edits import EDITS, EditOptions, edits_of
+from .fields import Coarse, FieldScore, Member, Members, draw_members, restore_field, score_field
 from .figures import moments, spread, thumbnail, uncertainty_chart, uncertainty_map
 from .rank import order, rmse_between
 from .request import Request, encode, prepare, seconds_to_draw, task_of
@@ -17,8 +18,12 @@ __all__ = [
     "EDITS",
     "Candidate",
     "Candidates",
+    "Coarse",
     "Conditions",
     "EditOptions",
+    "FieldScore",
+    "Member",
+    "Members",
     "Request",
     "Score",
     "Whole",
@@ -26,6 +31,7 @@ __all__ = [
     "describe_domain",
     "domain_warning",
     "draw",
+    "draw_members",
     "edits_of",
     "encode",
     "estimator_of",
@@ -34,8 +40,10 @@ __all__ = [
     "prepare",
     "requests_at_a_time",
     "restore",
+    "restore_field",
     "rmse_between",
     "score",
+    "score_field",
     "score_images",
     "seconds_to_draw",
     "spread",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
+from typing import cast, overload
 
 from ..config import Tau
+from ..errors import check_usage
+from ..fields import Field
 from ..model import CAFlow
 from ..records import Table, Unpack, check_names, checked
 from ..sampling import NoiseSamples, Sampling, SamplingKeywords
@@ -13,6 +15,7 @@ from .arguments import ImageLike, as_input, as_mask
 from .candidates import Candidates
 from .draw import answer
 from .edits import EditKeywords, EditOptions
+from .fields import FieldLike, FieldScore, Members, restore_field, score_field
 from .request import encode, prepare
 from .score import Score, score_images
 
@@ -23,6 +26,20 @@ class RestoreOptions(SamplingKeywords, EditKeywords, total=False):
     value_range: tuple[float, float] | None
 
 
+@overload
+def restore(
+    model: CAFlow,
+    image: Field,
+    tau: Tau | None = None,
+    candidates: int | None = None,
+    keep: int = 1,
+    seed: int = 0,
+    mask: None = None,
+    **options: Unpack[RestoreOptions],
+) -> Members: ...
+
+
+@overload
 def restore(
     model: CAFlow,
     image: ImageLike,
@@ -32,19 +49,34 @@ def restore(
     seed: int = 0,
     mask: ImageLike | None = None,
     **options: Unpack[RestoreOptions],
-) -> Candidates:
+) -> Candidates: ...
+
+
+def restore(
+    model: CAFlow,
+    image: ImageLike | Field,
+    tau: Tau | None = None,
+    candidates: int | None = None,
+    keep: int = 1,
+    seed: int = 0,
+    mask: ImageLike | None = None,
+    **options: Unpack[RestoreOptions],
+) -> Candidates | Members:
     """Draw M samples from p(w|y), the candidates, and rank them.
 
     Each sample is composed with the input and rounded to its depth, 8 or 16 bits, before it is
     scored, so `score` reproduces the score of a written candidate. Warnings about the input are in
     `Candidates.notes`.
 
+    A model of fields takes a coarse field, and returns the `Members` of an ensemble in its unit.
+
     Args:
         model: Any model, such as `caflow_cli.load` returns; its task computes the condition from
             `image`.
         image: A path, a PIL image, an array (H, W, 3) or a tensor (3, H, W), see `as_image`. Alpha
             is kept, and so are color profiles of displays and the 16 bits of arrays (uint16) and,
-            with the extra `deep`, of files.
+            with the extra `deep`, of files. For a model of fields: a `Field`, an array (H, W) of
+            floats in the model's unit, or a path (`read_field`).
         tau: Temperature: a number, or a shape such as (0.9, 0.7, 0.5) or "0.9/0.7/0.5" with one
             value per scale, finest first, or per latent. Default: the model's, else the task's.
         candidates: M. Default: the model's, else the task's; the latter is reduced for superres,
@@ -75,13 +107,25 @@ def restore(
     check_names(options, RestoreOptions.__annotations__)
     settings: Table = {k: v for k, v in options.items() if k in SamplingKeywords.__annotations__}
     sampling = Sampling(tau=tau, candidates=candidates, keep=keep, seed=seed, **settings)
-    read = as_input(image, options.get("value_range"))
+    if isinstance(model, CAFlow) and model.of_field:
+        others = [name for name in options if name not in settings]
+        others += ["mask"] if mask is not None else []
+        check_usage(not others, f"a model of fields takes no {' or '.join(others)}", "leave it out")
+        return restore_field(model, cast("FieldLike", image), sampling)
+    read = as_input(cast("ImageLike", image), options.get("value_range"))
     edits = cast("EditOptions", options)
     request = prepare(model, read, as_mask(mask), sampling, edits)
     *_, [found] = answer([request], encode([request]))
     return found
 
 
+@overload
+def score(
+    model: CAFlow, condition: Field, target: Field, *, noise_samples: int = 1
+) -> FieldScore: ...
+
+
+@overload
 def score(
     model: CAFlow,
     condition: ImageLike,
@@ -90,13 +134,24 @@ def score(
     *,
     noise_samples: int = 1,
     value_range: tuple[float, float] | None = None,
-) -> Score:
+) -> Score: ...
+
+
+def score(
+    model: CAFlow,
+    condition: ImageLike | Field,
+    target: ImageLike | Field,
+    mask: ImageLike | None = None,
+    *,
+    noise_samples: int = 1,
+    value_range: tuple[float, float] | None = None,
+) -> Score | FieldScore:
     """Compute log p(target | condition) of an image, given the input that it was made from.
 
     Args:
         model: Any model, such as `caflow_cli.load` returns.
         condition: The task's input, such as the small image for superres: a path, a PIL image, or
-            an array, uint8 (H, W, 3); see `as_image`.
+            an array, uint8 (H, W, 3); see `as_image`. For a model of fields, as for `restore`.
         target: The image to score, in the same forms: uint8 (H', W', 3).
         mask: For inpaint, in the same forms: uint8 (H, W), 128 and above where it was filled.
         noise_samples: K, the number of dequantization noise draws.
@@ -115,8 +170,11 @@ def score(
             losslessly stored, and its known pixels differ from those of the condition.
     """
     noise_samples = checked(NoiseSamples, noise_samples, "noise_samples")
-    scored = as_input(target, value_range)
-    seen = as_input(condition, value_range)
+    if isinstance(model, CAFlow) and model.of_field:
+        pair = cast("FieldLike", condition), cast("FieldLike", target)
+        return score_field(model, *pair, noise_samples)
+    scored = as_input(cast("ImageLike", target), value_range)
+    seen = as_input(cast("ImageLike", condition), value_range)
     images = seen.image.seen, scored.image.seen
     if images[0].profile != images[1].profile:
         images = seen.image.converted(None).rounded(16), scored.image.converted(None).rounded(16)

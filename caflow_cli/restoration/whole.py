@@ -19,21 +19,27 @@ class Whole:
 
     Args:
         model: Any model.
-        cond: uint8 (B, C, H, W).
+        cond: uint8 (B, C, H, W), or floats for fields, whose samples are floats, too.
         bf16: Draw with networks in bfloat16; scores stay float32.
         steps: Counts the passes of the model.
+        expected: What the guide predicts for it, if it read more than `cond`.
     """
 
     passes = 1
 
     def __init__(
-        self, model: CAFlow, cond: Tensor, bf16: bool = False, steps: Steps | None = None
+        self,
+        model: CAFlow,
+        cond: Tensor,
+        bf16: bool = False,
+        steps: Steps | None = None,
+        expected: Tensor | None = None,
     ) -> None:
         self._model = model
         self._bf16 = bf16
         self.steps = steps or Steps()
         self.cond = cond
-        self.encoded = model.encode_condition(cond)
+        self.encoded = model.encode_condition(cond, expected=expected)
 
     @property
     def statistics(self) -> Statistics:
@@ -48,7 +54,7 @@ class Whole:
         noise = [self._model.latent_noise(each, self.encoded.size) for each in generators]
         points, cells = decode(self._model, self.encoded, noise, tau, self._bf16)
         self.steps.step()
-        samples = [Sample(image, 0) for image in _images(points, self.encoded.width)]
+        samples = [Sample(image, 0) for image in self._images(points)]
         per_condition = len(generators) // len(self.cond)
         for index in cells.flatten(1).any(1).nonzero().flatten().tolist():
             row = index // per_condition
@@ -85,11 +91,12 @@ class Whole:
             points, cells = decode(self._model, condition, [latents], tau, self._bf16)
             self.steps.step()
             if not cells.any():
-                return Sample(_images(points, condition.width)[0], redraws)
+                return Sample(self._images(points)[0], redraws)
             renew(latents, self._model.latent_noise(generator, condition.size), cells[0])
-        return Sample(_images(points, condition.width)[0], RESAMPLES + 1)
+        return Sample(self._images(points)[0], RESAMPLES + 1)
 
-
-def _images(points: Tensor, width: float) -> npt.NDArray[Any]:
-    """Points (B, C, H, W) as images with bins of this width, (B, H, W, C)."""
-    return to_stored(points, width).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    def _images(self, points: Tensor) -> npt.NDArray[Any]:
+        """Points (B, C, H, W) as stored images, (B, H, W, C); those of fields as they are."""
+        if not self._model.of_field:
+            points = to_stored(points, self.encoded.width)
+        return points.permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -3,13 +3,16 @@
 import math
 
 import helpers
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 from caflow_cli import CAFlow, Config
-from caflow_cli.config import FlowConfig
+from caflow_cli.config import FlowConfig, Values
 from caflow_cli.errors import CaflowError
+from caflow_cli.fields.scale import points
 from caflow_cli.flows import (
     ConditionalStep,
     FieldAnchor,
@@ -124,6 +127,21 @@ def test_without_dry_cells_every_number_is_a_value():
     torch.testing.assert_close(anchor.log_prob_alone(v, cond), expected)
 
 
+def test_a_dry_cell_that_the_guide_excludes_has_a_finite_density():
+    """P(dry) is e^-100000, less than float64 holds."""
+    ones = torch.ones(1, 1, 1, 3, dtype=torch.float64)
+    cond = FieldCondition(
+        Marginals(450 * ones, 0 * ones, 0 * ones, 0 * ones), torch.zeros(1, 1, 1, 3) > 0
+    )
+    anchor = FieldAnchor(sizes())
+    v = torch.tensor([-0.9, -0.5, -0.1], dtype=torch.float64).view(1, 1, 1, 3)
+    h, logdet = anchor(v, cond)
+    expected = torch.special.log_ndtr(torch.tensor(-450.0).double()) + (v + 1).log()
+    torch.testing.assert_close(torch.special.log_ndtr(h), expected, rtol=1e-14, atol=1e-10)
+    assert logdet.isfinite().all()
+    torch.testing.assert_close(anchor.inverse(h, cond)[0], v, rtol=0, atol=1e-9)
+
+
 def test_a_guide_may_have_read_more_than_the_condition():
     """A gap is like a dry mean, but the marginals around it are those of a field without it."""
     anchor = helpers.randomize(FieldAnchor(sizes()), 3, last=0.2).double()
@@ -191,9 +209,8 @@ class _Steps(nn.Module):
         return [l], logdet
 
 
-@torch.no_grad()
-def test_the_masses_of_all_patterns_of_wet_cells_sum_to_one():
-    """Of 2×2 cells, which T squeezes to one pixel. Each mass is also that among samples."""
+def of_four_cells():
+    """A density of 2×2 cells, which T squeezes to one pixel, and its condition."""
     flow = sizes()
     density = helpers.seeded(lambda: CAFlow(Config(flow)), 2).density
     density.F = helpers.seeded(lambda: _Steps(flow), 3)
@@ -204,27 +221,48 @@ def test_the_masses_of_all_patterns_of_wet_cells_sum_to_one():
     middle = torch.tensor([0.8, -0.6, 0.3, 1.2], dtype=torch.float64).view(1, 1, 2, 2)
     marginals = marginals_of((1, 1, 2, 2))._replace(location=middle)
     anchor = FieldCondition(marginals, torch.zeros(1, 1, 2, 2) > 0)
-    condition = Condition([], anchor, features)
+    return density, Condition([], anchor, features)
 
+
+def of_patterns(wet, weights):
+    """The mean of weights for each of the 16 patterns of wet cells: bool (N, 1, 2, 2)."""
+    kinds = wet.flatten(1).double() @ torch.tensor([8.0, 4, 2, 1]).double()
+    return torch.bincount(kinds.long(), weights, 16) / len(weights)
+
+
+@torch.no_grad()
+def test_the_masses_of_all_patterns_of_wet_cells_sum_to_one():
+    """Each mass is also that among samples."""
+    density, condition = of_four_cells()
+    anchor = condition.anchor
     count, wide = 400_000, 1.6
     h = wide * helpers.normal((count, 1, 2, 2), 6)
     v, term = density.A.inverse(h, anchor)
     proposed = standard_normal_log_prob(h / wide) - 4 * math.log(wide) - term
     weights = torch.exp(density(v, condition)[1] - proposed)
-    l, _ = density.F.inverse([[helpers.normal((count, 4, 1, 1), 7)]], features)
+    l, _ = density.F.inverse([[helpers.normal((count, 4, 1, 1), 7)]], condition.flow)
     samples, _ = density.A.inverse(density.T.inverse(l)[0], anchor)
-
-    def of_patterns(points, weight):
-        kinds = (points >= 0).flatten(1).double() @ torch.tensor([8.0, 4, 2, 1]).double()
-        return torch.bincount(kinds.long(), weight, 16) / count
-
-    masses = of_patterns(v, weights)
+    masses = of_patterns(v >= 0, weights)
     assert masses.sum().item() == pytest.approx(1, abs=0.01)
-    shares = of_patterns(samples, torch.ones(count, dtype=torch.float64))
+    shares = of_patterns(samples >= 0, torch.ones(count, dtype=torch.float64))
     torch.testing.assert_close(masses, shares, atol=0.005, rtol=0)
     assert (shares > 0.005).sum() >= 8
-    alone = of_patterns(v, torch.exp(standard_normal_log_prob(h) - term - proposed))
+    alone = of_patterns(v >= 0, torch.exp(standard_normal_log_prob(h) - term - proposed))
     assert (alone - masses).abs().max() > 0.02  # of the identity as flow
+
+    # The same in the unit: rain from another distribution, with the density in 1/(mm/h) of each.
+    rng = np.random.default_rng(8)
+    wet = rng.random(h.shape) < 0.5
+    logs = np.abs(rng.standard_t(4, h.shape))
+    x = np.where(wet, 0.1 * np.exp(logs), 0)
+    proposed = np.where(wet, stats.t.pdf(logs, 4) / np.where(wet, x, 1), 0.5).prod((1, 2, 3))
+    rain = Values("mm/h", "db", 0, 150, zero=0.1)
+    v, slopes = points(rain, x, rng.random(h.shape))
+    log_prob = density(torch.from_numpy(v), condition)[1] + slopes.sum((1, 2, 3))
+    weights = log_prob.exp() / torch.from_numpy(proposed)
+    in_unit = of_patterns(torch.from_numpy(wet), weights)
+    assert in_unit.sum().item() == pytest.approx(1, abs=0.01)
+    torch.testing.assert_close(in_unit, masses, atol=0.02, rtol=0)
 
 
 def test_a_score_averages_over_the_noise_of_dry_cells_alone():

@@ -1,0 +1,244 @@
+"""Ensembles of fields: exact means, seeds, gaps, and the score in the unit."""
+
+import json
+import math
+from dataclasses import replace
+
+import helpers
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.special import log_ndtr
+from scipy.stats import norm
+
+import caflow_cli as caflow
+from caflow_cli.config import Config, FlowConfig, TaskConfig, Values
+from caflow_cli.errors import CaflowError
+from caflow_cli.fields import Field
+from caflow_cli.fields.project import means_of, repeated
+from caflow_cli.fields.scale import points, to_scale
+from caflow_cli.layers import InvConv1x1
+from caflow_cli.model import CAFlow
+
+RAIN = Values("mm/h", "db", 0, 150, zero=0.1)
+KELVIN = Values("K", "linear", 220, 320)
+ZERO = np.float32(0.1)
+
+
+def config_of(values, **flow):
+    sizes = {"scales": 1, "r_steps": 1, "t_steps": 2, "f_steps": 2, "hidden": 8, "f_hidden": 8}
+    sizes |= {"target_channels": 1, "cond_channels": 1, "anchor": "field", "scale_bound": 1.0}
+    sizes |= {"guide": 8, "guide_net": "censored", "guide_blocks": 2, "guide_factor": 4}
+    sizes |= {"dry": values.zero is not None}
+    return Config(FlowConfig(**{**sizes, **flow}), TaskConfig(values=values, reduce="mean"))
+
+
+def fresh(values=RAIN, **flow):
+    """A model with the identity as flow, and the bicubic field as the guide's location."""
+    model = helpers.seeded(lambda: CAFlow(config_of(values, **flow)), 0)
+    for part in model.modules():
+        if isinstance(part, InvConv1x1):  # a permutation
+            torch.nn.init.zeros_(part.lu)
+            torch.nn.init.zeros_(part.log_diag)
+    return model.eval()
+
+
+def model_of(values=RAIN, **flow):
+    return helpers.randomize(fresh(values, **flow), 1, last=0.2, affine=0.1).double().eval()
+
+
+def rain(h, w, seed=0):
+    """A fine field of rain with dry parts, float32."""
+    rng = np.random.default_rng(seed)
+    level = repeated(rng.normal(0, 8, (h, w)), 4) + rng.normal(0, 3, (4 * h, 4 * w))
+    x = np.where(level < 0, 0, 0.1 * 10 ** (level.clip(0, 28) / 10)).astype(np.float32)
+    return np.where(x >= ZERO, x, np.float32(0))
+
+
+def coarse_of(fine):
+    return Field(means_of(fine.astype(np.float64), 4).astype(np.float32), "mm/h")
+
+
+def test_members_have_exact_means_in_order_of_seed():
+    coarse = coarse_of(rain(6, 5))
+    found = caflow.restore(model_of(), coarse, candidates=3, seed=7)
+    assert found.values.shape == (3, 24, 20)
+    assert found.values.dtype == np.float32
+    for values in found.values:
+        error = np.abs(means_of(values.astype(np.float64), 4) - coarse.values)
+        assert (error <= 2.0**-22 * coarse.values).all()
+        assert ((values == 0) | (values >= ZERO)).all()
+    assert [member.seed for member in found.drawn] == [7, 8, 9]
+    assert len({member.values.tobytes() for member in found.drawn}) == 3
+    alone = caflow.restore(model_of(), coarse, candidates=1, seed=8)
+    np.testing.assert_allclose(alone.values[0], found.values[1], rtol=1e-5)
+    json.dumps(found.as_json(), allow_nan=False)
+
+
+def test_a_members_score_is_that_of_its_field():
+    model, coarse = model_of(), coarse_of(rain(4, 5))
+    found = caflow.restore(model, coarse, candidates=2)
+    for member in found.drawn:
+        assert caflow.score(model, coarse, Field(member.values)) == member.score
+        assert member.score.wet == (member.values > 0).sum()
+        assert member.score.wet + member.score.dry == member.values.size
+
+
+def test_the_best_by_likelihood_are_kept_only_if_fewer_are_asked_for():
+    found = caflow.restore(model_of(), coarse_of(rain(4, 4)), candidates=4, keep=2)
+    scores = [member.score.log_likelihood for member in found.kept]
+    assert scores == sorted((m.score.log_likelihood for m in found.drawn), reverse=True)[:2]
+    found = caflow.restore(model_of(), coarse_of(rain(4, 4)), candidates=3, keep=3)
+    assert [member.k for member in found.kept] == [0, 1, 2]
+
+
+def censored(fine, values, step=0.0):
+    """The censored normal likelihood of a field around the bicubic one, in the unit, by SciPy."""
+    zero = values.zero
+    means = means_of(fine.astype(np.float64), 4).astype(np.float32)
+    g = to_scale(values, means, 16)
+    edge = torch.from_numpy(np.maximum(np.where(np.isneginf(g), -5, g), -5))[None, None]
+    m = F.interpolate(edge, scale_factor=4, mode="bicubic")[0, 0].numpy()
+    known = repeated(np.isneginf(g), 4)
+    if zero is None:
+        slope = math.log(30 / (values.high - values.low))
+        return (norm.logpdf(to_scale(values, fine), m, 3) + slope).sum()
+    wet = fine >= np.float32(zero)
+    x = np.where(wet, fine, 1).astype(np.float64)
+    density = norm.logpdf(10 * np.log10(x / zero), m, 3) + np.log(10 / math.log(10) / x)
+    return np.where(known, 0, np.where(wet, density, log_ndtr(-m / 3))).sum()
+
+
+def test_with_the_identity_as_flow_the_score_is_the_censored_likelihood():
+    fine = rain(6, 4)
+    assert (coarse_of(fine).values == 0).any()
+    score = caflow.score(fresh().double(), coarse_of(fine), Field(fine))
+    assert score.log_likelihood == pytest.approx(censored(fine, RAIN), abs=1e-6)
+    assert score.standard_error is None
+    warm = np.random.default_rng(2).normal(270, 20, (24, 16)).astype(np.float32)
+    coarse = Field(means_of(warm.astype(np.float64), 4).astype(np.float32))
+    score = caflow.score(fresh(KELVIN).double(), coarse, Field(warm))
+    assert score.log_likelihood == pytest.approx(censored(warm, KELVIN), abs=1e-6)
+    assert (score.wet, score.dry, score.unit) == (24 * 16, 0, "K")
+
+
+@pytest.mark.parametrize(("step", "step_in"), [(0.4, "linear"), (3.0, "db")])
+def test_a_score_is_a_mean_over_the_steps_of_the_data(step, step_in):
+    """With the identity as flow, it is the mean log-density of values spread over their steps."""
+    fine = rain(4, 4)
+    coarse = coarse_of(fine)
+    model = fresh().double()
+    field = Field(fine, "mm/h", step, step_in)
+    score = caflow.score(model, coarse, field, noise_samples=64)
+    g = to_scale(RAIN, coarse.values, 16)
+    edge = torch.from_numpy(np.maximum(np.where(np.isneginf(g), -5, g), -5))[None, None]
+    m = F.interpolate(edge, scale_factor=4, mode="bicubic")[0, 0].numpy()
+    grid = (np.arange(200) + 0.5)[:, None, None] / 200
+    v, slopes = points(RAIN, fine, grid, step, step_in)
+    wet = fine > 0
+    density = (norm.logpdf(v, m, 3) + slopes).mean(0)
+    known = repeated(np.isneginf(g), 4)
+    expected = np.where(known, 0, np.where(wet, density, log_ndtr(-m / 3))).sum()
+    assert score.standard_error > 0
+    assert abs(score.log_likelihood - expected) < 4 * score.standard_error + 1e-3
+    plain = caflow.score(model, coarse, Field(fine)).log_likelihood
+    assert abs(plain - score.log_likelihood) > 5 * score.standard_error
+
+
+def test_missing_cells_are_missing_in_members_and_left_out_of_scores():
+    model = model_of()
+    fine = rain(6, 6)
+    coarse = coarse_of(fine).values.copy()
+    coarse[1:3, 2:4] = np.nan
+    hole = repeated(np.isnan(coarse), 4)
+    found = caflow.restore(model, Field(coarse), candidates=2)
+    assert np.array_equal(np.isnan(found.values), np.broadcast_to(hole, (2, 24, 24)))
+    assert found.drawn[0].score.wet + found.drawn[0].score.dry == (~hole).sum()
+    scores = set()
+    for inside in (0, 50, np.nan):
+        target = np.where(hole, np.float32(inside), fine)
+        scores.add(caflow.score(model, Field(coarse), Field(target)).log_likelihood)
+    assert len(scores) == 1
+
+
+def test_missing_cells_of_the_target_alone_cost_nothing():
+    """With the identity as flow, the rest has the likelihood that it has in the whole field."""
+    model = fresh().double()
+    fine = rain(4, 4)
+    coarse = coarse_of(fine)
+    part = fine.copy()
+    part[3:6, 5:11] = np.nan
+    rest = np.where(np.isnan(part), np.float32(0), np.float32(1)) > 0
+    whole = caflow.score(model, coarse, Field(fine))
+    found = caflow.score(model, coarse, Field(part))
+    other = fine.copy()
+    other[~rest] = np.where(fine[~rest] > 0, 2 * fine[~rest], 0)
+    moved = caflow.score(model, coarse, Field(other))
+    without = np.where(rest, fine, np.nan)
+    assert found.log_likelihood == caflow.score(model, coarse, Field(without)).log_likelihood
+    assert found.wet + found.dry == rest.sum()
+    assert len({whole.log_likelihood, moved.log_likelihood, found.log_likelihood}) == 3
+
+
+def test_padding_takes_no_part_in_a_score():
+    """Three by three means need padding to even sides; the identity as flow does not see it."""
+    fine = rain(3, 3)
+    model = fresh(scales=2).double()
+    score = caflow.score(model, coarse_of(fine), Field(fine))
+    assert score.wet + score.dry == 144
+    found = caflow.restore(model, coarse_of(fine), candidates=1)
+    assert found.values.shape == (1, 12, 12)
+
+
+def test_a_field_without_dry_cells_keeps_its_means():
+    warm = np.random.default_rng(2).normal(270, 15, (5, 4)).astype(np.float32)
+    found = caflow.restore(model_of(KELVIN), Field(warm, "K"), candidates=2)
+    error = np.abs(means_of(found.values.astype(np.float64), 4) - warm)
+    assert (error <= 2.0**-22 * warm).all()
+    assert found.drawn[0].score.unit == "K"
+
+
+def test_the_same_from_an_array_a_file_and_a_field(tmp_path):
+    model = model_of().float()
+    coarse = coarse_of(rain(4, 4))
+    np.save(tmp_path / "coarse.npy", coarse.values)
+    first, *others = (
+        caflow.restore(model, given, candidates=1, tau=0.9).values
+        for given in (coarse, coarse.values, tmp_path / "coarse.npy")
+    )
+    for other in others:
+        assert np.array_equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (Field(np.full((2, 2), 200, np.float32)), "200 mm/h at row 0, column 0"),
+        (Field(np.ones((2, 2), np.float32), "K"), "in K"),
+        (np.full((2, 2), np.nan, np.float32), "missing"),
+        (np.ones((2, 2, 3), np.float32), "2×2×3"),
+    ],
+)
+def test_what_is_no_field_of_the_model_is_refused(given, named):
+    with pytest.raises(CaflowError, match=named):
+        caflow.restore(model_of(), given)
+
+
+def test_what_fields_have_not_is_refused():
+    coarse = coarse_of(rain(4, 4))
+    for options in ({"mask": np.zeros((4, 4), bool)}, {"value_range": (0, 1)}, {"grain": "auto"}):
+        with pytest.raises(CaflowError, match=f"takes no {next(iter(options))}"):
+            caflow.restore(model_of(), coarse, **options)
+    with pytest.raises(CaflowError, match="consensus"):
+        caflow.restore(model_of(), coarse, rank="consensus")
+    with pytest.raises(CaflowError, match="16×16"):
+        caflow.score(model_of(), coarse, Field(rain(3, 3)))
+    large = replace(coarse, values=np.broadcast_to(np.float32(1), (1025, 1025)))
+    with pytest.raises(CaflowError, match="4100×4100"):
+        caflow.restore(model_of(), large)
+
+
+def test_an_ensemble_that_diverges_is_an_error():
+    with pytest.raises(CaflowError, match="11 samples in a row diverged at tau 1e\\+30"):
+        caflow.restore(model_of().float(), coarse_of(rain(4, 4)), candidates=1, tau=1e30)
