@@ -164,7 +164,7 @@ class FieldAnchor(nn.Module):
 
 def _normal_quantile(log_p: Tensor) -> Tensor:
     """The h with log Φ(h) = log_p, float64, also where p is too small for float64."""
-    h = torch.special.ndtri(torch.exp(log_p.clamp_min(_LEAST_LOG)))
+    h: Tensor = torch.special.ndtri(torch.exp(log_p.clamp_min(_LEAST_LOG)))
     tiny = log_p < _LEAST_LOG
     if tiny.any():
         # Newton's method: log Φ is concave, and near -h² / 2 far below 0.

@@ -162,7 +162,7 @@ class Coarse:
             v, slopes = points(self.values, x, u, fine.step, fine.step_in)
             _, log_prob = self.model.encode(torch.from_numpy(v)[None, None], encoded)
             self.whole.steps.step()
-            terms.append(log_prob + slopes.sum())
+            terms.append(log_prob + float(slopes.sum()))
         together = torch.stack(terms)
         wet = int(is_wet(self.values, x).sum())
         return FieldScore(

@@ -258,7 +258,7 @@ def test_the_masses_of_all_patterns_of_wet_cells_sum_to_one():
     proposed = np.where(wet, stats.t.pdf(logs, 4) / np.where(wet, x, 1), 0.5).prod((1, 2, 3))
     rain = Values("mm/h", "db", 0, 150, zero=0.1)
     v, slopes = points(rain, x, rng.random(h.shape))
-    log_prob = density(torch.from_numpy(v), condition)[1] + slopes.sum((1, 2, 3))
+    log_prob = density(torch.from_numpy(v), condition)[1] + torch.from_numpy(slopes.sum((1, 2, 3)))
     weights = log_prob.exp() / torch.from_numpy(proposed)
     in_unit = of_patterns(torch.from_numpy(wet), weights)
     assert in_unit.sum().item() == pytest.approx(1, abs=0.01)
