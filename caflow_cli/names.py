@@ -10,6 +10,7 @@ from .tasks import TASKS
 
 # Files that belong to one image each: the option that names them, and the ending of their names.
 COMPANIONS = ("mask", "hints")
+MARKS = "marks"  # the ending of the image with its mask
 INFRARED = ("IR", "ir")  # endings of a scan's infrared channel
 ENDS = ("low", "high")  # of an interval's two images, beside a result
 
@@ -18,7 +19,7 @@ class Name(NamedTuple):
     """The parts of a stem."""
 
     source: str  # the stem of the image that it was made from, or belongs to; else the whole
-    kind: str = ""  # the command that made it, or one of COMPANIONS or INFRARED
+    kind: str = ""  # the command that made it, one of COMPANIONS or INFRARED, or MARKS
     rank: str = ""  # its digits, if several results were written
     end: str = ""  # one of ENDS
 
@@ -45,7 +46,7 @@ def parse(stem: str) -> Name:
         Name(source='face_01', kind='', rank='', end='')
     """
     result = rf"({'|'.join(commands())})(?:_(\d+))?(?:_({'|'.join(ENDS)}))?"
-    other = "|".join((*COMPANIONS, *INFRARED))
+    other = "|".join((*COMPANIONS, MARKS, *INFRARED))
     match = re.fullmatch(rf"(.+)_(?:{result}|({other}))", stem)
     if match is None:
         return Name(stem)

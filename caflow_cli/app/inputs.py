@@ -18,9 +18,7 @@ from ..tasks import Task
 COLOR_CANVAS = 640  # longer side of the canvas of known colors, in pixels, at most
 _SHOWN = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP")  # formats that browsers show
 _PREVIEW = ".caflow-preview.png"
-# Colors of the brush that paints a mask.
-FILL = "#ff2d55"
-KEEP = "#2f9e44"
+KEEP = "#2f9e44"  # the color of the brush that erases marks
 
 
 @dataclass(frozen=True, eq=False)

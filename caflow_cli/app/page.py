@@ -7,8 +7,9 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+from ..restoration import FILL
 from .components import Components
-from .inputs import FILL, KEEP, Fields, temperature_at
+from .inputs import KEEP, Fields, temperature_at
 from .sessions import Sessions
 from .visit import Update
 

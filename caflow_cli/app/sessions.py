@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ImageColor
 
 from ..assets import example_path
 from ..damage import find_damage
@@ -24,11 +23,11 @@ from ..hub.manifest import bundled_path, load_manifest
 from ..hub.resolve import load, resolve
 from ..images import Input, Pixels, read_size
 from ..model import CAFlow, read_info
+from ..restoration import marks_over
 from ..sampling import Sampling
 from ..tasks import TASKS, get_task
 from .inputs import (
     COLOR_CANVAS,
-    FILL,
     Fields,
     Limits,
     displayed,
@@ -39,7 +38,6 @@ from .inputs import (
 )
 from .visit import Update, Visit, VisitorStopped
 
-_OPACITY = 0.6  # of marks: what they cover can be seen
 _MASK_CANVAS = 2048  # longer side of the canvas of a mask, in pixels, at most
 _PAUSE = 0.4  # seconds between two updates of the page, at least
 _SMALLER = "crop or shrink the image first"
@@ -249,10 +247,7 @@ class Sessions:
             mask = np.maximum(mask, fields.marked)
         height, width = mask.shape
         mask = painted_mask(fields.layers, height, width, mask)
-        background = shrunk(self._image(fields).image.shown, _MASK_CANVAS)
-        marked = shrunk(mask, _MASK_CANVAS) > 0
-        color = np.array(ImageColor.getrgb(FILL))
-        background[marked] = _OPACITY * color + (1 - _OPACITY) * background[marked]
+        background = marks_over(self._image(fields).image.shown, mask, _MASK_CANVAS)
         text = f"{(mask > 0).mean():.1%} of the image is marked. Paint red to add, green to keep; "
         text += "then press Draw."
         return {

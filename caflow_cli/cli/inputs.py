@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..assets import example_path
 from ..errors import check_usage, usage_error
 from ..images import SUFFIXES, Input, decode
-from ..names import COMPANIONS, INFRARED, make, parse
+from ..names import COMPANIONS, INFRARED, MARKS, make, parse
 from ..paths import exists, is_file, is_folder
 
 if TYPE_CHECKING:
@@ -124,7 +124,8 @@ def without_results(
     kept = []
     for source in sources:
         name = parse(source.stem)
-        certain = name.kind in (*COMPANIONS, *commands) if source.found else name.kind in used
+        others = (*COMPANIONS, MARKS, *commands) if source.found else used
+        certain = name.kind in others
         is_result = certain and (source.folder, name.source) in inputs
         is_read = source.path is not None and os.path.realpath(source.path) in read
         if not (is_result or is_read):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Mask: TypeAlias = Union["File", "Damage", "Infrared", "Transparent"]
 
+MUCH = 0.01  # share of an image; damage that covers more deserves a second look
 LOW = 0.2  # threshold of detection to try if nothing is found
 _PAINT = "paint a mask, and give it by --mask FILE"
 
@@ -157,6 +158,12 @@ class Masking:
         min=0,
         max=1000,
     )
+    marks: str | None = option(
+        "--marks FILE|DIR/",
+        "Also write a PNG of the image with what is filled in red, before it is filled. For "
+        "several images, a folder, in which each has NAME_marks.png.",
+        OUTPUT,
+    )
     invert_mask: bool = option("--invert-mask", "Fill where the mask is black.", OUTPUT)
     mask_as_is: bool = option("--mask-as-is", "Accept a mostly white mask.", OUTPUT)
 
@@ -215,9 +222,16 @@ class Masking:
         return level
 
 
-def marked(mask: Pixels) -> str:
-    """What is said of a mask that marks something."""
+def marked(mask: Pixels, hint: str = "") -> str:
+    """What is said of a mask that marks something; with `hint` if it marks much."""
     from ..tasks.holes import spots_in
 
-    spots = spots_in(mask >= HOLE)
-    return f"{100 * (mask >= HOLE).mean():.2f} % is marked, in {spots} spot{'s' * (spots != 1)}"
+    hole = mask >= HOLE
+    spots = spots_in(hole)
+    share = float(hole.mean())
+    text = f"{100 * share:.2f} % is marked, in {len(spots)} spot{'s' * (len(spots) != 1)}"
+    if share <= MUCH:
+        return text
+    rows, columns = spots[0]
+    width, height = columns.stop - columns.start, rows.stop - rows.start
+    return f"{text}; the largest is {width}×{height} at {columns.start},{rows.start}{hint}"

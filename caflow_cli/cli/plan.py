@@ -12,12 +12,12 @@ from pathlib import Path
 
 from ..errors import check_usage
 from ..images import Encoder, format_of
-from ..names import make, numbered
+from ..names import MARKS, make, numbered
 from ..paths import exists, is_folder
 from .companions import find_companions
 from .console import Console
 from .inputs import InputImage, find_inputs, find_shard, without_infrared, without_results
-from .masking import Damage, File, Infrared, Mask, Transparent
+from .masking import Damage, File, Infrared, Mask, Masking, Transparent
 from .options import Files
 
 _MOST = 100  # maximum rows of a sheet
@@ -97,7 +97,7 @@ def make_plan(
     files: Files,
     companions: Mapping[str, str | None] = {},
     beside: Mapping[str, Sequence[str]] = {},
-    mask: Damage | Infrared | None = None,
+    masking: Masking | None = None,
 ) -> Plan:
     """Find all inputs, name all outputs, and raise CaflowError (exit 2) if the plan cannot work.
 
@@ -113,13 +113,14 @@ def make_plan(
         files: The options.
         companions: What the user named of each kind of files that belong to inputs, as "mask".
         beside: Endings of further files for each input, by field of JSON; they are PNG.
-        mask: How the masks of inputs are found, if they are.
+        masking: The options of masks, if the command has them.
     """
     if _is_piped(console, inputs, files, beside):
         files = replace(files, output="-")
     _check_options(files, console)
     folder, file = _destination(files.output)
-    jobs = _find_jobs(console, inputs, files, folder, companions, mask)
+    found = masking.found if masking else None
+    jobs = _find_jobs(console, inputs, files, folder, companions, found)
     read = [image.path for job in jobs for image in job.read]
     share = find_shard(files.shard, console)
     if share.step > 1:
@@ -133,6 +134,8 @@ def make_plan(
     else:
         names = _names([job.source for job in jobs], console.command, encoder.suffix, folder)
         jobs = [job.named(name, files, beside) for job, name in zip(jobs, names, strict=True)]
+    if masking is not None and masking.marks is not None:
+        jobs = _with_marks(jobs, masking.marks)
     _claim_all(jobs, range(len(jobs))[share], files, read)
     return Plan(jobs[share], encoder)
 
@@ -181,6 +184,22 @@ def _destination(output: str | None) -> tuple[Path | None, Path | None]:
     if output.endswith(("/", os.sep)) or is_folder(path) or not path.suffix:
         return path, None
     return None, path
+
+
+def _with_marks(jobs: Sequence[Job], marks: str) -> list[Job]:
+    """Name the image with its mask of each job; CaflowError (exit 2) if `marks` cannot be used."""
+    folder, file = _destination(marks)
+    if file is None:
+        names = _names([job.source for job in jobs], MARKS, ".png", folder)
+    else:
+        hint = f"--marks {file.with_suffix('')}/, a folder"
+        check_usage(file.suffix.lower() == ".png", f"--marks {file} is no PNG", hint)
+        check_usage(len(jobs) == 1, f"--marks {file} is one file for {len(jobs)} inputs", hint)
+        names = [file]
+    return [
+        replace(job, beside={**job.beside, MARKS: {"path": name}})
+        for job, name in zip(jobs, names, strict=True)
+    ]
 
 
 def _find_jobs(
@@ -279,8 +298,10 @@ def _claim_all(jobs: Sequence[Job], mine: range, files: Files, read: Sequence[Pa
         _claim(claimed, Path(sheet), option, files.overwrite, option)
     for index, job in enumerate(jobs):
         may_exist = files.overwrite or files.skip_existing or index not in mine
+        marks = job.beside.get(MARKS, {}).values()
         for path in job.paths:
-            _claim(claimed, path, job.name, may_exist)
+            option = "--marks" if path in marks else "-o"
+            _claim(claimed, path, job.name, may_exist, option)
 
 
 def _claim(

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ..config import HOLE
 from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from ..hub.choice import NAMED, RULES, choose_model, hint_at_model
-from ..images import Encoder, Input
+from ..images import Encoder, Input, Pixels, encode_png
 from ..model import CAFlow
-from ..restoration import Request, prepare, seconds_to_draw
+from ..names import MARKS
+from ..restoration import Request, marks_over, prepare, seconds_to_draw
 from ..tasks import ONE_PASS
 from .asked import Asked
 from .console import about
 from .masking import Found, Transparent, marked
 from .options import load_model
+from .output import write_file
 from .plan import Job
 
 SMALLER = "crop the image"  # hint if memory runs out
@@ -58,8 +62,11 @@ class Preparer:
         mask = None
         if asked.masking is not None and task.needs_mask:
             mask = asked.masking.read(job.mask, image, job.source)
+            hint = "" if asked.masking.marks else "; --marks FILE shows it"
             if isinstance(job.mask, Found) and mask.any():
-                asked.console.note(f"{job.name}: {marked(mask)}")
+                asked.console.note(f"{job.name}: {marked(mask, hint)}")
+            if asked.masking.marks and not asked.drawing.dry_run:
+                self._write_marks(job, image, mask)
             image = image.opaque() if isinstance(job.mask, Transparent) else image
         model, reason = self._model_for(job, image)
         if mask is not None and not (mask >= HOLE).any():
@@ -81,6 +88,12 @@ class Preparer:
         if math.prod(request.size) > ONE_PASS:
             self._note_tiles(job, request)
         return Prepared(job, request.input, request, reason)
+
+    def _write_marks(self, job: Job, image: Input, mask: Pixels) -> None:
+        """Write the image with its mask."""
+        hole = np.where(mask >= HOLE, np.uint8(255), np.uint8(0))
+        data = encode_png(marks_over(image.image.shown, hole))
+        write_file(job, job.beside[MARKS]["path"], data, self.asked.drawing, self.asked.console)
 
     def _note(self, job: Job, request: Request) -> None:
         """Say what will not come out well, or which model would do better."""

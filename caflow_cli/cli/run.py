@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 from ..errors import CaflowError, memory_errors
+from ..names import MARKS
 from ..restoration import Candidates, answer, encode, requests_at_a_time
 from ..restoration.conditions import Progress
 from ..tasks import ONE_PASS
@@ -141,6 +142,8 @@ def _finish(
     fields: dict[str, object] = {"elapsed_s": elapsed}
     if asked.beside is not None:
         fields |= asked.beside.write(job, found, asked.drawing, console)
+    if MARKS in job.beside:
+        fields[MARKS] = {"path": str(job.beside[MARKS]["path"])}
     if asked.drawing.sheets:
         sheets.add(job.name, found)
     report_result(job, found, console)

@@ -31,6 +31,13 @@ class InputFields(Line, total=False):
 Typed: TypeAlias = Annotated[str, "As typed, or as found in a folder."]
 
 
+class Marks(TypedDict):
+    path: str
+
+
+_Marks: TypeAlias = Annotated[Marks, "--marks: the image with its mask. Omitted without it."]
+
+
 class _RestoredFields(InputFields):
     command: Literal["superres", "colorize", "inpaint", "sample"]
     input: Typed
@@ -57,6 +64,7 @@ class Restored(_RestoredFields, total=False):
 
     depth: Depth
     interval: Annotated[Interval, "--interval. Omitted without it, or if a candidate is missing."]
+    marks: _Marks
     parts: Parts
     diverged: Annotated[
         Count,
@@ -100,6 +108,7 @@ class Planned(_PlannedFields, total=False):
     interval: Annotated[
         Ends, "--interval: the files of the lower and the upper ends. Omitted without it."
     ]
+    marks: _Marks
 
 
 class Masked(Line):

@@ -6,7 +6,15 @@ from .domain import describe_domain, domain_warning
 from .draw import answer, draw, requests_at_a_time
 from .edits import EDITS, EditOptions, edits_of
 from .fields import Coarse, FieldScore, Member, Members, draw_members, restore_field, score_field
-from .figures import moments, spread, thumbnail, uncertainty_chart, uncertainty_map
+from .figures import (
+    FILL,
+    marks_over,
+    moments,
+    spread,
+    thumbnail,
+    uncertainty_chart,
+    uncertainty_map,
+)
 from .rank import order, rmse_between
 from .request import Request, encode, prepare, seconds_to_draw, task_of
 from .restore import restore, score
@@ -16,6 +24,7 @@ from .whole import Whole
 __all__ = [
     "DEPTH_RULE",
     "EDITS",
+    "FILL",
     "Candidate",
     "Candidates",
     "Coarse",
@@ -35,6 +44,7 @@ __all__ = [
     "edits_of",
     "encode",
     "estimator_of",
+    "marks_over",
     "moments",
     "order",
     "prepare",

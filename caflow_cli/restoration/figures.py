@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageColor
 
 from ..config import Temperature
 from ..errors import ensure
@@ -29,6 +29,10 @@ _BAR = 70  # width of a color bar with its labels
 _CELL = 192  # pixels of a thumbnail's longer side
 _LONGEST = 10  # candidates per line of a sheet
 _SIDE = 384  # pixels of a chart's longer side
+_OPACITY = 0.6  # of marks: what they cover can be seen
+
+
+FILL = "#ff2d55"  # the color of marks, and of the brush that paints them
 
 
 class Shown(Protocol):
@@ -73,6 +77,22 @@ def captioned_row(cells: Sequence[tuple[Pixels, list[str]]]) -> Pixels:
         line, column = divmod(place, _LONGEST)
         parts.append(_Part(line * step, (1 + column) * (_CELL + _GAP), image, lines))
     return _drawn(parts)
+
+
+def marks_over(image: Pixels, mask: Pixels, side: int = 2048) -> Pixels:
+    """Draw a mask in red over an image, which shows through: uint8 (H, W, 3).
+
+    Args:
+        image: uint8 (H, W, 3). If its longer side exceeds `side`, it is downsampled to that.
+        mask: uint8 (H, W), not 0 where the image is marked. A pixel of the downsampled image is
+            marked if any of its pixels is.
+        side: In pixels.
+    """
+    if max(mask.shape) > side:
+        image, mask = thumbnail(image, side), thumbnail(mask, side)
+    color = np.array(ImageColor.getrgb(FILL))
+    over = np.rint(_OPACITY * color + (1 - _OPACITY) * image).astype(np.uint8)
+    return np.where(mask[..., None] > 0, over, image)
 
 
 def moments(images: Iterable[Pixels]) -> tuple[Plane, Plane]:

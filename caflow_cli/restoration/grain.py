@@ -79,7 +79,7 @@ class Grain:
                     near = _block(image, hole, top, left, most=1.8 * float(flattest.std()))
                     block = flattest[len(flattest) // 2] if near is None else near
                 self._blocks[top, left] = block
-        self.spots = spots_in(hole) if self._blocks else 0
+        self.spots = len(spots_in(hole)) if self._blocks else 0
 
     @property
     def changes(self) -> bool:

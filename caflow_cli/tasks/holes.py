@@ -35,11 +35,15 @@ def central_hole(height: int, width: int) -> Mask:
     return hole
 
 
-def spots_in(hole: Mask) -> int:
-    """The number of connected parts of a hole; diagonal neighbors are connected."""
+def spots_in(hole: Mask) -> list[tuple[slice, slice]]:
+    """Rows and columns of the connected parts of a hole, that with the most pixels first; diagonal
+    neighbors are connected."""
     from scipy import ndimage  # imported here, as enlargement does without it
 
-    return int(ndimage.label(hole, np.ones((3, 3)))[1])
+    labels, _ = ndimage.label(hole, np.ones((3, 3)))
+    boxes = ndimage.find_objects(labels)
+    sizes = np.bincount(labels.ravel())[1:]
+    return [boxes[part] for part in np.argsort(-sizes, kind="stable")]
 
 
 def draw_hole(

@@ -121,8 +121,7 @@ def _restore(
         beside.check(drawing, editing.used)
     companions = {"mask": masking.file if masking else None, **editing.companions}
     endings = beside.endings if beside else {}
-    found = masking.found if masking else None
-    plan = make_plan(console, inputs, drawing, companions, endings, found)
+    plan = make_plan(console, inputs, drawing, companions, endings, masking)
     task = None if console.command == "sample" else console.command
     if all(job.skipped or job.source.missing for job in plan.jobs):
         for job in plan.jobs:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from cracked import cracked
 from PIL import Image
+from scipy import ndimage
 
 from caflow_cli.images import decode, encode_png
 
@@ -102,6 +103,54 @@ def test_inpaint_fills_what_is_found(run, tmp_path, old, fill):
     pair = ["--cond", "old.png", "--target", "b.png", "--model", fill[4], "--json"]
     (again,) = lines_of(run("score", *pair, "--mask", "auto"))
     assert again["rank_score"] == pytest.approx(line["outputs"][0]["rank_score"], abs=1e-2)
+
+
+def test_marks_show_what_is_filled_and_the_largest_is_named(run, tmp_path, old, fill):
+    assert run("mask", "old.png").returncode == 0
+    marked = np.asarray(Image.open(tmp_path / "old_mask.png")) == 255
+    labels, count = ndimage.label(marked, np.ones((3, 3)))
+    sizes = np.bincount(labels.ravel())[1:]
+    rows, columns = ndimage.find_objects(labels)[sizes.argmax()]
+    assert marked.mean() > 0.01
+    assert (sizes == sizes.max()).sum() == 1
+    size = f"{columns.stop - columns.start}×{rows.stop - rows.start}"
+    largest = f"in {count} spots; the largest is {size} at {columns.start},{rows.start}"
+    given = [*fill, "old.png", "--mask", "auto"]
+    planned = run(*given, "--marks", "look/m.png", "--dry-run")
+    assert lines_of(planned)[0]["marks"] == {"path": "look/m.png"}
+    assert not (tmp_path / "look").exists()
+    done = run(*given, "--marks", "look/m.png")
+    assert lines_of(done)[0]["marks"] == {"path": "look/m.png"}
+    assert largest in done.stderr.decode()
+    assert "--marks" not in done.stderr.decode()
+    image, shown = (pixels(tmp_path / name).astype(int) for name in ("old.png", "look/m.png"))
+    assert np.array_equal(shown[~marked], image[~marked])
+    red = shown[marked] - 0.4 * image[marked]  # 40 % of the image shows through
+    assert np.abs(red - 0.6 * np.array([255, 45, 85])).max() <= 0.5
+    again = run(*given, "-o", "again.png")
+    assert f"{largest}; --marks FILE shows it" in again.stderr.decode()
+    assert "marks" not in lines_of(again)[0]
+
+
+def test_marks_of_several_images_and_where_they_cannot_be_written(run, tmp_path, old, fill):
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "in" / name).write_bytes((tmp_path / "old.png").read_bytes())
+    given = [*fill, "in", "--mask", "auto:0.9", "-o", "out/"]
+    assert_refused(run(*given, "--marks", "m.png"), 2, "--marks m.png is one file for 2")
+    assert_refused(run(*given, "--marks", "m.jpg"), 2, "--marks m.jpg is no PNG")
+    done = run(*given, "--marks", "in")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "in").iterdir()) == [
+        *("a.png", "a_marks.png", "b.png", "b_marks.png")
+    ]
+    again = run(*given, "--marks", "in", "--overwrite")
+    assert len(lines_of(again)) == 2  # earlier ones are no images to fill
+    exists = run(*given, "--marks", "in", "-o", "new/")
+    assert exists.returncode == 2
+    assert b"error: 'in/a_marks.png' exists\n" in exists.stderr
+    assert b"or choose another --marks\n" in exists.stderr
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_image_without_damage_is_copied_with_what_is_to_be_said(run, tmp_path, fill):
