@@ -328,6 +328,23 @@ PRESETS = {
     "compact": FlowConfig(
         r_steps=2, f_steps=6, hidden=(32, 96, 160), trunk=(64, 64, 96), trunk_blocks=3
     ),
+    # For measured fields, of one channel (docs/fields.md).
+    "field": FlowConfig(
+        scales=2,
+        target_channels=1,
+        cond_channels=1,
+        r_steps=1,
+        t_steps=4,
+        hidden=(24, 48),
+        f_hidden=24,
+        trunk=48,
+        trunk_blocks=2,
+        scale_bound=1.0,
+        anchor="field",
+        guide=48,
+        guide_net="censored",
+        guide_blocks=4,
+    ),
     # Paper appendix B.
     "ffhq-superres-x4": FlowConfig(
         r_steps=16, t_steps=32, f_steps=12, hidden=64, dequantization="variational"

@@ -19,6 +19,8 @@ from caflow_cli.paths import sha256_of
 from caflow_cli.records import read_toml
 from caflow_cli.sampling import RANKS
 
+from . import fields
+
 # Label -> name in a card, decimals.
 NAMES = {
     "rmse": ("RMSE, levels", 2),
@@ -99,10 +101,10 @@ def save(path: Path, record: dict[str, Any]) -> None:
     path.write_text(f"{text}\n", encoding="utf-8")
 
 
-def read_words(path: Path) -> dict[str, Any]:
+def read_words(path: Path, names: tuple[str, ...] = WORDS) -> dict[str, Any]:
     """What no measurement says. CaflowError if the file is missing, or lacks some."""
     words = read_toml(path) if path.exists() else {}
-    missing = [name for name in WORDS if not words.get(name)]
+    missing = [name for name in names if not words.get(name)]
     if missing:
         raise CaflowError(f"{path.name} says nothing of {', '.join(missing)}", "CONTRIBUTING.md")
     return words
@@ -141,20 +143,23 @@ def wanted(place: Place) -> Iterator[tuple[Path, str]]:
             raise CaflowError(f"docs/models/{path.name} is of no bundled model", hint)
     models = {model_id: _model(place, entry) for model_id, entry in bundled.items()}
     for model_id, model in models.items():
-        entries[model_id] = replace(entries[model_id], metrics=metrics(model))
+        found = fields.metrics(model) if _of_field(model) else metrics(model)
+        entries[model_id] = replace(entries[model_id], metrics=found)
     yield manifest, manifest_json(entries.values())
     for model_id, model in models.items():
         card = place.card(model_id)
         does = model["words"]["does"].strip()
         new = f"# {model_id}\n\n{does[0].upper()}{does[1:].rstrip('.')}.\n\n"
         new += f"{_MARK.format('figures')}\n{_END.format('figures')}\n"
-        yield card, _with_block(card, _read(card) or new, "figures", card_text(model))
+        text = fields.card_text(model, table) if _of_field(model) else card_text(model)
+        yield card, _with_block(card, _read(card) or new, "figures", text)
     for name, columns in TABLES.items():
         page = place.root / name
         rows = []
         for model_id, model in models.items():
             link = os.path.relpath(place.card(model_id), page.parent).replace(os.sep, "/")
-            cells = table_cells(model, link)
+            cells_of = fields.table_cells if _of_field(model) else table_cells
+            cells = cells_of(model, link)
             rows.append([cells[column] for column in columns])
         yield page, _with_block(page, _read(page), "models", table(list(columns), rows))
 
@@ -166,7 +171,8 @@ def _model(place: Place, entry: Entry) -> dict[str, Any]:
     if not path.exists():
         raise CaflowError(f"{entry.id} has no record docs/models/{path.name}", hint)
     record = json.loads(_read(path))
-    words = read_words(place.words(entry.id))
+    of_field = "days" in record
+    words = read_words(place.words(entry.id), fields.WORDS if of_field else WORDS)
     whole_path = place.whole(entry.id)
     whole = json.loads(_read(whole_path)) if whole_path.exists() else None
     intervals_path = place.intervals(entry.id)
@@ -180,7 +186,7 @@ def _model(place: Place, entry: Entry) -> dict[str, Any]:
         ):
             if of["sha256"] != digest:
                 raise CaflowError(f"docs/models/{file.name} is of another file than {what}", hint)
-    if (record["id"], record["protocol"]["images"]) != (entry.id, words["images"]):
+    if not of_field and (record["id"], record["protocol"]["images"]) != (entry.id, words["images"]):
         raise CaflowError(f"docs/models/{path.name} is not of {words['images']} images", hint)
     known = (entry.calibration or {}).get("lambda")
     if intervals and intervals["calibration"]["lambda"] != known:
@@ -192,6 +198,10 @@ def _model(place: Place, entry: Entry) -> dict[str, Any]:
         "intervals": intervals,
         "entry": entry,
     }
+
+
+def _of_field(model: dict[str, Any]) -> bool:
+    return "days" in model["record"]
 
 
 def card_text(model: dict[str, Any]) -> str:

@@ -177,6 +177,10 @@ class RunConfig:
             self.depth,
             "8: photo inputs are compressed, with 8 bits; or set task.degrade to clean",
         )
+        of_field = self.flow.anchor == "field"
+        shown = first < 1 and not self.samples.share
+        require(shown or not of_field, "optim.guide_first", first, "less than 1, and no samples")
+        require(not of_field or self.crop == "random", "crop", self.crop, "random, for fields")
         require(
             task.derives_condition or not self.recolor,
             "recolor",

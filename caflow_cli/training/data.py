@@ -34,7 +34,7 @@ _DRAWS = 3
 _NATIVE = 0.67  # share of crops at native scale
 _SHRINK = 4.0  # how much others shrink at most
 Place = tuple[float, float, float]  # of a `crop`: share, left, top
-_CENTER: Place = (0.0, 0.5 - 1e-9, 0.5 - 1e-9)  # slightly less than half, to round down
+CENTER: Place = (0.0, 0.5 - 1e-9, 0.5 - 1e-9)  # slightly less than half, to round down
 _REACH = 3  # support of LANCZOS, in pixels of the result
 
 
@@ -72,7 +72,7 @@ class Dataset:
 
         From images of any size, the central crops at native scale are taken.
         """
-        place = _CENTER if self.crops else None
+        place = CENTER if self.crops else None
         examples = [self._images(index, place) for index in indices.tolist()]
         targets = to_batch([images[-1] for images in examples]).contiguous()
         if len(examples[0]) == 1:
@@ -237,6 +237,16 @@ class Batch(NamedTuple):
         return [Batch(*part) for part in zip(*parts, strict=True)]
 
 
+class Visit(NamedTuple):
+    """A sample of a stream: an example, and how it is shown."""
+
+    number: int  # of the example, in the data set
+    orientation: int
+    key: int  # seeds the condition
+    place: Place | None  # of the crop
+    bits: np.random.Philox  # of the noise
+
+
 @dataclass(eq=False)
 class Batches:
     """An endless, seeded, random-access stream of training pairs, for one process of a run.
@@ -276,15 +286,21 @@ class Batches:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _make(self, step: int) -> Batch:
-        first = step * self.batch_size
-        positions = range(first + self.process, first + self.batch_size, self.processes)
-        rows = self._readers.map(self._sample, positions)
-        stacked = [torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)]
-        w, y, u, v = stacked
+        positions = self._positions(step)
+        w, y, u, v = self._stacked(positions)
         noise = u if self.normal_noise else self.width * self._uniform(u)
         cond = points_of(y.float(), self._uniform(v), self.width, has_mask=y.shape[1] == 4)
         seeds = torch.tensor([self._seed_of_samples(position) for position in positions])
         return Batch(self.width * w.float(), cond, noise, seeds)
+
+    def _positions(self, step: int) -> range:
+        """Of this process's samples of a batch."""
+        first = step * self.batch_size
+        return range(first + self.process, first + self.batch_size, self.processes)
+
+    def _stacked(self, positions: range) -> list[Tensor]:
+        rows = self._readers.map(self._sample, positions)
+        return [torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)]
 
     def _uniform(self, numbers: Tensor) -> Tensor:
         """Convert integers below 2^16 to uniform noise on the lattice of `uniform_noise`, which is
@@ -296,20 +312,24 @@ class Batches:
         bits = _bits(self.seed, _ORDER, epoch)
         return np.random.Generator(bits).permutation(len(self.dataset))
 
-    def _sample(self, position: int) -> tuple[np.ndarray, ...]:
+    def visit(self, position: int) -> Visit:
+        """What is drawn for a sample of the stream."""
         epoch, number = divmod(position, len(self.dataset))
         bits = _bits(self.seed, _SAMPLE, position)
         word, key = (int(word) for word in bits.random_raw(2))
-        orientation = word % self.orientations
-        generator = torch.Generator().manual_seed(key % 2**32)
         place = draw_crop(bits) if self.dataset.crops else None
-        images = self.dataset.pair(int(self._order(epoch)[number]), generator, place)
+        return Visit(int(self._order(epoch)[number]), word % self.orientations, key, place, bits)
+
+    def _sample(self, position: int) -> tuple[np.ndarray, ...]:
+        index, orientation, key, place, bits = self.visit(position)
+        generator = torch.Generator().manual_seed(key % 2**32)
+        images = self.dataset.pair(index, generator, place)
         w, y = (oriented(image.transpose(2, 0, 1), orientation) for image in images)
         if self.normal_noise:
             u = np.random.Generator(bits).standard_normal(w.shape, np.float32)
         else:
-            u = _words(bits, w.shape)
-        return w, y, u, _words(bits, y.shape)
+            u = words(bits, w.shape)
+        return w, y, u, words(bits, y.shape)
 
     def _seed_of_samples(self, position: int) -> int:
         """The seed for one in `SAMPLED`, spread evenly over processes and parts; else -1."""
@@ -333,7 +353,7 @@ def oriented(image: np.ndarray, orientation: int) -> np.ndarray:
     return image.transpose(0, 2, 1) if orientation & 4 else image
 
 
-def _words(bits: np.random.Philox, shape: tuple[int, ...]) -> np.ndarray:
+def words(bits: np.random.Philox, shape: tuple[int, ...]) -> np.ndarray:
     """Draw integers below 2^16 in the given shape, four from each 64-bit word."""
     count = math.prod(shape)
     words = bits.random_raw(-(-count // 4)).astype("<u8", copy=False)

@@ -21,8 +21,9 @@ from ..model import CAFlow, read_info
 from ..model.files import hold_out_of
 from ..records import Table, Unpack, check_names
 from .config import RunConfig, to_toml
-from .data import Batches, Dataset, open_dataset
+from .data import Batches, Dataset
 from .external import read_tensors
+from .fields import FieldBatches, open_set
 from .folder import begun, check_unchanged, open_run
 from .log import Event, EventLog, RunSummary, on_main_process, sum_over_processes
 from .phases import GUIDE
@@ -90,8 +91,8 @@ def train(config: RunConfig, **options: Unpack[TrainOptions]) -> RunSummary:
             trainer.resume()
 
         # Data.
-        train_set = stack.enter_context(open_dataset(config, "train"))
-        val_set = stack.enter_context(open_dataset(config, "choose"))
+        train_set = stack.enter_context(open_set(config, "train"))
+        val_set = stack.enter_context(open_set(config, "choose"))
         validation = Validation(train_set, val_set, config.validation_images, config.seed)
 
         # Events and signals.
@@ -106,7 +107,8 @@ def train(config: RunConfig, **options: Unpack[TrainOptions]) -> RunSummary:
 
 def _batches(trainer: Trainer, train_set: Dataset) -> Batches:
     config = trainer.config
-    return Batches(
+    kind = Batches if config.task.values is None else FieldBatches
+    return kind(
         train_set,
         config.optim.batch_size,
         config.seed,

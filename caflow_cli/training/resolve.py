@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 
 from ..config import Config, FlowConfig, TaskConfig
 from ..data.examples import condition_channels
+from ..data.fields import extremes, open_fields
 from ..errors import check_usage
 from ..guide_specs import GUIDES
 from ..records import Table, parse
@@ -21,6 +22,7 @@ _PAPER: dict[str, tuple[str, Table]] = {
     "lsun-colorize": ("colorize", {"lr": 1e-3, "cond_weight": 0.01, "minutes": 4320.0}),
     "celeba-inpaint": ("inpaint", {"lr": 1e-4, "cond_weight": 0.05, "minutes": 7200.0}),
 }
+_RATE_OF_FIELDS = 2e-3  # at 0.008 they diverge
 # For a run at a constant rate that starts from another run's weights: they tolerate the full rate
 # at once, but the optimizer needs some steps to estimate its moments.
 _CONTINUED_WARMUP = 150
@@ -66,11 +68,13 @@ def build_config(
     if preset is not None:
         stated = merged({"flow": {}}, settings)["flow"]
     elif start is None and not resume:
-        preset = "compact"
+        preset = "field" if tables["task"].get("values") else "compact"
     if start is not None:
         _start_from(start, tables)
     if preset in _PAPER:
         _follow_paper(preset, tables)
+    if isinstance(tables["task"].get("values"), dict):
+        _follow_fields(tables, stated)
     name = str(tables["task"].get("name", TaskConfig.name))
     if resume:
         tables = BEFORE | tables
@@ -95,6 +99,20 @@ def _follow_paper(preset: str, tables: Table) -> None:
     if tables["optim"].get("images") is not None:
         optim = optim | {"minutes": None}
     tables["optim"] = {"schedule": "paper", "method": "adam"} | optim | tables["optim"]
+
+
+def _follow_fields(tables: Table, stated: Table) -> None:
+    """Fill in what fields need: crops, a rate at which dry ones do no harm, and their range."""
+    tables["task"] = {"reduce": "mean"} | tables["task"]
+    tables["optim"] = {"lr": _RATE_OF_FIELDS} | tables["optim"]
+    tables.setdefault("crop", "random")
+    values = tables["task"]["values"]
+    if {"unit", "transform"} <= values.keys() and not {"low", "high"} <= values.keys():
+        split: Table = {key: tables[key] for key in ("seed", "hold_out") if tables.get(key)}
+        with open_fields(str(tables.get("data")), "train", unit=values["unit"], **split) as fields:
+            low, high = extremes(fields)
+        tables["task"]["values"] = {"low": low, "high": high} | values
+    tables["flow"]["dry"] = stated["dry"] = values.get("transform") == "db"
 
 
 def with_defaults(config: RunConfig, start: FlowConfig | None = None) -> RunConfig:
@@ -142,7 +160,7 @@ def _flow_values(
             spec = GUIDES[flow["guide_net"]]
             if spec.enlarges and factor != flow["guide_factor"]:
                 flow["guide_net"] = spec.otherwise
-        if preset not in _PAPER or _PAPER[preset][0] != task:
+        if preset != "field" and (preset not in _PAPER or _PAPER[preset][0] != task):
             del flow["cond_channels"]  # the task decides
         if stated.get("guide") == 0:
             flow["spread"] = FlowConfig.spread

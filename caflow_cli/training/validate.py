@@ -147,7 +147,7 @@ def _write(
         model.save(out / "last.safetensors", record)
     if better:
         model.save(out / "best.safetensors", record)
-    if progress.validations % _GRID_EVERY == 0:
+    if progress.validations % _GRID_EVERY == 0 and not model.of_field:
         make_folder(out / "samples")
         grid = sample_grid(
             model,
@@ -165,7 +165,7 @@ def _record(model: CAFlow, log: EventLog, figures: dict[str, float], conditions:
     """What a model's file states of its training."""
     config = log.config
     progress = log.progress
-    described = len(conditions) >= _LEAST_OF_DOMAIN
+    described = len(conditions) >= _LEAST_OF_DOMAIN and not model.of_field
     record: Table = {
         "data": Path(config.data).name,
         "steps": progress.step,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ...training.log import Event
 
 TRAINING = "Training"  # title of a group in `--help`
+_VALUES = ("unit", "transform", "zero")  # options that set fields of `task.values`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,20 @@ class Training:
     )
     preset: str | None = option(
         "--preset P",
-        f"Architecture: {', '.join(PRESETS)}. Default: compact; others have the paper's size.",
+        f"Architecture: {', '.join(PRESETS)}. Default: compact, or field; others have the paper's "
+        "size.",
+    )
+    unit: str | None = option(
+        "--unit UNIT",
+        "Train on measured fields in this unit, such as mm/h: folders of TIFF, .npy or NetCDF "
+        "files. A subfolder, such as a day, stays whole in one split.",
+        TRAINING,
+    )
+    transform: str | None = option(
+        "--transform T", "Scale of the model: db, for rain, or linear.", TRAINING
+    )
+    zero: float | None = option(
+        "--zero Z", "db: the least value of a wet cell; below it cells are dry.", TRAINING
     )
     config: str | None = option("--config FILE", "A TOML file like RUN/config.toml.", TRAINING)
     set: list[str] | None = option(
@@ -90,6 +104,7 @@ class Training:
         """`KEY=VALUE` for each option that sets one field of the config, then those of --set."""
         names = ["data", "crop", "seed", "device", "perceptual_weights"]
         fields = {name: getattr(self, name) for name in names}
+        fields |= {f"task.values.{name}": getattr(self, name) for name in _VALUES}
         fields |= {"optim.batch_size": self.batch_size, "optim.lr": self.lr}
         fields = {key: value for key, value in fields.items() if value is not None}
         if self.minutes is not None or self.images is not None:  # each replaces the other
@@ -190,7 +205,7 @@ def _config(training: Training) -> RunConfig:
 
 
 def _preview(config: RunConfig, resume: bool, console: Console) -> None:
-    from ...training.data import open_dataset
+    from ...training.fields import open_set
     from ...training.folder import check_new, check_unchanged
     from ...training.loop import starting_model
     from ...training.optim import named_parameters
@@ -199,7 +214,7 @@ def _preview(config: RunConfig, resume: bool, console: Console) -> None:
     if resume:
         check_unchanged(config)
     lazy = replace(config, data_memory_gb=0.0)  # avoid decoding
-    with open_dataset(lazy, "train") as train, open_dataset(lazy, "choose") as val:
+    with open_set(lazy, "train") as train, open_set(lazy, "choose") as val:
         images = {"train": len(train), "val": len(val)}
     counts = dict.fromkeys(("A", "R", "T", "F", "Q"), 0)  # first letters of parameter names
     for name, parameter in named_parameters(starting_model(config, resume)).items():
@@ -246,6 +261,12 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
             "--tau 0, or train its flows with --init-from"
         )
         notes.append(trend(_events(run)))
+    elif run.task.values is not None:
+        notes.append(
+            f"bits per cell, on the model's scale: validation {summary.val_bits_per_dim:.4f} (best "
+            f"{summary.best_val_bits_per_dim:.4f}), training fields "
+            f"{summary.train_bits_per_dim:.4f}"
+        )
     else:
         found, lines = _measure(best, summary.best_val_bits_per_dim, run, console)
         record |= found

@@ -240,3 +240,26 @@ def test_intervals_are_calibrated_on_validation_images_that_chose_nothing(
     assert restored.returncode == 0, restored.stderr
     names = ["x.png", "x_low.png", "x_high.png"]
     assert restored.stdout.decode().split() == names
+
+
+def test_fields_are_learned_in_their_unit(run, tmp_path):
+    """Days of fields that are mostly dry; the unit, the scale and the range are in the model."""
+    generator = np.random.default_rng(0)
+    for day in "abc":
+        (tmp_path / "rain" / day).mkdir(parents=True)
+        for k in range(3):
+            x = generator.gamma(0.1, 10, (8, 8)).repeat(3, 0).repeat(3, 1)
+            np.save(tmp_path / "rain" / day / f"{k}.npy", np.where(x < 0.1, 0, x).astype("f4"))
+    values = ["--unit", "mm/h", "--transform", "db", "--zero", 0.1, "--set", "task.reduce=mean"]
+    small = [f"flow.{key}" for key in ("scales=1", "hidden=8", "guide=8", "t_steps=1", "f_steps=1")]
+    sizes = [word for key in [*small, "task.size=16"] for word in ("--set", key)]
+    command = ["train", "--task", "superres", "--data", "rain", "--out", "run", *values, *sizes]
+    done = run(*command, "--images", 16, "--batch-size", 4)
+    assert done.returncode == 0, done.stderr
+    assert "bits per cell, on the model's scale: validation" in done.stderr.decode()
+    task = read_toml(tmp_path / "run/config.toml")["task"]
+    assert task["values"]["unit"] == "mm/h"
+    assert task["values"]["low"] == 0
+    assert task["values"]["high"] > 1
+    refused = run(*command[:7], "--unit", "mm/h", "--images", 16)
+    assert_refused(refused, 2, "transform")

@@ -1,0 +1,81 @@
+"""The card of a model of fields, from what `tests/benchmarks/rain.py` measured of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+# Figure -> name in a card, decimals. The members are refined fields in the unit.
+NAMES = {
+    "crps": ("CRPS", 4),
+    "crps_ratio": ("CRPS over that of the better peer", 2),
+    "rank": ("mean rank of maxima (0.5 is right)", 2),
+    "maxima": ("CRPS of maxima", 3),
+    "maxima_ratio": ("CRPS of maxima over that of the guide with filtered noise", 2),
+    "coverage": ("coverage, % (90.2 is right)", 1),
+    "octave": ("power in the finest octave, of dB (1 is right)", 2),
+    "octave_unit": ("power in the finest octave, of the unit (1 is right)", 2),
+    "milliseconds": ("a member of 128×128, ms", 0),
+}
+WORDS = ("does", "columns", "tau", "peers", "fails")  # of docs/models/ID.toml
+
+
+def figures_table(day: dict[str, Any], names: dict[str, str]) -> list[list[str]]:
+    """The rows of a day: a figure each, by column."""
+    return [
+        [text, *(plain(day["columns"][column].get(name), decimals) for column in names)]
+        for name, (text, decimals) in NAMES.items()
+        if any(name in day["columns"][column] for column in names)
+    ]
+
+
+def plain(value: float | None, decimals: int) -> str:
+    return "" if value is None else f"{value:.{decimals}f}"
+
+
+def card_text(model: dict[str, Any], table: Any) -> str:
+    """The part of a card that follows from the record and the words."""
+    record, words = model["record"], model["words"]
+    names = words["columns"]
+    days = [
+        {**day, "table": table(["", *names.values()], figures_table(day, names))}
+        for day in record["days"]
+    ]
+    template = Path(__file__).with_name("field_card.md").read_text("utf-8")
+    environment = jinja2.Environment(
+        trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.from_string(template).render(**model, days=days)
+
+
+def table_cells(model: dict[str, Any], card: str) -> dict[str, str]:
+    """The model's cells in a table of all models, by column; `card` is its path from the page."""
+    record = model["record"]
+    ratios = [day["columns"]["model"]["crps_ratio"] for day in record["days"]]
+    mean = f"{sum(ratios) / len(ratios):.2f}"
+    return {
+        "model": f"[`{record['id']}`]({card})",
+        "LPIPS": f"(CRPS {mean} of the better peer's)",
+        "what it does": model["words"]["does"].strip(),
+        "likeliest of its candidates": f"an ensemble at τ {record['protocol']['tau']}",
+        "to compare": f"its CRPS is {mean} of that of RainFARM or of resampled residuals, on "
+        f"{len(ratios)} days",
+        "diversity": "",
+        "bits/dim": "",
+    }
+
+
+def metrics(model: dict[str, Any]) -> dict[str, Any]:
+    """The `metrics` of a manifest's entry."""
+    record = model["record"]
+    p = record["protocol"]
+    found: dict[str, Any] = {
+        "protocol": f"{p['members']} members of {p['windows']} windows of {p['side']}x{p['side']} "
+        f"a day, seed {p['seed']}, tau {p['tau']}; {record['unit']}"
+    }
+    for day in record["days"]:
+        values = day["columns"]["model"]
+        found[day["day"]] = {name: round(values[name], NAMES[name][1] + 1) for name in values}
+    return found

@@ -1,0 +1,108 @@
+"""Training on measured fields: crops of files in a unit become points on the model's scale."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import Config, Values
+from ..data.examples import keep
+from ..data.fields import open_fields
+from ..fields import Array
+from ..fields.scale import points, to_scale
+from ..flows import NOISE_LEVELS
+from ..tasks import get_task
+from .config import RunConfig
+from .data import CENTER, Batch, Batches, Dataset, Place, open_dataset, oriented, words
+
+
+def open_set(
+    config: RunConfig, split: Literal["train", "choose"]
+) -> AbstractContextManager[Dataset]:
+    """Open a split of a run's data: of fields, if the model's values have a unit, else images."""
+    return open_dataset(config, split) if config.task.values is None else _open(config, split)
+
+
+@contextmanager
+def _open(config: RunConfig, split: Literal["train", "choose"]) -> Iterator[Dataset]:
+    task = config.task
+    assert task.values is not None
+    with open_fields(
+        config.data,
+        split,
+        unit=task.values.unit,
+        least=task.size,
+        seed=config.seed,
+        hold_out=config.hold_out or "20+",
+    ) as examples:
+        kept = keep(examples, config.data_memory_gb * 2**30, config.data)
+        kind = get_task(Config(config.flow, task))
+        yield FieldSet(kind, kept, task.size, crops=True, values=task.values)
+
+
+@dataclass(frozen=True, eq=False)
+class FieldSet(Dataset):
+    """Fields of a split, in their unit. Training uses crops at native scale."""
+
+    values: Values = field(kw_only=True)
+
+    def pair_of(
+        self, index: int, place: Place, orientation: int, noise: Array
+    ) -> tuple[Array, Array]:
+        """Target and condition of a crop of a field, as points of the model.
+
+        Values with steps, and dry cells, get the noise; the condition has the means of the stored
+        values. Where these are missing, both are dry.
+
+        Args:
+            index, place: Of the field and the crop.
+            orientation: In which it is shown (`oriented`).
+            noise: Uniform in [0, 1), (1, size, size).
+
+        Returns:
+            v, and y, each value repeated, and -inf where dry: float32 (1, size, size).
+        """
+        stored, (step, in_db) = self.examples.read(index)
+        _, left, top = place
+        height, width = stored.shape
+        size = self.size
+        i = int(top * (height - size + 1))
+        j = int(left * (width - size + 1))
+        x = oriented(stored[None, i : i + size, j : j + size], orientation)
+        s = self.task.factor
+        cells = x.reshape(size // s, s, size // s, s)
+        means = to_scale(self.values, cells.mean((1, 3), dtype=np.float64), s * s)
+        y = np.nan_to_num(means, nan=-np.inf, neginf=-np.inf).repeat(s, 0).repeat(s, 1)[None]
+        v, _ = points(self.values, x, noise, float(step), "db" if in_db else "linear")
+        v = np.where(np.isneginf(y), noise - 1, v)
+        return v.astype(np.float32), y.astype(np.float32)
+
+    def held_out(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Targets and conditions of central crops, always the same: float32 (N, 1, size, size)."""
+        shown = []
+        for index in indices.tolist():
+            noise = np.random.default_rng(index).random((1, self.size, self.size))
+            shown.append(self.pair_of(index, CENTER, 0, noise))
+        targets, conditions = (
+            torch.from_numpy(np.stack(part)) for part in zip(*shown, strict=True)
+        )
+        return targets, conditions
+
+
+class FieldBatches(Batches):
+    """A stream of training pairs of fields, whose targets have their noise."""
+
+    def _make(self, step: int) -> Batch:
+        v, y = self._stacked(self._positions(step))
+        return Batch(v, y, torch.zeros_like(v), torch.full((len(v),), -1))
+
+    def _sample(self, position: int) -> tuple[Array, ...]:
+        assert isinstance(self.dataset, FieldSet)
+        index, orientation, _, place, bits = self.visit(position)
+        assert place is not None
+        noise = words(bits, (1, self.dataset.size, self.dataset.size)) / NOISE_LEVELS
+        return self.dataset.pair_of(index, place, orientation, noise)
