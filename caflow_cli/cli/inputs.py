@@ -50,10 +50,10 @@ class InputImage:
         """Whether there is no such file."""
         return self.path is not None and not os.path.lexists(self.path)
 
-    def read(self, about: About = lambda name, text: None) -> Input:
-        """Read the image; CaflowError (exit 1) if that fails."""
+    def read(self, about: About = lambda name, text: None, alpha: bool | None = None) -> Input:
+        """Read the image; `alpha` is as for `decode`. CaflowError (exit 1) if that fails."""
         name = "stdin" if self.path is None else self.name
-        image = decode(self.path or sys.stdin.buffer, name=name)
+        image = decode(self.path or sys.stdin.buffer, name, alpha)
         if image.frames > 1:
             about(self.name, "only the first of its frames is used")
         return image

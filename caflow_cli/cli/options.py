@@ -202,6 +202,12 @@ SHARD = option(
 )
 RECURSIVE = option("--recursive -r", "Search folders recursively.", OUTPUT)
 OVERWRITE = option("--overwrite", "Replace existing outputs.")
+ALPHA = option(
+    "--alpha/--no-alpha",
+    "Whether the last band of a TIFF is transparency, if the file does not say what it is. "
+    "--no-alpha keeps it beside the colors, as --mask ir keeps infrared.",
+    OUTPUT,
+)
 QUIET = option("--quiet -q", "Print only results and errors.")
 
 
@@ -233,6 +239,7 @@ class Files:
         OUTPUT,
     )
     shard: str | None = SHARD
+    alpha: bool | None = ALPHA
 
     @property
     def keep(self) -> int:

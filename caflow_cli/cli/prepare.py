@@ -58,7 +58,7 @@ class Preparer:
     def _prepared(self, job: Job) -> Prepared:
         asked = self.asked
         task = asked.task
-        image = job.source.read(asked.console.about)
+        image = job.source.read(asked.console.about, asked.drawing.alpha)
         mask = None
         if asked.masking is not None and task.needs_mask:
             mask = asked.masking.read(job.mask, image, job.source)

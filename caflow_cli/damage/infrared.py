@@ -17,10 +17,17 @@ from PIL import Image
 from scipy import fft, ndimage
 
 from ..errors import CaflowError, check_usage, ensure
-from ..images import Image as Scan, Pixels, decode, read_second_page, white
+from ..images import (
+    DEEP_HINT,
+    Image as Scan,
+    Pixels,
+    decode,
+    has_deep,
+    read_second_page,
+    white,
+)
 from ..images.artifacts import cells
 from ..images.color import Floats
-from ..images.deep import DEEP_HINT, has_deep
 from ..images.profile import Array
 from ..names import INFRARED, make
 from ..paths import is_file

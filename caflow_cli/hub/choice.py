@@ -104,6 +104,7 @@ def choose_model(
     task: str | None = None,
     *,
     value_range: tuple[float, float] | None = None,
+    alpha: bool | None = None,
 ) -> Choice:
     """The model for an image and a task, by default superres: the first rule that applies.
 
@@ -116,6 +117,7 @@ def choose_model(
             (3, H, W); without it, the choice is the task's default.
         task: Such as "superres".
         value_range: The float values of black and white, as for `restore`.
+        alpha: Whether the last of 2 or 4 channels is transparency, as for `restore`.
 
     Raises:
         CaflowError: There is no model for the task (exit 3), or the image cannot be read.
@@ -130,7 +132,7 @@ def choose_model(
     if image is not None and not isinstance(image, Input):
         from ..restoration.arguments import as_input  # imports torch
 
-        image = as_input(image, value_range)
+        image = as_input(image, value_range, alpha)
     for rule in RULES:
         if image is not None and rule.task == task and rule.when(image):
             return rule.choice

@@ -16,20 +16,20 @@ from .color import (
     resize,
     white,
 )
-from .deep import DEEP_HINT, has_deep
+from .deep import has_deep
 from .profile import convert, is_of_grays, strips
 from .provenance import read_provenance
 from .read import (
     MAX_BYTES,
     SUFFIXES,
     decode,
-    no_file,
     read_image,
     read_second_page,
     read_size,
     read_source,
     stores_losslessly,
 )
+from .refusals import DEEP_HINT, no_file
 from .values import Image, Input, Output
 from .write import FORMATS, LARGE, Encoder, encode_png, format_of, write_png
 

@@ -23,11 +23,11 @@ from ..records import Table
 from .color import white
 from .metadata import COMMENT, MAIN, Metadata
 from .profile import Array
+from .refusals import SMALLER
 
 if TYPE_CHECKING:
     import tifffile
 
-DEEP_HINT = 'pip install -e ".[deep]"'
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 DEFLATE = 8  # Compression: Adobe's Deflate
 _OLD_DEFLATE = 32946
@@ -42,7 +42,6 @@ _RESOLUTION = (282, 283)  # in x and y
 TIFF_XMP = 700
 _IHDR = 33  # bytes of a PNG before the chunk after IHDR
 _MAX_DECODED = 2**28  # bytes; decoding takes up to 4.5 times as much memory: 1.2 GB
-_SMALLER = "crop or shrink the image first"
 _MOST_TEXT = 2**16  # bytes of a description
 _OF_PROGRAMS = (b'{"shape"', b"<?xml", b"ImageJ=")  # descriptions that state the image's size
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # raised errors say the same
@@ -81,11 +80,11 @@ def has_deep() -> bool:
 def check_decoded(label: str, pixels: int, taken: int) -> None:
     """Raise CaflowError for an image of too many pixels, or too many bytes in memory."""
     most = Image.MAX_IMAGE_PIXELS or pixels
-    ensure(pixels <= most, f"{label!r} has more than {most} pixels", _SMALLER)
+    ensure(pixels <= most, f"{label!r} has more than {most} pixels", SMALLER)
     ensure(
         taken <= _MAX_DECODED,
         f"{label!r} takes {taken / 1e6:.0f} MB in memory, more than {_MAX_DECODED / 1e6:.0f}",
-        _SMALLER,
+        SMALLER,
     )
 
 

@@ -12,11 +12,11 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 import PIL.Image
-from PIL import TiffImagePlugin, UnidentifiedImageError
+from PIL import TiffImagePlugin
 
 from ..config import Extent
 from ..errors import CaflowError, ensure
@@ -34,6 +34,16 @@ from .deep import (
 )
 from .metadata import read_metadata
 from .profile import Array, converter, is_of_grays
+from .refusals import (
+    SMALLER,
+    check_range,
+    check_samples,
+    damaged,
+    empty,
+    undescribed,
+    unopened,
+    unreadable,
+)
 from .values import Image, Input
 
 SUFFIXES = frozenset(
@@ -45,9 +55,6 @@ MAX_BYTES = 3 * 2**27  # of a file
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 _HEIC = re.compile(rb"....ftyp.{0,48}(hei|hev)[cxms]", re.DOTALL)  # the first bytes, with brands
 _DEEP = re.compile(r";16[BLN]")  # in Pillow's name of a layout: 16 bits per channel
-_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
-_COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
-_SMALLER = "crop or shrink the image first"
 _GRAYS = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N")  # modes of Pillow
 _LOSSY = ("jpeg", "tiff_jpeg", "webp", "tiff_sgilog", "tiff_sgilog24")  # compressions of TIFF
 # TIFF and EXIF tags
@@ -61,7 +68,9 @@ with contextlib.suppress(AttributeError, OSError):  # as does libtiff, in lines 
 _warnings_lock = threading.Lock()
 
 
-def decode(source: str | Path | BinaryIO, name: str | None = None) -> Input:
+def decode(
+    source: str | Path | BinaryIO, name: str | None = None, alpha: bool | None = None
+) -> Input:
     """Decode an image file as it is stored, upright.
 
     Its colors, depth and profile are those of the file, with the extra `deep` also 16 bits, floats
@@ -73,21 +82,26 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Input:
     Args:
         source: A path, or a binary stream, which is read to its end.
         name: Name of the image in errors. Default: the path or the stream's name.
+        alpha: Whether a sample beside the colors of a TIFF is alpha, if the file does not say what
+            it is; false: it is kept as infrared is. None: such a file is refused.
 
     Raises:
         CaflowError: (exit 1) the source is missing, a folder, unreadable, empty, truncated or not
             an image; it has more pixels than Pillow's bomb limit, or takes more than 256 MiB; or
-            the range of its values is unknown (other floats, 32-bit integers).
+            the range of its values (other floats, 32-bit integers) or a sample is not stated.
     """
     data, label = read_source(source, name)
-    is_tiff = data.startswith(TIFF_MAGIC) and has_deep()
-    return (_decode_tiff(data, label) if is_tiff else None) or _decode_by_pillow(data, label)
+    is_tiff = data.startswith(TIFF_MAGIC)
+    found = _decode_tiff(data, label, alpha) if is_tiff and has_deep() else None
+    return found or _decode_by_pillow(data, label, alpha)
 
 
-def _decode_by_pillow(data: bytes, label: str) -> Input:
+def _decode_by_pillow(data: bytes, label: str, alpha: bool | None) -> Input:
     """Decode an image that Pillow opens."""
     image, frames = open_image(data, label)
     with image:
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            check_samples(image.tag_v2, label, alpha)
         mode = image.mode
         gray = mode in _GRAYS
         # Of 16-bit colors, Pillow keeps the high bytes.
@@ -99,18 +113,18 @@ def _decode_by_pillow(data: bytes, label: str) -> Input:
         with _refusing_damage(label):
             image.load()
         if image.mode == "F" or image.mode.startswith("I"):
-            _check_range(image, label)
+            check_range(image, label)
         # Read after the pixels: a PNG may have EXIF after them, and Pillow rotates TIFFs itself.
         with quiet_warnings():
             metadata = read_metadata(image)
         if deep and image.format == "PNG" and has_deep():
-            values, alpha, gray = _decode_png(image, data, label)
+            values, opacity, gray = _decode_png(image, data, label)
         else:
-            values, alpha = split_colors(image)
+            values, opacity = split_colors(image)
             values = turned(values, _orientation(image))
-            alpha = None if alpha is None else turned(alpha, _orientation(image))
+            opacity = None if opacity is None else turned(opacity, _orientation(image))
         decoded = Input(
-            Image(values, None, _unless_opaque(alpha)),
+            Image(values, None, _unless_opaque(opacity)),
             gray,
             metadata,
             format=image.format or "",
@@ -184,15 +198,20 @@ def stores_losslessly(image: PIL.Image.Image, data: bytes = b"") -> bool:
     return image.format in (None, "PNG", "BMP", "GIF", "PPM")
 
 
-def _decode_tiff(data: bytes, label: str) -> Input | None:
+def _decode_tiff(data: bytes, label: str, alpha: bool | None) -> Input | None:
     """Decode a TIFF by the extra `deep`; None if it is of a kind that is left to Pillow."""
     with _refusing_damage(label):
         found = read_tiff(data, label)
         if found is None:
             return None
-        alpha = _unless_opaque(found.alpha)
+        opacity, more = found.alpha, found.infrared
+        if more is not None:
+            if alpha is None:
+                raise undescribed(label, found.values.shape[2] + 1)
+            if alpha:
+                opacity, more = more, None
         decoded = Input(
-            Image(_three(found.values), None, alpha, found.infrared),
+            Image(_three(found.values), None, _unless_opaque(opacity), more),
             found.values.shape[2] == 1,
             read_metadata(data),
             found.parts,
@@ -246,16 +265,7 @@ def read_size(source: str | Path | BinaryIO, name: str | None = None) -> Extent:
         return image.height, image.width
 
 
-def no_file(label: str) -> CaflowError:
-    """The error for a file that does not exist."""
-    return CaflowError(f"no file {label!r}", "check the path for typos")
-
-
 # --- files ----------------------------------------------------------------------------------------
-
-
-def _damaged(label: str) -> CaflowError:
-    return CaflowError(f"{label!r} is damaged or truncated", _COMPLETE)
 
 
 def read_source(source: str | Path | BinaryIO, name: str | None = None) -> tuple[bytes, str]:
@@ -269,22 +279,12 @@ def read_source(source: str | Path | BinaryIO, name: str | None = None) -> tuple
         else:
             data = source.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise _unreadable(error, label) from None
+        raise unreadable(error, label) from None
     is_piped = not isinstance(source, str | Path)
-    hint = "see the error of the command before it" if is_piped else _COMPLETE
-    ensure(bool(data), f"{label!r} is empty (0 bytes)", hint)
-    ensure(len(data) <= MAX_BYTES, f"{label!r} has more than {MAX_BYTES >> 20} MiB", _SMALLER)
+    if not data:
+        raise empty(label, is_piped)
+    ensure(len(data) <= MAX_BYTES, f"{label!r} has more than {MAX_BYTES >> 20} MiB", SMALLER)
     return data, label
-
-
-def _unreadable(error: OSError | ValueError, label: str) -> CaflowError:
-    """The error for a file that cannot be read."""
-    if isinstance(error, FileNotFoundError):
-        return no_file(label)
-    if isinstance(error, IsADirectoryError):
-        return CaflowError(f"{label!r} is a folder", f"give an image in it: {label}/*")
-    reason = getattr(error, "strerror", None) or error
-    return CaflowError(f"cannot read {label!r}: {reason}", "check the path and its permissions")
 
 
 @contextlib.contextmanager
@@ -304,7 +304,7 @@ def _refusing_damage(label: str) -> Iterator[None]:
     except CaflowError:
         raise
     except Exception as error:
-        raise _damaged(label) from error
+        raise damaged(label) from error
 
 
 def _orientation(image: PIL.Image.Image) -> Any:
@@ -330,7 +330,7 @@ def open_image(data: bytes, label: str) -> tuple[PIL.Image.Image, int]:
         # Before decoding: counting pages seeks through a TIFF, which would then be decoded again.
         frames = getattr(image, "n_frames", 1)
     except Exception as error:  # on a broken file, plugins may raise anything
-        raise _unopened(error, data, label) from error
+        raise unopened(error, data, label) from error
     pixels = image.width * image.height
     check_decoded(label, pixels, pixels * _pixel_bytes(image))
     if isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -348,17 +348,6 @@ def _register_heic(label: str) -> None:
     except ImportError as error:
         message = f"{label!r} is HEIC, which needs pillow-heif"
         raise CaflowError(message, "pip install pillow-heif, or convert it to JPEG") from error
-
-
-def _unopened(error: Exception, data: bytes, label: str) -> CaflowError:
-    """The error for a file that Pillow does not open."""
-    if isinstance(error, PIL.Image.DecompressionBombWarning | PIL.Image.DecompressionBombError):
-        return CaflowError(f"{label!r} has more than {PIL.Image.MAX_IMAGE_PIXELS} pixels", _SMALLER)
-    begins_well = data.startswith(_MAGIC) or data[4:11] == b"ftypavi"
-    if isinstance(error, UnidentifiedImageError) and not begins_well:
-        hint = "convert it to PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF"
-        return CaflowError(f"{label!r} is not an image", hint)
-    return _damaged(label)
 
 
 def _check_tiff(image: TiffImagePlugin.TiffImageFile, label: str) -> None:
@@ -382,17 +371,3 @@ def _pixel_bytes(image: PIL.Image.Image) -> int:
     if "transparency" in image.info or image.format == "WEBP":  # becomes RGBA
         channels = 4
     return max(3, channels) * (2 if image.format == "JPEG2000" else 1)  # in 32 bits
-
-
-def _check_range(image: PIL.Image.Image, label: str) -> None:
-    """Raise CaflowError for gray values of unknown range: floats, integers outside 0 to 65535, and
-    integers that might as well be 8-bit values.
-    """
-    least, largest = cast(tuple[float, float], image.getextrema())
-    small = image.mode == "I" and image.format != "PPM" and 0 < largest <= 255
-    kind = "floats" if image.mode == "F" else "32-bit integers"
-    ensure(
-        image.mode != "F" and least >= 0 and largest <= 65535 and not small,
-        f"{label!r} holds {kind} of unknown range",
-        "save it with 8 or 16 bits per channel",
-    )

@@ -15,7 +15,6 @@ from ..records import Table
 from .atomic import atomic_write
 from .color import Pixels, is_gray
 from .deep import (
-    DEEP_HINT,
     INFRARED,
     STRAIGHT,
     TIFF_XMP,
@@ -26,6 +25,7 @@ from .deep import (
 from .metadata import DESCRIPTION, MAIN, METADATA, Metadata, as_exif, rebuilt
 from .profile import Array
 from .provenance import KEY, XMP, xmp_with
+from .refusals import DEEP_HINT
 from .values import Input, Output
 
 # Name on the command line -> suffixes; written files get the first one.

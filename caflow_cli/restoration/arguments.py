@@ -31,6 +31,7 @@ _WANTED = "pass a path, a PIL image, a uint8 or uint16 array (H, W, 3), or a ten
 def as_image(
     image: ImageLike,
     value_range: tuple[float, float] | None = None,
+    alpha: bool | None = None,
 ) -> Pixels:
     """Convert an image to uint8 (H, W, 3), sRGB.
 
@@ -39,25 +40,29 @@ def as_image(
 
     Args:
         image: A path, a PIL image, an array (H, W, C) or (H, W), or a tensor (C, H, W) or (H, W),
-            with 1, 3 or 4 (RGBA) channels: uint8, uint16, or floats with `value_range`.
+            with 1 or 3 channels, and with `alpha` one more: uint8, uint16, or floats with
+            `value_range`.
         value_range: The float values of black and white, such as (0, 1) or (-1, 1).
+        alpha: Whether the last of 2 or 4 channels is transparency. Files say so themselves; of a
+            TIFF that does not, false keeps the last channel as it is. None: both are refused.
 
     Raises:
         CaflowError: (exit 2) the array has another shape or type, or values outside the range.
             (exit 1) the file is not an image.
     """
-    return as_input(image, value_range).image.shown
+    return as_input(image, value_range, alpha).image.shown
 
 
 def as_input(
     image: ImageLike,
     value_range: tuple[float, float] | None = None,
+    alpha: bool | None = None,
 ) -> Input:
     """Convert an image like `as_image`, but keep its depth, profile and alpha, as `decode` does."""
     if isinstance(image, Input):
         return image
     if isinstance(image, str | Path):
-        return decode(image)
+        return decode(image, alpha=alpha)
     if isinstance(image, Image.Image):
         return replace(
             _from_pil(image),
@@ -70,31 +75,37 @@ def as_input(
         if values.is_floating_point():
             values = values.float()  # NumPy has no bfloat16
         pixels = values.permute(1, 2, 0) if values.ndim == 3 else values
-        return _from_array(pixels.numpy(), tuple(image.shape), value_range)
+        return _from_array(pixels.numpy(), tuple(image.shape), value_range, alpha)
     if not isinstance(image, np.ndarray):
         raise usage_error(f"an image cannot be a {type(image).__name__}", _WANTED)
-    return _from_array(image, image.shape, value_range)
+    return _from_array(image, image.shape, value_range, alpha)
 
 
 def _from_array(
-    image: npt.NDArray[Any], shape: tuple[int, ...], value_range: tuple[float, float] | None
+    image: npt.NDArray[Any],
+    shape: tuple[int, ...],
+    value_range: tuple[float, float] | None,
+    alpha: bool | None,
 ) -> Input:
-    """Convert (H, W), or (H, W, C) with 1, 3 or 4 channels; `shape` is that of the argument."""
+    """Convert (H, W), or (H, W, C) with 1 to 4 channels; `shape` is that of the argument."""
     if image.ndim == 2:
         image = image[..., None]
-    fits = image.ndim == 3 and image.shape[2] in (1, 3, 4) and image.size > 0
+    fits = image.ndim == 3 and image.shape[2] in (1, 2, 3, 4) and image.size > 0
     check_usage(fits, f"an image cannot have shape {shape}", _WANTED)
+    has_more = image.shape[2] in (2, 4)
+    check_usage(
+        alpha or not has_more,
+        f"an image has shape {shape}, whose last channel may be anything",
+        "alpha=True if it is transparency; else pass the 1 or 3 bands that are an image",
+    )
     if np.issubdtype(image.dtype, np.floating):
         image = _to_levels(image, value_range)
     is_stored = image.dtype in (np.uint8, np.uint16)
     check_usage(is_stored, f"an image cannot have type {image.dtype}", _WANTED)
-    if image.shape[2] == 1:
-        return Input(Values(np.repeat(image, 3, 2)), gray=True)
-    rgb = np.ascontiguousarray(image[..., :3])
-    alpha = None
-    if image.shape[2] == 4 and image[..., 3].min() < white(image):
-        alpha = image[..., 3]
-    return Input(Values(rgb, alpha=alpha))
+    opacity = image[..., -1] if has_more and image[..., -1].min() < white(image) else None
+    if image.shape[2] < 3:
+        return Input(Values(np.repeat(image[..., :1], 3, 2), alpha=opacity), gray=True)
+    return Input(Values(np.ascontiguousarray(image[..., :3]), alpha=opacity))
 
 
 def _to_levels(
@@ -128,7 +139,7 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
 
     Args:
         mask: A path, a PIL image, or an array or tensor: uint8, uint16 or bool (H, W), or uint8 or
-            uint16 (H, W, 3).
+            uint16 (H, W, 3), or (H, W, 4) with transparency.
 
     Raises:
         CaflowError: As for `as_image`.
@@ -149,7 +160,7 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
         )
         if mask.ndim == 2:
             return mask
-    return drawn_mask(as_input(mask).image)
+    return drawn_mask(as_input(mask, alpha=True).image)
 
 
 def drawn_mask(image: Values) -> Pixels:

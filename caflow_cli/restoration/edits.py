@@ -141,7 +141,7 @@ def edits_of(
     hints = options.get("hints")
     if hints is not None:
         check_usage(task.paints == "colors", f"{task.name} takes no color hints", "leave hints out")
-        edits.append(Recolor(image, strokes_of(as_input(hints).image), profile))
+        edits.append(Recolor(image, strokes_of(as_input(hints, alpha=True).image), profile))
     if "saturation" in options:
         edits.append(Saturate(options["saturation"]))
     if "size" in options:

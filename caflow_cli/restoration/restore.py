@@ -24,6 +24,7 @@ class RestoreOptions(SamplingKeywords, EditKeywords, total=False):
     """The further keywords of `restore`."""
 
     value_range: tuple[float, float] | None
+    alpha: bool | None
 
 
 @overload
@@ -86,7 +87,8 @@ def restore(
         seed: Candidate k is drawn from a generator with seed `seed + k`.
         mask: For inpaint: a path, a PIL image, or an array, either bool or uint8 (H, W) with 128
             and above where the image is to be filled.
-        options: `rank`, `consistent` and `precision` of `Sampling`; `value_range` of `as_image`.
+        options: `rank`, `consistent` and `precision` of `Sampling`; `value_range` and `alpha` of
+            `as_image`.
             For colorize, `hints`: the colors that you know, as an image with alpha of the same
             size, opaque where you know them, such as an array, uint8 (H, W, 4). Candidates are
             ranked and scored without hints. For inpaint, `grain`: "auto" adds to the images of
@@ -112,7 +114,7 @@ def restore(
         others += ["mask"] if mask is not None else []
         check_usage(not others, f"a model of fields takes no {' or '.join(others)}", "leave it out")
         return restore_field(model, cast("FieldLike", image), sampling)
-    read = as_input(cast("ImageLike", image), options.get("value_range"))
+    read = as_input(cast("ImageLike", image), options.get("value_range"), options.get("alpha"))
     edits = cast("EditOptions", options)
     request = prepare(model, read, as_mask(mask), sampling, edits)
     *_, [found] = answer([request], encode([request]))
@@ -134,6 +136,7 @@ def score(
     *,
     noise_samples: int = 1,
     value_range: tuple[float, float] | None = None,
+    alpha: bool | None = None,
 ) -> Score: ...
 
 
@@ -145,6 +148,7 @@ def score(
     *,
     noise_samples: int = 1,
     value_range: tuple[float, float] | None = None,
+    alpha: bool | None = None,
 ) -> Score | FieldScore:
     """Compute log p(target | condition) of an image, given the input that it was made from.
 
@@ -156,6 +160,7 @@ def score(
         mask: For inpaint, in the same forms: uint8 (H, W), 128 and above where it was filled.
         noise_samples: K, the number of dequantization noise draws.
         value_range: The float values of black and white, see `as_image`.
+        alpha: Whether the last of 2 or 4 channels is transparency, see `as_image`.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -173,8 +178,8 @@ def score(
     if isinstance(model, CAFlow) and model.of_field:
         pair = cast("FieldLike", condition), cast("FieldLike", target)
         return score_field(model, *pair, noise_samples)
-    scored = as_input(cast("ImageLike", target), value_range)
-    seen = as_input(cast("ImageLike", condition), value_range)
+    scored = as_input(cast("ImageLike", target), value_range, alpha)
+    seen = as_input(cast("ImageLike", condition), value_range, alpha)
     images = seen.image.seen, scored.image.seen
     if images[0].profile != images[1].profile:
         images = seen.image.converted(None).rounded(16), scored.image.converted(None).rounded(16)

@@ -15,7 +15,7 @@ PLANE = COLORS[..., 0] // 2
 
 
 def read(path):
-    return read_infrared(decode(path).image, path, path.name)
+    return read_infrared(decode(path, alpha=False).image, path, path.name)
 
 
 def test_infrared_is_the_last_channel_a_second_page_or_a_file_beside(tmp_path):

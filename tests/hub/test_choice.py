@@ -102,7 +102,7 @@ def test_the_inputs_are_those_of_restore():
         with pytest.raises(CaflowError, match="without a stated range"):
             choose_model(unclear)
     with pytest.raises(CaflowError, match="cannot have shape"):
-        choose_model(tensor[:2], value_range=(0, 1))
+        choose_model(tensor[:, :2, :2].reshape(-1, 1, 2), value_range=(0, 1))
 
 
 def test_only_the_chosen_model_is_loaded(tmp_path):

@@ -41,8 +41,8 @@ def tiff(values: np.ndarray, **options) -> bytes:
     return buffer.getvalue()
 
 
-def read(data: bytes):
-    return decode(io.BytesIO(data))
+def read(data: bytes, alpha: bool | None = None):
+    return decode(io.BytesIO(data), "a.tif", alpha)
 
 
 @pytest.mark.parametrize(
@@ -87,16 +87,44 @@ def test_tiff_of_every_layout_is_read_as_stored(depth, channels, layout, compres
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_infrared_is_apart(dtype):
     values = DEEP.astype(dtype)
-    found = read(tiff(values, extrasamples=["unspecified"]))
+    found = read(tiff(values, extrasamples=["unspecified"]), alpha=False)
     np.testing.assert_array_equal(found.image.values, values[..., :3])
     np.testing.assert_array_equal(found.image.infrared, values[..., 3])
     assert found.image.alpha is None
 
 
-def test_a_fourth_channel_that_is_not_described_is_infrared():
-    found = read(tiff_of_16_bits(DEEP))
-    assert found.image.alpha is None
-    np.testing.assert_array_equal(found.image.infrared, DEEP[..., 3])
+@pytest.mark.parametrize("extra", [True, False])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("stated", [True, False])
+@pytest.mark.parametrize("bands", [2, 4])
+def test_a_band_that_is_not_described_is_what_is_said(monkeypatch, extra, dtype, stated, bands):
+    """Bands may be anything, such as near infrared seen from space."""
+    values = DEEP[..., :bands].astype(dtype)
+    options = {"extrasamples": ["unspecified"]} if stated else {}
+    kind = "rgb" if bands == 4 else "minisblack"
+    data = tiff(values, photometric=kind, planarconfig="contig", **options)
+    if not stated:
+        data = data.replace(struct.pack("<H", 338), struct.pack("<H", 65000), 1)
+    if not extra:
+        if bands == 2:
+            return  # which Pillow does not open
+        monkeypatch.setitem(sys.modules, "tifffile", None)
+    with pytest.raises(CaflowError) as caught:
+        read(data)
+    assert caught.value.message == (
+        f"'a.tif' has {bands} bands, and does not say that the last is transparency"
+    )
+    assert "--alpha" in caught.value.hint
+    assert "save the bands" in caught.value.hint
+    if not extra:
+        with pytest.raises(CaflowError, match="read only of lossless TIFFs, and with the extra"):
+            read(data, alpha=True)
+        return
+    for alpha in (True, False):
+        image = read(data, alpha).image
+        np.testing.assert_array_equal(image.values[..., 0], values[..., 0])
+        np.testing.assert_array_equal(image.alpha if alpha else image.infrared, values[..., -1])
+        assert (image.infrared if alpha else image.alpha) is None
 
 
 def test_what_a_tiff_keeps_of_a_tiff():

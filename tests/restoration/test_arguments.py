@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import read_image, write_png
-from caflow_cli.restoration.arguments import as_image, as_mask
+from caflow_cli.restoration.arguments import as_image, as_input, as_mask
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 
@@ -17,7 +17,7 @@ def test_a_path_a_pil_image_an_array_and_a_tensor_are_one_image(tmp_path):
     write_png(tmp_path / "a.png", IMAGE)
     tensor = torch.from_numpy(IMAGE).permute(2, 0, 1)
     files = tmp_path / "a.png", str(tmp_path / "a.png")
-    for given in (IMAGE, Image.fromarray(IMAGE), *files, tensor, np.dstack([IMAGE, IMAGE[..., 0]])):
+    for given in (IMAGE, Image.fromarray(IMAGE), *files, tensor):
         assert np.array_equal(as_image(given), IMAGE)
 
 
@@ -34,6 +34,28 @@ def test_floats_have_a_range_that_is_stated(low, high, dtype):
     ):
         with pytest.raises(CaflowError, match=message):
             as_image(given, value_range)
+
+
+@pytest.mark.parametrize("bands", [2, 4])
+@pytest.mark.parametrize("kind", ["array", "tensor", "floats"])
+def test_a_last_channel_is_transparency_only_if_it_is_said(bands, kind):
+    """It may be near infrared: bands 1 to 3 would be repainted where that is dark."""
+    given = np.dstack([IMAGE, IMAGE[..., 0]])[..., -bands:]
+    whole: object = given
+    if kind != "array":
+        whole = torch.from_numpy(given.copy()).permute(2, 0, 1)
+    if kind == "floats":
+        whole = whole / 255
+    for alpha in (None, False):
+        with pytest.raises(CaflowError, match="whose last channel may be anything") as caught:
+            as_input(whole, (0, 1), alpha)
+        assert caught.value.hint.startswith("alpha=True if")
+        assert "pass the 1 or 3 bands" in caught.value.hint
+    found = as_input(whole, (0, 1), True)
+    assert np.array_equal(found.image.alpha, given[..., -1])
+    colors = np.broadcast_to(given[..., :-1], IMAGE.shape)
+    assert np.array_equal(found.image.values, colors)
+    assert found.gray == (bands == 2)
 
 
 def test_masks_of_all_kinds(tmp_path):
@@ -58,7 +80,7 @@ def test_masks_of_all_kinds(tmp_path):
     ("given", "message"),
     [
         (np.zeros((4, 4, 3), np.int64), "int64"),
-        (np.zeros((4, 4, 2), np.uint8), "(4, 4, 2)"),
+        (np.zeros((4, 4, 5), np.uint8), "(4, 4, 5)"),
         (np.zeros(4, np.uint8), "(4,)"),
         ([[1]], "list"),
         (np.zeros((0, 5), np.uint8), "(0, 5"),

@@ -188,14 +188,15 @@ def test_an_input_whose_colors_are_dropped_is_shown_gray_with_a_note(found, task
 def test_arrays_and_tensors_give_the_same_and_alpha_is_kept(small_model, tmp_path):
     alpha = np.full((8, 8), 200, np.uint8)
     given = [INPUT, torch.from_numpy(INPUT).permute(2, 0, 1) / 255, np.dstack([INPUT, alpha])]
-    found = [restore(small_model, one, 0.8, 2, value_range=(0, 1)) for one in given]
+    options = {"value_range": (0, 1), "alpha": True}
+    found = [restore(small_model, one, 0.8, 2, **options) for one in given]
     first, second, third = (one.ranked[0].image for one in found)
     assert np.array_equal(first, second)
     assert third.shape == (32, 32, 4)
     assert np.array_equal(third, np.dstack([first, np.full((32, 32), 200, np.uint8)]))
     (path,) = found[2].save(tmp_path / "a.png")
     assert np.array_equal(np.asarray(Image.open(path)), third)
-    again = score(small_model, given[2], third)
+    again = score(small_model, given[2], third, alpha=True)
     assert again.log_likelihood == pytest.approx(found[2].ranked[0].score.log_likelihood, abs=1e-2)
 
 
@@ -204,5 +205,6 @@ def test_what_is_hidden_outside_a_hole_stays_as_it_is(task_models):
     image[4:, :, 3] = 255
     mask = np.zeros((32, 32), bool)
     mask[10:20, 10:20] = True
-    found = restore(task_models["inpaint"], image, 0.5, 1, mask=mask).ranked[0].image
+    found = restore(task_models["inpaint"], image, 0.5, 1, mask=mask, alpha=True)
+    found = found.ranked[0].image
     assert np.array_equal(found[~mask], image[~mask])

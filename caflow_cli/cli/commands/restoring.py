@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ...errors import check_usage
 from .. import options
@@ -72,6 +73,7 @@ def inpaint_command(
 
     Example: caflow inpaint photo.png --mask hole.png
     """
+    drawing = replace(drawing, alpha=masking.alpha(drawing.alpha))
     _restore(console, images, drawing, masking, filling)
 
 
@@ -97,6 +99,7 @@ def sample_command(
     Example: caflow sample --cond sketch.png --model maps-aerial -m 10 -n 3
     """
     check_usage(drawing.model is not None, "sample needs a model", "--model maps-aerial, or a file")
+    drawing = replace(drawing, alpha=masking.alpha(drawing.alpha))
     _restore(console, cond, drawing, masking)
 
 

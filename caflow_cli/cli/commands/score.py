@@ -46,6 +46,7 @@ class Scoring:
     model: str | None = options.MODEL_OPTION
     device: str = options.DEVICE
     shard: str | None = options.SHARD
+    alpha: bool | None = options.ALPHA
     noise_samples: NoiseSamples = 1
 
     def __post_init__(self) -> None:
@@ -217,8 +218,9 @@ class _Scorer:
         start = time.perf_counter()
         name = pair.target.name
         model_name, reason = self._model_of(pair.target)
-        condition = self.read(pair.cond, self.console.about)
-        target = pair.target.read(self.console.about)
+        alpha = self.masking.alpha(self.scoring.alpha)
+        condition = self.read(pair.cond, self.console.about, alpha)
+        target = pair.target.read(self.console.about, alpha)
         model = self.load(model_name)
         mask = None
         has_hole = condition.image.alpha is not None and task_of(model).needs_mask

@@ -111,6 +111,42 @@ def test_colors_are_compared_as_the_scan_stores_them(run, tmp_path):
     np.testing.assert_array_equal(marked[0], marked[1])
 
 
+def test_a_fourth_band_is_used_only_as_it_is_said(run, tmp_path, fill):
+    """As transparency, or as infrared; otherwise the image is refused, and the score of it."""
+    given = scan()
+    four = np.dstack([given.rgb, given.infrared])
+    tifffile.imwrite(tmp_path / "a.tif", four, photometric="rgb", extrasamples=(0,))
+    hole = np.zeros(given.dust.shape, np.uint8)
+    hole[40:60, 50:70] = 255
+    Image.fromarray(hole).save(tmp_path / "hole.png")
+    holes = ["--mask", "hole.png"]
+    for command in (
+        [*fill, "a.tif", *holes],
+        ["mask", "a.tif", "-o", "m.png"],
+        ["score", "--cond", "a.tif", "--target", "a.tif", *holes, *fill[3:]],
+    ):
+        refused = run(*command)
+        assert refused.returncode == 1
+        message = b"error: 'a.tif' has 4 bands, and does not say that the last is transparency"
+        assert message in refused.stderr
+        assert b"hint: --alpha if it is, --no-alpha" in refused.stderr
+    assert not (tmp_path / "a_inpaint.tif").exists()
+    for said, kind in ((["--alpha"], 2), (["--no-alpha"], 0)):
+        ways = [*holes, *said]
+        written = ["-o", "b.tif", "--overwrite", "--grain", "off", "--json"]
+        (line,) = lines_of(run(*fill, "a.tif", *ways, *written))
+        with tifffile.TiffFile(tmp_path / "b.tif") as file:
+            assert file.pages.first.extrasamples == (kind,)
+            stored = file.asarray()
+        np.testing.assert_array_equal(stored[..., 3], given.infrared)
+        np.testing.assert_array_equal(stored[hole == 0][:, :3], given.rgb[hole == 0])
+        scored = run("score", "--cond", "a.tif", "--target", "b.tif", *ways, *fill[3:], "--json")
+        assert scored.returncode == 0, scored.stderr
+        (again,) = lines_of(scored)
+        if kind == 0:
+            assert again["log_likelihood"] == line["candidates"][0]["log_likelihood"]
+
+
 def test_a_scan_is_decoded_once(run, tmp_path, fill, monkeypatch):
     given = scan()
     four = np.dstack([given.rgb, given.infrared])
