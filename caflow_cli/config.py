@@ -306,7 +306,7 @@ class Config:
     def __post_init__(self) -> None:
         check(self)
         if isinstance(self.task.tau, tuple):
-            Temperature.of(self.task.tau).of_latents(self.flow.latent_scales)
+            Temperature(self.task.tau).of_latents(self.flow.latent_scales)
         factor = self.flow.guide_factor
         spec = self.flow.guide_spec
         fits = not (spec.enlarges or spec.of_field) or factor == self.task.factor

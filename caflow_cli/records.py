@@ -105,6 +105,7 @@ class Parsed(NamedTuple):
 
     of: Callable[[Any], Any]
     wanted: str
+    kind: Any = ()  # that of values which are there already
 
 
 class Setting(NamedTuple):
@@ -230,7 +231,10 @@ def _annotated(base: Any, rules: Iterable[Any], value: Any, path: str) -> Any:
     in_file = "." in path  # so that an error names the key
     parsers = [rule for rule in rules if isinstance(rule, Parsed)]
     try:
-        value = parsers[0].of(value) if parsers else _convert(base, value, path)
+        if not parsers:
+            value = _convert(base, value, path)
+        elif not isinstance(value, parsers[0].kind):
+            value = parsers[0].of(value)
     except CaflowError:
         if in_file and parsers:
             raise ValueError(path) from None

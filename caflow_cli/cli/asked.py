@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..config import Config
 from ..errors import check_usage
-from ..hub.resolve import Resolved, calibration_of
-from ..model import read_info
+from ..hub.resolve import Resolved, with_calibration
+from ..model import calibration_in, read_info
 from ..sampling import Sampling
 from ..tasks import Task, get_task
 from .console import Console
@@ -17,9 +18,6 @@ from .edits import Editing
 from .intervals import Intervals
 from .masking import Masking
 from .options import Drawing
-
-if TYPE_CHECKING:
-    from ..model import Calibration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +39,10 @@ class Asked:
         if self.masking is not None:  # without a mask, inpaint fills what is transparent
             transparent = task.needs_mask and self.console.command == task.command
             task.check_mask(self.masking.mask is not None or transparent)
-        calibration = None
+        record: Mapping[str, Any] = {}
         if self.beside is not None:
-            calibration = calibration_of(self.default, read_info(self.default.path).training)
-        sampling = self.settings(self.config, calibration, self.default.id)
+            record = with_calibration(self.default, read_info(self.default.path).training)
+        sampling = self.settings(self.config, record, self.default.id)
         sampling.check_for(self.config)
         self.editing.check(task)
         check_usage(
@@ -54,11 +52,11 @@ class Asked:
         )
         return sampling.task(self.config)
 
-    def settings(self, config: Config, calibration: Calibration | None, id: str | None) -> Sampling:
+    def settings(self, config: Config, record: Mapping[str, Any], id: str | None) -> Sampling:
         """The settings for a model: M is filled in for sheets, which compare candidates."""
         sampling = self.drawing.sampling
         if self.beside is not None:
-            sampling = self.beside.settings(sampling, calibration, id)
+            sampling = self.beside.settings(sampling, calibration_in(record), id)
         if self.drawing.sheets:
             sampling = replace(sampling, candidates=sampling.most(config))
         return sampling

@@ -71,7 +71,7 @@ class Preparer:
         model, reason = self._model_for(job, image)
         if mask is not None and not (mask >= HOLE).any():
             return Prepared(job, image, None, reason)
-        settings = asked.settings(model.config, model.calibration, model.identity["id"])
+        settings = asked.settings(model.config, model.record, model.identity["id"])
         edits = asked.editing.wanted(image.image.values, job.companions)
         request = prepare(model, image, mask, settings, edits)
         height, width = (request.task.factor * side for side in image.image.size)

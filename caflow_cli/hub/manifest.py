@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from ..assets import WEIGHTS_DIR, manifest_path
 from ..config import require
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure, reason_of
-from ..model import Calibration, strict_json
+from ..model import strict_json
 from ..records import Constraint, Count, Line, Table, check, parse
 from ..tasks import TASKS
 
@@ -53,7 +53,7 @@ class Entry:
     repo_id: Annotated[str, _REPO] | None = None  # Hub repository
     revision: Annotated[str, _REVISION] | None = None  # in that repository
     filename: Annotated[str, _FILE] | None = None  # in it; None: `model.safetensors`
-    calibration: Table | None = None  # a `Calibration` with exactly this file
+    calibration: Table | None = None  # a `Calibration` of this file, checked when used
 
     def __post_init__(self) -> None:
         check(self)
@@ -65,8 +65,6 @@ class Entry:
             self.revision,
             "a commit of repo_id, or leave both out",
         )
-        if self.calibration is not None:
-            Calibration.of(self.calibration)
 
 
 @dataclass(frozen=True)
@@ -88,35 +86,30 @@ def load_manifest(path: Path | None = None) -> dict[str, Entry]:
     path = path or manifest_path()
     try:
         state = path.stat()
-    except OSError as error:
-        raise _unusable(path, reason_of(error)) from error
-    return dict(_entries(path, state.st_ino, state.st_size, state.st_mtime_ns))
+        return dict(_entries(path, state.st_ino, state.st_size, state.st_mtime_ns))
+    except (OSError, ValueError) as error:
+        message = f"unusable manifest {str(path)!r}: {reason_of(error)}"
+        raise CaflowError(message, REINSTALL, EXIT_WEIGHTS) from error
 
 
 @lru_cache(4)
 def _entries(path: Path, *state: int) -> dict[str, Entry]:
     """The entries of a manifest, read once for each state of its file."""
+    with path.open("rb") as file:
+        text = file.read(_MAX_BYTES + 1)
+    if len(text) > _MAX_BYTES:
+        raise ValueError(f"more than {_MAX_BYTES} bytes")
     entries = {}
     where = ""
     try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_BYTES + 1)
-        if len(text) > _MAX_BYTES:
-            raise ValueError(f"more than {_MAX_BYTES} bytes")
         for id_, values in parse(_Manifest, strict_json(text)).models.items():
             where = f"entry {id_[:80]!r}: "
             if isinstance(values, dict):
                 values["id"] = id_
             entries[id_] = parse(Entry, values)
     except CaflowError as error:
-        raise _unusable(path, f"{where}{error.message}; {error.hint}") from error
-    except (OSError, ValueError) as error:
-        raise _unusable(path, reason_of(error)) from error
+        raise ValueError(f"{where}{error.message}; {error.hint}") from error
     return entries
-
-
-def _unusable(path: Path, reason: str) -> CaflowError:
-    return CaflowError(f"unusable manifest {str(path)!r}: {reason}", REINSTALL, EXIT_WEIGHTS)
 
 
 def manifest_json(entries: Iterable[Entry]) -> str:

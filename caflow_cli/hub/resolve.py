@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..assets import manifest_path
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure, reason_of, usage_error
-from ..model import CALIBRATION, Calibration, read_info
+from ..model import CALIBRATION, read_info
 from ..paths import exists, is_file, sha256_of
 from ..records import Table
 from .manifest import REINSTALL, Entry, bundled_path, load_manifest
@@ -241,26 +241,14 @@ def load(name: str | Path | Resolved) -> CAFlow:
     guide = model.record.get("guide")
     if isinstance(guide, dict):
         model.identity["guide"] = {"name": guide.get("file"), "sha256": guide.get("sha256")}
-    model.calibration = calibration_of(resolved, model.record)
+    model.record = with_calibration(resolved, model.record)
     return model
 
 
-def calibration_of(resolved: Resolved, record: Mapping[str, Any]) -> Calibration | None:
-    """The calibration of a model: from its training record, else from the file's manifest entry.
-
-    Raises:
-        CaflowError: (exit 3) that of the record is invalid.
-    """
-    values = record.get(CALIBRATION)
-    if values is None:
-        entry = entry_of(resolved)
-        values = None if entry is None else entry.calibration
-    if values is None:
-        return None
-    try:
-        return Calibration.of(values)
-    except CaflowError as error:
-        raise CaflowError(error.message, error.hint, EXIT_WEIGHTS) from error
+def with_calibration(resolved: Resolved, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A training record; if it has no calibration, with that of the file's manifest entry."""
+    entry = entry_of(resolved) if record.get(CALIBRATION) is None else None
+    return {**record, CALIBRATION: entry.calibration} if entry and entry.calibration else record
 
 
 def license_of(resolved: Resolved, record: Mapping[str, Any]) -> str | None:

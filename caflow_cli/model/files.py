@@ -189,6 +189,17 @@ class Calibration(Ensemble):
         return {("lambda" if key == "lambd" else key): value for key, value in values.items()}
 
 
+def calibration_in(record: Mapping[str, Any]) -> Calibration | None:
+    """The calibration in a training record, if there is one; CaflowError (exit 3) if invalid."""
+    values = record.get(CALIBRATION)
+    if values is None:
+        return None
+    try:
+        return Calibration.of(values)
+    except CaflowError as error:
+        raise CaflowError(error.message, error.hint, EXIT_WEIGHTS) from error
+
+
 @dataclass(frozen=True)
 class CheckpointInfo:
     """The header of a model file, without the tensors."""

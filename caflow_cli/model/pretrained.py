@@ -24,6 +24,7 @@ from .files import (
     Calibration,
     CheckpointInfo,
     TensorInfo,
+    calibration_in,
     config_json,
     hold_out_of,
     metadata_of,
@@ -44,7 +45,14 @@ class Pretrained(nn.Module):
 
     config: Config
     record: Mapping[str, Any] = MappingProxyType({})  # the training record in the model's file
-    calibration: Calibration | None = None  # `hub.resolve.load` sets it
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """How its intervals are calibrated, if they are; CaflowError (exit 3) if that is invalid.
+
+        `hub.resolve.load` adds it to the record if the manifest states it.
+        """
+        return calibration_in(self.record)
 
     @property
     def split_seed(self) -> int:

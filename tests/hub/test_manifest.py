@@ -13,7 +13,7 @@ from caflow_cli.config import Config
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest, manifest_json, manifest_path
 from caflow_cli.hub.resolve import default_model, resolve
-from caflow_cli.model import read_info
+from caflow_cli.model import calibration_in, read_info
 from caflow_cli.paths import sha256_of
 from caflow_cli.records import parse
 from caflow_cli.tasks import TASKS
@@ -96,16 +96,7 @@ NOT_THESE = {
     "data": ["\x1b[2Jhidden"],
     "config": ["{}"],
     "metrics": [[]],
-    "calibration": [
-        "yes",
-        {},
-        {**RECORD, "level": 1},
-        {**RECORD, "lambda": -1},
-        {**RECORD, "candidates": 1},
-        {**RECORD, "precision": "fp8"},
-        {**RECORD, "data": "\x1b[2J"},
-        {**RECORD, "more": 1},
-    ],
+    "calibration": ["yes", []],
     "file": ["../x.safetensors", "..safetensors", "a\\b.safetensors", "x.safetensors\n", "", 1],
     "filename": ["../a.safetensors", "a"],
     "repo_id": ["faces", "a/b/c", "../b", "a/..", "/b", "a\\b", "https://x.y/z"],
@@ -156,6 +147,29 @@ def schema_errors(content):
 def test_loader_and_schema_refuse(tmp_path, content, named):
     assert named in refusal(tmp_path, json.dumps(content).encode())
     assert schema_errors(content)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},
+        {**RECORD, "level": 1},
+        {**RECORD, "lambda": -1},
+        {**RECORD, "candidates": 1},
+        {**RECORD, "precision": "fp8"},
+        {**RECORD, "data": "\x1b[2J"},
+        {**RECORD, "more": 1},
+    ],
+)
+def test_a_calibration_is_checked_where_it_is_used(tmp_path, record):
+    content = changed(calibration=record)
+    assert schema_errors(content)
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(content))
+    (entry, *_) = load_manifest(path).values()
+    with pytest.raises(CaflowError) as caught:
+        calibration_in({"calibration": entry.calibration})
+    assert caught.value.exit_code == 3
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_the_calibrated_value_is_the_least_that_keeps_the_bound(models_32, folde
 
     # On the same images, the calibration is checked with the same candidates.
     model = copy.copy(model)
-    model.calibration = calibration
+    model.record = {"calibration": calibration.as_json()}
     coverage, failures = check_calibration(model, CalibrationImages(data=folder))
     assert (coverage.images, failures) == (6, {})
     assert coverage.coverage == pytest.approx(1 - risk(calibration.lambd))

@@ -58,8 +58,8 @@ def info_command(name: Name, console: Console) -> None:
 
     Example: caflow models info faces-superres-x4
     """
-    from ...hub.resolve import calibration_of, entry_of, license_of, resolve
-    from ...model import read_info
+    from ...hub.resolve import entry_of, license_of, resolve, with_calibration
+    from ...model import calibration_in, read_info
     from ...sampling import Sampling
 
     model = resolve(name, local=True)
@@ -67,7 +67,7 @@ def info_command(name: Name, console: Console) -> None:
     entry = entry_of(model)
     cards = [model.path.with_suffix(".md"), model.path.with_name("README.md")]
     card = next((path for path in cards if path.is_file()), None)
-    calibration = calibration_of(model, info.training)
+    calibration = calibration_in(with_calibration(model, info.training))
     task = info.config.task
     filled = Sampling().of(info.config)
     defaults = (
