@@ -82,6 +82,10 @@ class Preparer:
         if asked.beside is not None:
             asked.beside.check_size(request.size)
         self._note(job, request)
+        grain = (edits or {}).get("grain") == "auto"
+        if grain and isinstance(job.mask, Found) and not request.edits:
+            text = "no film grain was found, so the fill has none; --grain S adds some, of S levels"
+            asked.console.about(job.name, text)
         most = settings.most(model.config)
         if request.sampling.candidates != most:
             self._note_fewer(job, request, most)

@@ -129,6 +129,11 @@ def test_marks_show_what_is_filled_and_the_largest_is_named(run, tmp_path, old, 
     assert np.abs(red - 0.6 * np.array([255, 45, 85])).max() <= 0.5
     again = run(*given, "-o", "again.png")
     assert f"{largest}; --marks FILE shows it" in again.stderr.decode()
+    none = "old.png: no film grain was found, so the fill has none; --grain S adds some"
+    assert none in again.stderr.decode()
+    for grain in ("off", "4"):
+        other = run(*given, "--grain", grain, "-o", f"{grain}.png")
+        assert "no film grain" not in other.stderr.decode()
     assert "marks" not in lines_of(again)[0]
 
 
