@@ -13,6 +13,7 @@ COMPANIONS = ("mask", "hints")
 MARKS = "marks"  # the ending of the image with its mask
 INFRARED = ("IR", "ir")  # endings of a scan's infrared channel
 ENDS = ("low", "high")  # of an interval's two images, beside a result
+CROP = "crop"  # of the result of a part of an image
 
 
 class Name(NamedTuple):
@@ -20,13 +21,14 @@ class Name(NamedTuple):
 
     source: str  # the stem of the image that it was made from, or belongs to; else the whole
     kind: str = ""  # the command that made it, one of COMPANIONS or INFRARED, or MARKS
+    part: str = ""  # CROP, or nothing
     rank: str = ""  # its digits, if several results were written
     end: str = ""  # one of ENDS
 
     @property
     def is_result(self) -> bool:
-        """Whether it is a candidate that a command wrote."""
-        return self.kind in commands() and not self.end
+        """Whether it is a candidate for a whole image that a command wrote."""
+        return self.kind in commands() and not self.end and not self.part
 
 
 def commands() -> set[str]:
@@ -39,19 +41,19 @@ def parse(stem: str) -> Name:
 
     Examples:
         >>> parse("face_superres_01")
-        Name(source='face', kind='superres', rank='01', end='')
+        Name(source='face', kind='superres', part='', rank='01', end='')
         >>> parse("face_mask")
-        Name(source='face', kind='mask', rank='', end='')
+        Name(source='face', kind='mask', part='', rank='', end='')
         >>> parse("face_01")
-        Name(source='face_01', kind='', rank='', end='')
+        Name(source='face_01', kind='', part='', rank='', end='')
     """
-    result = rf"({'|'.join(commands())})(?:_(\d+))?(?:_({'|'.join(ENDS)}))?"
+    result = rf"({'|'.join(commands())})(?:_({CROP}))?(?:_(\d+))?(?:_({'|'.join(ENDS)}))?"
     other = "|".join((*COMPANIONS, MARKS, *INFRARED))
     match = re.fullmatch(rf"(.+)_(?:{result}|({other}))", stem)
     if match is None:
         return Name(stem)
-    source, command, rank, end, kind = match.groups(default="")
-    return Name(source, command or kind, rank, end)
+    source, command, part, rank, end, kind = match.groups(default="")
+    return Name(source, command or kind, part, rank, end)
 
 
 def make(stem: str, *parts: str) -> str:

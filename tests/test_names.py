@@ -16,11 +16,11 @@ def test_results_are_numbered():
 def test_what_is_made_is_parsed():
     for stem in ("x", "a_b", "x_superres", "scan_IR"):
         for command in commands():
-            for parts in [(command,), (command, "07"), (command, "123"), (command, ENDS[1])]:
-                name = parse(make(stem, *parts))
+            for parts in [("",), ("07",), ("123",), ("", ENDS[1]), ("crop",), ("crop", "01")]:
+                name = parse(make(stem, command, *parts))
                 assert (name.source, name.kind) == (stem, command)
-                assert name.is_result == (name.end == "")
-                assert "_".join(filter(None, name)) == make(stem, *parts)
+                assert name.is_result == (name.end == name.part == "")
+                assert "_".join(filter(None, name)) == make(stem, command, *parts)
         for kind in (*COMPANIONS, *INFRARED):
             assert parse(make(stem, kind)) == Name(stem, kind)
             assert not parse(make(stem, kind)).is_result

@@ -14,6 +14,7 @@ from .options import OUTPUT, option
 
 if TYPE_CHECKING:
     from ..images import Input, Pixels
+    from ..images.crop import Place
     from ..restoration import EditOptions
     from ..tasks import Task
     from .inputs import InputImage
@@ -51,8 +52,11 @@ class Editing:
             hint = f"--scale {whole} confirms its size; --crop X,Y,WxH restores a part first"
             check_size(image, task.model_size(image), hint=hint)
 
-    def wanted(self, image: Pixels, companions: Mapping[str, InputImage]) -> EditOptions | None:
-        """What is wanted of the edits of an image with these companions; None: there are no edits.
+    def wanted(
+        self, image: Pixels, companions: Mapping[str, InputImage], place: Place
+    ) -> EditOptions | None:
+        """What is wanted of the edits of an image with these companions, of which the part at
+        `place` is restored; None: there are no edits.
 
         CaflowError (exit 1) if an option does not fit the image.
         """
@@ -95,8 +99,10 @@ class Scaling(Editing):
         if self.size is None:
             super().check_large(task, image)
 
-    def wanted(self, image: Pixels, companions: Mapping[str, InputImage]) -> EditOptions | None:
-        return None if self.size is None else {"size": _written(self.size, *image.shape[:2])}
+    def wanted(
+        self, image: Pixels, companions: Mapping[str, InputImage], place: Place
+    ) -> EditOptions | None:
+        return None if self.size is None else {"size": _written(self.size, *image[place].shape[:2])}
 
 
 def _parsed_scale(typed: str) -> Scale:
@@ -176,12 +182,14 @@ class Coloring(Editing):
     def companions(self) -> Mapping[str, str | None]:
         return {"hints": self.hints}
 
-    def wanted(self, image: Pixels, companions: Mapping[str, InputImage]) -> EditOptions:
+    def wanted(
+        self, image: Pixels, companions: Mapping[str, InputImage], place: Place
+    ) -> EditOptions:
         if "hints" in companions or self.hint:
-            return {"hints": self._strokes(companions.get("hints"), image)}
+            return {"hints": self._strokes(companions.get("hints"), image, place)}
         return {"saturation": self.saturation}
 
-    def _strokes(self, file: InputImage | None, photo: Pixels) -> Input:
+    def _strokes(self, file: InputImage | None, photo: Pixels, place: Place) -> Input:
         """The color hints for a photo, opaque where the color is known.
 
         CaflowError (exit 1) if they cannot be read or do not fit.
@@ -208,6 +216,7 @@ class Coloring(Editing):
             )
             disc = (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
             strokes[disc] = [*color, 255]
+        strokes = strokes[place]
         return Input(Image(strokes[..., :3], alpha=strokes[..., 3]))
 
 
@@ -236,5 +245,7 @@ class Filling(Editing):
         if self.grain not in ("auto", "off"):
             strength_of(self.grain)
 
-    def wanted(self, image: Pixels, companions: Mapping[str, InputImage]) -> EditOptions:
+    def wanted(
+        self, image: Pixels, companions: Mapping[str, InputImage], place: Place
+    ) -> EditOptions:
         return {"grain": self.grain}  # type: ignore[typeddict-item]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..hub.resolve import Resolved
     from ..images import Encoder
+    from ..images.crop import Crop
     from ..model import CAFlow
 
 # Titles of groups in `--help`. Common options have no group, and come first.
@@ -247,6 +248,10 @@ class Files:
         return 1
 
     @property
+    def suffix(self) -> str:
+        return ""
+
+    @property
     def sheets(self) -> dict[str, str]:
         return {}
 
@@ -290,8 +295,29 @@ class Drawing(Files):
         OUTPUT,
     )
 
+    crop: str | None = option(
+        "--crop X,Y,WxH",
+        "Restore only this part, such as 100,200,640x480, X pixels from the left and Y from the "
+        "top. Masks and hints are those of the whole image. Writes NAME_COMMAND_crop.png.",
+        OUTPUT,
+    )
+
     def __post_init__(self) -> None:
         self.sampling.check()
+        if self.crop:
+            _ = self.part
+
+    @property
+    def part(self) -> Crop:
+        """The parsed `--crop`; CaflowError (exit 2) if it is no part of any image."""
+        from ..images.crop import crop_of
+
+        return crop_of(self.crop or "")
+
+    @property
+    def suffix(self) -> str:
+        """What the names of results end in."""
+        return "crop" if self.crop else ""
 
     @property
     def keep(self) -> int:

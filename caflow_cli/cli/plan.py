@@ -132,7 +132,8 @@ def make_plan(
         _check_file(file, encoder, len(jobs))
         jobs = [jobs[0].named(file, files, beside)]
     else:
-        names = _names([job.source for job in jobs], console.command, encoder.suffix, folder)
+        label = make(console.command, files.suffix)
+        names = _names([job.source for job in jobs], label, encoder.suffix, folder)
         jobs = [job.named(name, files, beside) for job, name in zip(jobs, names, strict=True)]
     if masking is not None and masking.marks is not None:
         jobs = _with_marks(jobs, masking.marks)

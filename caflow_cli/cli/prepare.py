@@ -11,6 +11,7 @@ from ..config import HOLE
 from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from ..hub.choice import NAMED, RULES, choose_model, hint_at_model
 from ..images import Encoder, Input, Pixels, encode_png
+from ..images.crop import WHOLE, cropped
 from ..model import CAFlow
 from ..names import MARKS
 from ..restoration import Request, marks_over, prepare, seconds_to_draw
@@ -69,10 +70,13 @@ class Preparer:
                 self._write_marks(job, image, mask)
             image = image.opaque() if isinstance(job.mask, Transparent) else image
         model, reason = self._model_for(job, image)
+        values, place = image.image.values, WHOLE
+        if asked.drawing.crop:
+            image, mask, place = cropped(image, asked.drawing.part, mask)
         if mask is not None and not (mask >= HOLE).any():
             return Prepared(job, image, None, reason)
         settings = asked.settings(model.config, model.record, model.identity["id"])
-        edits = asked.editing.wanted(image.image.values, job.companions)
+        edits = asked.editing.wanted(values, job.companions, place)
         request = prepare(model, image, mask, settings, edits)
         height, width = (request.task.factor * side for side in image.image.size)
         width, height = (edits or {}).get("size", (width, height))

@@ -116,6 +116,7 @@ class Input(Output):
         converted: Whether its colors were converted to sRGB, because results cannot have those of
             the file.
         table: The mean of a JPEG's luminance table, else 0.
+        crop: The part of the file that this is: left, top, width, height; None for all of it.
     """
 
     format: str = ""
@@ -124,6 +125,7 @@ class Input(Output):
     deep: bool = False
     converted: bool = False
     table: float = 0.0
+    crop: tuple[int, int, int, int] | None = None
 
     @property
     def exact(self) -> bool:

@@ -65,6 +65,14 @@ Parts: TypeAlias = Annotated[
 ]
 
 
+Crop: TypeAlias = Annotated[
+    list[int],
+    "--crop: left, top, width and height of the part of the input that was restored. Omitted if it "
+    "is the whole.",
+    (("minItems", 4), ("maxItems", 4)),
+]
+
+
 Depth: TypeAlias = Annotated[
     Literal[16],
     "Bits per channel, stated if they are 16. Values that the condition determines are then "

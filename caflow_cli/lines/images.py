@@ -10,6 +10,7 @@ from ..sampling import Sampling
 from .calibration import Ends, Interval
 from .common import (
     Candidate,
+    Crop,
     Depth,
     Error,
     Line,
@@ -63,6 +64,7 @@ class Restored(_RestoredFields, total=False):
     # Edits add their fields, see `restoration.edits`.
 
     depth: Depth
+    crop: Crop
     interval: Annotated[Interval, "--interval. Omitted without it, or if a candidate is missing."]
     marks: _Marks
     parts: Parts

@@ -217,6 +217,7 @@ class Candidates:
             **{edit.field: edit.as_json() for edit in request.edits},
             "estimator": estimator_for(request),
             **({} if depth == 8 else {"depth": depth}),
+            **({"crop": request.input.crop} if request.input.crop else {}),
         }
 
     def as_json(self, lossless: bool = True) -> dict[str, Any]:
@@ -251,7 +252,7 @@ class Candidates:
             **{key: own[key] for key in scores},
             **({"parts": parts} if parts else {}),
             "estimator": record["estimator"],
-            **({"depth": record["depth"]} if "depth" in record else {}),
+            **{key: record[key] for key in ("depth", "crop") if key in record},
             **{edit.field: record[edit.field] for edit in self.request.edits},
         }
 

@@ -8,9 +8,12 @@ from typing import cast, overload
 from ..config import Tau
 from ..errors import check_usage
 from ..fields import Field
+from ..images import Input, Pixels
+from ..images.crop import cropped
 from ..model import CAFlow
 from ..records import Table, Unpack, check_names, checked
 from ..sampling import NoiseSamples, Sampling, SamplingKeywords
+from ..tasks.base import check_same_size
 from .arguments import ImageLike, as_input, as_mask
 from .candidates import Candidates
 from .draw import answer
@@ -25,6 +28,7 @@ class RestoreOptions(SamplingKeywords, EditKeywords, total=False):
 
     value_range: tuple[float, float] | None
     alpha: bool | None
+    crop: tuple[int, int, int, int] | None
 
 
 @overload
@@ -88,7 +92,8 @@ def restore(
         mask: For inpaint: a path, a PIL image, or an array, either bool or uint8 (H, W) with 128
             and above where the image is to be filled.
         options: `rank`, `consistent` and `precision` of `Sampling`; `value_range` and `alpha` of
-            `as_image`.
+            `as_image`; `crop`: left, top, width and height, in pixels, of the part of the image to
+            restore, at its own scale; `mask` and `hints` are those of the whole image.
             For colorize, `hints`: the colors that you know, as an image with alpha of the same
             size, opaque where you know them, such as an array, uint8 (H, W, 4). Candidates are
             ranked and scored without hints. For inpaint, `grain`: "auto" adds to the images of
@@ -115,10 +120,30 @@ def restore(
         check_usage(not others, f"a model of fields takes no {' or '.join(others)}", "leave it out")
         return restore_field(model, cast("FieldLike", image), sampling)
     read = as_input(cast("ImageLike", image), options.get("value_range"), options.get("alpha"))
+    hole = as_mask(mask)
+    if options.get("crop") is not None:
+        read, hole, options = _part(read, hole, options)
     edits = cast("EditOptions", options)
-    request = prepare(model, read, as_mask(mask), sampling, edits)
+    request = prepare(model, read, hole, sampling, edits)
     *_, [found] = answer([request], encode([request]))
     return found
+
+
+def _part(
+    image: Input, hole: Pixels | None, options: RestoreOptions
+) -> tuple[Input, Pixels | None, RestoreOptions]:
+    """The part of an image that `crop` states, with that of its mask and hints."""
+    crop = checked(tuple[int, ...], options["crop"], "crop")
+    check_usage(len(crop) == 4, f"crop is {crop}", "crop=(left, top, width, height)")
+    if hole is not None:
+        check_same_size("the mask is", hole.shape, image.image.size)
+    hints = options.get("hints")
+    if hints is not None:
+        strokes = as_input(hints)
+        check_same_size("the hints are", strokes.image.size, image.image.size)
+        options = {**options, "hints": cropped(strokes, crop)[0]}
+    part, own, _ = cropped(image, crop, hole)
+    return part, own, options
 
 
 @overload
