@@ -46,7 +46,10 @@ def table(evaluation: Evaluation) -> str:
     from ..evaluation.result import ALL
 
     task = f"{evaluation.settings['task']}, " if "task" in evaluation.settings else ""
-    title = f"{task}{evaluation.images} images, ± standard error"
+    what = "images"
+    if evaluation.form == "fields":
+        what = f"fields of {len(evaluation.settings['days'])} days, {evaluation.settings['unit']}"
+    title = f"{task}{evaluation.images} {what}, ± standard error"
     rows = Table(title=title, title_justify="left")
     rows.add_column("")
     for label in evaluation.metrics:

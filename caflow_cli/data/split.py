@@ -10,7 +10,7 @@ from typing import Literal
 from ..errors import CaflowError, check_usage, ensure, reason_of
 from ..paths import exists
 
-Split = Literal["train", "val", "test", "choose", "calibrate"]
+Split = Literal["train", "val", "test", "choose", "calibrate", "all"]
 # How many examples are held out for a missing val/ or test/: one in 50; or 20, or one in 50 of
 # many, but at most a fifth, with half of val/ to choose a model, and half to calibrate it.
 HoldOut = Literal["2%", "20+"]

@@ -105,7 +105,7 @@ def _json(values: Estimates) -> Table:
 class Evaluation:
     """All results of an evaluation."""
 
-    form: str  # "model", "benchmark" or "sets"
+    form: str  # "model", "benchmark", "sets" or "fields"
     images: int
     metrics: list[str]  # labels, such as `fid:NAME`, which is not FID
     results: list[Result]
@@ -126,6 +126,9 @@ class Evaluation:
             "failed": [],
             "notes": self.notes,
         }
+        for metric in record["metrics"].values() if "unit" in self.settings else ():
+            if metric["units"] in ("levels", "the unit"):
+                metric |= {"units": self.settings["unit"], "range": "0 up"}
         for name, error in self.failed.items():
             record["failed"].append({"input": name, "error": error.as_json()})
         if self.missing:

@@ -80,6 +80,10 @@ def evaluated(
     model: CAFlow, data: str | Path, settings: Settings, progress: Progress
 ) -> Evaluation:
     """`evaluate` with settings that are checked."""
+    if model.of_field:
+        from .fields import evaluated_fields  # here, because images need none of it
+
+        return evaluated_fields(model, data, settings, progress)
     run = settings.filled(model.config)
     task = task_of(model, run.sampling)
     _check_protocol(run.protocol, task)

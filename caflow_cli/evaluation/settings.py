@@ -34,6 +34,7 @@ LOG = "evaluate.jsonl"  # the file of rows, in the folder of saved images
 # Metrics that need several candidates, and those that need all M.
 _OF_SEVERAL = {"diversity", "calibration", "crps", "rank", *needing("samples")}
 _OF_ALL = {"likelihood", *_OF_SEVERAL}
+_OF_FIELDS = needing("fields")
 
 
 _PANEL = "A model on data"
@@ -239,7 +240,7 @@ class Settings:
         run = cls(
             given=given,
             protocol=protocol,
-            metrics=choose_metrics(names, offered_metrics(protocol)) if names else (),
+            metrics=choose_metrics(names, offered_metrics(protocol), _OF_FIELDS) if names else (),
             tau=given["tau"] or tuple(map(Temperature.of, protocol.tau)),
             candidates=m,
             keep=given["keep"] or tuple(protocol.keep),
@@ -259,6 +260,8 @@ class Settings:
         from ..tasks import task_named  # imported here, so that `--help` needs no NumPy
 
         metrics = self.metrics or ("lpips", "rmse")
+        strange = [name for name in metrics if name in _OF_FIELDS]
+        check_usage(not strange, f"images have no {' and no '.join(strange)}", "--metric crps")
         fixed = self.candidates or config.task.candidates
         open_ = replace(self.sampling, candidates=self.candidates, keep=max(self.keep))
         samplings = [replace(open_, tau=tau).of(config) for tau in self.tau or (None,)]

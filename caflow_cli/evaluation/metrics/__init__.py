@@ -19,8 +19,8 @@ class Metric:
     """The description of a metric.
 
     `needs` is "pairs" (image and truth), "sets" (two sets), "model" (one that samples), "benchmark"
-    (a protocol on whole images), "masks" (such a protocol with masks of damage), or "samples" (such
-    a protocol for superres, and all M samples).
+    (a protocol on whole images), "masks" (such a protocol with masks of damage), "samples" (such
+    a protocol for superres, and all M samples), or "fields" (a model of fields).
     """
 
     name: str
@@ -28,7 +28,7 @@ class Metric:
     range: str
     units: str
     better: Literal["lower", "higher", "nominal"]
-    needs: Literal["pairs", "sets", "model", "benchmark", "masks", "samples"]
+    needs: Literal["pairs", "sets", "model", "benchmark", "masks", "samples", "fields"]
     decimals: int  # how many a table shows
 
 
@@ -62,12 +62,15 @@ def needing(*needs: str, among: Iterable[str] = METRICS) -> list[str]:
     return [name for name in among if METRICS[name].needs in needs]
 
 
-def choose_metrics(metrics: str | Sequence[str], offered: Iterable[str]) -> tuple[str, ...]:
+def choose_metrics(
+    metrics: str | Sequence[str], offered: Iterable[str], others: Iterable[str] = ()
+) -> tuple[str, ...]:
     """Select metrics by name, in the catalog's order.
 
     Args:
         metrics: Names, comma-separated names, or `all`; if empty, lpips and rmse.
         offered: Names that this form of evaluation supports; `all` stands for these.
+        others: Further names that may be stated.
 
     Raises:
         CaflowError: (exit 2) a metric is unknown, or this form of evaluation does not support it.
@@ -77,7 +80,7 @@ def choose_metrics(metrics: str | Sequence[str], offered: Iterable[str]) -> tupl
     text = text or "lpips,rmse"
     names = [part.strip().lower() for part in text.split(",")]
     for name in names:
-        if name not in (*offered, "all"):
+        if name not in (*offered, *others, "all"):
             near = difflib.get_close_matches(name, offered, n=1, cutoff=0)[0]
             what = "unknown metric"
             if name in METRICS:

@@ -1,0 +1,203 @@
+"""Evaluate a model of fields: ensembles of days of fields, in their unit.
+
+draw      M members of every field's means, by the model and by each baseline
+measure   sums over cells or areas, and their numbers
+summarize by day: ratios of sums, with standard errors from blocks of consecutive fields
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from ..data.fields import open_fields
+from ..errors import CaflowError, check_usage, ensure
+from ..fields import Array, Field
+from ..model import CAFlow
+from ..paths import is_folder
+from ..records import Table
+from ..restoration import Coarse
+from ..sampling import SEEDS
+from .kinds import Cell
+from .measure import SEED_STEP
+from .metrics import needing
+from .metrics.ensembles import unevenness
+from .metrics.fields import Measured, Sums, measure_field
+from .peers import Draw, bicubic, example, filtered, of_model, resampled
+from .result import Estimate, Estimates, Evaluation, Failures, Result, estimate
+from .settings import Settings
+
+_BLOCKS = 8  # of consecutive fields, in a day
+
+
+@dataclass
+class _Day:
+    """The measurements of a day's fields, in order, by method."""
+
+    sums: dict[str | Cell, list[Sums]] = field(default_factory=lambda: defaultdict(list))
+    ranks: dict[str | Cell, list[Array]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, drawn: dict[str | Cell, Array], truth: Array, what: Measured) -> None:
+        for method, members in drawn.items():
+            sums, ranks = measure_field(members, truth, what)
+            self.sums[method].append(sums)
+            self.ranks[method].append(ranks)
+
+
+def evaluated_fields(
+    model: CAFlow, data: str | Path, run: Settings, progress: Callable[[int, int], None]
+) -> Evaluation:
+    """`evaluate` for a model of fields, with settings that are checked."""
+    task = model.config.task
+    values = task.values
+    assert values is not None, "a model of fields has their values"
+    metrics, cells = _settings(model, run)
+    methods: dict[str | Cell, Draw] = {"bicubic": bicubic, "guide, filtered noise": filtered}
+    training = _training(Path(data))
+    if training is not None:
+        with open_fields(training, "all", unit=values.unit) as others:
+            methods["residuals resampled"] = resampled(values, task.factor, others)
+    methods |= {cell: of_model(cell.tau) for cell in cells}
+    days: dict[str, _Day] = defaultdict(_Day)
+    failed: Failures = {}
+    split: Any = run.given["split"]
+    seeds: Any = {"seed": model.split_seed, "hold_out": model.hold_out}
+    with open_fields(data, split, unit=values.unit, **seeds) as fields:
+        where = {"path": str(data), "split": fields.split, "split_seed": fields.seed}
+        count = min(len(fields), run.limit or len(fields))
+        progress(0, count)
+        for done, index in enumerate(np.linspace(0, len(fields) - 1, count).round(), 1):
+            row = int(index)
+            name = fields.names[row]
+            seed = (run.given["seed"] + SEED_STEP * row) % SEEDS
+            try:
+                truth, means = example(values, task.factor, fields.read(row)[0])
+                coarse = Coarse(model, Field(means, values.unit))
+                drawn = {k: draw(coarse, cells[0].candidates, seed) for k, draw in methods.items()}
+            except CaflowError as error:
+                failed[name] = error
+            else:
+                likely = coarse.wet_probability >= 0.5
+                what = Measured(values, means, task.factor, likely)
+                days[str(PurePosixPath(name).parent)].add(drawn, truth, what)
+            progress(done, count)
+    ensure(len(days) > 0, *_why(failed))
+    few = "" if training else "; no train/ has residuals to resample"
+    return Evaluation(
+        form="fields",
+        images=count - len(failed),
+        metrics=metrics,
+        results=_results(days, metrics),
+        settings={
+            "task": task.name,
+            "data": where,
+            "params": _params(run, cells, metrics),
+            "unit": values.unit,
+            "days": sorted(days),
+        },
+        failed=failed,
+        notes=[
+            f"{len(days)} days; standard errors are those of blocks of consecutive fields, and say "
+            f"nothing of other days{few}"
+        ],
+    )
+
+
+def _training(data: Path) -> Path | None:
+    """The folder train/ in a set, or beside it."""
+    folders = [folder / "train" for folder in (data, data.parent)]
+    return next((folder for folder in folders if is_folder(folder)), None)
+
+
+def _settings(model: CAFlow, run: Settings) -> tuple[list[str], list[Cell]]:
+    """The metrics, and the settings of a sweep; CaflowError for what fields do not have."""
+    offered = ["crps", "rank", *needing("fields")]
+    asked = [name for name in run.metrics if name in offered]
+    strange = [name for name in run.metrics if name not in offered]
+    everything = len(asked) > 1 and len(strange) > 1 and "bpd" in strange  # "all" for images
+    check_usage(
+        not strange or everything,
+        f"fields have no {' and no '.join(strange)}",
+        f"--metric {','.join(offered)}",
+    )
+    for name, unset in (("masks", None), ("save_images", None), ("inputs", "clean")):
+        check_usage(
+            run.given[name] == unset,  # type: ignore[literal-required]
+            f"a model of fields has no {name}",
+            f"leave --{name.replace('_', '-')} out",
+        )
+    check_usage(not run.protocol.name, "protocols are for images", "leave --protocol out")
+    open_ = replace(run.sampling, candidates=run.candidates)
+    samplings = [replace(open_, tau=tau).of(model.config) for tau in run.tau or (None,)]
+    m = samplings[0].candidates or 1
+    check_usage(m >= 4, f"an ensemble of {m} has no metrics", "-m 40")
+    cells = [Cell(sampling.temperature, m, m, "none") for sampling in samplings]
+    return (asked if asked and not everything else offered), cells
+
+
+def _params(run: Settings, cells: Sequence[Cell], metrics: Sequence[str]) -> Table:
+    return {
+        "taus": [cell.tau.as_json() for cell in cells],
+        "candidates": cells[0].candidates,
+        "metrics": list(metrics),
+        "seed": run.given["seed"],
+    }
+
+
+def _why(failed: Failures) -> tuple[str, str]:
+    error = next(iter(failed.values()), CaflowError("no field", "give another set"))
+    return f"no field could be measured: {error.message}", error.hint
+
+
+def _results(days: dict[str, _Day], metrics: Sequence[str]) -> list[Result]:
+    """The means over days of each method, then the figures of each day."""
+    methods = list(next(iter(days.values())).sums)
+    by_day = {
+        name: {method: _of_day(day, method, metrics) for method in methods}
+        for name, day in sorted(days.items())
+    }
+    results = []
+    for method in methods:
+        columns = [figures[method] for figures in by_day.values()]
+        shared = [name for name in metrics if all(name in column for column in columns)]
+        values = {name: _mean([column[name] for column in columns]) for name in shared}
+        cell = method if isinstance(method, Cell) else None
+        what = "model" if isinstance(method, Cell) else method
+        results.append(Result(what, values, cell, extra={"days": len(days)}))
+    if len(days) > 1:
+        for name, figures in by_day.items():
+            for result, of_day in zip(results.copy(), figures.values(), strict=False):
+                results.append(Result(f"{name}: {result.label}", of_day, extra={"days": 1}))
+    return results
+
+
+def _of_day(day: _Day, method: str | Cell, metrics: Sequence[str]) -> Estimates:
+    """The figures of a day, whose blocks of consecutive fields count as independent."""
+    fields = day.sums[method]
+    blocks = np.array_split(np.arange(len(fields)), min(_BLOCKS, len(fields)))
+    found: Estimates = {}
+    for name in metrics:
+        if name == "rank":
+            of_fields = np.array(day.ranks[method])
+            ranks = np.array([of_fields[block].mean(0) for block in blocks])
+            if ranks.shape[1] > 2:
+                found[name] = estimate(unevenness(ranks)[0])
+            continue
+        pairs = [[fields[i].get(name, [0.0, 0.0]) for i in block] for block in blocks]
+        sums = [np.sum(block, 0).tolist() for block in pairs]
+        if sum(under for _, under in sums) > 0:
+            found[name] = estimate(sums)
+    return {name: replace(value, count=len(fields)) for name, value in found.items()}
+
+
+def _mean(of_days: Sequence[Estimate]) -> Estimate:
+    """The mean over days, and its error if the days were all that there are."""
+    mean = float(np.mean([each.mean for each in of_days]))
+    errors = [each.standard_error for each in of_days if each.standard_error is not None]
+    error = float(np.sqrt(np.square(errors).sum()) / len(errors)) if errors else None
+    return Estimate(mean, error, sum(each.count for each in of_days))

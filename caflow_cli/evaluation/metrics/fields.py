@@ -1,0 +1,89 @@
+"""Metrics of ensembles of fields: sums over cells and areas, which add up over fields."""
+
+import math
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from ...config import Values
+from ...fields import Array
+from ...fields.scale import to_scale
+from .ensembles import crps, rank_histogram
+
+Sums: TypeAlias = dict[str, list[float]]  # by metric: a sum, and the number of its terms
+
+_AREA = 4  # coarse cells on each side of an area with a maximum
+_HEAVY = 7.0  # thresholds of wet cells that a mean of such an area must exceed
+_DRY = -5.0  # dB of dry cells, where fields are interpolated and transformed
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What figures of a field need to know beside members and truth."""
+
+    values: Values  # of the model
+    means: Array  # (h, w), NaN where missing
+    factor: int
+    likely: Array  # bool (H, W): cells that the guide says are wet with probability 1/2 or more
+
+
+def measure_field(members: Array, truth: Array, what: Measured) -> tuple[Sums, Array]:
+    """Sums over cells and areas of a field, and the rank histogram of its cells.
+
+    Args:
+        members: (M, H, W) in the unit, with the means of the truth; NaN where missing.
+        truth: (H, W).
+        what: The field's means, and what the model says of them.
+    """
+    known = ~np.isnan(truth) & ~np.isnan(members[0])
+    inside, true = members[:, known], truth[known]
+    sums = {"crps": _sum(crps(inside, true))}
+    ranks = rank_histogram(inside, true)
+    m = len(members)
+    if m > 3:
+        likely = known & what.likely
+        if likely.any():
+            histogram = rank_histogram(members[:, likely], truth[likely])
+            share = float(histogram[2 : m - 1].sum())  # of ranks within the 2nd to (M - 1)th
+            sums["member_coverage"] = [share * int(likely.sum()), int(likely.sum())]
+    side = _AREA * what.factor
+    chosen = areas(what.means, _AREA).max(-1) > _HEAVY * (what.values.zero or -math.inf)
+    if chosen.any():
+        highest = areas(members, side).max(-1)[:, chosen]
+        true = areas(truth, side).max(-1)[chosen]
+        below = (highest < true).mean(0) + (highest == true).mean(0) / 2
+        sums["maxima"] = _sum(below)
+        sums["maxima_crps"] = _sum(crps(highest, true))
+    if known.all():
+        power = finest_octave(on_scale(what.values, members)).mean()
+        sums["octave"] = [float(power), float(finest_octave(on_scale(what.values, truth)))]
+    return sums, ranks
+
+
+def _sum(of: Array) -> list[float]:
+    return [float(of.sum()), of.size]
+
+
+def on_scale(values: Values, x: Array, cells: int = 1) -> Array:
+    """g of values, or of means of so many cells, with that of dry ones for interpolation."""
+    g = to_scale(values, x, cells)
+    return g if values.zero is None else np.maximum(g, _DRY)
+
+
+def areas(x: Array, side: int) -> Array:
+    """The values of whole areas: (..., H, W) to (..., h, w, side²)."""
+    height, width = x.shape[-2] // side, x.shape[-1] // side
+    x = x[..., : height * side, : width * side]
+    split = x.reshape(*x.shape[:-2], height, side, width, side).swapaxes(-3, -2)
+    return split.reshape(*split.shape[:-2], side * side)
+
+
+def finest_octave(g: Array) -> Array:
+    """Power between 1/4 and 1/2 cycles a cell, under a Hann window: (..., H, W) to (...)."""
+    height, width = g.shape[-2:]
+    window = np.hanning(height)[:, None] * np.hanning(width)
+    spectrum = np.abs(np.fft.fft2((g - g.mean((-2, -1), keepdims=True)) * window)) ** 2
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
+    finest: Array = spectrum[..., (frequency >= 0.25) & (frequency < 0.5)].sum(-1)
+    return finest

@@ -1,0 +1,146 @@
+"""Evaluation of a model of fields, on days of simulated rain."""
+
+import json
+
+import helpers
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+import caflow_cli as caflow
+from caflow_cli.config import Config, FlowConfig, TaskConfig, Values
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation.metrics.fields import Measured, measure_field
+from caflow_cli.fields.project import means_of, repeated
+from caflow_cli.model import CAFlow
+
+RAIN = Values("mm/h", "db", 0, 150, zero=0.1)
+
+
+def model_of():
+    flow = {"scales": 1, "r_steps": 1, "t_steps": 1, "f_steps": 1, "hidden": 8, "f_hidden": 8}
+    flow |= {"target_channels": 1, "cond_channels": 1, "anchor": "field"}
+    flow |= {"guide": 8, "guide_net": "censored", "guide_blocks": 1}
+    config = Config(FlowConfig(**flow), TaskConfig(values=RAIN, reduce="mean"))
+    return helpers.seeded(lambda: CAFlow(config), 0).eval()
+
+
+def rain(rng, h=8, w=8):
+    level = repeated(rng.normal(2, 6, (h, w)), 4) + rng.normal(0, 3, (4 * h, 4 * w))
+    return np.where(level < 0, 0, 0.1 * 10 ** (level.clip(0, 28) / 10)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory):
+    """Three days, one of them for training; the first test day has twice as many fields."""
+    root = tmp_path_factory.mktemp("rain")
+    rng = np.random.default_rng(0)
+    for day, count in (("train/may", 2), ("test/june", 4), ("test/july", 2)):
+        (root / day).mkdir(parents=True)
+        for k in range(count):
+            np.save(root / day / f"{k:02}.npy", rain(rng))
+    return root
+
+
+@pytest.fixture(scope="module")
+def evaluation(days):
+    return caflow.evaluate(model_of(), days, tau=(0.7, 1), candidates=8)
+
+
+def test_every_day_and_the_mean_over_days_have_figures(evaluation):
+    names = ["crps", "rank", "member_coverage", "maxima", "maxima_crps", "octave"]
+    assert evaluation.metrics == names
+    assert evaluation.images == 6
+    by_name = {result.label: result for result in evaluation.results}
+    for what in ("model, τ 0.7, all 8", "model, τ 1, all 8", "residuals resampled"):
+        of_days = [by_name[f"{day}: {what}"].values for day in ("july", "june")]
+        for name in names:
+            mean = np.mean([values[name].mean for values in of_days])
+            assert by_name[what].values[name].mean == pytest.approx(mean)
+            assert by_name[what].values[name].count == 6
+            assert by_name[what].values[name].standard_error > 0
+        assert by_name[what].extra["days"] == 2
+        assert [values["crps"].count for values in of_days] == [2, 4]
+    assert "rank" not in by_name["bicubic"].values
+    assert by_name["model, τ 1, all 8"].values["crps"].mean < by_name["bicubic"].values["crps"].mean
+
+
+def test_json_has_the_unit_and_the_days(evaluation):
+    record = evaluation.as_json()
+    json.dumps(record, allow_nan=False)
+    assert record["form"] == "fields"
+    assert record["metrics"]["crps"]["units"] == record["unit"] == "mm/h"
+    assert record["days"] == ["july", "june"]
+    assert "2 days" in record["notes"][0]
+
+
+def test_residuals_come_from_a_training_set_in_the_set_or_beside_it(days):
+    def evaluated(data):
+        found = caflow.evaluate(model_of(), data, ["crps"], candidates=4, limit=2)
+        return {result.what for result in found.results}, found.notes[0], found.images
+
+    names, note, images = evaluated(days / "test")
+    assert "residuals resampled" in names
+    assert images == 2
+    names, note, _ = evaluated(days / "test" / "june")
+    assert "residuals resampled" not in names
+    assert "no train/" in note
+
+
+def test_a_field_outside_of_the_range_fails_alone(days, tmp_path):
+    (tmp_path / "day").mkdir()
+    np.save(tmp_path / "day" / "a.npy", rain(np.random.default_rng(1)))
+    np.save(tmp_path / "day" / "b.npy", np.full((16, 16), 900, np.float32))
+    found = caflow.evaluate(model_of(), tmp_path, ["crps"], candidates=4)
+    assert found.images == 1
+    assert "900 mm/h at row 0" in found.failed["day/b.npy"].message
+
+
+def test_what_fields_or_images_have_not_is_refused(days):
+    for metrics, options in ((["rmse"], {}), ([], {"masks": "x"}), ([], {"candidates": 2})):
+        with pytest.raises(CaflowError):
+            caflow.evaluate(model_of(), days, metrics, **options)
+    small = FlowConfig(scales=1, r_steps=1, t_steps=1, f_steps=1, hidden=8, f_hidden=8)
+    with pytest.raises(CaflowError, match="images have no maxima"):
+        caflow.evaluate(CAFlow(Config(small)), days, ["maxima"])
+    every = caflow.evaluate(model_of(), days, "all", candidates=4, limit=1)
+    assert "maxima" in every.metrics
+
+
+def test_a_perfect_ensemble_is_calibrated():
+    """Truth and 40 members of one distribution, with many ties at zero."""
+    rng = np.random.default_rng(3)
+    totals = {}
+    for _ in range(30):
+        p = norm.cdf(rng.normal(0, 1, (32, 32)))
+        wet = rng.random((41, 32, 32)) < p
+        fields = np.where(wet, rng.gamma(1, 3, wet.shape) + 0.1, 0).astype(np.float32)
+        truth, members = fields[0], fields[1:]
+        likely = p >= 0.5
+        means = means_of(np.full((32, 32), 1.0), 4)
+        sums, ranks = measure_field(members, truth, Measured(RAIN, means, 4, likely))
+        assert ranks.sum() == pytest.approx(1)
+        for name, pair in sums.items():
+            totals[name] = np.add(totals.get(name, 0), pair)
+    ratios = {name: over / under for name, (over, under) in totals.items()}
+    assert ratios["member_coverage"] == pytest.approx(37 / 41, abs=0.01)
+    assert ratios["maxima"] == pytest.approx(0.5, abs=0.08)
+    assert ratios["octave"] == pytest.approx(1, abs=0.03)
+
+
+def test_areas_without_heavy_rain_or_with_gaps_have_no_maxima():
+    means = np.full((8, 8), 0.5)
+    means[1, 2] = 0.71
+    truth = np.full((32, 32), 0.5)
+    truth[3, 5] = 9.0
+    members = np.stack([truth, np.where(truth > 1, 8.0, truth), np.where(truth > 1, 10, truth)])
+    known = Measured(RAIN, means, 4, np.ones((32, 32), bool))
+    sums, _ = measure_field(members, truth, known)
+    assert sums["maxima"] == [pytest.approx((1 + 0.5) / 3), 1]
+    assert sums["maxima_crps"][0] == pytest.approx(2 / 3 - 2 / 3)
+    means[0, 0] = np.nan
+    truth[:4, :4] = np.nan
+    sums, _ = measure_field(members, truth, known)
+    assert "maxima" not in sums
+    assert "octave" not in sums
+    assert sums["crps"][1] == 32 * 32 - 16
