@@ -26,7 +26,8 @@ def table_lines(evaluation: Evaluation) -> Iterator[str]:
             rows[f"{result.what} - {to}"] = differences
         for what, values in rows.items():
             measured = any(value.count for value in values.values())
-            images = str(evaluation.images) if measured else ""  # of published figures, unknown
+            count = result.extra.get("fields", evaluation.images)
+            images = str(count) if measured else ""  # of published figures, unknown
             texts = [what, *map(str, result.cell or [""] * 4), images]
             for label in evaluation.metrics:
                 texts += _figures(values[label]) if label in values else ["", ""]

@@ -8,7 +8,7 @@ summarize by day: ratios of sums, with standard errors from blocks of consecutiv
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -168,12 +168,18 @@ def _results(days: dict[str, _Day], metrics: Sequence[str]) -> list[Result]:
         values = {name: _mean([column[name] for column in columns]) for name in shared}
         cell = method if isinstance(method, Cell) else None
         what = "model" if isinstance(method, Cell) else method
-        results.append(Result(what, values, cell, extra={"days": len(days)}))
+        results.append(Result(what, values, cell, extra=_counts(days.values())))
     if len(days) > 1:
         for name, figures in by_day.items():
             for result, of_day in zip(results.copy(), figures.values(), strict=False):
-                results.append(Result(f"{name}: {result.label}", of_day, extra={"days": 1}))
+                counts = _counts([days[name]])
+                results.append(Result(f"{name}: {result.label}", of_day, extra=counts))
     return results
+
+
+def _counts(days: Collection[_Day]) -> Table:
+    fields = [len(next(iter(day.sums.values()))) for day in days]
+    return {"days": len(fields), "fields": sum(fields)}
 
 
 def _of_day(day: _Day, method: str | Cell, metrics: Sequence[str]) -> Estimates:

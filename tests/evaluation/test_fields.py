@@ -5,6 +5,7 @@ import json
 import helpers
 import numpy as np
 import pytest
+from cli.inprocess import program
 from scipy.stats import norm
 
 import caflow_cli as caflow
@@ -72,6 +73,22 @@ def test_json_has_the_unit_and_the_days(evaluation):
     assert record["metrics"]["crps"]["units"] == record["unit"] == "mm/h"
     assert record["days"] == ["july", "june"]
     assert "2 days" in record["notes"][0]
+
+
+def test_the_command_has_a_row_for_every_day(days, tmp_path):
+    run = program(tmp_path)
+    model_of().save(tmp_path / "rain.safetensors")
+    options = ("--model", "rain.safetensors", "--data", days, "-m", 4, "--limit", 2)
+    done = run("evaluate", *options, "--metric", "crps,maxima")
+    assert done.returncode == 0, done.stderr
+    header, *lines = (line.split("\t") for line in done.stdout.decode().splitlines())
+    assert header[6:] == ["crps", "crps_se", "maxima", "maxima_se"]
+    fields = {line[0]: line[5] for line in lines}
+    assert fields["model"] == "2"
+    assert fields["july: model, τ 1, all 4"] == "1"
+    refused = run("evaluate", *options, "--metric", "lpips")
+    assert refused.returncode == 2
+    assert b"fields have no lpips" in refused.stderr
 
 
 def test_residuals_come_from_a_training_set_in_the_set_or_beside_it(days):
