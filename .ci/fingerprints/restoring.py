@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from .drawing import drawn, hole
 from .running import Part
 
-RUNS = Path(__file__).resolve().parents[2] / "tests" / "old_runs"
+RUNS = Path(__file__).resolve().parents[2] / "tests" / "small_runs"
 
 
 def superres(p: Part) -> None:

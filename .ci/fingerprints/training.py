@@ -1,4 +1,4 @@
-"""Training, and runs of an earlier version."""
+"""Training, and runs that an earlier commit trained."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .drawing import drawn, hole
 from .restoring import RUNS
 from .running import Part
 
-OLD_TASKS = ("superres", "colorize", "inpaint", "paired")
+TASKS = ("superres", "colorize", "inpaint", "paired")
 
 
-def _old_runs(p: Part) -> None:
-    """Runs of an earlier version, one a task, and the drawn images that they learned from."""
-    for name in OLD_TASKS:
+def _small_runs(p: Part) -> None:
+    """Small runs, one a task, and the drawn images that they learned from."""
+    for name in TASKS:
         with tarfile.open(RUNS / f"{name}.tar.xz") as archive:
             archive.extractall(p.folder)
     for name in ("images", "pairs"):
@@ -28,9 +28,9 @@ def _old_runs(p: Part) -> None:
             archive.extractall(p.folder / name)
 
 
-def old(p: Part) -> None:
-    """Old runs load, score, sample and go on as before, and so do the bundled files."""
-    _old_runs(p)
+def runs(p: Part) -> None:
+    """Small runs load, score, sample and go on as before, and bundled files state the same."""
+    _small_runs(p)
     p.save("mask.png", hole(16, 16, (5, 5, 10, 10)))
     truth, small = "images/test/01.png", p.save("small.png", drawn(14, 4, 4)).name
     cond = {
@@ -39,7 +39,7 @@ def old(p: Part) -> None:
         "inpaint": f"{truth} --mask mask.png",
         "paired": "pairs/test/A/01.png",
     }
-    for task in OLD_TASKS:
+    for task in TASKS:
         p.caflow(f"info {task}", f"models info {task} --json")
         words = f"--cond {cond[task]} --model {task}"
         rank = "--rank likelihood"
@@ -55,8 +55,8 @@ def old(p: Part) -> None:
 
 
 def _configs(p: Part, images: int, **values: Any) -> None:
-    """A config for each task, from the old run's, for so many images."""
-    for task in OLD_TASKS:
+    """A config for each task, from the small run's, for so many images."""
+    for task in TASKS:
         text = (p.folder / task / "config.toml").read_text()
         text = re.sub(r"(?m)^images = .*", f"images = {images}", text)
         for key, value in values.items():
@@ -66,9 +66,9 @@ def _configs(p: Part, images: int, **values: Any) -> None:
 
 def train(p: Part) -> None:
     """Forty steps of each task, and an interrupted run that ends with the same bits."""
-    _old_runs(p)
+    _small_runs(p)
     _configs(p, 160, validate_every=20, save_every=10)
-    for task in OLD_TASKS:
+    for task in TASKS:
         p.caflow(task, f"train --config {task}.toml --out new_{task} -q")
     p.caflow("states", "train --config superres.toml --out straight -q --json")
     p.caflow(
@@ -97,7 +97,7 @@ def train(p: Part) -> None:
 
 def ranks(p: Part) -> None:
     """Training by two processes."""
-    _old_runs(p)
+    _small_runs(p)
     _configs(p, 80, validate_every=10, save_every=10, accumulate=1)
-    for task in OLD_TASKS:
+    for task in TASKS:
         p.together(task, f"train --config {task}.toml --out two_{task} -q", 2)
