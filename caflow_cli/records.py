@@ -204,12 +204,12 @@ def _kinds(cls: Any) -> dict[str, Any]:
 
 def settings(cls: Any) -> dict[str, tuple[Any, Setting]]:
     """The annotation and the `Setting` of every field or key that has one, by name."""
-    found = {}
-    for name, kind in _kinds(cls).items():
-        for argument in getattr(kind, "__metadata__", ()):
-            if isinstance(argument, Setting):
-                found[name] = (kind, argument)
-    return found
+    return {
+        name: (kind, argument)
+        for name, kind in _kinds(cls).items()
+        for argument in getattr(kind, "__metadata__", ())
+        if isinstance(argument, Setting)
+    }
 
 
 def plain(value: Any) -> Any:

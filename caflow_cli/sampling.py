@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import Annotated, TypedDict
 
 from .config import Config, Extent, Tau, Temperature
 from .errors import check_usage
 from .records import NonNegative, Said, Setting, Table, check, number, one_of, settings
-
-if TYPE_CHECKING:
-    from .tasks import Task
 
 RANKS = ("likelihood", "consensus", "none")
 SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
@@ -177,12 +174,6 @@ class Sampling(Ensemble):
 
         return self.candidates or config.task.candidates or get_task(config).candidates
 
-    def task(self, config: Config) -> Task:
-        """The task of a model, whose candidates are consistent if these settings say so."""
-        from .tasks import get_task
-
-        return get_task(config).made_consistent(self.consistent)
-
     def check_for(self, config: Config) -> None:
         """Raise CaflowError (exit 2) for settings that a model does not support."""
         from .tasks import get_task
@@ -223,7 +214,7 @@ class Sampling(Ensemble):
         rank = self.rank
         if rank is None and size is not None:
             rank = "none" if m == 1 and math.prod(size) > ONE_PASS else "likelihood"
-        filled = replace(
+        return replace(
             self,
             tau=next(tau for tau in (self.tau, stated.tau, task.tau) if tau is not None),
             candidates=m,
@@ -231,8 +222,6 @@ class Sampling(Ensemble):
             consistent=stated.consistent if self.consistent is None else self.consistent,
             precision=self.precision or "float32",
         )
-        filled.check()
-        return filled
 
     def filled_from(self, other: Ensemble) -> Sampling:
         """What is open as another record has it."""

@@ -81,7 +81,7 @@ def test_what_is_out_of_range_is_refused(asked, message):
 )
 def test_a_value_of_another_type_is_an_error_that_names_the_setting(asked, message):
     with pytest.raises(CaflowError) as caught:
-        Sampling(**asked)
+        Sampling(**asked).check()
     assert (caught.value.message, caught.value.exit_code) == (message, 2)
 
 

@@ -68,14 +68,27 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
     Lines of the help are joined to paragraphs.
     """
     parameters, records = _signature(command)
+    takes_context = "context" in inspect.signature(command).parameters
 
     def run(context: typer.Context, **values: Any) -> None:
         if isinstance(context.obj, CaflowError):  # from reading the user's file
             raise context.obj
-        made = {name: _record(kind, values) for name, kind in records.items()}
-        if "context" in inspect.signature(command).parameters:
-            made["context"] = context
-        _run(command, context, values | made)
+        values |= {name: _record(kind, values) for name, kind in records.items()}
+        if takes_context:
+            values["context"] = context
+        if "console" not in values:
+            command(**values)
+            return
+        name = context.command_path.partition(" ")[2]
+        values["console"] = console = Console(command=name, **vars(values["console"]))
+        if not console.live:  # hide the Hub's bars, too
+            os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+        try:
+            command(**values)
+        finally:
+            console.count_notes()
+        if console.failed:
+            raise typer.Exit(EXIT_FAILED)
 
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     run.__name__ = command.__name__
@@ -165,23 +178,6 @@ def _taken(annotation: Any) -> Any:
     found = [_taken(part) for part in arguments]
     simple = next(kind for kind in (str, bool, int, float) if kind in found or kind | None in found)
     return simple | None if type(None) in found else simple
-
-
-def _run(command: Callable[..., None], context: typer.Context, values: dict[str, Any]) -> None:
-    """Run a command with these values; `console` among them holds its `Messages`."""
-    if "console" not in values:
-        command(**values)
-        return
-    name = context.command_path.partition(" ")[2]
-    values["console"] = console = Console(command=name, **vars(values["console"]))
-    if not console.live:  # hide the Hub's bars, too
-        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    try:
-        command(**values)
-    finally:
-        console.count_notes()
-    if console.failed:
-        raise typer.Exit(EXIT_FAILED)
 
 
 MODEL_NAME = "An id from `caflow models list`, a file, a folder, or a Hub repository."
