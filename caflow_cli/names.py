@@ -6,8 +6,6 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from .tasks import TASKS
-
 # Files that belong to one image each: the option that names them, and the ending of their names.
 COMPANIONS = ("mask", "hints")
 MARKS = "marks"  # the ending of the image with its mask
@@ -33,6 +31,8 @@ class Name(NamedTuple):
 
 def commands() -> set[str]:
     """The commands that write candidates."""
+    from .tasks import TASKS  # here, so that `--help` needs no NumPy
+
     return {task.command for task in TASKS.values()}
 
 
