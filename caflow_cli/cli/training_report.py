@@ -70,7 +70,9 @@ class Display:
     def _describe_data(self, event: Event) -> None:
         if event["skipped"]:
             names = ", ".join(event["skipped_names"])
-            self.console.note(f"skipped damaged images ({event['skipped']}), such as {names}")
+            self.console.note(
+                f"skipped images that are not read ({event['skipped']}), such as {names}"
+            )
         self.console.note(f"{event['train']} training images, {event['val']} validation images")
         if event["val"] < FEW and not event["halved"]:
             self.console.note(

@@ -24,7 +24,7 @@ _PEEK = 32  # pairs to look at to decide whether conditions are gray
 
 
 class DamagedError(CaflowError):
-    """A file of a set that cannot be decoded; the rest of the set may be fine."""
+    """A file of a set that is damaged, or of a kind that is not read; the rest may be fine."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,63 +146,63 @@ def open_split(
 def keep(examples: Examples, most: float, data: str) -> Examples:
     """Decode all examples and keep them in memory, if they take at most `most` bytes.
 
-    In a larger set, every example is decoded at each visit, and a damaged one is replaced by the
-    next.
+    In a larger set, every example is decoded at each visit, and one that cannot be is replaced by
+    the next.
 
     Raises:
-        CaflowError: More than 1 % of all data is damaged.
+        CaflowError: More than 1 % of all data cannot be decoded; it states the first reason.
     """
     kept = {}
-    skipped = []
+    skipped: dict[str, DamagedError] = {}
     taken = 0  # bytes
     threads = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         # A few at a time: a camera's photographs take 36 MB each.
         for first in range(0, len(examples), 4 * threads):
             rows = range(first, min(first + 4 * threads, len(examples)))
-            found = pool.map(partial(_undamaged, examples), rows)
+            found = pool.map(partial(_decoded, examples), rows)
             for row, images in zip(rows, found, strict=True):
-                if images is None:
-                    skipped.append(examples.names[row])
+                if isinstance(images, DamagedError):
+                    skipped[examples.names[row]] = images
                 else:
                     kept[examples.names[row]] = images
                     taken += sum(image.nbytes for image in images)
             if taken > most:
                 return replace(examples, read=partial(_read_near, examples, data))
     if len(skipped) > _MOST_DAMAGED * examples.total or not kept:
+        error = next(iter(skipped.values()))
         raise CaflowError(
-            f"{len(skipped)} of {len(examples)} images in {data!r} are damaged, "
-            f"such as {skipped[0]!r}",
-            "repair or remove them; up to 1 % are skipped",
+            f"{len(skipped)} of {len(examples)} images in {data!r} are not read: {error.message}",
+            f"{error.hint}; up to 1 % are skipped",
         )
     in_order = list(kept.values())
     return replace(
         examples,
         names=list(kept),
         read=in_order.__getitem__,
-        skipped=skipped,
+        skipped=list(skipped),
         in_memory=True,
     )
 
 
-def _undamaged(examples: Examples, row: int) -> list[Pixels] | None:
-    """Decode an example; None if it is damaged."""
+def _decoded(examples: Examples, row: int) -> list[Pixels] | DamagedError:
+    """Decode an example, or return why it cannot be."""
     try:
         return examples.read(row % len(examples))
-    except DamagedError:
-        return None
+    except DamagedError as error:
+        return error
 
 
 def _read_near(examples: Examples, data: str, row: int) -> list[Pixels]:
     """Decode an example, or the next that is not damaged."""
-    for near in range(row, row + 10):
-        images = _undamaged(examples, near)
-        if images is not None:
-            return images
-    raise CaflowError(
-        f"ten images in a row are damaged in {data!r}, from {examples.names[row]!r} on",
-        "repair or remove them",
-    )
+    first = _decoded(examples, row)
+    found = first
+    for near in range(row + 1, row + 10):
+        if not isinstance(found, DamagedError):
+            return found
+        found = _decoded(examples, near)
+    assert isinstance(first, DamagedError)
+    raise CaflowError(f"ten images in a row of {data!r} are not read: {first.message}", first.hint)
 
 
 def condition_channels(data: str | Path) -> int:
@@ -213,8 +213,8 @@ def condition_channels(data: str | Path) -> int:
     with open_split(data, "train", role="pairs") as pairs:
         count = min(_PEEK, len(pairs))
         for number in range(count):
-            pair = _undamaged(pairs, number * len(pairs) // count)
-            if pair is not None and (pair[0] != pair[0][..., :1]).any():
+            pair = _decoded(pairs, number * len(pairs) // count)
+            if not isinstance(pair, DamagedError) and (pair[0] != pair[0][..., :1]).any():
                 return 3
         return 1
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import CaflowError, check_usage, ensure, usage_error
 from ..images import atomic_write, read_source
-from ..images.deep import TIFF_MAGIC
+from ..images.refusals import TIFF_MAGIC
 from ..records import Table
 from .geotiff import GeoTags
 from .netcdf import (

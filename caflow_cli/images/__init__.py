@@ -16,7 +16,6 @@ from .color import (
     resize,
     white,
 )
-from .deep import has_deep
 from .profile import convert, is_of_grays, strips
 from .provenance import read_provenance
 from .read import (
@@ -29,7 +28,7 @@ from .read import (
     read_source,
     stores_losslessly,
 )
-from .refusals import DEEP_HINT, no_file
+from .refusals import DEEP_HINT, has_deep, no_file
 from .values import Image, Input, Output
 from .write import FORMATS, LARGE, Encoder, encode_png, format_of, write_png
 

@@ -11,7 +11,6 @@ import logging
 import math
 import struct
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,12 +22,11 @@ from ..records import Table
 from .color import white
 from .metadata import COMMENT, MAIN, Metadata
 from .profile import Array
-from .refusals import SMALLER
+from .refusals import SMALLER, check_floats
 
 if TYPE_CHECKING:
     import tifffile
 
-TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 DEFLATE = 8  # Compression: Adobe's Deflate
 _OLD_DEFLATE = 32946
 _PREDICTED = (5, DEFLATE, 50000)  # LZW, Deflate, ZSTD: of differences between pixels
@@ -70,11 +68,6 @@ class StoredTiff(NamedTuple):
     profile: bytes | None
     frames: int
     parts: TiffParts
-
-
-def has_deep() -> bool:
-    """Whether the extra `deep` is installed."""
-    return all(find_spec(name) for name in ("tifffile", "imagecodecs"))
 
 
 def check_decoded(label: str, pixels: int, taken: int) -> None:
@@ -133,7 +126,7 @@ def read_tiff(data: bytes, label: str, index: int = 0) -> StoredTiff | None:
         check_segments(page, len(data), label)
         values = _values(page)
         if values.dtype.kind == "f":
-            _check_floats(values, label)
+            check_floats(values, label)
             values = values.astype(np.float32, copy=False)
         colors = values[..., : _colors(page)]
         more = values[..., colors.shape[2]] if values.shape[2] > colors.shape[2] else None
@@ -209,14 +202,6 @@ def check_segments(page: tifffile.TiffPage, size: int, label: str) -> None:
     whole = len(ends) == math.prod(page.chunked) and min(page.databytecounts) > 0
     if not whole or max(ends) > size:
         raise ValueError("strips or tiles are missing")
-
-
-def _check_floats(values: Array, label: str) -> None:
-    ensure(
-        bool(np.isfinite(values).all()) and values.min() >= 0 and values.max() <= 1,
-        f"{label!r} holds floats of unknown range",
-        "save it with 8 or 16 bits per channel, or with floats from 0 to 1",
-    )
 
 
 def _description(page: tifffile.TiffPage, data: bytes) -> bytes:

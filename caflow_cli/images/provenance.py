@@ -10,9 +10,10 @@ from PIL import Image, PngImagePlugin
 
 from ..errors import CaflowError
 from ..records import Table
-from .deep import TIFF_MAGIC, TIFF_XMP
+from .deep import TIFF_XMP
 from .metadata import DESCRIPTION
-from .read import open_image, quiet_warnings, read_source
+from .read import open_image, read_source
+from .refusals import TIFF_MAGIC, quiet_warnings
 
 # Keyword of the text chunk in PNG, prefix in a TIFF's XMP; elsewhere the only key of a JSON object
 # in ImageDescription.

@@ -7,8 +7,6 @@ import ctypes
 import io
 import logging
 import re
-import threading
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,9 +22,7 @@ from .color import Pixels, in_8_bits, split_colors, white
 from .deep import (
     ORIENTATION,
     SIDEWAYS,
-    TIFF_MAGIC,
     check_decoded,
-    has_deep,
     read_png,
     read_tiff,
     read_tiff_size,
@@ -36,10 +32,13 @@ from .metadata import read_metadata
 from .profile import Array, converter, is_of_grays
 from .refusals import (
     SMALLER,
+    TIFF_MAGIC,
     check_range,
     check_samples,
-    damaged,
     empty,
+    has_deep,
+    quiet_warnings,
+    undecoded,
     undescribed,
     unopened,
     unreadable,
@@ -64,8 +63,6 @@ _TILE = (322, 323)  # width and length
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # raised errors say the same
 with contextlib.suppress(AttributeError, OSError):  # as does libtiff, in lines on stderr
     ctypes.CDLL(PIL.Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
-# `warnings.catch_warnings` is process-wide, but threads read data sets.
-_warnings_lock = threading.Lock()
 
 
 def decode(
@@ -110,7 +107,7 @@ def _decode_by_pillow(data: bytes, label: str, alpha: bool | None) -> Input:
         hidden = image.info.get("transparency")
         if hidden is not None:
             image.info["transparency"] = _in_8_bits(hidden, layout, deep)
-        with _refusing_damage(label):
+        with _refusing_damage(label, data):
             image.load()
         if image.mode == "F" or image.mode.startswith("I"):
             check_range(image, label)
@@ -157,7 +154,7 @@ def _decode_png(
     """Decode a PNG of 16 bits: its colors, (H, W, 3), alpha, and whether they are gray."""
     pixels = image.width * image.height
     check_decoded(label, pixels, 2 * pixels * _pixel_bytes(image))
-    with _refusing_damage(label):
+    with _refusing_damage(label, data):
         values, alpha = read_png(data, _orientation(image))
     return _three(values), alpha, values.shape[2] == 1
 
@@ -200,7 +197,7 @@ def stores_losslessly(image: PIL.Image.Image, data: bytes = b"") -> bool:
 
 def _decode_tiff(data: bytes, label: str, alpha: bool | None) -> Input | None:
     """Decode a TIFF by the extra `deep`; None if it is of a kind that is left to Pillow."""
-    with _refusing_damage(label):
+    with _refusing_damage(label, data):
         found = read_tiff(data, label)
         if found is None:
             return None
@@ -229,7 +226,7 @@ def read_second_page(path: Path, name: str | None = None) -> Array | None:
     data, label = read_source(path, name)
     if not data.startswith(TIFF_MAGIC) or not has_deep():
         return None
-    with _refusing_damage(label):
+    with _refusing_damage(label, data):
         found = read_tiff(data, label, 1)
     return found.values[..., 0] if found is not None and found.values.shape[2] == 1 else None
 
@@ -254,7 +251,7 @@ def read_size(source: str | Path | BinaryIO, name: str | None = None) -> Extent:
     """
     data, label = read_source(source, name)
     if data.startswith(TIFF_MAGIC) and has_deep():
-        with _refusing_damage(label):
+        with _refusing_damage(label, data):
             found = read_tiff_size(data, label)
         if found is not None:
             return found
@@ -288,23 +285,14 @@ def read_source(source: str | Path | BinaryIO, name: str | None = None) -> tuple
 
 
 @contextlib.contextmanager
-def quiet_warnings() -> Iterator[None]:
-    """Suppress warnings about damaged metadata; raise those about decompression bombs."""
-    with _warnings_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
-        yield
-
-
-@contextlib.contextmanager
-def _refusing_damage(label: str) -> Iterator[None]:
+def _refusing_damage(label: str, data: bytes) -> Iterator[None]:
     """Raise CaflowError for whatever a plugin or a codec raises on a broken file."""
     try:
         yield
     except CaflowError:
         raise
     except Exception as error:
-        raise damaged(label) from error
+        raise undecoded(label, data) from error
 
 
 def _orientation(image: PIL.Image.Image) -> Any:

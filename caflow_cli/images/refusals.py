@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from typing import Any, cast
 
+import numpy as np
 import PIL.Image
-from PIL import UnidentifiedImageError
+from PIL import TiffImagePlugin, UnidentifiedImageError
 
 from ..errors import CaflowError, ensure
+from .profile import Array
 
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
 SMALLER = "crop or shrink the image first"
 DEEP_HINT = 'pip install -e ".[deep]"'
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 # TIFF tags
-_PHOTOMETRIC, _SAMPLES, _EXTRA = 262, 277, 338
+_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 258, 259, 262, 277, 338, 339
+_OFFSETS, _COUNTS = (273, 324), (279, 325)  # of strips, and of tiles
+_DEPTH = 32997  # pages of a volume
 _COLORS = {2: 3, 5: 4, 6: 3, 8: 3}  # samples of RGB, CMYK, YCbCr and LAB; else one
+_SIGNED, _FLOATS, _COMPLEX = 2, 3, (5, 6)  # of SampleFormat
+_READ = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}  # compressions that Pillow always reads
+_AS_READ = "save it as gray or RGB with 8 or 16 bits per channel"
+_FLOATS_READ = f"{_AS_READ}, or with floats from 0 to 1"
+_AS_FIELD = "for values in a unit, train a model of fields"
+# `warnings.catch_warnings` is process-wide, but threads read data sets.
+_warnings_lock = threading.Lock()
+
+
+def has_deep() -> bool:
+    """Whether the extra `deep` is installed."""
+    return all(find_spec(name) for name in ("tifffile", "imagecodecs"))
+
+
+@contextmanager
+def quiet_warnings() -> Iterator[None]:
+    """Suppress warnings about damaged metadata; raise those about decompression bombs."""
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
+        yield
 
 
 def no_file(label: str) -> CaflowError:
@@ -30,9 +61,72 @@ def empty(label: str, is_piped: bool) -> CaflowError:
     return CaflowError(f"{label!r} is empty (0 bytes)", hint)
 
 
-def damaged(label: str) -> CaflowError:
-    """The error for a file that cannot be decoded."""
+def undecoded(label: str, data: bytes) -> CaflowError:
+    """The error for a file that cannot be decoded: it is of a kind that is not read, or damaged."""
+    tags = _whole_tiff(data) if data.startswith(TIFF_MAGIC) else {}
+    if kind := tags and (unread_kind(tags) or _unread_layout(tags)):
+        return not_read(label, kind)
     return CaflowError(f"{label!r} is damaged or truncated", _COMPLETE)
+
+
+def not_read(label: str, kind: str) -> CaflowError:
+    """The error for a file that is whole, and of a kind that is not read."""
+    hint = _AS_READ if "floats" not in kind else _FLOATS_READ
+    is_of_numbers = kind.endswith(" bits") and "RGB" not in kind
+    return CaflowError(f"{label!r} holds {kind}", f"{hint}; {_AS_FIELD}" if is_of_numbers else hint)
+
+
+def _whole_tiff(data: bytes) -> Mapping[int, Any]:
+    """The tags of a TIFF's first page; empty if its strips or tiles are not all in the file."""
+    file = io.BytesIO(data)
+    with suppress(Exception), quiet_warnings():  # on broken tags, Pillow may raise anything
+        tags = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if b"+" in data[:4] else 8])
+        file.seek(tags.next)
+        tags.load(file)
+        found = dict(tags)
+        ends = [
+            offset + count
+            for places, counts in zip(_OFFSETS, _COUNTS, strict=True)
+            for offset, count in zip(found.get(places, ()), found.get(counts, ()), strict=True)
+        ]
+        return found if ends and max(ends) <= len(data) else {}
+    return {}
+
+
+def unread_kind(tags: Mapping[int, Any]) -> str | None:
+    """What values of a TIFF are that no reader here takes, or would take for others."""
+    colors = _COLORS.get(tags.get(_PHOTOMETRIC, 0), 1)
+    bands = tags.get(_SAMPLES, 1)
+    bits = max(tags.get(_BITS, (1,)))
+    kind = max(tags.get(_FORMAT, (1,)))
+    where = " in RGB" if colors == 3 else ""
+    if bands > colors + (colors < 4):
+        return f"{bands} bands" + " that are not said to be colors" * (colors == 1)
+    if kind in _COMPLEX:
+        return "complex numbers"
+    if kind == _FLOATS and bits > 32:
+        return f"floats of {bits} bits{where}"
+    if kind == _SIGNED and (bits < 32 or bands > 1):
+        return f"signed integers of {bits} bits{where}"
+    if kind == 1 and (8 < bits < 16 or bits > 32 or (bits == 32 and bands > 1)):
+        return f"integers of {bits} bits{where}"
+    if tags.get(_DEPTH, 1) > 1:
+        return f"a volume of {tags[_DEPTH]} slices in one page"
+    return None
+
+
+def _unread_layout(tags: Mapping[int, Any]) -> str | None:
+    """How a TIFF stores values of a kind that is read."""
+    bits = max(tags.get(_BITS, (1,)))
+    compression = tags.get(_COMPRESSION, 1)
+    if compression not in _READ:
+        name = TiffImagePlugin.COMPRESSION_INFO.get(compression, compression)
+        return f"an image in a compression that is not read ({name})"
+    if bits > 8 and tags.get(_PHOTOMETRIC) not in (0, 1, 2):
+        return f"{bits} bits per channel that are neither gray nor RGB"
+    if not has_deep() and (bits > 16 or tags.get(_SAMPLES, 1) > 1):
+        return f"what needs the extra deep ({DEEP_HINT})"
+    return None
 
 
 def unreadable(error: OSError | ValueError, label: str) -> CaflowError:
@@ -47,26 +141,53 @@ def unreadable(error: OSError | ValueError, label: str) -> CaflowError:
 
 def unopened(error: Exception, data: bytes, label: str) -> CaflowError:
     """The error for a file that Pillow does not open."""
+    if "nsupported" in str(error) and data.startswith(_MAGIC):
+        message = f"{label!r} is of a kind that is not read ({str(error).lower()})"
+        return CaflowError(message, "save it as PNG")
     if isinstance(error, PIL.Image.DecompressionBombWarning | PIL.Image.DecompressionBombError):
         return CaflowError(f"{label!r} has more than {PIL.Image.MAX_IMAGE_PIXELS} pixels", SMALLER)
     begins_well = data.startswith(_MAGIC) or data[4:11] == b"ftypavi"
     if isinstance(error, UnidentifiedImageError) and not begins_well:
         hint = "convert it to PNG, JPEG, WebP, AVIF, BMP, TIFF or GIF"
         return CaflowError(f"{label!r} is not an image", hint)
-    return damaged(label)
+    return undecoded(label, data)
+
+
+def check_floats(values: Array, label: str) -> None:
+    """Raise CaflowError unless values of a file, (H, W, C), are finite and from 0 to 1."""
+    finite = np.isfinite(values)
+    one = values.shape[2] == 1
+    field = f"; {_AS_FIELD}" if one else ""
+    if not finite.all():
+        y, x, band = (int(place) for place in np.argwhere(~finite)[0])
+        name = "NaN" if np.isnan(values[y, x, band]) else "infinity"
+        where = f"x {x}, y {y}" + ("" if one else f", band {band + 1}")
+        raise CaflowError(
+            f"{label!r} holds {(~finite).sum()} values that are no numbers, the first {name} at "
+            f"{where}",
+            f"replace them by numbers from 0 to 1{field}",
+        )
+    least, most = values.min(), values.max()
+    ensure(
+        least >= 0 and most <= 1,
+        f"{label!r} holds floats from {least:g} to {most:g}, and those from 0 to 1 are read",
+        f"scale them, or save it with 8 or 16 bits per channel{field}",
+    )
 
 
 def check_range(image: PIL.Image.Image, label: str) -> None:
     """Raise CaflowError for gray values of unknown range: floats, integers outside 0 to 65535, and
     integers that might as well be 8-bit values.
     """
+    if image.mode == "F":
+        check_floats(np.asarray(image)[..., None], label)
+        raise CaflowError(f"{label!r} holds floats, which need the extra deep", DEEP_HINT)
     least, largest = cast(tuple[float, float], image.getextrema())
     small = image.mode == "I" and image.format != "PPM" and 0 < largest <= 255
-    kind = "floats" if image.mode == "F" else "32-bit integers"
     ensure(
-        image.mode != "F" and least >= 0 and largest <= 65535 and not small,
-        f"{label!r} holds {kind} of unknown range",
-        "save it with 8 or 16 bits per channel",
+        least >= 0 and largest <= 65535 and not small,
+        f"{label!r} holds 32-bit integers of unknown range",
+        f"{_AS_READ}; {_AS_FIELD}",
     )
 
 
@@ -79,19 +200,21 @@ def undescribed(label: str, bands: int) -> CaflowError:
     """
     return CaflowError(
         f"{label!r} has {bands} bands, and does not say that the last is transparency",
-        "--alpha if it is, --no-alpha to keep it beside the colors; or save the bands that are an "
-        "image",
+        "save the bands that are an image; to restore it, --alpha if it is, or --no-alpha to keep "
+        "it beside the colors",
     )
 
 
 def check_samples(tags: Mapping[int, Any], label: str, alpha: bool | None) -> None:
-    """Raise CaflowError for samples of a TIFF that Pillow drops, or takes for alpha unasked.
+    """Raise CaflowError for samples of a TIFF that Pillow drops or takes for what they are not.
 
     Args:
         tags: Of the TIFF.
         label: Its name.
         alpha: As for `decode`.
     """
+    if kind := unread_kind(tags):
+        raise not_read(label, kind)
     bands = tags.get(_SAMPLES, 1)
     more = bands - _COLORS.get(tags.get(_PHOTOMETRIC, 0), 1)
     if more != 1 or tags.get(_EXTRA, (0,))[0] != 0:

@@ -20,12 +20,11 @@ from .deep import (
     TIFF_XMP,
     encode_png_16,
     encode_tiff,
-    has_deep,
 )
 from .metadata import DESCRIPTION, MAIN, METADATA, Metadata, as_exif, rebuilt
 from .profile import Array
 from .provenance import KEY, XMP, xmp_with
-from .refusals import DEEP_HINT
+from .refusals import DEEP_HINT, has_deep
 from .values import Input, Output
 
 # Name on the command line -> suffixes; written files get the first one.

@@ -238,12 +238,98 @@ def test_what_pillow_does_not_read_is_read_in_8_bits(tmp_path, channels):
         assert read_provenance(tmp_path / "a.tif") is None
 
 
-@pytest.mark.parametrize("value", [1.5, -0.1, np.nan, np.inf])
-def test_floats_of_another_range_are_refused(value):
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (1.5, "floats from 0.5 to 1.5, and those from 0 to 1 are read"),
+        (-0.1, "floats from -0.1 to 0.5, and those from 0 to 1 are read"),
+        (np.nan, "2 values that are no numbers, the first NaN at x 2, y 1"),
+        (-np.inf, "2 values that are no numbers, the first infinity at x 2, y 1"),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_wrong_with_floats_is_said(monkeypatch, value, said, channels):
+    values = np.full((4, 4, channels), 0.5, np.float32)
+    values[1, 2, -1] = values[3, 0, 0] = value
+    for extra in (True, False) if channels == 1 else (True,):  # Pillow reads gray alone
+        with pytest.raises(CaflowError) as caught:
+            read(tiff(values.squeeze()))
+        band = ", band 3" if channels == 3 and "first" in said else ""
+        assert caught.value.message == f"'a.tif' holds {said}{band}"
+        assert ("a model of fields" in caught.value.hint) == (channels == 1)
+        if extra:
+            monkeypatch.setitem(sys.modules, "tifffile", None)
+
+
+def test_floats_of_an_image_need_the_extra_without_which_they_are_not_read(monkeypatch):
     values = np.full((4, 4, 3), 0.5, np.float32)
-    values[1, 2, 0] = value
-    with pytest.raises(CaflowError, match="floats of unknown range"):
-        read(tiff(values))
+    two = tiff(DEEP[..., :2], photometric="minisblack", planarconfig="contig")
+    files = [tiff(values), tiff(values[..., 0]), two]
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    for data in files:
+        with pytest.raises(CaflowError) as caught:
+            read(data)
+        assert "the extra deep" in f"{caught.value.message} {caught.value.hint}"
+        assert "damaged" not in caught.value.message
+
+
+def bmp_4444() -> bytes:
+    """A BMP of 16 bits with four bits for each color and for alpha."""
+    head = struct.pack("<IiiHHIIiiII", 124, 8, 4, 1, 16, 3, 64, 0, 0, 0, 0)
+    head += struct.pack("<4I", 0xF00, 0xF0, 0xF, 0xF000) + bytes(124 - 40 - 16)
+    size = 14 + len(head) + 64
+    return b"BM" + struct.pack("<IHHI", size, 0, 0, 14 + len(head)) + head + bytes(64)
+
+
+LEVELS = (DEEP >> 8).astype(np.uint8)
+SIX = np.concatenate([DEEP, DEEP[..., :2]], axis=2)
+GRAYS = {"photometric": "minisblack"}
+BANDS = {**GRAYS, "planarconfig": "contig"}
+VOLUME = {"volumetric": True, "tile": (16, 16, 16), **GRAYS}
+
+
+@pytest.mark.parametrize("extra", [True, False])
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (tiff(DEEP[..., :3] / 65535), "holds floats of 64 bits in RGB"),
+        (tiff(DEEP[..., 0] / 65535, **GRAYS), "holds floats of 64 bits"),
+        (tiff(DEEP[..., 0] * (1 + 1j), **GRAYS), "holds complex numbers"),
+        (tiff(DEEP, **BANDS), "holds 4 bands that are not said to be colors"),
+        (tiff(LEVELS[..., :3], **BANDS), "holds 3 bands that are not said to be colors"),
+        (tiff(SIX[..., :5], photometric="rgb"), "holds 5 bands"),
+        (tiff((SIX[..., :5] >> 8).astype(np.uint8), photometric="rgb"), "holds 5 bands"),
+        (tiff((SIX[..., :5] >> 8).astype(np.uint8), photometric="separated"), "holds 5 bands"),
+        (tiff(DEEP[..., 0].view(np.int16), **GRAYS), "holds signed integers of 16 bits"),
+        (tiff(LEVELS[..., 0].view(np.int8), **GRAYS), "holds signed integers of 8 bits"),
+        (tiff(DEEP[..., 0] >> 4, bitspersample=12, **GRAYS), "holds integers of 12 bits"),
+        (tiff(DEEP[..., :3].astype(np.uint32)), "holds integers of 32 bits in RGB"),
+        (tiff(DEEP[:16, :16, :1].repeat(16, 2), **VOLUME), "holds a volume of 16 slices"),
+        (tiff(DEEP[..., :3], photometric="cielab"), "16 bits per channel that are neither gray"),
+        (tiff(LEVELS[..., :3], compression="jpegxl"), "a compression that is not read (50002)"),
+        (bmp_4444(), "is of a kind that is not read (unsupported bmp bitfields layout)"),
+    ],
+)
+def test_whole_files_of_other_kinds_say_what_they_hold(monkeypatch, data, said, extra):
+    if not extra:
+        monkeypatch.setitem(sys.modules, "tifffile", None)
+    with pytest.raises(CaflowError) as caught:
+        read(data)
+    assert said in caught.value.message
+    assert "damaged" not in caught.value.message
+    assert "save it as" in caught.value.hint
+    with pytest.raises(CaflowError):
+        read(data[: len(data) // 2])
+
+
+def test_a_tiff_cut_short_or_of_broken_pixels_is_damaged():
+    data = tiff(DEEP[..., :3], compression="jpegxl")
+    with pytest.raises(CaflowError, match="is damaged or truncated"):
+        read(data[:-100])
+    zipped = bytearray(tiff(DEEP[..., :3], compression="zlib"))
+    zipped[-60:] = bytes(60)
+    with pytest.raises(CaflowError, match="is damaged or truncated"):
+        read(bytes(zipped))
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,7 @@ def test_integers_of_16_bit_range_are_rescaled():
         (np.array([[70000, 3]], np.int32), "'a.tif' holds 32-bit integers of unknown range"),
         (np.array([[-1, 3]], np.int32), "32-bit integers"),
         (np.array([[0, 255]], np.int32), "32-bit integers"),  # or 8 bits?
-        (np.full((2, 2), 2, np.float32), "'a.tif' holds floats of unknown range"),
+        (np.full((2, 2), 2, np.float32), "'a.tif' holds floats from 2 to 2"),
         (None, "in separate planes"),
     ],
 )

@@ -129,7 +129,7 @@ def test_a_fourth_band_is_used_only_as_it_is_said(run, tmp_path, fill):
         assert refused.returncode == 1
         message = b"error: 'a.tif' has 4 bands, and does not say that the last is transparency"
         assert message in refused.stderr
-        assert b"hint: --alpha if it is, --no-alpha" in refused.stderr
+        assert b"to restore it, --alpha if it is, or --no-alpha" in refused.stderr
     assert not (tmp_path / "a_inpaint.tif").exists()
     for said, kind in ((["--alpha"], 2), (["--no-alpha"], 0)):
         ways = [*holes, *said]
