@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from .errors import check_usage
+from .errors import check_usage, usage_error
 from .guide_specs import GUIDES, GuideName, GuideSpec
 from .records import (
     Constraint,
@@ -286,8 +286,6 @@ class TaskConfig:
         fits = window == 0 or size <= window <= 1024
         require(rim <= size, "task.rim", rim, f"0 to size, {size}")
         require(fits, "task.window", window, f"0, or size, {size}, to 1024")
-        wanted = "mean" if self.values else "none: that is for fields, which have task.values"
-        require((self.reduce is None) == (self.values is None), "task.reduce", self.reduce, wanted)
 
 
 @dataclass(frozen=True)
@@ -311,12 +309,24 @@ class Config:
         spec = self.flow.guide_spec
         fits = not (spec.enlarges or spec.of_field) or factor == self.task.factor
         require(fits, "flow.guide_factor", factor, f"task.factor, {self.task.factor}")
-        values = self.task.values
-        if values is not None:
-            require(self.flow.anchor == "field", "flow.anchor", self.flow.anchor, "field")
-            db = values.transform == "db"
-            wanted = f"{str(db).lower()}: task.values.transform is {values.transform}"
-            require(self.flow.dry == db, "flow.dry", self.flow.dry, wanted)
+        if self.task.values or self.task.reduce:
+            self._check_fields()
+
+    def _check_fields(self) -> None:
+        """Check what belongs together in a model of fields that states their unit."""
+        flow = self.flow
+        task = self.task
+        values = task.values
+        if values is None:
+            raise usage_error(f"task.reduce is {task.reduce}", "set task.values, for fields, too")
+        require(task.reduce == "mean", "task.reduce", task.reduce, "mean, for fields")
+        require(task.degrade == "clean", "task.degrade", task.degrade, "clean, for fields")
+        exact = "false: members of fields have exact means"
+        require(not task.consistent, "task.consistent", task.consistent, exact)
+        require(flow.anchor == "field", "flow.anchor", flow.anchor, "field")
+        db = values.transform == "db"
+        wanted = f"{str(db).lower()}: task.values.transform is {values.transform}"
+        require(flow.dry == db, "flow.dry", flow.dry, wanted)
 
     def to_dict(self) -> Table:
         """Convert to nested plain values for JSON and TOML; `parse(Config, d)` reads them back."""

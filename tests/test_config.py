@@ -118,7 +118,7 @@ def test_the_values_of_fields_survive_json():
         (of_fields(KELVIN), "flow.dry is True"),
         (of_fields(RAIN, dry=False), "flow.dry is False"),
         (of_fields(RAIN, reduce=None), "task.reduce is None"),
-        (of_fields(None), "task.reduce is 'mean'"),
+        (of_fields(None), "task.reduce is mean"),
         ({"task": {"values": RAIN, "reduce": "mean"}}, "flow.anchor is 'none'"),
         (of_fields(RAIN, guide_factor=2), "flow.guide_factor is 2"),
     ],
@@ -133,5 +133,5 @@ def test_presets():
     assert preset("compact", "paired") == PRESETS["compact"]
     with pytest.raises(CaflowError, match="'compacct'") as caught:
         preset("compacct")
-    assert "compact or ffhq-" in caught.value.hint
+    assert "compact or field or ffhq-" in caught.value.hint
     assert caught.value.exit_code == 2

@@ -89,7 +89,7 @@ def task_named(name: str) -> type[Task]:
 def check_task(config: TaskConfig) -> None:
     """Raise CaflowError (exit 2) unless there is such a task, with the fields that are set."""
     require(config.name in TASKS, "task.name", config.name, " or ".join(TASKS))
-    task = _kind(config)
+    task = TASKS[config.name]
     for field in CHECKED:
         value = getattr(config, field)
         unset = getattr(_DEFAULT, field)
@@ -106,7 +106,7 @@ def get_task(config: Config) -> Task:
     check_task(config.task)
     name = config.task.name
     flow = config.flow
-    kind = _kind(config.task)
+    kind = Fields if config.task.values else TASKS[name]
     wanted = " or ".join(map(str, kind.channels))
     check_usage(
         flow.cond_channels in kind.channels and flow.target_channels == kind.target_channels,
@@ -115,12 +115,6 @@ def get_task(config: Config) -> Task:
         f"set flow.cond_channels to {wanted}, flow.target_channels to {kind.target_channels}",
     )
     return kind.of(config)
-
-
-def _kind(config: TaskConfig) -> type[Task]:
-    """The class of a task that there is: of images, or of fields."""
-    of_fields = config.values is not None and config.name == Fields.name
-    return Fields if of_fields else TASKS[config.name]
 
 
 def preset(name: str, task: str = "superres") -> FlowConfig:

@@ -57,7 +57,7 @@ class SuperRes(WholeImage):
     tau = 0.5
     enlarges = True
     of_one_kind = True
-    options: ClassVar[tuple[str, ...]] = ("degrade", "consistent")
+    options: ClassVar[tuple[str, ...]] = ("degrade", "consistent", "values")
     has_regions = True
     compact: ClassVar[Table] = {
         "anchor": "enlarged",
