@@ -18,6 +18,7 @@ from ..names import COMPANIONS, INFRARED, MARKS, make, parse
 from ..paths import exists, is_file, is_folder
 
 if TYPE_CHECKING:
+    from ..fields import Field
     from .console import Console
 
 Note = Callable[[str], object]  # receives messages for the user
@@ -57,6 +58,13 @@ class InputImage:
         if image.frames > 1:
             about(self.name, "only the first of its frames is used")
         return image
+
+    def read_field(self, nodata: float | None) -> Field:
+        """Read the measured field; CaflowError (exit 1) if that fails."""
+        from ..fields import read_field
+
+        name = "stdin" if self.path is None else self.name
+        return read_field(self.path or sys.stdin.buffer, nodata=nodata, name=name)
 
 
 def find_inputs(

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from ..errors import check_usage
-from ..images import Encoder, format_of
+from ..images import FORMATS, Encoder, format_of
 from ..names import MARKS, make, numbered
 from ..paths import exists, is_folder
 from .companions import find_companions
@@ -21,6 +22,7 @@ from .masking import Damage, File, Infrared, Mask, Masking, Transparent
 from .options import Files
 
 _MOST = 100  # maximum rows of a sheet
+Form: TypeAlias = tuple[str, Sequence[str]]  # a format, and its suffixes, the first for new files
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def make_plan(
     companions: Mapping[str, str | None] = {},
     beside: Mapping[str, Sequence[str]] = {},
     masking: Masking | None = None,
+    form: Form | None = None,
 ) -> Plan:
     """Find all inputs, name all outputs, and raise CaflowError (exit 2) if the plan cannot work.
 
@@ -114,6 +117,7 @@ def make_plan(
         companions: What the user named of each kind of files that belong to inputs, as "mask".
         beside: Endings of further files for each input, by field of JSON; they are PNG.
         masking: The options of masks, if the command has them.
+        form: What is written instead of images.
     """
     if _is_piped(console, inputs, files, beside):
         files = replace(files, output="-")
@@ -126,14 +130,15 @@ def make_plan(
     if share.step > 1:
         _check_shared(files, read)
     encoder = files.encoder(None if file is None else format_of(file))
+    form = form or (encoder.format, FORMATS[encoder.format])
     if files.output == "-":
         _check_stdout(len(jobs) * files.keep)
     elif file is not None:
-        _check_file(file, encoder, len(jobs))
+        _check_file(file, form, len(jobs))
         jobs = [jobs[0].named(file, files, beside)]
     else:
         label = make(console.command, files.suffix)
-        names = _names([job.source for job in jobs], label, encoder.suffix, folder)
+        names = _names([job.source for job in jobs], label, form[1][0], folder)
         jobs = [job.named(name, files, beside) for job, name in zip(jobs, names, strict=True)]
     if masking is not None and masking.marks is not None:
         jobs = _with_marks(jobs, masking.marks)
@@ -244,12 +249,13 @@ def _without_others(
     return sources
 
 
-def _check_file(file: Path, encoder: Encoder, count: int) -> None:
+def _check_file(file: Path, form: Form, count: int) -> None:
     """Raise CaflowError (exit 2) unless a file has the suffix of its format, and one input."""
+    format, suffixes = form
     check_usage(
-        format_of(file) == encoder.format,
-        f"the suffix of {str(file)!r} does not fit {encoder.format}",
-        f"-o {file.with_suffix(encoder.suffix)} for a file, -o {file}/ for a folder",
+        file.suffix.lower() in suffixes,
+        f"the suffix of {str(file)!r} does not fit {format}",
+        f"-o {file.with_suffix(suffixes[0])} for a file, -o {file}/ for a folder",
     )
     folder = f"{file.with_suffix('')}/"
     check_usage(count == 1, f"-o {file} is one file for {count} inputs", f"-o {folder}")

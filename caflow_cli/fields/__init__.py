@@ -2,15 +2,18 @@
 
 from .files import (
     FORMATS,
+    check_place,
     encode_members,
     field_of,
     format_of_field,
     read_field,
     read_members,
     read_provenance,
+    stated_unit,
     write_members,
 )
 from .netcdf import members_in_xarray
+from .units import same_unit
 from .values import Along, Array, Field, Grid, Packing
 
 __all__ = [
@@ -20,6 +23,7 @@ __all__ = [
     "Field",
     "Grid",
     "Packing",
+    "check_place",
     "encode_members",
     "field_of",
     "format_of_field",
@@ -27,5 +31,7 @@ __all__ = [
     "read_field",
     "read_members",
     "read_provenance",
+    "same_unit",
+    "stated_unit",
     "write_members",
 ]

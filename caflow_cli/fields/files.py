@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +16,7 @@ import numpy as np
 from ..errors import CaflowError, check_usage, ensure, usage_error
 from ..images import atomic_write, read_source
 from ..images.refusals import TIFF_MAGIC
+from ..paths import is_file
 from ..records import Table
 from .geotiff import GeoTags
 from .netcdf import (
@@ -24,7 +26,7 @@ from .netcdf import (
     read_netcdf,
     read_netcdf_provenance,
 )
-from .tiff import encode_tiff, read_tiff, read_tiff_provenance
+from .tiff import encode_tiff, read_tiff, read_tiff_provenance, stated_tiff_unit
 from .values import Along, Array, Field, checked_values
 
 _NPY = b"\x93NUMPY"
@@ -83,7 +85,8 @@ def read_members(
             values = np.load(io.BytesIO(data), allow_pickle=False)
             bands = values if values.ndim == 3 else values[None]
             return [Field(_checked(band, nodata, label)) for band in bands]
-    raise CaflowError(f"{label!r} is no field", f"give {_KINDS}")
+    hint = f"give {_KINDS}; a photograph needs a model of images"
+    raise CaflowError(f"{label!r} is no field", hint)
 
 
 @contextmanager
@@ -100,6 +103,38 @@ def _refusing_damage(label: str) -> Iterator[None]:
 def format_of_field(path: Path) -> str | None:
     """The format for a path's suffix; None if no field is written with it."""
     return FORMATS.get(path.suffix.lower())
+
+
+def stated_unit(path: Path) -> str | None:
+    """The unit of a file that holds a field, empty if it states none; None for images.
+
+    A TIFF holds a field if it has one band of floats, and its description states a unit; or GDAL
+    does.
+
+    Raises:
+        CaflowError: (exit 1) it is NetCDF, and cannot be read.
+    """
+    format = format_of_field(path)
+    if format is None or not is_file(path):
+        return None
+    if format == "netcdf":
+        return read_members(path, nodata=math.nan)[0].unit
+    if format == "npy":
+        return ""
+    with suppress(Exception):  # no such TIFF, which reading will say
+        return stated_tiff_unit(path) or None
+    return None
+
+
+def check_place(like: Field, format: str) -> None:
+    """Raise CaflowError (exit 2) if a format, of `FORMATS`, cannot hold the place of a field."""
+    is_map = isinstance(like.grid, GeoTags)
+    kind, suffix = ("GeoTIFF", ".tif") if is_map else ("NetCDF file", ".nc")
+    check_usage(
+        like.grid is None or format in (FORMATS[suffix], "npy"),
+        f"the place of a field in a {kind} is not converted to {format}",
+        f"-o FILE{suffix}",
+    )
 
 
 def encode_members(
@@ -121,16 +156,11 @@ def encode_members(
         provenance: Of the file; `.npy` holds none.
 
     Raises:
-        CaflowError: (exit 2) the format cannot hold the place of the field.
+        CaflowError: (exit 2) the format cannot hold the place of the field, or (exit 1) a
+            coordinate cannot be refined.
     """
     along = along or ("member", range(len(members)))
-    is_map = isinstance(like.grid, GeoTags)
-    kind, suffix = ("GeoTIFF", ".tif") if is_map else ("NetCDF file", ".nc")
-    check_usage(
-        like.grid is None or format in (FORMATS[suffix], "npy"),
-        f"the place of a field in a {kind} is not converted to {format}",
-        f"-o FILE{suffix}",
-    )
+    check_place(like, format)
     if format == "tiff":
         return encode_tiff(members, like, factor, along, provenance)
     if format == "netcdf":

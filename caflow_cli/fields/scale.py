@@ -14,6 +14,7 @@ import numpy as np
 
 from ..config import Values
 from ..errors import CaflowError, ensure
+from .units import same_unit
 from .values import Array, Field, Steps, first_place
 
 _RANGE = 30.0  # of a linear scale: about that of rain in dB
@@ -104,7 +105,7 @@ def points(
 def check_unit(values: Values, field: Field, label: str = "the field") -> None:
     """Raise CaflowError if the field states another unit than the model."""
     ensure(
-        field.unit in ("", values.unit),
+        field.unit == "" or same_unit(field.unit, values.unit),
         f"{label} is in {field.unit}, and the model in {values.unit}",
         f"convert it to {values.unit}, or choose another --model",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, unescape
@@ -126,6 +127,22 @@ def _numbers(text: Any) -> list[float]:
         return [float(str(text).strip("\0 "))]
     except ValueError:
         return []
+
+
+def stated_tiff_unit(path: Path) -> str:
+    """The unit that a TIFF of one band of floats, or GDAL, states; else empty.
+
+    Any exception means that it is damaged.
+    """
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first.aspage()
+        if page.samplesperpixel != 1 or page.dtype is None:
+            return ""
+        described = _described(page) if page.dtype.kind == "f" else {}
+        _, _, unit = _said_by_gdal(page)
+        return str(described.get("unit", unit))
 
 
 def read_tiff_provenance(data: bytes) -> Table | None:

@@ -74,8 +74,8 @@ class Field:
     def packed(self, members: Array) -> tuple[Array, float]:
         """Values in the unit as a file like this field's stores them.
 
-        They are integers if this field was stored as such, and integers hold all values exactly;
-        else float32. A value that stands for missing ones must not occur; else NaN does.
+        They are integers if this field was stored as such, and those, or int32, hold all values
+        exactly; else float32. A value that stands for missing ones must not occur; else NaN does.
 
         Returns:
             What is stored, and what stands for a missing value.
@@ -85,11 +85,12 @@ class Field:
         if packing is not None:
             stored = np.rint((members.astype(np.float64) - packing.offset) / packing.scale)
             back = (stored * packing.scale + packing.offset).astype(np.float32)
-            limits = np.iinfo(packing.dtype)
-            fits = (stored >= limits.min) & (stored <= limits.max) & (back == members)
-            if (missing | (fits & (stored != self.nodata))).all():
-                stored[missing] = self.nodata
-                return stored.astype(packing.dtype), self.nodata
+            right = (back == members) & (stored != self.nodata)
+            stored[missing] = self.nodata
+            for dtype in (packing.dtype, "int32"):
+                limits = np.iinfo(dtype)
+                if ((stored >= limits.min) & (stored <= limits.max) & (right | missing)).all():
+                    return stored.astype(dtype), self.nodata
         with np.errstate(over="ignore"):
             nodata = np.float32(self.nodata if packing is None else np.nan)
         if not np.isfinite(nodata) or (members == nodata).any():

@@ -4,6 +4,7 @@
 |----------|-----------------------------------------|-------------------------------------------|
 | superres | a JPEG's luminance table is coarse      | web-superres-x4                           |
 | superres | compressed, noisy or blurred pixels     | web-superres-x4                           |
+| superres | a measured field                        | that of fields in its unit                |
 | superres | 12 to 32 pixels wide and as high        | the default, a hint at faces-superres-x4  |
 | any      | otherwise                               | the task's default in the manifest        |
 
@@ -21,8 +22,12 @@ import numpy as np
 
 from ..assets import ASSETS
 from ..config import TaskConfig
+from ..errors import check_usage, usage_error
+from ..fields import same_unit
 from ..images import Input
 from ..images.artifacts import Traces, Values, traces
+from ..model import read_info
+from .manifest import bundled_path, load_manifest
 from .resolve import default_model
 
 if TYPE_CHECKING:
@@ -137,6 +142,24 @@ def choose_model(
         if image is not None and rule.task == task and rule.when(image):
             return rule.choice
     return Choice(default_model(task).id, f"the default for {task}")
+
+
+def choose_field_model(name: str, unit: str) -> Choice:
+    """The bundled model of fields in a unit, for the field of that name.
+
+    Raises:
+        CaflowError: (exit 2) the unit is empty, or there is no model for it.
+    """
+    check_usage(bool(unit), f"{name!r} states no unit", "--model, of a model of fields in its unit")
+    for entry in load_manifest().values():
+        path = bundled_path(entry)
+        values = None if path is None else read_info(path).config.task.values
+        if values is not None and same_unit(values.unit, unit):
+            return Choice(entry.id, f"for fields in {values.unit}")
+    raise usage_error(
+        f"no bundled model refines fields in {unit}",
+        f"--model FILE, or train one: caflow train --task superres --data FIELDS --unit '{unit}'",
+    )
 
 
 def is_chosen(task: str, model: str) -> bool:

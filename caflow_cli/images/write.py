@@ -99,11 +99,6 @@ class Encoder:
         )
 
     @property
-    def suffix(self) -> str:
-        """The suffix of files, with the dot."""
-        return FORMATS[self.format][0]
-
-    @property
     def lossless(self) -> bool:
         """Whether decoding returns the same colors."""
         return self.format not in _QUALITY and (self.format != "webp" or self.quality is None)

@@ -5,7 +5,7 @@ from .conditions import Conditions, to_batch
 from .domain import describe_domain, domain_warning
 from .draw import answer, draw, requests_at_a_time
 from .edits import EDITS, EditOptions, edits_of
-from .fields import Coarse, FieldScore, Member, Members, draw_members, restore_field, score_field
+from .fields import Coarse, FieldScore, estimator_of_fields, score_field
 from .figures import (
     FILL,
     marks_over,
@@ -15,6 +15,7 @@ from .figures import (
     uncertainty_chart,
     uncertainty_map,
 )
+from .members import Member, Members, draw_members, restore_field
 from .rank import order, rmse_between
 from .request import Request, encode, prepare, seconds_to_draw, task_of
 from .restore import restore, score
@@ -44,6 +45,7 @@ __all__ = [
     "edits_of",
     "encode",
     "estimator_of",
+    "estimator_of_fields",
     "marks_over",
     "moments",
     "order",

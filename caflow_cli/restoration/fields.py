@@ -1,10 +1,10 @@
-"""Ensembles of fields: members drawn for a coarse field, projected to its means, and scored."""
+"""A coarse field as a model reads it, for which fields are drawn, projected and scored."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,21 @@ import torch
 from torch import Generator, Tensor
 
 from ..config import Temperature
-from ..devices import check_bf16
-from ..errors import check_usage, ensure
-from ..fields import Array, Field, field_of, read_field
+from ..errors import ensure
+from ..fields import (
+    Array,
+    Field,
+    Packing,
+    field_of,
+    read_field,
+)
 from ..fields.project import project, repeated
 from ..fields.scale import check_range, check_unit, is_wet, points, to_scale, to_unit
 from ..flows import noise_draws
 from ..model import CAFlow, Condition, standard_error
-from ..sampling import SEEDS, Sampling
 from ..tasks import pad
-from ..version import SCHEMA, __version__
-from .conditions import RESAMPLES, Progress, Steps
-from .rank import order
+from .conditions import RESAMPLES, Steps
+from .score import Estimator
 from .whole import Whole
 
 FieldLike = Field | str | Path | Array
@@ -35,7 +38,6 @@ BOUND = (
     "cells of log S'(g) + log T'(x)"
 )
 _MOST = 2**24  # cells of a field, which is drawn in one pass of the model
-_BATCH = 2**18  # cells of the members that are drawn together
 
 
 @dataclass(frozen=True)
@@ -133,9 +135,34 @@ class Coarse:
         return drawn
 
     def projected(self, x: Array) -> Array:
-        """A field, (..., H, W), with exactly the means of this one."""
-        zero = self.values.zero
-        return project(x, self.field.values, None if zero is None else float(np.float32(zero)))
+        """A field, (..., H, W), with exactly the means of this one; of integers if that is."""
+        zero = None if self.values.zero is None else float(np.float32(self.values.zero))
+        packing = self.packing
+        if packing is None:
+            return project(x, self.field.values, zero)
+        stored = (self.field.values.astype(np.float64) - packing.offset) / packing.scale
+        means = np.rint(np.nan_to_num(stored)).astype(np.int64)
+        least = None if zero is None else math.ceil(zero / packing.scale)
+        steps = project((x - packing.offset) / packing.scale, means, least)
+        fine = (packing.offset + packing.scale * steps).astype(np.float32)
+        fine[..., repeated(self.field.missing, self.factor)] = np.nan
+        return fine
+
+    @property
+    def packing(self) -> Packing | None:
+        """The integers that members are, as the field is; None for floats.
+
+        Where cells can be dry, 0 must be one of them.
+        """
+        packing = self.field.packing
+        if packing is None or packing.scale < 0 or (packing.offset and self.values.zero):
+            return None
+        return packing
+
+    def member(self, values: Array) -> Field:
+        """A field drawn, with the steps of its values, as it is scored."""
+        step = 0.0 if self.packing is None else self.packing.scale
+        return Field(values, self.values.unit, step)
 
     def score(self, fine: Field, noise_samples: int = 1) -> FieldScore:
         """Score a field of as many times the cells, with the steps of its data.
@@ -205,145 +232,9 @@ def _filled(g: Array) -> Array:
     return result
 
 
-@dataclass(frozen=True, eq=False)
-class Member:
-    """One sample: projected to the coarse field's means, rounded to float32, and scored."""
-
-    values: Array  # (H, W) float32 in the unit, 0 where dry, NaN where missing
-    k: int
-    seed: int  # replays it: `--seed SEED -m 1`
-    redraws: int  # how many samples diverged
-    score: FieldScore
-    rank: int = 0  # from 1
-    rank_value: float | None = None
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """Its fields in JSON lines and provenance."""
-        own = {"rank": self.rank, "seed": self.seed, "redraws": self.redraws}
-        return {**own, **self.score.as_json()}
-
-
-@dataclass(frozen=True, eq=False)
-class Members:
-    """The ensemble that answers a coarse field.
-
-    Examples:
-        >>> members.values.shape  # doctest: +SKIP
-        (50, 512, 512)
-        >>> members.values.mean(0)  # doctest: +SKIP
-    """
-
-    model: CAFlow
-    field: Field  # the coarse one
-    sampling: Sampling  # with all defaults filled in
-    drawn: Sequence[Member]  # in the order of k, without those that diverged
-
-    def __repr__(self) -> str:
-        unit = self.drawn[0].score.unit
-        return f"<Members: {len(self.drawn)} fields in {unit} at τ {self.sampling.temperature}>"
-
-    @property
-    def values(self) -> Array:
-        """All members in order of seed: (M, H, W), float32 in the unit."""
-        return np.stack([member.values for member in self.drawn])
-
-    @property
-    def kept(self) -> list[Member]:
-        """The best N members by likelihood; all M in order of seed if N is M.
-
-        The likelihood prefers smooth members, and those with few wet cells in other units than with
-        many: an ensemble is all of its members.
-        """
-        return [replace(self.drawn[index], rank=n, rank_value=v) for n, (index, v) in self._order]
-
-    @property
-    def _order(self) -> list[tuple[int, tuple[int, float | None]]]:
-        rule = self.sampling.rank or "none"
-        found = order(rule, [member.score.log_likelihood for member in self.drawn])
-        return [*enumerate(found, 1)][: self.sampling.keep]
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """What JSON lines and provenance state of all members together."""
-        k = self.drawn[0].score.noise_samples
-        return {
-            "model": dict(self.model.identity),
-            "params": self.sampling.as_json(),
-            "estimator": {"dequantization": "uniform", "noise_samples": k, "bound": BOUND},
-        }
-
-    def as_json(self) -> dict[str, Any]:
-        """What JSON lines state of them."""
-        members = [{"k": member.k, **member.record} for member in self.drawn]
-        diverged = (self.sampling.candidates or 0) - len(members)
-        return {
-            **self.record,
-            "candidates": members,
-            **({"diverged": diverged} if diverged else {}),
-        }
-
-    def provenance(self) -> dict[str, Any]:
-        """The provenance of a file with the kept members. It has no local path."""
-        seeds = [member.seed for member in self.kept]
-        task = self.model.config.task.name
-        return {
-            "schema": SCHEMA,
-            "version": __version__,
-            "task": task,
-            **self.record,
-            "seeds": seeds,
-        }
-
-
-def restore_field(
-    model: CAFlow, field: FieldLike, sampling: Sampling, progress: Progress | None = None
-) -> Members:
-    """Draw the members of a coarse field; arguments and errors as for `restore`."""
-    read = read_field(field) if isinstance(field, str | Path) else field_of(field)
-    check_usage(sampling.rank != "consensus", "fields cannot be ranked by consensus", "--rank none")
-    filled = sampling.of(model.config)
-    few = filled.keep < (filled.candidates or 1)
-    filled = replace(filled, rank=filled.rank or ("likelihood" if few else "none"))
-    if filled.bf16:
-        check_bf16(model.device)
-    drawn = [*draw_members(model, read, filled, progress)]
-    ensure(
-        len(drawn) > 0,
-        f"{RESAMPLES + 1} samples in a row diverged at tau {filled.temperature}",
-        "a field more like the training data, or another --model",
-    )
-    return Members(model, read, filled, drawn)
-
-
-def draw_members(
-    model: CAFlow, field: Field, sampling: Sampling, progress: Progress | None = None
-) -> Iterator[Member]:
-    """Draw M members of a coarse field, in order of seed, as many at a time as fit well.
-
-    A member that diverged, or whose score is not finite, is left out.
-
-    Args:
-        model: A model of fields.
-        field: The coarse field.
-        sampling: With all defaults filled in.
-        progress: Called after each pass of the model.
-    """
-    count = sampling.candidates or 1
-    steps = Steps(progress)
-    coarse = Coarse(model, field, sampling.bf16, steps)
-    at_a_time = max(1, _BATCH // math.prod(coarse.padded))
-    steps.total = math.ceil(count / at_a_time) + count
-    for first in range(0, count, at_a_time):
-        ks = range(first, min(first + at_a_time, count))
-        seeds = [(sampling.seed + k) % SEEDS for k in ks]
-        generators = [Generator().manual_seed(seed) for seed in seeds]
-        drawn = coarse.draw(sampling.temperature, generators)
-        for k, seed, (values, redraws) in zip(ks, seeds, drawn, strict=True):
-            if values is not None:
-                score = coarse.score(Field(values, field.unit))
-                if math.isfinite(score.log_likelihood):
-                    yield Member(values, k, seed, redraws, score)
+def estimator_of_fields(noise_samples: int) -> Estimator:
+    """How the log-likelihoods of fields are estimated, as fields for JSON."""
+    return {"dequantization": "uniform", "noise_samples": noise_samples, "bound": BOUND}
 
 
 def score_field(

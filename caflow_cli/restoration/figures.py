@@ -1,5 +1,6 @@
 """Figures: sheets of candidates, and color maps beside their images."""
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -17,6 +18,7 @@ from ..tasks.base import levels_in
 from .rank import Values
 
 if TYPE_CHECKING:
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
 Plane = npt.NDArray[np.float32]
@@ -29,6 +31,7 @@ _BAR = 70  # width of a color bar with its labels
 _CELL = 192  # pixels of a thumbnail's longer side
 _LONGEST = 10  # candidates per line of a sheet
 _SIDE = 384  # pixels of a chart's longer side
+_MISSING = 190  # gray of missing values
 _OPACITY = 0.6  # of marks: what they cover can be seen
 
 
@@ -186,6 +189,92 @@ def color_map(values: Values) -> Pixels:
     bar = figure.add_axes(((width + _GAP) / total, 0.03, 14 / total, 0.94))
     figure.colorbar(shown, bar).ax.tick_params(labelsize=_FONT)
     return _rendered(figure)
+
+
+class Shades(NamedTuple):
+    """How the values of fields are drawn: by a sequential map, from `low` to `high`, in a unit."""
+
+    low: float
+    high: float
+    unit: str
+    is_log: bool  # then values below `low` are dry, and drawn as the background
+
+    @classmethod
+    def of(cls, values: Plane, unit: str, zero: float | None) -> "Shades":
+        """The range of all finite values, from the threshold of dry ones if there is one."""
+        finite = values[np.isfinite(values)]
+        low = float(finite.min(initial=math.inf)) if zero is None else zero
+        high = float(finite.max(initial=-math.inf))
+        return cls(low, high if high > low else low + 1, unit, zero is not None)
+
+    def drawn(self, values: Plane) -> Pixels:
+        """Values (H, W) as colors; dry ones are white, missing ones gray."""
+        from matplotlib import colormaps
+
+        with np.errstate(invalid="ignore"):
+            colors = colormaps["viridis"](self._norm(values), bytes=True)[..., :3]
+            colors[values < self.low] = 255
+        colors[np.isnan(values)] = _MISSING
+        return np.asarray(colors, np.uint8)
+
+    def bar(self, height: int) -> Pixels:
+        """The color bar, with the unit."""
+        from matplotlib.cm import ScalarMappable
+
+        figure = _figure(max(height, 6 * _LINE), _BAR + 2 * _LINE)
+        axes = figure.add_axes((0, 0.03, 14 / (_BAR + 2 * _LINE), 0.94))
+        bar = figure.colorbar(ScalarMappable(self._norm, "viridis"), axes)
+        bar.set_label(self.unit, fontsize=_FONT)
+        bar.ax.tick_params(labelsize=_FONT)
+        return _rendered(figure)
+
+    @property
+    def _norm(self) -> "Normalize":
+        from matplotlib.colors import LogNorm, Normalize
+
+        return (LogNorm if self.is_log else Normalize)(self.low, self.high)
+
+
+def field_row(cells: Sequence[tuple[Plane, list[str]]], unit: str, zero: float | None) -> Pixels:
+    """Draw fields of a unit on one scale, with lines of text below them, and the scale.
+
+    Args:
+        cells: The coarse field and its members, (H, W), with the text below each.
+        unit: Of the values.
+        zero: The threshold of dry values, which are drawn as the background; or None.
+    """
+    shades = Shades.of(np.concatenate([values.ravel() for values, _ in cells]), unit, zero)
+    row = captioned_row([(shades.drawn(values), lines) for values, lines in cells])
+    return _drawn([_Part(0, 0, row), _Part(0, row.shape[1] + _GAP, shades.bar(_CELL))])
+
+
+def field_uncertainty(
+    name: str, members: Plane, unit: str, zero: float | None, tau: Temperature
+) -> Pixels:
+    """Draw the standard deviation of members, (M, H, W), in their unit, beside the first one.
+
+    Raises:
+        CaflowError: There is only one member.
+    """
+    ensure(len(members) > 1, "one member has no spread", "-m 10")
+    deviation = members.std(0, ddof=1, dtype=np.float64).astype(np.float32)
+    shades = Shades.of(members[0], unit, zero)
+    spread = Shades(0.0, max(float(np.nanpercentile(deviation, 99.5)), 1e-9), unit, False)
+    lines = [
+        f"{name}: a member, and the standard deviation over {len(members)} members, in {unit}",
+        f"mean {np.nanmean(deviation):.3g}, largest {np.nanmax(deviation):.3g}; tau {tau}",
+    ]
+    if zero is not None:  # where all members are dry
+        deviation = np.where(members.max(0) < zero, np.float32(-1), deviation)
+    parts: list[_Part] = []
+    left = 0
+    for values, scale in ((members[0], shades), (deviation, spread)):
+        image = thumbnail(scale.drawn(values), _SIDE)
+        bar = scale.bar(image.shape[0])
+        parts += [_Part(0, left, image, lines if not left else ())]
+        parts += [_Part(0, left + image.shape[1] + _GAP, bar)]
+        left += image.shape[1] + bar.shape[1] + 2 * _GAP
+    return _drawn(parts)
 
 
 def _drawn(parts: Sequence[_Part]) -> Pixels:

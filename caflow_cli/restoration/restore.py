@@ -18,7 +18,8 @@ from .arguments import ImageLike, as_input, as_mask
 from .candidates import Candidates
 from .draw import answer
 from .edits import EditKeywords, EditOptions
-from .fields import FieldLike, FieldScore, Members, restore_field, score_field
+from .fields import FieldLike, FieldScore, score_field
+from .members import Members, restore_field
 from .request import encode, prepare
 from .score import Score, score_images
 

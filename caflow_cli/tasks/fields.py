@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Fields(SuperRes):
     """Describes models of fields, whose members have `factor` times as many cells on each side.
 
-    `restoration/fields.py` draws and scores them.
+    `restoration/members.py` draws them, and `restoration/fields.py` scores them.
     """
 
     channels = (1,)

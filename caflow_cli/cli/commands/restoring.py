@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import typer
+
 from ...errors import check_usage
 from .. import options
 from ..console import Console
 from ..edits import Coloring, Editing, Filling, Scaling
+from ..fields import draw_fields
 from ..intervals import Intervals
 from ..masking import Masking
+from ..measured import Measured
 from ..options import Drawing, expanded, option, read_config
 
 
@@ -20,17 +24,23 @@ def superres_command(
     drawing: Drawing,
     intervals: Intervals,
     scaling: Scaling,
+    measured: Measured,
     console: Console,
+    context: typer.Context,
 ) -> None:
     """Enlarge images: draw M candidates, rank them by log-likelihood, write the best N.
 
     `face.png` becomes `face_superres.png`, with N > 1 `face_superres_01.png` and so on, best first.
     Images may have any size: with a ×4 model, 300×200 becomes 1200×800, or 600×400 with --scale 2.
     A high likelihood does not mean high quality: below temperature 1 it favors smooth images.
+    Of a measured field (TIFF that states its unit, NetCDF, or .npy), all M members are written into
+    one file, with exactly the means of the field; with -n N, the N likeliest.
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """
-    _restore(console, images, drawing, editing=scaling, intervals=intervals)
+    may = measured.may_apply(images, drawing.model)
+    if not may or not draw_fields(console, images, drawing, measured, context, scaling, intervals):
+        _restore(console, images, drawing, editing=scaling, intervals=intervals)
 
 
 @expanded
@@ -81,7 +91,9 @@ def inpaint_command(
 def sample_command(
     drawing: Drawing,
     masking: Masking,
+    measured: Measured,
     console: Console,
+    context: typer.Context,
     cond: list[str] = option(
         "--cond PATH",
         "Condition image, such as a sketch; or a folder, a glob in quotes, or `-` for stdin. "
@@ -99,8 +111,9 @@ def sample_command(
     Example: caflow sample --cond sketch.png --model maps-aerial -m 10 -n 3
     """
     check_usage(drawing.model is not None, "sample needs a model", "--model maps-aerial, or a file")
-    drawing = replace(drawing, alpha=masking.alpha(drawing.alpha))
-    _restore(console, cond, drawing, masking)
+    if not draw_fields(console, cond, drawing, measured, context, masking):
+        drawing = replace(drawing, alpha=masking.alpha(drawing.alpha))
+        _restore(console, cond, drawing, masking)
 
 
 RESTORING = (superres_command, colorize_command, inpaint_command, sample_command)

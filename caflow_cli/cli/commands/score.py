@@ -20,9 +20,12 @@ from ..companions import by_stem, find_companions
 from ..config import source
 from ..console import Console
 from ..masking import File, Mask, Masking, Transparent
+from ..measured import APART, NODATA
 from ..options import expanded, load_model, option
 
 if TYPE_CHECKING:
+    from ...hub.choice import Choice
+    from ...records import Table
     from ...restoration import Score
     from ..inputs import InputImage
 
@@ -48,6 +51,7 @@ class Scoring:
     shard: str | None = options.SHARD
     alpha: bool | None = options.ALPHA
     noise_samples: NoiseSamples = 1
+    nodata: float | None = NODATA
 
     def __post_init__(self) -> None:
         check(self)
@@ -212,6 +216,31 @@ class _Scorer:
 
     def score(self, pair: Pair) -> None:
         """Score a pair, and report it."""
+        from ..field_scores import choice_of_fields
+
+        choice = choice_of_fields(pair.cond, pair.target, self.scoring.model, self.typed)
+        if choice is None:
+            self._score_images(pair)
+        else:
+            self._score_fields(pair, *choice)
+
+    def _score_fields(self, pair: Pair, choice: Choice, record: Table) -> None:
+        """Score every member of a pair of fields, and report it."""
+        from ..field_scores import scored_lines
+
+        scoring = self.scoring
+        start = time.perf_counter()
+        model = self.load(choice.model)
+        more = {"status": "ok", "model": model.identity, "model_reason": choice.reason}
+        options = (scoring.nodata, scoring.noise_samples)
+        for line, text in scored_lines(model, pair.cond, pair.target, record, *options):
+            elapsed = round(time.perf_counter() - start, 3)
+            start += elapsed
+            self.console.result({**pair.names, **more, **line, "elapsed_s": elapsed}, [text])
+        if not self.console.json:
+            self.console.about(pair.target.name, APART)
+
+    def _score_images(self, pair: Pair) -> None:
         from ...restoration import estimator_of, score, task_of
         from ..report import scored_line
 

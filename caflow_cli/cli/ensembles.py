@@ -1,0 +1,136 @@
+"""The ensembles of a command's fields: read, draw, write, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import memory_errors
+from ..fields import Along, check_place, encode_members
+from ..fields.project import repeated
+from ..model import CAFlow
+from ..restoration import Members, restore_field
+from ..restoration.figures import field_row, field_uncertainty
+from ..sampling import Sampling
+from .console import Console
+from .measured import APART, Measured
+from .options import Drawing
+from .output import report_undone, reported, write_output
+from .plan import Job
+from .sheets import Sheets
+
+
+@dataclass(frozen=True)
+class Ensembles:
+    """What a command's fields have in common: the model, and the options.
+
+    Attributes:
+        model: Of fields.
+        sampling: With M and N.
+        drawing, measured: The options.
+        console: The command's.
+        format: Of what is written, a value of `FORMATS`.
+        reason: Why the model was chosen.
+    """
+
+    model: CAFlow
+    sampling: Sampling
+    drawing: Drawing
+    measured: Measured
+    console: Console
+    format: str
+    reason: str
+
+
+def run(asked: Ensembles, jobs: Sequence[Job]) -> None:
+    """Draw, write and report the ensemble of every job."""
+    console = asked.console
+    drawing = asked.drawing
+    sheets = Sheets(drawing, console, None)
+    if asked.measured.quantiles:
+        console.note(f"quantiles of {asked.sampling.candidates} members promise nothing")
+    elif asked.sampling.keep != asked.sampling.candidates:
+        console.note(APART)
+    with console.steps(console.command) as show:
+        for done, job in enumerate(jobs):
+            show(done, len(jobs), job.name)
+            with reported(job, console, alone=len(jobs) == 1):
+                if job.skipped or job.source.missing:
+                    report_undone(job, console)
+                    continue
+                with memory_errors("crop the field", "this field"):
+                    _draw(asked, job, sheets)
+    if drawing.sheets and not drawing.dry_run:
+        sheets.write()
+
+
+def _draw(asked: Ensembles, job: Job, sheets: Sheets) -> None:
+    """Draw, write and report the ensemble of a field."""
+    console = asked.console
+    start = time.perf_counter()
+    field = job.source.read_field(asked.measured.nodata)
+    check_place(field, asked.format)
+    if field.grid is not None:
+        field.grid.refined(asked.model.config.task.factor)  # which may fail
+    values = asked.model.config.task.values
+    if values is not None and not field.unit:
+        console.about(job.name, f"states no unit, and is taken to be in {values.unit}", "no unit")
+    if field.missing.any():
+        console.about(job.name, f"{field.missing.sum()} values are missing", "missing values")
+    m = asked.sampling.candidates or 1
+    if asked.drawing.dry_run:
+        model = asked.model.identity
+        console.note(f"{job.name}: would draw {m} members, by {model['id']}")
+        report_undone(job, console, model=model, model_reason=asked.reason, candidates=m)
+        return
+    found = restore_field(asked.model, field, asked.sampling)
+    if len(found.drawn) < m:
+        text = f"{m - len(found.drawn)} of {m} members diverged, and were dropped"
+        console.about(job.name, text, "members diverged")
+    outputs = _write(asked, job, found)
+    _add_rows(asked, job, found, sheets)
+    line = {**found.as_json(), "outputs": outputs, "model_reason": asked.reason}
+    elapsed = round(time.perf_counter() - start, 3)
+    console.result({**job.names, "status": "ok", **line, "elapsed_s": elapsed})
+
+
+def _write(asked: Ensembles, job: Job, found: Members) -> list[dict[str, object]]:
+    """Write the kept members, or quantiles of all; returns the outputs for JSON."""
+    record = found.provenance(found.kept)
+    quantiles = asked.measured.quantiles
+    if quantiles:
+        values = np.quantile(found.values, quantiles, axis=0).astype(np.float32)
+        along: Along = ("quantile", quantiles)
+        record |= {"quantiles": quantiles}
+    else:
+        values = np.stack([member.values for member in found.kept])
+        along = ("member", [member.seed for member in found.kept])
+    factor = asked.model.config.task.factor
+    provenance = None if asked.drawing.no_provenance else record
+    data = encode_members(values, found.field, factor, asked.format, along, provenance)
+    paths = write_output(job, data, asked.drawing, asked.console)
+    key, labels = along
+    return [{"path": path, f"{key}s": [*labels]} for path in paths.values()]
+
+
+def _add_rows(asked: Ensembles, job: Job, found: Members, sheets: Sheets) -> None:
+    """Add the rows of a field to the sheets that are wanted."""
+    task = asked.model.config.task
+    assert task.values is not None, "a model of fields has their values"
+    unit, zero = task.values.unit, task.values.zero
+    name = Path(job.name).name
+    tau = found.sampling.temperature
+    if asked.drawing.grid:
+        height, width = found.field.size
+        coarse = repeated(found.field.values, task.factor)
+        cells = [(coarse, [name, f"{width} × {height}", f"τ {tau}"])]
+        for member in found.kept:
+            lines = [f"seed {member.seed}", *member.score.summary.split(", ")]
+            cells.append((member.values, lines))
+        sheets.grid.append(field_row(cells, unit, zero))
+    if asked.drawing.uncertainty and len(found.drawn) > 1:
+        sheets.uncertainty.append(field_uncertainty(name, found.values, unit, zero, tau))

@@ -1,0 +1,66 @@
+"""Options of commands for measured fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ..errors import check_usage
+from .options import option
+
+_PANEL = "Fields"
+_SUFFIXES = (".nc", ".nc4", ".npy", ".tif", ".tiff", "example:rain")  # what may be a field
+NINE = (
+    "intervals of fields need at least nine groups of fields, such as days, because the fields of "
+    "a group are alike"
+)
+APART = (
+    "densities of fields with different numbers of wet cells have different units, so that their "
+    "likelihoods do not compare"
+)
+
+NODATA = option(
+    "--nodata V",
+    "Measured fields: the stored value that stands for a missing one, or nan. Missing values are "
+    "refused without it; with it, they are left out of scores, and written back.",
+    _PANEL,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The options of ensembles; each field is the option of the same name."""
+
+    nodata: float | None = NODATA
+    quantile: str | None = option(
+        "--quantile Q,Q",
+        "Measured fields: write these quantiles of the M members, such as 0.05,0.5,0.95, instead "
+        "of the members. Nothing is promised of them.",
+        _PANEL,
+    )
+
+    @property
+    def quantiles(self) -> list[float]:
+        """The parsed option; CaflowError (exit 2) if it has something else."""
+        found: list[float] = []
+        with suppress(ValueError):
+            found = [float(part) for part in (self.quantile or "").split(",")]
+        is_right = bool(found) and all(0 <= q <= 1 for q in found) and len({*found}) == len(found)
+        check_usage(
+            self.quantile is None or is_right,
+            f"--quantile is {self.quantile!r}",
+            "--quantile 0.05,0.5,0.95, numbers from 0 to 1",
+        )
+        return found
+
+    def may_apply(self, inputs: Sequence[str], model: str | None) -> bool:
+        """Whether inputs may be fields, or an option is used, so that `draw_fields` decides."""
+        given = {model, self.nodata, self.quantile} != {None}
+        return given or any(name.lower().endswith(_SUFFIXES) for name in inputs)
+
+    @property
+    def used(self) -> list[str]:
+        """The names of the options that are used."""
+        given = {"--nodata": self.nodata, "--quantile": self.quantile}
+        return [name for name, value in given.items() if value is not None]

@@ -1,0 +1,270 @@
+"""Measured fields through the command: an ensemble in a file, its scores, quantiles and sheets."""
+
+import math
+
+import helpers
+import numpy as np
+import pytest
+import rasterio
+import tifffile
+import xarray
+from PIL import Image
+
+from caflow_cli.config import Config, FlowConfig, TaskConfig, Values
+from caflow_cli.fields import read_field, read_members, read_provenance
+from caflow_cli.model import CAFlow
+
+from ..results import lines_of, only_record, records
+
+FLOW = {"scales": 1, "r_steps": 1, "t_steps": 2, "f_steps": 2, "hidden": 8, "f_hidden": 8}
+FLOW |= {"target_channels": 1, "cond_channels": 1, "anchor": "field", "scale_bound": 1.0}
+FLOW |= {"guide": 8, "guide_net": "censored", "guide_blocks": 2, "guide_factor": 4}
+RAIN = Values("mm/h", "db", 0, 400, zero=0.1)
+COARSE = np.array([[0, 0.5, 2, 0, 1], [4, 0, 1.25, 8, 3], [0, 0, 7, 2, 1], [9, 9, 1, 0, 0]], "f4")
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """A small random model of rain, as a file."""
+    config = Config(FlowConfig(**FLOW), TaskConfig(values=RAIN, reduce="mean"))
+    made = helpers.seeded(lambda: CAFlow(config), 0)
+    path = tmp_path_factory.mktemp("models") / "rain.safetensors"
+    helpers.randomize(made, 1, last=0.1, affine=0.05).eval().save(path)
+    return path
+
+
+@pytest.fixture
+def coarse(tmp_path):
+    """A GeoTIFF in mm/h."""
+    place = [(33550, 12, 3, (2.0, 2.0, 0.0)), (33922, 12, 6, (0, 0, 0, 10, 50, 0))]
+    tags = [(*tag, True) for tag in place]
+    path = tmp_path / "coarse.tif"
+    tifffile.imwrite(path, COARSE, description='{"unit": "mm/h"}', extratags=tags)
+    return path
+
+
+def netcdf(path, values=COARSE, unit="mm h-1"):
+    coords = {"y": np.arange(4.0), "x": np.arange(5.0)}
+    array = xarray.DataArray(values, coords, ("y", "x"), "rain", {"units": unit})
+    array.to_netcdf(path, engine="h5netcdf")
+    return path
+
+
+def means(values):
+    return values.astype(np.float64).reshape(*values.shape[:-2], 4, 4, 5, 4).mean((-3, -1))
+
+
+def test_an_ensemble_is_one_file_with_a_band_a_member_whose_scores_are_repeated(
+    run, tmp_path, coarse, model
+):
+    drawn = run("superres", coarse, "-m", 3, "-o", "members.tif", "--model", model, "--json")
+    record = only_record(drawn)
+    assert record["outputs"] == [{"path": "members.tif", "members": [0, 1, 2]}]
+    assert record["params"]["tau"] == [1]
+    with rasterio.open(tmp_path / "members.tif") as file:
+        values = file.read()
+        assert file.descriptions == ("member 0", "member 1", "member 2")
+        assert file.units == ("mm/h",) * 3
+        assert file.bounds == rasterio.open(coarse).bounds
+    assert values.shape == (3, 16, 20)
+    assert (np.abs(means(values) - COARSE) <= 2.0**-22 * COARSE).all()
+    scored = lines_of(
+        run("score", "--cond", coarse, "--target", "members.tif", "--model", model, "--json")
+    )
+    for line, member, field in zip(scored, record["candidates"], values, strict=True):
+        for key in ("log_likelihood", "seed", "unit", "wet", "dry"):
+            assert line[key] == member[key]
+        assert line["wet"] == (field > 0).sum()
+        assert line["wet"] + line["dry"] == field.size
+    text = run("score", "--cond", coarse, "--target", "members.tif", "--model", model)
+    first = text.stdout.decode().splitlines()[0]
+    assert first == f"{scored[0]['log_likelihood']:.4f}\t-\tmembers.tif member 0, seed 0"
+    assert b"do not compare" in text.stderr
+
+
+def test_netcdf_has_a_dimension_of_members_and_a_seed_repeats_one(run, tmp_path, model):
+    netcdf(tmp_path / "a.nc")
+    done = run("superres", "a.nc", "-m", 3, "--seed", 5, "--model", model)
+    assert done.stdout == b"a_superres.nc\n"
+    found = xarray.load_dataset(tmp_path / "a_superres.nc", engine="h5netcdf")
+    assert found.rain.dims == ("member", "y", "x")
+    assert found.member.values.tolist() == [5, 6, 7]
+    assert found.member.standard_name == "realization"
+    run("superres", "a.nc", "-m", 1, "--seed", 6, "--model", model, "-o", "one.nc")
+    alone = xarray.load_dataset(tmp_path / "one.nc", engine="h5netcdf")
+    np.testing.assert_allclose(alone.rain[0], found.rain[1], rtol=1e-4)
+    assert read_provenance(tmp_path / "one.nc")["seeds"] == [6]
+
+
+def test_with_n_the_likeliest_are_written(run, tmp_path, coarse, model):
+    done = run("superres", coarse, "-m", 4, "-n", 2, "-o", "m.tif", "--model", model, "--json")
+    record = only_record(done)
+    scores = [member["log_likelihood"] for member in record["candidates"]]
+    assert scores == sorted(scores, reverse=True)
+    assert record["outputs"][0]["members"] == [m["seed"] for m in record["candidates"][:2]]
+    assert b"do not compare" in done.stderr
+    assert len(read_members(tmp_path / "m.tif")) == 2
+
+
+def test_quantiles_are_those_of_all_members_and_are_not_scored(run, tmp_path, coarse, model):
+    run("superres", coarse, "-m", 5, "-o", "m.tif", "--model", model)
+    quantiles = ("--quantile", "0.1,0.5", "-o", "q.tif")
+    done = run("superres", coarse, "-m", 5, *quantiles, "--model", model, "--json")
+    assert only_record(done)["outputs"] == [{"path": "q.tif", "quantiles": [0.1, 0.5]}]
+    assert b"quantiles of 5 members promise nothing" in done.stderr
+    members = np.stack([field.values for field in read_members(tmp_path / "m.tif")])
+    found = np.stack([field.values for field in read_members(tmp_path / "q.tif")])
+    np.testing.assert_allclose(found, np.quantile(members, [0.1, 0.5], axis=0), rtol=1e-6)
+    scored = run("score", "--cond", coarse, "--target", "q.tif", "--model", model)
+    assert scored.returncode == 1
+    assert b"'q.tif' holds quantiles, not fields that were drawn" in scored.stderr
+
+
+def test_missing_values_stay_missing_and_count_as_neither_wet_nor_dry(run, tmp_path, model):
+    values = COARSE.copy()
+    values[0, 1] = -9
+    tags = [(42113, 2, 0, "-9", True)]
+    tifffile.imwrite(tmp_path / "a.tif", values, description='{"unit": "mm/h"}', extratags=tags)
+    refused = run("superres", "a.tif", "-m", 2, "--model", model)
+    assert refused.returncode == 1
+    assert b"'a.tif' has 1 missing values (-9), the first at row 0, column 1" in refused.stderr
+    assert b"hint: --nodata -9" in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+    nodata = ("--nodata", -9, "--model", model)
+    record = only_record(run("superres", "a.tif", "-m", 2, *nodata, "--json"))
+    assert [m["wet"] + m["dry"] for m in record["candidates"]] == [304, 304]
+    with rasterio.open(tmp_path / "a_superres.tif") as file:
+        assert file.nodata == -9
+        assert (file.read(1)[:4, 4:8] == -9).all()
+        assert (file.read(1) == -9).sum() == 16
+    scored = lines_of(
+        run("score", "--cond", "a.tif", "--target", "a_superres.tif", *nodata, "--json")
+    )
+    assert scored[1]["log_likelihood"] == record["candidates"][1]["log_likelihood"]
+
+
+def test_integers_stay_integers_with_exact_sums(run, tmp_path, model):
+    stored = (COARSE * 4).astype(np.uint8)
+    with rasterio.open(
+        tmp_path / "a.tif", "w", driver="GTiff", height=4, width=5, count=1, dtype="uint8"
+    ) as file:
+        file.write(stored, 1)
+        file.scales = (0.25,)
+        file.units = ("mm/h",)
+    options = ("--model", model, "--json")
+    record = only_record(run("superres", "a.tif", "-m", 2, *options))
+    with rasterio.open(tmp_path / "a_superres.tif") as file:
+        fine = file.read()
+        assert fine.dtype.kind in "iu"
+        assert file.scales == (0.25, 0.25)
+    assert (means(fine) == stored).all()
+    scored = lines_of(run("score", "--cond", "a.tif", "--target", "a_superres.tif", *options))
+    assert [line["log_likelihood"] for line in scored] == [
+        member["log_likelihood"] for member in record["candidates"]
+    ]
+
+
+def test_sheets_show_fields_on_a_scale_in_the_unit(run, tmp_path, coarse, model):
+    sheets = ("--grid", "grid.png", "--uncertainty", "spread.png")
+    done = run("superres", coarse, "-m", 3, *sheets, "--model", model)
+    assert done.returncode == 0
+    for name in ("grid.png", "spread.png"):
+        pixels = np.array(Image.open(tmp_path / name))
+        assert (pixels == 255).all(2).mean() > 0.1  # dry cells, and the margin
+        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50
+
+
+def test_streams_and_plans(run, tmp_path, coarse, model):
+    piped = run("superres", "-", "-m", 2, "-o", "-", "--model", model, stdin=coarse.read_bytes())
+    assert piped.returncode == 0, piped.stderr
+    (tmp_path / "piped.tif").write_bytes(piped.stdout)
+    assert len(read_members(tmp_path / "piped.tif")) == 2
+    options = ("-m", 2, "--model", model)
+    planned = only_record(run("superres", coarse, *options, "--dry-run", "--json"))
+    assert (planned["status"], planned["candidates"]) == ("planned", 2)
+    assert not (tmp_path / "coarse_superres.tif").exists()
+    assert run("superres", coarse, *options).returncode == 0
+    again = run("superres", coarse, *options)
+    assert again.returncode == 2
+    assert b"coarse_superres.tif' exists" in again.stderr
+    assert (
+        only_record(run("superres", coarse, *options, "--skip-existing", "--json"))["status"]
+        == "skipped"
+    )
+
+
+def test_of_several_fields_those_that_fail_are_reported(run, tmp_path, coarse, model):
+    (tmp_path / "days").mkdir()
+    coarse.rename(tmp_path / "days" / "a.tif")
+    netcdf(tmp_path / "days" / "b.nc")
+    (tmp_path / "days" / "c.tif").write_bytes(b"II*\0")
+    done = run("superres", "days/*", "-m", 2, "-o", "out/", "--model", model, "--json")
+    assert done.returncode == 1
+    assert {line["input"]: line["status"] for line in records(done)} == {
+        "days/a.tif": "ok",
+        "days/b.nc": "error",  # its coordinates are not converted to GeoTIFF
+        "days/c.tif": "error",
+    }
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a_superres.tif"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["--interval"], "need at least nine groups", "--quantile 0.05,0.5,0.95"),
+        (["--scale", "2"], "--scale: not for fields", "leave it out"),
+        (["--consistent"], "--consistent: not for fields", "leave it out"),
+        (["--quality", "9"], "--quality: not for fields", "leave it out"),
+        (["--format", "png"], "not written as 'png'", "--format netcdf or npy or tiff"),
+        (["-o", "m.png"], "does not fit tiff", "-o m.tif"),
+        (["--quantile", "0.5,2"], "--quantile is '0.5,2'", "--quantile 0.05,0.5,0.95"),
+        (["--quantile", ""], "--quantile is ''", "--quantile 0.05,0.5,0.95"),
+        (["--quantile", "0.5", "-n", "1"], "of all M members, and -n", "leave -n out"),
+        (["--quantile", "0.5", "-m", "1"], "more than one member", "-m 20"),
+        (["--uncertainty", "u.png", "-m", "1"], "more than one member", "-m 20"),
+        (["-n", "9", "-m", "3"], "cannot keep 9 of 3", "-m 9 -n 9"),
+        (["--rank", "consensus"], "cannot be ranked by consensus", "--rank none"),
+        (["-o", "m.nc"], "GeoTIFF is not converted to netcdf", "-o FILE.tif"),
+    ],
+)
+def test_what_fields_do_not_have_is_refused_by_name(
+    run, tmp_path, coarse, model, arguments, message, hint
+):
+    done = run("superres", coarse, "--model", model, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr.decode()
+    assert hint in done.stderr.decode()
+    assert [path.name for path in tmp_path.iterdir()] == ["coarse.tif"]
+
+
+def test_photographs_and_fields_are_told_apart(run, tmp_path, small_image, coarse, model):
+    photo = run("superres", small_image, "--model", model)
+    assert b"is no field" in photo.stderr
+    assert b"a photograph needs a model of images" in photo.stderr
+    field = run("superres", coarse, "--model", "photos-superres-x4")
+    assert field.returncode == 2
+    assert b"is a measured field in mm/h, and 'photos-superres-x4' is a model" in field.stderr
+    assert b"hint: --model of a model of fields in mm/h" in field.stderr
+    unit = run("superres", netcdf(tmp_path / "k.nc", unit="K"))
+    assert b"no bundled model refines fields in K" in unit.stderr
+    assert b"caflow train --task superres --data FIELDS --unit 'K'" in unit.stderr
+    other = run("superres", "k.nc", "--model", model)
+    assert b"in K, and the model in mm/h" in other.stderr
+    np.save(tmp_path / "a.npy", COARSE)
+    assert b"'a.npy' states no unit" in run("superres", "a.npy").stderr
+    taken = run("superres", "a.npy", "-m", 2, "--model", model)
+    assert b"states no unit, and is taken to be in mm/h" in taken.stderr
+    assert np.load(tmp_path / "a_superres.npy").shape == (2, 16, 20)
+    for option in (["--nodata", "0"], ["--quantile", "0.5"]):
+        done = run("superres", small_image, *option)
+        assert done.returncode == 2
+        assert f"{option[0]}: for measured fields" in done.stderr.decode()
+
+
+def test_values_out_of_the_models_range_are_named_with_their_place(run, tmp_path, model):
+    values = COARSE.copy()
+    values[2, 3] = 1000
+    done = run("superres", netcdf(tmp_path / "a.nc", values), "--model", model)
+    assert b"1000 mm/h at row 2, column 3: the model knows 0 to 400" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nc"]
+    assert math.isclose(read_field(tmp_path / "a.nc").values[2, 3], 1000)
