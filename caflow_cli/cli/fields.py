@@ -174,6 +174,8 @@ def _refuse(drawing: Drawing, others: Scaling | Masking, intervals: Intervals | 
         "--scale": getattr(others, "scale", None),
         "--mask": getattr(others, "mask", None),
         "--consistent": drawing.sampling.consistent,
+        "--crop": drawing.crop,
+        "--alpha": drawing.alpha,
         "--quality": drawing.quality is not None,
         "--keep-metadata": drawing.keep_metadata,
         "--keep-place": drawing.keep_place,

@@ -7,9 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ..errors import check_usage
-from .options import option
+from .options import OUTPUT, option
 
-_PANEL = "Fields"
 _SUFFIXES = (".nc", ".nc4", ".npy", ".tif", ".tiff", "example:rain")  # what may be a field
 NINE = (
     "intervals of fields need at least nine groups of fields, such as days, because the fields of "
@@ -22,9 +21,8 @@ APART = (
 
 NODATA = option(
     "--nodata V",
-    "Measured fields: the stored value that stands for a missing one, or nan. Missing values are "
-    "refused without it; with it, they are left out of scores, and written back.",
-    _PANEL,
+    "Fields: the stored value, or nan, that stands for a missing one; else those are refused.",
+    OUTPUT,
 )
 
 
@@ -35,9 +33,8 @@ class Measured:
     nodata: float | None = NODATA
     quantile: str | None = option(
         "--quantile Q,Q",
-        "Measured fields: write these quantiles of the M members, such as 0.05,0.5,0.95, instead "
-        "of the members. Nothing is promised of them.",
-        _PANEL,
+        "Fields: write quantiles of all M members, such as 0.05,0.5,0.95; nothing is promised.",
+        OUTPUT,
     )
 
     @property

@@ -33,8 +33,7 @@ def superres_command(
     `face.png` becomes `face_superres.png`, with N > 1 `face_superres_01.png` and so on, best first.
     Images may have any size: with a ×4 model, 300×200 becomes 1200×800, or 600×400 with --scale 2.
     A high likelihood does not mean high quality: below temperature 1 it favors smooth images.
-    Of a measured field (TIFF that states its unit, NetCDF, or .npy), all M members are written into
-    one file, with exactly the means of the field; with -n N, the N likeliest.
+    Of a measured field (docs/fields.md), one file gets all M members, or the N likeliest.
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """

@@ -214,6 +214,7 @@ def test_of_several_fields_those_that_fail_are_reported(run, tmp_path, coarse, m
         (["--interval"], "need at least nine groups", "--quantile 0.05,0.5,0.95"),
         (["--scale", "2"], "--scale: not for fields", "leave it out"),
         (["--consistent"], "--consistent: not for fields", "leave it out"),
+        (["--crop", "0,0,2x2", "--alpha"], "--crop and --alpha: not for fields", "leave it out"),
         (["--quality", "9"], "--quality: not for fields", "leave it out"),
         (["--format", "png"], "not written as 'png'", "--format netcdf or npy or tiff"),
         (["-o", "m.png"], "does not fit tiff", "-o m.tif"),
