@@ -237,10 +237,13 @@ class CAFlow(Pretrained):
         so scores are deterministic.
 
         Args:
-            target: uint8 or uint16 (B, C, H, W), as the condition.
+            target: uint8 or uint16 (B, C, H, W), as the condition. Of fields: points, which have
+                their noise, and whose log-densities are returned.
             cond: uint8 or uint16, or a `Condition`.
             noise_samples: K, the number of noise draws.
         """
+        if self.of_field:
+            return self.encode(target, cond)[1]
         return self.estimate(self.log_prob_samples(target, cond, noise_samples))[0]
 
     def estimate(self, terms: Tensor) -> tuple[Tensor, Tensor]:
@@ -270,7 +273,7 @@ class CAFlow(Pretrained):
             "pass both with 8 bits, or both with 16",
         )
         w = self._pixels(target, "target", only_stored=True)
-        w = w.where(w >= 0, -1.0) if self.of_field else w - width / 2  # exact
+        w = w - width / 2  # exact
         condition.check(len(w), w)
         draws = noise_draws(w.shape[1:], normal=self.Q is not None)
         density = self._forms.of(self.density)
@@ -279,7 +282,6 @@ class CAFlow(Pretrained):
             noise = to_layout(noise.to(w).expand_as(w))
             if width != 1:  # multiples of 2^-8, so that points are exact in float32
                 noise = (noise * NOISE_LEVELS * width).floor() / NOISE_LEVELS
-            noise = noise.where(w < 0, 0.0) if self.of_field else noise  # wet cells are no bins
             v, dequantized = self.dequantize(w, noise)
             _, log_prob = density(v, condition)
             terms.append(log_prob + dequantized)

@@ -187,7 +187,7 @@ class Coarse:
         for noise in islice(noise_draws((1, *self.padded)), noise_samples):
             u = noise[0].double().numpy()
             v, slopes = points(self.values, x, u, fine.step, fine.step_in)
-            _, log_prob = self.model.encode(torch.from_numpy(v)[None, None], encoded)
+            log_prob = self.model.log_prob(torch.from_numpy(v)[None, None], encoded)
             self.whole.steps.step()
             terms.append(log_prob + float(slopes.sum()))
         together = torch.stack(terms)

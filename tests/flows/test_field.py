@@ -265,20 +265,6 @@ def test_the_masses_of_all_patterns_of_wet_cells_sum_to_one():
     torch.testing.assert_close(in_unit, masses, atol=0.02, rtol=0)
 
 
-def test_a_score_averages_over_the_noise_of_dry_cells_alone():
-    """The values of dry cells do not matter; with the identity as flow, nor does the noise."""
-    model = model_of(7)
-    y = coarse(2, 2)
-    g = fields_of(y, 1)
-    scores = model.log_prob_samples(g, y, noise_samples=3)
-    assert torch.equal(scores, model.log_prob_samples(g.where(g >= 0, DRY), y, noise_samples=3))
-    assert scores.std(0).item() > 1e-3
-    fresh = helpers.seeded(lambda: CAFlow(Config(sizes())), 0).double().eval()
-    expected = fresh.density.A.log_prob_alone(g, fresh.density.A.read(y))
-    found = fresh.log_prob_samples(g, y, noise_samples=2)
-    torch.testing.assert_close(found, expected.expand(2, 1), atol=1e-4, rtol=0)
-
-
 def test_points_are_encoded_and_decoded():
     model = model_of(8, scales=2)
     y = coarse(4, 4)

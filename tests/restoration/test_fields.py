@@ -123,6 +123,19 @@ def test_with_the_identity_as_flow_the_score_is_the_censored_likelihood():
     assert (score.wet, score.dry, score.unit) == (24 * 16, 0, "K")
 
 
+def test_a_score_averages_over_the_noise_of_dry_cells():
+    """Their values do not matter."""
+    model = model_of()
+    fine = rain(4, 4)
+    coarse = coarse_of(fine)
+    single = caflow.score(model, coarse, Field(fine))
+    several = caflow.score(model, coarse, Field(fine), noise_samples=5)
+    assert several.standard_error > 0
+    assert several.log_likelihood != single.log_likelihood
+    drizzle = np.where(fine == 0, np.float32(0.04), fine)
+    assert caflow.score(model, coarse, Field(drizzle), noise_samples=5) == several
+
+
 @pytest.mark.parametrize(("step", "step_in"), [(0.4, "linear"), (3.0, "db")])
 def test_a_score_is_a_mean_over_the_steps_of_the_data(step, step_in):
     """With the identity as flow, it is the mean log-density of values spread over their steps."""
