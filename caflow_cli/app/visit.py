@@ -216,23 +216,28 @@ class Visit:
             write_png(path, chart)
             label = f"Where candidates differ: {'; '.join(lines)}"
             spread = {"value": str(path), "visible": True, "label": label}
-        drawn = len(self.ranked) + self.result.diverged
+        if self.painted is not None:
+            name = _PAINTED[self.task.paints][1]
+            write_png(self.folder / name, self.painted)
+            files.append(str(self.folder / name))
+        command = self._command(len(self.ranked) + self.result.diverged)
+        return {
+            "files": {"value": files, "visible": True},
+            "spread": spread,
+            "command": {"value": command, "visible": True},
+        }
+
+    def _command(self, drawn: int) -> str:
+        """The command that draws these candidates, and writes those that are kept."""
         words = ["caflow", self.task.command]
         words += ["--cond", self.name] if self.task.command == "sample" else [self.name]
         if self.painted is not None:
-            option, name = _PAINTED[self.task.paints]
-            write_png(self.folder / name, self.painted)
-            files.append(str(self.folder / name))
-            words += [option, name]
+            words += _PAINTED[self.task.paints]
             if self.mask is not None and (self.mask >= HOLE).mean() > MOST_FILLED:
                 words.append("--mask-as-is")
         words += ["--model", self.id, "--tau", str(self.sampling.temperature), "-m", str(drawn)]
         words += ["-n", str(min(self.sampling.keep, drawn)), "--seed", str(self.sampling.seed)]
-        return {
-            "files": {"value": files, "visible": True},
-            "spread": spread,
-            "command": {"value": shlex.join(words), "visible": True},
-        }
+        return shlex.join(words)
 
     def _write(self, candidate: Candidate) -> str:
         assert self.result is not None

@@ -166,18 +166,13 @@ def _search(root: Path, recursive: bool, hidden: Collection[Path], note: Note) -
     other_files = 0
     other_folders = 0
 
-    def visible(folder: str, names: list[str]) -> list[Path]:
-        real = Path(os.path.realpath(folder))
-        shown = [name for name in names if name[0] != "." and real / name not in hidden]
-        return [Path(folder, name) for name in sorted(shown, key=_natural_key)]
-
     def fail(error: OSError) -> None:  # reading this path says why
         found.append(Path(error.filename, "*"))
 
     for folder, folders, files in os.walk(root, onerror=fail):
-        paths = visible(folder, files)
+        paths = _visible(folder, files, hidden)
         images = [path for path in paths if _is_taken(path)]
-        inner = visible(folder, folders)
+        inner = _visible(folder, folders, hidden)
         folders[:] = [path.name for path in inner if recursive and not path.is_symlink()]
         found += images
         other_files += len(paths) - len(images)
@@ -192,6 +187,13 @@ def _search(root: Path, recursive: bool, hidden: Collection[Path], note: Note) -
         InputImage(str(path), path, path.stem, path.parent, path.parent.relative_to(root), True)
         for path in found
     ]
+
+
+def _visible(folder: str, names: Sequence[str], hidden: Collection[Path]) -> list[Path]:
+    """The files or folders with these names, in order, but for hidden ones."""
+    real = Path(os.path.realpath(folder))
+    shown = [name for name in names if name[0] != "." and real / name not in hidden]
+    return [Path(folder, name) for name in sorted(shown, key=_natural_key)]
 
 
 def _is_taken(path: Path) -> bool:

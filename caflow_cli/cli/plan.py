@@ -18,7 +18,7 @@ from ..paths import exists, is_folder
 from .companions import find_companions
 from .console import Console
 from .inputs import InputImage, find_inputs, find_shard, without_infrared, without_results
-from .masking import Damage, File, Infrared, Mask, Masking, Transparent
+from .masking import File, Mask, Masking, Transparent
 from .options import Files
 
 _MOST = 100  # maximum rows of a sheet
@@ -123,12 +123,10 @@ def make_plan(
         files = replace(files, output="-")
     _check_options(files, console)
     folder, file = _destination(files.output)
-    found = masking.found if masking else None
-    jobs = _find_jobs(console, inputs, files, folder, companions, found)
-    read = [image.path for job in jobs for image in job.read]
+    jobs = _find_jobs(console, inputs, files, folder, companions, masking)
     share = find_shard(files.shard, console)
     if share.step > 1:
-        _check_shared(files, read)
+        _check_shared(files, jobs)
     encoder = files.encoder(None if file is None else format_of(file))
     form = form or (encoder.format, FORMATS[encoder.format])
     if files.output == "-":
@@ -138,11 +136,11 @@ def make_plan(
         jobs = [jobs[0].named(file, files, beside)]
     else:
         label = make(console.command, files.suffix)
-        names = _names([job.source for job in jobs], label, form[1][0], folder)
+        names = _names(jobs, label, form[1][0], folder)
         jobs = [job.named(name, files, beside) for job, name in zip(jobs, names, strict=True)]
     if masking is not None and masking.marks is not None:
         jobs = _with_marks(jobs, masking.marks)
-    _claim_all(jobs, range(len(jobs))[share], files, read)
+    _claim_all(jobs, range(len(jobs))[share], files)
     return Plan(jobs[share], encoder)
 
 
@@ -170,10 +168,11 @@ def _is_piped(
     return list(inputs) == ["-"] and not more and not sys.stdout.isatty()
 
 
-def _check_shared(files: Files, read: Sequence[Path | None]) -> None:
+def _check_shared(files: Files, jobs: Sequence[Job]) -> None:
     """Raise CaflowError (exit 2) unless several processes can share the work."""
+    piped = any(image.path is None for job in jobs for image in job.read)
     check_usage(
-        not (files.sheets or None in read or files.output == "-"),
+        not (files.sheets or piped or files.output == "-"),
         "stdin, -o - and sheets over all inputs need one process, not shards",
         "--shard 1/1",
     )
@@ -196,7 +195,7 @@ def _with_marks(jobs: Sequence[Job], marks: str) -> list[Job]:
     """Name the image with its mask of each job; CaflowError (exit 2) if `marks` cannot be used."""
     folder, file = _destination(marks)
     if file is None:
-        names = _names([job.source for job in jobs], MARKS, ".png", folder)
+        names = _names(jobs, MARKS, ".png", folder)
     else:
         hint = f"--marks {file.with_suffix('')}/, a folder"
         check_usage(file.suffix.lower() == ".png", f"--marks {file} is no PNG", hint)
@@ -213,10 +212,11 @@ def _find_jobs(
     inputs: Sequence[str],
     files: Files,
     folder: Path | None,
-    named: Mapping[str, str | None],
-    found: Damage | Infrared | None,
+    companions: Mapping[str, str | None],
+    masking: Masking | None,
 ) -> list[Job]:
     """The inputs, without earlier results and files in `folder`, each with its companions."""
+    named = {"mask": masking.file if masking else None, **companions}
     used = {kind: name for kind, name in named.items() if name is not None}
     aside = [Path(name) for name in used.values()]
     if folder is not None:
@@ -224,12 +224,13 @@ def _find_jobs(
     sources = find_inputs(inputs, recursive=files.recursive, aside=aside, note=console.note)
     if len(sources) > 1 or used:
         sources = _without_others(sources, used, console)
-    companions = {kind: find_companions(kind, name, sources) for kind, name in used.items()}
+    files_of = {kind: find_companions(kind, name, sources) for kind, name in used.items()}
+    found = masking.found if masking else None
     masks: Sequence[Mask] = [found or Transparent()] * len(sources)
-    if "mask" in companions:
-        masks = [File(mask) for mask in companions.pop("mask")]
+    if "mask" in files_of:
+        masks = [File(mask) for mask in files_of.pop("mask")]
     return [
-        Job(source, companions={kind: images[i] for kind, images in companions.items()}, mask=mask)
+        Job(source, companions={kind: images[i] for kind, images in files_of.items()}, mask=mask)
         for i, (source, mask) in enumerate(zip(sources, masks, strict=True))
     ]
 
@@ -267,14 +268,13 @@ def _check_stdout(count: int) -> None:
     check_usage(count == 1, f"-o - writes one image, not {count}", "-n 1 -o -")
 
 
-def _names(
-    sources: Sequence[InputImage], label: str, suffix: str, folder: Path | None
-) -> list[Path]:
+def _names(jobs: Sequence[Job], label: str, suffix: str, folder: Path | None) -> list[Path]:
     """The output file of each source, without a rank.
 
     Sources of one folder that differ only in their suffix keep it: `a.jpg` and `a.png` become
     `a_jpg_LABEL.png` and `a_png_LABEL.png`.
     """
+    sources = [job.source for job in jobs]
     keys = []
     for source in sources:
         target = source.folder if folder is None else folder / source.inside
@@ -294,11 +294,12 @@ def _key(path: Path) -> str:
     return unicodedata.normalize("NFC", real).casefold() if fold else real
 
 
-def _claim_all(jobs: Sequence[Job], mine: range, files: Files, read: Sequence[Path | None]) -> None:
+def _claim_all(jobs: Sequence[Job], mine: range, files: Files) -> None:
     """Raise CaflowError (exit 2) if an output is an input, or that of another job, or cannot be
     written. Those of this process, whose indices are `mine`, may exist only if an option says so.
     """
     # What each file is for; empty for inputs.
+    read = [image.path for job in jobs for image in job.read]
     claimed = {_key(path): "" for path in read if path is not None}
     for option, sheet in files.sheets.items():
         _check_sheet(option, sheet, len(jobs))

@@ -14,11 +14,12 @@ from ..images import Encoder, Input, Pixels, encode_png
 from ..images.crop import WHOLE, cropped
 from ..model import CAFlow
 from ..names import MARKS
-from ..restoration import Request, marks_over, prepare, seconds_to_draw
+from ..restoration import EditOptions, Request, marks_over, prepare, seconds_to_draw
 from ..tasks import ONE_PASS
 from .asked import Asked
 from .console import about
-from .masking import Found, Transparent, marked
+from .edits import Filling
+from .masking import Found, Masking, Transparent, marked
 from .options import load_model
 from .output import write_file
 from .plan import Job
@@ -62,12 +63,7 @@ class Preparer:
         image = job.source.read(asked.console.about, asked.drawing.alpha)
         mask = None
         if asked.masking is not None and task.needs_mask:
-            mask = asked.masking.read(job.mask, image, job.source)
-            hint = "" if asked.masking.marks else "; --marks FILE shows it"
-            if isinstance(job.mask, Found) and mask.any():
-                asked.console.note(f"{job.name}: {marked(mask, hint)}")
-            if asked.masking.marks and not asked.drawing.dry_run:
-                self._write_marks(job, image, mask)
+            mask = self._mask(job, asked.masking, image)
             image = image.opaque() if isinstance(job.mask, Transparent) else image
         model, reason = self._model_for(job, image)
         values, place = image.image.values, WHOLE
@@ -78,47 +74,57 @@ class Preparer:
         settings = asked.settings(model.config, model.record, model.identity["id"])
         edits = asked.editing.wanted(values, job.companions, place)
         request = prepare(model, image, mask, settings, edits)
-        height, width = (request.task.factor * side for side in image.image.size)
-        width, height = (edits or {}).get("size", (width, height))
-        self.encoder.check_size(height, width)
-        if request.is_large:
-            asked.editing.check_large(task, image.image.values)
-        if asked.beside is not None:
-            asked.beside.check_size(request.size)
-        self._note(job, request)
-        grain = (edits or {}).get("grain") == "auto"
-        if grain and isinstance(job.mask, Found) and not request.edits:
-            text = "no film grain was found, so the fill has none; --grain S adds some, of S levels"
-            asked.console.about(job.name, text)
-        most = settings.most(model.config)
-        if request.sampling.candidates != most:
-            self._note_fewer(job, request, most)
-        if math.prod(request.size) > ONE_PASS:
-            self._note_tiles(job, request)
+        self._check_size(request, image, edits or {})
+        self._note(job, request, settings.most(model.config))
         return Prepared(job, request.input, request, reason)
 
-    def _write_marks(self, job: Job, image: Input, mask: Pixels) -> None:
-        """Write the image with its mask."""
-        hole = np.where(mask >= HOLE, np.uint8(255), np.uint8(0))
-        data = encode_png(marks_over(image.image.shown, hole))
-        write_file(job, job.beside[MARKS]["path"], data, self.asked.drawing, self.asked.console)
+    def _check_size(self, request: Request, image: Input, edits: EditOptions) -> None:
+        """Raise CaflowError if a result is too large for its format, or for what is asked."""
+        height, width = (request.task.factor * side for side in image.image.size)
+        width, height = edits.get("size", (width, height))
+        self.encoder.check_size(height, width)
+        if request.is_large:
+            self.asked.editing.check_large(request.task, image.image.values)
+        if self.asked.beside is not None:
+            self.asked.beside.check_size(request.size)
 
-    def _note(self, job: Job, request: Request) -> None:
-        """Say what will not come out well, or which model would do better."""
+    def _mask(self, job: Job, masking: Masking, image: Input) -> Pixels:
+        """Read or find the mask of an image; say what is found, and show it."""
+        asked = self.asked
+        mask = masking.read(job.mask, image, job.source)
+        hint = "" if masking.marks else "; --marks FILE shows it"
+        if isinstance(job.mask, Found) and mask.any():
+            asked.console.note(f"{job.name}: {marked(mask, hint)}")
+        if masking.marks and not asked.drawing.dry_run:
+            hole = np.where(mask >= HOLE, np.uint8(255), np.uint8(0))
+            data = encode_png(marks_over(image.image.shown, hole))
+            write_file(job, job.beside[MARKS]["path"], data, asked.drawing, asked.console)
+        return mask
+
+    def _note(self, job: Job, request: Request, most: int) -> None:
+        """Say what will not come out well, or which model would do better; and what costs time.
+
+        `most` is M before it is reduced to what fits.
+        """
+        asked = self.asked
         task = request.task
         note = task.note(request.shown, request.mask)
-        if not self.asked.drawing.model:
+        if not asked.drawing.model:
             note = hint_at_model(task.name, request.input) or note
         if note:
-            self.asked.console.about(job.name, note)
-
-    def _note_fewer(self, job: Job, request: Request, most: int) -> None:
-        """Say that M is reduced from `most`."""
+            asked.console.about(job.name, note)
+        grain = asked.editing.grain if isinstance(asked.editing, Filling) else "off"
+        if grain == "auto" and isinstance(job.mask, Found) and not request.edits:
+            text = "no film grain was found, so the fill has none; --grain S adds some, of S levels"
+            asked.console.about(job.name, text)
         m = request.sampling.candidates
-        which = "one candidate" if m == 1 else f"{m} candidates"
-        where = f"{len(request.parts)} windows" if request.mask is not None else "this size"
-        text = f"{which} at {where}; -m {most} draws {most}"
-        self.asked.console.about(job.name, text, "fewer candidates")
+        if m != most:
+            which = "one candidate" if m == 1 else f"{m} candidates"
+            where = f"{len(request.parts)} windows" if request.mask is not None else "this size"
+            text = f"{which} at {where}; -m {most} draws {most}"
+            asked.console.about(job.name, text, "fewer candidates")
+        if math.prod(request.size) > ONE_PASS:
+            self._note_tiles(job, request)
 
     def _note_tiles(self, job: Job, request: Request) -> None:
         """Say that a large image takes long; of one above 64 megapixels, how long."""

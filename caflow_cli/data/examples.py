@@ -112,15 +112,7 @@ def open_split(
         def read(row: int) -> list[Pixels]:
             members = chosen[names[row]]
             images = _decode(files, members, deep)
-            wanted = size or least
-            for image, member in zip(images, members, strict=True):
-                height, width = image.shape[:2]
-                side = min(height, width)
-                ensure(
-                    side >= wanted,
-                    f"{member!r} is {width}x{height}, smaller than {wanted}x{wanted}",
-                    f"remove it, or train at a size of at most {side}: --set task.size=N",
-                )
+            _check_sides(images, members, size or least)
             if size is not None:
                 wanted_channels = zip(images, channels, strict=False)
                 return [_square(image, count, size) for image, count in wanted_channels]
@@ -140,6 +132,18 @@ def open_split(
             names=names,
             read=read,
             total=len(files.members) // (2 if paired else 1),
+        )
+
+
+def _check_sides(images: Sequence[Pixels], members: Sequence[str], least: int) -> None:
+    """Raise CaflowError for an image with a side of fewer than `least` pixels."""
+    for image, member in zip(images, members, strict=True):
+        height, width = image.shape[:2]
+        side = min(height, width)
+        ensure(
+            side >= least,
+            f"{member!r} is {width}x{height}, smaller than {least}x{least}",
+            f"remove it, or train at a size of at most {side}: --set task.size=N",
         )
 
 

@@ -1,7 +1,7 @@
 """The images of a data set, from any kind of storage, and which of them belong to a split."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -92,21 +92,25 @@ def choose(
         CaflowError: The split has no images, there are too few to split, or an image has no
             partner.
     """
+    if split not in _HALVES:
+        return _chosen(files, split, seed, paired, grouped, hold_out)
+    name, every, by_seed = _chosen(files, "val", seed, paired, grouped, hold_out)
+    whole = _wholes(every, grouped)
+    if hold_out == "2%" or len(whole) < _LEAST:
+        return name, every, by_seed
+    return split, _taken(every, _half(whole, split, seed)), True
+
+
+def _chosen(
+    files: ImageFiles, split: str | None, seed: int, paired: bool, grouped: bool, hold_out: HoldOut
+) -> tuple[str, Members, bool]:
+    """What `choose` returns for whole splits."""
     where = repr(files.where)
     groups = _groups(files.members, paired)
     ensure(bool(groups), f"no images in {where}", "give a folder or zip with PNG or JPEG files")
     splits = [name for name in _SPLITS if name in groups]
     part = split or ("test" if "test" in splits else "all")
-    known = (*_SPLITS, *_HALVES, "all")
-    check_usage(part in known, f"unknown split {part!r}", "use train, val or test")
-    if part in _HALVES:
-        name, every, by_seed = choose(
-            files, "val", seed, paired=paired, grouped=grouped, hold_out=hold_out
-        )
-        whole = _wholes(every, grouped)
-        if hold_out == "2%" or len(whole) < _LEAST:
-            return name, every, by_seed
-        return part, _taken(every, _half(whole, part, seed)), True
+    check_usage(part in (*_SPLITS, "all"), f"unknown split {part!r}", "use train, val or test")
     if part == "all":
         return part, _all_examples(groups, splits, paired, where), False
     ensure(
@@ -119,15 +123,18 @@ def choose(
     pool = _examples(groups, "train" if splits else "", paired, where)
     missing = [name for name in ("val", "test") if name not in splits]
     whole = _wholes(pool, grouped)
-    kind = "pairs" if paired else "images"
-    if len(whole) < len(pool):
-        kind = "subfolders, which stay whole,"
+    _check_count(where, len(whole), missing, "pairs" if paired else "images", len(pool))
+    return part, _taken(pool, _share(whole, part, missing, seed, hold_out)), bool(missing)
+
+
+def _check_count(where: str, count: int, missing: Sequence[str], kind: str, examples: int) -> None:
+    """Raise CaflowError if there are too few examples, or subfolders that stay whole, to split."""
+    kind = "subfolders, which stay whole," if count < examples else kind
     ensure(
-        len(whole) > len(missing),
-        f"{where} has {len(whole)} {kind} to split into train and {' and '.join(missing)}",
+        count > len(missing),
+        f"{where} has {count} {kind} to split into train and {' and '.join(missing)}",
         f"give at least {len(missing) + 1}",
     )
-    return part, _taken(pool, _share(whole, part, missing, seed, hold_out)), bool(missing)
 
 
 def _examples(groups: dict[str, _Group], group: str, paired: bool, where: str) -> Members:

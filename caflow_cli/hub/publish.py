@@ -62,7 +62,6 @@ def pack(
         CaflowError: There is no model, the id or a term is invalid, the id exists, the folder is
             not writable, or the bundle is too large. In these cases nothing is written.
     """
-    path = output / f"{model_id}.safetensors"
     bundle = output == WEIGHTS_DIR
     manifest = manifest_path() if bundle else output / manifest_path().name
     check_usage(
@@ -85,23 +84,30 @@ def pack(
         data=data_terms or str(info.training.get("data", "unknown")),
         config=info.config.to_dict(),
         metrics={},
-        file=path.name,
+        file=f"{model_id}.safetensors",
     )
-    make_folder(output)
-    with locked_folder(manifest.parent):
+    _add(entry, content, manifest, overwrite)
+    return entry
+
+
+def _add(entry: Entry, content: bytes, manifest: Path, overwrite: bool) -> None:
+    """Write the file of an entry into the folder of a manifest, and the entry into it."""
+    folder = manifest.parent
+    make_folder(folder)
+    with locked_folder(folder):
+        path = folder / f"{entry.id}.safetensors"
         entries = load_manifest(manifest) if exists(manifest) else {}
         check_usage(
-            overwrite or not (exists(path) or model_id in entries),
-            f"there is already a model {model_id!r} in {str(path.parent)!r}",
+            overwrite or not (exists(path) or entry.id in entries),
+            f"there is already a model {entry.id!r} in {str(folder)!r}",
             "--overwrite",
         )
         for other in entries.values():
-            if default and other.task == entry.task:
+            if entry.default and other.task == entry.task:
                 entries[other.id] = replace(other, default=False)
-        entries[model_id] = entry
+        entries[entry.id] = entry
         atomic_write(path, content, replace=overwrite)
         atomic_write(manifest, manifest_json(entries.values()).encode())
-    return entry
 
 
 def _packed(model: CAFlow, record: Table, limit: int | None) -> bytes:

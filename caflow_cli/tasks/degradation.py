@@ -117,11 +117,7 @@ def _degrade(
         resized = Image.fromarray(_rounded(values)).resize(size[::-1], kernel)
         values = np.asarray(resized, np.float32)
     if rng.random() < noise[0]:
-        channels = 1 if rng.random() < 0.4 else 3
-        grain = rng.standard_normal((*size, channels), np.float32)
-        if rng.random() < 1 / 3:  # shot noise
-            grain = grain * np.sqrt(values.clip(0, 255) / 128)
-        values = values + _log_uniform(rng, 1, noise[1]) * grain
+        values = _noisy(values, noise[1], rng)
     if rng.random() >= compressed:
         return _rounded(values)
     format = "WEBP" if rng.random() < 1 / 2 else "JPEG"
@@ -129,6 +125,15 @@ def _degrade(
     quality = int(rng.integers(28, 96))
     halved = rng.random() < 2 / 3
     return compress(_rounded(values), quality, halved=halved, corner=corner, format=format)
+
+
+def _noisy(values: Floats, most: float, rng: np.random.Generator) -> Floats:
+    """Add gray or colored noise of a σ from 1 to `most`; a third of it is shot noise."""
+    channels = 1 if rng.random() < 0.4 else 3
+    grain = rng.standard_normal((*values.shape[:2], channels), np.float32)
+    if rng.random() < 1 / 3:
+        grain = grain * np.sqrt(values.clip(0, 255) / 128)
+    return values + _log_uniform(rng, 1, most) * grain
 
 
 def compress(

@@ -165,6 +165,20 @@ class RunConfig:
         require(
             self.masks is None or task.needs_mask, "masks", self.masks, "nothing but for inpaint"
         )
+        self._check_images(task)
+        size = self.task.size
+        step = math.lcm(self.flow.multiple, task.factor)
+        require(size % step == 0, "task.size", size, f"a multiple of {step}")
+        require(
+            size >= 32 or not self.optim.checkerboard_weight + self.samples.checkerboard_weight,
+            "task.size",
+            size,
+            "32 or more, or checkerboard_weight to 0",
+        )
+
+    def _check_images(self, task: Task) -> None:
+        """Check how images are read and shown."""
+        first = self.optim.guide_first or 0.0
         require(
             self.depth == 8 or self.flow.dequantization == "uniform",
             "depth",
@@ -193,15 +207,6 @@ class RunConfig:
             "task.native",
             native,
             f"{str(not native).lower()} with --crop {self.crop}",
-        )
-        size = self.task.size
-        step = math.lcm(self.flow.multiple, task.factor)
-        require(size % step == 0, "task.size", size, f"a multiple of {step}")
-        require(
-            size >= 32 or not self.optim.checkerboard_weight + self.samples.checkerboard_weight,
-            "task.size",
-            size,
-            "32 or more, or checkerboard_weight to 0",
         )
 
     def _check_guide(self, task: Task) -> None:

@@ -164,8 +164,8 @@ def _run(
     config = trainer.config
     progress = trainer.progress
     first_step = progress.step
-    first_time = time.monotonic()
-    start = first_time - progress.elapsed
+    first = time.monotonic()
+    start = first - progress.elapsed
     metrics: ValidationMetrics | None = None  # of the model after the last step, if measured
     if config.init_from and progress.step == 0 and trainer.phase.validates:
         began_as = validation.measure(trainer.ema.model, trainer.accelerator, trainer.phase)
@@ -187,8 +187,7 @@ def _run(
             )
 
     images = (progress.step - first_step) * config.optim.batch_size
-    seconds = max(time.monotonic() - first_time, 1e-9)
-    return _finish(trainer, validation, metrics, log, images / seconds)
+    return _finish(trainer, validation, metrics, log, images / max(time.monotonic() - first, 1e-9))
 
 
 def _step(

@@ -122,37 +122,10 @@ def phases_of(
     `optim.schedule`, each over its own share of the budget.
     """
     first = optim.guide_first or 0.0
-    rate = optim.guide_first_lr or flow.guide_spec.rate
-    perceptual_weight = optim.guide_perceptual or 0.0
-    guide_lpips = first > 0 and perceptual_weight > 0
+    guide_lpips = first > 0 and (optim.guide_perceptual or 0.0) > 0
     sample_lpips = samples.share > 0 and samples.perceptual + samples.single > 0
     distance = perceptual() if perceptual and (guide_lpips or sample_lpips) else None
-    phases = []
-    if flow.guides:
-        middle = first * (optim.guide_perceptual_from if guide_lpips else 1.0)
-        of_field = flow.guide_spec.of_field
-        phases.append(
-            Phase(
-                "guide (likelihood)" if of_field else "guide (L1)",
-                field_guide_loss if of_field else guide_loss(image_loss(), width),
-                replace(optim, lr=rate),
-                begin=0.0,
-                end=middle,
-                guide_alone=True,
-            )
-        )
-        if guide_lpips:
-            images = image_loss(distance, perceptual_weight, optim.checkerboard_weight)
-            phases.append(
-                Phase(
-                    "guide (L1 and LPIPS)",
-                    guide_loss(images, width),
-                    replace(optim, lr=rate / 2),
-                    begin=middle,
-                    end=first,
-                    guide_alone=True,
-                )
-            )
+    phases = _of_guide(optim, flow, distance, width) if flow.guides else []
     end = 1.0 - samples.share
     # What R reads of a field is flat without noise, so its density has no bound.
     cond_weight = 0.0 if flow.guide_spec.of_field else optim.cond_weight
@@ -175,3 +148,35 @@ def phases_of(
             )
         )
     return phases
+
+
+def _of_guide(
+    optim: OptimConfig, flow: FlowConfig, distance: ImageLoss | None, width: float
+) -> list[Phase]:
+    """The phases in which the guide trains alone; `distance` is LPIPS."""
+    first = optim.guide_first or 0.0
+    rate = optim.guide_first_lr or flow.guide_spec.rate
+    weight = optim.guide_perceptual or 0.0
+    lpips = first > 0 and weight > 0
+    middle = first * (optim.guide_perceptual_from if lpips else 1.0)
+    of_field = flow.guide_spec.of_field
+    begin = Phase(
+        "guide (likelihood)" if of_field else "guide (L1)",
+        field_guide_loss if of_field else guide_loss(image_loss(), width),
+        replace(optim, lr=rate),
+        begin=0.0,
+        end=middle,
+        guide_alone=True,
+    )
+    if not lpips:
+        return [begin]
+    images = image_loss(distance, weight, optim.checkerboard_weight)
+    more = Phase(
+        "guide (L1 and LPIPS)",
+        guide_loss(images, width),
+        replace(optim, lr=rate / 2),
+        begin=middle,
+        end=first,
+        guide_alone=True,
+    )
+    return [begin, more]

@@ -195,10 +195,11 @@ class Trainer:
             atomic_write(final / _RECORD, json.dumps(record, indent=2).encode())
             return
         temporary = final.with_name(".new")
-        moments = {}
-        for name, parameter in named_parameters(self.model).items():
-            for moment, value in self.rule.state.get(parameter, {}).items():
-                moments[f"{name}.{moment}"] = value
+        moments = {
+            f"{name}.{moment}": value
+            for name, parameter in named_parameters(self.model).items()
+            for moment, value in self.rule.state.get(parameter, {}).items()
+        }
         files = {
             "model": self.model.state_dict(),
             "ema": self.ema.model.state_dict(),
@@ -213,9 +214,9 @@ class Trainer:
             temporary.rename(final)
         except (OSError, CaflowError) as error:
             shutil.rmtree(temporary, ignore_errors=True)
-            reason = getattr(error, "message", error)
+            step = self.progress.step
             raise CaflowError(
-                f"cannot write the state of step {self.progress.step}: {reason}",
+                f"cannot write the state of step {step}: {getattr(error, 'message', error)}",
                 f"free space, then: caflow train --out {self.out} --resume",
             ) from error
         for state in states_of(self.out)[:-2]:

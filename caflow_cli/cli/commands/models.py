@@ -1,10 +1,12 @@
 """`caflow models`: list and describe models, and transfer them from and to the Hub."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +14,10 @@ from ...errors import EXIT_WEIGHTS, CaflowError, check_usage
 from .. import options
 from ..console import Console
 from ..options import expanded, option
+
+if TYPE_CHECKING:
+    from ...hub.resolve import Resolved
+    from ...model import CheckpointInfo
 
 models_app = typer.Typer(
     help="List, describe, verify and pack models; use the Hub.", no_args_is_help=True
@@ -58,12 +64,25 @@ def info_command(name: Name, console: Console) -> None:
 
     Example: caflow models info faces-superres-x4
     """
-    from ...hub.resolve import entry_of, license_of, resolve, with_calibration
-    from ...model import calibration_in, read_info
-    from ...sampling import Sampling
+    from ...hub.resolve import resolve
+    from ...model import read_info
 
     model = resolve(name, local=True)
     info = read_info(model.path)
+    facts = _facts(name, model, info)
+    brief = {}  # JSON has more
+    for key, value in info.training.items():
+        if key == "guide" or (key != "license" and not isinstance(value, dict | list)):
+            brief[key] = value
+    console.result(facts, _lines({**facts, "training": brief}))
+
+
+def _facts(name: str, model: Resolved, info: CheckpointInfo) -> dict[str, Any]:
+    """What is known about a model that was named so."""
+    from ...hub.resolve import entry_of, license_of, with_calibration
+    from ...model import calibration_in
+    from ...sampling import Sampling
+
     entry = entry_of(model)
     cards = [model.path.with_suffix(".md"), model.path.with_name("README.md")]
     card = next((path for path in cards if path.is_file()), None)
@@ -74,7 +93,7 @@ def info_command(name: Name, console: Console) -> None:
         ("tau", filled.temperature.as_json(), task.tau),
         ("candidates", filled.candidates, task.candidates),
     )
-    facts = {
+    return {
         "input": name,
         "id": model.id,
         "task": task.name,
@@ -97,11 +116,6 @@ def info_command(name: Name, console: Console) -> None:
         "training": {k: v for k, v in info.training.items() if k != "domain"},
         "card": str(card) if card else None,
     }
-    brief = {}  # JSON has more
-    for key, value in info.training.items():
-        if key == "guide" or (key != "license" and not isinstance(value, dict | list)):
-            brief[key] = value
-    console.result(facts, _lines({**facts, "training": brief}))
 
 
 def _lines(facts: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -127,18 +127,18 @@ def _restore(
     intervals: Intervals | None = None,
 ) -> None:
     """Restore every input. PyTorch is imported only after the plan has been checked."""
-    from ..output import report_undone, reported
     from ..plan import make_plan
 
     editing = editing or Editing()
     beside = intervals if intervals is not None and intervals.interval else None
     if beside is not None:
         beside.check(drawing, editing.used)
-    companions = {"mask": masking.file if masking else None, **editing.companions}
     endings = beside.endings if beside else {}
-    plan = make_plan(console, inputs, drawing, companions, endings, masking)
+    plan = make_plan(console, inputs, drawing, editing.companions, endings, masking)
     task = None if console.command == "sample" else console.command
     if all(job.skipped or job.source.missing for job in plan.jobs):
+        from ..output import report_undone, reported
+
         for job in plan.jobs:
             with reported(job, console):
                 report_undone(job, console)

@@ -82,7 +82,34 @@ def plan_pairs(
     same. `mask` is a file or a folder. CaflowError (exit 2) if there are no pairs, or if a pattern
     matches several conditions.
     """
-    from ...names import commands, parse
+    from ...names import parse
+    from ..inputs import find_inputs
+
+    conditions = _conditions(cond, target, mask, recursive)
+    targets = find_inputs([target], recursive=recursive)
+    targets = [image for image in targets if not (image.found and parse(image.stem).end)]
+    if is_folder(cond):
+        read = [image.path for image in conditions]  # results may lie beside their inputs
+        targets = [image for image in targets if image.path not in read]
+        pairs = _paired(conditions, targets)
+    else:
+        pairs = [Pair(conditions[0], image) for image in targets]
+    check_usage(bool(pairs), f"no image in {target!r} has the name of one in {cond!r}", _ALIKE)
+    scored = [pair.target.name for pair in pairs]
+    used = [pair.cond for pair in pairs]
+    alone = [image.name for image in targets if image.name not in scored]
+    strays = {name: {"cond": cond, "target": name} for name in alone}
+    alone = [image.name for image in conditions if image not in used]
+    strays |= {name: {"cond": name, "target": target} for name in alone}
+    if mask is not None:
+        masks = find_companions("mask", mask, used)
+        pairs = [pair._replace(mask=File(own)) for pair, own in zip(pairs, masks, strict=True)]
+    return pairs, strays
+
+
+def _conditions(cond: str, target: str, mask: str | None, recursive: bool) -> list[InputImage]:
+    """The images that `cond` names, without results; several only for a folder of targets."""
+    from ...names import commands
     from ..inputs import find_inputs, without_results
 
     check_usage(
@@ -95,34 +122,13 @@ def plan_pairs(
     )
     # Targets or masks may be in a subfolder of the conditions' folder.
     aside = [Path(name) for name in (target, mask) if name is not None]
-    conditions = without_results(find_inputs([cond], recursive=recursive, aside=aside), commands())
+    found = without_results(find_inputs([cond], recursive=recursive, aside=aside), commands())
     check_usage(
-        is_folder(cond) or len(conditions) == 1,
-        f"{len(conditions)} images match {cond!r}, and targets have one condition",
+        is_folder(cond) or len(found) == 1,
+        f"{len(found)} images match {cond!r}, and targets have one condition",
         "--cond FILE, or --cond DIR and --target DIR",
     )
-    found = find_inputs([target], recursive=recursive)
-    targets = [image for image in found if not (image.found and parse(image.stem).end)]
-    if is_folder(cond):
-        read = {image.path for image in conditions}  # results may lie beside their inputs
-        targets = [image for image in targets if image.path not in read]
-        pairs = _paired(conditions, targets)
-    else:
-        pairs = [Pair(conditions[0], image) for image in targets]
-    strays: dict[str, dict[str, str]] = {}
-    scored = {pair.target.name for pair in pairs}
-    for image in targets:
-        if image.name not in scored:
-            strays[image.name] = {"cond": cond, "target": image.name}
-    used = [pair.cond for pair in pairs]
-    for image in conditions:
-        if image not in used:
-            strays[image.name] = {"cond": image.name, "target": target}
-    check_usage(bool(pairs), f"no image in {target!r} has the name of one in {cond!r}", _ALIKE)
-    if mask is not None:
-        masks = find_companions("mask", mask, used)
-        pairs = [pair._replace(mask=File(own)) for pair, own in zip(pairs, masks, strict=True)]
-    return pairs, strays
+    return found
 
 
 def _paired(conditions: Sequence[InputImage], targets: Sequence[InputImage]) -> list[Pair]:

@@ -24,7 +24,7 @@ from ..training_report import FEW, Display, pulse, table, trend, verdict
 
 if TYPE_CHECKING:
     from ...evaluation import ChosenTemperature
-    from ...training import RunConfig
+    from ...training import RunConfig, RunSummary
     from ...training.log import Event
 
 TRAINING = "Training"  # title of a group in `--help`
@@ -144,7 +144,8 @@ def train_command(
         _train(config, training.resume, console)
 
 
-def _config(training: Training) -> RunConfig:
+def _stated(training: Training) -> Table:
+    """The values of the file that `--config` names, or in a resumed run of its own."""
     own = Path(training.out, "config.toml")
     if training.resume:
         for name in ("task", "preset", "init_from", "guide", "seed", "crop"):
@@ -159,7 +160,11 @@ def _config(training: Training) -> RunConfig:
             "leave --resume out to start one",
         )
     file = training.config or (own if training.resume else None)
-    values = {} if file is None else read_toml(file)
+    return {} if file is None else read_toml(file)
+
+
+def _config(training: Training) -> RunConfig:
+    values = _stated(training)
 
     from ...model import read_info, upgrade
     from ...training.resolve import build_config, merged
@@ -232,21 +237,8 @@ def _preview(config: RunConfig, resume: bool, console: Console) -> None:
 
 
 def _train(run: RunConfig, resume: bool, console: Console) -> None:
-    from ...training import Stopped, train
-
-    with console.progress("{task.percentage:>3.0f}%", "{task.fields[figures]}") as progress:
-        parts = 2 * run.optim.accumulate
-        smaller = f"--set optim.accumulate={parts}, which computes the same step in {parts} parts"
-        display = Display(console, progress)
-        beats = pulse(console, lambda: display.doing) if _is_main() else nullcontext()
-        try:
-            with beats, memory_errors(smaller, "a step of this model"):
-                summary = train(run, resume=resume, report=display.show)
-        except Stopped as stop:
-            progress.stop()
-            console.note(stop.message, f"hint: {stop.hint}")
-            # Bypass Typer: after its exit code 130, `main` would report the interrupt again.
-            raise SystemExit(stop.exit_code) from stop
+    """Train, measure the best model, and report."""
+    summary = _trained(run, resume, console)
     if not _is_main():
         return
     best = Path(run.out) / "best.safetensors"
@@ -279,6 +271,25 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
     console.result(record, [str(best)])
     for note in notes:
         console.note(note)
+
+
+def _trained(run: RunConfig, resume: bool, console: Console) -> RunSummary:
+    """Train, and show how far it is; a signal ends the program."""
+    from ...training import Stopped, train
+
+    with console.progress("{task.percentage:>3.0f}%", "{task.fields[figures]}") as progress:
+        parts = 2 * run.optim.accumulate
+        smaller = f"--set optim.accumulate={parts}, which computes the same step in {parts} parts"
+        display = Display(console, progress)
+        beats = pulse(console, lambda: display.doing) if _is_main() else nullcontext()
+        try:
+            with beats, memory_errors(smaller, "a step of this model"):
+                return train(run, resume=resume, report=display.show)
+        except Stopped as stop:
+            progress.stop()
+            console.note(stop.message, f"hint: {stop.hint}")
+            # Bypass Typer: after its exit code 130, `main` would report the interrupt again.
+            raise SystemExit(stop.exit_code) from stop
 
 
 def _measure(
