@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..config import HOLE
+from ..devices import to_float64
 from ..layers import WithLogdet, center, per_candidate, scaling, sum_per_image
 from .fill import harmonic_fill
 from .logit import Logit
@@ -127,7 +128,10 @@ class KnownLuminance(Logit):
         red, green, blue = v.split(1, dim=1)
         others = torch.cat([red, blue], dim=1)
         others, logdet = super().forward(others)
-        rest = (_RED * red + _GREEN * green + _BLUE * blue - gray) / width
+        # In float64: at 16 bits, a rounding of float32 at 256 is some hundredths of a bin.
+        wide = [to_float64(part) for part in (red, green, blue, gray)]
+        exact = _RED * wide[0] + _GREEN * wide[1] + _BLUE * wide[2] - wide[3]
+        rest = (exact / width).to(v)
         r, b = (others - level).split(1, dim=1)
         first = r + _BLUE / _RED * b
         h = torch.cat([first, rest, b], dim=1)

@@ -40,6 +40,17 @@ def condition_of(kind, seed=3):
     return cond
 
 
+@pytest.mark.parametrize("width", [1.0, FINE])
+def test_known_luminance_of_float32_is_that_of_float64(width):
+    """Each value's rounding is a hundredth of a bin of 16 bits; 128×128 of them are a nat."""
+    v = (points(1, 3, 64, 64) / width).floor() * width
+    y = (points(1, 1, 64, 64, seed=2) / width).floor() * width + width / 2
+    v = (0.9 * y + 0.1 * v).mul(2**16).floor() / 2**16  # which float32 holds
+    exact, _ = KnownLuminance()(v, y, width)
+    found, _ = KnownLuminance()(v.float(), y.float(), width)
+    torch.testing.assert_close(found[:, 1].double(), exact[:, 1], rtol=1e-7, atol=0)
+
+
 def test_values_and_bins():
     w = torch.arange(65536).view(1, 1, 256, 256)
     y = (w + 0.5) * FINE
