@@ -51,12 +51,21 @@ class InputImage:
         """Whether there is no such file."""
         return self.path is not None and not os.path.lexists(self.path)
 
-    def read(self, about: About = lambda name, text: None, alpha: bool | None = None) -> Input:
-        """Read the image; `alpha` is as for `decode`. CaflowError (exit 1) if that fails."""
+    def read(
+        self,
+        about: About = lambda name, text: None,
+        alpha: bool | None = None,
+        infrared: bool = False,
+    ) -> Input:
+        """Read the image; `alpha` and `infrared` are as for `decode`.
+
+        CaflowError (exit 1) if that fails.
+        """
         name = "stdin" if self.path is None else self.name
-        image = decode(self.path or sys.stdin.buffer, name, alpha)
+        image = decode(self.path or sys.stdin.buffer, name, alpha, infrared)
         if image.frames > 1:
-            about(self.name, "only the first of its frames is used")
+            more = " and infrared are" if image.tiff and image.tiff.infrared_page else " is"
+            about(self.name, f"only the first of its frames{more} used")
         return image
 
     def read_field(self, nodata: float | None) -> Field:

@@ -188,11 +188,6 @@ class Masking:
                 return kind(number, self.mask or "")
         return None
 
-    def alpha(self, said: bool | None) -> bool | None:
-        """Whether a band that a TIFF does not describe is alpha: as said, else not if it is
-        infrared."""
-        return False if said is None and isinstance(self.found, Infrared) else said
-
     @property
     def file(self) -> str | None:
         """The file or folder of masks; None if they come from elsewhere."""

@@ -19,7 +19,7 @@ from ..tasks import ONE_PASS
 from .asked import Asked
 from .console import about
 from .edits import Filling
-from .masking import Found, Masking, Transparent, marked
+from .masking import Found, Infrared, Masking, Transparent, marked
 from .options import load_model
 from .output import write_file
 from .plan import Job
@@ -60,7 +60,9 @@ class Preparer:
     def _prepared(self, job: Job) -> Prepared:
         asked = self.asked
         task = asked.task
-        image = job.source.read(asked.console.about, asked.drawing.alpha)
+        image = job.source.read(
+            asked.console.about, asked.drawing.alpha, isinstance(job.mask, Infrared)
+        )
         mask = None
         if asked.masking is not None and task.needs_mask:
             mask = self._mask(job, asked.masking, image)

@@ -23,7 +23,6 @@ from ..images import (
     Pixels,
     decode,
     has_deep,
-    read_second_page,
     white,
 )
 from ..images.artifacts import cells
@@ -105,7 +104,7 @@ def read_infrared(image: Scan, path: Path, name: str) -> Array:
     file beside the image: `NAME_IR.tif` or `NAME_ir.tif`.
 
     Args:
-        image: What the file holds.
+        image: What the file holds, decoded with `infrared`.
         path: The file.
         name: For messages.
 
@@ -114,10 +113,7 @@ def read_infrared(image: Scan, path: Path, name: str) -> Array:
     """
     found: dict[str, Array] = {}
     if image.infrared is not None:
-        found["its last channel"] = image.infrared
-    page = read_second_page(path, name)
-    if page is not None and page.shape == image.size:
-        found["its second page"] = page
+        found["the scan itself"] = image.infrared
     for beside in files_beside(path):
         found[repr(str(beside))] = decode(beside).image.values[..., 0]
     none = "--mask auto, or scan with infrared: as a channel, a second page, or a file NAME_IR.tif"

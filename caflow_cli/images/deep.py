@@ -52,6 +52,7 @@ class TiffParts:
     compression: int  # tag Compression
     description: bytes = b""  # ImageDescription
     resolution: tuple[Any, Any, int] | None = None  # in x and y, and its unit
+    infrared_page: bool = False  # whether infrared is on a page of its own
 
     def of_another_size(self) -> TiffParts:
         """What a result of another size keeps: no description that a program wrote of the size."""
@@ -124,7 +125,8 @@ def read_tiff(data: bytes, label: str, index: int = 0) -> StoredTiff | None:
         if page is None:
             return None
         check_segments(page, len(data), label)
-        values = _values(page)
+        # The second page of a scan often lacks the orientation of the first.
+        values = _values(page, file.pages.first.tags.valueof(ORIENTATION, 1))
         if values.dtype.kind == "f":
             check_floats(values, label)
             values = values.astype(np.float32, copy=False)
@@ -150,8 +152,8 @@ def _plain_page(file: tifffile.TiffFile, index: int = 0) -> tifffile.TiffPage | 
     return page if isinstance(page, tifffile.TiffPage) and _is_plain(page) else None
 
 
-def _values(page: tifffile.TiffPage) -> Array:
-    """The values of a page, upright: (H, W, C)."""
+def _values(page: tifffile.TiffPage, orientation: Any) -> Array:
+    """The values of a page, upright, by its own or else that orientation: (H, W, C)."""
     channels = page.samplesperpixel
     size = page.imagelength, page.imagewidth
     is_planar = page.planarconfig == 2
@@ -160,7 +162,7 @@ def _values(page: tifffile.TiffPage) -> Array:
     )
     if is_planar:
         values = np.moveaxis(values, 0, -1)
-    return turned(values, page.tags.valueof(ORIENTATION, 1))
+    return turned(values, page.tags.valueof(ORIENTATION, orientation))
 
 
 def _straight(colors: Array, alpha: Array) -> Array:
@@ -225,6 +227,7 @@ def encode_tiff(
     profile: bytes | None,
     xmp: bytes,
     directories: Metadata,
+    infrared: Array | None = None,
 ) -> bytes:
     """Encode (H, W, C), uint8, uint16 or float32, as TIFF, compressed as the input.
 
@@ -235,6 +238,7 @@ def encode_tiff(
         profile: The ICC profile.
         xmp: A packet; empty if there is none.
         directories: EXIF, as for `as_exif`.
+        infrared: A second page, (H, W).
     """
     import tifffile
 
@@ -250,23 +254,22 @@ def encode_tiff(
     if parts.resolution is not None:
         options = {"resolution": parts.resolution[:2], "resolutionunit": parts.resolution[2]}
     compression = DEFLATE if parts.compression == _OLD_DEFLATE else parts.compression
+    options |= {"compression": compression, "predictor": compression in _PREDICTED}
+    options |= {"metadata": None, "software": False}
     buffer = io.BytesIO()
-    tifffile.imwrite(
-        buffer,
-        values if channels > 1 else values[..., 0],
-        byteorder="<",
-        photometric="rgb" if colors == 3 else "minisblack",
-        planarconfig="contig" if channels > 1 else None,
-        extrasamples=(kind,) * (channels - colors),
-        compression=compression,
-        predictor=compression in _PREDICTED,
-        iccprofile=profile,
-        description=parts.description or None,
-        metadata=None,
-        software=False,
-        extratags=tags,
-        **options,
-    )
+    with tifffile.TiffWriter(buffer, byteorder="<") as file:
+        file.write(
+            values if channels > 1 else values[..., 0],
+            photometric="rgb" if colors == 3 else "minisblack",
+            planarconfig="contig" if channels > 1 else None,
+            extrasamples=(kind,) * (channels - colors),
+            iccprofile=profile,
+            description=parts.description or None,
+            extratags=tags,
+            **options,
+        )
+        if infrared is not None:
+            file.write(infrared, photometric="minisblack", **options)
     return _with_directories(buffer.getvalue(), others)
 
 

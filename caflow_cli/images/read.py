@@ -66,7 +66,10 @@ with contextlib.suppress(AttributeError, OSError):  # as does libtiff, in lines 
 
 
 def decode(
-    source: str | Path | BinaryIO, name: str | None = None, alpha: bool | None = None
+    source: str | Path | BinaryIO,
+    name: str | None = None,
+    alpha: bool | None = None,
+    infrared: bool = False,
 ) -> Input:
     """Decode an image file as it is stored, upright.
 
@@ -81,6 +84,8 @@ def decode(
         name: Name of the image in errors. Default: the path or the stream's name.
         alpha: Whether a sample beside the colors of a TIFF is alpha, if the file does not say what
             it is; false: it is kept as infrared is. None: such a file is refused.
+        infrared: Whether the infrared channel of a TIFF is asked for: a sample that is not
+            described, unless `alpha`, or a second gray page of the same size.
 
     Raises:
         CaflowError: (exit 1) the source is missing, a folder, unreadable, empty, truncated or not
@@ -89,7 +94,8 @@ def decode(
     """
     data, label = read_source(source, name)
     is_tiff = data.startswith(TIFF_MAGIC)
-    found = _decode_tiff(data, label, alpha) if is_tiff and has_deep() else None
+    alpha = False if alpha is None and infrared else alpha
+    found = _decode_tiff(data, label, alpha, infrared) if is_tiff and has_deep() else None
     return found or _decode_by_pillow(data, label, alpha)
 
 
@@ -195,7 +201,7 @@ def stores_losslessly(image: PIL.Image.Image, data: bytes = b"") -> bool:
     return image.format in (None, "PNG", "BMP", "GIF", "PPM")
 
 
-def _decode_tiff(data: bytes, label: str, alpha: bool | None) -> Input | None:
+def _decode_tiff(data: bytes, label: str, alpha: bool | None, infrared: bool) -> Input | None:
     """Decode a TIFF by the extra `deep`; None if it is of a kind that is left to Pillow."""
     with _refusing_damage(label, data):
         found = read_tiff(data, label)
@@ -207,28 +213,28 @@ def _decode_tiff(data: bytes, label: str, alpha: bool | None) -> Input | None:
                 raise undescribed(label, found.values.shape[2] + 1)
             if alpha:
                 opacity, more = more, None
+        parts, frames = found.parts, found.frames
+        page = _second_page(data, label, found.values) if infrared else None
+        if page is not None:
+            both = f"the infrared channel of {label!r} is in its last channel and its second page"
+            ensure(more is None, both, "keep one of them")
+            more, parts, frames = page, replace(parts, infrared_page=True), frames - 1
         decoded = Input(
             Image(_three(found.values), None, _unless_opaque(opacity), more),
             found.values.shape[2] == 1,
             read_metadata(data),
-            found.parts,
+            parts,
             format="TIFF",
-            frames=found.frames,
+            frames=frames,
         )
         return _with_profile(decoded, found.profile) if found.profile else decoded
 
 
-def read_second_page(path: Path, name: str | None = None) -> Array | None:
-    """Read the second page of a TIFF, by the extra `deep`, as it is stored: (H, W).
-
-    None if there is none, or one of colors. CaflowError as for `decode`.
-    """
-    data, label = read_source(path, name)
-    if not data.startswith(TIFF_MAGIC) or not has_deep():
-        return None
-    with _refusing_damage(label, data):
-        found = read_tiff(data, label, 1)
-    return found.values[..., 0] if found is not None and found.values.shape[2] == 1 else None
+def _second_page(data: bytes, label: str, first: Array) -> Array | None:
+    """The second page of a TIFF, (H, W), if it is gray and as large as the first."""
+    found = read_tiff(data, label, 1)
+    is_like = found is not None and found.values.shape == (*first.shape[:2], 1)
+    return found.values[..., 0] if found is not None and is_like else None
 
 
 def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels:

@@ -111,7 +111,7 @@ class Input(Output):
         gray: Whether the file stores no color: 1-bit or gray, perhaps with alpha.
         format: Format of the file's content: PNG, JPEG, WEBP, …; empty for an array.
         lossless: Whether the file stores its values without loss.
-        frames: Number of frames or pages in the file; this is the first.
+        frames: Number of frames or pages in the file, without that of infrared; this is the first.
         deep: Whether the file has 16 bits per channel, which were rounded to 8.
         converted: Whether its colors were converted to sRGB, because results cannot have those of
             the file.

@@ -140,14 +140,17 @@ class Encoder:
         if output.metadata and self.metadata != "none":
             directories = rebuilt(output.metadata, place=self.metadata == "all")
         is_deep_tiff = self.bits == 32
-        more = image.infrared if is_deep_tiff and image.alpha is None else image.alpha
+        on_page = output.tiff is not None and output.tiff.infrared_page
+        is_more = is_deep_tiff and image.alpha is None and not on_page
+        more = image.infrared if is_more else image.alpha
         values = self._channels(image.values, more, output.gray)
         if self.format == "png":
             return encode_png(values, provenance, directories, image.profile)
         if is_deep_tiff:
             kind = INFRARED if image.alpha is None else STRAIGHT
             xmp = xmp_with(provenance).encode() if provenance else b""
-            return encode_tiff(values, kind, output.tiff, image.profile, xmp, directories)
+            page = image.infrared if on_page else None
+            return encode_tiff(values, kind, output.tiff, image.profile, xmp, directories, page)
         return self._by_pillow(values, provenance, directories, image.profile)
 
     def _by_pillow(
@@ -191,6 +194,8 @@ class Encoder:
             found.append("its colors are converted to sRGB")
         if image.alpha is not None and not self.has_alpha:
             found.append(f"composited on white, because {self.format} has no alpha")
+        if image.infrared is not None and self.bits < 32:
+            found.append("the band beside its colors is not kept; --format tiff keeps it")
         if self.bits == 32 and source.format == "TIFF" and not source.tiff:
             found.append("the result is compressed by Deflate, not as the input")
         if self.metadata != "none" and source.metadata is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...errors import check_usage
@@ -45,8 +44,6 @@ def mask_command(
     found = kind(kind.default if threshold is None else threshold)
     hint = f"between {kind.least} and {kind.most}, such as {kind.default:g}"
     check_usage(kind.allows(found.threshold), f"--threshold is {found.threshold:g}", hint)
-    if ir and files.alpha is None:
-        files = replace(files, alpha=False)
 
     from ..output import report_undone, reported
     from ..plan import make_plan
@@ -60,7 +57,7 @@ def mask_command(
 
             with reported(job, console):
                 if files.dry_run and not job.skipped:
-                    job.source.read(console.about, files.alpha)
+                    job.source.read(console.about, files.alpha, ir)
                 if files.dry_run or job.skipped or job.source.missing:
                     report_undone(job, console)
                 else:
@@ -75,7 +72,7 @@ def _write_mask(
     from ..output import write_output
 
     start = time.perf_counter()
-    image = job.source.read(console.about, files.alpha)
+    image = job.source.read(console.about, files.alpha, isinstance(found, Infrared))
     mask = found.mask(image, job.source, step)
     paths = write_output(job, encode_png(mask), files, console)
     share = float((mask > 0).mean())

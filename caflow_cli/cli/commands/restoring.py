@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import typer
 
@@ -82,7 +81,6 @@ def inpaint_command(
 
     Example: caflow inpaint photo.png --mask hole.png
     """
-    drawing = replace(drawing, alpha=masking.alpha(drawing.alpha))
     _restore(console, images, drawing, masking, filling)
 
 
@@ -111,7 +109,6 @@ def sample_command(
     """
     check_usage(drawing.model is not None, "sample needs a model", "--model maps-aerial, or a file")
     if not draw_fields(console, cond, drawing, measured, context, masking):
-        drawing = replace(drawing, alpha=masking.alpha(drawing.alpha))
         _restore(console, cond, drawing, masking)
 
 

@@ -19,7 +19,7 @@ from .. import options
 from ..companions import by_stem, find_companions
 from ..config import source
 from ..console import Console
-from ..masking import File, Mask, Masking, Transparent
+from ..masking import File, Infrared, Mask, Masking, Transparent
 from ..measured import APART, NODATA
 from ..options import expanded, load_model, option
 
@@ -253,9 +253,9 @@ class _Scorer:
         start = time.perf_counter()
         name = pair.target.name
         model_name, reason = self._model_of(pair.target)
-        alpha = self.masking.alpha(self.scoring.alpha)
-        condition = self.read(pair.cond, self.console.about, alpha)
-        target = pair.target.read(self.console.about, alpha)
+        how = self.scoring.alpha, isinstance(pair.mask, Infrared)
+        condition = self.read(pair.cond, self.console.about, *how)
+        target = pair.target.read(self.console.about, *how)
         model = self.load(model_name)
         mask = None
         has_hole = condition.image.alpha is not None and task_of(model).needs_mask

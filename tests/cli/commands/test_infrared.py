@@ -147,6 +147,27 @@ def test_a_fourth_band_is_used_only_as_it_is_said(run, tmp_path, fill):
             assert again["log_likelihood"] == line["candidates"][0]["log_likelihood"]
 
 
+def test_a_second_page_is_kept_and_no_note_says_that_it_is_not_used(run, tmp_path, fill):
+    given = scan()
+    for name, pages in (("two", 2), ("three", 3)):
+        with tifffile.TiffWriter(tmp_path / f"{name}.tif") as file:
+            for values in (given.rgb, given.infrared, given.rgb[::4, ::4])[:pages]:
+                file.write(values, photometric="rgb" if values.ndim == 3 else "minisblack")
+    done = run(*fill, "two.tif", "--mask", "ir", "-o", "a.tif", "--grain", "off", "--json")
+    assert done.returncode == 0
+    assert b"frames" not in done.stderr
+    assert np.array_equal(tifffile.imread(tmp_path / "a.tif", key=1), given.infrared)
+    how = ["--mask", "ir", *fill[3:], "--json"]
+    (again,) = lines_of(run("score", "--cond", "two.tif", "--target", "a.tif", *how))
+    (line,) = lines_of(done)
+    assert again["log_likelihood"] == line["candidates"][0]["log_likelihood"]
+    done = run("mask", "three.tif", "--ir")
+    assert b"three.tif: only the first of its frames and infrared are used" in done.stderr
+    done = run(*fill, "two.tif", "--mask", "ir", "--grain", "off")
+    assert b"the band beside its colors is not kept; --format tiff keeps it" in done.stderr
+    assert b"only the first of its frames is used" in run("mask", "two.tif").stderr
+
+
 def test_a_scan_is_decoded_once(run, tmp_path, fill, monkeypatch):
     given = scan()
     four = np.dstack([given.rgb, given.infrared])
