@@ -78,7 +78,7 @@ def open_split(
     *,
     role: Role = "images",
     seed: int = 0,
-    hold_out: HoldOut = "2%",
+    hold_out: HoldOut | None = "2%",
     channels: Sequence[int] = (3, 3),
     least: int = 0,
     deep: bool = False,

@@ -22,7 +22,7 @@ def open_fields(
     unit: str,
     least: int = 0,
     seed: int = 0,
-    hold_out: HoldOut = "20+",
+    hold_out: HoldOut | None = "20+",
 ) -> Iterator[Examples]:
     """Open a split of a set of fields, as `open_split` does; a subfolder, such as a day, is never
     divided.

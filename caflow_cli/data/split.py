@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
 
-from ..errors import CaflowError, check_usage, ensure, reason_of
+from ..errors import CaflowError, check_usage, ensure, reason_of, usage_error
 from ..paths import exists
 
 Split = Literal["train", "val", "test", "choose", "calibrate", "all"]
@@ -74,7 +74,7 @@ def choose(
     *,
     paired: bool = False,
     grouped: bool = False,
-    hold_out: HoldOut = "2%",
+    hold_out: HoldOut | None = "2%",
 ) -> tuple[str, Members, bool]:
     """Choose the examples of a split; return its name, members by name, and if `seed` decided.
 
@@ -89,20 +89,25 @@ def choose(
     stays whole: whole ones are held out, and counted.
 
     Raises:
-        CaflowError: The split has no images, there are too few to split, or an image has no
-            partner.
+        CaflowError: The split has no images, there are too few to split, `hold_out` is None and
+            decides, or an image has no partner.
     """
     if split not in _HALVES:
         return _chosen(files, split, seed, paired, grouped, hold_out)
     name, every, by_seed = _chosen(files, "val", seed, paired, grouped, hold_out)
     whole = _wholes(every, grouped)
-    if hold_out == "2%" or len(whole) < _LEAST:
+    if len(whole) < _LEAST or _stated(hold_out) == "2%":
         return name, every, by_seed
     return split, _taken(every, _half(whole, split, seed)), True
 
 
 def _chosen(
-    files: ImageFiles, split: str | None, seed: int, paired: bool, grouped: bool, hold_out: HoldOut
+    files: ImageFiles,
+    split: str | None,
+    seed: int,
+    paired: bool,
+    grouped: bool,
+    hold_out: HoldOut | None,
 ) -> tuple[str, Members, bool]:
     """What `choose` returns for whole splits."""
     where = repr(files.where)
@@ -177,16 +182,29 @@ def _half(wholes: dict[str, list[str]], part: str, seed: int) -> list[list[str]]
 
 
 def _share(
-    wholes: dict[str, list[str]], part: str, missing: list[str], seed: int, hold_out: HoldOut
+    wholes: dict[str, list[str]],
+    part: str,
+    missing: list[str],
+    seed: int,
+    hold_out: HoldOut | None,
 ) -> list[list[str]]:
     """What a pool has for a part: for train, all but what is held out for the missing splits."""
     names = _ordered(wholes, seed)
     count = len(names) // 50
-    if hold_out == "20+":
+    if missing and _stated(hold_out) == "20+":
         count = min(max(_LEAST, count), len(names) // 5)
     count = max(1, count)
     first = [*missing, "train"].index(part) * count
     return [wholes[name] for name in (names[first:] if part == "train" else names[first:][:count])]
+
+
+def _stated(hold_out: HoldOut | None) -> HoldOut:
+    if hold_out is None:
+        raise usage_error(
+            "the model does not state how images were held out in its training (hold_out)",
+            "give images in folders val/ and test/, or pack the model again",
+        )
+    return hold_out
 
 
 def _ordered(names: Iterable[str], seed: int) -> list[str]:

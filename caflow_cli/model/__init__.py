@@ -25,9 +25,7 @@ if TYPE_CHECKING:
         calibration_in as calibration_in,
         config_json as config_json,
         read_info as read_info,
-        renamed as renamed,
         strict_json as strict_json,
-        upgrade as upgrade,
     )
     from .pretrained import (
         BITS as BITS,
@@ -50,10 +48,8 @@ _HOMES = {
     "checkpoint_bytes": ".pretrained",
     "config_json": ".files",
     "read_info": ".files",
-    "renamed": ".files",
     "standard_error": ".caflow",
     "strict_json": ".files",
-    "upgrade": ".files",
     "without_values": ".pretrained",
 }
 __all__ = [*_HOMES]

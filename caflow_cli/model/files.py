@@ -15,14 +15,13 @@ import json
 import math
 import stat
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from ..config import Config, require
-from ..data.split import HoldOut
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure, reason_of
 from ..records import Between, Count, Line, NonNegative, Table, check, parse, short
 from ..sampling import Ensemble
@@ -32,7 +31,6 @@ MAX_HEADER = 2 << 20  # bytes; a model of 4,000 tensors has half a MB
 SCHEMA = 1
 CALIBRATION = "calibration"  # the key of a `Calibration` in the training record
 _KEY = "caflow"
-_LAST_SUMS = "81cf0e88"  # the last commit that builds guides with guide_net "sums"
 _BUFFERS = ("initialized", "permutation", "sign")  # everything else is trained
 
 
@@ -43,109 +41,8 @@ class TensorInfo(NamedTuple):
     shape: tuple[int, ...]
 
 
-def _guide_net(flow: Table) -> None:
-    """`external` was `restorer`; `sums`, which is gone, was the default."""
-    net = flow.pop("guide_net", "sums")
-    check_usage(
-        net != "sums" or not flow.get("guide"),
-        'flow.guide_net is "sums", which this version does not support',
-        f"commit {_LAST_SUMS} of caflow reads it: git checkout {_LAST_SUMS}; or train again with "
-        "flow.guide_net=unet",
-    )
-    if net != "sums":
-        flow["guide_net"] = "external" if net == "restorer" else net
-
-
-class Gone(NamedTuple):
-    """A retired field, which files may set only to values that this version still supports."""
-
-    values: tuple[Any, ...]  # supported values; empty: any
-    when: str | None = None  # a field of the same table without which this one has no effect
-
-
-# Fields of earlier versions: `Gone`, the new name of a renamed field, or, for a field whose values
-# have changed, a function of its table. A field that a file lacks has its default.
-OLD: dict[str, Gone | str | Callable[[Table], None]] = {
-    "crop_native": Gone((0.67,)),
-    "crop_shrink": Gone((4.0,)),
-    "grid_every": Gone(()),
-    "stream_buffer": Gone(()),
-    "zoom": Gone((0.0,)),
-    "flow.alpha": Gone((0.05,)),
-    "flow.guide_net": _guide_net,
-    "flow.guide_says": Gone(("mean",), when="guide"),
-    "flow.r_reads": Gone(("guide",), when="guide"),
-    "task.rank": Gone(()),  # no command ever read it
-    "tracker": Gone(()),
-    "optim.beta2": Gone((0.99,)),
-    "optim.checkpoint_activations": Gone(()),
-    "optim.clip": Gone((1.0,)),
-    "optim.compile": Gone(()),
-    "optim.guide_lattice": "checkerboard_weight",
-    "optim.guide_loss": Gone(("picture",), when="guide_first"),
-    "optim.guide_lr_share": Gone((0.0,), when="guide_first"),
-    "optim.invconv_lr_width": Gone((0, 16)),
-    "optim.lr_decay": Gone((0.999,)),
-    "optim.lr_drop": Gone((0.1,)),
-    "optim.lr_drop_step": Gone((70_000,)),
-    "optim.lr_floor": Gone((0.01,)),
-    "samples.lattice": "checkerboard_weight",
-}
-
-# Names in the records of earlier versions: of training in a model file, and events of a run.
-RENAMED = {
-    "picture_loss": "image_loss",
-    "pictures": "images",
-    "val_picture_loss": "val_image_loss",
-}
-
-
-def upgrade(values: Any) -> Any:
-    """Convert the config of a model file or run from an earlier version to the current fields.
-
-    Args:
-        values: Nested plain values. Values that should be tables but are not are left to `parse`.
-
-    Raises:
-        CaflowError: (exit 2) a retired field has a value that this version does not compute.
-    """
-    if not isinstance(values, dict):
-        return values
-    values = {key: dict(v) if isinstance(v, dict) else v for key, v in values.items()}
-    for key, change in OLD.items():
-        name, _, field = key.rpartition(".")
-        table = values.get(name) if name else values
-        if not isinstance(table, dict):
-            continue
-        if callable(change):
-            change(table)
-        elif field in table:
-            _retire(key, table.pop(field), table, change)
-    return values
-
-
-def _retire(key: str, value: Any, table: Table, change: Gone | str) -> None:
-    """Rename a field that was removed from its table, or refuse a value that is not supported."""
-    if isinstance(change, str):
-        table.setdefault(change, value)
-    elif change.values and value not in change.values:
-        check_usage(
-            change.when is not None and not table.get(change.when),
-            f"{key} is {short(value)}, which this version does not support",
-            f"set {key} to {' or '.join(map(str, change.values))}, and train again",
-        )
-
-
-def renamed(record: Any) -> Any:
-    """Replace the names of `RENAMED` in JSON, but for those of data, which are the user's."""
-    if isinstance(record, dict):
-        return {
-            RENAMED.get(key, key): value if key == "data" else renamed(value)
-            for key, value in record.items()
-        }
-    if isinstance(record, list):
-        return [renamed(value) for value in record]
-    return RENAMED.get(record, record) if isinstance(record, str) else record
+# Constants that `photos-inpaint` states, until a newly trained file replaces it.
+_CONSTANTS = ("flow.alpha", "flow.guide_says", "flow.r_reads", "task.rank")
 
 
 Reaches = Annotated[
@@ -224,11 +121,6 @@ class CheckpointInfo:
         return guide if isinstance(guide, dict) else {}
 
 
-def hold_out_of(record: Mapping[str, Any]) -> HoldOut:
-    """How many images were held out in the training of a record; old records state no rule."""
-    return "20+" if record.get("hold_out") == "20+" else "2%"
-
-
 def config_json(config: Config) -> str:
     return json.dumps({"schema": SCHEMA, "config": config.to_dict()}, indent=2) + "\n"
 
@@ -256,7 +148,7 @@ def read_info(path: Path) -> CheckpointInfo:
     try:
         record = strict_json(metadata[_KEY])
         schema = record["schema"]
-        training = renamed({**(record.get("training") or {})})
+        training = {**(record.get("training") or {})}
     except (ValueError, KeyError, TypeError) as error:
         raise CaflowError(f"{where} has a broken caflow header", hint, EXIT_WEIGHTS) from error
     ensure(
@@ -266,12 +158,12 @@ def read_info(path: Path) -> CheckpointInfo:
         EXIT_WEIGHTS,
     )
     values = record.get("config")
-    config = None
-    with suppress(CaflowError):  # that of an earlier version has other fields
-        config = parse(Config, values)
+    for key in _CONSTANTS:
+        with suppress(AttributeError, KeyError, TypeError):  # `parse` says what is wrong
+            table, _, name = key.partition(".")
+            values[table].pop(name, None)
     try:
-        if config is None:
-            config = parse(Config, upgrade(values))
+        config = parse(Config, values)
         check_task(config.task)
     except CaflowError as error:
         raise CaflowError(f"{where}: {error.message}", error.hint, EXIT_WEIGHTS) from error

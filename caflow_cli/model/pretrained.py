@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -26,7 +26,6 @@ from .files import (
     TensorInfo,
     calibration_in,
     config_json,
-    hold_out_of,
     metadata_of,
     read_info,
 )
@@ -61,9 +60,10 @@ class Pretrained(nn.Module):
         return seed if type(seed) is int and 0 <= seed < 2**32 else 0
 
     @property
-    def hold_out(self) -> HoldOut:
-        """How many images were held out in training."""
-        return hold_out_of(self.record)
+    def hold_out(self) -> HoldOut | None:
+        """How many images were held out in training; None if the record does not state it."""
+        rule = self.record.get("hold_out")
+        return rule if rule in get_args(HoldOut) else None
 
     def save(self, path: Path, training: Table | None = None, *, bf16_convs: bool = False) -> None:
         """Write a model file, atomically.

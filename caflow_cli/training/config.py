@@ -93,9 +93,6 @@ class ExternalConfig:
         check(self, "guide")
 
 
-BEFORE = {"hold_out": "2%", "transpose": False}  # in runs from before there were these fields
-
-
 @dataclass(frozen=True)
 class RunConfig:
     """A training run: its data, model, optimization, budget and output folder.

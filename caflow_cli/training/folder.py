@@ -8,9 +8,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ..errors import CaflowError, check_usage, usage_error
-from ..model import upgrade
 from ..records import Table, parse, read_toml
-from .config import BEFORE, RunConfig
+from .config import RunConfig
 from .log import METRICS
 from .phases import phases_of
 from .trainer import states_of
@@ -67,13 +66,7 @@ def begun(out: str) -> RunConfig | None:
         values = read_toml(Path(out, "config.toml"))
     except CaflowError:
         return None
-    began = parse(RunConfig, BEFORE | upgrade(values))
-    check_usage(
-        not (began.flow.guides and values["optim"].get("guide_lr_share")),
-        f"the run in {out!r} trained its guide with the flows, which is no longer supported",
-        f"start a new --out, with --init-from {out}",
-    )
-    return began
+    return parse(RunConfig, values)
 
 
 def check_unchanged(config: RunConfig) -> None:

@@ -16,7 +16,6 @@ from accelerate.utils import broadcast_object_list
 from ..devices import float64_device
 from ..errors import CaflowError
 from ..images import atomic_write
-from ..model import renamed
 from ..perceptual import LEAST_SIDE, VGG
 from ..records import Table
 from .config import OptimConfig, RunConfig, to_toml
@@ -228,7 +227,7 @@ def read_events(out: Path) -> list[Event]:
     events = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         with contextlib.suppress(ValueError):
-            events.append(renamed(json.loads(line)))
+            events.append(json.loads(line))
     return events
 
 

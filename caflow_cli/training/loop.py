@@ -18,7 +18,6 @@ from ..devices import select_device
 from ..errors import CaflowError, check_usage, ensure
 from ..guides import External
 from ..model import CAFlow, read_info
-from ..model.files import hold_out_of
 from ..records import Table, Unpack, check_names
 from .config import RunConfig, to_toml
 from .data import Batches, Dataset
@@ -138,7 +137,12 @@ def _filled(config: RunConfig, resume: bool) -> RunConfig:
         if began is None and config.init_from:
             info = read_info(Path(config.init_from))
             if info.training.get("data") == Path(config.data).name:
-                rule = hold_out_of(info.training)
+                rule = info.training.get("hold_out")
+                check_usage(
+                    rule is not None,
+                    f"{config.init_from!r} does not state how images were held out (hold_out)",
+                    "--set hold_out=2%, or 20+, as in its training",
+                )
         config = replace(config, hold_out=rule)
     if began is not None:
         if config.transpose is None:

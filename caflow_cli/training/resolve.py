@@ -13,7 +13,7 @@ from ..errors import check_usage
 from ..guide_specs import GUIDES
 from ..records import Table, parse
 from ..tasks import preset as preset_flow, task_named
-from .config import BEFORE, ExternalConfig, RunConfig
+from .config import ExternalConfig, RunConfig
 
 # The paper's presets set more than the architecture (appendix B). Their budget is the training time
 # on one Tesla P100: 4.5, 3 and 5 days.
@@ -76,8 +76,6 @@ def build_config(
     if isinstance(tables["task"].get("values"), dict):
         _follow_fields(tables, stated)
     name = str(tables["task"].get("name", TaskConfig.name))
-    if resume:
-        tables = BEFORE | tables
     if guide is not None:
         tables["guide"] = asdict(guide[0])
     tables["flow"] = _flow_values(tables, name, preset, stated, guide[1] if guide else {})

@@ -57,7 +57,7 @@ def test_new_runs_hold_out_20_and_divide_val_in_halves(tmp_path, count, held, ha
         assert (first, second) == ("choose", "calibrate")
         assert (len(choosing), len(calibrating)) == halves
         assert sorted(choosing + calibrating) == parts[1]
-    # The rule of old runs divides nothing.
+    # The other rule divides nothing.
     assert names(path, "choose") == names(path, "calibrate") == names(path, "val")
 
 
@@ -164,3 +164,13 @@ def test_images_without_their_pair_are_refused_by_name(tmp_path):
     assert "no images in train/A/ and train/B/" in error.message
     # A set of images that happens to have a folder A is no paired one.
     assert len(names(store(tmp_path, pairs("train/", 5)))) == 8
+
+
+def test_nothing_is_held_out_by_a_rule_that_is_not_stated(tmp_path):
+    path = store(tmp_path, {f"{i}.png": flat(i) for i in range(4)})
+    assert len(names(path, None, hold_out=None)) == 4
+    for split in (*SPLITS, "choose"):
+        with pytest.raises(CaflowError, match="does not state how images were held out"):
+            names(path, split, hold_out=None)
+    path = store(tmp_path, {"train/a.png": flat(1), "test/b.png": flat(2)})
+    assert names(path, "test", hold_out=None) == ["b.png"]

@@ -252,15 +252,19 @@ def test_what_is_held_out_is_what_the_models_training_held_out(models_32, tmp_pa
     images = helpers.smooth_image(60, 3, 32, seed=9).permute(0, 2, 3, 1).numpy()
     for index, image in enumerate(images):
         write_png(data / f"{index:02}.png", image)
-    model.record = {"seed": 1}
+    model.record = {"seed": 1, "hold_out": "2%"}
     shared = {"split": "val", "candidates": 1, "save_images": tmp_path / "out"}
     found = evaluate(model, data, "rmse", **shared)
     assert found.settings["data"]["split_seed"] == 1
     measured = [file.name for file in (tmp_path / "out").glob("[0-9]*.png")]
     assert measured == helpers.split_of(data, "val", 32, seed=1)[0]
     assert not set(measured) & set(helpers.split_of(data, "train", 32, seed=1)[0])
+    model.record = {"seed": 0, "hold_out": "2%"}
     with pytest.raises(CaflowError, match="to another run: split_seed differ"):
-        evaluate(models_32["superres"], data, "rmse", **shared, skip_existing=True)
+        evaluate(model, data, "rmse", **shared, skip_existing=True)
+    model.record = {"seed": 1}
+    with pytest.raises(CaflowError, match="does not state how images were held out"):
+        evaluate(model, data, "rmse", split="val", candidates=1)
 
 
 def test_a_run_with_other_settings_is_another_run(models_32, true_images, tmp_path):

@@ -77,7 +77,7 @@ def test_a_model_knows_the_seed_by_which_its_training_held_images_out(
     assert gray_model.split_seed == 0
 
 
-@pytest.mark.parametrize(("record", "kept"), [({"hold_out": "20+"}, "20+"), ({}, "2%")])
+@pytest.mark.parametrize(("record", "kept"), [({"hold_out": "20+"}, "20+"), ({}, None)])
 def test_a_model_knows_the_rule_by_which_its_training_held_images_out(
     gray_model, tmp_path, record, kept
 ):

@@ -7,7 +7,6 @@ import pytest
 
 from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import upgrade
 from caflow_cli.records import parse
 from caflow_cli.tasks import preset
 from caflow_cli.training import OptimConfig, RunConfig
@@ -84,19 +83,6 @@ def test_the_config_file_reads_back(data):
     assert caught.value.exit_code == 2
 
 
-def test_retired_fields_are_accepted_at_the_value_that_is_built_in():
-    old = {
-        **minimal(lr_floor=0.01, beta2=0.99, clip=1.0, guide_lattice=2.0, guide_lr_share=0.0),
-        **{"zoom": 0.0, "grid_every": 7, "samples": {"lattice": 0.5}},
-    }
-    new = {**minimal(checkerboard_weight=2.0), "samples": {"checkerboard_weight": 0.5}}
-    assert upgrade(old) == new
-    together = minimal(guide_lr_share=0.06, guide_first=0.3)  # the guide trained with the flows
-    for values, key in ((minimal(clip=2), "clip is 2"), (together, "guide_lr_share is 0.06")):
-        with pytest.raises(CaflowError, match=f"optim.{key}"):
-            upgrade(values)
-
-
 def test_a_run_is_compact_for_its_task_unless_something_states_otherwise():
     assert built().flow == preset("compact", "superres")
     assert built("flow.t_steps=3").flow == replace(preset("compact"), t_steps=3)
@@ -123,15 +109,13 @@ def test_a_run_is_compact_for_its_task_unless_something_states_otherwise():
     assert build_config(file, preset="compact", task="inpaint").flow == preset("compact", "inpaint")
 
 
-def test_new_runs_of_superres_show_all_orientations_and_those_of_a_file_what_it_says():
+def test_runs_of_superres_show_all_orientations():
     run = built()
     assert (run.transpose, run.orientations) == (True, 8)
     assert build_config({**minimal(), "init_from": "m"}, start=Config(run.flow, run.task)).transpose
     assert built("transpose=false").orientations == 2
     assert built("flip=false").orientations == 1
     assert built(task="inpaint").orientations == 2
-    old = {**minimal(), "flow": {"t_steps": 3}}  # of a run before there was such a field
-    assert build_config(old, resume=True).orientations == 2
     in_python = RunConfig("photos", "run", OptimConfig(images=8))
     assert with_defaults(in_python).orientations == 8
     assert with_defaults(replace(in_python, flip=False)).orientations == 1

@@ -20,7 +20,7 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.guides import External
 from caflow_cli.hub.publish import pack, prepare
 from caflow_cli.images import write_png
-from caflow_cli.model import CAFlow, read_info, upgrade
+from caflow_cli.model import CAFlow, read_info
 from caflow_cli.restoration.tiled import Tiled
 from caflow_cli.restoration.tiles import plan_tiles
 from caflow_cli.restoration.whole import Whole
@@ -322,11 +322,6 @@ def test_what_is_no_guide_is_refused_before_anything_is_written(
     assert caught.value.message.isprintable()
     assert caught.value.exit_code == code
     assert not (tmp_path / "run").exists()
-
-
-def test_a_model_that_states_the_former_name_of_such_a_guide_is_read():
-    flow = {"anchor": "enlarged", "guide": 1, "guide_net": "restorer"}
-    assert upgrade({"flow": flow})["flow"] == flow | {"guide_net": "external"}
 
 
 def test_a_missing_extra_is_named(trained, monkeypatch):

@@ -166,10 +166,10 @@ def _stated(training: Training) -> Table:
 def _config(training: Training) -> RunConfig:
     values = _stated(training)
 
-    from ...model import read_info, upgrade
+    from ...model import read_info
     from ...training.resolve import build_config, merged
 
-    values = {**upgrade(values), "out": training.out}
+    values = {**values, "out": training.out}
     known = merged(values, training.settings)
     check_usage("data" in known, "no data given", "--data FOLDER or --data FILE.zip")
     if isinstance(known["data"], str):
