@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
 
 from ..data.examples import Examples, central, open_files, open_split
 from ..data.split import has_splits
-from ..errors import CaflowError, check_usage, ensure
+from ..errors import CaflowError, check_usage, ensure, usage_error
 from ..evaluation.examples import make_example
 from ..evaluation.measure import SEED_STEP
 from ..evaluation.result import Failures, estimate
@@ -74,6 +74,8 @@ def calibrate(
             level / (1 - level), or the data cannot be used.
     """
     check_usage(0 < level < 1, f"the level is {level:g}", "--level 0.9")
+    if model.config.task.values is not None:
+        raise _no_intervals(images.data)
     sampling = _filled(model, sampling or Sampling())
     total = np.zeros(len(LAMBDAS))
     widths = np.zeros(len(_KNOTS))
@@ -138,6 +140,20 @@ def check_calibration(
         width=float(np.mean(widths)),
     )
     return coverage, failures
+
+
+def _no_intervals(data: str | Path) -> CaflowError:
+    """Why a model of fields gets no intervals from a set of fields."""
+    with open_files(data, "fields") as files:
+        groups = {PurePosixPath(name).parent for name in files.members}
+    least = least_images(0.9)
+    why = "intervals are not calibrated for fields"
+    if len(groups) < least:
+        why = (
+            f"intervals of fields need {least} groups or more, such as days, because the fields of "
+            f"a group are alike; {str(data)!r} has {len(groups)}"
+        )
+    return usage_error(why, "caflow superres --quantile 0.05,0.5,0.95, which promises nothing")
 
 
 def _name_of(data: str | Path, split: str) -> str:

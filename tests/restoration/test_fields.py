@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import xarray
 from scipy.special import log_ndtr
 from scipy.stats import norm
 
 import caflow_cli as caflow
 from caflow_cli.config import Config, FlowConfig, TaskConfig, Values
 from caflow_cli.errors import CaflowError
-from caflow_cli.fields import Field
+from caflow_cli.fields import Field, Packing
 from caflow_cli.fields.project import means_of, repeated
 from caflow_cli.fields.scale import points, to_scale
 from caflow_cli.layers import InvConv1x1
@@ -255,3 +256,45 @@ def test_what_fields_have_not_is_refused():
 def test_an_ensemble_that_diverges_is_an_error():
     with pytest.raises(CaflowError, match="11 samples in a row diverged at tau 1e\\+30"):
         caflow.restore(model_of().float(), coarse_of(rain(4, 4)), candidates=1, tau=1e30)
+
+
+def test_members_are_saved_and_become_an_array_of_xarray(tmp_path):
+    found = caflow.restore(model_of(), coarse_of(rain(4, 5)), candidates=3, seed=7)
+    path = found.save(tmp_path / "members.nc")
+    saved = xarray.load_dataset(path, engine="h5netcdf").field
+    made = found.to_xarray()
+    for array in (saved, made):
+        assert array.dims == ("member", "y", "x")
+        assert array.member.values.tolist() == [7, 8, 9]
+        assert array.units == "mm/h"
+        assert np.array_equal(array, found.values)
+    with pytest.raises(CaflowError, match="exists"):
+        found.save(path)
+    with pytest.raises(CaflowError, match="no field is written as"):
+        found.save(tmp_path / "members.png")
+    assert found.save(path, overwrite=True) == path
+
+
+def test_a_data_array_keeps_its_coordinates():
+    coarse = coarse_of(rain(4, 5)).values
+    array = xarray.DataArray(coarse, {"y": np.arange(4.0)}, ("y", "x"), attrs={"units": "mm h-1"})
+    made = caflow.restore(model_of(), array, candidates=2).to_xarray()
+    assert made.y.values[:2].tolist() == [-0.375, -0.125]
+    assert made.units == "mm h-1"
+
+
+def test_members_of_integers_have_exactly_the_sums():
+    counts = np.rint(coarse_of(rain(4, 5)).values.astype(np.float64) * 10)
+    coarse = Field((counts * 0.1).astype(np.float32), "mm/h", 0.1, packing=Packing("uint16", 0.1))
+    found = caflow.restore(model_of(), coarse, candidates=2)
+    steps = np.rint(found.values.astype(np.float64) / 0.1)
+    assert np.array_equal((steps * 0.1).astype(np.float32), found.values)
+    assert (means_of(steps, 4) == counts).all()
+    for member in found.drawn:
+        scored = caflow.score(model_of(), coarse, Field(member.values, "mm/h", 0.1))
+        assert scored == member.score
+
+
+def test_a_model_of_images_refuses_a_field(models_32):
+    with pytest.raises(CaflowError, match="an image cannot be a Field"):
+        caflow.restore(models_32["superres"], coarse_of(rain(4, 4)))

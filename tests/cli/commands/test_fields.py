@@ -193,6 +193,19 @@ def test_streams_and_plans(run, tmp_path, coarse, model):
     )
 
 
+def test_sample_draws_fields_too(run, tmp_path, coarse, model):
+    options = ("-m", 2, "--model", model, "--json")
+    drawn = only_record(run("sample", "--cond", coarse, *options))
+    assert drawn["outputs"][0]["path"] == str(tmp_path / "coarse_sample.tif")
+    run("superres", coarse, *options)
+    sampled = read_members(tmp_path / "coarse_sample.tif")
+    refined = read_members(tmp_path / "coarse_superres.tif")
+    for one, other in zip(sampled, refined, strict=True):
+        assert np.array_equal(one.values, other.values)
+    masked = run("sample", "--cond", coarse, "--mask", "m.png", *options)
+    assert b"--mask: not for fields" in masked.stderr
+
+
 def test_of_several_fields_those_that_fail_are_reported(run, tmp_path, coarse, model):
     (tmp_path / "days").mkdir()
     coarse.rename(tmp_path / "days" / "a.tif")
@@ -236,6 +249,25 @@ def test_what_fields_do_not_have_is_refused_by_name(
     assert message in done.stderr.decode()
     assert hint in done.stderr.decode()
     assert [path.name for path in tmp_path.iterdir()] == ["coarse.tif"]
+
+
+def test_no_interval_is_calibrated_with_fewer_than_nine_groups(run, tmp_path, model):
+    for day in range(9):
+        (tmp_path / f"days/{day}").mkdir(parents=True)
+        np.save(tmp_path / f"days/{day}/a.npy", np.ones((8, 8), "f4"))
+        np.save(tmp_path / f"days/{day}/b.npy", np.ones((8, 8), "f4"))
+    options = ("calibrate", "--model", model, "--data", "days", "-o", "c.safetensors")
+    done = run(*options)
+    assert done.returncode == 2
+    assert b"intervals are not calibrated for fields" in done.stderr
+    for name in ("days/8/a.npy", "days/8/b.npy"):
+        (tmp_path / name).unlink()
+    done = run(*options)
+    assert done.returncode == 2
+    assert b"need 9 groups or more, such as days, because" in done.stderr
+    assert b"'days' has 8" in done.stderr
+    assert b"--quantile 0.05,0.5,0.95" in done.stderr
+    assert not (tmp_path / "c.safetensors").exists()
 
 
 def test_photographs_and_fields_are_told_apart(run, tmp_path, small_image, coarse, model):
