@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 from .config import Config, Extent, Tau, Temperature
 from .errors import check_usage
 from .records import NonNegative, Said, Setting, Table, check, number, one_of, settings
+
+if TYPE_CHECKING:
+    from .tasks import Task
 
 RANKS = ("likelihood", "consensus", "none")
 SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
@@ -173,6 +176,12 @@ class Sampling(Ensemble):
         from .tasks import get_task  # here, so that checking ranges needs no NumPy
 
         return self.candidates or config.task.candidates or get_task(config).candidates
+
+    def task(self, config: Config) -> Task:
+        """The task of a model, whose candidates are consistent if these settings say so."""
+        from .tasks import get_task
+
+        return get_task(config).made_consistent(self.consistent)
 
     def check_for(self, config: Config) -> None:
         """Raise CaflowError (exit 2) for settings that a model does not support."""

@@ -50,7 +50,7 @@ class Asked:
             "--uncertainty needs more than one candidate",
             "-m 10",
         )
-        return task.made_consistent(sampling.consistent)
+        return sampling.task(self.config)
 
     def settings(self, config: Config, record: Mapping[str, Any], id: str | None) -> Sampling:
         """The settings for a model: M is filled in for sheets, which compare candidates."""

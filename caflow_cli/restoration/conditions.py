@@ -94,9 +94,9 @@ class Conditions(Protocol):
     def log_prob(
         self,
         targets: Tensor | LazyImage,
-        noise_samples: int = 1,
+        draws: int = 1,
     ) -> list[PartScore]:
-        """Score images, uint8 (B M, C, H, W), grouped by condition."""
+        """Score images, uint8 (B M, C, H, W), grouped by condition, by so many draws of noise."""
 
 
 def to_batch(images: Sequence[Pixels]) -> Tensor:

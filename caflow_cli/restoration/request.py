@@ -19,7 +19,7 @@ from ..images import LARGE, Image, Input, Pixels, is_of_grays
 from ..images.profile import converts_back
 from ..model import CAFlow
 from ..sampling import Sampling
-from ..tasks import ONE_PASS, Part, Task, check_size, get_task
+from ..tasks import ONE_PASS, Part, Task, check_size
 from ..tasks.base import MOST, MOST_RESIZED
 from .conditions import Conditions, Progress, Steps, to_batch
 from .edits import Edit, EditOptions, Resize, edits_of
@@ -175,8 +175,7 @@ def task_of(model: CAFlow, sampling: Sampling | None = None) -> Task:
             f"the model is {str(model)!r}, a name, not a loaded model",
             f"model = caflow_cli.load({str(model)!r})",
         )
-    task = get_task(model.config)
-    return task if sampling is None else task.made_consistent(sampling.consistent)
+    return (sampling or Sampling()).task(model.config)
 
 
 def colors_for(task: Task, image: Input) -> Input:

@@ -140,7 +140,7 @@ class Tiled:
     def log_prob(
         self,
         targets: Tensor | LazyImage,
-        noise_samples: int = 1,
+        draws: int = 1,
     ) -> list[PartScore]:
         """The sum of `log p(tile | its condition)`, for ranking only.
 
@@ -151,7 +151,7 @@ class Tiled:
             condition = self._condition(corner)
             for index in range(len(targets)):
                 tile = self.tiles.cut(targets, corner, index)
-                sums[index] += float(self._model.log_prob(tile, condition, noise_samples))
+                sums[index] += float(self._model.log_prob(tile, condition, draws))
                 self.steps.step()
             del condition  # frees 0.4 kB per pixel before the next tile's is computed
         self._trim_memory()

@@ -64,10 +64,10 @@ class Whole:
     def log_prob(
         self,
         targets: Tensor | LazyImage,
-        noise_samples: int = 1,
+        draws: int = 1,
     ) -> list[PartScore]:
         assert isinstance(targets, Tensor)
-        terms = self._model.log_prob_samples(targets, self.encoded, noise_samples)
+        terms = self._model.log_prob_samples(targets, self.encoded, draws)
         values, deviations = self._model.estimate(terms)
         self.steps.step()
         return list(map(PartScore, values.tolist(), deviations.cpu().unbind(1)))
