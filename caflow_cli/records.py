@@ -53,6 +53,13 @@ _NAMES = {
     tuple: "a list of such values",
     type(None): "nothing",
 }
+# Keywords of JSON Schema, and what errors say of these bounds.
+_BOUNDS = {
+    "minimum": "{:,} or more",
+    "exclusiveMinimum": "above {:,}",
+    "maximum": "at most {:,}",
+    "exclusiveMaximum": "below {:,}",
+}
 
 
 class Said(NamedTuple):
@@ -85,14 +92,12 @@ def number(
     said: Said | None = None,
 ) -> Constraint:
     """A number that is at least `ge`, above `gt`, at most `le` and below `lt`."""
-    named = {"{:,} or more": ge, "above {:,}": gt, "at most {:,}": le, "below {:,}": lt}
-    parts = [text.format(bound) for text, bound in named.items() if math.isfinite(bound)]
-    if math.isfinite(ge) and math.isfinite(le):
-        parts = [f"{ge:,} to {le:,}"]
-    keys = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
-    stated = zip(keys, (ge, gt, le, lt), strict=True)
+    stated = zip(_BOUNDS, (ge, gt, le, lt), strict=True)
     schema = tuple((key, bound) for key, bound in stated if math.isfinite(bound))
-    return Constraint(lambda v: ge <= v <= le and gt < v < lt, ", ".join(parts), said, schema)
+    wanted = ", ".join(_BOUNDS[key].format(bound) for key, bound in schema)
+    if math.isfinite(ge) and math.isfinite(le):
+        wanted = f"{ge:,} to {le:,}"
+    return Constraint(lambda v: ge <= v <= le and gt < v < lt, wanted, said, schema)
 
 
 def one_of(choices: Sequence[str], said: Said) -> Constraint:
