@@ -17,7 +17,7 @@ import torch
 
 from ..assets import example_path
 from ..damage import find_damage
-from ..errors import CaflowError, ensure, memory_errors
+from ..errors import CaflowError, check_usage, ensure, memory_errors
 from ..hub.choice import choose_model, is_chosen
 from ..hub.manifest import bundled_path, load_manifest
 from ..hub.resolve import load, resolve
@@ -46,7 +46,7 @@ _FIELDS = {"--tau": "temperature", "-m": "candidates", "-n": "keep", "--seed": "
 
 
 class Models:
-    """The models that are named, then the bundled ones, the tasks' defaults first.
+    """The models of images: those that are named, then the bundled ones, the tasks' defaults first.
 
     A visitor chooses among them by id. Names of other files and repositories are refused, so that
     no visitor reads files of the server or makes it download. `tasks` and `load` are by id; a
@@ -58,7 +58,15 @@ class Models:
         bundled.sort(key=lambda entry: (not entry.default, list(TASKS).index(entry.task)))
         resolved = [resolve(name) for name in [*named, *(entry.id for entry in bundled)]]
         files = {file.id: file for file in reversed(resolved)}
-        self._configs = {file.id: read_info(files[file.id].path).config for file in resolved}
+        configs = {file.id: read_info(files[file.id].path).config for file in resolved}
+        of_fields = {id for id, config in configs.items() if config.task.values is not None}
+        refused = sorted(of_fields - {entry.id for entry in bundled})
+        check_usage(
+            not refused,
+            f"{', '.join(refused)}: a model of measured fields, which the page does not show",
+            "caflow superres coarse.tif --model MODEL",
+        )
+        self._configs = {id: config for id, config in configs.items() if id not in of_fields}
         self.tasks = {id: get_task(config) for id, config in self._configs.items()}
         self.load: Callable[[str], CAFlow] = functools.cache(lambda id: load(files[id]).to(device))
 

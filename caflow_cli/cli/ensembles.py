@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..fields import Along, check_place, encode_members
 from ..fields.project import repeated
 from ..model import CAFlow
 from ..restoration import Members, restore_field
+from ..restoration.conditions import Progress
 from ..restoration.figures import field_row, field_uncertainty
 from ..sampling import Sampling
 from .console import Console
@@ -62,13 +64,21 @@ def run(asked: Ensembles, jobs: Sequence[Job]) -> None:
                 if job.skipped or job.source.missing:
                     report_undone(job, console)
                     continue
+                step = partial(_show_part, show, done, len(jobs), job.name)
                 with memory_errors("crop the field", "this field"):
-                    _draw(asked, job, sheets)
+                    _draw(asked, job, sheets, step)
     if drawing.sheets and not drawing.dry_run:
         sheets.write()
 
 
-def _draw(asked: Ensembles, job: Job, sheets: Sheets) -> None:
+def _show_part(
+    show: Callable[..., None], done: int, jobs: int, name: str, passes: int, total: int
+) -> None:
+    """Show how much of a field is drawn, after `done` of all jobs."""
+    show(done + min(1.0, passes / total), jobs, name)
+
+
+def _draw(asked: Ensembles, job: Job, sheets: Sheets, step: Progress) -> None:
     """Draw, write and report the ensemble of a field."""
     console = asked.console
     start = time.perf_counter()
@@ -87,7 +97,7 @@ def _draw(asked: Ensembles, job: Job, sheets: Sheets) -> None:
         console.note(f"{job.name}: would draw {m} members, by {model['id']}")
         report_undone(job, console, model=model, model_reason=asked.reason, candidates=m)
         return
-    found = restore_field(asked.model, field, asked.sampling)
+    found = restore_field(asked.model, field, asked.sampling, step)
     if len(found.drawn) < m:
         text = f"{m - len(found.drawn)} of {m} members diverged, and were dropped"
         console.about(job.name, text, "members diverged")

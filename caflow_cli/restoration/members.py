@@ -164,6 +164,9 @@ def restore_field(
 ) -> Members:
     """Draw the members of a coarse field; arguments and errors as for `restore`."""
     read = read_field(field) if isinstance(field, str | Path) else field_of(field)
+    values = model.config.task.values
+    if values is not None and not read.unit:
+        read = replace(read, unit=values.unit)
     check_usage(sampling.rank != "consensus", "fields cannot be ranked by consensus", "--rank none")
     filled = sampling.of(model.config)
     few = filled.keep < (filled.candidates or 1)

@@ -2,35 +2,25 @@
 
 import math
 
-import helpers
 import numpy as np
 import pytest
 import rasterio
 import tifffile
 import xarray
 from PIL import Image
+from small_fields import save_model
 
-from caflow_cli.config import Config, FlowConfig, TaskConfig, Values
 from caflow_cli.fields import read_field, read_members, read_provenance
-from caflow_cli.model import CAFlow
 
 from ..results import lines_of, only_record, records
 
-FLOW = {"scales": 1, "r_steps": 1, "t_steps": 2, "f_steps": 2, "hidden": 8, "f_hidden": 8}
-FLOW |= {"target_channels": 1, "cond_channels": 1, "anchor": "field", "scale_bound": 1.0}
-FLOW |= {"guide": 8, "guide_net": "censored", "guide_blocks": 2, "guide_factor": 4}
-RAIN = Values("mm/h", "db", 0, 400, zero=0.1)
 COARSE = np.array([[0, 0.5, 2, 0, 1], [4, 0, 1.25, 8, 3], [0, 0, 7, 2, 1], [9, 9, 1, 0, 0]], "f4")
 
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
     """A small random model of rain, as a file."""
-    config = Config(FlowConfig(**FLOW), TaskConfig(values=RAIN, reduce="mean"))
-    made = helpers.seeded(lambda: CAFlow(config), 0)
-    path = tmp_path_factory.mktemp("models") / "rain.safetensors"
-    helpers.randomize(made, 1, last=0.1, affine=0.05).eval().save(path)
-    return path
+    return save_model(tmp_path_factory.mktemp("models") / "rain.safetensors")
 
 
 @pytest.fixture
@@ -288,6 +278,8 @@ def test_photographs_and_fields_are_told_apart(run, tmp_path, small_image, coars
     taken = run("superres", "a.npy", "-m", 2, "--model", model)
     assert b"states no unit, and is taken to be in mm/h" in taken.stderr
     assert np.load(tmp_path / "a_superres.npy").shape == (2, 16, 20)
+    run("superres", "a.npy", "-m", 2, "-o", "a.tif", "--model", model)
+    assert read_members(tmp_path / "a.tif")[0].unit == "mm/h"
     for option in (["--nodata", "0"], ["--quantile", "0.5"]):
         done = run("superres", small_image, *option)
         assert done.returncode == 2
