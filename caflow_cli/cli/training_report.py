@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _FIRST = "the first steps"
 FEW = 20  # validation images on which the temperature is chosen
+FEW_TO_CALIBRATE = 50  # images; with fewer, a calibration of the start is better than their own
 # Figures of events on the terminal.
 _RUNNING = {"running_bits_per_dim": "{} bits/dim", "running_loss": "loss {}"}
 _VALIDATION = {
@@ -39,6 +40,9 @@ class Display:
 
     console: Console
     progress: Progress
+    # Whether a calibration of the start is there, which few images do not replace; None: the model
+    # cannot have intervals.
+    calibrates: bool | None = None
     doing: str = "reading images"  # for `pulse`
 
     def __post_init__(self) -> None:
@@ -73,12 +77,29 @@ class Display:
             self.console.note(
                 f"skipped images that are not read ({event['skipped']}), such as {names}"
             )
-        self.console.note(f"{event['train']} training images, {event['val']} validation images")
-        if event["val"] < FEW and not event["halved"]:
+        calibrate = f" and {event['calibrate']} to calibrate it" * event["halved"]
+        self.console.note(
+            f"{event['train']} training images; held out: {event['choose']} to choose the model"
+            f"{calibrate}, {event['test']} to test it"
+        )
+        if event["choose"] < FEW and not event["halved"]:
             self.console.note(
                 f"few validation images, fewer than {FEW}: metrics are noisy, and the same "
                 "images choose the model and calibrate it; put more into val/"
             )
+        if self.calibrates is not None:
+            self.console.note(*few_to_calibrate(event["calibrate"], self.calibrates))
+
+
+def few_to_calibrate(images: int, start: bool) -> list[str]:
+    """What is to be said of the images that calibrate intervals, if they are few."""
+    if images >= FEW_TO_CALIBRATE:
+        return []
+    then = "intervals (--interval) will be wide, and differ much by which images these are"
+    if start:
+        then = "intervals (--interval) keep the calibration of the model that the run starts from"
+    text = f"fewer than {FEW_TO_CALIBRATE} images calibrate, so {then}"
+    return [f"{text}; put {2 * FEW_TO_CALIBRATE} or more into val/"]
 
 
 @contextmanager

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from ..config import Config, Values
-from ..data.examples import keep
+from ..data.examples import keep, open_files
 from ..data.fields import open_fields
+from ..data.split import choose
 from ..fields import Array
 from ..fields.scale import points, to_scale
 from ..flows import NOISE_LEVELS
+from ..records import Table
 from ..tasks import get_task
 from .config import RunConfig
 from .data import CENTER, Batch, Batches, Dataset, Place, open_dataset, oriented, words
@@ -25,6 +27,18 @@ def open_set(
 ) -> AbstractContextManager[Dataset]:
     """Open a split of a run's data: of fields, if the model's values have a unit, else images."""
     return open_dataset(config, split) if config.task.values is None else _open(config, split)
+
+
+def parts_of(config: RunConfig) -> dict[str, int]:
+    """How many examples train a model, choose its best state, calibrate it, and test it; the second
+    and the third are the same ones if val/ is too small to be halved (`data.split.choose`).
+    """
+    fields = config.task.values is not None
+    paired = not get_task(Config(config.flow, config.task)).derives_condition and not fields
+    held: Table = {"paired": paired, "grouped": fields, "hold_out": config.hold_out or "20+"}
+    with open_files(config.data, "fields" if fields else "pairs" if paired else "images") as files:
+        names = ("train", "choose", "calibrate", "test")
+        return {name: len(choose(files, name, config.seed, **held)[1]) for name in names}
 
 
 @contextmanager

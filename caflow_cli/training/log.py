@@ -20,6 +20,7 @@ from ..perceptual import LEAST_SIDE, VGG
 from ..records import Table
 from .config import OptimConfig, RunConfig, to_toml
 from .data import Dataset
+from .fields import parts_of
 
 Event = Table  # one line of metrics.jsonl: "event" and its figures
 
@@ -143,8 +144,7 @@ class EventLog:
         skipped = [*train_set.examples.skipped, *val_set.examples.skipped]
         self.write(
             "data",
-            train=len(train_set),
-            val=len(val_set),
+            **parts_of(self.config),
             halved=val_set.examples.split == "choose",  # the other half of val/ calibrates
             skipped=len(skipped),
             skipped_names=skipped[:5],

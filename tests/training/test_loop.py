@@ -68,7 +68,9 @@ def test_a_new_model_is_tested_on_what_its_run_did_not_see_and_so_are_its_succes
         run = config(tmp_path / "data", tmp_path / name, "optim.images=8", *more)
         train(run, report=seen.append)
         assert seen[0]["train"] == 100 - 2 * held
-        assert (seen[0]["val"], seen[0]["halved"]) == ((10, True) if rule == "20+" else (2, False))
+        parts = [seen[0][name] for name in ("choose", "calibrate", "test")]
+        assert parts == ([10, 10, 20] if rule == "20+" else [2, 2, 2])
+        assert seen[0]["halved"] == (rule == "20+")
         model = CAFlow.load(tmp_path / name / "best.safetensors")
         assert model.hold_out == rule
         with pytest.raises(CaflowError, match=r"hold_out is '.*', and the run"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,7 @@ from ...sampling import Ensemble, Sampling
 from .. import options
 from ..console import Console
 from ..options import MODEL, SAMPLING, Words, expanded, load_model, option
+from ..training_report import FEW_TO_CALIBRATE
 
 if TYPE_CHECKING:
     from ...intervals import Coverage
@@ -138,6 +139,32 @@ def _describe(calibration: Calibration, console: Console) -> None:
         console.note(f"with fewer than {_FEW} images, λ depends much on which images they are")
 
 
+def has_calibration_of_start(run: RunConfig) -> bool | None:
+    """Whether the model that a run starts from is calibrated; None if its task has no intervals."""
+    from ...config import Config
+    from ...tasks import get_task
+
+    if run.task.values is not None or not get_task(Config(run.flow, run.task)).of_one_kind:
+        return None
+    return _calibration_of_start(run) is not None
+
+
+def _calibration_of_start(run: RunConfig) -> Calibration | None:
+    """The calibration of the model that a run starts from, if that has the same task and scale."""
+    from ...hub.resolve import resolve, with_calibration
+    from ...model import calibration_in, read_info
+
+    if run.init_from is None:
+        return None
+    found = resolve(run.init_from)
+    info = read_info(found.path)
+    task = info.config.task
+    if (task.name, task.factor) != (run.task.name, run.task.factor):
+        return None
+    before = calibration_in(with_calibration(found, info.training))
+    return before and replace(before, data=f"{before.data}, before further training")
+
+
 def calibrate_run(best: Path, run: RunConfig, console: Console) -> Table:
     """Calibrate intervals on validation images, for the default settings of the model, and write
     the record into its file. Returns it for JSON; nothing if the model cannot have intervals.
@@ -146,11 +173,20 @@ def calibrate_run(best: Path, run: RunConfig, console: Console) -> Table:
     from ...hub.resolve import load, resolve
     from ...intervals import calibrate
     from ...restoration import task_of
+    from ...training.fields import parts_of
 
     found = resolve(str(best))
     model = load(found)
     if not task_of(model).of_one_kind:
         return {}
+    before = _calibration_of_start(run)
+    if before is not None and parts_of(run)["calibrate"] < FEW_TO_CALIBRATE:
+        store_calibration(before, found, best, overwrite=True)
+        console.note(
+            f"intervals keep the calibration of {Path(run.init_from or '').name}: {before.data}, "
+            f"{before.images} images"
+        )
+        return {"calibration": before.as_json()}
     side = run.task.size
     images = CalibrationImages(
         data=run.data,

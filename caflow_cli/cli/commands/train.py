@@ -20,7 +20,7 @@ from .. import options
 from ..config import source
 from ..console import Console
 from ..options import expanded, option
-from ..training_report import FEW, Display, pulse, table, trend, verdict
+from ..training_report import FEW, Display, few_to_calibrate, pulse, table, trend, verdict
 
 if TYPE_CHECKING:
     from ...evaluation import ChosenTemperature
@@ -210,17 +210,16 @@ def _config(training: Training) -> RunConfig:
 
 
 def _preview(config: RunConfig, resume: bool, console: Console) -> None:
-    from ...training.fields import open_set
+    from ...training.fields import parts_of
     from ...training.folder import check_new, check_unchanged
     from ...training.loop import starting_model
     from ...training.optim import named_parameters
+    from .calibrate import has_calibration_of_start
 
     check_new(Path(config.out), resume)
     if resume:
         check_unchanged(config)
-    lazy = replace(config, data_memory_gb=0.0)  # avoid decoding
-    with open_set(lazy, "train") as train, open_set(lazy, "choose") as val:
-        images = {"train": len(train), "val": len(val)}
+    images = parts_of(config)
     counts = dict.fromkeys(("A", "R", "T", "F", "Q"), 0)  # first letters of parameter names
     for name, parameter in named_parameters(starting_model(config, resume)).items():
         counts[name.partition(".")[0]] += parameter.numel()
@@ -228,12 +227,15 @@ def _preview(config: RunConfig, resume: bool, console: Console) -> None:
     if _is_main():
         parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
         lines = [
-            f"data        {images['train']:,} train, {images['val']:,} val",
+            "data        " + ", ".join(f"{count:,} {part}" for part, count in images.items()),
             f"parameters  {total:,} ({parts})",
         ]
         parameters = {**counts, "total": total}
         record = {"status": "dry-run", "images": images, "parameters": parameters}
         console.result(record, lines)
+        calibrates = has_calibration_of_start(config)
+        if calibrates is not None:
+            console.note(*few_to_calibrate(images["calibrate"], calibrates))
 
 
 def _train(run: RunConfig, resume: bool, console: Console) -> None:
@@ -276,11 +278,12 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
 def _trained(run: RunConfig, resume: bool, console: Console) -> RunSummary:
     """Train, and show how far it is; a signal ends the program."""
     from ...training import Stopped, train
+    from .calibrate import has_calibration_of_start
 
     with console.progress("{task.percentage:>3.0f}%", "{task.fields[figures]}") as progress:
         parts = 2 * run.optim.accumulate
         smaller = f"--set optim.accumulate={parts}, which computes the same step in {parts} parts"
-        display = Display(console, progress)
+        display = Display(console, progress, has_calibration_of_start(run))
         beats = pulse(console, lambda: display.doing) if _is_main() else nullcontext()
         try:
             with beats, memory_errors(smaller, "a step of this model"):

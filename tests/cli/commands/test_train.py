@@ -43,7 +43,7 @@ def test_a_dry_run_counts_and_writes_nothing(run, tmp_path, photos):
     done = run(*command, "--task", "inpaint", *SMALL, "--dry-run")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.decode().splitlines()
-    assert lines[0] == "data        8 train, 2 val"
+    assert lines[0] == "data        8 train, 2 choose, 2 calibrate, 2 test"
     assert re.match(r"parameters  [\d,]+ \(R [\d,]+, T [\d,]+, F [\d,]+\)", lines[1])
     record = json.loads(run(*command, *SMALL, "--dry-run", "--json").stdout)
     parameters = record["parameters"]
@@ -56,9 +56,10 @@ def test_an_interrupted_run_says_how_to_go_on(run, tmp_path, photos):
     photos(16)
     command = ["train", "--data", "photos", "--out", "run", "--images", "400000"]
     process = forked.Process(ENTRY, *command, "--batch-size", "4", *SMALL, cwd=tmp_path)
-    lines = [process.stderr.readline().decode() for _ in range(3)]
+    lines = [process.stderr.readline().decode() for _ in range(4)]
     assert lines.pop(1).startswith("few validation images")
-    assert lines[0] == "8 training images, 2 validation images\n"
+    assert lines.pop(1).startswith("fewer than 50 images calibrate, so intervals")
+    assert lines[0] == "8 training images; held out: 2 to choose the model, 2 to test it\n"
     assert re.match(r"step 10  0\.0%  [\d.]+ images/s  [\d.]+ bits/dim", lines[1])
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate()
@@ -231,11 +232,21 @@ def test_intervals_are_calibrated_on_validation_images_that_chose_nothing(
     calibration = record["calibration"]
     assert (calibration["tau"], calibration["images"]) == (record["tau"], 12)
     assert (calibration["candidates"], calibration["data"]) == (10, "set, calibrate")
-    assert "training images, 12 validation images" in trained.stderr.decode()
+    said = trained.stderr.decode()
+    assert "held out: 12 to choose the model and 12 to calibrate it, " in said
+    assert "fewer than 50 images calibrate, so intervals (--interval) will be wide" in said
     assert "few validation images" not in trained.stderr.decode()
     info = json.loads(run("models", "info", "run", "--json").stdout)
     assert info["calibration"] == calibration
     assert info["training"]["images"] == 16
+    source = ("--init-from", "run/best.safetensors")
+    later = run("train", "--data", "set", "--out", "later", *command[5:], *source)
+    assert later.returncode == 0, later.stderr
+    kept = json.loads(run("models", "info", "later", "--json").stdout)["calibration"]
+    assert kept == {**calibration, "data": "set, calibrate, before further training"}
+    said = later.stderr.decode()
+    assert "intervals (--interval) keep the calibration of the model that the run starts" in said
+    assert "intervals keep the calibration of best.safetensors: set, calibrate, before" in said
     restored = run("superres", small_image, "-o", "x.png", "--interval", "--model", "run")
     assert restored.returncode == 0, restored.stderr
     names = ["x.png", "x_low.png", "x_high.png"]
