@@ -14,6 +14,8 @@ from far_device import FAR, PROFILES, far_device
 
 import caflow_cli as caflow
 from caflow_cli import devices
+from caflow_cli.config import Config, FlowConfig, TaskConfig, Values
+from caflow_cli.fields import Field
 from caflow_cli.images import write_png
 from caflow_cli.model import CAFlow
 from caflow_cli.restoration import restore, score
@@ -163,6 +165,31 @@ def test_every_task_draws_and_scores_there(task_models, task, profile):
         again = score(model, image, far.kept[0].image, mask, noise_samples=2)
     assert_alike(near, far)
     assert again.log_likelihood == pytest.approx(near.kept[0].score.log_likelihood, rel=0.01)
+
+
+@both
+def test_fields_are_drawn_and_scored_there(profile):
+    sizes = {"scales": 1, "t_steps": 1, "f_steps": 1, "hidden": 8, "f_hidden": 8, "guide": 8}
+    flow = FlowConfig(
+        anchor="field", guide_net="censored", cond_channels=1, target_channels=1, **sizes
+    )
+    task = TaskConfig(values=Values("mm/h", "db", 0, 150, zero=0.1), reduce="mean")
+    model = helpers.seeded(lambda: CAFlow(Config(flow, task)), 3)
+    model = helpers.randomize(model, 4, last=0.1, affine=0.1).eval()
+    means = np.random.default_rng(5).gamma(0.5, 4, (5, 6)).astype(np.float32)
+    means[means < 0.5] = 0
+    means[0, :2] = np.nan
+    near = restore(model, Field(means), candidates=2)
+    gap = near.values[0].copy()
+    gap[10:14, 9:15] = np.nan
+    with far_device(profile):
+        model = far_copy(model)
+        far = restore(model, Field(means), candidates=2)
+        again = score(model, Field(means), Field(gap), noise_samples=2)
+    np.testing.assert_allclose(far.values, near.values, rtol=1e-3, atol=1e-3)
+    nats = [member.score.log_likelihood for member in (*near.drawn, *far.drawn)]
+    assert nats[2:] == pytest.approx(nats[:2], abs=0.05)
+    assert again.wet + again.dry == 20 * 24 - 2 * 16 - 24
 
 
 @both

@@ -213,6 +213,8 @@ class Coarse:
     @property
     def wet_probability(self) -> Array:
         """P(wet) of every cell according to the guide, (H, W); 0 where no value is known."""
+        if self.values.zero is None:
+            return repeated(np.where(self.field.missing, 0.0, 1.0), self.factor)
         marginals = self.whole.encoded.anchor.marginals  # type: ignore[union-attr]
         bound, _ = marginals.of(torch.zeros_like(marginals.location))
         height, width = self.size

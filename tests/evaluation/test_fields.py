@@ -18,11 +18,12 @@ from caflow_cli.model import CAFlow
 RAIN = Values("mm/h", "db", 0, 150, zero=0.1)
 
 
-def model_of():
+def model_of(values=RAIN):
     flow = {"scales": 1, "r_steps": 1, "t_steps": 1, "f_steps": 1, "hidden": 8, "f_hidden": 8}
     flow |= {"target_channels": 1, "cond_channels": 1, "anchor": "field"}
     flow |= {"guide": 8, "guide_net": "censored", "guide_blocks": 1}
-    config = Config(FlowConfig(**flow), TaskConfig(values=RAIN, reduce="mean"))
+    flow |= {"dry": values.zero is not None}
+    config = Config(FlowConfig(**flow), TaskConfig(values=values, reduce="mean"))
     return helpers.seeded(lambda: CAFlow(config), 0).eval()
 
 
@@ -111,6 +112,24 @@ def test_a_field_outside_of_the_range_fails_alone(days, tmp_path):
     found = caflow.evaluate(model_of(), tmp_path, ["crps"], candidates=4)
     assert found.images == 1
     assert "900 mm/h at row 0" in found.failed["day/b.npy"].message
+
+
+def test_fields_without_dry_cells_are_measured_with_their_gaps(tmp_path):
+    rng = np.random.default_rng(5)
+    for split in ("train", "test"):
+        (tmp_path / split / "day").mkdir(parents=True)
+        for k in range(2):
+            warm = repeated(rng.normal(270, 15, (8, 8)), 4) + rng.normal(0, 3, (32, 32))
+            warm[:4, :6] = np.nan if k else 260
+            np.save(tmp_path / split / "day" / f"{k}.npy", warm.astype(np.float32))
+    kelvin = Values("K", "linear", 200, 340)
+    found = caflow.evaluate(model_of(kelvin), tmp_path, candidates=6)
+    assert found.images == 2
+    for result in found.results:
+        assert np.isfinite([value.mean for value in result.values.values()]).all()
+    by_name = {result.what: result.values for result in found.results}
+    assert by_name["model"].keys() == set(found.metrics)
+    assert by_name["residuals resampled"]["crps"].mean < by_name["bicubic"]["crps"].mean
 
 
 def test_what_fields_or_images_have_not_is_refused(days):
