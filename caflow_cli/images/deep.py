@@ -38,6 +38,8 @@ SIDEWAYS = (5, 6, 7, 8)  # orientations that swap the sides
 _DESCRIPTION = 270
 _RESOLUTION = (282, 283)  # in x and y
 TIFF_XMP = 700
+_SIGNATURE = 8  # bytes of a PNG before its chunks
+_OF_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _IHDR = 33  # bytes of a PNG before the chunk after IHDR
 _MAX_DECODED = 2**28  # bytes; decoding takes up to 4.5 times as much memory: 1.2 GB
 _MOST_TEXT = 2**16  # bytes of a description
@@ -304,10 +306,22 @@ def read_png(data: bytes, orientation: Any) -> tuple[Array, Array | None]:
     """
     import imagecodecs
 
-    values = imagecodecs.png_decode(data)
+    values = imagecodecs.png_decode(_pixels_alone(data))
     values = turned(values.reshape(*values.shape[:2], -1), orientation)
     colors = values[..., : 1 if values.shape[2] < 3 else 3]
     return colors, values[..., -1] if values.shape[2] > colors.shape[2] else None
+
+
+def _pixels_alone(data: bytes) -> bytes:
+    """A PNG without chunks that say nothing of its values: libpng prints lines on broken ones."""
+    kept = [data[:_SIGNATURE]]
+    place = _SIGNATURE
+    while place + 8 <= len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
+        if data[place + 4 : place + 8] in _OF_PIXELS:
+            kept.append(data[place:end])
+        place = end
+    return b"".join(kept)
 
 
 def encode_png_16(values: Array, like: bytes) -> bytes:

@@ -8,7 +8,7 @@ Values of linear profiles and of tables of colors are converted.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,6 +24,11 @@ _PROBE = np.stack(np.meshgrid(_GRID, _GRID, _GRID), -1).reshape(27, 27, 3)
 # Least and largest lightness (CIE L*) of grays 64 and 128: those of gammas 1.5 to 2.8.
 _GRAYS = np.array([[64, 128]], np.uint8)
 _LIGHTNESS = ((15, 42), (45, 66))
+_BROKEN = (OSError, ValueError, ImageCms.PyCMSError)  # what Pillow raises on a broken profile
+# sRGB in the chunks of a PNG: cICP, gAMA, and x and y of white, red, green and blue in cHRM.
+_CICP_SRGB = bytes((1, 13, 0, 1))
+_GAMMA = 0.45455
+_PRIMARIES = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
 
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -43,17 +48,11 @@ def converter(mode: str, profile: bytes | None) -> Converter | None:
     None without a profile, with one that is sRGB up to rounding, and with a broken one. Then RGB is
     taken as sRGB, L as its gray, and CMYK is converted by Pillow's formula.
     """
+    if mode != "LAB" and not profile:
+        return None
     try:
-        if mode == "LAB":
-            source: Any = ImageCms.createProfile("LAB")
-        elif profile:
-            source = _parsed(profile)
-            if mode == "L" and source.profile.xcolor_space.strip() == "RGB":
-                mode = "RGB"
-        else:
-            return None
-        transform = _transform(source, ImageCms.createProfile("sRGB"), mode)
-    except (OSError, ValueError, ImageCms.PyCMSError):
+        transform, mode = _to_srgb(mode, profile)
+    except _BROKEN:
         return None
 
     def transformed(image: Image.Image) -> Image.Image:
@@ -65,6 +64,40 @@ def converter(mode: str, profile: bytes | None) -> Converter | None:
         if np.abs(converted - np.asarray(probe.convert("RGB"))).max() <= 2:
             return None
     return transformed
+
+
+def is_broken(mode: str, profile: bytes) -> bool:
+    """Whether a profile cannot be applied to images of that mode."""
+    try:
+        _to_srgb(mode, profile)
+    except _BROKEN:
+        return True
+    return False
+
+
+def _to_srgb(mode: str, profile: bytes | None) -> tuple[ImageCms.ImageCmsTransform, str]:
+    """The transform from a profile, or from LAB, and the mode that it reads."""
+    source: Any = ImageCms.createProfile("LAB") if mode == "LAB" else _parsed(profile or b"")
+    if mode == "L" and source.profile.xcolor_space.strip() == "RGB":
+        mode = "RGB"
+    return _transform(source, ImageCms.createProfile("sRGB"), mode), mode
+
+
+def unread_colors(info: Mapping[Any, Any], data: bytes) -> str:
+    """What is to be said of a PNG's chunks on its colors, which are not read; empty if nothing is.
+
+    Without a profile, gAMA and cHRM count if there is no sRGB; cICP always does.
+    """
+    place = data.find(b"cICP", 0, data.find(b"IDAT"))
+    if place > 0 and data[place + 4 : place + 8] != _CICP_SRGB:
+        return "its colors are stated by cICP, which is not read"
+    if info.get("icc_profile") or "srgb" in info:
+        return ""
+    gamma = info.get("gamma", _GAMMA)
+    found = info.get("chromaticity", _PRIMARIES)
+    near = [abs(a - b) < 0.002 for a, b in zip(found, _PRIMARIES, strict=True)]
+    names = ["gAMA"] * (abs(gamma / _GAMMA - 1) > 0.02) + ["cHRM"] * (not all(near))
+    return f"{' and '.join(names)} of its colors are not read: they are taken as sRGB" * bool(names)
 
 
 def _parsed(profile: bytes) -> ImageCms.ImageCmsProfile:

@@ -29,7 +29,7 @@ from .deep import (
     turned,
 )
 from .metadata import read_metadata
-from .profile import Array, converter, is_of_grays
+from .profile import Array, converter, is_broken, is_of_grays, unread_colors
 from .refusals import (
     SMALLER,
     TIFF_MAGIC,
@@ -53,6 +53,8 @@ MAX_BYTES = 3 * 2**27  # of a file
 # An explicit list, so that no plugin that starts other programs (EPS) ever reads a file.
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 _HEIC = re.compile(rb"....ftyp.{0,48}(hei|hev)[cxms]", re.DOTALL)  # the first bytes, with brands
+_STATED = {"icc_profile", "gamma", "chromaticity"}  # in Pillow's information on a file
+_HEAD = 4096  # bytes in which cICP is looked for
 _DEEP = re.compile(r";16[BLN]")  # in Pillow's name of a layout: 16 bits per channel
 _GRAYS = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N")  # modes of Pillow
 _LOSSY = ("jpeg", "tiff_jpeg", "webp", "tiff_sgilog", "tiff_sgilog24")  # compressions of TIFF
@@ -76,8 +78,8 @@ def decode(
     Its colors, depth and profile are those of the file, with the extra `deep` also 16 bits, floats
     from 0 to 1, and the infrared channel of a TIFF. Without it, the high byte is read of 16 bits.
     CMYK and LAB are converted to sRGB, palettes to colors, and premultiplied colors are made
-    straight. A profile that is sRGB up to rounding, or broken, is none. Of an animation or several
-    pages, only the first is read.
+    straight. Values of a profile that is sRGB up to rounding, or broken, are taken as sRGB. Of an
+    animation or several pages, only the first is read.
 
     Args:
         source: A path, or a binary stream, which is read to its end.
@@ -107,16 +109,7 @@ def _decode_by_pillow(data: bytes, label: str, alpha: bool | None) -> Input:
             check_samples(image.tag_v2, label, alpha)
         mode = image.mode
         gray = mode in _GRAYS
-        # Of 16-bit colors, Pillow keeps the high bytes.
-        layout = str([tile.args for tile in getattr(image, "tile", [])])
-        deep = mode.startswith("I") or _DEEP.search(layout) is not None
-        hidden = image.info.get("transparency")
-        if hidden is not None:
-            image.info["transparency"] = _in_8_bits(hidden, layout, deep)
-        with _refusing_damage(label, data):
-            image.load()
-        if image.mode == "F" or image.mode.startswith("I"):
-            check_range(image, label)
+        deep = _load(image, data, label)
         # Read after the pixels: a PNG may have EXIF after them, and Pillow rotates TIFFs itself.
         with quiet_warnings():
             metadata = read_metadata(image)
@@ -137,14 +130,44 @@ def _decode_by_pillow(data: bytes, label: str, alpha: bool | None) -> Input:
             converted=mode in ("CMYK", "LAB"),
             table=table_of(image),
         )
-        profile = None if decoded.converted else image.info.get("icc_profile")
-        return _with_profile(decoded, profile) if profile else decoded
+        stated = image.info.keys() & _STATED or b"cICP" in data[:_HEAD]
+        return _with_stated(decoded, image, data, mode) if stated else decoded
 
 
-def _with_profile(decoded: Input, profile: bytes) -> Input:
-    """The same with the profile of its values, unless that is sRGB or broken."""
-    if converter("L" if decoded.gray else "RGB", profile) is None:
+def _with_stated(decoded: Input, image: PIL.Image.Image, data: bytes, mode: str) -> Input:
+    """The same with what a file of Pillow's mode states of its colors."""
+    if "icc_profile" in image.info:
+        decoded = _with_profile(decoded, image.info["icc_profile"] or b"", mode)
+    unread = unread_colors(image.info, data) if image.format == "PNG" else ""
+    return replace(decoded, unread=unread) if unread else decoded
+
+
+def _load(image: PIL.Image.Image, data: bytes, label: str) -> bool:
+    """Decode the pixels of an opened image; return whether it has 16 bits per channel."""
+    # Of 16-bit colors, Pillow keeps the high bytes.
+    layout = str([tile.args for tile in getattr(image, "tile", [])])
+    deep = image.mode.startswith("I") or _DEEP.search(layout) is not None
+    hidden = image.info.get("transparency")
+    if hidden is not None:
+        image.info["transparency"] = _in_8_bits(hidden, layout, deep)
+    with _refusing_damage(label, data):
+        image.load()
+    if image.mode == "F" or image.mode.startswith("I"):
+        check_range(image, label)
+    return deep
+
+
+def _with_profile(decoded: Input, profile: bytes, mode: str = "RGB") -> Input:
+    """The same with the profile of its values, whose mode is that of Pillow; of colors that are
+    converted, only a broken one is named."""
+    if not decoded.converted:
+        mode = "L" if decoded.gray else "RGB"
+    if mode != "LAB" and is_broken(mode, profile):
+        return replace(decoded, unread="its color profile is broken, and is left out")
+    if decoded.converted:
         return decoded
+    if converter(mode, profile) is None:
+        return replace(decoded, srgb=profile)
     found = replace(decoded, image=replace(decoded.image, profile=profile))
     # Results of a gray file could not have an RGB profile.
     return found if decoded.gray == is_of_grays(profile) else found.in_srgb()

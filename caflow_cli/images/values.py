@@ -95,12 +95,14 @@ class Output:
         gray: Whether an image without color is stored in one channel.
         metadata: The EXIF that a result may keep; None if it cannot be read or has more than 64 kB.
         tiff: What a TIFF keeps of a TIFF.
+        srgb: The profile of its file, if that is sRGB up to rounding; it is kept byte for byte.
     """
 
     image: Image
     gray: bool = False
     metadata: Metadata | None = field(default_factory=dict)
     tiff: TiffParts | None = None
+    srgb: bytes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +118,7 @@ class Input(Output):
         converted: Whether its colors were converted to sRGB, because results cannot have those of
             the file.
         table: The mean of a JPEG's luminance table, else 0.
+        unread: What the file says of its colors and is left out, as a clause.
         crop: The part of the file that this is: left, top, width, height; None for all of it.
     """
 
@@ -125,6 +128,7 @@ class Input(Output):
     deep: bool = False
     converted: bool = False
     table: float = 0.0
+    unread: str = ""
     crop: tuple[int, int, int, int] | None = None
 
     @property
@@ -163,7 +167,7 @@ class Input(Output):
         tiff = self.tiff
         if tiff is not None and made.size != own.size:
             tiff = tiff.of_another_size()
-        return Output(made, self.gray and keeps_gray, self.metadata, tiff)
+        return Output(made, self.gray and keeps_gray, self.metadata, tiff, self.srgb)
 
 
 def _of_size(plane: Array, height: int, width: int) -> Array:

@@ -22,7 +22,7 @@ from .deep import (
     encode_tiff,
 )
 from .metadata import DESCRIPTION, MAIN, METADATA, Metadata, as_exif, rebuilt
-from .profile import Array
+from .profile import Array, convert, is_of_grays
 from .provenance import KEY, XMP, xmp_with
 from .refusals import DEEP_HINT, has_deep
 from .values import Input, Output
@@ -38,6 +38,7 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
 
 LARGE = 64_000_000  # pixels above which only 8-bit values are held at full size
 _MAX_SIDE = {"webp": 16383, "jpg": 65500, "avif": 65535}
+_IN_COLORS = ("webp", "avif")  # formats that store grays as colors
 _QUALITY = {"jpg": 95, "avif": 90}  # by default
 
 
@@ -120,8 +121,9 @@ class Encoder:
     def encode(self, output: Output, provenance: str | None = None) -> bytes:
         """Encode an image to the bytes of a file.
 
-        sRGB gets no profile, because untagged images are read as sRGB. JPEG has no alpha, so the
-        image is composited over white. Of its metadata, `self.metadata` is kept.
+        sRGB has a profile only if the input has one, because untagged images are read as sRGB. JPEG
+        has no alpha, so the image is composited over white. Of its metadata, `self.metadata` is
+        kept.
 
         Args:
             output: The image.
@@ -144,14 +146,15 @@ class Encoder:
         is_more = is_deep_tiff and image.alpha is None and not on_page
         more = image.infrared if is_more else image.alpha
         values = self._channels(image.values, more, output.gray)
+        profile = image.profile if output.srgb is None else _srgb_of(output, values)
         if self.format == "png":
-            return encode_png(values, provenance, directories, image.profile)
+            return encode_png(values, provenance, directories, profile)
         if is_deep_tiff:
             kind = INFRARED if image.alpha is None else STRAIGHT
             xmp = xmp_with(provenance).encode() if provenance else b""
             page = image.infrared if on_page else None
-            return encode_tiff(values, kind, output.tiff, image.profile, xmp, directories, page)
-        return self._by_pillow(values, provenance, directories, image.profile)
+            return encode_tiff(values, kind, output.tiff, profile, xmp, directories, page)
+        return self._by_pillow(values, provenance, directories, profile)
 
     def _by_pillow(
         self,
@@ -162,6 +165,9 @@ class Encoder:
     ) -> bytes:
         """Encode (H, W, C) as any format but PNG."""
         options = self._options()
+        if self.format in _IN_COLORS and is_of_grays(profile):
+            grays = convert(np.repeat(image[..., :1], 3, 2), profile, None)
+            image, profile = np.dstack([grays, image[..., 1:]]), None
         if profile:
             options["icc_profile"] = profile
         exif = as_exif(directories)
@@ -189,8 +195,11 @@ class Encoder:
             found.append(f"its 16 bits per channel are read as 8; {DEEP_HINT} keeps them")
         elif image.seen.bits > self.bits:
             found.append(f"{self.format} holds 8 bits per channel, so its 16 are rounded")
+        grays = self.format in _IN_COLORS and is_of_grays(image.profile)
         stays = image.seen.profile == image.profile or image.bits == self.bits == 32
-        if source.converted or not stays:
+        if source.unread:
+            found.append(source.unread)
+        if source.converted or grays or not stays:
             found.append("its colors are converted to sRGB")
         if image.alpha is not None and not self.has_alpha:
             found.append(f"composited on white, because {self.format} has no alpha")
@@ -228,6 +237,12 @@ class Encoder:
             # Keep the colors of transparent pixels.
             return {"format": "WEBP", "lossless": True, "exact": True}
         return {"format": "WEBP", "quality": quality, "method": 6}
+
+
+def _srgb_of(output: Output, values: Array) -> bytes | None:
+    """The profile of an image whose file has one of sRGB, unless that is of grays and this not."""
+    is_alike = is_of_grays(output.srgb) == (values.shape[2] < 3)
+    return output.srgb if output.image.profile is None and is_alike else output.image.profile
 
 
 def _on_white(image: Pixels, alpha: Pixels) -> Pixels:

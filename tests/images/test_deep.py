@@ -181,6 +181,17 @@ def test_png_of_16_bits_is_read_as_stored(kind, channels):
     assert found.gray == (channels < 3)
 
 
+def test_a_png_of_broken_chunks_prints_nothing(capfd):
+    """libpng has lines of its own on them."""
+    plain = png_of_16_bits(DEEP[..., :3], 2)
+    for kind, body in ((b"iCCP", b"x\0\0" + zlib.compress(b"no")), (b"bKGD", b"0")):
+        crc = struct.pack(">I", zlib.crc32(kind + body))
+        chunk = struct.pack(">I", len(body)) + kind + body + crc
+        found = read(plain[:33] + chunk + plain[33:])
+        np.testing.assert_array_equal(found.image.values, DEEP[..., :3])
+    assert capfd.readouterr() == ("", "")
+
+
 def test_the_transparent_color_of_16_bits_is_found_in_all_bits():
     values = np.full((1, 3, 3), 0x1234, np.uint16)
     values[0, 1, 2] += 1

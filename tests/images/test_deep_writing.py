@@ -15,9 +15,19 @@ from ..image_files import COLORS, encoded, output_of, source_of
 from .test_deep import ADOBE, DEEP, GRAY, read, tiff
 
 tifffile = pytest.importorskip("tifffile")
+imagecodecs = pytest.importorskip("imagecodecs")
 
 RECORD = json.dumps({"model": {"id": "a <\"b\"> & 'c'"}, "tau": 0.5})
 ALPHA = DEEP[..., 3]
+
+
+def srgb_of_grays() -> bytes:
+    """A gray profile with the curve of sRGB."""
+    levels = np.arange(1024) / 1023
+    light = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+    return imagecodecs.cms_profile(
+        "gray", transferfunction=np.rint(light * 65535).astype(np.uint16)
+    )
 
 
 def page(data: bytes):
@@ -34,7 +44,7 @@ def test_16_bits_come_back(tmp_path, format, alpha, gray, profile):
         return
     rgb = np.repeat(DEEP[..., :1], 3, 2) if gray else DEEP[..., :3]
     encoder = Encoder(format)
-    path = tmp_path / f"a{encoder.suffix}"
+    path = tmp_path / f"a.{format}"
     path.write_bytes(encoder.encode(output_of(rgb, alpha, gray, profile=profile), RECORD))
     assert read_provenance(path) == json.loads(RECORD)
     found = decode(path)
@@ -54,6 +64,33 @@ def test_every_format_embeds_the_profile(format):
     plain = Encoder(format).encode(output_of(COLORS))
     with Image.open(io.BytesIO(plain)) as image:
         assert "icc_profile" not in image.info
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("gray", [True, False])
+def test_a_profile_of_srgb_is_kept_byte_for_byte(dtype, gray):
+    """Of a gray scan, if it is one of grays; a result with colors has none of grays."""
+    profile = srgb_of_grays() if gray else imagecodecs.cms_profile("srgb")
+    source = read(tiff(DEEP[..., 0 if gray else slice(3)].astype(dtype), iccprofile=profile))
+    assert source.image.profile is None
+    for name in ("png", "tiff"):
+        written = Encoder(name).encode(source.output(source.image.values, keeps_gray=True))
+        again = decode(io.BytesIO(written))
+        assert (again.srgb, again.gray) == (profile, gray)
+        colors = Encoder(name).encode(source.output(DEEP[..., :3].astype(dtype)))
+        assert decode(io.BytesIO(colors)).srgb == (None if gray else profile)
+
+
+@pytest.mark.parametrize("profile", [GRAY, srgb_of_grays()])
+def test_webp_and_avif_have_no_profile_of_grays_because_they_store_colors(profile):
+    source = read(tiff((DEEP[..., 0] >> 8).astype(np.uint8), iccprofile=profile))
+    shown = source.image.shown
+    data = Encoder("webp").encode(source.output(source.image.values, keeps_gray=True))
+    found = decode(io.BytesIO(data))
+    assert (found.srgb, found.image.profile, found.unread) == (None, None, "")
+    np.testing.assert_array_equal(found.image.values, shown)
+    said = "its colors are converted to sRGB" in Encoder("webp").losses(source)
+    assert said == (profile is GRAY)
 
 
 @pytest.mark.parametrize("format", ["jpg", "webp", "avif"])

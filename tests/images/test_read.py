@@ -25,7 +25,16 @@ from image_files import (
 from PIL import Image, ImageCms
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import decode, encode_png, in_8_bits, read_image, read_provenance, read_size
+from caflow_cli.images import (
+    FORMATS,
+    Encoder,
+    decode,
+    encode_png,
+    in_8_bits,
+    read_image,
+    read_provenance,
+    read_size,
+)
 
 OPACITY = np.random.default_rng(5).integers(0, 256, COLORS.shape[:2], dtype=np.uint8)
 LARGE = np.random.default_rng(6).integers(0, 256, (1100, 1000, 3), dtype=np.uint8)
@@ -140,9 +149,77 @@ def test_a_profile_is_converted_to_srgb():
         assert np.abs(found.astype(int) - expected).max() <= 1
 
 
+SRGB_PRIMARIES = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
 def test_srgb_and_broken_profiles_change_nothing():
-    for profile in (ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), b"no"):
+    for profile in (SRGB, b"no"):
         np.testing.assert_array_equal(decoded(encoded(COLORS, icc_profile=profile)), COLORS)
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "JPEG", "WEBP"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_a_profile_of_srgb_is_kept_byte_for_byte(format, mode):
+    """In every format; gray results have none of colors, which no file of gray may have."""
+    if (format, mode) == ("JPEG", "RGBA"):
+        return
+    image = Image.fromarray(COLORS).convert(mode)
+    source = decode(io.BytesIO(encoded(image, format, icc_profile=SRGB)))
+    assert (source.image.profile, source.converted, source.unread) == (None, False, "")
+    result = source.image.values[::-1]
+    for name in FORMATS:
+        data = Encoder(name).encode(source.output(result, keeps_gray=True))
+        kept = Image.open(io.BytesIO(data)).info.get("icc_profile")
+        assert kept == (None if source.gray else SRGB), name
+        data = Encoder(name).encode(source.output(COLORS))
+        assert Image.open(io.BytesIO(data)).info["icc_profile"] == SRGB
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "JPEG"])
+def test_a_broken_profile_is_named_and_not_kept(format, mode):
+    if (format, mode) == ("PNG", "CMYK"):
+        return
+    image = Image.fromarray(COLORS).convert(mode)
+    for broken in (b"no", SRGB[:300], bytes(500)):
+        source = decode(io.BytesIO(encoded(image, format, icc_profile=broken)))
+        assert "its color profile is broken, and is left out" in Encoder("png").losses(source)
+        written = Encoder("png").encode(source.output(source.image.values))
+        assert "icc_profile" not in Image.open(io.BytesIO(written)).info
+    good = decode(io.BytesIO(encoded(Image.fromarray(COLORS), icc_profile=SRGB)))
+    assert Encoder("png").losses(good) == []
+
+
+@pytest.mark.parametrize("extra", [True, False])
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize(
+    ("chunks", "said"),
+    [
+        ({b"gAMA": struct.pack(">I", 100000)}, "gAMA of its colors are not read"),
+        (
+            {b"cHRM": struct.pack(">8I", *[31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000])},
+            1,
+        ),
+        ({b"gAMA": struct.pack(">I", 45455), b"cHRM": SRGB_PRIMARIES}, ""),
+        ({b"gAMA": struct.pack(">I", 100000), b"sRGB": b"\0"}, ""),
+        ({b"cICP": bytes((9, 16, 0, 1))}, "its colors are stated by cICP, which is not read"),
+        ({b"cICP": bytes((1, 13, 0, 1))}, ""),
+    ],
+)
+def test_what_a_png_states_of_its_colors_and_is_not_read_is_said(
+    monkeypatch, chunks, said, depth, extra
+):
+    if not extra:
+        monkeypatch.setitem(sys.modules, "tifffile", None)
+    rows = zlib.compress(b"\0" + bytes(range(2 * 3 * depth // 8)))
+    header = struct.pack(">IIBBBBB", 2, 1, depth, 2, 0, 0, 0)
+    data = png([(b"IHDR", header), *chunks.items(), (b"IDAT", rows)])
+    source = decode(io.BytesIO(data))
+    losses = [loss for loss in Encoder("png").losses(source) if "16 bits" not in loss]
+    said = "cHRM of its colors are not read" if said == 1 else said
+    assert len(losses) == bool(said)
+    assert all(loss.startswith(said) for loss in losses)
 
 
 def test_a_profile_within_2_levels_of_srgb_changes_nothing_and_one_beyond_is_converted():

@@ -55,7 +55,7 @@ def test_png_round_trip(tmp_path, shape):
 @pytest.mark.parametrize("alpha", [None, ALPHA])
 def test_every_format_comes_back_with_its_provenance(tmp_path, format, alpha):
     encoder = Encoder(format)
-    path = tmp_path / f"a{encoder.suffix}"
+    path = tmp_path / f"a.{format}"
     assert format_of(path) == format
     path.write_bytes(encoder.encode(output_of(COLORS, alpha), json.dumps(RECORD)))
     assert read_provenance(path) == RECORD
@@ -66,7 +66,7 @@ def test_every_format_comes_back_with_its_provenance(tmp_path, format, alpha):
     else:
         assert (found.image.alpha is None) is (alpha is None or not encoder.has_alpha)
         assert found.image.values.shape == COLORS.shape
-    bare = tmp_path / f"bare{encoder.suffix}"
+    bare = tmp_path / f"bare.{format}"
     bare.write_bytes(
         Encoder(format, provenance=False).encode(output_of(COLORS, alpha), json.dumps(RECORD))
     )
