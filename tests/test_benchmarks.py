@@ -5,9 +5,11 @@ import shutil
 from pathlib import Path
 
 import forked
+import numpy as np
 import pytest
 
 from caflow_cli.assets import example_path
+from caflow_cli.images import write_png
 
 SCRIPT = Path(__file__).parent / "benchmarks" / "speed.py"
 # A preset of the smallest size.
@@ -40,3 +42,20 @@ def test_hints_help(tmp_path):
     rmse = {what.strip(): float(value) for what, value in lines}
     assert rmse["10 points"] < rmse["no hints"]
     assert rmse["10 points"] < rmse["10 points, without a sample"]
+
+
+def test_a_pattern_is_found_at_its_period_and_in_its_direction(tmp_path):
+    """`periodic.py`, of noise with stripes every 4 pixels along x."""
+    noise = np.random.default_rng(3).integers(108, 148, (150, 170, 3))
+    stripes = 40 * (np.arange(170) % 4 == 0)
+    for name, image in (("noise", noise), ("stripes", noise + stripes[:, None])):
+        (tmp_path / name).mkdir()
+        write_png(tmp_path / name / "x.png", image.astype(np.uint8))
+        write_png(tmp_path / name / "small.png", image[:59].astype(np.uint8))
+        done = forked.run(SCRIPT.with_name("periodic.py").read_text(), name, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        lines = [line.split() for line in done.stdout.decode().splitlines()]
+        found = [(key, float(share)) for key, share in lines]
+        assert [key for key, _ in found] == ["y2", "y4", "y8", "x2", "x4", "x8"]
+        assert all(share < 0.003 or share > 0.03 for _, share in found)
+        assert all((share > 0.03) == (name == "stripes" and "x" in key) for key, share in found)

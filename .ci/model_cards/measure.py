@@ -18,8 +18,8 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import Evaluation, Result, Weights
 from caflow_cli.evaluation.examples import make_example
 from caflow_cli.evaluation.measure import SEED_STEP
-from caflow_cli.flows import to_uint8
 from caflow_cli.intervals import CalibrationImages, check_calibration
+from caflow_cli.layers import to_stored
 from caflow_cli.model import read_info
 from caflow_cli.paths import sha256_of
 from caflow_cli.restoration import task_of, to_batch
@@ -235,7 +235,7 @@ def _returns(model: caflow.CAFlow, example: Example) -> bool:
     cond = to_batch([condition])
     target = to_batch([truth])
     back, _ = model.decode(model.encode(target, cond)[0], cond)
-    return bool((to_uint8(back) == target).all())
+    return bool((to_stored(back, 1) == target).all())
 
 
 def _high(model: caflow.CAFlow, examples: list[Example], draws: int, tau: float) -> dict[str, Any]:

@@ -36,11 +36,6 @@ NAMES = {
     "psnr_hole": ("PSNR in the holes, dB", 2),
     "colorfulness": ("colorfulness of the truth's", 2),
     "checkerboard": ("checkerboard share", 3),
-    **{
-        f"periodic_{axis}{period}": (f"share at {period} pixels in {axis}", 4)
-        for axis in "xy"
-        for period in (2, 4, 8)
-    },
     "diversity_score": ("diversity score, %", 2),
     "lpips_map": ("LPIPS, mean of the maps", 3),
     "lr_psnr": ("LR-PSNR, dB", 2),

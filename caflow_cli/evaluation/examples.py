@@ -3,12 +3,10 @@
 import contextlib
 import hashlib
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import torch.nn.functional as F
 
 from ..config import HOLE
 from ..data.examples import Examples
@@ -20,7 +18,6 @@ from ..tasks import Example, Task
 from .metrics.pairs import psnr
 
 _FILLS = {"telea": "INPAINT_TELEA", "navier-stokes": "INPAINT_NS"}  # methods of `cv2.inpaint`
-_BLOCK = 56  # pixels, seven periods of 8
 _RADIUS = 3  # radius in pixels of `cv2.inpaint`, as in OpenCV's own examples
 
 
@@ -192,40 +189,6 @@ def checkerboard(task: Task, example: Example, candidate: Pixels) -> list[float]
     return [energy.item() for energy in energies]
 
 
-def periodic(
-    task: Task,
-    example: Example,
-    candidate: Pixels,
-    axis: int,
-    period: int,
-) -> list[float] | None:
-    """The energy of fine detail that repeats every `period` pixels along an axis, and that of all.
-
-        h = x - its mean over 5×5 pixels
-        m_p = mean_k h[p + period k] along the axis, less its mean over the phases p
-
-    m_p is taken of blocks of 56×56 pixels, over all lines across the axis. The two energies are the
-    mean of m_p² over phases, blocks and channels, and the mean of h². By chance the ratio of the
-    two is (period - 1) / 56², at most 0.2 %.
-    """
-    if min(candidate.shape[:2]) < _BLOCK + 4:
-        return None
-    x = to_batch([candidate]).double().movedim(axis + 2, 3)
-    smooth = F.avg_pool2d(x, 5, stride=1)
-    inner = x[..., 2:-2, 2:-2]
-    fine = inner - smooth
-    step = _BLOCK // 2
-    rows = fine.unfold(2, _BLOCK, step)
-    blocks = rows.unfold(3, _BLOCK, step)
-    profiles = blocks.mean(dim=4)  # across the axis
-    cells = profiles.unflatten(4, (_BLOCK // period, period))
-    of_phases = cells.mean(dim=4)
-    apart = of_phases - of_phases.mean(dim=4, keepdim=True)
-    repeated = apart.square().mean()
-    everything = fine.square().mean()
-    return [repeated.item(), everything.item()]
-
-
 _Metric: TypeAlias = Callable[[Task, Example, Pixels], float | list[float] | None]
 EXAMPLE_METRICS: dict[str, _Metric] = {
     "consistency": inconsistency,
@@ -233,8 +196,3 @@ EXAMPLE_METRICS: dict[str, _Metric] = {
     "colorfulness": colorfulness,
     "checkerboard": checkerboard,
 }
-for _axis, _name in enumerate("yx"):
-    for _period in (2, 4, 8):
-        EXAMPLE_METRICS[f"periodic_{_name}{_period}"] = partial(
-            periodic, axis=_axis, period=_period
-        )

@@ -11,7 +11,7 @@ from .conditional import (
     Latents,
     SharedAutoregressive,
 )
-from .dequantize import NOISE_LEVELS, VariationalNoise, noise_draws, to_uint8
+from .dequantize import NOISE_LEVELS, VariationalNoise, noise_draws
 from .field import FieldAnchor, FieldCondition, Marginals
 from .known import FilledPixels, KnownImage, KnownLuminance, KnownPixels
 from .logit import Logit
@@ -48,5 +48,4 @@ __all__ = [
     "VariationalNoise",
     "noise_draws",
     "standard_normal_log_prob",
-    "to_uint8",
 ]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import NOISE_STEPS, FlowConfig
-from ..layers import Conv, Modules, Squeeze, WithLogdet, scaling, to_stored
+from ..layers import Conv, Modules, Squeeze, WithLogdet, scaling
 from .logit import Logit
 from .step import Chain, ConditionalStep, forward_through, inverse_through
 
@@ -45,11 +45,6 @@ def noise_draws(
     generator = torch.Generator().manual_seed(_SCORE_SEED)
     while True:
         yield torch.randn(shape, generator=generator) if normal else uniform_noise(shape, generator)
-
-
-def to_uint8(v: Tensor) -> Tensor:
-    """Convert points to 8 bits: `clamp(floor(v), 0, 255)`."""
-    return to_stored(v, 1)
 
 
 class VariationalNoise(nn.Module):

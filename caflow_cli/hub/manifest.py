@@ -47,7 +47,6 @@ class Entry:
     default: bool  # whether it is the default model of its task
     license: Line  # of the weights
     data: Line  # the training data, and its terms
-    config: Table  # that of the file's header, which is the one that is read
     metrics: Table  # measured with exactly this file, with key "protocol"; or empty
     file: Annotated[str, _FILE] | None = None  # name of the bundled file
     repo_id: Annotated[str, _REPO] | None = None  # Hub repository

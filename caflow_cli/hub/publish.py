@@ -82,7 +82,6 @@ def pack(
         default=default,
         license=license_terms,
         data=data_terms or str(info.training.get("data", "unknown")),
-        config=info.config.to_dict(),
         metrics={},
         file=f"{model_id}.safetensors",
     )

@@ -10,7 +10,6 @@ from PIL import Image
 from caflow_cli.data.examples import Examples
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.examples import (
-    EXAMPLE_METRICS,
     colorfulness,
     crop_mask,
     inconsistency,
@@ -164,37 +163,3 @@ def test_colorfulness_in_closed_form():
     ):
         found = colorfulness(None, Example(image, truth=red), image)
         assert found == pytest.approx([expected, 0.3 * 12500**0.5])
-
-
-def test_a_pattern_is_found_at_its_period_and_in_its_direction(models_32):
-    task = task_of(models_32["superres"])
-
-    def shares(image):
-        found = {}
-        for name, metric in EXAMPLE_METRICS.items():
-            if name.startswith("periodic"):
-                energy, everything = metric(task, example, image)
-                found[name.removeprefix("periodic_")] = energy / everything
-        return found
-
-    noise = np.random.default_rng(3).integers(108, 148, (150, 170, 3))
-    example = of(models_32["superres"], noise.astype(np.uint8))
-    for share in shares(noise.astype(np.uint8)).values():
-        assert share < 0.003
-    for period, among in ((2, "248"), (4, "48"), (8, "8")):
-        stripes = 40 * (np.arange(170) % period == 0)
-        along_x = (noise + stripes[:, None]).astype(np.uint8)
-        found = shares(along_x)
-        assert all(found[f"x{p}"] > 0.15 for p in among), (period, found)
-        assert all(found[f"y{p}"] < 0.003 for p in "248")
-        turned = shares(np.ascontiguousarray(along_x.swapaxes(0, 1)))
-        assert turned["y8"] > 0.15 > 0.003 > turned["x8"]
-    dots = noise.copy()
-    dots[::4, ::4] += 80
-    found = shares(dots.astype(np.uint8))
-    assert found["x4"] > 0.01 < found["y4"]
-    assert found["x8"] == pytest.approx(found["x4"], abs=0.003)
-    assert found["x2"] < found["x4"]
-    for name, metric in EXAMPLE_METRICS.items():
-        if name.startswith("periodic"):
-            assert metric(task, example, example.truth[:59]) is None

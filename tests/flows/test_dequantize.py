@@ -6,8 +6,9 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.flows import VariationalNoise, standard_normal_log_prob, to_uint8
+from caflow_cli.flows import VariationalNoise, standard_normal_log_prob
 from caflow_cli.flows.dequantize import NOISE_LEVELS, uniform_noise
+from caflow_cli.layers import to_stored
 
 
 def test_noise_lies_on_the_lattice():
@@ -27,7 +28,7 @@ def test_pixel_plus_noise_is_exact_in_float32_and_stays_in_its_bin():
     u = torch.arange(2**16) / 2**16
     v = w.float() + u
     assert torch.equal(v.double(), w.double() + u.double())
-    assert torch.equal(to_uint8(v), w.expand_as(v))
+    assert torch.equal(to_stored(v, 1), w.expand_as(v))
 
 
 def test_the_noise_of_scores_is_pinned():
@@ -38,10 +39,10 @@ def test_the_noise_of_scores_is_pinned():
     assert other.int().tolist() == [2732, 43567]
 
 
-def test_to_uint8_floors_and_clamps():
+def test_stored_values_are_floors_and_clamped():
     v = torch.tensor([-3.2, -0.01, 0.0, 0.99, 1.0, 254.999, 255.0, 255.99, 256.0, 300.0])
-    assert to_uint8(v).tolist() == [0, 0, 0, 0, 1, 254, 255, 255, 255, 255]
-    assert to_uint8(v).dtype == torch.uint8
+    assert to_stored(v, 1).tolist() == [0, 0, 0, 0, 1, 254, 255, 255, 255, 255]
+    assert to_stored(v, 1).dtype == torch.uint8
 
 
 def test_q_integrates_to_one_over_the_cube():

@@ -15,9 +15,9 @@ from caflow_cli.flows import (
     KnownLuminance,
     KnownPixels,
     Logit,
-    to_uint8,
 )
 from caflow_cli.flows.fill import harmonic_fill
+from caflow_cli.layers import to_stored
 from caflow_cli.model import bits_per_dim
 
 CHANNELS = {"pixels": 4, "fill": 4, "luminance": 1, "enlarged": 3}
@@ -53,7 +53,7 @@ def test_logit_of_a_saturated_sample_has_a_finite_logdet():
     assert logdet.isfinite().all()
     expected = -860 - 4 * math.log(0.95 / 256)  # log p(1-p) is -|h| out there
     assert float(logdet) == pytest.approx(expected, abs=1e-3)
-    assert to_uint8(v).flatten().tolist() == [0, 0, 255, 255]
+    assert to_stored(v, 1).flatten().tolist() == [0, 0, 255, 255]
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.01, 0.2, 0.5])

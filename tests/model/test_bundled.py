@@ -13,10 +13,10 @@ from soak.counts import SOAK, count
 
 from caflow_cli.assets import example_path
 from caflow_cli.data.examples import open_split
-from caflow_cli.flows import to_uint8
 from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.hub.resolve import load
 from caflow_cli.images import read_image
+from caflow_cli.layers import to_stored
 from caflow_cli.model import bits_per_dim
 from caflow_cli.tasks import get_task, held_out_conditions
 
@@ -45,7 +45,7 @@ def held_out(model):
         streets = torch.from_numpy(read_image(example_path("map"))).permute(2, 0, 1)
         corners = [(0, 0), (120, 10)]
         conditions = torch.stack([streets[:, y : y + 64, x : x + 64] for y, x in corners])
-        return to_uint8(model.sample(conditions, 0.9, 1, seed=range(90, 92))[:, 0]), conditions
+        return to_stored(model.sample(conditions, 0.9, 1, seed=range(90, 92))[:, 0], 1), conditions
     if "CAFLOW_TEST_DATA" not in os.environ:
         pytest.skip("CAFLOW_TEST_DATA is not set")
     path = Path(os.environ["CAFLOW_TEST_DATA"]) / DATA[task.name]
@@ -59,7 +59,7 @@ def held_out(model):
 def assert_round_trip(model, images, condition):
     latents, forward = model.encode(images, condition)
     v, backward = model.decode(latents, condition)
-    assert torch.equal(to_uint8(v).cpu(), images)
+    assert torch.equal(to_stored(v, 1).cpu(), images)
     for value in (*latents, v, forward, backward):
         assert bool(torch.isfinite(value).all())
 
@@ -81,7 +81,7 @@ def test_samples_come_back_as_the_same_8_bits(model, pairs, tau):
     for first in range(0, COUNT * count(1, 100), COUNT):
         draws = model.sample(read, tau, 1, seed=range(first, first + COUNT))[:, 0]
         assert bool(torch.isfinite(draws).all())
-        raw = to_uint8(draws)
+        raw = to_stored(draws, 1)
         written = settled(get_task(model.config), conditions, raw)
         assert_round_trip(model, written, read)
         hot_color = tau > 0.8 and model.config.flow.anchor == "luminance"
@@ -94,7 +94,7 @@ def test_samples_come_back_as_the_same_8_bits(model, pairs, tau):
 def test_float32_scores_are_float64_scores_in_the_same_order(model, pairs):
     cond, wide = pairs[1][:1], copy.deepcopy(model).double()
     for number in range(count(1, 20)):
-        images = to_uint8(model.sample(cond, 0.7, 10, seed=1_000_003 * number)[0])
+        images = to_stored(model.sample(cond, 0.7, 10, seed=1_000_003 * number)[0], 1)
         narrow, exact = (m.log_prob(images, cond) for m in (model, wide))
         assert (narrow - exact).abs().max() < 0.02
         gaps = exact[:, None] - exact[None]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from drawn_masks import box, line
 
-from caflow_cli.flows import to_uint8
+from caflow_cli.layers import to_stored
 from caflow_cli.model import CAFlow
 from caflow_cli.restoration import (
     Candidates,
@@ -177,7 +177,7 @@ def test_a_part_that_diverged_is_resampled_from_a_generator_of_its_own(model):
             (own,) = np.random.SeedSequence([6, number]).generate_state(1).tolist()
             noise = model.latent_noise(helpers.generator(own), (SIZE, SIZE))
         points, _ = model.decode([0.8 * z[None] for z in noise], to_batch(part.condition(expected)))
-        expected = part.compose(expected, to_uint8(points)[0].permute(1, 2, 0).numpy())
+        expected = part.compose(expected, to_stored(points, 1)[0].permute(1, 2, 0).numpy())
     apart = np.abs(found[1].image.astype(int) - expected)
     assert apart.max() <= 1
     assert (apart > 0).mean() <= 1e-3

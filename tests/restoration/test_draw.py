@@ -10,7 +10,7 @@ import torch
 
 from caflow_cli.config import TaskConfig
 from caflow_cli.errors import CaflowError
-from caflow_cli.flows import to_uint8
+from caflow_cli.layers import to_stored
 from caflow_cli.model import CAFlow
 from caflow_cli.restoration import Whole, answer, encode, prepare, restore
 from caflow_cli.restoration.arguments import as_input
@@ -71,7 +71,7 @@ def points_of(model, cond, seed: int, redraws: int) -> np.ndarray:
     """Decode a generator's latents after `redraws` earlier draws, without the divergence check."""
     noise = helpers.noise_behind(model, seed, model.encode_condition(cond).size, redraws)
     points, _ = model.decode([TAU * z[None] for z in noise], cond)
-    return to_uint8(points)[0].permute(1, 2, 0).numpy()
+    return to_stored(points, 1)[0].permute(1, 2, 0).numpy()
 
 
 @pytest.mark.parametrize("how", [burst, not_finite, infinite, too_likely])
@@ -194,7 +194,7 @@ def test_a_burst_in_a_tile_is_drawn_again_there(small_model):
         mixed.append(z.clone())
         mixed[-1][:, :side, :side] = new[:, :side, :side]
     whole, _ = small_model.decode([TAU * z[None] for z in mixed], cond)
-    apart = np.abs(to_uint8(whole)[0].permute(1, 2, 0).numpy().astype(int) - drawn)
+    apart = np.abs(to_stored(whole, 1)[0].permute(1, 2, 0).numpy().astype(int) - drawn)
     assert apart.max() <= 1
     assert (apart > 0).mean() <= 1e-3
     assert (np.abs(plain[:64, :64].astype(int) - drawn[:64, :64]) > 1).mean() > 0.5

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from caflow_cli.config import Temperature
-from caflow_cli.flows import to_uint8
+from caflow_cli.layers import to_stored
 from caflow_cli.restoration import Whole, to_batch
 from caflow_cli.restoration.conditions import Steps
 from caflow_cli.restoration.tiled import Tiled
@@ -58,7 +58,7 @@ def test_one_tile_draws_and_scores_as_the_model_does(small_model):
     cond, targets = smooth(2, (32, 48), 0), smooth(4, (32, 48), 1)
     conditions = Whole(small_model, cond)
     drawn = helpers.draw(conditions, 0.8, [5, 9], 1, 2)
-    expected = to_uint8(small_model.sample(cond, 0.8, 2, [6, 10])).flatten(0, 1)
+    expected = to_stored(small_model.sample(cond, 0.8, 2, [6, 10]), 1).flatten(0, 1)
     np.testing.assert_array_equal(images(drawn), expected.permute(0, 2, 3, 1))
     nats = conditions.log_prob(targets, 2)
     assert [one.value for one in nats] == small_model.log_prob(targets, cond, 2).tolist()

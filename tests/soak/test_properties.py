@@ -9,7 +9,8 @@ import pytest
 import torch
 from hypothesis import assume, given, strategies as st
 
-from caflow_cli.flows import standard_normal_log_prob, to_uint8
+from caflow_cli.flows import standard_normal_log_prob
+from caflow_cli.layers import to_stored
 from caflow_cli.restoration import restore, score, task_of
 from caflow_cli.tasks.base import scaled_size
 
@@ -47,7 +48,7 @@ def test_images_and_samples_come_back(example, tau, seed):
     atol = 1e-5 + rounding(model, latents, cond, back)
     torch.testing.assert_close(back, point, rtol=0, atol=atol)
     inner = ((point - example.target) > atol) & ((point - example.target) < 1 - atol)
-    assert torch.equal(to_uint8(back)[inner], example.target[inner])
+    assert torch.equal(to_stored(back, 1)[inner], example.target[inner])
     torch.testing.assert_close(log_prob_back, log_prob, rtol=1e-7, atol=1e-5)
     draw = model.sample(cond, tau, 1, seed)[:, 0]
     assert bool(torch.isfinite(draw).all())

@@ -9,8 +9,8 @@ from PIL import Image
 from caflow_cli import load
 from caflow_cli.assets import example_path
 from caflow_cli.errors import CaflowError
-from caflow_cli.flows import to_uint8
 from caflow_cli.images import read_image
+from caflow_cli.layers import to_stored
 from caflow_cli.tasks import SuperRes, held_out_conditions, pad
 from caflow_cli.tasks.base import gray
 from caflow_cli.tasks.superres import shrink_as_photo
@@ -63,7 +63,7 @@ def consistency(image: np.ndarray, projected: np.ndarray) -> int:
 def test_a_draw_of_a_face_becomes_consistent_and_stays_near():
     face = read_image(example_path("face"))
     cond = torch.from_numpy(TASK.condition(face)).permute(2, 0, 1)[None]
-    sample = to_uint8(load("faces-superres-x4").sample(cond, 0.9)[0, 0])
+    sample = to_stored(load("faces-superres-x4").sample(cond, 0.9)[0, 0], 1)
     before = sample.permute(1, 2, 0).contiguous().numpy()
     after = SuperRes(consistent=True).compose(face, before)
     assert consistency(face, before) > 3
