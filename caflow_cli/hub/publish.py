@@ -25,7 +25,7 @@ from ..model import (
 from ..paths import exists, is_folder
 from ..records import Table
 from .manifest import Entry, load_manifest, manifest_json
-from .resolve import WEIGHTS, Resolved, entry_of, hub_errors, license_of, resolve
+from .resolve import WEIGHTS, Resolved, hub_errors, license_of, resolve
 
 MAX_BYTES = 12_000_000  # size limit of a bundled file, compressed as in a wheel
 _CARD = "README.md"
@@ -221,7 +221,7 @@ def prepare(
     )
     resolved = resolve(run, local=True)
     info = read_info(resolved.path)
-    entry = entry_of(resolved)
+    entry = resolved.entry
     content = resolved.path.read_bytes()
     ensure(
         hashlib.sha256(content).hexdigest() == resolved.sha256,

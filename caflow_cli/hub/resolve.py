@@ -37,6 +37,7 @@ class Resolved:
     path: Path
     sha256: str
     commit: str | None = None  # of its Hub repository
+    entry: Entry | None = None  # what a manifest states of it
 
 
 def default_model(task: str) -> Entry:
@@ -66,9 +67,9 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
         bundled = bundled_path(entry)
         if bundled is None:
             return _from_hub(name, str(entry.repo_id), entry.revision, local, entry)
-        resolved = Resolved(name, bundled, sha256_of(bundled))
-        _check_digest(name, resolved.sha256, entry.sha256, REINSTALL)
-        return resolved
+        digest = sha256_of(bundled)
+        _check_digest(name, digest, entry.sha256, REINSTALL)
+        return Resolved(name, bundled, digest, entry=entry)
     found = _from_path(name)
     if found is not None:
         return found
@@ -88,17 +89,28 @@ def _from_path(name: str) -> Resolved | None:
         if path.is_dir():
             for file in (path / WEIGHTS, path / "best.safetensors"):
                 if is_file(file):
-                    return Resolved(path.resolve().name, file, sha256_of(file))
+                    return _of_file(path.resolve().name, file)
             raise CaflowError(
                 f"no model in the folder {name!r}", "caflow models list", EXIT_WEIGHTS
             )
-        return Resolved(path.name, path, sha256_of(path)) if path.is_file() else None
+        return _of_file(path.name, path) if path.is_file() else None
     except OSError as error:
         raise CaflowError(
             f"cannot read the model {name[:80]!r}: {error.strerror}",
             "check its name and permissions",
             EXIT_WEIGHTS,
         ) from error
+
+
+def _of_file(name: str, path: Path) -> Resolved:
+    """A file with the entry of its sha256, from the manifest or one beside it."""
+    digest = sha256_of(path)
+    beside = path.with_name(manifest_path().name)
+    entries = [*load_manifest().values()]
+    if is_file(beside):
+        entries += load_manifest(beside).values()
+    entry = next((entry for entry in entries if entry.sha256 == digest), None)
+    return Resolved(name, path, digest, entry=entry)
 
 
 def maker_of(target: str, record: Table, default: str | None) -> str | None:
@@ -187,7 +199,9 @@ def _from_hub(
             actual = sha256_of(path)
     again = f"caflow models pull {name}, or report it to the owner"
     _check_digest(name, actual, digest, again)
-    return Resolved(name, path, actual, path.parent.name)  # snapshots/COMMIT/FILE
+    known = (one for one in load_manifest().values() if one.sha256 == actual)
+    commit = path.parent.name  # snapshots/COMMIT/FILE
+    return Resolved(name, path, actual, commit, entry or next(known, None))
 
 
 def _stated(name: str, repo: str, filename: str, revision: str | None) -> tuple[str, int | None]:
@@ -247,8 +261,9 @@ def load(name: str | Path | Resolved) -> CAFlow:
 
 def with_calibration(resolved: Resolved, record: Mapping[str, Any]) -> Mapping[str, Any]:
     """A training record; if it has no calibration, with that of the file's manifest entry."""
-    entry = entry_of(resolved) if record.get(CALIBRATION) is None else None
-    return {**record, CALIBRATION: entry.calibration} if entry and entry.calibration else record
+    if resolved.entry is None or record.get(CALIBRATION) is not None:
+        return record
+    return {**record, CALIBRATION: resolved.entry.calibration}
 
 
 def license_of(resolved: Resolved, record: Mapping[str, Any]) -> str | None:
@@ -256,17 +271,7 @@ def license_of(resolved: Resolved, record: Mapping[str, Any]) -> str | None:
     stated = record.get("license")
     if isinstance(stated, str):
         return stated
-    entry = entry_of(resolved)
-    return entry.license if entry else None
-
-
-def entry_of(resolved: Resolved) -> Entry | None:
-    """The manifest entry with a file's sha256, from the manifest or one beside the file."""
-    beside = resolved.path.with_name(manifest_path().name)
-    entries = [*load_manifest().values()]
-    if is_file(beside):
-        entries += load_manifest(beside).values()
-    return next((entry for entry in entries if entry.sha256 == resolved.sha256), None)
+    return resolved.entry.license if resolved.entry else None
 
 
 def verify(name: str) -> Resolved:

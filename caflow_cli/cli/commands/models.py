@@ -79,11 +79,11 @@ def info_command(name: Name, console: Console) -> None:
 
 def _facts(name: str, model: Resolved, info: CheckpointInfo) -> dict[str, Any]:
     """What is known about a model that was named so."""
-    from ...hub.resolve import entry_of, license_of, with_calibration
+    from ...hub.resolve import license_of, with_calibration
     from ...model import calibration_in
     from ...sampling import Sampling
 
-    entry = entry_of(model)
+    entry = model.entry
     cards = [model.path.with_suffix(".md"), model.path.with_name("README.md")]
     card = next((path for path in cards if path.is_file()), None)
     calibration = calibration_in(with_calibration(model, info.training))
