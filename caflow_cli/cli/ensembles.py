@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import memory_errors
-from ..fields import Along, check_place, encode_members
+from ..fields import Along, Field, check_place, encode_members
 from ..fields.project import repeated
+from ..fields.scale import check_range
 from ..model import CAFlow
 from ..restoration import Members, restore_field
 from ..restoration.conditions import Progress
@@ -82,15 +83,7 @@ def _draw(asked: Ensembles, job: Job, sheets: Sheets, step: Progress) -> None:
     """Draw, write and report the ensemble of a field."""
     console = asked.console
     start = time.perf_counter()
-    field = job.source.read_field(asked.measured.nodata)
-    check_place(field, asked.format)
-    if field.grid is not None:
-        field.grid.refined(asked.model.config.task.factor)  # which may fail
-    values = asked.model.config.task.values
-    if values is not None and not field.unit:
-        console.about(job.name, f"states no unit, and is taken to be in {values.unit}", "no unit")
-    if field.missing.any():
-        console.about(job.name, f"{field.missing.sum()} values are missing", "missing values")
+    field = _read(asked, job)
     m = asked.sampling.candidates or 1
     if asked.drawing.dry_run:
         model = asked.model.identity
@@ -106,6 +99,24 @@ def _draw(asked: Ensembles, job: Job, sheets: Sheets, step: Progress) -> None:
     line = {**found.as_json(), "outputs": outputs, "model_reason": asked.reason}
     elapsed = round(time.perf_counter() - start, 3)
     console.result({**job.names, "status": "ok", **line, "elapsed_s": elapsed})
+
+
+def _read(asked: Ensembles, job: Job) -> Field:
+    """Read a field; CaflowError if its members could not be drawn or written."""
+    console = asked.console
+    task = asked.model.config.task
+    assert task.values is not None, "a model of fields has their values"
+    field = job.source.read_field(asked.measured.nodata)
+    check_place(field, asked.format)
+    if field.grid is not None:
+        field.grid.refined(task.factor)  # which may fail
+    check_range(task.values, field)
+    if not field.unit:
+        text = f"states no unit, and is taken to be in {task.values.unit}"
+        console.about(job.name, text, "no unit")
+    if field.missing.any():
+        console.about(job.name, f"{field.missing.sum()} values are missing", "missing values")
+    return field
 
 
 def _write(asked: Ensembles, job: Job, found: Members) -> list[dict[str, object]]:

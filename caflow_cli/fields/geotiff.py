@@ -70,25 +70,31 @@ def read_tags(page: tifffile.TiffPage, label: str) -> GeoTags | None:
         for tag in map(page.tags.get, _KEYS)
         if tag is not None
     )
-    if matrix is not None:
-        rows = [matrix[k : k + 4] for k in range(0, 16, 4)]
-        _refuse(bool(rows[0][1] or rows[1][0]), label, "with a rotation")
-        left, top = rows[0][3], rows[1][3]
-        width, height = rows[0][0], -rows[1][1]
-    elif cell is not None and ties is not None:
-        _refuse(len(ties) != 6, label, "by ground control points (GCP)")
-        width, height = cell[:2]
-        column, row, _, x, y, _ = ties
-        left, top = x - column * width, y + row * height
-    else:
-        _refuse(ties is not None, label, "by ground control points (GCP)")
+    place = _place(cell, ties, matrix, label)
+    if place is None:
         return None
+    left, top, width, height = place
     _refuse(not (width > 0 and height > 0), label, "with rows or columns that are not north-up")
     is_point = _is_point(keys)
     if is_point:
         left -= width / 2
         top += height / 2
     return GeoTags((left, top), (width, height), keys, is_point)
+
+
+def _place(cell: Any, ties: Any, matrix: Any, label: str) -> tuple[float, ...] | None:
+    """The left and upper ends of the first cell, or its center, and its width and height."""
+    if matrix is not None:
+        rows = [matrix[k : k + 4] for k in range(0, 16, 4)]
+        _refuse(bool(rows[0][1] or rows[1][0]), label, "with a rotation")
+        return rows[0][3], rows[1][3], rows[0][0], -rows[1][1]
+    by_points = "by ground control points (GCP)"
+    if cell is None or ties is None:
+        _refuse(ties is not None, label, by_points)
+        return None
+    _refuse(len(ties) != 6, label, by_points)
+    column, row, _, x, y, _ = ties
+    return x - column * cell[0], y + row * cell[1], cell[0], cell[1]
 
 
 def _refuse(is_so: bool, label: str, how: str) -> None:

@@ -28,6 +28,7 @@ NETCDF_MAGIC = (b"\x89HDF", b"CDF")
 _CLASSIC = b"CDF"
 _HINT = 'pip install -e ".[fields]"'
 _MEMBER = "member"
+_MOST = 2**30  # bytes of a file's variables in memory
 _PACKED = ("scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned")
 
 
@@ -186,8 +187,16 @@ def _opened(data: bytes, label: str, **options: Any) -> xarray.Dataset:
         with library.open_dataset(
             io.BytesIO(data), engine=engine, decode_coords="all", decode_times=False, **options
         ) as dataset:
+            ensure(
+                dataset.nbytes <= _MOST,
+                f"{label!r} takes {dataset.nbytes / 1e6:.0f} MB in memory, more than "
+                f"{_MOST / 1e6:.0f}",
+                f"xarray.open_dataset({label!r}).isel(...).to_netcdf('part.nc')",
+            )
             loaded: xarray.Dataset = dataset.load()
             return loaded
+    except CaflowError:
+        raise
     except Exception as error:
         message = f"xarray cannot read {label!r}: {reason_of(error)}"
         raise CaflowError(message, "give a complete NetCDF file") from error
@@ -227,19 +236,24 @@ def _parts(
         first = f"{dims[0]}=0" if dims else ""
         hint = f"xarray.open_dataset({label!r}).isel({first}).to_netcdf('one.nc')"
         raise CaflowError(f"{label!r} has {len(dims)} dimensions ({sizes}), no field", hint)
-    single = [dim for dim, size in dataset.sizes.items() if size == 1 and dim not in dims]
-    kept = dataset.squeeze(single)
-    kept = kept.drop_vars([key for key, coord in kept.coords.items() if _MEMBER in coord.dims])
-    if _MEMBER in kept.coords:  # a field that is a member of an ensemble
-        other = f"coarse_{_MEMBER}"
-        while other in kept.coords:
-            other = f"coarse_{other}"
-        kept = kept.rename({_MEMBER: other})
     attrs = {key: value for key, value in array.attrs.items() if key not in _PACKED}
     if "grid_mapping" in array.encoding:
         attrs["grid_mapping"] = array.encoding["grid_mapping"]
-    grid = Coordinates(kept, name, (dims[-2], dims[-1]), attrs)
+    grid = Coordinates(_beside(dataset, dims), name, (dims[-2], dims[-1]), attrs)
     return [(grid, part) for part in array.values.reshape(-1, *array.shape[-2:])]
+
+
+def _beside(dataset: xarray.Dataset, dims: tuple[str, ...]) -> xarray.Dataset:
+    """The coordinates of one field, with these dimensions: none is named as that of members."""
+    single = [dim for dim, size in dataset.sizes.items() if size == 1 and dim not in dims]
+    kept = dataset.squeeze(single)
+    kept = kept.drop_vars([key for key, coord in kept.coords.items() if _MEMBER in coord.dims])
+    if _MEMBER not in kept.coords:
+        return kept
+    other = f"coarse_{_MEMBER}"  # the field is a member of an ensemble
+    while other in kept.coords:
+        other = f"coarse_{other}"
+    return kept.rename({_MEMBER: other})
 
 
 def _as_field(

@@ -118,28 +118,7 @@ def checked_values(
         CaflowError: (exit 1) there are missing values that the user does not name, infinite ones,
             or ones that float32 does not hold.
     """
-    is_float = stored.dtype.kind == "f"
-    known = np.array([*declared, *([] if asked is None else [asked])], float)
-    with np.errstate(over="ignore"):  # as the file's type rounds them
-        known = known.astype(stored.dtype) if is_float else known
-    missing = np.isin(stored, known)
-    if is_float:
-        missing |= np.isnan(stored)
-    if asked is None:
-        accepted = np.zeros_like(missing)
-    else:
-        accepted = (
-            missing if math.isnan(asked) or asked in declared else np.isin(stored, known[-1:])
-        )
-    unnamed = missing & ~accepted
-    if unnamed.any():
-        row, column = first_place(unnamed)
-        value = f"{stored[row, column].item():.9g}"
-        raise CaflowError(
-            f"{label!r} has {unnamed.sum()} missing values ({value}), the first at row {row}, "
-            f"column {column}",
-            f"--nodata {value}",
-        )
+    missing = _missing(stored, declared, asked, label)
     with np.errstate(over="ignore"):
         exact = np.where(missing, np.nan, stored * np.float64(scale) + offset)
         values: Array = exact.astype(np.float32)
@@ -155,6 +134,29 @@ def checked_values(
         )
     ensure(not missing.all(), f"every value of {label!r} is missing", "give a field with values")
     return values
+
+
+def _missing(stored: Array, declared: Sequence[float], asked: float | None, label: str) -> Array:
+    """Where values are missing, bool; CaflowError if the user does not name some of them."""
+    is_float = stored.dtype.kind == "f"
+    known = np.array([*declared, *([] if asked is None else [asked])], float)
+    with np.errstate(over="ignore"):  # as the file's type rounds them
+        known = known.astype(stored.dtype) if is_float else known
+    missing: Array = np.isin(stored, known)
+    if is_float:
+        missing |= np.isnan(stored)
+    if asked is not None and (math.isnan(asked) or asked in declared):
+        return missing
+    unnamed = missing if asked is None else missing & ~np.isin(stored, known[-1:])
+    if unnamed.any():
+        row, column = first_place(unnamed)
+        value = f"{stored[row, column].item():.9g}"
+        raise CaflowError(
+            f"{label!r} has {unnamed.sum()} missing values ({value}), the first at row {row}, "
+            f"column {column}",
+            f"--nodata {value}",
+        )
+    return missing
 
 
 def first_place(where: Array) -> tuple[int, int]:
