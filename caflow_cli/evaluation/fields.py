@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from ..data.examples import Examples
 from ..data.fields import open_fields
-from ..errors import CaflowError, check_usage, ensure
-from ..fields import Array, Field
+from ..errors import CaflowError, check_usage
+from ..fields import Array
 from ..model import CAFlow
 from ..paths import is_folder
 from ..records import Table
@@ -42,7 +43,14 @@ class _Day:
     sums: dict[str | Cell, list[Sums]] = field(default_factory=lambda: defaultdict(list))
     ranks: dict[str | Cell, list[Array]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, drawn: dict[str | Cell, Array], truth: Array, what: Measured) -> None:
+    @property
+    def count(self) -> int:
+        """The number of fields."""
+        return len(next(iter(self.sums.values())))
+
+    def add(self, drawn: dict[str | Cell, Array], truth: Array, coarse: Coarse) -> None:
+        likely = coarse.wet_probability >= 0.5
+        what = Measured(coarse.values, coarse.field.values, coarse.factor, likely)
         for method, members in drawn.items():
             sums, ranks = measure_field(members, truth, what)
             self.sums[method].append(sums)
@@ -53,48 +61,28 @@ def evaluated_fields(
     model: CAFlow, data: str | Path, run: Settings, progress: Callable[[int, int], None]
 ) -> Evaluation:
     """`evaluate` for a model of fields, with settings that are checked."""
-    task = model.config.task
-    values = task.values
+    values = model.config.task.values
     assert values is not None, "a model of fields has their values"
     metrics, cells = _settings(model, run)
-    methods: dict[str | Cell, Draw] = {"bicubic": bicubic, "guide, filtered noise": filtered}
     training = _training(Path(data))
+    methods: dict[str | Cell, Draw] = {"bicubic": bicubic, "guide, filtered noise": filtered}
     if training is not None:
         with open_fields(training, "all", unit=values.unit) as others:
-            methods["residuals resampled"] = resampled(values, task.factor, others)
+            methods["residuals resampled"] = resampled(values, model.config.task.factor, others)
     methods |= {cell: of_model(cell.tau) for cell in cells}
-    days: dict[str, _Day] = defaultdict(_Day)
-    failed: Failures = {}
     split: Any = run.given["split"]
     seeds: Any = {"seed": model.split_seed, "hold_out": model.hold_out}
     with open_fields(data, split, unit=values.unit, **seeds) as fields:
         where = {"path": str(data), "split": fields.split, "split_seed": fields.seed}
-        count = min(len(fields), run.limit or len(fields))
-        progress(0, count)
-        for done, index in enumerate(np.linspace(0, len(fields) - 1, count).round(), 1):
-            row = int(index)
-            name = fields.names[row]
-            seed = (run.given["seed"] + SEED_STEP * row) % SEEDS
-            try:
-                truth, means = example(values, task.factor, fields.read(row)[0])
-                coarse = Coarse(model, Field(means, values.unit))
-                drawn = {k: draw(coarse, cells[0].candidates, seed) for k, draw in methods.items()}
-            except CaflowError as error:
-                failed[name] = error
-            else:
-                likely = coarse.wet_probability >= 0.5
-                what = Measured(values, means, task.factor, likely)
-                days[str(PurePosixPath(name).parent)].add(drawn, truth, what)
-            progress(done, count)
-    ensure(len(days) > 0, *_why(failed))
+        days, failed = _measured(model, fields, methods, run, cells[0].candidates, progress)
     few = "" if training else "; no train/ has residuals to resample"
     return Evaluation(
         form="fields",
-        images=count - len(failed),
+        images=sum(day.count for day in days.values()),
         metrics=metrics,
         results=_results(days, metrics),
         settings={
-            "task": task.name,
+            "task": model.config.task.name,
             "data": where,
             "params": _params(run, cells, metrics),
             "unit": values.unit,
@@ -106,6 +94,37 @@ def evaluated_fields(
             f"nothing of other days{few}"
         ],
     )
+
+
+def _measured(
+    model: CAFlow,
+    fields: Examples,
+    methods: dict[str | Cell, Draw],
+    run: Settings,
+    m: int,
+    progress: Callable[[int, int], None],
+) -> tuple[dict[str, _Day], Failures]:
+    """Measure fields, spread evenly over the set; by day, and the errors of others by name."""
+    days: dict[str, _Day] = defaultdict(_Day)
+    failed: Failures = {}
+    count = min(len(fields), run.limit or len(fields))
+    progress(0, count)
+    for done, index in enumerate(np.linspace(0, len(fields) - 1, count).round(), 1):
+        row = int(index)
+        name = fields.names[row]
+        seed = (run.given["seed"] + SEED_STEP * row) % SEEDS
+        try:
+            truth, coarse = example(model, fields.read(row)[0])
+            drawn = {method: draw(coarse, m, seed) for method, draw in methods.items()}
+        except CaflowError as error:
+            failed[name] = error
+        else:
+            days[str(PurePosixPath(name).parent)].add(drawn, truth, coarse)
+        progress(done, count)
+    if not days:
+        first = next(iter(failed.values()))
+        raise CaflowError(f"no field could be measured: {first.message}", first.hint)
+    return days, failed
 
 
 def _training(data: Path) -> Path | None:
@@ -149,11 +168,6 @@ def _params(run: Settings, cells: Sequence[Cell], metrics: Sequence[str]) -> Tab
     }
 
 
-def _why(failed: Failures) -> tuple[str, str]:
-    error = next(iter(failed.values()), CaflowError("no field", "give another set"))
-    return f"no field could be measured: {error.message}", error.hint
-
-
 def _results(days: dict[str, _Day], metrics: Sequence[str]) -> list[Result]:
     """The means over days of each method, then the figures of each day."""
     methods = list(next(iter(days.values())).sums)
@@ -178,8 +192,7 @@ def _results(days: dict[str, _Day], metrics: Sequence[str]) -> list[Result]:
 
 
 def _counts(days: Collection[_Day]) -> Table:
-    fields = [len(next(iter(day.sums.values()))) for day in days]
-    return {"days": len(fields), "fields": sum(fields)}
+    return {"days": len(days), "fields": sum(day.count for day in days)}
 
 
 def _of_day(day: _Day, method: str | Cell, metrics: Sequence[str]) -> Estimates:

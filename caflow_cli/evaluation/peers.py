@@ -14,9 +14,10 @@ from torch import Generator
 from ..config import Temperature, Values
 from ..data.examples import Examples
 from ..errors import CaflowError, ensure
-from ..fields import Array
+from ..fields import Array, Field
 from ..fields.project import means_of
 from ..fields.scale import is_wet, to_unit
+from ..model import CAFlow
 from ..restoration import Coarse
 from ..sampling import SEEDS
 from .metrics.fields import areas, on_scale
@@ -29,8 +30,15 @@ _BATCH = 2**18  # cells of the members that are drawn together
 _MOST_BLOCKS = 300_000  # training areas whose residuals are resampled
 
 
-def example(values: Values, factor: int, x: Array) -> tuple[Array, Array]:
-    """A field without rain below the threshold, cropped to whole areas, and its means, float32."""
+def example(model: CAFlow, x: Array) -> tuple[Array, Coarse]:
+    """A field without rain below the threshold, cropped to whole areas, and its means."""
+    task = model.config.task
+    assert task.values is not None, "a model of fields has their values"
+    truth, means = _pair(task.values, task.factor, x)
+    return truth, Coarse(model, Field(means, task.values.unit))
+
+
+def _pair(values: Values, factor: int, x: Array) -> tuple[Array, Array]:
     height, width = (side - side % factor for side in x.shape)
     truth = x[:height, :width]
     truth = np.where(is_wet(values, truth) | np.isnan(truth), truth, np.float32(0))
@@ -78,7 +86,7 @@ def resampled(values: Values, factor: int, training: Examples) -> Draw:
     blocks = []
     for index in range(len(training)):
         with suppress(CaflowError):
-            truth, means = example(values, factor, training.read(index)[0])
+            truth, means = _pair(values, factor, training.read(index)[0])
             residual = areas(on_scale(values, truth) - _smooth(values, means, factor), factor)
             whole = np.isfinite(residual).all(-1)
             blocks.append(residual[whole & is_wet(values, means, factor**2)].astype(np.float32))

@@ -98,21 +98,25 @@ class Coarse:
         self.factor = config.task.factor
         height, width = field.size
         self.size = self.factor * height, self.factor * width
-        ensure(
-            math.prod(self.size) <= _MOST,
-            f"the model would draw {self.size[1]}×{self.size[0]} cells, more than {_MOST:,}",
-            "crop the field into parts",
-        )
-        check_range(self.values, field)
+        self._check()
         g = to_scale(self.values, field.values, self.factor**2)
         multiple = config.flow.multiple // math.gcd(config.flow.multiple, self.factor)
         filled = pad(_filled(g), multiple)
         self.padded = self.factor * filled.shape[0], self.factor * filled.shape[1]
-        observed = np.zeros(filled.shape, bool)
-        observed[:height, :width] = ~field.missing
+        beyond = filled.shape[0] - height, filled.shape[1] - width
+        observed = np.pad(~field.missing, [(0, side) for side in beyond])
         self._y = self._repeated(np.where(observed, filled, -np.inf))
         self._expected = model.expect(self._repeated(filled))
         self.whole = Whole(model, self._y, bf16, steps, self._expected)
+
+    def _check(self) -> None:
+        height, width = self.size
+        ensure(
+            height * width <= _MOST,
+            f"the model would draw {width}×{height} cells, more than {_MOST:,}",
+            "crop the field into parts",
+        )
+        check_range(self.values, self.field)
 
     def _repeated(self, g: Array) -> Tensor:
         fine = repeated(g, self.factor)[None, None]
@@ -170,18 +174,7 @@ class Coarse:
         Raises:
             CaflowError: It has another size or unit.
         """
-        height, width = self.size
-        check_unit(self.values, fine, "the target")
-        h, w = fine.size
-        ensure(
-            (h, w) == self.size,
-            f"the target has {w}×{h} cells, the condition {width // self.factor}×"
-            f"{height // self.factor}",
-            f"give a target of {width}×{height}, {self.factor} times the condition",
-        )
-        x = np.full(self.padded, np.nan)
-        x[:height, :width] = fine.values
-        x[:height, :width][repeated(self.field.missing, self.factor)] = np.nan
+        x = self._known(fine)
         encoded = self._encoded(fine.missing)
         terms = []
         for noise in islice(noise_draws((1, *self.padded)), noise_samples):
@@ -200,6 +193,22 @@ class Coarse:
             int((~np.isnan(x)).sum()) - wet,
             noise_samples,
         )
+
+    def _known(self, fine: Field) -> Array:
+        """The values that are scored, of the padded size; NaN elsewhere."""
+        check_unit(self.values, fine, "the target")
+        height, width = self.size
+        h, w = fine.size
+        ensure(
+            (h, w) == self.size,
+            f"the target has {w}×{h} cells, the condition {width // self.factor}×"
+            f"{height // self.factor}",
+            f"give a target of {width}×{height}, {self.factor} times the condition",
+        )
+        x = np.full(self.padded, np.nan)
+        x[:height, :width] = fine.values
+        x[:height, :width][repeated(self.field.missing, self.factor)] = np.nan
+        return x
 
     def _encoded(self, gaps: Array) -> Condition:
         """The condition without further cells, bool of the fine field's size."""

@@ -41,24 +41,27 @@ def measure_field(members: Array, truth: Array, what: Measured) -> tuple[Sums, A
     sums = {"crps": _sum(crps(inside, true))}
     ranks = rank_histogram(inside, true)
     m = len(members)
-    if m > 3:
-        likely = known & what.likely
-        if likely.any():
-            histogram = rank_histogram(members[:, likely], truth[likely])
-            share = float(histogram[2 : m - 1].sum())  # of ranks within the 2nd to (M - 1)th
-            sums["member_coverage"] = [share * int(likely.sum()), int(likely.sum())]
-    side = _AREA * what.factor
-    chosen = areas(what.means, _AREA).max(-1) > _HEAVY * (what.values.zero or -math.inf)
-    if chosen.any():
-        highest = areas(members, side).max(-1)[:, chosen]
-        true = areas(truth, side).max(-1)[chosen]
-        below = (highest < true).mean(0) + (highest == true).mean(0) / 2
-        sums["maxima"] = _sum(below)
-        sums["maxima_crps"] = _sum(crps(highest, true))
+    likely = known & what.likely
+    if m > 3 and likely.any():
+        histogram = rank_histogram(members[:, likely], truth[likely])
+        share = float(histogram[2 : m - 1].sum())  # of ranks within the 2nd to (M - 1)th
+        sums["member_coverage"] = [share * int(likely.sum()), int(likely.sum())]
     if known.all():
         power = finest_octave(on_scale(what.values, members)).mean()
         sums["octave"] = [float(power), float(finest_octave(on_scale(what.values, truth)))]
-    return sums, ranks
+    return sums | _of_maxima(members, truth, what), ranks
+
+
+def _of_maxima(members: Array, truth: Array, what: Measured) -> Sums:
+    """Sums over the areas with a high mean."""
+    chosen = areas(what.means, _AREA).max(-1) > _HEAVY * (what.values.zero or -math.inf)
+    if not chosen.any():
+        return {}
+    side = _AREA * what.factor
+    highest = areas(members, side).max(-1)[:, chosen]
+    true = areas(truth, side).max(-1)[chosen]
+    ranks = (highest < true).mean(0) + (highest == true).mean(0) / 2
+    return {"maxima": _sum(ranks), "maxima_crps": _sum(crps(highest, true))}
 
 
 def _sum(of: Array) -> list[float]:
