@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from .errors import check_usage, usage_error
+from .errors import CaflowError, check_usage, usage_error
 from .guide_specs import GUIDES, GuideName, GuideSpec
 from .records import (
     Constraint,
@@ -26,6 +26,10 @@ Extent: TypeAlias = tuple[int, int]  # height and width, in pixels
 HOLE = 128  # mask values from here up mark the hole
 MOST_FILLED = 0.5  # the largest share of a mask's white; above it, the mask is probably inverted
 FILL = 128  # value in the hole of a condition that has a mask
+
+
+def _words(channels: tuple[int, int]) -> str:
+    return "cond_channels {}, target_channels {}".format(*channels)
 
 
 def require(condition: bool, name: str, value: object, wanted: str) -> None:
@@ -143,19 +147,40 @@ class FlowConfig:
         per_scale = f"one value, or {self.scales}, one per scale"
         require(len(self.widths) == self.scales, "flow.hidden", self.hidden, per_scale)
         require(len(self.trunks) == self.scales, "flow.trunk", self.trunk, per_scale)
-        channels = (self.cond_channels, self.target_channels)
-        cond, target = _ANCHORS.get(self.anchor, channels)
-        for_anchor = f"none, or cond_channels to {cond} and target_channels to {target}"
-        require(channels == (cond, target), "flow.anchor", self.anchor, for_anchor)
+        self._check_anchor()
         self._check_guide()
         self._check_size()
+
+    def _check_anchor(self) -> None:
+        channels = (self.cond_channels, self.target_channels)
+        spec = self.guide_spec
+        fits = _ANCHORS.get(self.anchor, channels) == channels
+        fits &= spec.of_field == (self.anchor == "field")
+        if not fits or (spec.enlarges and self.anchor != "enlarged"):
+            raise self._misfit(channels)
+
+    def _misfit(self, channels: tuple[int, int]) -> CaflowError:
+        """The error on an anchor that does not fit, with combinations that do."""
+        net, spec = self.guide_net, self.guide_spec
+        needed = "field" if spec.of_field else "enlarged" if spec.enlarges else None
+        own = {"none": channels, **_ANCHORS}
+        names = [needed] if needed else [name for name in own if name != "field"]
+        fitting = [name for name in names if own[name] == channels]
+        if not fitting and needed:
+            hint = f"unet, with {_words(channels)}; {net} needs anchor {needed}, "
+            hint = f"set flow.guide_net to {hint}{_words(own[needed])}"
+            return usage_error(f"flow.guide_net is {net!r}", hint)
+        other = "enlarge" if spec.enlarges else "unet" if spec.of_field else net
+        other = "censored" if self.anchor == "field" else other
+        hint = f"{' or '.join(fitting)}, with guide_net {net}, {_words(channels)}; "
+        hint += f"{self.anchor} needs guide_net {other}, {_words(own[self.anchor])}"
+        return usage_error(f"flow.anchor is {self.anchor!r}", f"set flow.anchor to {hint}")
 
     def _check_guide(self) -> None:
         if not self.guides:
             without = "or give the model a guide"
             require(self.guide_views == 1, "flow.guide_views", self.guide_views, f"1, {without}")
             require(self.spread == 0, "flow.spread", self.spread, f"0, {without}")
-            require(self.anchor != "field", "flow.anchor", self.anchor, f"none, {without}")
             return
         require(self.guide_net != "none", "flow.guide_net", "none", " or ".join([*GUIDES][1:]))
         spec = self.guide_spec
@@ -167,12 +192,6 @@ class FlowConfig:
             powers = [2**k for k in range(most + 1) if 2**k >= spec.least_factor]
             fits = self.guide_factor in powers
             require(fits, "flow.guide_factor", self.guide_factor, f"one of {powers}")
-        fits = not spec.enlarges or self.anchor == "enlarged"
-        require(fits, "flow.anchor", self.anchor, f'enlarged, which "{self.guide_net}" reads')
-        fits = spec.of_field == (self.anchor == "field")
-        asked = "field" if spec.of_field else "censored"
-        name = "anchor" if spec.of_field else "guide_net"
-        require(fits, f"flow.{name}", getattr(self, name), asked)
         alone = not spec.of_field or (self.spread == 0 and self.guide_views == 1)
         require(alone, "flow.spread", self.spread, "0, and guide_views to 1, for a field")
         fits = spec.channels in (0, self.cond_channels)

@@ -1,6 +1,8 @@
 """Configs are parsed strictly: a typing error never trains another model than was asked for."""
 
+import itertools
 import json
+import re
 
 import pytest
 
@@ -76,6 +78,39 @@ def test_values_without_a_meaning_are_refused(values):
         parse(Config, {"flow": values})
     assert next(iter(values)) in caught.value.message
     assert caught.value.exit_code == 2
+
+
+_COMBINED = (
+    r"set flow\.anchor to (?P<anchor>\w+)[\w ]*, with guide_net (?P<guide_net>\w+), (.*)",
+    r"(?P<anchor>\w+) needs guide_net (?P<guide_net>\w+), (.*)",
+    r"set flow\.guide_net to (?P<guide_net>\w+), with (.*)",
+    r"(?P<guide_net>\w+) needs anchor (?P<anchor>\w+), (.*)",
+)
+
+
+def test_an_anchor_that_does_not_fit_is_refused_with_combinations_that_work():
+    anchors = ("none", "pixels", "fill", "luminance", "enlarged", "field")
+    guides = ("none", "unet", "compact", "enlarge", "censored")
+    channels = ((3, 3), (4, 3), (1, 3), (1, 1))
+    ways = []
+    for anchor, guide_net, sizes in itertools.product(anchors, guides, channels):
+        table = {"anchor": anchor, "guide_net": guide_net, "guide": 8}
+        try:
+            parse(Config, {"flow": of_combination(sizes, **table)})
+        except CaflowError as error:
+            ways += [(table, way) for way in error.hint.split("; ")]
+    assert len(ways) > 100
+    for table, way in ways:
+        (found,) = filter(None, (re.fullmatch(pattern, way) for pattern in _COMBINED))
+        sizes = re.fullmatch(r"cond_channels (\d), target_channels (\d)", found[found.re.groups])
+        wanted = {"anchor": "none", **found.groupdict()}
+        parse(Config, {"flow": of_combination(map(int, sizes.groups()), **{**table, **wanted})})
+
+
+def of_combination(channels, **flow):
+    cond, target = channels
+    flow["guide"] *= flow["guide_net"] != "none"
+    return {**flow, "cond_channels": cond, "target_channels": target}
 
 
 def test_a_guide_that_reads_the_small_image_has_the_factor_of_the_task():
