@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from itertools import product
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from ..images.color import Floats
 from ..layers import fold
 from ..restoration import to_batch
 from ..restoration.arguments import ImageLike, as_input
+from ..restoration.tiles import plan_tiles
 from .net import MULTIPLE, DamageNet
 
 Progress: TypeAlias = Callable[[int, int], object]  # tiles done and in total
@@ -123,43 +124,20 @@ def confidence(
     """
     height, width = image.shape[:2]
     net = _net()
-    ends = [(0, -length % MULTIPLE) for length in (height, width)]
-    padded = np.pad(image, [*ends, (0, 0)], mode="symmetric")
-    result = np.empty(padded.shape[:2], np.float32)
-    windows = list(product(_spans(padded.shape[0], side), _spans(padded.shape[1], side)))
-    for done, (rows, columns) in enumerate(windows, 1):
-        window = to_batch([padded[rows.read, columns.read]])
+    down, right = (-length % MULTIPLE for length in (height, width))
+    padded = np.pad(image, [(0, down), (0, right), (0, 0)], mode="symmetric")
+    size = (height + down, width + right)
+    result = np.empty(size, np.float32)
+    tiles = plan_tiles(size, MULTIPLE, side, _MARGIN // MULTIPLE, ramp=0)
+    high, wide = tiles.shape
+    parts = product(tiles.nearest(0), tiles.nearest(1))
+    for done, ((top, left), (rows, columns)) in enumerate(zip(tiles, parts, strict=True), 1):
+        window = to_batch([padded[top : top + high, left : left + wide]])
         levels = net(window.float() / 127.5 - 1).sigmoid()[0, 0].numpy()
-        result[rows.kept, columns.kept] = levels[rows.inner, columns.inner]
-        step(done, len(windows))
+        inner = levels[rows.start - top : rows.stop - top, columns.start - left :]
+        result[rows, columns] = inner[:, : columns.stop - columns.start]
+        step(done, len(tiles))
     return result[:height, :width]
-
-
-class _Span(NamedTuple):
-    """A window along one axis: what is read, what is kept, and where that is in the window."""
-
-    read: slice
-    kept: slice
-    inner: slice
-
-
-def _spans(length: int, side: int) -> list[_Span]:
-    """Windows of equal length, at most `side`, that overlap by twice the margin."""
-    if length <= side:
-        whole = slice(0, length)
-        return [_Span(whole, whole, whole)]
-    count = -(-(length - 2 * _MARGIN) // (side - 2 * _MARGIN))
-    read = -(-(length + 2 * _MARGIN * (count - 1)) // (count * MULTIPLE)) * MULTIPLE
-    starts = [round(k * (length - read) / (count - 1) / MULTIPLE) * MULTIPLE for k in range(count)]
-    spans = []
-    kept = 0
-    for k, start in enumerate(starts):
-        end = length if k == count - 1 else start + read - _MARGIN
-        spans.append(
-            _Span(slice(start, start + read), slice(kept, end), slice(kept - start, end - start))
-        )
-        kept = end
-    return spans
 
 
 @cache

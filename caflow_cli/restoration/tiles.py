@@ -92,6 +92,12 @@ class Tiles:
         ]
         return to_layout(torch.cat(patches))
 
+    def nearest(self, axis: int) -> list[slice]:
+        """The rows (axis 0) or columns (axis 1) that are nearest to each tile's middle."""
+        starts = self.lefts if axis else self.tops
+        middles = [(before + self.shape[axis] + after) // 2 for before, after in pairwise(starts)]
+        return [slice(*ends) for ends in pairwise([0, *middles, self.size[axis]])]
+
     def weights(self, axis: int) -> list[np.ndarray]:
         """The blending weights of each row (axis 0) or column (axis 1) of tiles, float32.
 
@@ -142,18 +148,21 @@ def plan_tiles(
     size: Extent,
     multiple: int,
     side: int | None = None,
+    margin: int = _MARGIN,
+    ramp: int = _RAMP,
 ) -> Tiles:
     """Plan as few and as small tiles as possible; one for a model of tiles as large as the image.
 
-    Neighbors overlap by 12 multiples or slightly more, all about equally. Tiles start at even
-    multiples, so that the cells of a tile coincide with those of the whole image.
+    Neighbors overlap by two margins and a ramp or slightly more, all about equally. Tiles start at
+    even multiples, so that the cells of a tile coincide with those of the whole image.
 
     Args:
         size: Height and width, multiples of `multiple`.
         multiple: 2^(n+1).
         side: The approximate maximum side of a tile, at least 16 multiples. None: chosen by size.
+        margin, ramp: In multiples; those of the flows by default.
     """
-    overlap = (2 * _MARGIN + _RAMP) * multiple
+    overlap = (2 * margin + ramp) * multiple
     if side is None:
         side = _SIDE if math.prod(size) <= LARGE else _SIDE_OF_LARGE
         side = side if overlap < side else 2 * overlap  # for large n
@@ -164,8 +173,8 @@ def plan_tiles(
         (height, width),
         tops,
         lefts,
-        ramp=_RAMP * multiple,
-        margin=_MARGIN * multiple,
+        ramp=ramp * multiple,
+        margin=margin * multiple,
     )
 
 
