@@ -178,13 +178,10 @@ class Sampling(Ensemble):
         return self.candidates or config.task.candidates or get_task(config).candidates
 
     def task(self, config: Config) -> Task:
-        """The task of a model, whose candidates are consistent if these settings say so."""
-        from .tasks import get_task
+        """The task of a model, whose candidates are consistent if these settings say so.
 
-        return get_task(config).made_consistent(self.consistent)
-
-    def check_for(self, config: Config) -> None:
-        """Raise CaflowError (exit 2) for settings that a model does not support."""
+        CaflowError (exit 2) if the model does not support a setting.
+        """
         from .tasks import get_task
 
         task = get_task(config)
@@ -196,6 +193,7 @@ class Sampling(Ensemble):
             f"only superres can be consistent, not {task.name}",
             "leave --consistent out",
         )
+        return task.made_consistent(self.consistent)
 
     def of(
         self, config: Config, size: Extent | None = None, windows: int | None = None
@@ -211,10 +209,9 @@ class Sampling(Ensemble):
             size: The height and width that the model draws (`Task.model_size`).
             windows: For a hole: how many windows of that size are drawn.
         """
-        from .tasks import ONE_PASS, get_task
+        from .tasks import ONE_PASS
 
-        self.check_for(config)
-        task = get_task(config)
+        task = self.task(config)
         stated = config.task
         m = self.most(config)
         if self.candidates is None and size is not None and self.rank != "consensus":

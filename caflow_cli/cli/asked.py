@@ -12,7 +12,7 @@ from ..errors import check_usage
 from ..hub.resolve import Resolved, with_calibration
 from ..model import calibration_in, read_info
 from ..sampling import Sampling
-from ..tasks import Task, get_task
+from ..tasks import Task
 from .console import Console
 from .edits import Editing
 from .intervals import Intervals
@@ -35,22 +35,21 @@ class Asked:
     @cached_property
     def task(self) -> Task:
         """The task of the model; CaflowError (exit 2) if the model does not support an option."""
-        task = get_task(self.config)
-        if self.masking is not None:  # without a mask, inpaint fills what is transparent
-            transparent = task.needs_mask and self.console.command == task.command
-            task.check_mask(self.masking.mask is not None or transparent)
         record: Mapping[str, Any] = {}
         if self.beside is not None:
             record = with_calibration(self.default, read_info(self.default.path).training)
         sampling = self.settings(self.config, record, self.default.id)
-        sampling.check_for(self.config)
+        task = sampling.task(self.config)
+        if self.masking is not None:  # without a mask, inpaint fills what is transparent
+            transparent = task.needs_mask and self.console.command == task.command
+            task.check_mask(self.masking.mask is not None or transparent)
         self.editing.check(task)
         check_usage(
-            self.drawing.uncertainty is None or sampling.most(self.config) != 1,
+            self.drawing.uncertainty is None or sampling.candidates != 1,
             "--uncertainty needs more than one candidate",
             "-m 10",
         )
-        return sampling.task(self.config)
+        return task
 
     def settings(self, config: Config, record: Mapping[str, Any], id: str | None) -> Sampling:
         """The settings for a model: M is filled in for sheets, which compare candidates."""

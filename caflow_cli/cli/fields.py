@@ -89,7 +89,7 @@ def _filled(
 ) -> Sampling:
     """The settings for a model, with M and N; CaflowError (exit 2) if they do not fit."""
     sampling = drawing.sampling
-    sampling.check_for(config)
+    _ = sampling.task(config)  # which checks them
     m = sampling.most(config)
     typed = source(context, "keep") != "DEFAULT"
     sampling = replace(sampling, candidates=m, keep=sampling.keep if typed else m)
