@@ -103,14 +103,17 @@ def _from_path(name: str) -> Resolved | None:
 
 
 def _of_file(name: str, path: Path) -> Resolved:
-    """A file with the entry of its sha256, from the manifest or one beside it."""
     digest = sha256_of(path)
+    return Resolved(name, path, digest, entry=_entry_of(path, digest))
+
+
+def _entry_of(path: Path, digest: str) -> Entry | None:
+    """The entry of a file with that sha256, from the manifest or one beside the file."""
     beside = path.with_name(manifest_path().name)
     entries = [*load_manifest().values()]
     if is_file(beside):
         entries += load_manifest(beside).values()
-    entry = next((entry for entry in entries if entry.sha256 == digest), None)
-    return Resolved(name, path, digest, entry=entry)
+    return next((entry for entry in entries if entry.sha256 == digest), None)
 
 
 def maker_of(target: str, record: Table, default: str | None) -> str | None:
@@ -199,9 +202,8 @@ def _from_hub(
             actual = sha256_of(path)
     again = f"caflow models pull {name}, or report it to the owner"
     _check_digest(name, actual, digest, again)
-    known = (one for one in load_manifest().values() if one.sha256 == actual)
     commit = path.parent.name  # snapshots/COMMIT/FILE
-    return Resolved(name, path, actual, commit, entry or next(known, None))
+    return Resolved(name, path, actual, commit, entry or _entry_of(path, actual))
 
 
 def _stated(name: str, repo: str, filename: str, revision: str | None) -> tuple[str, int | None]:

@@ -15,12 +15,12 @@ from accelerate import Accelerator
 
 from ..config import Config, FlowConfig
 from ..devices import select_device
-from ..errors import CaflowError, check_usage, ensure
+from ..errors import CaflowError, check_usage
 from ..guides import External
 from ..model import CAFlow, read_info
 from ..records import Table, Unpack, check_names
 from .config import RunConfig, to_toml
-from .data import Batches, Dataset
+from .data import Batch, Batches, Dataset
 from .external import read_tensors
 from .fields import FieldBatches, open_set
 from .folder import begun, check_unchanged, open_run
@@ -171,11 +171,7 @@ def _run(
     first = time.monotonic()
     start = first - progress.elapsed
     metrics: ValidationMetrics | None = None  # of the model after the last step, if measured
-    if config.init_from and progress.step == 0 and trainer.phase.validates:
-        began_as = validation.measure(trainer.ema.model, trainer.accelerator, trainer.phase)
-        log.announce("start", **began_as.figures)
-    if progress.spent(config.optim) < 1 and not trainer.phase.guide_alone:
-        trainer.initialize(batches(progress.step))
+    _begin(trainer, batches, validation, log)
     while (spent := progress.spent(config.optim)) < 1:
         taken, stopped = _step(trainer, batches, spent, start, log, signals)
         metrics = None
@@ -194,6 +190,17 @@ def _run(
     return _finish(trainer, validation, metrics, log, images / max(time.monotonic() - first, 1e-9))
 
 
+def _begin(trainer: Trainer, batches: Batches, validation: Validation, log: EventLog) -> None:
+    """Measure the model that the run starts from, and initialize what is new."""
+    config = trainer.config
+    progress = trainer.progress
+    if config.init_from and progress.step == 0 and trainer.phase.validates:
+        began_as = validation.measure(trainer.ema.model, trainer.accelerator, trainer.phase)
+        log.announce("start", **began_as.figures)
+    if progress.spent(config.optim) < 1 and not trainer.phase.guide_alone:
+        trainer.initialize(batches(progress.step))
+
+
 def _step(
     trainer: Trainer,
     batches: Batches,
@@ -209,11 +216,7 @@ def _step(
     config = trainer.config
     progress = trainer.progress
     began = time.monotonic()
-    batch = batches(progress.step)
-    if trainer.phase_ends(spent):
-        reached = f"{trainer.phase.name}: {progress.running:.4f}"
-        trainer.begin_next_phase(batch)
-        log.announce("note", text=f"{reached}; next: {trainer.phase.name}")
+    batch = _batch(trainer, batches, spent, log)
     epoch = progress.images(config.optim) // len(batches.dataset)
     phase_step = progress.step - progress.phase_began_at
     lr = trainer.phase.rate(phase_step, spent, epoch)
@@ -224,17 +227,27 @@ def _step(
     if figures.taken:
         progress.take_loss(figures.bits_per_dim)
     progress.step += 1
-    ensure(
-        not trainer.guard.gives_up(),
-        f"training does not recover: {trainer.guard.skipped} of {progress.step} steps had a "
-        "loss that was not finite, or far above earlier ones",
-        f"check the data, or: caflow train --out {config.out} --resume --lr "
-        f"{config.optim.lr / 4:g}",
-    )
+    if trainer.guard.gives_up():
+        raise CaflowError(
+            f"training does not recover: {trainer.guard.skipped} of {progress.step} steps had a "
+            "loss that was not finite, or far above earlier ones",
+            f"check the data, or: caflow train --out {config.out} --resume --lr "
+            f"{config.optim.lr / 4:g}",
+        )
     seconds = time.monotonic() - began
     log.step(figures, lr, seconds, trainer.guard.skipped, trainer.phase.guide_alone)
     stopped = next((s for s, flag in zip(_SIGNALS, flags, strict=True) if flag), None)
     return figures.taken, stopped
+
+
+def _batch(trainer: Trainer, batches: Batches, spent: float, log: EventLog) -> Batch:
+    """The batch of the next step, with which the next phase begins if its time has come."""
+    batch = batches(trainer.progress.step)
+    if trainer.phase_ends(spent):
+        reached = f"{trainer.phase.name}: {trainer.progress.running:.4f}"
+        trainer.begin_next_phase(batch)
+        log.announce("note", text=f"{reached}; next: {trainer.phase.name}")
+    return batch
 
 
 def _finish(
