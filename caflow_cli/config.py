@@ -284,6 +284,7 @@ class TaskConfig:
     window: Size = 0
     # paired: read conditions at their own scale; if false, resize their shorter side to `size`.
     native: bool = False
+    gray: bool = False  # paired: results are gray, the luminance of what is drawn
     # Temperature: one value, or one per scale (finest first) or latent; None: the task's default.
     tau: NonNegative | tuple[NonNegative, ...] | None = None
     candidates: Annotated[int, number(ge=1, le=10_000)] | None = None  # M; None: the task's default

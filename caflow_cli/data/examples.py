@@ -13,14 +13,14 @@ import numpy as np
 from PIL import Image
 
 from ..errors import CaflowError, ensure
-from ..images import Pixels, decode as decode_image, gray, in_8_bits, resize
+from ..images import Pixels, decode as decode_image, gray, in_8_bits, is_gray, resize
 from ..paths import is_folder
 from .files import is_field, is_image, open_folder, open_zip
 from .split import HoldOut, ImageFiles, Role, check_there, choose
 from .tables import MANIFESTS, is_remote, open_manifest, open_remote
 
 _MOST_DAMAGED = 0.01  # largest share of damaged files in a set
-_PEEK = 32  # pairs to look at to decide whether conditions are gray
+_PEEK = 32  # pairs to look at to decide which of their images are gray
 
 
 class DamagedError(CaflowError):
@@ -209,18 +209,16 @@ def _read_near(examples: Examples, data: str, row: int) -> list[Pixels]:
     raise CaflowError(f"ten images in a row of {data!r} are not read: {first.message}", first.hint)
 
 
-def condition_channels(data: str | Path) -> int:
-    """The number of channels of a paired set's conditions: 1 if they are gray, else 3.
+def gray_sides(data: str | Path) -> tuple[bool, bool]:
+    """Whether the conditions of a paired set are gray, and whether its targets are.
 
-    A sample of conditions is inspected, spread evenly over the training pairs.
+    A sample is inspected, spread evenly over the training pairs.
     """
     with open_split(data, "train", role="pairs") as pairs:
         count = min(_PEEK, len(pairs))
-        for number in range(count):
-            pair = _decoded(pairs, number * len(pairs) // count)
-            if not isinstance(pair, DamagedError) and (pair[0] != pair[0][..., :1]).any():
-                return 3
-        return 1
+        found = [_decoded(pairs, number * len(pairs) // count) for number in range(count)]
+        read = [pair for pair in found if not isinstance(pair, DamagedError)]
+        return all(is_gray(pair[0]) for pair in read), all(is_gray(pair[1]) for pair in read)
 
 
 def decode(files: ImageFiles, member: str, deep: bool = False) -> Pixels:

@@ -73,6 +73,7 @@ TASKS: dict[str, type[Task]] = {
 CHECKED = (
     "degrade",
     "native",
+    "gray",
     "consistent",
     "values",
 )

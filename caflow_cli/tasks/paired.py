@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING
 
 from ..images import Pixels
 from .base import (
+    LUMA,
+    ONE,
     Example,
     Pair,
     WholeImage,
     check_target,
     gray,
+    in_gray,
     pad,
     resize,
     scaled_size,
 )
 
 if TYPE_CHECKING:
+    import torch
+
     from ..config import Config, Extent, TaskConfig
 
 
@@ -34,12 +39,13 @@ class Paired(WholeImage):
     size: int = 64  # the shorter side at model scale
     multiple: int = 16  # what the flow's image sides must be multiples of
     native: bool = False  # whether model scale is the condition's own
+    keeps_gray: bool = False  # whether results are gray, the luminance of samples
 
     name = "paired"
     channels = (3, 1)
     tau = 0.8
     derives_condition = False
-    options = ("native",)
+    options = ("native", "gray")
     verb = "translate"
     example = "map"
     baseline = "mismatched target"
@@ -47,15 +53,17 @@ class Paired(WholeImage):
     @classmethod
     def of(cls, config: Config) -> Paired:
         task = config.task
-        return cls(config.flow.cond_channels, task.size, config.flow.multiple, task.native)
+        flow = config.flow
+        return cls(flow.cond_channels, task.size, flow.multiple, task.native, task.gray)
 
     @classmethod
     def describe(cls, config: TaskConfig) -> str:
         side = f"{config.size}×{config.size} pixels"
+        other = "a gray one" if config.gray else "another"
         if config.native:
-            text = "Translates an image of any size into another of the same size. "
+            text = f"Translates an image of any size into {other} of the same size. "
             return f"{text}Trained on crops of image pairs, {side}."
-        return f"Translates one image into another. Trained on image pairs of {side}."
+        return f"Translates one image into {other}. Trained on image pairs of {side}."
 
     def scaled_size(self, image: Pixels) -> Extent:
         if self.native:
@@ -67,6 +75,18 @@ class Paired(WholeImage):
         if self.cond_channels == 1:
             small = gray(small)[..., None]
         return pad(small, self.multiple)
+
+    def compose(self, image: Pixels, sample: Pixels) -> Pixels:
+        return self.keep_known(image, super().compose(image, sample))
+
+    def keep_known(self, condition: Pixels, sample: Pixels) -> Pixels:
+        return in_gray(sample) if self.keeps_gray else sample
+
+    def keep_known_points(self, condition: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
+        if not self.keeps_gray:
+            return sample
+        weights = sample.new_tensor(LUMA).div(ONE)[:, None, None]
+        return (sample * weights).sum(1, keepdim=True).expand_as(sample)
 
     def reduce(self, image: Pixels, target: Pixels) -> Pair:
         check_target(image, target, self.scaled_size(image), "as the model writes it")

@@ -149,6 +149,9 @@ class EventLog:
             skipped=len(skipped),
             skipped_names=skipped[:5],
         )
+        if self.progress.step == 0 and self.config.task.gray:
+            text = "results are gray, as all targets are: the luminance of three drawn channels"
+            self.write("note", text=text)
         optim = self.config.optim
         by_l1 = optim.guide_perceptual == 0 and self.config.flow.guide_spec.perceptual > 0
         if self.progress.step == 0 and optim.guide_first and by_l1:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from ..config import Config, FlowConfig, TaskConfig
-from ..data.examples import condition_channels
+from ..data.examples import gray_sides
 from ..data.fields import extremes, open_fields
 from ..errors import check_usage
 from ..guide_specs import GUIDES
@@ -41,7 +41,8 @@ def build_config(
     """Build a run's config from a user's values, and fill in defaults that depend on them.
 
     If neither values nor settings state the number of condition channels, the task decides it; for
-    paired data it is 1 if the conditions are gray, else 3. A new guide trains first.
+    paired data it is 1 if the conditions are gray, else 3. Results are gray if the targets of pairs
+    are. A new guide trains first.
 
     Args:
         values: Nested, as in `config.toml`.
@@ -65,6 +66,7 @@ def build_config(
     if not all(isinstance(tables[table], dict) for table in ("flow", "task", "optim")):
         parse(RunConfig, tables)  # raises, because one of them is not a table
     stated: Table = tables["flow"]
+    gray = tables["task"].get("gray")
     if preset is not None:
         stated = merged({"flow": {}}, settings)["flow"]
     elif start is None and not resume:
@@ -79,6 +81,13 @@ def build_config(
     if guide is not None:
         tables["guide"] = asdict(guide[0])
     tables["flow"] = _flow_values(tables, name, preset, stated, guide[1] if guide else {})
+    kind = task_named(name)
+    data = tables.get("data")
+    if isinstance(data, str) and not (kind.derives_condition or resume):
+        conditions, targets = gray_sides(data)
+        tables["flow"].setdefault("cond_channels", 1 if conditions else 3)
+        tables["task"]["gray"] = targets if gray is None else gray
+    tables["flow"].setdefault("cond_channels", kind.channels[0])
     run = parse(RunConfig, tables)
     return with_defaults(run, start.flow if start else None)
 
@@ -165,13 +174,7 @@ def _flow_values(
         flow |= stated
     if of_guide and not flow.get("guide"):  # as in presets with a guide
         flow = flow | {"spread": 64, "scale_bound": 1.0} | stated
-    flow = flow | of_guide
-    if "cond_channels" not in flow:
-        kind = task_named(task)
-        data = tables.get("data")
-        paired = isinstance(data, str) and not kind.derives_condition
-        flow["cond_channels"] = condition_channels(str(data)) if paired else kind.channels[0]
-    return flow
+    return flow | of_guide
 
 
 def merged(values: Table, settings: Sequence[str]) -> Table:

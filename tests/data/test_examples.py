@@ -7,7 +7,7 @@ import pytest
 from helpers import noise
 from PIL import Image
 
-from caflow_cli.data.examples import DamagedError, condition_channels, open_split
+from caflow_cli.data.examples import DamagedError, gray_sides, open_split
 from caflow_cli.images import encode_png
 
 from .stored import flat, kinds, load, pairs, refusal, store, values
@@ -102,6 +102,6 @@ def test_gray_conditions_ask_for_one_channel(tmp_path):
     color[3, 3, 0] = 8
     files = pairs("train/", 100) | pairs("val/", 1) | pairs("test/", 1)
     damaged = {f"train/A/{index:03}.png": b"no image" for index in range(3)}
-    assert condition_channels(str(store(tmp_path, files | damaged))) == 1
+    assert gray_sides(str(store(tmp_path, files | damaged)))[0]
     late = {f"train/A/{index:03}.png": encode_png(color) for index in range(60, 100)}
-    assert condition_channels(str(store(tmp_path, files | late))) == 3
+    assert gray_sides(str(store(tmp_path, files | late))) == (False, True)

@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from local_hub import LocalHub
 
-from caflow_cli.data.examples import condition_channels
+from caflow_cli.data.examples import gray_sides
 
 from .stored import flat, names, refusal, store, values
 
@@ -66,7 +66,7 @@ def test_a_folder_of_tables_or_shards_is_read_like_a_folder(tmp_path, kind):
     assert len(names(place)) == 7
     assert values(place, "val") == [[108], [109]]
     assert all(image == condition + 100 for condition, image in values(place, role="pairs"))
-    assert condition_channels(str(place)) == 1
+    assert gray_sides(str(place)) == (True, True)
     alone = place / f"validation-00000.{kind}"
     assert values(alone, None, role="pairs") == [[8, 108], [9, 109]]
 
