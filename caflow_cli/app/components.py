@@ -51,14 +51,17 @@ class Components:
     """The components of the page, by the names that `Update` has.
 
     Args:
-        models: The ids of models by task, the first one chosen.
+        models: The models of each task, as choices: what one is for, and its id.
+        first: The task that is chosen, with its first model.
+        candidates: How many that model draws.
         limits: Limits of a request.
     """
 
     def __init__(
         self,
-        models: dict[str, list[str]],
+        models: dict[str, list[tuple[str, str]]],
         first: str,
+        candidates: int | None,
         limits: Limits,
     ) -> None:
         self.blocks = gr.Blocks(
@@ -78,7 +81,7 @@ class Components:
                     gr.Tab(TASKS[name].verb.capitalize(), id=name)
             with gr.Row(equal_height=False, elem_id="caflow-page"):
                 with gr.Column(elem_id="caflow-controls"):
-                    self._add_controls(models[first])
+                    self._add_controls(models[first], candidates)
                     gr.Markdown(
                         f"Results up to {limits.megapixels:g} megapixels, files up to "
                         f"{limits.megabytes} MB, up to {limits.candidates} candidates. One image "
@@ -94,7 +97,7 @@ class Components:
             self.damage = gr.State(None)  # that was found last, and in which image
             self.marks = gr.State(None)  # the mask that the canvas shows below what is painted
 
-    def _add_controls(self, ids: list[str]) -> None:
+    def _add_controls(self, models: list[tuple[str, str]], candidates: int | None) -> None:
         with gr.Column(elem_id="caflow-actions"):
             with gr.Row():
                 self.go = gr.Button("Draw", variant="primary", elem_id="caflow-draw", **_BUTTON)
@@ -106,9 +109,11 @@ class Components:
                 )
                 self.end = gr.Button("Stop", interactive=False, elem_id="caflow-stop", **_BUTTON)
             self.status = gr.HTML(elem_id="caflow-status")
-        self.candidates = gr.Number(label="Candidates", info="to draw and rank", **_NUMBER)
+        self.candidates = gr.Number(
+            candidates, label="Candidates", info="to draw and rank", **_NUMBER
+        )
         with gr.Accordion("More", open=False, elem_id="caflow-more"):
-            self.model = gr.Dropdown(ids, value=ids[0], label="Model", filterable=False)
+            self.model = gr.Dropdown(models, value=models[0][1], label="Model", filterable=False)
             self.variety = gr.Slider(
                 -1,
                 1,

@@ -61,8 +61,9 @@ class Page(Components):
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions
         self.models = sessions.models.of_tasks()
-        first = next(iter(sessions.models.tasks.values()))
-        super().__init__(self.models, first.name, sessions.limits)
+        first = next(iter(sessions.models.tasks.values())).name
+        candidates = sessions.models.sampling(self.models[first][0][1]).candidates
+        super().__init__(self.models, first, candidates, sessions.limits)
         self.fields = [
             self.model,
             self.image,
@@ -284,7 +285,7 @@ class Page(Components):
         _: bool,
         painted_on: Any,
     ) -> Changes:
-        ids = list(self.models.values())[int(event.index)]
+        ids = [id for _, id in list(self.models.values())[int(event.index)]]
         chosen = model if model in ids else ids[0]
         update = self._show(chosen, image, True, painted_on, defaults=chosen != model)
         return {self.automatic: True, **update}

@@ -19,7 +19,7 @@ from ..assets import example_path
 from ..damage import find_damage
 from ..errors import CaflowError, check_usage, ensure, memory_errors
 from ..hub.choice import choose_model, is_chosen
-from ..hub.manifest import bundled_path, load_manifest
+from ..hub.manifest import bundled_path, load_manifest, purpose_of
 from ..hub.resolve import load, resolve
 from ..images import Input, Pixels, read_size
 from ..model import CAFlow, read_info
@@ -70,10 +70,14 @@ class Models:
         self.tasks = {id: get_task(config) for id, config in self._configs.items()}
         self.load: Callable[[str], CAFlow] = functools.cache(lambda id: load(files[id]).to(device))
 
-    def of_tasks(self) -> dict[str, list[str]]:
-        """The ids of the models of each task that has one, in the order of `TASKS`."""
-        ids = {name: [id for id, task in self.tasks.items() if task.name == name] for name in TASKS}
-        return {name: models for name, models in ids.items() if models}
+    def of_tasks(self) -> dict[str, list[tuple[str, str]]]:
+        """The models of each task that has one, in the order of `TASKS`: the id with what the model
+        is for, and the id."""
+        found: dict[str, list[tuple[str, str]]] = {name: [] for name in TASKS}
+        for id, task in self.tasks.items():
+            use = purpose_of(id)
+            found[task.name].append((f"{id}: {use}" if use else id, id))
+        return {name: models for name, models in found.items() if models}
 
     def sampling(self, id: str) -> Sampling:
         """How a model draws if nothing is chosen."""

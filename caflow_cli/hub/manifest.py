@@ -121,6 +121,15 @@ def manifest_json(entries: Iterable[Entry]) -> str:
     return json.dumps({"schema": 1, "models": models}, indent=2, ensure_ascii=False) + "\n"
 
 
+def purpose_of(id: str) -> str:
+    """What a bundled model is for, from its card: "enlarges photographs four times"; else empty."""
+    card = WEIGHTS_DIR / f"{id}.md"
+    if not card.is_file():
+        return ""
+    _, _, sentence, *_ = card.read_text(encoding="utf-8").splitlines()
+    return sentence[0].lower() + sentence[1:].removesuffix(".")
+
+
 def bundled_path(entry: Entry) -> Path | None:
     """The path of the entry's bundled file; None if the file must come from the Hub.
 

@@ -91,7 +91,9 @@ class Visitor:
             self.page.on(event, lambda request: self.ended.append(request.url))
         self.page.goto(url)
         self.candidates = self.page.get_by_label("Candidates", exact=True)
-        self.wait(lambda: self.candidates.input_value() not in ("", "0"))
+        self.candidates.wait_for()
+        assert self.candidates.input_value() not in ("", "0")
+        self.wait_until_idle()
 
     def wait(self, is_so) -> None:
         end = time.monotonic() + PATIENCE / 1000
@@ -241,7 +243,9 @@ def test_candidates_appear_and_are_downloaded_and_nothing_leaves_the_machine(
     visitor.wait(lambda: "Candidate #4 of 6" in visitor.page.locator("#caflow-text").inner_text())
     other = visitor.download(tmp_path)
     assert read_provenance(other)["rank"] == 4
-    assert visitor.page.locator("#caflow-spread img").count() == 1
+    image = visitor.page.locator("#caflow-spread img").bounding_box()
+    caption = visitor.page.locator("#caflow-spread").get_by_test_id("block-label").bounding_box()
+    assert caption["y"] + caption["height"] <= image["y"]
     assert "-m 6" in visitor.command()
 
     # No request of the page to another host, and none of the process.
@@ -563,7 +567,8 @@ def test_a_chosen_model_stays_for_jpegs_of_any_quality(visitor, small_photo, tmp
     visitor.page.get_by_text("More", exact=True).click()
     chosen = visitor.page.get_by_label("Model")
     chosen.click()
-    visitor.page.get_by_role("option", name="photos-superres-x4").click()
+    option = "photos-superres-x4: enlarges photographs four times"
+    visitor.page.get_by_role("option", name=option).click()
     photo.save(tmp_path / "60.jpg", quality=60)
     visitor.give(tmp_path / "60.jpg")
     visitor.wait_until_idle()

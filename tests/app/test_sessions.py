@@ -432,7 +432,10 @@ def test_named_models_come_first_and_bundled_ones_follow(models, tmp_path):
     assert ids[4:8] == ["photos-superres-x4", "photos-colorize", "photos-inpaint", "maps-aerial"]
     assert models.tasks["paired.safetensors"].name == "paired"
     assert list(models.of_tasks()) == list(TASKS)
-    assert models.of_tasks()["inpaint"][:2] == ["inpaint.safetensors", "photos-inpaint"]
+    assert models.of_tasks()["inpaint"][:2] == [
+        ("inpaint.safetensors", "inpaint.safetensors"),
+        ("photos-inpaint: fills scratches, spots and holes in photographs", "photos-inpaint"),
+    ]
     assert models.sampling("inpaint.safetensors").candidates == 30
     loaded = models.load("superres.safetensors")
     assert loaded is models.load("superres.safetensors")
