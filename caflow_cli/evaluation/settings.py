@@ -178,7 +178,7 @@ class CalibrationImages:
         ),
     ]
     split: Annotated[str | None, Setting("--split NAME", "train, val or test, instead of val.")] = (
-        None  # val/ if the set has splits, else all images
+        None  # what a model that learned from the set held out; else val/, if there is one, or all
     )
     limit: Annotated[_Limit | None, _LIMIT._replace(panel=None)] = None
     crop: Annotated[

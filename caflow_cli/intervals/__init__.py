@@ -9,7 +9,7 @@ from .bounds import (
     interval_chart,
     mean_width,
 )
-from .calibrate import Coverage, calibrate, check_calibration
+from .calibrate import Coverage, calibrate, check_calibration, has_learned
 
 __all__ = [
     "CalibrationImages",
@@ -19,6 +19,7 @@ __all__ = [
     "calibrated",
     "check_calibration",
     "check_one_pass",
+    "has_learned",
     "interval",
     "interval_chart",
     "mean_width",

@@ -185,16 +185,20 @@ def _check_count(count: int, level: float) -> None:
     )
 
 
+def has_learned(model: CAFlow, data: str | Path) -> bool:
+    """Whether a model learned from a set of that name, of which it held images out."""
+    return bool(model.record.get("data") == Path(data).name)
+
+
 @contextmanager
 def _opened(model: CAFlow, images: CalibrationImages) -> Iterator[Examples]:
     """The images, limited, and cropped or downsampled."""
     split = images.split
-    if split is None:
+    if split is None and has_learned(model, images.data):
+        split = "calibrate"  # held out, and the other half of val/ has chosen the model
+    elif split is None:
         with open_files(images.data) as files:
             split = "val" if has_splits(files) else None
-        learned = model.record.get("data") == Path(images.data).name
-        if split and learned:  # the other half of val/ has chosen the model
-            split = "calibrate"
     side = images.crop
     rule: Table = {"seed": model.split_seed, "hold_out": model.hold_out}
     with open_split(images.data, split, images.size, **rule, least=side or 0) as reader:

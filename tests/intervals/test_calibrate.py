@@ -11,7 +11,7 @@ from PIL import Image
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import read_image
-from caflow_cli.intervals import CalibrationImages, calibrate, check_calibration
+from caflow_cli.intervals import CalibrationImages, calibrate, check_calibration, has_learned
 from caflow_cli.intervals.bounds import LAMBDAS, bounds, mean_width
 from caflow_cli.restoration import moments, restore, task_of
 from caflow_cli.sampling import Sampling
@@ -98,6 +98,25 @@ def test_which_images_are_used(models_32, folder, tmp_path):
     for name, used_of in (("other", (20, "photos, val")), ("photos", (10, "photos, calibrate"))):
         model.record = {"data": name, "hold_out": "20+"}
         assert used(data=data) == used_of
+
+
+def test_of_a_folder_without_splits_that_a_model_learned_from_what_it_held_out_is_used(
+    models_32, folder, tmp_path
+):
+    """Images of training are no truths that a model has not seen."""
+    model = copy.copy(models_32["colorize"])
+    flat = tmp_path / "photos"
+    flat.mkdir()
+    for number in range(60):
+        shutil.copy(folder / f"{number % 6}.png", flat / f"{number}.png")
+    model.record = {"data": "photos", "hold_out": "20+", "seed": 3}
+    held = CalibrationImages(data=flat)
+    calibration, _ = calibrate(model, held, SETTINGS, LEVEL)
+    assert (calibration.images, calibration.data) == (12, "photos, val")
+    whole = CalibrationImages(data=flat, split="all", limit=4)
+    assert calibrate(model, whole, SETTINGS, LEVEL)[0].data == "photos"
+    assert has_learned(model, flat)
+    assert not has_learned(model, folder)
 
 
 def test_images_can_be_cropped_or_downsampled(models_32, folder):

@@ -94,9 +94,14 @@ def calibrate_command(
     if output is not None:
         check_calibration_output(found, Path(output), overwrite)
 
-    from ...intervals import calibrate, check_calibration
+    from ...intervals import calibrate, check_calibration, has_learned
 
     model = load_model(calibrating.model, calibrating.device)
+    if images.split is None and has_learned(model, images.data):
+        console.note(
+            f"the model learned from a set named {Path(images.data).name!r}, so only images that "
+            "it held out are used; --split all uses all"
+        )
     start = time.perf_counter()
     with console.steps("drawing") as show:
         if output is None:
