@@ -22,7 +22,7 @@ from ..records import Table
 from .color import white
 from .metadata import COMMENT, MAIN, Metadata
 from .profile import Array
-from .refusals import SMALLER, check_floats
+from .refusals import SMALLER, check_floats, preview
 
 if TYPE_CHECKING:
     import tifffile
@@ -126,6 +126,8 @@ def read_tiff(data: bytes, label: str, index: int = 0) -> StoredTiff | None:
         page = _plain_page(file, index)
         if page is None:
             return None
+        if index == 0 and page.is_reduced and (len(file.pages) > 1 or page.subifds):
+            raise preview(label)
         check_segments(page, len(data), label)
         # The second page of a scan often lacks the orientation of the first.
         values = _values(page, file.pages.first.tags.valueof(ORIENTATION, 1))
@@ -168,12 +170,12 @@ def _values(page: tifffile.TiffPage, orientation: Any) -> Array:
 
 
 def _straight(colors: Array, alpha: Array) -> Array:
-    """Divide premultiplied colors, of 16 bits or floats, by alpha."""
+    """Divide premultiplied colors by alpha."""
     if colors.dtype.kind == "f":
         alpha = np.maximum(alpha.astype(np.float32), np.float32(1 / 65535))
         return np.asarray((colors / alpha[..., None]).clip(0, 1), np.float32)
-    straight = np.rint(colors * (65535 / np.maximum(alpha, 1))[..., None])
-    return straight.clip(0, 65535).astype(np.uint16)
+    straight = np.rint(colors * (white(colors) / np.maximum(alpha, 1))[..., None])
+    return straight.clip(0, white(colors)).astype(colors.dtype)
 
 
 def _colors(page: tifffile.TiffPage) -> int:
@@ -191,7 +193,7 @@ def _is_plain(page: tifffile.TiffPage) -> bool:
         page.compression in _LOSSLESS
         and kind in ((8, 1), (16, 1), (16, 3), (32, 3))
         and more in (0, 1)
-        and not (is_premultiplied and page.bitspersample == 8)
+        and not (is_premultiplied and page.bitspersample == 8 and _colors(page) == 3)
         and page.dtype is not None
     )
 

@@ -106,7 +106,7 @@ def _decode_by_pillow(data: bytes, label: str, alpha: bool | None) -> Input:
     image, frames = open_image(data, label)
     with image:
         if isinstance(image, TiffImagePlugin.TiffImageFile):
-            check_samples(image.tag_v2, label, alpha)
+            check_samples(image.tag_v2, label, alpha, frames)
         mode = image.mode
         gray = mode in _GRAYS
         deep = _load(image, data, label)

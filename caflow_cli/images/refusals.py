@@ -17,16 +17,18 @@ from PIL import TiffImagePlugin, UnidentifiedImageError
 from ..errors import CaflowError, ensure
 from .profile import Array
 
-_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
 SMALLER = "crop or shrink the image first"
 DEEP_HINT = 'pip install -e ".[deep]"'
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", *TIFF_MAGIC)
 # TIFF tags
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 258, 259, 262, 277, 338, 339
 _OFFSETS, _COUNTS = (273, 324), (279, 325)  # of strips, and of tiles
 _DEPTH = 32997  # pages of a volume
-_COLORS = {2: 3, 5: 4, 6: 3, 8: 3}  # samples of RGB, CMYK, YCbCr and LAB; else one
+_COLORS = {2: 3, 5: 4, 6: 3, 8: 3, 9: 3}  # samples of RGB, CMYK, YCbCr and LAB; else one
+_KNOWN = (0, 1, 2, 3, 5, 6, 8)  # photometric interpretations that are read
+_COLORMAP, _INK_SET, _REDUCED, _SUB_IFDS = 320, 332, 254, 330
 _SIGNED, _FLOATS, _COMPLEX = 2, 3, (5, 6)  # of SampleFormat
 _READ = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}  # compressions that Pillow always reads
 _AS_READ = "save it as gray or RGB with 8 or 16 bits per channel"
@@ -63,6 +65,8 @@ def empty(label: str, is_piped: bool) -> CaflowError:
 
 def undecoded(label: str, data: bytes) -> CaflowError:
     """The error for a file that cannot be decoded: it is of a kind that is not read, or damaged."""
+    if data.startswith(TIFF_MAGIC[3]):
+        return not_read(label, "a BigTIFF in big-endian order with more than plain gray or RGB")
     tags = _whole_tiff(data) if data.startswith(TIFF_MAGIC) else {}
     if kind := tags and (unread_kind(tags) or _unread_layout(tags)):
         return not_read(label, kind)
@@ -112,6 +116,10 @@ def unread_kind(tags: Mapping[int, Any]) -> str | None:
         return f"integers of {bits} bits{where}"
     if tags.get(_DEPTH, 1) > 1:
         return f"a volume of {tags[_DEPTH]} slices in one page"
+    if tags.get(_PHOTOMETRIC) == 5 and tags.get(_INK_SET, 1) != 1:
+        return "inks that are not those of CMYK"
+    if 0 < max(tags.get(_COLORMAP, (0,))) < 256:
+        return "a palette of 8 bits where 16 are due, which would be black"
     return None
 
 
@@ -122,6 +130,10 @@ def _unread_layout(tags: Mapping[int, Any]) -> str | None:
     if compression not in _READ:
         name = TiffImagePlugin.COMPRESSION_INFO.get(compression, compression)
         return f"an image in a compression that is not read ({name})"
+    if tags.get(_PHOTOMETRIC, 1) not in _KNOWN:
+        return f"colors of a kind that is not read (PhotometricInterpretation {tags[_PHOTOMETRIC]})"
+    if compression == 1 and tags.get(_PHOTOMETRIC) == 6:
+        return "YCbCr that is not compressed"
     if bits > 8 and tags.get(_PHOTOMETRIC) not in (0, 1, 2):
         return f"{bits} bits per channel that are neither gray nor RGB"
     if not has_deep() and (bits > 16 or tags.get(_SAMPLES, 1) > 1):
@@ -181,7 +193,8 @@ def check_range(image: PIL.Image.Image, label: str) -> None:
     """
     if image.mode == "F":
         check_floats(np.asarray(image)[..., None], label)
-        raise CaflowError(f"{label!r} holds floats, which need the extra deep", DEEP_HINT)
+        hint = "save it as TIFF" if has_deep() else f"save it as TIFF, and {DEEP_HINT}"
+        raise CaflowError(f"{label!r} holds floats, which are read of TIFF by the extra deep", hint)
     least, largest = cast(tuple[float, float], image.getextrema())
     small = image.mode == "I" and image.format != "PPM" and 0 < largest <= 255
     ensure(
@@ -205,16 +218,29 @@ def undescribed(label: str, bands: int) -> CaflowError:
     )
 
 
-def check_samples(tags: Mapping[int, Any], label: str, alpha: bool | None) -> None:
+def preview(label: str) -> CaflowError:
+    """The error for a TIFF whose first page is a small version of another."""
+    message = f"{label!r} begins with a preview of another image, as raw photographs do"
+    return CaflowError(message, "develop it to TIFF or JPEG, or save the image alone")
+
+
+def check_samples(tags: Mapping[int, Any], label: str, alpha: bool | None, frames: int) -> None:
     """Raise CaflowError for samples of a TIFF that Pillow drops or takes for what they are not.
 
     Args:
         tags: Of the TIFF.
         label: Its name.
         alpha: As for `decode`.
+        frames: How many pages the file has.
     """
+    if tags.get(_REDUCED, 0) & 1 and (frames > 1 or _SUB_IFDS in tags):
+        raise preview(label)
     if kind := unread_kind(tags):
         raise not_read(label, kind)
+    if tags.get(_PHOTOMETRIC) == 0 and max(tags.get(_BITS, (1,))) > 8:
+        raise not_read(
+            label, f"16 bits of which 0 is white, which need the extra deep ({DEEP_HINT})"
+        )
     bands = tags.get(_SAMPLES, 1)
     more = bands - _COLORS.get(tags.get(_PHOTOMETRIC, 0), 1)
     if more != 1 or tags.get(_EXTRA, (0,))[0] != 0:

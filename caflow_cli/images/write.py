@@ -192,7 +192,8 @@ class Encoder:
         found = []
         image = source.image
         if source.deep:
-            found.append(f"its 16 bits per channel are read as 8; {DEEP_HINT} keeps them")
+            how = "PNG and TIFF keep them" if has_deep() else f"{DEEP_HINT} keeps them"
+            found.append(f"its 16 bits per channel are read as 8; {how}")
         elif image.seen.bits > self.bits:
             found.append(f"{self.format} holds 8 bits per channel, so its 16 are rounded")
         grays = self.format in _IN_COLORS and is_of_grays(image.profile)

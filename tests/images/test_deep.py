@@ -296,6 +296,9 @@ LEVELS = (DEEP >> 8).astype(np.uint8)
 SIX = np.concatenate([DEEP, DEEP[..., :2]], axis=2)
 GRAYS = {"photometric": "minisblack"}
 BANDS = {**GRAYS, "planarconfig": "contig"}
+INKS = [(332, 3, 1, 2, True)]  # InkSet: not CMYK
+SQUARE = [(530, 3, 2, (1, 1), True)]  # YCbCrSubSampling
+DIM = np.arange(768, dtype=np.uint16).reshape(3, 256) % 256
 VOLUME = {"volumetric": True, "tile": (16, 16, 16), **GRAYS}
 
 
@@ -319,6 +322,15 @@ VOLUME = {"volumetric": True, "tile": (16, 16, 16), **GRAYS}
         (tiff(DEEP[..., :3], photometric="cielab"), "16 bits per channel that are neither gray"),
         (tiff(LEVELS[..., :3], compression="jpegxl"), "a compression that is not read (50002)"),
         (bmp_4444(), "is of a kind that is not read (unsupported bmp bitfields layout)"),
+        (tiff(LEVELS[..., :3], photometric="icclab"), "colors of a kind that is not read"),
+        (
+            tiff(LEVELS, photometric="separated", extratags=[(332, 3, 1, 2, True)]),
+            "holds inks that",
+        ),
+        (tiff(LEVELS[..., :3], photometric="ycbcr", extratags=SQUARE), "YCbCr that is not"),
+        (tiff(LEVELS[..., 0], photometric="palette", colormap=DIM), "holds a palette of 8 bits"),
+        (tiff(LEVELS[..., :3], compression="jpeg", bigtiff=True, byteorder=">"), "holds a BigTIFF"),
+        (tiff(DEEP[..., 0], photometric="miniswhite", compression="lzma"), "of which 0 is white"),
     ],
 )
 def test_whole_files_of_other_kinds_say_what_they_hold(monkeypatch, data, said, extra):
@@ -331,6 +343,33 @@ def test_whole_files_of_other_kinds_say_what_they_hold(monkeypatch, data, said, 
     assert "save it as" in caught.value.hint
     with pytest.raises(CaflowError):
         read(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("extra", [True, False])
+@pytest.mark.parametrize("compression", [None, "jpeg"])
+def test_a_preview_on_the_first_page_is_not_taken_for_the_image(monkeypatch, extra, compression):
+    """As raw photographs have it, which are TIFFs by their first bytes."""
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as file:
+        options = {"photometric": "rgb", "metadata": None, "compression": compression}
+        file.write(LEVELS[::4, ::4, :3], subfiletype=1, **options)
+        file.write(LEVELS[..., :3], **options)
+    if not extra:
+        monkeypatch.setitem(sys.modules, "tifffile", None)
+    with pytest.raises(CaflowError, match="begins with a preview of another image"):
+        read(buffer.getvalue())
+    alone = tiff(LEVELS[..., :3], subfiletype=1, compression=compression)
+    assert read(alone).image.size == LEVELS.shape[:2]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_premultiplied_grays_are_made_straight(dtype):
+    values = np.array([[[51, 100], [7, 0], [100, 100]]], dtype)  # (1, 3, 2)
+    options = {"photometric": "minisblack", "planarconfig": "contig"}
+    found = read(tiff(values, extrasamples=["assocalpha"], **options))
+    most = np.iinfo(dtype).max
+    assert found.image.values[0, :, 0].tolist() == [round(most * 0.51), most, most]
+    assert found.image.alpha.tolist() == [[100, 0, 100]]
 
 
 def test_a_tiff_cut_short_or_of_broken_pixels_is_damaged():
