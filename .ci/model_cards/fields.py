@@ -15,8 +15,7 @@ NAMES = {
     "maxima": ("CRPS of maxima", 3),
     "maxima_ratio": ("CRPS of maxima over that of the guide with filtered noise", 2),
     "coverage": ("coverage, % (90.2 is right)", 1),
-    "octave": ("power in the finest octave, of dB (1 is right)", 2),
-    "octave_unit": ("power in the finest octave, of the unit (1 is right)", 2),
+    "octave": ("power in the finest octave of dB (1 is right)", 2),
     "milliseconds": ("a member of 128×128, ms", 0),
 }
 WORDS = ("does", "columns", "tau", "peers", "fails")  # of docs/models/ID.toml

@@ -85,15 +85,14 @@ def pack(
         metrics={},
         file=f"{model_id}.safetensors",
     )
-    _add(entry, content, manifest, overwrite)
+    _add(entry, content, output, manifest, overwrite)
     return entry
 
 
-def _add(entry: Entry, content: bytes, manifest: Path, overwrite: bool) -> None:
-    """Write the file of an entry into the folder of a manifest, and the entry into it."""
-    folder = manifest.parent
+def _add(entry: Entry, content: bytes, folder: Path, manifest: Path, overwrite: bool) -> None:
+    """Write the file of an entry into a folder, and the entry into a manifest."""
     make_folder(folder)
-    with locked_folder(folder):
+    with locked_folder(manifest.parent):
         path = folder / f"{entry.id}.safetensors"
         entries = load_manifest(manifest) if exists(manifest) else {}
         check_usage(

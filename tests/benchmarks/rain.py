@@ -27,7 +27,7 @@ import numpy as np
 from caflow_cli.data.fields import open_fields
 from caflow_cli.evaluation.metrics.fields import Measured, measure_field
 from caflow_cli.evaluation.peers import Draw, example, filtered, of_model, resampled
-from caflow_cli.fields import Array, Field, read_field
+from caflow_cli.fields import Array, read_field
 from caflow_cli.hub.resolve import load
 from caflow_cli.restoration import Coarse
 from caflow_cli.sampling import Sampling
@@ -113,10 +113,9 @@ def main() -> None:
     for day in options.days:
         cases = []
         for x in windows(day, factor)[:: options.every]:
-            truth, means = example(values, factor, x)
-            coarse = Coarse(model, Field(means, values.unit))
+            truth, coarse = example(model, x)
             likely = coarse.wet_probability >= 0.5
-            cases.append((coarse, truth, Measured(values, means, factor, likely)))
+            cases.append((coarse, truth, Measured(values, coarse.field.values, factor, likely)))
         of_day = dict(methods)
         if options.rainfarm:
             some = [figures(rainfarm(*setting), cases[::2], 8)["crps"] for setting in SETTINGS]

@@ -71,6 +71,19 @@ def test_a_broken_manifest_stops_packing_before_it_writes(model_file, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["weights_manifest.json"]
 
 
+def test_a_bundled_file_is_beside_the_others_and_its_entry_in_the_package(
+    model_file, tmp_path, monkeypatch
+):
+    weights = tmp_path / "assets" / "weights"
+    manifest = tmp_path / "weights_manifest.json"
+    monkeypatch.setattr("caflow_cli.hub.publish.WEIGHTS_DIR", weights)
+    monkeypatch.setattr("caflow_cli.hub.publish.manifest_path", lambda: manifest)
+    entry = pack(model_file, "mine", weights)
+    assert (weights / "mine.safetensors").stat().st_size == entry.bytes
+    assert load_manifest(manifest)["mine"] == entry
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["assets", manifest.name]
+
+
 def test_a_bundle_that_is_too_large_keeps_fewer_bits_or_is_not_written(model_file, tmp_path):
     model, info = CAFlow.load(model_file), read_info(model_file)
     record = {**info.training, "license": "mit"}
