@@ -1,5 +1,6 @@
 """The program: commands, exit codes, and error output."""
 
+import difflib
 import os
 import re
 import signal
@@ -35,6 +36,17 @@ _MEANT = {
     "upscale": "caflow superres IMAGE",
     "colourize": "caflow colorize IMAGE",
     "denoise": "caflow superres IMAGE --model web-superres-x4, which also enlarges",
+    "translate": "caflow sample --cond IMAGE --model maps-aerial",
+    "list": "caflow models list",
+    "info": "caflow models info MODEL",
+    "show": "caflow models info MODEL",
+    "download": "caflow models pull MODEL",
+    "models show": "caflow models info MODEL",
+    "models ls": "caflow models list",
+    "models download": "caflow models pull MODEL",
+    "models get": "caflow models pull MODEL",
+    "models upload": "caflow models push MODEL --repo USER/NAME",
+    "models check": "caflow models verify",
 }
 
 rich_utils.OPTIONS_PANEL_TITLE = "Common options"
@@ -140,10 +152,14 @@ def _as_caflow_error(error: Exception) -> CaflowError:
         message = " ".join(error.format_message().split()).rstrip(".")
         context = getattr(error, "ctx", None)
         command = "caflow" if context is None else context.command_path
-        unknown = re.match("No such command '(.*?)'", message)
-        if unknown and unknown[1] in _MEANT:
-            return CaflowError(unknown[0], _MEANT[unknown[1]], error.exit_code)
-        return CaflowError(message, f"{command} --help", error.exit_code)
+        unknown = re.match("(No such command '(.*?)')(?:. Did you mean '([^']*)')?", message)
+        if unknown is None:
+            return CaflowError(message, f"{command} --help", error.exit_code)
+        words = f"{command} {unknown[2]}".removeprefix("caflow ")
+        meant = difflib.get_close_matches(words, _MEANT, 1, 0.8)
+        like = f"{command} {unknown[3]} --help" if unknown[3] else f"{command} --help"
+        hint = _MEANT.get(words) or (_MEANT[meant[0]] if meant and not unknown[3] else like)
+        return CaflowError(unknown[1], hint, error.exit_code)
     if is_out_of_memory(error):
         hint = "close other programs, or raise the memory limit (ulimit -v)"
         return CaflowError("not enough memory", hint)

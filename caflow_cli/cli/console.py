@@ -57,6 +57,7 @@ class Console:
     failed: bool = field(default=False, init=False)  # an error was written: exit code 1
     _display: Progress | None = field(default=None, init=False)  # currently shown
     _notes: Counter[str] = field(default_factory=Counter, init=False)  # by kind, see `about`
+    _beaten: str = field(default="", init=False)  # the last text of `heartbeat`
     _last_beat: float = field(default_factory=time.monotonic, init=False)  # of `heartbeat`
 
     def result(self, fields: Mapping[str, object], lines: Iterable[str] = ()) -> None:
@@ -110,11 +111,13 @@ class Console:
                 self.note(f"… and {count - 1} more: {kind}")
         self._notes.clear()
 
-    def heartbeat(self, text: str) -> None:
-        """Write a progress note every 30 seconds, if there is no bar."""
-        if not self.live and time.monotonic() - self._last_beat >= self.pause:
+    def heartbeat(self, text: str, now: bool = False) -> None:
+        """Write a progress note every 30 seconds, or `now`, if there is no bar. A text that was the
+        last one, too, is not repeated: its first words say what still goes on."""
+        if not self.live and (now or time.monotonic() - self._last_beat >= self.pause):
             self._last_beat = time.monotonic()
-            self.note(text)
+            again, self._beaten = text == self._beaten, text
+            self.note(f"still: {text.partition('  ')[0]}" if again else text)
 
     def steps(self, what: str) -> AbstractContextManager[Callable[..., None]]:
         """Show progress on a number of images by the function that is entered. Its arguments are

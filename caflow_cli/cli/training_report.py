@@ -60,10 +60,7 @@ class Display:
             self.progress.update(self._bar, completed=event["progress"], figures=figures)
             is_first = self.doing == _FIRST
             self.doing = f"{step}  {event['progress']:.1%}  {figures}"
-            if is_first and not self.console.live:
-                self.console.note(self.doing)
-            else:
-                self.console.heartbeat(self.doing)
+            self.console.heartbeat(self.doing, now=is_first)
         elif kind == "start":
             self.console.note(f"{step}  the model to start from {_text(event, _VALIDATION)}")
         elif kind == "validation":
@@ -173,8 +170,11 @@ def _figures(rmse: float | None, lpips: float | None, bits: float | None) -> lis
     ]
 
 
-def verdict(choice: ChosenTemperature, events: Sequence[Event]) -> str:
-    """One sentence: whether the model is better than its baseline, and whether it still learns."""
+def verdict(
+    choice: ChosenTemperature, events: Sequence[Event], start: ChosenTemperature | None = None
+) -> str:
+    """One sentence: whether the model is better than its baseline, and than the one that the run
+    started from; and whether it still learns."""
     if choice.rmse is None:
         return f"samples diverge at τ {choice.tau}: train longer (--resume --minutes M)"
     learns = trend(events)
@@ -189,7 +189,17 @@ def verdict(choice: ChosenTemperature, events: Sequence[Event]) -> str:
     if by:
         text = f"single samples are closer to the truth than {choice.baseline} by {', '.join(by)}"
         text += f", but not by {', '.join(others)}" if others else ""
-    return f"{text}; {learns}"
+    return f"{text}{_against(choice, start)}; {learns}"
+
+
+def _against(choice: ChosenTemperature, start: ChosenTemperature | None) -> str:
+    """By what a model is worse than the one that its run started from."""
+    if start is None or choice.rmse is None or start.rmse is None:
+        return ""
+    worse = ["RMSE"] if choice.rmse > start.rmse else []
+    if choice.lpips is not None and start.lpips is not None and choice.lpips > start.lpips:
+        worse.append("LPIPS")
+    return f", and farther than those of the start by {', '.join(worse)}" if worse else ""
 
 
 def trend(events: Sequence[Event]) -> str:

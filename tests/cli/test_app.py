@@ -226,10 +226,17 @@ def test_no_file_gets_the_number_of_a_closed_stream(tmp_path):
         ("upscale", "caflow superres IMAGE"),
         ("colourize", "caflow colorize IMAGE"),
         ("denoise", "caflow superres IMAGE --model web-superres-x4, which also enlarges"),
+        ("models show", "caflow models info MODEL"),
+        ("models ls", "caflow models list"),
+        ("enlarg", "caflow superres IMAGE"),
+        ("suprres", "caflow superres --help"),
+        ("models lst", "caflow models list --help"),
+        ("models draw", "caflow models --help"),
         ("draw", "caflow --help"),
     ],
 )
 def test_words_of_other_programs_are_answered_with_a_command(run, word, hint):
-    done = run(word, "old.jpg")
+    done = run(*word.split(), "old.jpg")
+    word = word.split()[-1]
     assert done.returncode == 2
     assert done.stderr.decode() == f"error: No such command '{word}'\nhint: {hint}\n"

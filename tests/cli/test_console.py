@@ -66,3 +66,16 @@ def test_names_are_escaped_on_a_terminal_and_stay_as_they_are_in_a_pipe(run, tmp
             assert (b"\x1b[2J" in written) != screen
             assert (name.encode() in written) != screen
             assert rb"a\x1b[2J\n\x9b.png" in written  # in a pipe where a message quotes it
+
+
+def test_progress_does_not_repeat_itself(monkeypatch, capsys):
+    monkeypatch.setattr(Console, "pause", 0.0)
+    console = Console()
+    for text in ("step 10  0.1%  3.2 images/s", "step 10  0.1%  3.2 images/s", "step 20  0.2%"):
+        console.heartbeat(text)
+    said = ["step 10  0.1%  3.2 images/s", "still: step 10", "step 20  0.2%"]
+    assert capsys.readouterr().err.splitlines() == said
+    monkeypatch.setattr(Console, "pause", 60.0)
+    console.heartbeat("step 30")
+    console.heartbeat("step 40", now=True)
+    assert capsys.readouterr().err == "step 40\n"

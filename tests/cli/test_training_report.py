@@ -31,6 +31,25 @@ def test_one_sentence_says_whether_the_model_is_better_than_its_baseline(choice,
 
 
 @pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (
+            chosen(9.0, 0.1),
+            "LPIPS, and farther than those of the start by RMSE, LPIPS; ",
+        ),
+        (
+            chosen(11.0, 0.1),
+            "LPIPS, and farther than those of the start by LPIPS; ",
+        ),
+        (chosen(11.0, 0.3), "bicubic by RMSE, LPIPS; "),
+        (chosen(rmse=None), "bicubic by RMSE, LPIPS; "),
+    ],
+)
+def test_it_says_if_the_model_is_worse_than_its_start(start, words):
+    assert words in verdict(chosen(), [], start)
+
+
+@pytest.mark.parametrize(
     ("events", "text"),
     [
         (validations([4.0, 3.5]), "too few validations"),

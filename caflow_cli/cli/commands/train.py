@@ -324,7 +324,7 @@ def _measure(
             "val_bits_per_dim": bits,
         }
     lines = table(choice, best_bits, start)
-    return record, [*lines, verdict(choice, events)]
+    return record, [*lines, verdict(choice, events, start and start[1])]
 
 
 def _events(run: RunConfig) -> list[Event]:
