@@ -44,7 +44,7 @@ def scored_lines(
     target: InputImage,
     record: Table,
     nodata: float | None,
-    noise_samples: int,
+    draws: int,
 ) -> Iterator[tuple[Table, str]]:
     """Score every band of a target: the fields of its line of JSON, and the line of text.
 
@@ -54,7 +54,7 @@ def scored_lines(
         target: A field, or an ensemble.
         record: The target's provenance, which names the seeds of members.
         nodata: What stands for a missing value.
-        noise_samples: K.
+        draws: K, of noise.
     """
     from ..restoration import Coarse, estimator_of_fields
 
@@ -69,8 +69,8 @@ def scored_lines(
     fields = read_members(target.path or sys.stdin.buffer, nodata=of_target, name=target.name)
     seeds = record.get("seeds")
     for index, field in enumerate(fields):
-        score = coarse.score(field, noise_samples)
-        line = {"estimator": estimator_of_fields(noise_samples), **score.as_json()}
+        score = coarse.score(field, draws)
+        line = {"estimator": estimator_of_fields(draws), **score.as_json()}
         name = target.name
         if len(fields) > 1:
             line["member"] = index

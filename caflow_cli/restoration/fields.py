@@ -53,7 +53,7 @@ class FieldScore:
     unit: str
     wet: int  # number of wet cells
     dry: int
-    noise_samples: int  # K
+    draws: int  # K
 
     @property
     def summary(self) -> str:
@@ -63,7 +63,7 @@ class FieldScore:
     def as_json(self) -> dict[str, Any]:
         """All values but K, which the estimator states."""
         values = asdict(self)
-        del values["noise_samples"]
+        del values["draws"]
         if self.standard_error is None:
             del values["standard_error"]
         return values
@@ -168,7 +168,7 @@ class Coarse:
         step = 0.0 if self.packing is None else self.packing.scale
         return Field(values, self.values.unit, step)
 
-    def score(self, fine: Field, noise_samples: int = 1) -> FieldScore:
+    def score(self, fine: Field, draws: int = 1) -> FieldScore:
         """Score a field of as many times the cells, with the steps of its data.
 
         Raises:
@@ -177,7 +177,7 @@ class Coarse:
         x = self._known(fine)
         encoded = self._encoded(fine.missing)
         terms = []
-        for noise in islice(noise_draws((1, *self.padded)), noise_samples):
+        for noise in islice(noise_draws((1, *self.padded)), draws):
             u = noise[0].double().numpy()
             v, slopes = points(self.values, x, u, fine.step, fine.step_in)
             log_prob = self.model.log_prob(torch.from_numpy(v)[None, None], encoded)
@@ -187,11 +187,11 @@ class Coarse:
         wet = int(is_wet(self.values, x).sum())
         return FieldScore(
             float(together.mean()),
-            float(standard_error(together)) if noise_samples > 1 else None,
+            float(standard_error(together)) if draws > 1 else None,
             self.values.unit,
             wet,
             int((~np.isnan(x)).sum()) - wet,
-            noise_samples,
+            draws,
         )
 
     def _known(self, fine: Field) -> Array:
@@ -243,20 +243,18 @@ def _filled(g: Array) -> Array:
     return result
 
 
-def estimator_of_fields(noise_samples: int) -> Estimator:
+def estimator_of_fields(draws: int) -> Estimator:
     """How the log-likelihoods of fields are estimated, as fields for JSON."""
-    return {"dequantization": "uniform", "noise_samples": noise_samples, "bound": BOUND}
+    return {"dequantization": "uniform", "noise_samples": draws, "bound": BOUND}
 
 
-def score_field(
-    model: CAFlow, condition: FieldLike, target: FieldLike, noise_samples: int
-) -> FieldScore:
+def score_field(model: CAFlow, condition: FieldLike, target: FieldLike, draws: int) -> FieldScore:
     """Score a pair of fields; arguments and errors as for `score`."""
     pair = condition, target
     coarse, fine = (
         read_field(each) if isinstance(each, str | Path) else field_of(each) for each in pair
     )
-    found = Coarse(model, coarse).score(fine, noise_samples)
+    found = Coarse(model, coarse).score(fine, draws)
     ensure(
         math.isfinite(found.log_likelihood),
         "the log-likelihood is not finite: the field is too unlike the training data",

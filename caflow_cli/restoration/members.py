@@ -102,7 +102,7 @@ class Members:
     @property
     def record(self) -> dict[str, Any]:
         """What JSON lines and provenance state of all members together."""
-        k = self.drawn[0].score.noise_samples
+        k = self.drawn[0].score.draws
         return {
             "model": dict(self.model.identity),
             "params": self.sampling.as_json(),
