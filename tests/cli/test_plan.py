@@ -15,6 +15,7 @@ from caflow_cli.cli.output import write_output
 from caflow_cli.cli.plan import Plan, make_plan
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import Encoder
+from caflow_cli.images.crop import WHOLE
 from caflow_cli.restoration import prepare
 from caflow_cli.restoration.arguments import as_input
 from caflow_cli.sampling import Sampling
@@ -227,7 +228,7 @@ def test_writing_keeps_or_replaces_what_another_program_wrote():
 )
 def test_sizes(small_model, scale, written):
     image = np.zeros((20, 30, 3), np.uint8)
-    wanted = Scaling(scale=scale).wanted(image, {})
+    wanted = Scaling(scale=scale).wanted(image, {}, WHOLE)
     (edit,) = prepare(small_model, as_input(image), options=wanted).edits
     assert edit.as_json() == {"drawn": (120, 80), "written": written, "filter": "lanczos"}
 
@@ -239,4 +240,4 @@ def test_what_is_no_size_is_refused():
         assert caught.value.exit_code == 2
     for box in ("30x30", "30x10"):
         with pytest.raises(CaflowError, match="30x20, already fills"):
-            Scaling(scale=box).wanted(np.zeros((20, 30, 3), np.uint8), {})
+            Scaling(scale=box).wanted(np.zeros((20, 30, 3), np.uint8), {}, WHOLE)
