@@ -21,7 +21,8 @@ _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
 SMALLER = "crop or shrink the image first"
 DEEP_HINT = 'pip install -e ".[deep]"'
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
-_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", *TIFF_MAGIC)
+_JPEG = b"\xff\xd8\xff"
+_MAGIC = (b"\x89PNG", _JPEG, b"GIF8", b"RIFF", b"BM", *TIFF_MAGIC)
 # TIFF tags
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 258, 259, 262, 277, 338, 339
 _OFFSETS, _COUNTS = (273, 324), (279, 325)  # of strips, and of tiles
@@ -29,6 +30,9 @@ _DEPTH = 32997  # pages of a volume
 _COLORS = {2: 3, 5: 4, 6: 3, 8: 3, 9: 3}  # samples of RGB, CMYK, YCbCr and LAB; else one
 _KNOWN = (0, 1, 2, 3, 5, 6, 8)  # photometric interpretations that are read
 _COLORMAP, _INK_SET, _REDUCED, _SUB_IFDS = 320, 332, 254, 330
+_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # markers of JPEG and JPEG-LS
+_LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF, 0xF7)
+_END = b"\xff\xd9"
 _SIGNED, _FLOATS, _COMPLEX = 2, 3, (5, 6)  # of SampleFormat
 _READ = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}  # compressions that Pillow always reads
 _AS_READ = "save it as gray or RGB with 8 or 16 bits per channel"
@@ -67,6 +71,8 @@ def undecoded(label: str, data: bytes) -> CaflowError:
     """The error for a file that cannot be decoded: it is of a kind that is not read, or damaged."""
     if data.startswith(TIFF_MAGIC[3]):
         return not_read(label, "a BigTIFF in big-endian order with more than plain gray or RGB")
+    if data.startswith(_JPEG) and (jpeg := _unread_jpeg(data)):
+        return not_read(label, jpeg)
     tags = _whole_tiff(data) if data.startswith(TIFF_MAGIC) else {}
     if kind := tags and (unread_kind(tags) or _unread_layout(tags)):
         return not_read(label, kind)
@@ -78,6 +84,19 @@ def not_read(label: str, kind: str) -> CaflowError:
     hint = _AS_READ if "floats" not in kind else _FLOATS_READ
     is_of_numbers = kind.endswith(" bits") and "RGB" not in kind
     return CaflowError(f"{label!r} holds {kind}", f"{hint}; {_AS_FIELD}" if is_of_numbers else hint)
+
+
+def _unread_jpeg(data: bytes) -> str:
+    """What a whole JPEG is that is not read; empty if its frame is a usual one."""
+    place = 2
+    while data[place : place + 1] == b"\xff" and len(data) > place + 4:
+        marker = data[place + 1]
+        if marker in _FRAMES and data[-2:] == _END:
+            bits = data[place + 4]
+            if marker in _LOSSLESS or bits != 8:
+                return f"a {'lossless ' * (marker in _LOSSLESS)}JPEG of {bits} bits per channel"
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return ""
 
 
 def _whole_tiff(data: bytes) -> Mapping[int, Any]:

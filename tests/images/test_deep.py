@@ -299,6 +299,7 @@ BANDS = {**GRAYS, "planarconfig": "contig"}
 INKS = [(332, 3, 1, 2, True)]  # InkSet: not CMYK
 SQUARE = [(530, 3, 2, (1, 1), True)]  # YCbCrSubSampling
 DIM = np.arange(768, dtype=np.uint16).reshape(3, 256) % 256
+JPEG_12 = bytes(imagecodecs.jpeg_encode(DEEP[..., 0] >> 4, bitspersample=12))
 VOLUME = {"volumetric": True, "tile": (16, 16, 16), **GRAYS}
 
 
@@ -321,6 +322,8 @@ VOLUME = {"volumetric": True, "tile": (16, 16, 16), **GRAYS}
         (tiff(DEEP[:16, :16, :1].repeat(16, 2), **VOLUME), "holds a volume of 16 slices"),
         (tiff(DEEP[..., :3], photometric="cielab"), "16 bits per channel that are neither gray"),
         (tiff(LEVELS[..., :3], compression="jpegxl"), "a compression that is not read (50002)"),
+        (JPEG_12, "holds a JPEG of 12 bits per channel"),
+        (bytes(imagecodecs.jpegls_encode(LEVELS[..., 0])), "holds a lossless JPEG of 8 bits"),
         (bmp_4444(), "is of a kind that is not read (unsupported bmp bitfields layout)"),
         (tiff(LEVELS[..., :3], photometric="icclab"), "colors of a kind that is not read"),
         (
