@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 from caflow_cli.assets import example_path
+from caflow_cli.fields import read_field, read_members
+from caflow_cli.fields.project import means_of
 
 from .scenes import pixels
 
@@ -77,3 +79,23 @@ def test_degraded_images_get_the_model_of_web_images_with_one_note(run, tmp_path
 
     assert models() == ([web, photos, web], 1)
     assert models("--model", photos) == ([photos] * 3, 0)
+
+
+def test_the_example_of_rain_is_refined_by_the_model_of_its_unit(run, tmp_path, monkeypatch):
+    """Offline, without --model, at the model's own temperature, with exactly the coarse means."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "none"))
+    result = run("superres", "example:rain", "-m", 2, "-o", "members.tif", "--json")
+    assert result.returncode == 0, result.stderr
+    record = json.loads(result.stdout)
+    assert record["model"]["id"] == "rain-superres-x4"
+    assert record["params"]["tau"] == [1.05]
+    coarse = read_field(example_path("rain"))
+    members = read_members(tmp_path / "members.tif")
+    assert len(members) == 2
+    for member in members:
+        assert (member.unit, member.size) == ("mm/h", (256, 256))
+        error = np.abs(means_of(member.values, 4) - coarse.values)
+        assert (error <= 2**-22 * coarse.values).all()
+        assert member.values[member.values > 0].min() >= np.float32(0.1)
+    assert not np.array_equal(members[0].values, members[1].values)
