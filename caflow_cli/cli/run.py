@@ -172,10 +172,12 @@ def _copy(prepared: Prepared, plan: Plan, asked: Asked) -> None:
     """Write an image in which nothing is to be filled, as it is."""
     job = prepared.job
     assert prepared.image is not None
-    more = ""
-    if isinstance(job.mask, Damage | Infrared):
-        more = "; " + job.mask.more(prepared.image, f"--mask {job.mask.way}:")
-    asked.console.about(job.name, f"nothing to fill, so the image is copied{more}")
+    text = "nothing to fill, so the image is copied"
+    if prepared.image.crop:
+        text = "nothing to fill in this part, so it is copied"
+    elif isinstance(job.mask, Damage | Infrared):
+        text += "; " + job.mask.more(prepared.image, f"--mask {job.mask.way}:")
+    asked.console.about(job.name, text)
     data = plan.encoder.encode(prepared.image)
     paths = write_output(job, data, asked.drawing, asked.console)
     asked.console.result(job.fields("unchanged", paths))

@@ -93,6 +93,8 @@ def few_to_calibrate(images: int, start: bool) -> list[str]:
     if images >= FEW_TO_CALIBRATE:
         return []
     then = "intervals (--interval) will be wide, and differ much by which images these are"
+    if images < 9:
+        then = "there will be no intervals (--interval)"
     if start:
         then = "intervals (--interval) keep the calibration of the model that the run starts from"
     text = f"fewer than {FEW_TO_CALIBRATE} images calibrate, so {then}"

@@ -70,6 +70,7 @@ def test_a_part_without_damage_is_copied(run, photo, model_files):
         "25,20,9x8",
     )
     assert (done.returncode, done.stdout) == (0, b"x_inpaint_crop.png\n")
+    assert b"nothing to fill in this part, so it is copied\n" in done.stderr
     part = Image.open(photo / "x.png").crop((25, 20, 34, 28))
     np.testing.assert_array_equal(Image.open(photo / "x_inpaint_crop.png"), part)
 

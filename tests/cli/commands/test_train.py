@@ -58,7 +58,7 @@ def test_an_interrupted_run_says_how_to_go_on(run, tmp_path, photos):
     process = forked.Process(ENTRY, *command, "--batch-size", "4", *SMALL, cwd=tmp_path)
     lines = [process.stderr.readline().decode() for _ in range(4)]
     assert lines.pop(1).startswith("few validation images")
-    assert lines.pop(1).startswith("fewer than 50 images calibrate, so intervals")
+    assert lines.pop(1).startswith("fewer than 50 images calibrate, so there will be no intervals")
     assert lines[0] == "8 training images; held out: 2 to choose the model, 2 to test it\n"
     assert re.match(r"step 10  0\.0%  [\d.]+ images/s  [\d.]+ bits/dim", lines[1])
     process.send_signal(signal.SIGINT)
