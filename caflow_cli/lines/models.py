@@ -20,7 +20,6 @@ class ListedModel(Line):
     default: Annotated[bool, "Whether it is its task's default model."]
     license: Annotated[str, "License of the weights."]
     data: Annotated[str, "The training data and its terms."]
-    config: dict[str, Any]
     calibration: Annotated[Calibration | None, "Its calibration; null if there is none."]
     metrics: Annotated[dict[str, Any], "Metrics measured on exactly this file, and the protocol."]
     file: Annotated[str | None, "Name of the bundled file."]
