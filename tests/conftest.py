@@ -11,6 +11,7 @@ def pytest_configure(config: pytest.Config) -> None:
     The xdist controller does not load the fixtures, because they import PyTorch.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where there are more, they sleep
     os.environ["CAFLOW_CONFIG"] = os.devnull  # ignore the defaults of the user who runs the tests,
     os.environ["XDG_STATE_HOME"] = os.devnull  # and nothing written for them
     if "soak" in config.option.markexpr.split():

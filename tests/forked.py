@@ -2,7 +2,7 @@
 
 These imports take two seconds, longer than most programs of the tests. Python's fork server, one
 per test process, does them once. A program whose environment has different Hub variables than the
-server's imports this package anew, because some of them are read at import.
+server's imports the client of the Hub anew, which reads some of them at import.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _become(ends: list[Connection], words: list[str], cwd: str, env: dict[str, s
     os.environ.update(env)
     if read_at_import != {k: v for k, v in env.items() if k.startswith("HF_")}:
         for name in list(sys.modules):
-            if name.split(".")[0] in ("caflow_cli", "huggingface_hub"):
+            if name.split(".")[0] == "huggingface_hub":
                 del sys.modules[name]
     sys.argv, sys.path[0] = ["-c", *words[1:]], ""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it

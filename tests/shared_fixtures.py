@@ -49,22 +49,24 @@ def task_models(small_model: CAFlow) -> dict[str, CAFlow]:
 
 
 @pytest.fixture(scope="session")
-def model_files(
-    task_models: dict[str, CAFlow], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path]:
-    """`task_models` as files, by task."""
+def model_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A model file for every task, 32x32, three scales, random weights.
+
+    Of the variant that has the fewest modules, because commands load a model at every run.
+    """
     folder = tmp_path_factory.mktemp("models")
-    for name, model in task_models.items():
-        model.save(folder / f"{name}.safetensors", {"images": 0})
-    return {name: folder / f"{name}.safetensors" for name in task_models}
+    paths = {}
+    for seed, name in enumerate(("superres", "colorize", "inpaint", "paired"), 2):
+        config = helpers.task_config(name, conditional="dual-glow")
+        paths[name] = folder / f"{name}.safetensors"
+        helpers.data_like_model(config, seed, size=32).save(paths[name], {"images": 0})
+    return paths
 
 
 @pytest.fixture(scope="session")
-def model_file(small_model: CAFlow, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`small_model` as a file: superres x4, random weights."""
-    path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    small_model.save(path, {"images": 0})
-    return path
+def model_file(model_files: dict[str, Path]) -> Path:
+    """That of superres x4."""
+    return model_files["superres"]
 
 
 @pytest.fixture(scope="session")

@@ -149,10 +149,16 @@ def far_copy(model):
     return copy.deepcopy(model).to(devices.select_device("cuda"))
 
 
+@pytest.fixture(scope="module", params=["superres", "colorize", "inpaint", "paired"])
+def task_model(request):
+    """Of two scales, so that flows and functions of each kind are there once."""
+    config = helpers.task_config(request.param, scales=2, t_steps=1)
+    return helpers.data_like_model(config, seed=4, size=32)
+
+
 @both
-@pytest.mark.parametrize("task", ["superres", "colorize", "inpaint", "paired"])
-def test_every_task_draws_and_scores_there(task_models, task, profile):
-    model = task_models[task]
+def test_every_task_draws_and_scores_there(task_model, profile):
+    model, task = task_model, task_model.config.task.name
     image = photo(8, 8) if task == "superres" else photo(32, 32)
     image = image if task == "paired" else image.astype(np.uint16) * 256 + 77
     mask = np.zeros((32, 32), np.uint8)
@@ -194,11 +200,10 @@ def test_fields_are_drawn_and_scored_there(profile):
 
 @both
 @pytest.mark.parametrize("normalizes", [False, True])
-def test_in_tiles(small_model, normalizes, profile):
-    model = small_model
-    if normalizes:
-        config = helpers.task_config("paired", guide=(4, 4, 4, 4), guide_net="unet")
-        model = helpers.data_like_model(config, seed=3, size=32)
+def test_in_tiles(normalizes, profile):
+    guide = {"guide": (4, 4), "guide_net": "unet"} if normalizes else {}
+    config = helpers.task_config("paired", scales=1, t_steps=1, **guide)
+    model = helpers.data_like_model(config, seed=3, size=32)
     cond = helpers.smooth_image(1, 3, (32, 288), 1)
     plan = plan_tiles((32, 288), 16, 256)
     assert len(plan) == 2
@@ -222,7 +227,8 @@ def test_in_tiles(small_model, normalizes, profile):
 def test_windows_of_damage_that_is_found(profile):
     """Two windows of a model of 32 pixels. Damage is found on the CPU whatever the device."""
     image, _ = cracked()
-    config = helpers.task_config("inpaint", guide=4, guide_net="unet", anchor="fill")
+    flow = {"scales": 1, "t_steps": 1, "guide": 4, "guide_net": "unet", "anchor": "fill"}
+    config = helpers.task_config("inpaint", **flow)
     config = replace(config, task=replace(config.task, rim=4))
     model = helpers.data_like_model(config, seed=4, size=32)
     small = image[:96, :96]
@@ -267,10 +273,16 @@ def steps_of_all_phases(out, bf16=False):
     return figures, one.model.device.type
 
 
+@pytest.fixture(scope="module")
+def near_steps(tmp_path_factory):
+    figures, _ = steps_of_all_phases(tmp_path_factory.mktemp("near"))
+    return figures
+
+
 @both
-def test_a_step_of_every_phase_and_its_state(tmp_path, profile):
+def test_a_step_of_every_phase_and_its_state(tmp_path, near_steps, profile):
     """Adam for the guide and the scales, Muon for kernels; clipped, averaged, resumed."""
-    near, _ = steps_of_all_phases(tmp_path / "near")
+    near = near_steps
     assert len(near) == 4
     with far_device(profile):
         far, device = steps_of_all_phases(tmp_path / "far")

@@ -7,6 +7,11 @@ from pathlib import Path
 import forked
 
 ENTRY = "import sys; sys.argv[0] = 'caflow'; from caflow_cli.cli import main; main()"
+# The same of the package in the folder that it runs in (`forked` has imported another).
+ANEW = f"""import sys
+for name in [name for name in sys.modules if name.startswith("caflow_cli")]:
+    del sys.modules[name]
+{ENTRY}"""
 
 
 def caflow(

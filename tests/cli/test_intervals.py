@@ -9,12 +9,10 @@ import pytest
 from PIL import Image
 
 from caflow_cli import load, restore
-from caflow_cli.assets import example_path
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.hub.publish import store_calibration
 from caflow_cli.hub.resolve import resolve
-from caflow_cli.images import read_image
 from caflow_cli.intervals import interval
 from caflow_cli.model import CAFlow, Calibration, read_info
 
@@ -195,20 +193,19 @@ def test_the_map_shows_half_the_width(run, tmp_path, calibrated):
     assert not np.array_equal(pixels(tmp_path / "plain.png"), pixels(tmp_path / "half.png"))
 
 
-def test_an_image_with_a_missing_candidate_has_no_interval(run, tmp_path):
+def test_an_image_with_a_missing_candidate_has_no_interval(run, tmp_path, model_files):
     """At this temperature some of the candidates diverge eleven times."""
-    calibration = replace(CALIBRATION, tau=(1.3,), candidates=6)
+    calibration = replace(CALIBRATION, tau=(3.5,), candidates=6)
     path = tmp_path / "hot.safetensors"
-    store_calibration(calibration, resolve("faces-superres-x4"), path)
-    face = read_image(example_path("face"))[4:12, 4:12]
-    Image.fromarray(face).save(tmp_path / "face.png")
-    done = run("superres", "face.png", "--interval", "--model", path, "--json")
+    store_calibration(calibration, resolve(str(model_files["superres"])), path)
+    image = save(tmp_path / "x.png", 8, 8)
+    done = run("superres", "x.png", "--interval", "--model", path, "--json")
     (line,) = lines_of(done)
     assert line["diverged"] > 0
     assert "interval" not in line
-    assert b"face.png: no interval, because a candidate is missing" in done.stderr
-    assert not (tmp_path / "face_superres_low.png").exists()
-    result = restore(load(path), face, tau=1.3, candidates=6)
+    assert b"x.png: no interval, because a candidate is missing" in done.stderr
+    assert not (tmp_path / "x_superres_low.png").exists()
+    result = restore(load(path), image, tau=3.5, candidates=6)
     with pytest.raises(CaflowError, match=r"\d of 6 candidates"):
         interval(result)
 

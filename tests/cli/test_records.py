@@ -44,7 +44,7 @@ def test_a_line_holds_every_candidate_and_the_written_ones(run, tmp_path, images
     record = only_record(run(*given, "-o", "out/", "--json", "--model", model_file))
     assert (record["schema"], record["command"], record["input"]) == (3, "superres", "x.png")
     sha256 = hashlib.sha256(model_file.read_bytes()).hexdigest()
-    assert record["model"] == {"id": "small.safetensors", "sha256": sha256}
+    assert record["model"] == {"id": "superres.safetensors", "sha256": sha256}
     assert record["params"] == {
         **{"tau": [0.8], "candidates": 4, "keep": 2, "seed": 9, "rank": "likelihood"}
     }

@@ -189,7 +189,7 @@ def test_every_task_has_a_default_model():
 
 def test_files_and_folders_resolve_without_their_path(model_file, tmp_path):
     by_file = resolve(str(model_file))
-    assert by_file.id == "small.safetensors"
+    assert by_file.id == "superres.safetensors"
     assert by_file.sha256 == sha256_of(model_file)
     run = tmp_path / "my-run"
     run.mkdir()

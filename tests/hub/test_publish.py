@@ -24,7 +24,7 @@ from caflow_cli.model.pretrained import checkpoint_bytes
 from caflow_cli.paths import sha256_of
 
 
-def test_packing_writes_a_smaller_file_and_its_entry(model_file, small_model, tmp_path):
+def test_packing_writes_a_smaller_file_and_its_entry(model_file, tmp_path):
     entry = pack(model_file, "tiny-x4", tmp_path)
     path = tmp_path / "tiny-x4.safetensors"
     assert entry.bytes == path.stat().st_size < model_file.stat().st_size
@@ -32,7 +32,7 @@ def test_packing_writes_a_smaller_file_and_its_entry(model_file, small_model, tm
     assert load_manifest(tmp_path / "weights_manifest.json") == {"tiny-x4": entry}
     packed = CAFlow.load(path)
     for (name, a), b in zip(
-        packed.state_dict().items(), small_model.state_dict().values(), strict=True
+        packed.state_dict().items(), CAFlow.load(model_file).state_dict().values(), strict=True
     ):
         if a.ndim == 4:
             torch.testing.assert_close(a, b, rtol=2**-5, atol=0)
@@ -121,15 +121,15 @@ def metadata(card: str) -> dict:
 
 
 @pytest.fixture
-def there(hub, model_file, small_model):
+def there(hub, model_file):
     """A repository as a push makes it, with a card of its owner's own words."""
-    config = config_json(small_model.config).encode()
+    config = config_json(CAFlow.load(model_file).config).encode()
     repository = hub.repository(REPO, model_file.read_bytes())
     repository.commit({"config.json": config, "README.md": b"my own words"})
     return repository
 
 
-def test_what_is_pushed_comes_back(hub, run, model_file, small_model, tmp_path):
+def test_what_is_pushed_comes_back(hub, run, model_file, tmp_path):
     result = run("models", "push", model_file, "--repo", REPO, *TERMS, "--json", **TOKEN)
     assert result.returncode == 0, result.stderr.decode()
     assert result.stderr == b""
@@ -142,7 +142,7 @@ def test_what_is_pushed_comes_back(hub, run, model_file, small_model, tmp_path):
     assert (pushed["sha256"], pushed["bytes"]) == (sha256(data), len(data))
     assert pushed["files"] == [WEIGHTS, "config.json", "README.md"]
     assert files[WEIGHTS] == data
-    assert json.loads(files["config.json"])["config"] == small_model.config.to_dict()
+    assert json.loads(files["config.json"])["config"] == CAFlow.load(model_file).config.to_dict()
     card = files["README.md"].decode()
     assert metadata(card) == {
         "library_name": "caflow",

@@ -2,11 +2,11 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import forked
 import helpers
 import numpy as np
 import pytest
@@ -149,9 +149,7 @@ def test_a_published_network_is_the_guide_of_a_model_that_needs_its_file_no_more
     assert {t.dtype for n, t in info.tensors.items() if n.startswith("A.guide.net.")} == {"F32"}
     photo = photos / "val" / "00.png"
     words = [tmp_path / "packed" / "mine.safetensors", trained, photo, tmp_path]
-    done = subprocess.run(
-        [sys.executable, "-c", _FRESH, *map(str, words)], capture_output=True, text=True
-    )
+    done = forked.run(_FRESH, *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)
     assert found["equal"]

@@ -6,6 +6,8 @@ from PIL import Image, ImageDraw
 
 import caflow_cli
 from caflow_cli.images import read_provenance
+from caflow_cli.restoration import prepare
+from caflow_cli.restoration.arguments import as_input
 from caflow_cli.tasks import Inpaint
 
 from ..results import lines_of
@@ -78,6 +80,5 @@ def test_many_holes_get_fewer_candidates_unless_a_number_is_typed(run, tmp_path,
         run("inpaint", "x.png", "--mask", "in/many_mask.png", *given[4:], "b/", "-m", 2)
     )
     assert line["params"]["candidates"] == 2
-    model = caflow_cli.load(model_files["inpaint"])
-    found = caflow_cli.restore(model, image, mask=many)
-    assert len(found.ranked) == second["params"]["candidates"]
+    request = prepare(caflow_cli.load(model_files["inpaint"]), as_input(image), many)
+    assert request.sampling.candidates == second["params"]["candidates"]

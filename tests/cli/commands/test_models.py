@@ -1,12 +1,10 @@
 """`caflow models`."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 from caflow_cli.assets import WEIGHTS_DIR
@@ -14,7 +12,7 @@ from caflow_cli.hub.manifest import load_manifest, manifest_json
 from caflow_cli.model import read_info
 from caflow_cli.paths import sha256_of
 
-from ..process import assert_refused
+from ..process import ANEW, assert_refused
 from ..results import lines_of, text_of
 
 ID = "faces-superres-x4"
@@ -94,14 +92,12 @@ def test_verify_goes_on_after_a_failure(run, tmp_path, model_file):
 
 def test_a_bundled_file_that_was_changed_is_refused(tmp_path):
     """In a copy of the package that has that one model."""
-    package = tmp_path / "lib" / "caflow_cli"
+    package = tmp_path / "caflow_cli"
     leave_out = shutil.ignore_patterns("__pycache__", "*.safetensors")
     shutil.copytree(WEIGHTS_DIR.parents[1], package, ignore=leave_out)
     (package / "assets" / "weights" / str(ENTRY.file)).write_bytes(b"changed")
     (package / "weights_manifest.json").write_text(manifest_json([ENTRY]))
-    command = [sys.executable, "-m", "caflow_cli", "models", "verify"]
-    environment = {**os.environ, "PYTHONPATH": str(package.parent), "HF_HUB_OFFLINE": "1"}
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
+    result = forked.run(ANEW, "models", "verify", cwd=tmp_path)
     assert (result.returncode, result.stdout.decode()) == (3, f"failed\t{ID}\n")
     assert b"sha256" in result.stderr
 
