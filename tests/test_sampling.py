@@ -167,20 +167,3 @@ def test_a_calibration_determines_what_is_not_given():
     assert (filled.keep, filled.seed) == (2, 7)
     same = Sampling(tau="0.9/0.7/0.5", candidates=40, consistent=True, precision="bf16")
     assert calibrated(same, CALIBRATION, "mine").options == filled.options
-
-
-@pytest.mark.parametrize(
-    ("given", "options"),
-    [
-        ({"tau": 0.5}, "--tau 0.5 -m 40 --consistent --precision bf16"),
-        ({"candidates": 10}, "--tau 0.9/0.7/0.5 -m 10 --consistent --precision bf16"),
-        ({"consistent": False}, "--tau 0.9/0.7/0.5 -m 40 --precision bf16 --no-consistent"),
-        ({"precision": "float32"}, "--tau 0.9/0.7/0.5 -m 40 --consistent"),
-    ],
-)
-def test_another_setting_than_the_calibrated_one_is_refused(given, options):
-    with pytest.raises(CaflowError, match=r"intervals of 'mine' are calibrated for") as caught:
-        calibrated(Sampling(**given), CALIBRATION, "mine")
-    assert caught.value.exit_code == 2
-    assert f"not {options}" in caught.value.message
-    assert f"caflow calibrate --model mine --data DIR {options} -o" in caught.value.hint
