@@ -70,10 +70,11 @@ class Temperature:
             return tuple(self.values[scale] for scale in scales)
         if count == len(scales):
             return self.values
+        per_latent = f" or {len(scales)} (one per latent)" if len(scales) > by_scale else ""
         raise usage_error(
             f"tau {self} has {count} values",
-            f"--tau with 1, {by_scale} (one per scale, finest first) or {len(scales)} (one per "
-            "latent)",
+            f"--tau with 1{',' if per_latent else ' or'} {by_scale} (one per scale, finest first)"
+            f"{per_latent}",
         )
 
     def times(self, factor: float) -> Temperature:

@@ -18,6 +18,8 @@ import pytest
 from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.version import __version__
 
+from .cli.process import ANEW
+
 ROOT = Path(__file__).resolve().parent.parent
 INFO = f"caflow_cli-{__version__}.dist-info"
 BUNDLED = [entry for entry in load_manifest().values() if entry.file is not None]
@@ -89,12 +91,7 @@ def test_an_installed_wheel_restores_the_example(dist, tmp_path):
     site, work = tmp_path / "site", tmp_path / "work"
     zipfile.ZipFile(wheel).extractall(site)  # what an installer does with a pure wheel
     work.mkdir()
-    code = (
-        f"import sys; sys.path.insert(0, {str(site)!r}); sys.argv[0] = 'caflow'\n"
-        "import caflow_cli\n"
-        f"assert caflow_cli.__file__.startswith({str(site)!r}), caflow_cli.__file__\n"
-        "from caflow_cli.cli import main; main()"
-    )
+    code = f"import sys; sys.path.insert(0, {str(site)!r})\n{ANEW}"
 
     def caflow(*arguments: str) -> str:
         env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}

@@ -29,7 +29,8 @@ def resize(
 ) -> Array:
     """Resize by Pillow: uint8, uint16 or float32, (H, W, 3) or (H, W), to the same type.
 
-    Integers are rounded: those of 8 bits after each of Pillow's two passes, 16 bits at the end.
+    Rows are resized first, then columns. Integers are rounded: those of 8 bits after each of these
+    passes, 16 bits at the end.
     `box` is the region to resize: left, top, right, bottom. Default: all of the image.
     """
     if image.dtype == np.uint16:
@@ -38,8 +39,11 @@ def resize(
     if image.ndim == 3 and image.dtype == np.float32:  # Pillow has no such images
         planes = [resize(plane, height, width, filter, box) for plane in np.moveaxis(image, -1, 0)]
         return np.stack(planes, axis=-1)
-    enlarged = Image.fromarray(image).resize((width, height), filter, box)
-    return np.array(enlarged)  # not `asarray`: it would be read-only, which torch warns about
+    left, top, right, bottom = box or (0, 0, image.shape[1], image.shape[0])
+    # One pass after the other, because Pillow 13 starts with the one that makes less work.
+    wide = Image.fromarray(image).resize((width, len(image)), filter, (left, 0, right, len(image)))
+    result = wide.resize((width, height), filter, (0, top, width, bottom))
+    return np.array(result)  # not `asarray`: it would be read-only, which torch warns about
 
 
 def gray(image: Pixels) -> Pixels:

@@ -140,7 +140,7 @@ def _part(
         check_same_size("the mask is", hole.shape, image.image.size)
     hints = options.get("hints")
     if hints is not None:
-        strokes = as_input(hints)
+        strokes = as_input(hints, alpha=True)
         check_same_size("the hints are", strokes.image.size, image.image.size)
         options = {**options, "hints": cropped(strokes, crop)[0]}
     part, own, _ = cropped(image, crop, hole)

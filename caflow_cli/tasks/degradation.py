@@ -114,8 +114,7 @@ def _degrade(
         values = _blur(values, _log_uniform(rng, *blur[1:]), rng)
     if size != values.shape[:2]:
         kernel = _KERNELS[rng.integers(len(_KERNELS))]
-        resized = Image.fromarray(_rounded(values)).resize(size[::-1], kernel)
-        values = np.asarray(resized, np.float32)
+        values = resize(_rounded(values), *size, kernel).astype(np.float32)
     if rng.random() < noise[0]:
         values = _noisy(values, noise[1], rng)
     if rng.random() >= compressed:

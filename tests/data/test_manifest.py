@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from caflow_cli.data.examples import condition_channels
+from caflow_cli.data.examples import gray_sides
 
 from .stored import flat, names, refusal, values
 
@@ -51,7 +51,7 @@ def test_pairs_and_splits(tmp_path, suffix):
     path = write(tmp_path / f"pairs{suffix}", rows)
     for split, expected in (("train", [0, 2, 4]), ("val", [6, 8]), ("test", [10])):
         assert sorted(values(path, split, role="pairs")) == [[v, v + 1] for v in expected]
-    assert condition_channels(str(path)) == 1
+    assert gray_sides(path) == (True, True)
 
 
 @suffixes

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import Image, Input
+from caflow_cli.images import Image, Input, resize
 
 from ..image_files import linear_profile
 
@@ -109,3 +109,11 @@ def test_a_profile_that_cannot_be_applied_is_an_error_of_the_image():
     broken = imagecodecs.cms_profile("rgb", gamma=1.0)  # of no primaries
     with pytest.raises(CaflowError, match="color profile"):
         _ = Image(np.zeros((2, 2, 3), np.uint16), broken).shown
+
+
+@pytest.mark.parametrize("size", [(60, 12), (6, 80), (44, 44)])
+def test_rows_are_resized_before_columns(size):
+    """Whichever pass makes less work: 8 bits are rounded after each."""
+    image = np.random.default_rng(1).integers(0, 256, (20, 24, 3), np.uint8)
+    rows = resize(image, 20, size[1])
+    np.testing.assert_array_equal(resize(image, *size), resize(rows, *size))
