@@ -591,7 +591,7 @@ def test_a_scan_of_16_bits_is_shown_and_comes_back_with_its_depth_and_profile(
     visitor.wait(lambda: visitor.zoom() == 10)
     visitor.wait_until_idle()
     green = shown(visitor.canvas()[..., 1], 32, 10).astype(int)
-    assert np.median(np.abs(green - decode(path).shown()[..., 1])) <= 2
+    assert np.median(np.abs(green - decode(path).image.shown[..., 1])) <= 2
     visitor.stroke(32 * visitor.zoom())
     visitor.draw(1)
     visitor.wait_for("1 candidate, ")
