@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import typer.main
 from PIL import Image
 
 from caflow_cli.assets import WEIGHTS_DIR
-from caflow_cli.cli.app import app
+from caflow_cli.cli.app import program
 
 from .cli.inprocess import command_paths
 
@@ -73,7 +72,6 @@ def commands_of(page: Path) -> list[list[str]]:
 
 
 def test_commands_of_the_pages_exist_and_so_do_their_options():
-    root = typer.main.get_command(app)
     paths = command_paths()
     unknown = []
     count = 0
@@ -81,7 +79,7 @@ def test_commands_of_the_pages_exist_and_so_do_their_options():
         for words in commands_of(page):
             count += 1
             path = next((path for path in paths if words[: len(path)] == path), [])
-            command = root
+            command = program
             for name in path:
                 command = command.commands[name]
             known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}

@@ -8,10 +8,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import typer.main
 
 from caflow_cli.cli import main
-from caflow_cli.cli.app import app
+from caflow_cli.cli.app import program as root
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,8 @@ def captured(
 
 def command_paths() -> list[list[str]]:
     """The words of every command: `["models", "list"]`."""
-    commands = typer.main.get_command(app).commands
     return [
         [name, *child]
-        for name, command in commands.items()
+        for name, command in root.commands.items()
         for child in ([[c] for c in command.commands] if hasattr(command, "commands") else [[]])
     ]

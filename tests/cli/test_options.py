@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-import typer.main
+import typer
 from typer.testing import CliRunner
 
-from caflow_cli.cli.app import app
+from caflow_cli.cli.app import program
 from caflow_cli.cli.options import expanded, option
 
 from .inprocess import command_paths
@@ -45,7 +45,7 @@ def test_a_group_becomes_options_and_comes_back_whole():
 
 
 def command_of(words: list[str]):
-    command = typer.main.get_command(app)
+    command = program
     for word in words:
         command = command.commands[word]
     return command

@@ -9,9 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import typer.main
-
-from caflow_cli.cli.app import app
+from caflow_cli.cli.app import program
 
 from ..cli.inprocess import command_paths
 
@@ -22,7 +20,7 @@ def listed() -> dict[str, Any]:
     """By command and parameter, all that a user can type, and what the help says of it."""
     found: dict[str, Any] = {}
     for words in command_paths():
-        command = typer.main.get_command(app)
+        command = program
         for word in words:
             command = command.commands[word]
         parameters = {}

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import typer
 from hypothesis import strategies as st
 
-from caflow_cli.cli.app import app
+from caflow_cli.cli.app import program
 
 # They write outside the folder that a test may write to: the installation, the user's shell. Or
 # they start processes, which takes seconds each.
@@ -75,7 +74,7 @@ def commands() -> dict[tuple[str, ...], list[Any]]:
                 continue
             yield from walk(sub, (*words, name))
 
-    return dict(walk(typer.main.get_command(app), ()))
+    return dict(walk(program, ()))
 
 
 COMMANDS = commands()
