@@ -41,6 +41,7 @@ def find_damage(
     image: ImageLike,
     threshold: float = 0.5,
     step: Progress = lambda done, total: None,
+    alpha: bool | None = None,
 ) -> Pixels:
     """Find dust, scratches, hairs, spots, cracks and tears in a photograph.
 
@@ -55,6 +56,7 @@ def find_damage(
             Nothing is marked unless the odds of some pixel of the image, p / (1 - p), are 9 times
             the threshold's: lone doubtful marks are mostly wrong.
         step: Called after each tile with the number of tiles done and their total.
+        alpha: As for `as_image`.
 
     Returns:
         The mask, uint8 (H, W): 255 where the image is damaged, else 0, as `restore` takes it. It is
@@ -72,7 +74,7 @@ def find_damage(
             Also as for `as_image`.
     """
     check_usage(0 < threshold < 1, f"the threshold is {threshold}", "between 0 and 1, such as 0.5")
-    photo = as_input(image).image
+    photo = as_input(image, alpha=alpha).image
     return marks(confidence(photo.converted(None).rounded(8).filled(), step=step), threshold)
 
 

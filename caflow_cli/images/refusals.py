@@ -14,7 +14,7 @@ import numpy as np
 import PIL.Image
 from PIL import TiffImagePlugin, UnidentifiedImageError
 
-from ..errors import CaflowError, ensure
+from ..errors import EXIT_FAILED, CaflowError, ensure
 from .profile import Array
 
 _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
@@ -186,24 +186,28 @@ def unopened(error: Exception, data: bytes, label: str) -> CaflowError:
 
 def check_floats(values: Array, label: str) -> None:
     """Raise CaflowError unless values of a file, (H, W, C), are finite and from 0 to 1."""
-    finite = np.isfinite(values)
-    one = values.shape[2] == 1
-    field = f"; {_AS_FIELD}" if one else ""
-    if not finite.all():
-        y, x, band = (int(place) for place in np.argwhere(~finite)[0])
-        name = "NaN" if np.isnan(values[y, x, band]) else "infinity"
-        where = f"x {x}, y {y}" + ("" if one else f", band {band + 1}")
-        raise CaflowError(
-            f"{label!r} holds {(~finite).sum()} values that are no numbers, the first {name} at "
-            f"{where}",
-            f"replace them by numbers from 0 to 1{field}",
-        )
+    field = f"; {_AS_FIELD}" if values.shape[2] == 1 else ""
+    check_finite(values, repr(label), f"replace them by numbers from 0 to 1{field}")
     least, most = values.min(), values.max()
     ensure(
         least >= 0 and most <= 1,
         f"{label!r} holds floats from {least:g} to {most:g}, and those from 0 to 1 are read",
         f"scale them, or save it with 8 or 16 bits per channel{field}",
     )
+
+
+def check_finite(values: Array, what: str, hint: str, exit_code: int = EXIT_FAILED) -> None:
+    """Raise CaflowError unless values, (H, W, C), are finite: how many are not, and the first."""
+    finite = np.isfinite(values)
+    if finite.all():
+        return
+    y, x, band = (int(place) for place in np.argwhere(~finite)[0])
+    count = (~finite).sum()
+    found = "a value that is no number" if count == 1 else f"{count} values that are no numbers"
+    name = "NaN" if np.isnan(values[y, x, band]) else "infinity"
+    where = f"x {x}, y {y}" + ("" if values.shape[2] == 1 else f", band {band + 1}")
+    first = "" if count == 1 else "the first "
+    raise CaflowError(f"{what} holds {found}, {first}{name} at {where}", hint, exit_code)
 
 
 def check_range(image: PIL.Image.Image, label: str) -> None:

@@ -192,7 +192,8 @@ class Encoder:
         found = []
         image = source.image
         if source.deep:
-            how = "PNG and TIFF keep them" if has_deep() else f"{DEEP_HINT} keeps them"
+            kept = "those of gray and RGB in PNG and TIFF stay"
+            how = kept if has_deep() else f"{DEEP_HINT} keeps them"
             found.append(f"its 16 bits per channel are read as 8; {how}")
         elif image.seen.bits > self.bits:
             found.append(f"{self.format} holds 8 bits per channel, so its 16 are rounded")

@@ -13,9 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from ..config import HOLE
-from ..errors import check_usage, usage_error
+from ..errors import EXIT_USAGE, check_usage, usage_error
 from ..images import Image as Values, Input, Pixels, decode, in_8_bits, stores_losslessly
 from ..images.read import table_of
+from ..images.refusals import check_finite
 from ..tasks import gray
 from ..tasks.base import white
 
@@ -123,6 +124,8 @@ def _to_levels(
         f"value_range is {value_range}",
         "value_range=(0, 1)",
     )
+    hint = f"replace them by numbers from {low:g} to {high:g}"
+    check_finite(image, "an array", hint, EXIT_USAGE)
     levels = (image - low) * (255 / (high - low))
     check_usage(
         bool((abs(levels - 127.5) <= 128).all()),

@@ -85,6 +85,13 @@ def test_without_the_extra_8_bits_are_read_with_a_hint(
     assert decode(tmp_path / "o.png").image.bits == 8
 
 
+def test_of_16_bits_that_are_not_kept_it_is_said_which_are(run, tmp_path, model_files):
+    ink = np.zeros((8, 8, 4), np.uint16)
+    tifffile.imwrite(tmp_path / "ink.tif", ink, photometric="separated")
+    done = run("superres", "ink.tif", "--model", model_files["superres"], "-m", 1, "-o", "o.tif")
+    assert b"read as 8; those of gray and RGB in PNG and TIFF stay" in done.stderr
+
+
 def test_a_converted_profile_is_said(run, tmp_path, model_files):
     from ..image_files import linear_profile
 

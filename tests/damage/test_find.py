@@ -119,6 +119,14 @@ def test_gray_is_read_as_three_equal_channels():
     assert np.array_equal(caflow.find_damage(gray), caflow.find_damage(color))
 
 
+def test_a_fourth_band_is_transparency_if_it_is_said():
+    image = cracked()[0]
+    banded = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+    with pytest.raises(caflow.CaflowError, match="whose last channel may be anything"):
+        caflow.find_damage(banded)
+    assert np.array_equal(caflow.find_damage(banded, alpha=True), caflow.find_damage(image))
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (5, 300), (17, 33)])
 def test_any_size(shape):
     mask = caflow.find_damage(np.full((*shape, 3), 90, np.uint8))

@@ -30,10 +30,24 @@ def test_floats_have_a_range_that_is_stated(low, high, dtype):
     for given, value_range, message in (
         (tensor, None, "without a stated range"),
         (tensor * 2 + 9, (low, high), "values range from"),
-        (tensor * np.nan, (low, high), "values range from"),
     ):
         with pytest.raises(CaflowError, match=message):
             as_image(given, value_range)
+
+
+@pytest.mark.parametrize(("value", "name"), [(np.nan, "NaN"), (-np.inf, "infinity")])
+def test_what_is_no_number_is_named_with_its_place(value, name):
+    given = IMAGE / np.float32(255)
+    given[2, 5, 1] = value
+    for few in (given, torch.from_numpy(given).permute(2, 0, 1)):
+        with pytest.raises(CaflowError) as caught:
+            as_image(few, (0, 1))
+        said = f"an array holds a value that is no number, {name} at x 5, y 2, band 2"
+        assert caught.value.message == said
+        assert caught.value.hint == "replace them by numbers from 0 to 1"
+    given[3, 0, 0] = value
+    with pytest.raises(CaflowError, match="holds 2 values that are no numbers, the first"):
+        as_image(given, (0, 1))
 
 
 @pytest.mark.parametrize("bands", [2, 4])
