@@ -37,6 +37,7 @@ _MEANT = {
     "colourize": "caflow colorize IMAGE",
     "denoise": "caflow superres IMAGE --model web-superres-x4, which also enlarges",
     "translate": "caflow sample --cond IMAGE --model maps-aerial",
+    "version": "caflow --version",
     "list": "caflow models list",
     "info": "caflow models info MODEL",
     "show": "caflow models info MODEL",

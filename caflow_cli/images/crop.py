@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from ..config import Extent
-from ..errors import ensure, usage_error
+from ..errors import check_usage, ensure, usage_error
+from ..records import checked
 from .color import Pixels
 from .values import Image, Input
 
@@ -26,6 +27,14 @@ def crop_of(typed: str) -> Crop:
             "--crop 100,200,640x480: pixels from the left and the top, width x height",
         )
     left, top, width, height = map(int, match.groups())
+    return left, top, width, height
+
+
+def stated(crop: object) -> Crop:
+    """A part as Python or a record states it; CaflowError (exit 2) unless it has four numbers."""
+    found = checked(tuple[int, ...], crop, "crop")
+    check_usage(len(found) == 4, f"crop is {found}", "crop=(left, top, width, height)")
+    left, top, width, height = found
     return left, top, width, height
 
 

@@ -97,7 +97,8 @@ def unread_colors(info: Mapping[Any, Any], data: bytes) -> str:
     found = info.get("chromaticity", _PRIMARIES)
     near = [abs(a - b) < 0.002 for a, b in zip(found, _PRIMARIES, strict=True)]
     names = ["gAMA"] * (abs(gamma / _GAMMA - 1) > 0.02) + ["cHRM"] * (not all(near))
-    return f"{' and '.join(names)} of its colors are not read: they are taken as sRGB" * bool(names)
+    chunks = " and ".join(names)
+    return f"its colors are taken as sRGB, without its {chunks}" * bool(names)
 
 
 def _parsed(profile: bytes) -> ImageCms.ImageCmsProfile:

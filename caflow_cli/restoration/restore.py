@@ -9,7 +9,7 @@ from ..config import Tau
 from ..errors import check_usage
 from ..fields import Field
 from ..images import Input, Pixels
-from ..images.crop import cropped
+from ..images.crop import cropped, stated
 from ..model import CAFlow
 from ..records import Table, Unpack, check_names, checked
 from ..sampling import NoiseSamples, Sampling, SamplingKeywords
@@ -134,8 +134,7 @@ def _part(
     image: Input, hole: Pixels | None, options: RestoreOptions
 ) -> tuple[Input, Pixels | None, RestoreOptions]:
     """The part of an image that `crop` states, with that of its mask and hints."""
-    crop = checked(tuple[int, ...], options["crop"], "crop")
-    check_usage(len(crop) == 4, f"crop is {crop}", "crop=(left, top, width, height)")
+    crop = stated(options["crop"])
     if hole is not None:
         check_same_size("the mask is", hole.shape, image.image.size)
     hints = options.get("hints")

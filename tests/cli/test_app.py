@@ -227,6 +227,7 @@ def test_no_file_gets_the_number_of_a_closed_stream(tmp_path):
         ("colourize", "caflow colorize IMAGE"),
         ("denoise", "caflow superres IMAGE --model web-superres-x4, which also enlarges"),
         ("models show", "caflow models info MODEL"),
+        ("version", "caflow --version"),
         ("models ls", "caflow models list"),
         ("enlarg", "caflow superres IMAGE"),
         ("suprres", "caflow superres --help"),

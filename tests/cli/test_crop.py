@@ -1,8 +1,10 @@
 """`--crop` restores a part of an image as if it were the file, and masks and hints with it."""
 
+import json
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import read_provenance
@@ -56,6 +58,42 @@ def test_a_part_is_restored_like_a_file_of_it(run, photo, model_files, task, wor
     assert [each["rank_score"] for each in line["candidates"]] == [
         each["rank_score"] for each in expected["candidates"]
     ]
+
+
+@pytest.mark.parametrize(
+    ("task", "restored", "scored"),
+    [
+        ("superres", "superres x{0}.png", "--cond x{0}.png"),
+        ("colorize", "colorize x{0}.png", "--cond x{0}.png"),
+        ("inpaint", "inpaint x{0}.png --mask m{0}.png", "--cond x{0}.png --mask m{0}.png"),
+        ("paired", "sample --cond x{0}.png", "--cond x{0}.png"),
+    ],
+)
+def test_a_part_is_scored_against_its_part_of_the_whole(
+    run, photo, model_files, task, restored, scored
+):
+    given = ["--model", model_files[task], "--json"]
+    line = only_record(
+        run(*restored.format("").split(), *given, "--crop", "5,3,26x20", "-o", "o.png")
+    )
+    wanted = line["outputs"][0]["rank_score"]
+    for alone in ("", "_part"):  # the whole, and the part itself
+        found = only_record(
+            run("score", *scored.format(alone).split(), "--target", "o.png", *given)
+        )
+        assert found["rank_score"] == wanted
+
+
+@pytest.mark.parametrize("crop", ["all", [5, 3], [30, 3, 26, 20], [-1, 0, 2, 2], [0, 0, 0, 9]])
+def test_a_part_that_a_record_states_wrongly_is_refused(run, photo, model_files, crop):
+    record = PngImagePlugin.PngInfo()
+    record.add_text("caflow", json.dumps({"crop": crop}))
+    Image.open(photo / "x.png").resize((104, 80)).save(photo / "o.png", pnginfo=record)
+    given = ("--cond", "x.png", "--target", "o.png", "--model", model_files["superres"])
+    done = run("score", *given)
+    assert done.returncode in (1, 2)
+    assert b"crop" in done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 def test_a_part_without_damage_is_copied(run, photo, model_files):

@@ -196,7 +196,7 @@ def test_a_broken_profile_is_named_and_not_kept(format, mode):
 @pytest.mark.parametrize(
     ("chunks", "said"),
     [
-        ({b"gAMA": struct.pack(">I", 100000)}, "gAMA of its colors are not read"),
+        ({b"gAMA": struct.pack(">I", 100000)}, "its colors are taken as sRGB, without its gAMA"),
         (
             {b"cHRM": struct.pack(">8I", *[31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000])},
             1,
@@ -217,7 +217,7 @@ def test_what_a_png_states_of_its_colors_and_is_not_read_is_said(
     data = png([(b"IHDR", header), *chunks.items(), (b"IDAT", rows)])
     source = decode(io.BytesIO(data))
     losses = [loss for loss in Encoder("png").losses(source) if "16 bits" not in loss]
-    said = "cHRM of its colors are not read" if said == 1 else said
+    said = "its colors are taken as sRGB, without its cHRM" if said == 1 else said
     assert len(losses) == bool(said)
     assert all(loss.startswith(said) for loss in losses)
 
@@ -315,10 +315,14 @@ def test_of_color_and_alpha_of_16_bits_the_high_byte_is_taken(kind, alpha):
         assert found.image.alpha is None
 
 
-def test_a_transparent_color_of_16_bits_is_that_color_alone():
+@pytest.mark.parametrize("deep", [True, False])
+def test_a_transparent_color_of_16_bits_is_that_color_alone(deep, monkeypatch):
+    if not deep:
+        monkeypatch.setitem(sys.modules, "imagecodecs", None)
     values = np.full((2, 2, 3), 0x1234, np.uint16)
     values[0, 0] = 0x1334
-    for stored, kind in ((values, 2), (values[..., :1], 0)):
+    kinds = ((values, 2), (values[..., :1], 0)) if deep else ((values[..., :1], 0),)
+    for stored, kind in kinds:
         data = png_of_16_bits(stored, kind, transparent=(0x1234,) * stored.shape[2])
         assert decode(io.BytesIO(data)).image.rounded(8).alpha.tolist() == [[255, 0], [0, 0]]
 

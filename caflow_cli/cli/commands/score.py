@@ -25,6 +25,7 @@ from ..options import expanded, load_model, option
 
 if TYPE_CHECKING:
     from ...hub.choice import Choice
+    from ...images import Input, Pixels
     from ...records import Table
     from ...restoration import Score
     from ..inputs import InputImage
@@ -158,7 +159,8 @@ def score_command(
 
     Prints nats, bits/dim and the target, separated by tabs. The model is --model, else the one that
     made the target according to its metadata, else CAFLOW_SCORE_MODEL or the one in your config
-    file, else the bundled one. Nothing else is taken from the metadata. For a candidate
+    file, else the bundled one. Of a target made with --crop, the metadata also say which part of
+    the condition counts; nothing else is taken from them. For a candidate
     written losslessly, the score equals the one that ranked it. If the mask has no white pixels, or
     --mask auto finds no damage, there is nothing to score, which is an error.
 
@@ -247,12 +249,15 @@ class _Scorer:
             self.console.about(pair.target.name, APART)
 
     def _score_images(self, pair: Pair) -> None:
+        from ...images import read_provenance
         from ...restoration import estimator_of, score, task_of
         from ..report import scored_line
 
         start = time.perf_counter()
         name = pair.target.name
-        model_name, reason = self._model_of(pair.target)
+        path = pair.target.path
+        record = {} if path is None else read_provenance(path) or {}
+        model_name, reason = self._model_of(pair.target, record)
         how = self.scoring.alpha, isinstance(pair.mask, Infrared)
         condition = self.read(pair.cond, self.console.about, *how)
         target = pair.target.read(self.console.about, *how)
@@ -261,6 +266,8 @@ class _Scorer:
         has_hole = condition.image.alpha is not None and task_of(model).needs_mask
         if has_hole or not isinstance(pair.mask, Transparent):
             mask = self.masking.read(pair.mask, condition, pair.cond)
+        if record.get("crop"):
+            condition, mask = _part_of(condition, mask, record["crop"])
         samples = self.scoring.noise_samples
         result = score(model, condition, target, mask, noise_samples=samples)
         estimator = estimator_of(model, samples, result.depth)
@@ -285,14 +292,13 @@ class _Scorer:
         if result.standard_error is not None:
             self.console.note(f"standard error {result.standard_error:.4f} nats")
 
-    def _model_of(self, target: InputImage) -> tuple[str, str]:
-        """The name of the model that scores a target, and why; CaflowError if none can."""
+    def _model_of(self, target: InputImage, record: Table) -> tuple[str, str]:
+        """The name of the model that scores a target with that provenance, and why; CaflowError if
+        none can."""
         from ...hub.choice import NAMED, choose_model
         from ...hub.resolve import maker_of
-        from ...images import read_provenance
         from ...restoration import EDITS
 
-        record = {} if target.path is None else read_provenance(target.path) or {}
         for edit in EDITS:
             ensure(
                 edit.field not in record,
@@ -302,3 +308,18 @@ class _Scorer:
         if not self.typed and (maker := maker_of(target.name, record, self.scoring.model)):
             return maker, "it made the target, according to its metadata"
         return (self.scoring.model, NAMED) if self.scoring.model else choose_model()
+
+
+def _part_of(image: Input, mask: Pixels | None, crop: object) -> tuple[Input, Pixels | None]:
+    """The part of a condition, and of its mask, that a target was made of according to its record;
+    a condition of the part's size is that part itself."""
+    from ...images.crop import cropped, stated
+
+    part = stated(crop)
+    if image.image.size == part[:1:-1]:
+        return image, mask
+    try:
+        return cropped(image, part, mask)[:2]
+    except CaflowError as error:
+        message = f"the target is of a part that the condition does not have ({error.message})"
+        raise CaflowError(message, "--cond IMAGE that it was made of") from None
