@@ -77,7 +77,7 @@ class Anchor(nn.Module):
             ends = (width / 2, 256 - width / 2)
             predicted, _ = self.map(image.clamp(*ends), y, width)
         else:
-            predicted = mean_of_views(self.guide, h, self.views).to(h.dtype)
+            predicted = self._guided(h).to(h.dtype)
         mean = predicted * self.map.unknown(y, y.shape[0])
         cond = AnchorCondition(y, mean, width=width)
         if self.spread is None:
@@ -137,8 +137,11 @@ class Anchor(nn.Module):
         small = center(y, width) - 0.5
         if self.factor > 1:
             small = recover_small(y, self.factor, width)
-        image = mean_of_views(self.guide, small / 255, self.views)
-        return 255 * image.to(y.dtype) + 0.5
+        return 255 * self._guided(small / 255).to(y.dtype) + 0.5
+
+    def _guided(self, x: Tensor) -> Tensor:
+        assert self.guide is not None
+        return self.guide(x) if self.views == 1 else mean_of_views(self.guide, x, self.views)  # type: ignore[no-any-return]
 
     def predict(self, cond: AnchorCondition) -> Tensor:
         """The predicted image, which has h = 0: (B, C, H, W), floats."""

@@ -15,7 +15,7 @@ import numpy as np
 from torch import Generator
 
 from ..config import Extent, Temperature
-from ..errors import CaflowError
+from ..errors import ensure
 from ..images import Pixels
 from ..sampling import SEEDS
 from ..tasks import ONE_PASS
@@ -67,26 +67,30 @@ def answer(
     Raises:
         CaflowError: All candidates of a request diverged.
     """
-    first = requests[0]
-    tau = first.sampling.temperature
-    tries = [[Candidates(request) for request in requests]]
-    if lower_tau and len(requests) == 1 and any(tau.values):
-        lower = replace(first.sampling, tau=tau.times(_LOWER))
-        least = replace(first.sampling, tau=Temperature((0.0,)), candidates=1)
-        for sampling in (lower, least):
-            tries.append([Candidates(replace(first, sampling=sampling), diverged_at=tau)])
-    for unanswered in tries:
-        answered = False
+    unanswered = [Candidates(request) for request in requests]
+    answered = False
+    while not answered:
         for found in draw(unanswered, conditions, None, batch_size):
             if all(each.drawn for each in found):
                 answered = True
                 yield found
-        if answered:
-            return
-    raise CaflowError(
+        if not answered:
+            unanswered = [_at_lower_tau(unanswered, lower_tau)]
+
+
+def _at_lower_tau(diverged: Sequence[Candidates], lower_tau: bool) -> Candidates:
+    """What to draw after all candidates of a request diverged; CaflowError if there is nothing."""
+    first = diverged[0]
+    tau = first.diverged_at or first.tau
+    ensure(
+        lower_tau and len(diverged) == 1 and any(first.tau.values),
         f"{RESAMPLES + 1} samples in a row diverged at tau {tau}",
         "an image more like the training data, or another --model",
     )
+    sampling = replace(first.sampling, tau=tau.times(_LOWER))
+    if first.diverged_at is not None:  # at the lower one, too
+        sampling = replace(sampling, tau=Temperature((0.0,)), candidates=1)
+    return Candidates(replace(first.request, sampling=sampling), diverged_at=tau)
 
 
 def draw(
