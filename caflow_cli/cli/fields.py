@@ -57,12 +57,25 @@ def draw_fields(
         hint = "leave it out, or --model of a model of fields (docs/fields.md)"
         check_usage(not measured.used, f"{', '.join(measured.used)}: for measured fields", hint)
         return False
+    _refuse(drawing, others, intervals)
+    _draw(choice, console, inputs, drawing, measured, context)
+    return True
+
+
+def _draw(
+    choice: Choice,
+    console: Console,
+    inputs: Sequence[str],
+    drawing: Drawing,
+    measured: Measured,
+    context: typer.Context,
+) -> None:
+    """Draw and write an ensemble for each input, by a model of fields."""
     from ..fields import FORMATS
     from ..hub.resolve import resolve
     from .output import report_undone, reported
     from .plan import make_plan
 
-    _refuse(drawing, others, intervals)
     found = resolve(choice.model, local=drawing.dry_run)
     config = read_config(found, None if console.command == "sample" else console.command)
     sampling = _filled(drawing, measured, config, context)
@@ -74,14 +87,13 @@ def draw_fields(
         for job in jobs:
             with reported(job, console):
                 report_undone(job, console)
-        return True
+        return
 
     from .ensembles import Ensembles, run
     from .options import load_model
 
     model = load_model(found, drawing.device)
     run(Ensembles(model, sampling, drawing, measured, console, format, choice.reason), jobs)
-    return True
 
 
 def _filled(
@@ -114,14 +126,23 @@ def find_model(inputs: Sequence[str], model: str | None, *, local: bool = False)
         CaflowError: (exit 2) a field has a unit for which no model is bundled, or none; or a model
             of images is named for one.
     """
+    fields = [name for name in inputs if _is_field(name)]
+    if model is not None:
+        return _named(model, fields, local)
+    if not fields:
+        return None
+    from ..hub.choice import choose_field_model
+
+    return choose_field_model(*_first_unit(fields))
+
+
+def _named(model: str, fields: Sequence[str], local: bool) -> Choice | None:
+    """The named model, if it is of fields; CaflowError (exit 2) if one of these states its unit."""
     from ..fields import stated_unit
-    from ..hub.choice import NAMED, Choice, choose_field_model
+    from ..hub.choice import NAMED, Choice
     from ..hub.resolve import resolve
     from ..model import read_info
 
-    fields = [name for name in inputs if _is_field(name)]
-    if model is None:
-        return choose_field_model(*_first_unit(fields)) if fields else None
     with suppress(CaflowError):  # which is reported in its turn
         found = resolve(model, local=local)
         if read_info(found.path).config.task.values is not None:

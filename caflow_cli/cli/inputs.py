@@ -215,13 +215,22 @@ def find_shard(typed: str | None, console: Console) -> slice:
 
     CaflowError (exit 2) if there is no such share.
     """
+    if typed is None and os.environ.get("WORLD_SIZE", "1") != "1":
+        typed = _of_launcher(console)
+    return slice(0, None, 1) if typed is None else _share(typed)
+
+
+def _of_launcher(console: Console) -> str | None:
+    """The share that the environment gives, as typed."""
     rank = os.environ.get("RANK", "")
-    world = os.environ.get("WORLD_SIZE", "")
-    if typed is None and rank.isdecimal() and world.isdecimal() and world != "1":
-        typed = f"{int(rank) + 1}/{world}"
-        console.note(f"--shard {typed}, from RANK and WORLD_SIZE")
-    if typed is None:
-        return slice(0, None, 1)
+    world = os.environ["WORLD_SIZE"]
+    if not (rank.isdecimal() and world.isdecimal()):
+        return None
+    console.note(f"--shard {int(rank) + 1}/{world}, from RANK and WORLD_SIZE")
+    return f"{int(rank) + 1}/{world}"
+
+
+def _share(typed: str) -> slice:
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", typed)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise usage_error(f"--shard is {typed!r}", "--shard 1/4 to --shard 4/4, for four processes")

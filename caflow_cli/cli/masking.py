@@ -98,15 +98,15 @@ class Damage(Found):
     def mask(
         self, image: Input, source: InputImage, step: Progress = lambda done, total: None
     ) -> Pixels:
-        from ..damage import find_damage
+        from ..damage import damage_of
 
-        return find_damage(image, self.threshold, step)
+        return damage_of(image.image, self.threshold, step)
 
     def more(self, image: Input, option: str) -> str:
         """What to do if nothing was found: lower the threshold if that helps, else paint a mask."""
-        from ..damage import find_damage
+        from ..damage import damage_of
 
-        helps = self.threshold > LOW and find_damage(image, LOW).any()
+        helps = self.threshold > LOW and damage_of(image.image, LOW).any()
         return f"{option}{LOW} finds more" if helps else _PAINT
 
 

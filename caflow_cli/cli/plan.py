@@ -119,7 +119,7 @@ def make_plan(
         masking: The options of masks, if the command has them.
         form: What is written instead of images.
     """
-    if _is_piped(console, inputs, files, beside):
+    if list(inputs) == ["-"] and _is_piped(console, files, beside):
         files = replace(files, output="-")
     _check_options(files, console)
     folder, file = _destination(files.output)
@@ -158,14 +158,12 @@ def _check_options(files: Files, console: Console) -> None:
     )
 
 
-def _is_piped(
-    console: Console, inputs: Sequence[str], files: Files, beside: Mapping[str, Sequence[str]]
-) -> bool:
-    """Whether the only input, stdin, goes to stdout without `-o -`: that is no terminal, and
-    nothing else is wanted of it or written.
+def _is_piped(console: Console, files: Files, beside: Mapping[str, Sequence[str]]) -> bool:
+    """Whether stdin goes to stdout without `-o -`: that is no terminal, and nothing else is wanted
+    of it or written.
     """
     more = files.output is not None or files.keep > 1 or files.sheets or beside or console.json
-    return list(inputs) == ["-"] and not more and not sys.stdout.isatty()
+    return not more and not sys.stdout.isatty()
 
 
 def _check_shared(files: Files, jobs: Sequence[Job]) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from ..assets import ASSETS
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
-from ..images import Pixels
+from ..images import Image, Pixels
 from ..images.color import Floats
 from ..layers import fold
 from ..restoration import to_batch
@@ -74,7 +74,11 @@ def find_damage(
             Also as for `as_image`.
     """
     check_usage(0 < threshold < 1, f"the threshold is {threshold}", "between 0 and 1, such as 0.5")
-    photo = as_input(image, alpha=alpha).image
+    return damage_of(as_input(image, alpha=alpha).image, threshold, step)
+
+
+def damage_of(photo: Image, threshold: float, step: Progress = lambda done, total: None) -> Pixels:
+    """`find_damage` in an image that is read."""
     return marks(confidence(photo.converted(None).rounded(8).filled(), step=step), threshold)
 
 

@@ -61,23 +61,24 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
     Raises:
         CaflowError: There is no such model, or its checksum is wrong (exit code 3).
     """
-    entries = load_manifest()
-    if name in entries:
-        entry = entries[name]
-        bundled = bundled_path(entry)
-        if bundled is None:
-            return _from_hub(name, str(entry.repo_id), entry.revision, local, entry)
-        digest = sha256_of(bundled)
-        _check_digest(name, digest, entry.sha256, REINSTALL)
-        return Resolved(name, bundled, digest, entry=entry)
-    found = _from_path(name)
-    if found is not None:
-        return found
+    entry = load_manifest().get(name)
+    if entry is None:
+        return _from_path(name) or _from_repository(name, local)
+    bundled = bundled_path(entry)
+    if bundled is None:
+        return _from_hub(name, str(entry.repo_id), entry.revision, local, entry)
+    digest = sha256_of(bundled)
+    _check_digest(name, digest, entry.sha256, REINSTALL)
+    return Resolved(name, bundled, digest, entry=entry)
+
+
+def _from_repository(name: str, local: bool) -> Resolved:
+    """Find the file of a model in a Hub repository; CaflowError (exit 3) if `name` names none."""
     match = _REPO.fullmatch(name)
     # A mistyped path must not be sent over the network.
     if match and not name.endswith(".safetensors") and not exists(Path(name).parts[0]):
         return _from_hub(name, match["repo"], match["revision"], local)
-    near = difflib.get_close_matches(name, entries, n=1)
+    near = difflib.get_close_matches(name, load_manifest(), n=1)
     hint = f"--model {near[0]}" if near else "caflow models list"
     raise CaflowError(f"no model {name!r}", hint, EXIT_WEIGHTS)
 

@@ -141,20 +141,25 @@ class Encoder:
         directories: Metadata = {}
         if output.metadata and self.metadata != "none":
             directories = rebuilt(output.metadata, place=self.metadata == "all")
-        is_deep_tiff = self.bits == 32
-        on_page = output.tiff is not None and output.tiff.infrared_page
-        is_more = is_deep_tiff and image.alpha is None and not on_page
-        more = image.infrared if is_more else image.alpha
-        values = self._channels(image.values, more, output.gray)
+        if self.bits == 32:
+            return self._deep_tiff(output, provenance, directories)
+        values = self._channels(image.values, image.alpha, output.gray)
         profile = image.profile if output.srgb is None else _srgb_of(output, values)
         if self.format == "png":
             return encode_png(values, provenance, directories, profile)
-        if is_deep_tiff:
-            kind = INFRARED if image.alpha is None else STRAIGHT
-            xmp = xmp_with(provenance).encode() if provenance else b""
-            page = image.infrared if on_page else None
-            return encode_tiff(values, kind, output.tiff, profile, xmp, directories, page)
         return self._by_pillow(values, provenance, directories, profile)
+
+    def _deep_tiff(self, output: Output, provenance: str | None, directories: Metadata) -> bytes:
+        """Encode an image as TIFF, at its own depth, with infrared as its file had it."""
+        image = output.image
+        on_page = output.tiff is not None and output.tiff.infrared_page
+        more = image.infrared if image.alpha is None and not on_page else image.alpha
+        values = self._channels(image.values, more, output.gray)
+        profile = image.profile if output.srgb is None else _srgb_of(output, values)
+        kind = INFRARED if image.alpha is None else STRAIGHT
+        xmp = xmp_with(provenance).encode() if provenance else b""
+        page = image.infrared if on_page else None
+        return encode_tiff(values, kind, output.tiff, profile, xmp, directories, page)
 
     def _by_pillow(
         self,
