@@ -73,7 +73,7 @@ def _draw(
     """Draw and write an ensemble for each input, by a model of fields."""
     from ..fields import FORMATS
     from ..hub.resolve import resolve
-    from .output import report_undone, reported
+    from .output import nothing_to_do
     from .plan import make_plan
 
     found = resolve(choice.model, local=drawing.dry_run)
@@ -83,10 +83,7 @@ def _draw(
     suffixes = [suffix for suffix, name in FORMATS.items() if name == format]
     one = replace(drawing, format=None, sampling=replace(sampling, keep=1))  # a file for each field
     jobs = make_plan(console, inputs, one, form=(format, suffixes)).jobs
-    if all(job.skipped or job.source.missing for job in jobs):
-        for job in jobs:
-            with reported(job, console):
-                report_undone(job, console)
+    if nothing_to_do(jobs, console):
         return
 
     from .ensembles import Ensembles, run

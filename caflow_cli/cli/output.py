@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +46,16 @@ def report_undone(job: Job, console: Console, **fields: object) -> None:
         raise no_file(job.name)
     else:
         console.result(job.fields("planned", job.by_rank, **fields), map(str, job.paths))
+
+
+def nothing_to_do(jobs: Sequence[Job], console: Console) -> bool:
+    """Whether no job needs a model; then all of them are reported."""
+    if not all(job.skipped or job.source.missing for job in jobs):
+        return False
+    for job in jobs:
+        with reported(job, console):
+            report_undone(job, console)
+    return True
 
 
 def write_output(

@@ -222,14 +222,22 @@ def _find_jobs(
     sources = find_inputs(inputs, recursive=files.recursive, aside=aside, note=console.note)
     if len(sources) > 1 or used:
         sources = _without_others(sources, used, console)
+    mask = (masking.found if masking else None) or Transparent()
+    jobs = [Job(source, mask=mask) for source in sources]
+    return _with_companions(jobs, sources, used) if used else jobs
+
+
+def _with_companions(
+    jobs: Sequence[Job], sources: Sequence[InputImage], used: Mapping[str, str]
+) -> list[Job]:
+    """The jobs of these sources with the files of these kinds that belong to each."""
     files_of = {kind: find_companions(kind, name, sources) for kind, name in used.items()}
-    found = masking.found if masking else None
-    masks: Sequence[Mask] = [found or Transparent()] * len(sources)
-    if "mask" in files_of:
-        masks = [File(mask) for mask in files_of.pop("mask")]
+    masks = files_of.pop("mask", None)
+    if masks is not None:
+        jobs = [replace(job, mask=File(mask)) for job, mask in zip(jobs, masks, strict=True)]
     return [
-        Job(source, companions={kind: images[i] for kind, images in files_of.items()}, mask=mask)
-        for i, (source, mask) in enumerate(zip(sources, masks, strict=True))
+        replace(job, companions={kind: images[i] for kind, images in files_of.items()})
+        for i, job in enumerate(jobs)
     ]
 
 

@@ -115,18 +115,22 @@ class Preparer:
             note = hint_at_model(task.name, request.input) or note
         if note:
             asked.console.about(job.name, note)
-        grain = asked.editing.grain if isinstance(asked.editing, Filling) else "off"
-        if grain == "auto" and isinstance(job.mask, Found) and not request.edits:
+        is_auto = isinstance(asked.editing, Filling) and asked.editing.grain == "auto"
+        if is_auto and isinstance(job.mask, Found) and not request.edits:
             text = "no film grain was found, so the fill has none; --grain S adds some, of S levels"
             asked.console.about(job.name, text)
-        m = request.sampling.candidates
-        if m != most:
-            which = "one candidate" if m == 1 else f"{m} candidates"
-            where = f"{len(request.parts)} windows" if request.mask is not None else "this size"
-            text = f"{which} at {where}; -m {most} draws {most}"
-            asked.console.about(job.name, text, "fewer candidates")
+        if request.sampling.candidates != most:
+            self._note_fewer(job, request, most)
         if math.prod(request.size) > ONE_PASS:
             self._note_tiles(job, request)
+
+    def _note_fewer(self, job: Job, request: Request, most: int) -> None:
+        """Say that fewer candidates than `most` are drawn."""
+        m = request.sampling.candidates
+        which = "one candidate" if m == 1 else f"{m} candidates"
+        where = f"{len(request.parts)} windows" if request.mask is not None else "this size"
+        text = f"{which} at {where}; -m {most} draws {most}"
+        self.asked.console.about(job.name, text, "fewer candidates")
 
     def _note_tiles(self, job: Job, request: Request) -> None:
         """Say that a large image takes long; of one above 64 megapixels, how long."""

@@ -250,16 +250,12 @@ def encode_tiff(
     channels = values.shape[2]
     colors = 1 if channels < 3 else 3
     tags: list[Any] = [(TIFF_XMP, 1, len(xmp), xmp, True)] if xmp else []
-    for tag, text in directories.get(MAIN, {}).items():
-        tags.append((tag, 2, len(text) + 1, text + b"\0", True))
-    others = {name: tags for name, tags in directories.items() if name != MAIN}
-    tags += [(name - 1, 4, 1, 1, True) for name in others]  # see `_with_directories`
-    options: Table = {}
+    tags += _tags_of(directories) if directories else []
+    options: Table = {"metadata": None, "software": False}
     if parts.resolution is not None:
-        options = {"resolution": parts.resolution[:2], "resolutionunit": parts.resolution[2]}
+        options |= {"resolution": parts.resolution[:2], "resolutionunit": parts.resolution[2]}
     compression = DEFLATE if parts.compression == _OLD_DEFLATE else parts.compression
     options |= {"compression": compression, "predictor": compression in _PREDICTED}
-    options |= {"metadata": None, "software": False}
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer, byteorder="<") as file:
         file.write(
@@ -274,7 +270,15 @@ def encode_tiff(
         )
         if infrared is not None:
             file.write(infrared, photometric="minisblack", **options)
-    return _with_directories(buffer.getvalue(), others)
+    tiff = buffer.getvalue()
+    return _with_directories(tiff, directories) if directories else tiff
+
+
+def _tags_of(directories: Metadata) -> list[Any]:
+    """The tags of the first directory, and a place for a pointer to each of the others."""
+    texts = directories.get(MAIN, {})
+    tags = [(tag, 2, len(text) + 1, text + b"\0", True) for tag, text in texts.items()]
+    return [*tags, *((name - 1, 4, 1, 1, True) for name in directories if name != MAIN)]
 
 
 def _with_directories(tiff: bytes, directories: Metadata) -> bytes:
@@ -287,7 +291,7 @@ def _with_directories(tiff: bytes, directories: Metadata) -> bytes:
     data = bytearray(tiff)
     with tifffile.TiffFile(io.BytesIO(tiff)) as file:
         first = file.pages.first
-        places = {name: first.tags[name - 1].offset for name in directories}
+        places = {name: first.tags[name - 1].offset for name in directories if name != MAIN}
     for name, place in places.items():
         directory = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0", group=name)
         directory.tagtype[COMMENT] = TiffTags.UNDEFINED  # which Pillow does not know

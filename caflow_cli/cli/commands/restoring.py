@@ -124,6 +124,7 @@ def _restore(
     intervals: Intervals | None = None,
 ) -> None:
     """Restore every input. PyTorch is imported only after the plan has been checked."""
+    from ..output import nothing_to_do
     from ..plan import make_plan
 
     editing = editing or Editing()
@@ -133,12 +134,7 @@ def _restore(
     endings = beside.endings if beside else {}
     plan = make_plan(console, inputs, drawing, editing.companions, endings, masking)
     task = None if console.command == "sample" else console.command
-    if all(job.skipped or job.source.missing for job in plan.jobs):
-        from ..output import report_undone, reported
-
-        for job in plan.jobs:
-            with reported(job, console):
-                report_undone(job, console)
+    if nothing_to_do(plan.jobs, console):
         return
     from ...hub.choice import choose_model
     from ...hub.resolve import resolve
