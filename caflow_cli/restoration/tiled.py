@@ -190,7 +190,6 @@ class Tiled:
 
         Overlapping tiles share latents and conditions, so they draw the same image except near
         their borders. Each pixel is taken from the nearest tile; a ramp blends neighboring tiles.
-        Within a row of tiles, only cells that diverged get new latents.
         """
         tiles = self.tiles
         height, width = tiles.size
@@ -202,21 +201,12 @@ class Tiled:
         # Sums of weighted pixels: of a row of tiles, and of what the row above left unfinished.
         band = np.empty((tiles.shape[0], width, channels), np.float32)
         begun = band[:0]
-        most_redraws = 0
+        redraws = 0  # the most of a row
         ends = (*tiles.tops[1:], height)
         for top, vertical, end in zip(tiles.tops, tiles.weights(0), ends, strict=True):
-            for redraws in range(RESAMPLES + 1):
-                if redraws:
-                    self.steps.total += len(tiles.lefts)
-                band[: len(begun)] = begun
-                band[len(begun) :] = 0
-                diverged = self._add_row(band, top, vertical, tau, noise)
-                if not diverged.any():
-                    break
-                noise.renew(diverged, top)
-            else:
-                return Sample(image, RESAMPLES + 1)
-            most_redraws = max(most_redraws, redraws)
+            redraws = max(redraws, self._draw_row(band, begun, top, vertical, tau, noise))
+            if redraws > RESAMPLES:
+                return Sample(image, redraws)
             done = band[: end - top]
             np.divide(done, bins, out=done)
             np.floor(done, out=done)
@@ -227,7 +217,30 @@ class Tiled:
                 rows.add(done.astype(kind))
             begun = band[end - top :].copy()
             self._trim_memory()
-        return Sample(image, most_redraws)
+        return Sample(image, redraws)
+
+    def _draw_row(
+        self,
+        band: npt.NDArray[np.float32],
+        begun: npt.NDArray[np.float32],
+        top: int,
+        vertical: npt.NDArray[np.float32],
+        tau: Temperature,
+        noise: Noise,
+    ) -> int:
+        """Draw a row of tiles into its band, which starts with what is begun, and return how often
+        it was drawn again, with new latents in cells that diverged; above `RESAMPLES` if in vain.
+        """
+        for redraws in range(RESAMPLES + 1):
+            if redraws:
+                self.steps.total += len(self.tiles.lefts)
+            band[: len(begun)] = begun
+            band[len(begun) :] = 0
+            diverged = self._add_row(band, top, vertical, tau, noise)
+            if not diverged.any():
+                return redraws
+            noise.renew(diverged, top)
+        return RESAMPLES + 1
 
     def _add_row(
         self,

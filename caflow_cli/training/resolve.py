@@ -5,6 +5,7 @@ import copy
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 from ..config import Config, FlowConfig, TaskConfig
 from ..data.examples import gray_sides
@@ -62,9 +63,7 @@ def build_config(
     """
     if task is not None:
         settings = [f"task.name={task}", *settings]
-    tables = {"flow": {}, "task": {}, "optim": {}, **merged(values, settings)}
-    if not all(isinstance(tables[table], dict) for table in ("flow", "task", "optim")):
-        parse(RunConfig, tables)  # raises, because one of them is not a table
+    tables = _tables(values, settings)
     stated: Table = tables["flow"]
     gray = tables["task"].get("gray")
     if preset is not None:
@@ -82,14 +81,19 @@ def build_config(
         tables["guide"] = asdict(guide[0])
     tables["flow"] = _flow_values(tables, name, preset, stated, guide[1] if guide else {})
     kind = task_named(name)
-    data = tables.get("data")
-    if isinstance(data, str) and not (kind.derives_condition or resume):
-        conditions, targets = gray_sides(data)
-        tables["flow"].setdefault("cond_channels", 1 if conditions else 3)
-        tables["task"]["gray"] = targets if gray is None else gray
+    if not (kind.derives_condition or resume):
+        _follow_pairs(tables, gray)
     tables["flow"].setdefault("cond_channels", kind.channels[0])
     run = parse(RunConfig, tables)
     return with_defaults(run, start.flow if start else None)
+
+
+def _tables(values: Table, settings: Sequence[str]) -> Table:
+    """Values and settings together, with the tables in which defaults are filled in."""
+    tables = {"flow": {}, "task": {}, "optim": {}, **merged(values, settings)}
+    if not all(isinstance(tables[table], dict) for table in ("flow", "task", "optim")):
+        parse(RunConfig, tables)  # raises, because one of them is not a table
+    return tables
 
 
 def _start_from(start: Config, tables: Table) -> None:
@@ -148,6 +152,15 @@ def with_defaults(config: RunConfig, start: FlowConfig | None = None) -> RunConf
     if transpose is None:
         transpose = config.flip and task_named(config.task.name).enlarges
     return replace(config, transpose=transpose, optim=replace(config.optim, **unset))
+
+
+def _follow_pairs(tables: Table, gray: Any) -> None:
+    """Fill in whether conditions of pairs are gray, and unless `gray` is stated, their targets."""
+    data = tables.get("data")
+    if isinstance(data, str):
+        conditions, targets = gray_sides(data)
+        tables["flow"].setdefault("cond_channels", 1 if conditions else 3)
+        tables["task"]["gray"] = targets if gray is None else gray
 
 
 def _flow_values(

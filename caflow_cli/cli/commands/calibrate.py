@@ -19,7 +19,7 @@ from ..training_report import FEW_TO_CALIBRATE
 
 if TYPE_CHECKING:
     from ...intervals import Coverage
-    from ...model import Calibration
+    from ...model import CAFlow, Calibration
     from ...training import RunConfig
 
 
@@ -94,14 +94,10 @@ def calibrate_command(
     if output is not None:
         check_calibration_output(found, Path(output), overwrite)
 
-    from ...intervals import calibrate, check_calibration, has_learned
+    from ...intervals import calibrate, check_calibration
 
-    model = load_model(calibrating.model, calibrating.device)
-    if images.split is None and has_learned(model, images.data):
-        console.note(
-            f"the model learned from a set named {Path(images.data).name!r}, so only images that "
-            "it held out are used; --split all uses all"
-        )
+    model = load_model(found, calibrating.device)
+    _note_held_out(model, images, console)
     start = time.perf_counter()
     with console.steps("drawing") as show:
         if output is None:
@@ -115,11 +111,21 @@ def calibrate_command(
             figures = {"output": output, **calibration.as_json()}
             lines = [output]
             _describe(calibration, console)
-    elapsed = round(time.perf_counter() - start, 3)
-    fields = {"status": "ok", "model": model.identity, **figures, "elapsed_s": elapsed}
-    console.result(fields, lines)
+    figures["elapsed_s"] = round(time.perf_counter() - start, 3)
+    console.result({"status": "ok", "model": model.identity, **figures}, lines)
     for error in failures.values():
         console.error(error)
+
+
+def _note_held_out(model: CAFlow, images: CalibrationImages, console: Console) -> None:
+    """Say if only a part of the images is used, because the model learned from the others."""
+    from ...intervals import has_learned
+
+    if images.split is None and has_learned(model, images.data):
+        console.note(
+            f"the model learned from a set named {Path(images.data).name!r}, so only images that "
+            "it held out are used; --split all uses all"
+        )
 
 
 def _lines(coverage: Coverage) -> list[str]:

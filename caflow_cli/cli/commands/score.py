@@ -100,8 +100,9 @@ def plan_pairs(
     used = [pair.cond for pair in pairs]
     alone = [image.name for image in targets if image.name not in scored]
     strays = {name: {"cond": cond, "target": name} for name in alone}
-    alone = [image.name for image in conditions if image not in used]
-    strays |= {name: {"cond": name, "target": target} for name in alone}
+    for image in conditions:
+        if image not in used:
+            strays[image.name] = {"cond": image.name, "target": target}
     if mask is not None:
         masks = find_companions("mask", mask, used)
         pairs = [pair._replace(mask=File(own)) for pair, own in zip(pairs, masks, strict=True)]
