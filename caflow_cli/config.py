@@ -34,7 +34,8 @@ def _words(channels: tuple[int, int]) -> str:
 
 def require(condition: bool, name: str, value: object, wanted: str) -> None:
     """Raise CaflowError (exit 2) for a field's value, with a hint at what is `wanted` instead."""
-    check_usage(condition, f"{name} is {short(value)}", f"set {name} to {wanted}")
+    if not condition:  # texts of large values take longer than the check
+        raise usage_error(f"{name} is {short(value)}", f"set {name} to {wanted}")
 
 
 @dataclass(frozen=True)

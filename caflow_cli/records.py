@@ -151,8 +151,9 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
         CaflowError: (exit 2) a key is unknown (the hint suggests the nearest one) or missing, or a
             value has the wrong type, is out of range, is not one of the choices, or is not finite.
     """
-    message = f"{where or 'the config'} is {short(values)}, not a table"
-    check_usage(isinstance(values, dict), message, "write it as a table of keys")
+    if not isinstance(values, dict):
+        message = f"{where or 'the config'} is {short(values)}, not a table"
+        raise usage_error(message, "write it as a table of keys")
     prefix = f"{where}." if where else ""
     record: Any = cls
     check_names(values, _kinds(record), "key", prefix)
