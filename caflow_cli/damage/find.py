@@ -22,6 +22,7 @@ from ..layers import fold
 from ..restoration import to_batch
 from ..restoration.arguments import ImageLike, as_input
 from ..restoration.tiles import plan_tiles
+from ..tasks.base import padded_size
 from .net import MULTIPLE, DamageNet
 
 Progress: TypeAlias = Callable[[int, int], object]  # tiles done and in total
@@ -130,9 +131,9 @@ def confidence(
     """
     height, width = image.shape[:2]
     net = _net()
-    down, right = (-length % MULTIPLE for length in (height, width))
-    padded = np.pad(image, [(0, down), (0, right), (0, 0)], mode="symmetric")
-    size = (height + down, width + right)
+    size = padded_size(height, width, MULTIPLE)
+    beyond = [(0, size[0] - height), (0, size[1] - width), (0, 0)]
+    padded = np.pad(image, beyond, "symmetric")
     result = np.empty(size, np.float32)
     tiles = plan_tiles(size, MULTIPLE, side, _MARGIN // MULTIPLE, ramp=0)
     high, wide = tiles.shape

@@ -86,20 +86,16 @@ def compare(
         found = _found(stack, generated, reference, recursive, bool(paired), notes, failed)
         extractor = load_extractor(weights) if sets else None
         steps = count(1)
-        read = len(found.made) + len(found.true)  # once more for metrics of sets
-        total = len(found.pairs) + read * bool(sets)
+        total = len(found.pairs)
+        if sets:  # which read each image once more
+            total += len(found.made) + len(found.true)
 
         def tell() -> None:
             progress(next(steps), total)
 
-        rows = _rows(found, paired, weights, failed, tell)
-        result = Result("generated", estimates(rows))
+        result = Result("generated", estimates(_rows(found, paired, weights, failed, tell)))
         if extractor is not None:
-            unread = {} if found.pairs else failed  # pairs report it themselves
-            ours = _features(found.made, extractor, unread, tell)
-            theirs = _features(found.true, extractor, unread, tell)
-            add_distances(result, sets, extractor, ours, theirs)
-            notes += few_images(min(len(ours), len(theirs)))
+            notes += _add_sets(result, sets, found, extractor, failed, tell)
     if not result.values:
         first = next(iter(failed.values()))
         raise CaflowError(f"no image could be measured: {first.message}", first.hint)
@@ -113,6 +109,22 @@ def compare(
         notes=notes,
         missing=missing,
     )
+
+
+def _add_sets(
+    result: Result,
+    metrics: Sequence[str],
+    found: _Found,
+    extractor: Extractor,
+    failed: Failures,
+    tell: Callable[[], None],
+) -> list[str]:
+    """Add the metrics of the two sets, and return notes. Images that fail are added to `failed`."""
+    unread = {} if found.pairs else failed  # pairs report it themselves
+    ours = _features(found.made, extractor, unread, tell)
+    theirs = _features(found.true, extractor, unread, tell)
+    add_distances(result, metrics, extractor, ours, theirs)
+    return few_images(min(len(ours), len(theirs)))
 
 
 def _found(
