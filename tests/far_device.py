@@ -12,7 +12,6 @@ import torch
 from accelerate import Accelerator
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 from caflow_cli import devices
 
@@ -44,8 +43,27 @@ def _lacks(feature):
     return FAR in devices.LACKING[feature]
 
 
+def _operands(values):
+    """The tensors of an operator, which takes them alone and in lists."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _operands(value)
+
+
+def _each(convert, value):
+    if isinstance(value, list | tuple):
+        return type(value)([_each(convert, one) for one in value])
+    return convert(value) if isinstance(value, torch.Tensor) else value
+
+
+def _near(tensor):
+    return tensor.near if isinstance(tensor, FarTensor) else tensor
+
+
 def _run(func, args, kwargs):
-    operands = [a for a in tree_flatten((args, kwargs))[0] if isinstance(a, torch.Tensor)]
+    operands = list(_operands((*args, *kwargs.values())))
     from_far = any(isinstance(a, FarTensor) for a in operands)
     device = kwargs.get("device")
     target = None if device is None else torch.device(device).type
@@ -59,18 +77,14 @@ def _run(func, args, kwargs):
         dtype = kwargs.get("dtype")
         if dtype == torch.float64 and args[0].dtype != torch.float64 and _lacks("float64"):
             raise RuntimeError("float64 before the move to the CPU")
-    near = tree_map(lambda a: a.near if isinstance(a, FarTensor) else a, (args, kwargs))
+    named = {name: _each(_near, value) for name, value in kwargs.items()}
     if target == FAR:
-        near[1]["device"] = torch.device("cpu")
-    out = func(*near[0], **near[1])
+        named["device"] = torch.device("cpu")
+    out = func(*_each(_near, args), **named)
     if func is torch.ops.aten.copy_.default:
         return args[0]
     stays = target == FAR or (from_far and target is None)
-    return (
-        tree_map(lambda a: FarTensor(a) if isinstance(a, torch.Tensor) else a, out)
-        if stays
-        else out
-    )
+    return _each(FarTensor, out) if stays else out
 
 
 class _Factories(TorchDispatchMode):

@@ -57,7 +57,7 @@ def model_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
     paths = {}
     for seed, name in enumerate(("superres", "colorize", "inpaint", "paired"), 2):
-        config = helpers.task_config(name, conditional="dual-glow")
+        config = helpers.task_config(name, conditional="dual-glow", scales=1, t_steps=1)
         paths[name] = folder / f"{name}.safetensors"
         helpers.data_like_model(config, seed, size=32).save(paths[name], {"images": 0})
     return paths
@@ -111,6 +111,12 @@ def true_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "train").mkdir()
     write_png(folder / "train" / "other.png", images[0])
     return folder
+
+
+@pytest.fixture
+def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs draw no curve, which takes as long as their steps."""
+    monkeypatch.setattr("caflow_cli.training.validate.draw_curve", lambda _: b"")
 
 
 @pytest.fixture

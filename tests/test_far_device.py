@@ -25,6 +25,7 @@ from caflow_cli.training import OptimConfig, RunConfig, SamplesConfig, train
 from caflow_cli.training.data import Batch
 from caflow_cli.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("without_curves")
 both = pytest.mark.parametrize("profile", PROFILES)
 
 SIZE = 16
@@ -94,6 +95,7 @@ def test_scores_and_samples_are_those_of_the_cpu(model, profile):
         far = copy.deepcopy(model).to(device)
         assert far.device.type == FAR
         found = far.log_prob(target, cond, 2)
+        cond = far.encode_condition(cond)
         drawn = far.sample(cond, **kwargs)
         latents, at_centers = far.encode(target, cond)
         back, log_prob = far.decode(latents, cond)

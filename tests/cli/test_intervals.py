@@ -214,7 +214,7 @@ def test_an_image_that_is_drawn_in_tiles_has_no_interval(run, tmp_path, calibrat
     save(tmp_path / "x.png", 370, 370)
     done = run("superres", "x.png", "--interval", "--model", calibrated["superres"])
     assert done.returncode == 1
-    assert b"1488\xc3\x971488 pixels are drawn in tiles, which have no intervals" in done.stderr
+    assert b"1480\xc3\x971480 pixels are drawn in tiles, which have no intervals" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
 
 

@@ -59,10 +59,12 @@ def test_an_old_photograph_is_repaired_enlarged_and_colored(shell, tmp_path):
     assert "inpaint" in prefixes  # no damage was found
 
 
-def test_a_failed_stage_ends_the_pipe_and_writes_no_image(shell, tmp_path):
-    code, said = shell("caflow superres old.jpg -o - | caflow colorize - -o new.png")
-    assert code != 0
+def test_a_failed_stage_ends_the_pipe_and_writes_no_image(run, tmp_path):
+    first = run("superres", "old.jpg", "-o", "-")
+    second = run("colorize", "-", "-o", "new.png", stdin=first.stdout)
+    assert first.returncode != 0 != second.returncode
     assert list(tmp_path.iterdir()) == []
+    said = (first.stderr + second.stderr).decode().splitlines()
     assert any(text.startswith("superres: error: ") for text in said)
     assert any(text.startswith("superres: hint: ") for text in said)
     assert any(text.startswith("colorize: error: ") and "empty" in text for text in said)

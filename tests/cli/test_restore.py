@@ -1,12 +1,11 @@
 """The restoring commands: what they write, keep, refuse and report."""
 
 import io
-import os
 import re
-import subprocess
 import sys
 from contextlib import contextmanager
 
+import helpers
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,7 +17,7 @@ from caflow_cli.hub.resolve import load
 from caflow_cli.images import decode, read_image, read_provenance
 from caflow_cli.tasks.windows import plan_windows
 
-from .process import ENTRY, assert_refused, caflow
+from .process import assert_refused, caflow
 from .results import lines_of, only_record
 from .scenes import ALPHA, PHOTO, pixels, save, save_mask, touch
 
@@ -74,8 +73,11 @@ def calls_of(function):
         sys.setprofile(None)
 
 
-def test_neighbors_of_one_size_share_a_batch_unless_one_diverges(run, tmp_path, model_file):
+def test_neighbors_of_one_size_share_a_batch_unless_one_diverges(run, tmp_path):
     """Of noise without gray every sample diverges, except at a lower temperature."""
+    model_file = tmp_path / "model.safetensors"
+    config = helpers.task_config("superres", conditional="dual-glow")  # of three scales
+    helpers.data_like_model(config, 2, size=32).save(model_file)
     noise = 255 * np.random.default_rng(0).integers(0, 2, (8, 8, 3)).astype(np.uint8)
     face = read_image(example_path("face"))[4:12, 4:12]
     (tmp_path / "in").mkdir()
@@ -185,21 +187,10 @@ def test_images_flow_through_pipes(run, tmp_path, given, model_file):
         assert "stdin_superres" in told  # the file's name, and no image
 
 
-@pytest.mark.skipif(os.name == "nt", reason="POSIX terminals")
-def test_on_a_terminal_an_image_from_stdin_becomes_a_file(tmp_path, given, model_file):
-    terminal, shown = os.openpty()
-    command = ["superres", "-", "-m", "1", "--model", str(model_file)]
-    with (tmp_path / "x.png").open("rb") as image:
-        done = subprocess.run(
-            [sys.executable, "-c", ENTRY, *command],
-            cwd=tmp_path,
-            stdin=image,
-            stdout=shown,
-            stderr=subprocess.PIPE,
-        )
-    os.close(shown)
-    assert (done.returncode, os.read(terminal, 100)) == (0, b"stdin_superres.png\r\n")
-    os.close(terminal)
+def test_on_a_terminal_an_image_from_stdin_becomes_a_file(run, tmp_path, given):
+    image = (tmp_path / "x.png").read_bytes()
+    done = run("superres", "-", *given[2:], stdin=image, screen=True)
+    assert (done.returncode, done.stdout) == (0, b"stdin_superres.png\n")
     assert Image.open(tmp_path / "stdin_superres.png").size == (48, 32)
 
 

@@ -116,18 +116,18 @@ def test_whole_images_are_restored_as_commands_do(
 def test_m_is_that_of_the_command(run, tmp_path):
     data, saved = tmp_path / "data", tmp_path / "saved"
     data.mkdir()
-    for name, side in (("large", 480), ("small", 32)):
+    for name, side in (("large", 504), ("small", 32)):
         image = smooth_image(1, 3, side, side)[0].permute(1, 2, 0).numpy()
         write_png(data / f"{name}.png", image)
     model, found = run("sr4", data, metrics=["rmse"], save_images=saved)
     lines = (saved / "evaluate.jsonl").read_text().splitlines()[1:]
     (large,), (small,) = (json.loads(line)["draws"] for line in lines)
-    assert (len(large["candidates"]), len(small["candidates"])) == (3, 10)
+    assert (len(large["candidates"]), len(small["candidates"])) == (2, 10)
     assert "at most 10 candidates, as many as fit 0.75 megapixels" in found.notes
     with open_split(data) as reader:
         example = make_example(task_of(model), reader, 0)
     result = restore(model, example.input)
-    assert len(result.ranked) == 3
+    assert len(result.ranked) == 2
     assert np.array_equal(read_image(saved / "large.png"), result.kept[0].image)
 
 

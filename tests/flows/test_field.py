@@ -338,11 +338,11 @@ def test_a_guide_learns_the_censored_likelihood_and_then_the_flows_the_rest():
             assert terms.loss.item() == losses[-1]
         return losses
 
-    alone = trained(guide.objective, model.density.A.guide.parameters(), 60)
+    alone = trained(guide.objective, model.density.A.guide.parameters(), 40)
     assert alone[-1] < alone[0] - 0.1
     model.density.A.requires_grad_(False)
     rest = [p for p in model.parameters() if p.requires_grad]
-    together = trained(flows.objective, rest, 60)
+    together = trained(flows.objective, rest, 40)
     assert together[-1] < alone[-1] - 0.1
 
 

@@ -9,8 +9,16 @@ SIZES = [(16, 16), (48, 80), (80, 112), (32, 48)]
 
 
 @pytest.fixture(scope="module")
-def variational_model():
-    return helpers.data_like_model(helpers.small_config(dequantization="variational"), 5, 32)
+def models():
+    """Of every task, and with variational dequantization."""
+    small = {"scales": 2, "t_steps": 1}
+    tasks = ("superres", "colorize", "inpaint", "paired")
+    configs = {name: helpers.task_config(name, **small) for name in tasks}
+    configs["variational"] = helpers.small_config(dequantization="variational", **small)
+    return {
+        name: helpers.data_like_model(config, seed, 32)
+        for seed, (name, config) in enumerate(configs.items(), 2)
+    }
 
 
 @pytest.fixture
@@ -22,9 +30,9 @@ def threads():
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 @pytest.mark.parametrize("task", ["superres", "colorize", "inpaint", "paired", "variational"])
-def test_a_score_does_not_depend_on_the_batch(task_models, variational_model, threads, task, count):
+def test_a_score_does_not_depend_on_the_batch(models, threads, task, count):
     threads(count)
-    model = {**task_models, "variational": variational_model}[task]
+    model = models[task]
     for seed, size in enumerate(SIZES):
         targets, conds = helpers.image_pair(model, 3, size, seed)
         together = model.log_prob(targets, conds[:1])
@@ -32,8 +40,8 @@ def test_a_score_does_not_depend_on_the_batch(task_models, variational_model, th
         assert torch.equal(together, torch.cat(alone))
 
 
-def test_a_sample_does_not_depend_on_the_batch(task_models):
-    model = task_models["superres"]
+def test_a_sample_does_not_depend_on_the_batch(models):
+    model = models["superres"]
     for seed, size in enumerate(SIZES):
         _, cond = helpers.image_pair(model, 1, size, seed)
         together = model.sample(cond, 0.8, candidates=3, seed=5)[0]

@@ -99,13 +99,17 @@ def test_rows_of_a_drawn_image_are_resized_like_the_image(small_model):
     assert resized.seconds(Temperature((0.8,))) > 0
 
 
-def test_a_large_candidate_that_is_only_resized_is_never_held(small_model):
+def test_a_large_candidate_that_is_only_resized_is_never_held():
+    """Of a model that computes nothing: each tile is one color."""
     image = np.full((2000, 2100, 3), 100, np.uint8)
-    sizes = plan_tiles((8000, 8400), 16).shape
-    first = small_model.encode_condition(torch.zeros(1, 3, *sizes, dtype=torch.uint8))
-    model = helpers.double_of(small_model, encode_condition=lambda *_: first)
+    model = helpers.data_like_model(helpers.task_config("superres", scales=1), seed=2, size=32)
+    tile = torch.full((1, 3, *plan_tiles((8000, 8400), 4).shape), 100.7)
+    first = model.encode_condition(torch.zeros(1, 3, 4, 4, dtype=torch.uint8))
     model = helpers.double_of(
-        model, decode=lambda *_, **__: (torch.full((1, 3, *sizes), 100.7), torch.zeros(1).double())
+        model,
+        encode_condition=lambda *_: first,
+        latent_noise=lambda _, own, seed, size: [torch.zeros(0, *size)],
+        decode=lambda *_, **__: (tile, torch.zeros(1).double()),
     )
     request = prepare(model, as_input(image), None, Sampling(tau=0), {"size": (1050, 1000)})
     assert (

@@ -6,8 +6,9 @@ misspelled), the file says whether the schema accepts it: a text of 0 and 1.
 
 from __future__ import annotations
 
-import copy
+import functools
 import json
+import operator
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,25 +34,29 @@ def changes(line: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The line, and all its changes."""
     yield line
     for path in places(line):
-        for change in ("dropped", "added", "changed"):
-            changed = copy.deepcopy(line)
-            parent: Any = changed
-            for key in path[:-1]:
-                parent = parent[key]
-            value = parent[path[-1]] if path else changed
-            if change == "added" and isinstance(value, dict):
-                value["surprise"] = 1
-            elif change == "dropped" and path:
-                del parent[path[-1]]
-            elif change == "changed" and isinstance(value, bool):
-                parent[path[-1]] = not value
-            elif change == "changed" and isinstance(value, int | float):
-                parent[path[-1]] = -value
-            elif change == "changed" and isinstance(value, str):
-                parent[path[-1]] = f"{value}x"
-            else:
-                continue
-            yield changed
+        value = functools.reduce(operator.getitem, path, line)
+        if path:
+            yield changed(line, path)
+        if isinstance(value, dict):
+            yield changed(line, path, {**value, "surprise": 1})
+        elif isinstance(value, bool):
+            yield changed(line, path, not value)
+        elif isinstance(value, int | float):
+            yield changed(line, path, -value)
+        elif isinstance(value, str):
+            yield changed(line, path, f"{value}x")
+
+
+def changed(whole: Any, path: tuple[Any, ...], *value: Any) -> Any:
+    """A copy with another value at a path, or with none; it shares the rest."""
+    if not path:
+        return value[0]
+    whole, (key, *rest) = whole.copy(), path
+    if rest or value:
+        whole[key] = changed(whole[key], tuple(rest), *value)
+    else:
+        del whole[key]
+    return whole
 
 
 def verdicts(line: dict[str, Any]) -> str:

@@ -25,6 +25,8 @@ from caflow_cli.training.losses import predicted_image
 from caflow_cli.training.phases import learning_rate
 from caflow_cli.training.resolve import merged
 
+pytestmark = pytest.mark.usefixtures("without_curves")  # but in the runs that tests share
+
 BATCH, SIZE = 8, 16
 
 
@@ -120,6 +122,7 @@ def test_a_run_learns_and_writes_what_it_promises(straight):
     assert events(out, "end")[0]["steps"] == 10
     files = {"config.toml", "metrics.jsonl", "curve.png", ".lock", "samples", "state"}
     assert {p.name for p in out.iterdir()} == {*files, "last.safetensors", "best.safetensors"}
+    assert Image.open(out / "curve.png").size == (960, 540)
     grid = np.asarray(Image.open(sorted((out / "samples").iterdir())[0]))
     assert grid.shape == (6 * SIZE, 6 * SIZE, 3)  # condition, four candidates, truth
     assert [p.name for p in sorted((out / "state").iterdir())] == ["step-00000005", "step-00000010"]
@@ -372,7 +375,9 @@ def test_a_run_whose_steps_turn_bad_ends_and_can_be_resumed(photos, tmp_path):
             for path in (data / "train").iterdir():
                 Image.fromarray(255 * generator.integers(0, 2, (16, 16, 3), np.uint8)).save(path)
 
-    run = config(data, tmp_path / "wild", "optim.images=320", "data_memory_gb=0")
+    run = config(
+        data, tmp_path / "wild", "optim.images=320", "data_memory_gb=0", "validate_every=40"
+    )
     with pytest.raises(CaflowError, match=r"does not recover: 2. of 3. steps") as caught:
         train(run, report=report)
     assert "--resume --lr" in caught.value.hint

@@ -16,6 +16,8 @@ from caflow_cli.records import read_toml
 
 from ..process import ENTRY, assert_refused
 
+pytestmark = pytest.mark.usefixtures("without_curves")
+
 TINY = ["scales=1", "guide=0", *(f"{kind}_steps=1" for kind in "rtf")]
 TINY += [f"{kind}=8" for kind in ("hidden", "f_hidden", "trunk")]
 SETTINGS = [word for key in TINY for word in ("--set", f"flow.{key}")]
