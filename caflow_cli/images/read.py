@@ -306,9 +306,8 @@ def read_source(source: str | Path | BinaryIO, name: str | None = None) -> tuple
             data = source.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         raise unreadable(error, label) from None
-    is_piped = not isinstance(source, str | Path)
     if not data:
-        raise empty(label, is_piped)
+        raise empty(label, is_piped=not isinstance(source, str | Path))
     ensure(len(data) <= MAX_BYTES, f"{label!r} has more than {MAX_BYTES >> 20} MiB", SMALLER)
     return data, label
 

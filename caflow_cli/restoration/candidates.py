@@ -32,7 +32,7 @@ from .domain import Statistics, domain_warning
 from .figures import captioned_row
 from .rank import order, rmse_between
 from .request import Request
-from .score import Score, estimator_of
+from .score import Score, estimator_for
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class Candidate:
         """The largest difference of the reduced image and the input, in levels of 8 bits; None if
         the task does not recompute its input from a result, or the image is large."""
         request = self.request
-        if "consistent" not in request.task.options or request.is_large:
+        if not request.task.enlarges or request.is_large:
             return None
         recomputed = request.task.recomputed(request.image, self.pixels, None)
         assert recomputed is not None
@@ -215,7 +215,7 @@ class Candidates:
             "model": dict(request.model.identity),
             "params": self.sampling.as_json(),
             **{edit.field: edit.as_json() for edit in request.edits},
-            "estimator": estimator_of(request.model, request.noise_samples or 1, depth),
+            "estimator": estimator_for(request),
             **({} if depth == 8 else {"depth": depth}),
             **({"crop": request.input.crop} if request.input.crop else {}),
         }

@@ -70,15 +70,7 @@ class Grain:
         self.deviation = strength
         if strength is None and flattest is not None:
             self.deviation = round(float(flattest.std()), 3)
-        self._blocks: dict[tuple[int, int], Levels] = {}  # by the first row and column of the cell
-        if self.deviation is not None:
-            for top, left in (np.unique(np.argwhere(hole) // _CELL, axis=0) * _CELL).tolist():
-                if flattest is None:
-                    block = _drawn_block(is_gray=not np.ptp(image, axis=-1).any())
-                else:
-                    near = _block(image, hole, top, left, most=1.8 * float(flattest.std()))
-                    block = flattest[len(flattest) // 2] if near is None else near
-                self._blocks[top, left] = block
+        self._blocks = {} if self.deviation is None else _blocks_of(image, hole, flattest)
         self.spots = len(spots_in(hole)) if self._blocks else 0
 
     @property
@@ -131,6 +123,19 @@ def _flattest_blocks(image: Pixels, hole: Hole) -> Levels | None:
     flattest = np.argsort(fine)[: max(6, len(fine) // 12)]
     is_grain = np.percentile(fine, 5) > 2.8 and _are_of_grain(spectra[flattest])
     return blocks[flattest] if is_grain else None
+
+
+def _blocks_of(image: Pixels, hole: Hole, flattest: Levels | None) -> dict[tuple[int, int], Levels]:
+    """The block of grain for each cell with a hole, by its first row and column."""
+    blocks = {}
+    for top, left in (np.unique(np.argwhere(hole) // _CELL, axis=0) * _CELL).tolist():
+        if flattest is None:
+            block = _drawn_block(is_gray=not np.ptp(image, axis=-1).any())
+        else:
+            near = _block(image, hole, top, left, most=1.8 * float(flattest.std()))
+            block = flattest[len(flattest) // 2] if near is None else near
+        blocks[top, left] = block
+    return blocks
 
 
 def _drawn_block(is_gray: bool) -> Levels:
