@@ -39,10 +39,12 @@ def small_model64(small_model: CAFlow) -> CAFlow:
 
 @pytest.fixture(scope="session")
 def task_models(small_model: CAFlow) -> dict[str, CAFlow]:
-    """A model like `small_model` for every task, 32x32. Shared likewise."""
+    """A model for every task, 32x32; those beside `small_model` of few modules. Shared likewise."""
     others = ("colorize", "inpaint", "paired")
     models = {
-        name: helpers.data_like_model(helpers.task_config(name), seed=seed, size=32)
+        name: helpers.data_like_model(
+            helpers.task_config(name, conditional="dual-glow"), seed=seed, size=32
+        )
         for seed, name in enumerate(others, 3)
     }
     return {"superres": small_model, **models}

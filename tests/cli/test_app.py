@@ -183,7 +183,7 @@ def shell(command: str, cwd: Path) -> subprocess.CompletedProcess:
         ("caflow models list >&-", "0", ""),
         ("caflow superres 'none*' 2>&-", "2", ""),
         ("caflow superres 'none*' 2>&1 >/dev/null | true", "2", ""),
-        ("caflow superres - <&-", "1", "stdin"),
+        ("caflow mask - <&-", "1", "stdin"),
         pytest.param(
             *("caflow models list >/dev/full", "1", "cannot write to stdout: No space left"),
             marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full"),

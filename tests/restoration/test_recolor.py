@@ -50,7 +50,7 @@ GREEN = (95, 120, 90)  # within the gamut of the photo's luminance
 
 
 @pytest.mark.parametrize(
-    ("height", "width"), [(256, 384), (384, 256), (257, 385), (1000, 1500), (90, 60)]
+    ("height", "width"), [(256, 384), (384, 256), (257, 385), (640, 960), (90, 60)]
 )
 def test_a_thin_stroke_is_met_and_the_luminance_is_exact(height, width):
     image = photo(height, width)

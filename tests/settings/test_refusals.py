@@ -21,6 +21,7 @@ from caflow_cli.intervals import CalibrationImages, calibrate, calibrated
 from caflow_cli.model import Calibration
 from caflow_cli.records import parse
 from caflow_cli.sampling import Sampling
+from caflow_cli.tasks import TASKS
 from caflow_cli.training import RunConfig
 from caflow_cli.training.resolve import build_config
 
@@ -98,9 +99,21 @@ def test_a_setting_that_python_is_given_is_refused(case, task_models, monkeypatc
     assert answer == {key: case[key] for key in answer}
 
 
+@pytest.fixture(scope="module")
+def files_of_scales(tmp_path_factory):
+    """A model file for every task, of three scales."""
+    folder = tmp_path_factory.mktemp("scales")
+    paths = {}
+    for task in TASKS:
+        config = helpers.task_config(task, conditional="dual-glow")
+        paths[task] = folder / f"{task}.safetensors"
+        helpers.data_like_model(config, 2, size=32).save(paths[task], {"images": 0})
+    return paths
+
+
 @pytest.mark.parametrize("case", CASES["commands"], ids=lambda case: case["words"][:60])
-def test_a_setting_that_is_typed_is_refused(case, run, images, model_files):
+def test_a_setting_that_is_typed_is_refused(case, run, images, files_of_scales):
     before = sorted(path.name for path in images.rglob("*"))
-    answer = answer_of_command(case["words"], run, model_files)
+    answer = answer_of_command(case["words"], run, files_of_scales)
     assert answer == {key: case[key] for key in answer}
     assert sorted(path.name for path in images.rglob("*")) == before  # nothing is written
