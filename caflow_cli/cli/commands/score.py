@@ -26,6 +26,7 @@ from ..options import expanded, load_model, option
 if TYPE_CHECKING:
     from ...hub.choice import Choice
     from ...images import Input, Pixels
+    from ...model import CAFlow
     from ...records import Table
     from ...restoration import Score
     from ..inputs import InputImage
@@ -251,7 +252,7 @@ class _Scorer:
 
     def _score_images(self, pair: Pair) -> None:
         from ...images import read_provenance
-        from ...restoration import estimator_of, score, task_of
+        from ...restoration import estimator_of, score
         from ..report import scored_line
 
         start = time.perf_counter()
@@ -263,10 +264,7 @@ class _Scorer:
         condition = self.read(pair.cond, self.console.about, *how)
         target = pair.target.read(self.console.about, *how)
         model = self.load(model_name)
-        mask = None
-        has_hole = condition.image.alpha is not None and task_of(model).needs_mask
-        if has_hole or not isinstance(pair.mask, Transparent):
-            mask = self.masking.read(pair.mask, condition, pair.cond)
+        mask = self._mask(pair, condition, model)
         if record.get("crop"):
             condition, mask = _part_of(condition, mask, record["crop"])
         samples = self.scoring.noise_samples
@@ -279,6 +277,15 @@ class _Scorer:
         self.console.result(fields, [f"{result.rank_score:.4f}\t{bits}\t{name}"])
         if not self.console.json:
             self._note(name, result)
+
+    def _mask(self, pair: Pair, condition: Input, model: CAFlow) -> Pixels | None:
+        """The mask of a pair: that of its options, or what is transparent if the task fills it."""
+        from ...restoration import task_of
+
+        has_hole = condition.image.alpha is not None and task_of(model).needs_mask
+        if isinstance(pair.mask, Transparent) and not has_hole:
+            return None
+        return self.masking.read(pair.mask, condition, pair.cond)
 
     def _note(self, name: str, result: Score) -> None:
         """Say what a score covers, and how exact it is."""
