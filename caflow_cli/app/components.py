@@ -85,7 +85,8 @@ class Components:
                     gr.Markdown(
                         f"Results up to {limits.megapixels:g} megapixels, files up to "
                         f"{limits.megabytes} MB, up to {limits.candidates} candidates. One image "
-                        "is processed at a time; others wait.",
+                        "is processed at a time; others wait. Measured fields are not shown: "
+                        "`caflow superres` draws their ensembles.",
                         elem_id="caflow-limits",
                     )
                 with gr.Column(elem_id="caflow-stage"):

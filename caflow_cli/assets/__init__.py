@@ -4,10 +4,11 @@ from pathlib import Path
 
 from ..errors import check_usage
 
-__all__ = ["ASSETS", "EXAMPLES_DIR", "WEIGHTS_DIR", "example_path", "manifest_path"]
+__all__ = ["ASSETS", "EXAMPLE", "EXAMPLES_DIR", "WEIGHTS_DIR", "example_path", "manifest_path"]
 
 ASSETS = Path(__file__).parent
 EXAMPLES_DIR = ASSETS / "examples"
+EXAMPLE = "example:"  # before the name of an example that a user types
 WEIGHTS_DIR = ASSETS / "weights"  # missing in an installation without bundled models
 
 

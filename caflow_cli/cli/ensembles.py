@@ -36,7 +36,7 @@ class Ensembles:
         sampling: With M and N.
         drawing, measured: The options.
         console: The command's.
-        format: Of what is written, a value of `FORMATS`.
+        format: Of what is written, a value of `FIELD_FORMATS`.
         reason: Why the model was chosen.
     """
 
@@ -115,7 +115,7 @@ def _read(asked: Ensembles, job: Job) -> Field:
         text = f"states no unit, and is taken to be in {task.values.unit}"
         console.about(job.name, text, "no unit")
     if field.missing.any():
-        console.about(job.name, f"{field.missing.sum()} values are missing", "missing values")
+        console.about(job.name, f"missing values: {field.missing.sum()}", "missing values")
     return field
 
 

@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from ..hub.choice import Choice
     from ..sampling import Sampling
     from .edits import Scaling
+    from .inputs import InputImage
     from .intervals import Intervals
     from .masking import Masking
-
-_EXAMPLE = "example:"
 
 
 def draw_fields(
@@ -52,7 +51,7 @@ def draw_fields(
         CaflowError: (exit 2) as for `find_model`, if the plan cannot work, or for options that
             images do not have.
     """
-    choice = find_model(inputs, drawing.model, local=drawing.dry_run)
+    choice = find_model(inputs, drawing.model, drawing.recursive, local=drawing.dry_run)
     if choice is None:
         hint = "leave it out, or --model of a model of fields (docs/fields.md)"
         check_usage(not measured.used, f"{', '.join(measured.used)}: for measured fields", hint)
@@ -71,16 +70,17 @@ def _draw(
     context: typer.Context,
 ) -> None:
     """Draw and write an ensemble for each input, by a model of fields."""
-    from ..fields import FORMATS
+    from ..fields import FIELD_FORMATS
     from ..hub.resolve import resolve
+    from .inputs import find_inputs
     from .output import nothing_to_do
     from .plan import make_plan
 
     found = resolve(choice.model, local=drawing.dry_run)
     config = read_config(found, None if console.command == "sample" else console.command)
     sampling = _filled(drawing, measured, config, context)
-    format = _format(drawing, inputs)
-    suffixes = [suffix for suffix, name in FORMATS.items() if name == format]
+    format = _format(drawing, find_inputs(inputs, recursive=drawing.recursive, taken=FIELD_FORMATS))
+    suffixes = [suffix for suffix, name in FIELD_FORMATS.items() if name == format]
     one = replace(drawing, format=None, sampling=replace(sampling, keep=1))  # a file for each field
     jobs = make_plan(console, inputs, one, form=(format, suffixes)).jobs
     if nothing_to_do(jobs, console):
@@ -114,16 +114,18 @@ def _filled(
     return sampling
 
 
-def find_model(inputs: Sequence[str], model: str | None, *, local: bool = False) -> Choice | None:
+def find_model(
+    inputs: Sequence[str], model: str | None, recursive: bool = False, *, local: bool = False
+) -> Choice | None:
     """The model for the fields that inputs are; None if they are images.
 
-    Without a named model, fields are NetCDF files, arrays of NumPy, and TIFFs that state a unit.
+    Without a named model, fields are those of `find_fields`.
 
     Raises:
         CaflowError: (exit 2) a field has a unit for which no model is bundled, or none; or a model
             of images is named for one.
     """
-    fields = [name for name in inputs if _is_field(name)]
+    fields = find_fields(inputs, recursive)
     if model is not None:
         return _named(model, fields, local)
     if not fields:
@@ -133,9 +135,8 @@ def find_model(inputs: Sequence[str], model: str | None, *, local: bool = False)
     return choose_field_model(*_first_unit(fields))
 
 
-def _named(model: str, fields: Sequence[str], local: bool) -> Choice | None:
+def _named(model: str, fields: Sequence[InputImage], local: bool) -> Choice | None:
     """The named model, if it is of fields; CaflowError (exit 2) if one of these states its unit."""
-    from ..fields import stated_unit
     from ..hub.choice import NAMED, Choice
     from ..hub.resolve import resolve
     from ..model import read_info
@@ -144,43 +145,47 @@ def _named(model: str, fields: Sequence[str], local: bool) -> Choice | None:
         found = resolve(model, local=local)
         if read_info(found.path).config.task.values is not None:
             return Choice(model, NAMED)
-    for name in fields:
-        if unit := stated_unit(_path(name)):
+    for field in fields:
+        if field.unit:
             raise usage_error(
-                f"{name!r} is a measured field in {unit}, and {model!r} is a model of images",
-                f"--model of a model of fields in {unit}, or save it as an image of 16 bits",
+                f"{field.name!r} is a measured field in {field.unit}, and {model!r} is a model of "
+                "images",
+                f"--model of a model of fields in {field.unit}, or save it as an image of 16 bits",
             )
     return None
 
 
-def _path(name: str) -> Path:
-    from ..assets import example_path
+def find_fields(inputs: Sequence[str], recursive: bool = False) -> list[InputImage]:
+    """The inputs that are fields: NetCDF files, arrays of NumPy, and TIFFs that state a unit.
 
-    is_example = name.startswith(_EXAMPLE)
-    return example_path(name.removeprefix(_EXAMPLE)) if is_example else Path(name)
+    Those in folders count only if no folder has other images.
+    """
+    from ..fields import FIELD_FORMATS
+    from .inputs import IMAGES, find_inputs
 
-
-def _is_field(name: str) -> bool:
-    """Whether an input is a field, as far as its name says, or a TIFF its unit."""
-    from ..fields import format_of_field, stated_unit
-
-    path = _path(name)
-    format = format_of_field(path)
-    return format in ("netcdf", "npy") or (format == "tiff" and stated_unit(path) is not None)
+    found = find_inputs(inputs, recursive=recursive, taken={*IMAGES, *FIELD_FORMATS})
+    others = [each for each in found if each.found and each.suffix.lower() not in FIELD_FORMATS]
+    return [each for each in found if not (each.found and others) and _is_field(each)]
 
 
-def _first_unit(names: Sequence[str]) -> tuple[str, str]:
+def _is_field(file: InputImage) -> bool:
+    """Whether a file is a field, as far as its name says, or a TIFF its unit."""
+    from ..fields import FIELD_FORMATS
+
+    format = FIELD_FORMATS.get(file.suffix.lower())
+    return format in ("netcdf", "npy") or (format == "tiff" and file.unit is not None)
+
+
+def _first_unit(fields: Sequence[InputImage]) -> tuple[str, str]:
     """The first field that can be read, and its unit; the last error if none can."""
-    from ..fields import stated_unit
     from ..images import no_file
 
-    for name in names:
+    for field in fields:
         with suppress(CaflowError):
-            unit = stated_unit(_path(name))
-            if unit is not None:
-                return name, unit
-    stated_unit(_path(names[-1]))
-    raise no_file(names[-1])
+            if (unit := field.unit) is not None:
+                return field.name, unit
+    _ = fields[-1].unit  # which raises, unless there is no such file
+    raise no_file(fields[-1].name)
 
 
 def _refuse(drawing: Drawing, others: Scaling | Masking, intervals: Intervals | None) -> None:
@@ -202,15 +207,15 @@ def _refuse(drawing: Drawing, others: Scaling | Masking, intervals: Intervals | 
     check_usage(not used, f"{' and '.join(used)}: not for fields", "leave it out")
 
 
-def _format(drawing: Drawing, inputs: Sequence[str]) -> str:
+def _format(drawing: Drawing, inputs: Sequence[InputImage]) -> str:
     """The format of outputs: as stated, as the suffix of -o says, or that of the first input."""
-    from ..fields import FORMATS, format_of_field
+    from ..fields import FIELD_FORMATS, format_of_field
 
-    known = sorted({*FORMATS.values()})
+    known = sorted({*FIELD_FORMATS.values()})
     format = drawing.format
     if format is None:
         of_output = format_of_field(Path(drawing.output)) if drawing.output else None
-        return of_output or format_of_field(_path(inputs[0])) or "tiff"
+        return of_output or FIELD_FORMATS.get(inputs[0].suffix.lower(), "tiff")
     hint = f"--format {' or '.join(known)}"
     check_usage(format in known, f"fields are not written as {format!r}", hint)
     return format

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..assets import example_path
+from ..assets import EXAMPLE, example_path
 from ..errors import check_usage, usage_error
 from ..images import SUFFIXES, Input, decode
 from ..names import COMPANIONS, INFRARED, MARKS, make, parse
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 Note = Callable[[str], object]  # receives messages for the user
 About = Callable[[str, str], object]  # receives the name of an image, and a message on it
 
-_EXAMPLE = "example:"
-# Suffixes of files taken from folders. A file that is named is taken whatever its suffix.
-_TAKEN = SUFFIXES | {".gif", ".apng", ".jfif", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2"}
+# Suffixes of images taken from folders. A file that is named is taken whatever its suffix.
+IMAGES = SUFFIXES | {".gif", ".apng", ".jfif", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2"}
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,12 @@ class InputImage:
     @property
     def full_stem(self) -> str:
         """The stem with the suffix, `a_jpg`, which distinguishes `a.jpg` from `a.png`."""
-        suffix = "" if self.path is None else self.path.suffix
-        return make(self.stem, suffix.removeprefix("."))
+        return make(self.stem, self.suffix.removeprefix("."))
+
+    @property
+    def suffix(self) -> str:
+        """That of the file; empty for stdin."""
+        return "" if self.path is None else self.path.suffix
 
     @property
     def missing(self) -> bool:
@@ -68,6 +71,16 @@ class InputImage:
             about(self.name, f"only the first of its frames{more} used")
         return image
 
+    @property
+    def unit(self) -> str | None:
+        """The unit of a field, empty if it states none; None for images and stdin.
+
+        CaflowError (exit 1) if a NetCDF file cannot be read.
+        """
+        from ..fields import stated_unit
+
+        return None if self.path is None else stated_unit(self.path)
+
     def read_field(self, nodata: float | None) -> Field:
         """Read the measured field; CaflowError (exit 1) if that fails."""
         from ..fields import read_field
@@ -82,6 +95,7 @@ def find_inputs(
     recursive: bool = False,
     aside: Collection[Path] = (),
     note: Note = lambda _: None,
+    taken: Collection[str] = IMAGES,
 ) -> list[InputImage]:
     """Find the images that arguments name, without duplicates, in order; `img2` before `img10`.
 
@@ -90,10 +104,11 @@ def find_inputs(
         recursive: Also search subfolders.
         aside: Folders and files of results and masks, which are ignored in folders.
         note: Receives a message on how many files and folders in a folder were ignored.
+        taken: The suffixes of files in folders.
 
     Raises:
         CaflowError: (exit 2) an argument names no example, matches no file, or is a folder without
-            images.
+            such files.
     """
     sources: list[InputImage] = []
     hidden = {Path(os.path.realpath(path)) for path in aside}
@@ -102,11 +117,11 @@ def find_inputs(
         for name in _matching(argument) if is_pattern else [argument]:
             path = Path(name)
             if is_folder(name):
-                sources += _search(path, recursive, hidden, note)
+                sources += _search(path, recursive, hidden, note, taken)
             elif name == "-":
                 sources.append(InputImage(name, None, "stdin"))
-            elif name.startswith(_EXAMPLE):
-                path = example_path(name.removeprefix(_EXAMPLE))
+            elif name.startswith(EXAMPLE):
+                path = example_path(name.removeprefix(EXAMPLE))
                 sources.append(InputImage(name, path, path.stem))
             else:
                 check_usage(bool(path.name), f"{name!r} is not an image", "give image files")
@@ -155,9 +170,8 @@ def without_infrared(sources: Sequence[InputImage]) -> list[InputImage]:
     inputs = {(source.folder, source.stem) for source in sources}
     kept = []
     for source in sources:
-        suffix = "" if source.path is None else source.path.suffix
         name = parse(source.stem)
-        is_infrared = suffix == ".tif" and name.kind in INFRARED
+        is_infrared = source.suffix == ".tif" and name.kind in INFRARED
         if not (is_infrared and (source.folder, name.source) in inputs):
             kept.append(source)
     return kept
@@ -169,7 +183,9 @@ def _natural_key(text: str) -> tuple[list[str | int], str]:
     return parts, text
 
 
-def _search(root: Path, recursive: bool, hidden: Collection[Path], note: Note) -> list[InputImage]:
+def _search(
+    root: Path, recursive: bool, hidden: Collection[Path], note: Note, taken: Collection[str]
+) -> list[InputImage]:
     """The images in a folder, then those in its subfolders; links to folders are not followed."""
     found: list[Path] = []
     other_files = 0
@@ -180,14 +196,15 @@ def _search(root: Path, recursive: bool, hidden: Collection[Path], note: Note) -
 
     for folder, folders, files in os.walk(root, onerror=fail):
         paths = _visible(folder, files, hidden)
-        images = [path for path in paths if _is_taken(path)]
+        images = [path for path in paths if _is_taken(path, taken)]
         inner = _visible(folder, folders, hidden)
         folders[:] = [path.name for path in inner if recursive and not path.is_symlink()]
         found += images
         other_files += len(paths) - len(images)
         other_folders += len(inner) - len(folders)
-    hint = "-r searches subfolders, too" if other_folders else "give image files"
-    check_usage(bool(found), f"no images in the folder {str(root)!r}", hint)
+    what = "image" if ".png" in taken else "field"
+    hint = "-r searches subfolders, too" if other_folders else f"give {what} files"
+    check_usage(bool(found), f"no {what}s in the folder {str(root)!r}", hint)
     if other_folders:
         note(f"{root}: folders left out: {other_folders} (see -r)")
     if other_files:
@@ -205,9 +222,9 @@ def _visible(folder: str, names: Sequence[str], hidden: Collection[Path]) -> lis
     return [Path(folder, name) for name in sorted(shown, key=_natural_key)]
 
 
-def _is_taken(path: Path) -> bool:
+def _is_taken(path: Path, taken: Collection[str]) -> bool:
     """Broken links are taken, to be reported. Pipes are not: reading one would block."""
-    return path.suffix.lower() in _TAKEN and (is_file(path) or not exists(path))
+    return path.suffix.lower() in taken and (is_file(path) or not exists(path))
 
 
 def find_shard(typed: str | None, console: Console) -> slice:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
+from ..assets import EXAMPLE, example_path
 from ..errors import check_usage
 from .options import OUTPUT, option
 
-_SUFFIXES = (".nc", ".nc4", ".npy", ".tif", ".tiff", "example:rain")  # what may be a field
 NINE = (
     "intervals of fields need at least nine groups of fields, such as days, because the fields of "
     "a group are alike"
@@ -24,6 +25,10 @@ NODATA = option(
     "Fields: the stored value, or nan, that stands for a missing one; else those are refused.",
     OUTPUT,
 )
+
+
+def _named(name: str) -> Path:
+    return example_path(name.removeprefix(EXAMPLE)) if name.startswith(EXAMPLE) else Path(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +58,11 @@ class Measured:
 
     def may_apply(self, inputs: Sequence[str], model: str | None) -> bool:
         """Whether inputs may be fields, or an option is used, so that `draw_fields` decides."""
+        from ..fields import FIELD_FORMATS
+
         given = {model, self.nodata, self.quantile} != {None}
-        return given or any(name.lower().endswith(_SUFFIXES) for name in inputs)
+        may = {"", *FIELD_FORMATS}  # folders and patterns, too
+        return given or any(_named(name).suffix.lower() in may for name in inputs)
 
     @property
     def used(self) -> list[str]:

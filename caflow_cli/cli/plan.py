@@ -6,18 +6,19 @@ import os
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from ..errors import check_usage
+from ..fields import FIELD_FORMATS
 from ..images import FORMATS, Encoder, format_of
 from ..names import MARKS, make, numbered
 from ..paths import exists, is_folder
 from .companions import find_companions
 from .console import Console
-from .inputs import InputImage, find_inputs, find_shard, without_infrared, without_results
+from .inputs import IMAGES, InputImage, find_inputs, find_shard, without_infrared, without_results
 from .masking import File, Mask, Masking, Transparent
 from .options import Files
 
@@ -117,13 +118,14 @@ def make_plan(
         companions: What the user named of each kind of files that belong to inputs, as "mask".
         beside: Endings of further files for each input, by field of JSON; they are PNG.
         masking: The options of masks, if the command has them.
-        form: What is written instead of images.
+        form: What is written instead of images: fields, which folders are searched for.
     """
     if list(inputs) == ["-"] and _is_piped(console, files, beside):
         files = replace(files, output="-")
     _check_options(files, console)
     folder, file = _destination(files.output)
-    jobs = _find_jobs(console, inputs, files, folder, companions, masking)
+    taken = IMAGES if form is None else FIELD_FORMATS
+    jobs = _find_jobs(console, inputs, files, folder, companions, masking, taken)
     share = find_shard(files.shard, console)
     if share.step > 1:
         _check_shared(files, jobs)
@@ -212,6 +214,7 @@ def _find_jobs(
     folder: Path | None,
     companions: Mapping[str, str | None],
     masking: Masking | None,
+    taken: Collection[str],
 ) -> list[Job]:
     """The inputs, without earlier results and files in `folder`, each with its companions."""
     named = {"mask": masking.file if masking else None, **companions}
@@ -219,7 +222,9 @@ def _find_jobs(
     aside = [Path(name) for name in used.values()]
     if folder is not None:
         aside.append(folder)
-    sources = find_inputs(inputs, recursive=files.recursive, aside=aside, note=console.note)
+    sources = find_inputs(
+        inputs, recursive=files.recursive, aside=aside, note=console.note, taken=taken
+    )
     if len(sources) > 1 or used:
         sources = _without_others(sources, used, console)
     mask = (masking.found if masking else None) or Transparent()

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from ..errors import check_usage, ensure, usage_error
+from ..fields import FIELD_FORMATS
 from ..images import MAX_BYTES, SUFFIXES
 from .split import ImageFiles, leads_out
 
-FIELD_SUFFIXES = (".tif", ".tiff", ".npy", ".nc")
 _OF_RUN = {"config.toml", "metrics.jsonl"}  # files in the folder of a training run
 
 
@@ -19,7 +19,7 @@ def is_image(member: str) -> bool:
 
 
 def is_field(member: str) -> bool:
-    return _ends(member, FIELD_SUFFIXES)
+    return _ends(member, FIELD_FORMATS)
 
 
 def _ends(member: str, suffixes: Collection[str]) -> bool:

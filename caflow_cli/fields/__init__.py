@@ -1,7 +1,7 @@
 """Measured fields in their unit, and the files that hold them."""
 
 from .files import (
-    FORMATS,
+    FIELD_FORMATS,
     check_place,
     encode_members,
     field_of,
@@ -17,7 +17,7 @@ from .units import same_unit
 from .values import Along, Array, Field, Grid, Packing
 
 __all__ = [
-    "FORMATS",
+    "FIELD_FORMATS",
     "Along",
     "Array",
     "Field",

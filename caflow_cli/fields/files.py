@@ -32,7 +32,7 @@ from .values import Along, Array, Field, checked_values
 _NPY = b"\x93NUMPY"
 _KINDS = "a TIFF of one band, a NetCDF file, or an array as .npy"
 # Suffixes of files, and what they hold.
-FORMATS: Mapping[str, str] = {
+FIELD_FORMATS: Mapping[str, str] = {
     ".tif": "tiff",
     ".tiff": "tiff",
     ".nc": "netcdf",
@@ -63,7 +63,8 @@ def read_field(
     """
     fields = read_members(source, nodata=nodata, name=name)
     label = name or source
-    hint = f"gdal_translate -b 1 {label} band.tif"
+    is_map = isinstance(fields[0].grid, GeoTags)
+    hint = f"gdal_translate -b 1 {label} band.tif" if is_map else "give one of them"
     ensure(len(fields) == 1, f"{str(label)!r} has {len(fields)} bands, and a field has one", hint)
     return fields[0]
 
@@ -102,14 +103,13 @@ def _refusing_damage(label: str) -> Iterator[None]:
 
 def format_of_field(path: Path) -> str | None:
     """The format for a path's suffix; None if no field is written with it."""
-    return FORMATS.get(path.suffix.lower())
+    return FIELD_FORMATS.get(path.suffix.lower())
 
 
 def stated_unit(path: Path) -> str | None:
     """The unit of a file that holds a field, empty if it states none; None for images.
 
-    A TIFF holds a field if it has one band of floats, and its description states a unit; or GDAL
-    does.
+    A TIFF holds a field if its values are floats, and its description states a unit; or GDAL does.
 
     Raises:
         CaflowError: (exit 1) it is NetCDF, and cannot be read.
@@ -127,13 +127,13 @@ def stated_unit(path: Path) -> str | None:
 
 
 def check_place(like: Field, format: str) -> None:
-    """Raise CaflowError (exit 2) if a format, of `FORMATS`, cannot hold the place of a field."""
+    """Raise CaflowError (exit 2) if a format cannot hold the place of a field."""
     is_map = isinstance(like.grid, GeoTags)
     kind, suffix = ("GeoTIFF", ".tif") if is_map else ("NetCDF file", ".nc")
     check_usage(
-        like.grid is None or format in (FORMATS[suffix], "npy"),
+        like.grid is None or format in (FIELD_FORMATS[suffix], "npy"),
         f"the place of a field in a {kind} is not converted to {format}",
-        f"-o FILE{suffix}",
+        f"-o FILE{suffix}, or --format {FIELD_FORMATS[suffix]}",
     )
 
 
@@ -151,7 +151,7 @@ def encode_members(
         members: (M, H, W), float32 in the unit, NaN where missing.
         like: The coarse field, whose place, unit and packing members have.
         factor: How many times finer they are.
-        format: A value of `FORMATS`.
+        format: A value of `FIELD_FORMATS`.
         along: The name of their dimension, and its coordinate. Default: "member", from 0.
         provenance: Of the file; `.npy` holds none.
 
@@ -181,7 +181,9 @@ def write_members(
     """Write `encode_members` in the format of a path's suffix, with `atomic_write`; same errors."""
     format = format_of_field(path)
     if format is None:
-        raise usage_error(f"no field is written as {path.name!r}", f"a suffix of {[*FORMATS]}")
+        raise usage_error(
+            f"no field is written as {path.name!r}", f"a suffix of {[*FIELD_FORMATS]}"
+        )
     atomic_write(path, encode_members(members, like, factor, format, along, provenance))
 
 

@@ -5,10 +5,15 @@ Of the extra `fields`, which is imported only when such a field is met.
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import math
+import sys
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -29,6 +34,7 @@ _CLASSIC = b"CDF"
 _HINT = 'pip install -e ".[fields]"'
 _MEMBER = "member"
 _MOST = 2**30  # bytes of a file's variables in memory
+_hook_lock = threading.Lock()
 _PACKED = ("scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned")
 
 
@@ -183,23 +189,41 @@ def _opened(data: bytes, label: str, **options: Any) -> xarray.Dataset:
     """A data set in memory, whose times stay as they are stored."""
     engine = "scipy" if data.startswith(_CLASSIC) else "h5netcdf"
     library = _xarray(label, engine)
-    try:
-        with library.open_dataset(
-            io.BytesIO(data), engine=engine, decode_coords="all", decode_times=False, **options
-        ) as dataset:
-            ensure(
-                dataset.nbytes <= _MOST,
-                f"{label!r} takes {dataset.nbytes / 1e6:.0f} MB in memory, more than "
-                f"{_MOST / 1e6:.0f}",
-                f"xarray.open_dataset({label!r}).isel(...).to_netcdf('part.nc')",
-            )
-            loaded: xarray.Dataset = dataset.load()
-            return loaded
-    except CaflowError:
-        raise
-    except Exception as error:
-        message = f"xarray cannot read {label!r}: {reason_of(error)}"
-        raise CaflowError(message, "give a complete NetCDF file") from error
+    with _quiet_finalizers():
+        try:
+            with library.open_dataset(
+                io.BytesIO(data), engine=engine, decode_coords="all", decode_times=False, **options
+            ) as dataset:
+                ensure(
+                    dataset.nbytes <= _MOST,
+                    f"{label!r} takes {dataset.nbytes / 1e6:.0f} MB in memory, more than "
+                    f"{_MOST / 1e6:.0f}",
+                    f"xarray.open_dataset({label!r}).isel(...).to_netcdf('part.nc')",
+                )
+                loaded: xarray.Dataset = dataset.load()
+                return loaded
+        except CaflowError:
+            raise
+        except Exception as error:
+            reason = reason_of(error)
+        gc.collect()  # what was opened halfway
+    raise CaflowError(f"xarray cannot read {label!r}: {reason}", "give a complete NetCDF file")
+
+
+@contextmanager
+def _quiet_finalizers() -> Iterator[None]:
+    """Suppress what Python prints of errors when objects are deleted.
+
+    Files of h5netcdf that are opened halfway raise one. The hook is process-wide, but threads read
+    data sets.
+    """
+    with _hook_lock:
+        hook = sys.unraisablehook
+        sys.unraisablehook = lambda _: None
+        try:
+            yield
+        finally:
+            sys.unraisablehook = hook
 
 
 def _xarray(what: str, engine: str = "h5netcdf") -> Any:

@@ -130,7 +130,7 @@ def _numbers(text: Any) -> list[float]:
 
 
 def stated_tiff_unit(path: Path) -> str:
-    """The unit that a TIFF of one band of floats, or GDAL, states; else empty.
+    """The unit that a TIFF of floats, or GDAL, states; else empty.
 
     Any exception means that it is damaged.
     """
@@ -138,7 +138,7 @@ def stated_tiff_unit(path: Path) -> str:
 
     with tifffile.TiffFile(path) as file:
         page = file.pages.first.aspage()
-        if page.samplesperpixel != 1 or page.dtype is None:
+        if page.dtype is None:
             return ""
         described = _described(page) if page.dtype.kind == "f" else {}
         _, _, unit = _said_by_gdal(page)

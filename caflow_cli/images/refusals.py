@@ -37,7 +37,7 @@ _SIGNED, _FLOATS, _COMPLEX = 2, 3, (5, 6)  # of SampleFormat
 _READ = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}  # compressions that Pillow always reads
 _AS_READ = "save it as gray or RGB with 8 or 16 bits per channel"
 _FLOATS_READ = f"{_AS_READ}, or with floats from 0 to 1"
-_AS_FIELD = "for values in a unit, train a model of fields"
+_AS_FIELD = "for a field in a unit, take a model of fields (docs/fields.md)"
 # `warnings.catch_warnings` is process-wide, but threads read data sets.
 _warnings_lock = threading.Lock()
 

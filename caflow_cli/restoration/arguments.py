@@ -78,7 +78,10 @@ def as_input(
         pixels = values.permute(1, 2, 0) if values.ndim == 3 else values
         return _from_array(pixels.numpy(), tuple(image.shape), value_range, alpha)
     if not isinstance(image, np.ndarray):
-        raise usage_error(f"an image cannot be a {type(image).__name__}", _WANTED)
+        kind = type(image).__name__
+        is_field = kind in ("Field", "DataArray")
+        hint = "a model of fields, such as load('rain-superres-x4')" if is_field else _WANTED
+        raise usage_error(f"an image cannot be a {kind}", hint)
     return _from_array(image, image.shape, value_range, alpha)
 
 

@@ -197,7 +197,7 @@ def test_a_place_is_not_converted_to_another_format(tmp_path):
     field = field_of(rain())
     with pytest.raises(CaflowError, match="NetCDF file is not converted to tiff") as error:
         write_members(tmp_path / "m.tif", ensemble(field), field, 2)
-    assert error.value.hint == "-o FILE.nc"
+    assert error.value.hint == "-o FILE.nc, or --format netcdf"
 
 
 WITHOUT = """

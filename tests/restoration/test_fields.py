@@ -296,5 +296,8 @@ def test_members_of_integers_have_exactly_the_sums():
 
 
 def test_a_model_of_images_refuses_a_field(models_32):
-    with pytest.raises(CaflowError, match="an image cannot be a Field"):
-        caflow.restore(models_32["superres"], coarse_of(rain(4, 4)))
+    field = coarse_of(rain(4, 4))
+    for given in (field, xarray.DataArray(field.values)):
+        with pytest.raises(CaflowError, match="an image cannot be a") as error:
+            caflow.restore(models_32["superres"], given)
+        assert error.value.hint.startswith("a model of fields, such as load('rain-superres-x4')")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -53,7 +53,6 @@ class Scoring:
     shard: str | None = options.SHARD
     alpha: bool | None = options.ALPHA
     noise_samples: NoiseSamples = 1
-    nodata: float | None = NODATA
 
     def __post_init__(self) -> None:
         check(self)
@@ -84,11 +83,17 @@ def plan_pairs(
     same. `mask` is a file or a folder. CaflowError (exit 2) if there are no pairs, or if a pattern
     matches several conditions.
     """
+    from ...fields import FIELD_FORMATS
     from ...names import parse
-    from ..inputs import find_inputs
+    from ..fields import find_fields
+    from ..inputs import IMAGES, find_inputs
 
-    conditions = _conditions(cond, target, mask, recursive)
-    targets = find_inputs([target], recursive=recursive)
+    of_fields = is_folder(cond) and find_fields([cond], recursive)
+    search = functools.partial(
+        find_inputs, recursive=recursive, taken=FIELD_FORMATS if of_fields else IMAGES
+    )
+    conditions = _conditions(cond, target, mask, search)
+    targets = search([target])
     targets = [image for image in targets if not (image.found and parse(image.stem).end)]
     if is_folder(cond):
         read = [image.path for image in conditions]  # results may lie beside their inputs
@@ -110,10 +115,12 @@ def plan_pairs(
     return pairs, strays
 
 
-def _conditions(cond: str, target: str, mask: str | None, recursive: bool) -> list[InputImage]:
+def _conditions(
+    cond: str, target: str, mask: str | None, search: Callable[..., list[InputImage]]
+) -> list[InputImage]:
     """The images that `cond` names, without results; several only for a folder of targets."""
     from ...names import commands
-    from ..inputs import find_inputs, without_results
+    from ..inputs import without_results
 
     check_usage(
         (cond, target, mask).count("-") < 2, "stdin cannot be two images", "give one as a file"
@@ -125,7 +132,7 @@ def _conditions(cond: str, target: str, mask: str | None, recursive: bool) -> li
     )
     # Targets or masks may be in a subfolder of the conditions' folder.
     aside = [Path(name) for name in (target, mask) if name is not None]
-    found = without_results(find_inputs([cond], recursive=recursive, aside=aside), commands())
+    found = without_results(search([cond], aside=aside), commands())
     check_usage(
         is_folder(cond) or len(found) == 1,
         f"{len(found)} images match {cond!r}, and targets have one condition",
@@ -152,7 +159,11 @@ def _paired(conditions: Sequence[InputImage], targets: Sequence[InputImage]) -> 
 
 @expanded
 def score_command(
-    context: typer.Context, scoring: Scoring, masking: Masking, console: Console
+    context: typer.Context,
+    scoring: Scoring,
+    masking: Masking,
+    console: Console,
+    nodata: float | None = NODATA,
 ) -> None:
     """Score an image given its condition: log p(B | A), the same each time.
 
@@ -192,7 +203,7 @@ def score_command(
         for name, names in strays.items():
             console.failure(names, CaflowError(f"no match for {name!r}", _ALIKE))
     typed = source(context, "model") == "COMMANDLINE"
-    scorer = _Scorer(scoring, masking, console, typed)
+    scorer = _Scorer(scoring, masking, console, typed, nodata)
     for pair in pairs[share]:
         try:
             with memory_errors("crop both images"):
@@ -211,6 +222,7 @@ class _Scorer:
     masking: Masking
     console: Console
     typed: bool  # whether --model is
+    nodata: float | None  # which may be NaN
 
     def __post_init__(self) -> None:
         from ...devices import select_device
@@ -242,7 +254,7 @@ class _Scorer:
         start = time.perf_counter()
         model = self.load(choice.model)
         more = {"status": "ok", "model": model.identity, "model_reason": choice.reason}
-        options = (scoring.nodata, scoring.noise_samples)
+        options = (self.nodata, scoring.noise_samples)
         for line, text in scored_lines(model, pair.cond, pair.target, record, *options):
             elapsed = round(time.perf_counter() - start, 3)
             start += elapsed

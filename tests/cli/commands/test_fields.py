@@ -127,10 +127,10 @@ def test_missing_values_stay_missing_and_count_as_neither_wet_nor_dry(run, tmp_p
         assert file.nodata == -9
         assert (file.read(1)[:4, 4:8] == -9).all()
         assert (file.read(1) == -9).sum() == 16
-    scored = lines_of(
-        run("score", "--cond", "a.tif", "--target", "a_superres.tif", *nodata, "--json")
-    )
-    assert scored[1]["log_likelihood"] == record["candidates"][1]["log_likelihood"]
+    for value in (-9, "nan"):
+        options = ("--nodata", value, "--model", model, "--json")
+        scored = lines_of(run("score", "--cond", "a.tif", "--target", "a_superres.tif", *options))
+        assert scored[1]["log_likelihood"] == record["candidates"][1]["log_likelihood"]
 
 
 def test_integers_stay_integers_with_exact_sums(run, tmp_path, model):
@@ -209,6 +209,57 @@ def test_of_several_fields_those_that_fail_are_reported(run, tmp_path, coarse, m
         "days/c.tif": "error",
     }
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a_superres.tif"]
+
+
+def test_folders_and_patterns_of_fields_need_no_model_and_are_scored(run, tmp_path):
+    """One of several is damaged."""
+    days = tmp_path / "days"
+    days.mkdir()
+    data = bytearray(netcdf(days / "a.nc").read_bytes())
+    for place in range(300, len(data), 97):
+        data[place] ^= 255
+    (days / "b.nc").write_bytes(data)
+    netcdf(days / "c.NC4")
+    (days / "notes.txt").touch()
+    done = run("superres", "days", "-m", 2, "-o", "out")
+    assert done.returncode == 1
+    assert done.stdout.decode().split() == ["out/a_superres.nc", "out/c_superres.nc"]
+    assert b"xarray cannot read 'days/b.nc'" in done.stderr
+    assert b"files of other kinds left out: 1" in done.stderr
+    assert b"Traceback" not in done.stderr
+    scored = lines_of(run("score", "--cond", "days", "--target", "out", "--json"))
+    assert [line["target"] for line in scored if line["status"] == "ok"] == [
+        *["out/a_superres.nc"] * 2,
+        *["out/c_superres.nc"] * 2,
+    ]
+    one = run("superres", "days/a*.nc", "-m", 2, "-o", "one")
+    assert one.stdout == b"one/a_superres.nc\n"
+
+
+def test_arrays_beside_photographs_are_left_out(run, tmp_path, small_image, coarse, model):
+    for name in ("days", "photos"):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "a.npy", COARSE)
+    (tmp_path / "photos" / "b.png").write_bytes(small_image.read_bytes())
+    photos = run("superres", "photos", "-m", 1, "-o", "out")
+    assert photos.stdout == b"out/b_superres.png\n", photos.stderr
+    fields = run("superres", "photos", "-m", 2, "-o", "fields", "--model", model)
+    assert fields.stdout == b"fields/a_superres.npy\n"
+    (tmp_path / "photos/a.npy").unlink()
+    empty = run("superres", "photos", "--model", model)
+    assert b"no fields in the folder 'photos'" in empty.stderr
+
+
+def test_several_bands_are_no_field(run, tmp_path, model):
+    with rasterio.open(
+        tmp_path / "a.tif", "w", driver="GTiff", height=4, width=5, count=2, dtype="float32"
+    ) as file:
+        file.write(np.stack([COARSE, COARSE]))
+        file.units = ("mm/h", "mm/h")
+    done = run("superres", "a.tif")
+    assert b"'a.tif' has 2 bands, and a field has one" in done.stderr
+    np.save(tmp_path / "b.npy", np.stack([COARSE, COARSE]))
+    assert b"hint: give one of them" in run("superres", "b.npy", "--model", model).stderr
 
 
 @pytest.mark.parametrize(
