@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / ".ci"))
 
-from model_cards import measure, pages  # noqa: E402  (found by the line above)
+from model_cards import fields, measure, pages  # noqa: E402  (found by the line above)
 
 from caflow_cli.intervals import CalibrationImages  # noqa: E402
 
@@ -177,3 +177,26 @@ def test_protocols_of_one_task_stand_side_by_side(
     rows = [row["what"] for row in record["sets"][1]["rows"]]
     assert rows[:2] == ["bicubic", "model, τ 0.9, all 2"]
     assert "diversity_score" in record["sets"][1]["rows"][1]["values"]
+
+
+def test_a_record_of_fields_is_made_of_what_the_benchmark_measured():
+    """From its own columns without ratios, that of the bundled model is made again."""
+    place = pages.Place(ROOT)
+    known = json.loads(place.record("rain-superres-x4").read_text("utf-8"))
+    measured = {
+        day["day"]: {
+            name: {key: value for key, value in figures.items() if "ratio" not in key}
+            for name, figures in day["columns"].items()
+        }
+        for day in known["days"]
+    }
+    emptied = [{**day, "columns": {}} for day in known["days"]]
+    file = place.weights(known["id"])
+    made = fields.record_with({**known, "sha256": "", "days": emptied}, file, measured, {})
+    for day, expected in zip(made.pop("days"), known.pop("days"), strict=True):
+        assert list(day["columns"]) == list(expected["columns"])
+        for name, figures in expected["columns"].items():
+            assert day["columns"][name] == pytest.approx(figures, rel=1e-5)
+    assert made == known
+    renamed = fields.record_with({**known, "days": emptied}, file, measured, {"model": "five"})
+    assert "model" not in renamed["days"][0]["columns"]

@@ -7,6 +7,10 @@ from typing import Any
 
 import jinja2
 
+from caflow_cli.model import CAFlow, read_info
+from caflow_cli.paths import sha256_of
+from caflow_cli.version import __version__
+
 # Figure -> name in a card, decimals. The members are refined fields in the unit.
 NAMES = {
     "crps": ("CRPS", 4),
@@ -19,6 +23,57 @@ NAMES = {
     "milliseconds": ("a member of 128×128, ms", 0),
 }
 WORDS = ("does", "columns", "tau", "peers", "fails")  # of docs/models/ID.toml
+
+
+# The columns of a model, and those of its guide with filtered noise.
+GUIDES = {"model": "guide", "tau_1": "guide", "five": "five_guide"}
+
+
+def record_with(
+    known: dict[str, Any], file: Path, measured: dict[str, Any], names: dict[str, str]
+) -> dict[str, Any]:
+    """A record with further columns, and what its model's file says.
+
+    Args:
+        known: The record so far, whose days have titles.
+        file: Of the model.
+        measured: What `tests/benchmarks/rain.py --json` wrote: figures by day and method.
+        names: Of the columns that some methods become, such as "tau_1" of "model".
+    """
+    info = read_info(file)
+    values = info.config.task.values
+    days = []
+    for day in known["days"]:
+        found = measured.get(day["day"], {})
+        columns = day["columns"] | {names.get(name, name): found[name] for name in found}
+        days.append({**day, "columns": with_ratios(columns)})
+    return {
+        **known,
+        "sha256": sha256_of(file),
+        "bytes": file.stat().st_size,
+        "version": __version__,
+        "parameters": sum(part.numel() for part in CAFlow.load(file).parameters()),
+        "unit": values.unit,
+        "factor": info.config.task.factor,
+        "values": {"low": values.low, "high": values.high, "zero": values.zero},
+        "days": days,
+    }
+
+
+def with_ratios(columns: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """The columns of a day, of which peers begin with `rainfarm` or `residuals`, with
+    CRPS over the better peer's, and that of maxima over its guide's."""
+    peers = [name for name in columns if name.startswith(("rainfarm", "residuals"))]
+    better = min(columns[name]["crps"] for name in peers)
+    made = {}
+    for name, figures in columns.items():
+        made[name] = {**figures, "crps_ratio": figures["crps"] / better}
+        if name in GUIDES:
+            guide = columns[GUIDES[name]]
+            made[name]["maxima_ratio"] = figures["maxima"] / guide["maxima"]
+        if name != "model":
+            made[name].pop("milliseconds", None)
+    return made
 
 
 def figures_table(day: dict[str, Any], names: dict[str, str]) -> list[list[str]]:
