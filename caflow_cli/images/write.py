@@ -170,6 +170,8 @@ class Encoder:
     ) -> bytes:
         """Encode (H, W, C) as any format but PNG."""
         options = self._options()
+        if self.format == "jpg" and image.shape[0] * image.shape[1] > LARGE:
+            options["optimize"] = False  # which holds all coefficients: 6 bytes a pixel
         if self.format in _IN_COLORS and is_of_grays(profile):
             grays = convert(np.repeat(image[..., :1], 3, 2), profile, None)
             image, profile = np.dstack([grays, image[..., 1:]]), None

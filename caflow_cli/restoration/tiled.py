@@ -134,8 +134,10 @@ class Tiled:
         generators: Sequence[Generator],
         again: Sequence[Generator] | None = None,
     ) -> list[Sample]:
-        noises = [Noise(self._model, each, self.tiles.size) for each in generators]
-        return [self._draw_image(tau, noise) for noise in noises]
+        size = self.tiles.size
+        samples = [self._draw_image(tau, Noise(self._model, each, size)) for each in generators]
+        self._trim_memory()  # of noise and rows: encoding takes as much
+        return samples
 
     def log_prob(
         self,

@@ -144,3 +144,13 @@ def test_an_image_without_color_may_be_stored_in_one_channel(format, alpha):
     assert encoder.encode(output_of(almost, alpha, True)) == encoder.encode(
         output_of(almost, alpha)
     )
+
+
+def test_a_jpeg_above_64_megapixels_has_the_tables_of_the_standard():
+    """Others would take all coefficients, 6 bytes a pixel, in memory."""
+    tables = []
+    for height in (8, 8001):
+        image = np.broadcast_to(np.uint8(128), (height, 8000, 3))
+        data = Encoder("jpg").encode(output_of(image))
+        tables.append(sum(data.count(b"\xff\xc4" + bytes([0, side])) for side in (31, 181)))
+    assert tables == [0, 4]
