@@ -130,10 +130,10 @@ def files(p: Part) -> None:
     p.save("deep.tif", Image.fromarray(wide))
     p.save("float.tif", Image.fromarray(np.asarray(base.convert("L")).astype(np.float32) / 255))
     p.save("cmyk.jpg", base.convert("CMYK"), quality=95)
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
-    p.save("profile.png", base, icc_profile=srgb.tobytes())
-    p.save("other.png", base, icc_profile=lab.tobytes())
+    for name, space in (("profile.png", "sRGB"), ("other.png", "LAB")):
+        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes()
+        undated = profile[:24] + bytes(12) + profile[36:]  # these bytes are the present time
+        p.save(name, base, icc_profile=undated)
     turned = Image.Exif()
     turned[0x0112] = 6
     turned[0x010E] = "a description"
