@@ -90,8 +90,8 @@ def evaluated_fields(
         },
         failed=failed,
         notes=[
-            f"{len(days)} days; standard errors are those of blocks of consecutive fields, and say "
-            f"nothing of other days{few}"
+            f"days: {len(days)}; standard errors are those of blocks of consecutive fields, and "
+            f"say nothing of other days{few}"
         ],
     )
 
