@@ -70,12 +70,11 @@ class Temperature:
             return tuple(self.values[scale] for scale in scales)
         if count == len(scales):
             return self.values
-        per_latent = f" or {len(scales)} (one per latent)" if len(scales) > by_scale else ""
-        raise usage_error(
-            f"tau {self} has {count} values",
-            f"--tau with 1{',' if per_latent else ' or'} {by_scale} (one per scale, finest first)"
-            f"{per_latent}",
-        )
+        per_scale = f"{by_scale} (one per scale, finest first)" if by_scale > 1 else ""
+        per_latent = f"{len(scales)} (one per latent)" if len(scales) > by_scale else ""
+        *most, last = filter(None, ("1", per_scale, per_latent))
+        hint = f"{', '.join(most)} or {last}" if most else last
+        raise usage_error(f"tau {self} has {count} values", f"--tau with {hint}")
 
     def times(self, factor: float) -> Temperature:
         """All values times a factor, rounded to four digits."""
