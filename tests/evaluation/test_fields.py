@@ -73,7 +73,7 @@ def test_json_has_the_unit_and_the_days(evaluation):
     assert record["form"] == "fields"
     assert record["metrics"]["crps"]["units"] == record["unit"] == "mm/h"
     assert record["days"] == ["july", "june"]
-    assert "2 days" in record["notes"][0]
+    assert "days: 2" in record["notes"][0]
 
 
 def test_the_command_has_a_row_for_every_day(days, tmp_path):

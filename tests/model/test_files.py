@@ -91,7 +91,7 @@ def test_a_broken_file_is_named(gray_file, breakage, named):
         ({"config": {"flow": {"t_steps": 10**12}}}, "the model would have"),
         ({"config": {"flow": {"hidden": 10**12}}}, "the model would have"),
         (
-            {"config": {"flow": dict.fromkeys(("r_steps", "t_steps", "f_steps"), 100)}},
+            {"config": {"flow": {"scales": 3, "r_steps": 100, "t_steps": 100, "f_steps": 100}}},
             "the model would have up to 1,218 layers",
         ),
         (
