@@ -4,7 +4,6 @@ Before Python 3.14 `Path.exists` and similar methods raise OSError, for example 
 long. Here the code that opens the file reports the reason.
 """
 
-import hashlib
 import os.path
 from pathlib import Path
 
@@ -12,6 +11,8 @@ exists, is_folder, is_file = os.path.exists, os.path.isdir, os.path.isfile
 
 
 def sha256_of(path: Path) -> str:
+    import hashlib  # here, because it loads OpenSSL, which `--help` does not need
+
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):

@@ -156,7 +156,7 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
         raise usage_error(message, "write it as a table of keys")
     prefix = f"{where}." if where else ""
     record: Any = cls
-    check_names(values, _kinds(record), "key", prefix)
+    check_names(values, kinds_of(record), "key", prefix)
     for field in dataclasses.fields(record):
         optional = not field.default is field.default_factory is dataclasses.MISSING
         key = prefix + field.name
@@ -182,7 +182,7 @@ def check_names(
 def check(record: Any, where: str = "") -> None:
     """Check and convert every field of a dataclass; raise CaflowError (exit 2) as `parse` does."""
     prefix = f"{where}." if where else ""
-    for name, kind in _kinds(record.__class__).items():
+    for name, kind in kinds_of(record.__class__).items():
         value = checked(kind, getattr(record, name), prefix + name)
         object.__setattr__(record, name, value)
 
@@ -194,13 +194,13 @@ def keywords(options: Mapping[str, Any], cls: Any) -> Table:
         CaflowError: (exit 2) a name is unknown (the hint suggests the nearest), or a value does not
             fit its annotation.
     """
-    kinds = _kinds(cls)
+    kinds = kinds_of(cls)
     check_names(options, kinds)
     return {name: checked(kinds[name], value, name) for name, value in options.items()}
 
 
 @functools.lru_cache
-def _kinds(cls: Any) -> dict[str, Any]:
+def kinds_of(cls: Any) -> dict[str, Any]:
     """The annotations of a record's fields, or of the keys of a `TypedDict`."""
     types = typing.get_type_hints(cls, include_extras=True)
     if dataclasses.is_dataclass(cls):
@@ -212,7 +212,7 @@ def settings(cls: Any) -> dict[str, tuple[Any, Setting]]:
     """The annotation and the `Setting` of every field or key that has one, by name."""
     return {
         name: (kind, argument)
-        for name, kind in _kinds(cls).items()
+        for name, kind in kinds_of(cls).items()
         for argument in getattr(kind, "__metadata__", ())
         if isinstance(argument, Setting)
     }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from ..errors import EXIT_FAILED, CaflowError, check_usage
-from ..records import settings
+from ..records import kinds_of, settings
 from ..sampling import Sampling
 from .console import Console
 
@@ -129,7 +129,7 @@ def _parameters(record: Any, command: str, words: Words | None = None) -> list[i
     fields = dataclasses.fields(record) if dataclasses.is_dataclass(record) else ()
     defaults = {f.name: ... if f.default is dataclasses.MISSING else f.default for f in fields}
     declared = settings(record)
-    for name, annotation in typing.get_type_hints(record, include_extras=True).items():
+    for name, annotation in kinds_of(record).items():
         if name in declared:
             _, setting = declared[name]
             if not setting.option or (setting.commands and command not in setting.commands):
@@ -157,11 +157,12 @@ def _parameters(record: Any, command: str, words: Words | None = None) -> list[i
 def _record(kind: Any, values: dict[str, Any]) -> Any:
     """Make a record of the options that are its fields, which leave `values`."""
     found = {}
-    for name, annotation in typing.get_type_hints(kind).items():
+    for name, annotation in kinds_of(kind).items():
+        nested = getattr(annotation, "__origin__", annotation)
         if name in values:
             found[name] = values.pop(name)
-        elif _is_record(annotation):
-            found[name] = _record(annotation, values)
+        elif _is_record(nested):
+            found[name] = _record(nested, values)
     return kind(**found)
 
 

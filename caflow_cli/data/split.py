@@ -1,6 +1,5 @@
 """The images of a data set, from any kind of storage, and which of them belong to a split."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -211,6 +210,8 @@ def _ordered(names: Iterable[str], seed: int) -> list[str]:
     """A permutation of names that no library's generator decides, and that hardly changes when
     images are added.
     """
+    import hashlib  # here, because it loads OpenSSL, which `--help` does not need
+
     return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
 
 

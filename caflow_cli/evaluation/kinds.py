@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from ..config import TaskConfig, Temperature
 from .metrics import needing
 from .protocols import Protocol
-from .rows import Draw, Draws
+
+if TYPE_CHECKING:
+    from .rows import Draw, Draws
 
 
 class Cell(NamedTuple):

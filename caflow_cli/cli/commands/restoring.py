@@ -10,7 +10,6 @@ from ...errors import check_usage
 from .. import options
 from ..console import Console
 from ..edits import Coloring, Editing, Filling, Scaling
-from ..fields import draw_fields
 from ..intervals import Intervals
 from ..masking import Masking
 from ..measured import Measured
@@ -36,9 +35,12 @@ def superres_command(
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """
-    may = measured.may_apply(images, drawing.model)
-    if not may or not draw_fields(console, images, drawing, measured, context, scaling, intervals):
-        _restore(console, images, drawing, editing=scaling, intervals=intervals)
+    if measured.may_apply(images, drawing.model):
+        from ..fields import draw_fields
+
+        if draw_fields(console, images, drawing, measured, context, scaling, intervals):
+            return
+    _restore(console, images, drawing, editing=scaling, intervals=intervals)
 
 
 @expanded
@@ -107,6 +109,8 @@ def sample_command(
 
     Example: caflow sample --cond sketch.png --model maps-aerial -m 10 -n 3
     """
+    from ..fields import draw_fields
+
     check_usage(drawing.model is not None, "sample needs a model", "--model maps-aerial, or a file")
     if not draw_fields(console, cond, drawing, measured, context, masking):
         _restore(console, cond, drawing, masking)
