@@ -186,7 +186,8 @@ class FlowConfig:
         require(self.guide_net != "none", "flow.guide_net", "none", " or ".join([*GUIDES][1:]))
         spec = self.guide_spec
         counts = spec.counts(self.scales)
-        require(len(self.guides) in counts, "flow.guide", self.guide, f"one value, or {counts[-1]}")
+        asked = "one value" + (f", or {counts[-1]}" if counts[-1] > 1 else "")
+        require(len(self.guides) in counts, "flow.guide", self.guide, asked)
         if spec.widths:
             # Each width after the first halves the resolution of the small image once more.
             most = self.scales + 2 - len(self.guides)

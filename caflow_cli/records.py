@@ -50,7 +50,7 @@ _NAMES = {
     int: "an integer",
     float: "a number",
     str: "a text",
-    tuple: "a list of such values",
+    tuple: "a list of them, such as [2, 1]",
     type(None): "nothing",
 }
 # Keywords of JSON Schema, and what errors say of these bounds.
@@ -291,7 +291,8 @@ def _named(kind: Any) -> str:
             wanted = [_named(base), *wanted]
         return ", ".join(wanted)
     if origin in (Union, types.UnionType):
-        return " or ".join(map(_named, arguments))
+        *others, last = map(_named, arguments)
+        return f"{', '.join(others)}, or {last}" if "," in others[0] else f"{others[0]} or {last}"
     if origin is Literal:
         return " or ".join(map(str, arguments))
     return _NAMES.get(origin or kind, "a table")

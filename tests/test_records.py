@@ -65,7 +65,11 @@ def test_plain_values_become_a_record():
         ({"rate": 10**400}, "rate is 1000", "set rate to a number, above 0"),
         ({"tau": math.inf}, "tau is inf", "set tau to a number or nothing"),
         ({"share": 1.5}, "share is 1.5", "set share to a number, 0 to 1"),
-        ({"widths": [1, 0]}, "widths is [1, 0]", "set widths to an integer, 1 or more or a list"),
+        (
+            {"widths": [1, 0]},
+            "widths is [1, 0]",
+            "set widths to an integer, 1 or more, or a list of them, such as [2, 1]",
+        ),
         ({"widths": True}, "widths is True", "set widths to an integer"),
         ({"on": 1}, "on is 1", "set on to true or false"),
         ({"free": []}, "free is []", "set free to a table"),

@@ -6,6 +6,8 @@ import re
 import signal
 import sys
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import typer
 from typer import rich_utils
@@ -154,8 +156,7 @@ def _as_caflow_error(error: Exception) -> CaflowError:
         return error
     if isinstance(error, typer.TyperException):  # usage: an unknown option, a missing argument
         message = " ".join(error.format_message().split()).rstrip(".")
-        context = getattr(error, "ctx", None)
-        command = "caflow" if context is None else context.command_path
+        command = _command_of(sys.argv[1:])
         unknown = re.match("(No such command '(.*?)')(?:. Did you mean '([^']*)')?", message)
         if unknown is None:
             return CaflowError(message, f"{command} --help", error.exit_code)
@@ -171,6 +172,18 @@ def _as_caflow_error(error: Exception) -> CaflowError:
         f"{type(error).__name__}: {' '.join(str(error).split())}",
         "this is a bug: set CAFLOW_DEBUG=1 for the traceback, and report it",
     )
+
+
+def _command_of(words: Sequence[str]) -> str:
+    """The command that is typed, such as `caflow models list`."""
+    typed = "caflow"
+    group: Any = program
+    for word in words:
+        group = getattr(group, "commands", {}).get(word)
+        if group is None:
+            break
+        typed += f" {word}"
+    return typed
 
 
 def _prepare_process() -> None:

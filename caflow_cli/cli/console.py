@@ -150,7 +150,13 @@ class Console:
         say(f"error: {error.message}", f"hint: {error.hint}")
 
     def failure(self, names: Mapping[str, str], error: CaflowError) -> None:
-        """Write the error of one input to stderr, and its JSON line, with names as typed."""
+        """Write the error of one input to stderr, and its JSON line, with names as typed. A message
+        that does not name the input begins with its name.
+        """
+        of = [name for key, name in names.items() if key in ("input", "cond", "target")]
+        quoted = ["'stdin'" if name == "-" else repr(name) for name in of]
+        if not any(name in error.message for name in (*quoted, *of)):
+            error.message = f"{of[-1]}: {error.message}"
         self.error(error)
         self.result({**names, "status": "error", "error": error.as_json()})
 

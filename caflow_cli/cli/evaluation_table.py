@@ -16,7 +16,7 @@ _ARROWS = {"lower": " ↓", "higher": " ↑", "nominal": ""}
 
 def table_lines(evaluation: Evaluation) -> Iterator[str]:
     """Tab-separated lines with a header."""
-    columns = ["what", "tau", "m", "n", "rank", "images"]
+    columns = ["what", "tau", "m", "n", "ranked_by", "images"]
     for label in evaluation.metrics:
         columns += [label, f"{label}_se"]
     yield "\t".join(columns)

@@ -28,8 +28,6 @@ def reported(job: Job, console: Console, alone: bool = True) -> Iterator[None]:
         if alone and error.exit_code != EXIT_FAILED:
             raise
         error.exit_code = EXIT_FAILED
-        if job.name not in error.message:
-            error.message = f"{job.name}: {error.message}"
         console.failure(job.names, error)
 
 

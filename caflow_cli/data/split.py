@@ -127,13 +127,15 @@ def _chosen(
     pool = _examples(groups, "train" if splits else "", paired, where)
     missing = [name for name in ("val", "test") if name not in splits]
     whole = _wholes(pool, grouped)
-    _check_count(where, len(whole), missing, "pairs" if paired else "images", len(pool))
+    _check_count(where, len(whole), missing, "pair" if paired else "image", len(pool))
     return part, _taken(pool, _share(whole, part, missing, seed, hold_out)), bool(missing)
 
 
 def _check_count(where: str, count: int, missing: Sequence[str], kind: str, examples: int) -> None:
     """Raise CaflowError if there are too few examples, or subfolders that stay whole, to split."""
-    kind = "subfolders, which stay whole," if count < examples else kind
+    kind = "subfolder, which stays whole," if count < examples else kind
+    if count > 1:
+        kind = "subfolders, which stay whole," if count < examples else f"{kind}s"
     ensure(
         count > len(missing),
         f"{where} has {count} {kind} to split into train and {' and '.join(missing)}",

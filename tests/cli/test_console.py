@@ -4,7 +4,10 @@ import io
 import sys
 from types import SimpleNamespace
 
+import pytest
+
 from caflow_cli.cli.console import Console
+from caflow_cli.errors import CaflowError
 
 from .scenes import save
 
@@ -64,7 +67,7 @@ def test_names_are_escaped_on_a_terminal_and_stay_as_they_are_in_a_pipe(run, tmp
             assert done.returncode == 1
             written = done.stdout + done.stderr
             assert (b"\x1b[2J" in written) != screen
-            assert (name.encode() in written) != screen
+            assert (name.removesuffix(".png").encode() in written) != screen
             assert rb"a\x1b[2J\n\x9b.png" in written  # in a pipe where a message quotes it
 
 
@@ -79,3 +82,20 @@ def test_progress_does_not_repeat_itself(monkeypatch, capsys):
     console.heartbeat("step 30")
     console.heartbeat("step 40", now=True)
     assert capsys.readouterr().err == "step 40\n"
+
+
+@pytest.mark.parametrize(
+    ("message", "names", "begins"),
+    [
+        ("'a.png' is damaged", {"input": "a.png"}, "'a.png'"),
+        (repr('it\'s "a".png') + " is damaged", {"input": 'it\'s "a".png'}, "'it"),
+        ("'stdin' is damaged", {"input": "-"}, "'stdin'"),
+        ("it is 3x3", {"input": "a.png", "mask": "m.png"}, "a.png: it is"),
+        ("the mask 'm.png' is 3x3", {"input": "a.png", "mask": "m.png"}, "a.png: the mask"),
+        ("the target is 3x3", {"cond": "a.png", "target": "b.png"}, "b.png: the target"),
+        ("no match for 'a.png'", {"cond": "a.png", "target": "b/"}, "no match"),
+    ],
+)
+def test_the_error_of_an_input_names_it_once(capsys, message, names, begins):
+    Console().failure(names, CaflowError(message, "crop"))
+    assert capsys.readouterr().err.startswith(f"error: {begins}")

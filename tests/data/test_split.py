@@ -107,9 +107,9 @@ def test_without_a_split_it_is_test_or_everything_and_names_the_seed(tmp_path):
 
 
 def test_too_little_to_split(tmp_path):
-    for count in (1, 2):
+    for count, images in ((1, "1 image"), (2, "2 images")):
         error = refusal(store(tmp_path, {f"{i}.png": flat(i) for i in range(count)}))
-        assert f"{count} images" in error.message
+        assert f" has {images} to split into" in error.message
         assert error.hint == "give at least 3"
     assert refusal(store(tmp_path, {"a.txt": b""})).message.startswith("no images in ")
     path = store(tmp_path, {"val/a.png": flat(3), "test/a.png": flat(4)})

@@ -170,7 +170,7 @@ def test_a_table_has_a_row_for_each_result_and_difference():
     ]
     found = Evaluation("model", 9, ["rmse", "psnr"], results, {"task": "superres"})
     assert list(table_lines(found)) == [
-        "what\ttau\tm\tn\trank\timages\trmse\trmse_se\tpsnr\tpsnr_se",
+        "what\ttau\tm\tn\tranked_by\timages\trmse\trmse_se\tpsnr\tpsnr_se",
         "bicubic\t\t\t\t\t9\t20.7\t0.5\t\t",
         "model\t0.5\t10\t1\tlikelihood\t9\t18.2012\t0.45\tinf\t",
         "model - bicubic\t0.5\t10\t1\tlikelihood\t9\t-2.5\t0.1\t\t",

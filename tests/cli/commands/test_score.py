@@ -18,7 +18,7 @@ def test_several_noise_samples_and_refusals(run, tmp_path, small_image, model_fi
     pair = ("score", "--cond", small_image, "--target", "x.png", "--noise-samples", 4)
     done = run(*pair, "--model", model_files["superres"])
     assert (done.returncode, done.stderr[:15]) == (0, b"standard error ")
-    assert_refused(run("score", "--cond", "x.png", *pair[3:]), 1, "the target is 32x32")
+    assert_refused(run("score", "--cond", "x.png", *pair[3:]), 1, "x.png: the target is 32x32")
     mask, equal = save_mask(tmp_path / "m.png", 32, 32), ("score", "--cond", "x.png", *pair[3:5])
     assert_refused(run(*equal, "--model", model_files["inpaint"]), 2, "inpaint needs a mask")
     result = run(*equal, "--mask", mask, "--model", model_files["colorize"])
