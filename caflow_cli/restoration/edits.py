@@ -83,7 +83,10 @@ class Resize:
         return self.written != self.drawn
 
     def apply(self, image: Pixels, seed: int) -> Pixels:
-        width, height = self.written  # Pillow antialiases when shrinking
+        width, height = self.written
+        if image.shape[:2] == (height, width):
+            return image  # a large image is resized as its rows are drawn
+        # Pillow antialiases when shrinking.
         return resize(image, height, width, Image.Resampling.LANCZOS)
 
     def as_json(self) -> dict[str, object]:

@@ -122,6 +122,7 @@ def test_a_large_candidate_that_is_only_resized_is_never_held():
     tracemalloc.stop()
     (one,) = found.ranked
     np.testing.assert_array_equal(one.image, np.full((1000, 1050, 3), 100))
+    assert np.shares_memory(one.edited, one.pixels)
     assert found.as_json()["resized"]["drawn"] == (8400, 8000)
     assert peak < 0.75 * 3 * 8000 * 8400
 
