@@ -155,6 +155,7 @@ class EMA:
 # --- bad steps ------------------------------------------------------------------------------------
 
 _BAD_IN_A_ROW = 20  # consecutive bad steps that end a run
+_BACK_AFTER = 4  # of these, training goes on from the averaged weights
 # A step is bad if its loss exceeds the running mean by more than both of these.
 _JUMP = 1.0
 _DEVIATIONS = 8.0  # in mean absolute deviations: the losses of degraded images differ much
@@ -167,7 +168,8 @@ class Guard:
 
     A step is bad, and is skipped, if its loss or gradient norm is not finite, or if its loss is
     more than 1 (in likelihood phases, 1 bit/dim) and more than 8 mean absolute deviations above
-    the running mean. After 20 bad steps in a row the run ends with an error.
+    the running mean. After every 4 bad steps in a row training goes on from the averaged weights;
+    after 20 the run ends with an error.
     """
 
     mean: float | None = None  # running mean of the phase's loss; None: no step accepted yet
@@ -188,6 +190,9 @@ class Guard:
         self.mean += _SMOOTHING * jump
         self.deviation += _SMOOTHING * (abs(jump) - self.deviation)
         return True
+
+    def goes_back(self) -> bool:
+        return self.bad_in_a_row > 0 and self.bad_in_a_row % _BACK_AFTER == 0
 
     def gives_up(self) -> bool:
         return self.bad_in_a_row >= _BAD_IN_A_ROW

@@ -124,6 +124,9 @@ class Trainer:
     def step(self, batch: Batch, lr: float) -> StepFigures:
         """Make one step on the loss of the current phase, with clipping, guard and averaging.
 
+        After some bad steps in a row, training goes on from the averaged weights: a good step may
+        have led to weights at which most batches are bad.
+
         Args:
             batch: This process's share of the batch.
             lr: The learning rate; each parameter gets its share of it.
@@ -149,6 +152,11 @@ class Trainer:
         if taken:
             self.rule.step()
             self.ema.update()
+        elif self.ema.updates and self.guard.goes_back():
+            self.model.load_state_dict(self.ema.model.state_dict())
+            for moments in self.rule.state.values():
+                for name in moments.keys() & {"momentum", "exp_avg"}:
+                    moments[name].zero_()
         self.rule.zero_grad(set_to_none=True)
         return StepFigures(total, bits, cond_bits, image, norm, taken)
 

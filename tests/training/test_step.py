@@ -1,6 +1,7 @@
 """One step, and what must not change it."""
 
 import copy
+import math
 from dataclasses import replace
 
 import pytest
@@ -105,6 +106,24 @@ def test_the_guide_trains_alone_and_then_everything_but_the_guide(guided_model, 
     for parameter, then in moments.items():
         now = one.rule.state[parameter]
         assert all(torch.equal(now[moment], value) for moment, value in then.items())
+
+
+def test_bad_steps_in_a_row_lead_back_to_the_averaged_weights(model, batch):
+    one = trainer(model)
+    for step in range(3):
+        assert one.step(batch, 1e-3).taken
+        assert one.ema.updates == step + 1
+    averaged = {name: p.clone() for name, p in named_parameters(one.ema.model).items()}
+    bias = next(p for name, p in named_parameters(one.model).items() if "coupling" in name)
+    with torch.no_grad():
+        bias.fill_(math.nan)
+    for bad in range(1, 5):
+        assert not bias.isfinite().any()
+        assert not one.step(batch, 1e-3).taken
+        assert one.guard.bad_in_a_row == bad
+    assert learned(averaged, one) == set()
+    assert one.step(batch, 1e-3).taken
+    assert one.guard.bad_in_a_row == 0
 
 
 def test_phases_follow_each_other_and_never_end_with_the_budget(guided_model, batch):
