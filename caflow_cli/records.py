@@ -50,7 +50,7 @@ _NAMES = {
     int: "an integer",
     float: "a number",
     str: "a text",
-    tuple: "a list of them, such as [2, 1]",
+    tuple: "a list, such as [2, 1]",
     type(None): "nothing",
 }
 # Keywords of JSON Schema, and what errors say of these bounds.

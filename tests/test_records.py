@@ -68,7 +68,7 @@ def test_plain_values_become_a_record():
         (
             {"widths": [1, 0]},
             "widths is [1, 0]",
-            "set widths to an integer, 1 or more, or a list of them, such as [2, 1]",
+            "set widths to an integer, 1 or more, or a list, such as [2, 1]",
         ),
         ({"widths": True}, "widths is True", "set widths to an integer"),
         ({"on": 1}, "on is 1", "set on to true or false"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..assets import EXAMPLE, example_path
 from ..errors import check_usage
+from ..paths import is_folder
 from .options import OUTPUT, option
 
 NINE = (
@@ -61,8 +62,10 @@ class Measured:
         from ..fields import FIELD_FORMATS
 
         given = {model, self.nodata, self.quantile} != {None}
-        may = {"", *FIELD_FORMATS}  # folders and patterns, too
-        return given or any(_named(name).suffix.lower() in may for name in inputs)
+        may = {"", *FIELD_FORMATS}  # patterns, too
+        return given or any(
+            is_folder(name) or _named(name).suffix.lower() in may for name in inputs
+        )
 
     @property
     def used(self) -> list[str]:

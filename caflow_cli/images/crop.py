@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from ..config import Extent
 from ..errors import check_usage, ensure, usage_error
-from ..records import checked
+from ..records import plain, short
 from .color import Pixels
 from .values import Image, Input
 
@@ -32,9 +32,14 @@ def crop_of(typed: str) -> Crop:
 
 def stated(crop: object) -> Crop:
     """A part as Python or a record states it; CaflowError (exit 2) unless it has four numbers."""
-    found = checked(tuple[int, ...], crop, "crop")
-    check_usage(len(found) == 4, f"crop is {found}", "crop=(left, top, width, height)")
-    left, top, width, height = found
+    found = plain(crop)
+    numbers = [*map(plain, found)] if isinstance(found, list | tuple) else []
+    check_usage(
+        [*map(type, numbers)] == [int] * 4,
+        f"crop is {short(crop)}",
+        "crop=(left, top, width, height), in pixels",
+    )
+    left, top, width, height = numbers
     return left, top, width, height
 
 

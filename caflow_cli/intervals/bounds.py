@@ -51,9 +51,12 @@ def interval(found: Candidates) -> tuple[Pixels, Pixels]:
         ((64, 64, 3), True)
 
     Raises:
-        CaflowError: (exit 2) the model has no calibration, or the candidates were drawn with other
-            settings; (exit 1) a candidate is missing, they are edited, or were drawn in tiles.
+        CaflowError: (exit 2) the model has no calibration, the candidates were drawn with other
+            settings, or they are members of an ensemble of fields; (exit 1) a candidate is missing,
+            they are edited, or were drawn in tiles.
     """
+    is_image = isinstance(found, Candidates)
+    check_usage(is_image, "fields have no intervals", "np.quantile(found.values, 0.95, 0)")
     model = found.request.model
     calibration = model.calibration
     sampling = calibrated(found.sampling, calibration, model.identity["id"])

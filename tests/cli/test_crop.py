@@ -151,9 +151,13 @@ def test_python_restores_parts(photo, task_models, gray_model):
         hinted.kept[0].image,
         restore(gray_model, part, candidates=1, hints=strokes[3:23, 5:31]).kept[0].image,
     )
-    for wrong in ((5, 3, 26), "5,3,26x20", (5, 3, 36, 20), (-1, 0, 5, 5), (0, 0, 0, 5)):
-        with pytest.raises(CaflowError, match="crop"):
+    for wrong in ((5, 3, 36, 20), (-1, 0, 5, 5), (0, 0, 0, 5)):
+        with pytest.raises(CaflowError, match="not inside of the image"):
             restore(model, image, mask=mask, candidates=1, crop=wrong)
+    for wrong in ((5, 3, 26), "5,3,26x20", (5, 3.5, 26, 20), (True, 3, 26, 20)):
+        with pytest.raises(CaflowError, match="crop is") as caught:
+            restore(model, image, mask=mask, candidates=1, crop=wrong)
+        assert caught.value.hint == "crop=(left, top, width, height), in pixels"
     with pytest.raises(CaflowError, match="the mask is 26x20, the image 40x30"):
         restore(model, image, mask=hole, candidates=1, crop=BOX)
 

@@ -246,6 +246,8 @@ def test_what_fields_have_not_is_refused():
             caflow.restore(model_of(), coarse, **options)
     with pytest.raises(CaflowError, match="consensus"):
         caflow.restore(model_of(), coarse, rank="consensus")
+    with pytest.raises(CaflowError, match="fields have no intervals"):
+        caflow.interval(caflow.restore(model_of(), coarse, candidates=2))
     with pytest.raises(CaflowError, match="16×16"):
         caflow.score(model_of(), coarse, Field(rain(3, 3)))
     large = replace(coarse, values=np.broadcast_to(np.float32(1), (1025, 1025)))

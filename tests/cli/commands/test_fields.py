@@ -234,6 +234,10 @@ def test_folders_and_patterns_of_fields_need_no_model_and_are_scored(run, tmp_pa
     ]
     one = run("superres", "days/a*.nc", "-m", 2, "-o", "one")
     assert one.stdout == b"one/a_superres.nc\n"
+    days.rename(tmp_path / "days.2021")
+    again = run("superres", "days.2021", "-m", 2, "-o", "out", "--skip-existing")
+    assert again.returncode == 1
+    assert b"out/a_superres.nc exists" in again.stderr
 
 
 def test_arrays_beside_photographs_are_left_out(run, tmp_path, small_image, coarse, model):
