@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from ..errors import usage_error
 from ..names import ENDS
@@ -36,9 +36,6 @@ class Intervals:
         "(`caflow calibrate`), and --uncertainty shows half the distance between the ends.",
         OUTPUT,
     )
-
-    # Of the names of files that are written beside a result, by field of JSON.
-    endings: ClassVar[Mapping[str, Sequence[str]]] = {"interval": ENDS}
 
     def check(self, files: Files, used: Sequence[str]) -> None:
         """Raise CaflowError (exit 2) for options that cannot be combined with --interval."""
@@ -102,7 +99,7 @@ class Intervals:
         written = at_depth(*ends, found.request.depth)
         profile = found.request.seen.profile
         for end, image in zip(ENDS, written, strict=True):
-            path = job.beside["interval"][end]
+            path = job.beside[end]
             shown = image[..., :1] if is_of_grays(profile) else image
             if write_file(job, path, encode_png(shown, profile=profile), files, console):
                 fields[end] = str(path)

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from ..errors import check_usage
 from ..fields import FIELD_FORMATS
 from ..images import FORMATS, Encoder, format_of
-from ..names import MARKS, make, numbered
+from ..names import ENDS, MARKS, make, numbered
 from ..paths import exists, is_folder
 from .companions import find_companions
 from .console import Console
@@ -36,8 +36,7 @@ class Job:
     )  # in rank order; empty: image bytes go to stdout
     companions: Mapping[str, InputImage] = field(default_factory=dict)  # by kind, as "hints"
     mask: Mask = field(default_factory=Transparent)
-    # Further files beside the first output, by field of JSON and ending of the name.
-    beside: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
+    beside: Mapping[str, Path] = field(default_factory=dict)  # more outputs, by ending of the name
     skipped: bool = False  # all outputs exist and are to be kept
 
     @property
@@ -45,20 +44,17 @@ class Job:
         """The input's name, for messages."""
         return self.source.name
 
-    def named(self, path: Path, files: Files, beside: Mapping[str, Sequence[str]]) -> Job:
-        """The job with N outputs of that name, and PNGs with further endings beside them."""
-        ends = {
-            key: {end: path.with_name(f"{make(path.stem, end)}.png") for end in names}
-            for key, names in beside.items()
-        }
-        job = replace(self, outputs=numbered(path, files.keep), beside=ends)
+    def named(self, path: Path, files: Files, ends: Sequence[str]) -> Job:
+        """The job with N outputs of that name, and PNGs with these endings beside them."""
+        beside = {end: path.with_name(f"{make(path.stem, end)}.png") for end in ends}
+        job = replace(self, outputs=numbered(path, files.keep), beside=beside)
         exist = all(map(os.path.lexists, job.paths))
         return replace(job, skipped=files.skip_existing and exist)
 
     @property
     def paths(self) -> list[Path]:
         """All files that are written for the input."""
-        return [*self.outputs, *(path for ends in self.beside.values() for path in ends.values())]
+        return [*self.outputs, *self.beside.values()]
 
     @property
     def names(self) -> dict[str, str]:
@@ -80,8 +76,11 @@ class Job:
 
     def fields(self, status: str, paths: Mapping[int, str], **more: object) -> dict[str, object]:
         """The fields of a JSON line without candidates, with the paths of outputs by rank."""
-        for key, ends in self.beside.items():
-            more[key] = {end: str(path) for end, path in ends.items()}
+        ends = {end: str(self.beside[end]) for end in ENDS if end in self.beside}
+        if ends:
+            more["interval"] = ends
+        if MARKS in self.beside:
+            more[MARKS] = {"path": str(self.beside[MARKS])}
         outputs = [{"rank": rank, "path": path} for rank, path in paths.items()]
         return {**self.names, "status": status, **more, "outputs": outputs}
 
@@ -99,7 +98,7 @@ def make_plan(
     inputs: Sequence[str],
     files: Files,
     companions: Mapping[str, str | None] = {},
-    beside: Mapping[str, Sequence[str]] = {},
+    ends: Sequence[str] = (),
     masking: Masking | None = None,
     form: Form | None = None,
 ) -> Plan:
@@ -116,11 +115,11 @@ def make_plan(
         inputs: As typed.
         files: The options.
         companions: What the user named of each kind of files that belong to inputs, as "mask".
-        beside: Endings of further files for each input, by field of JSON; they are PNG.
+        ends: Endings of further files for each input, which are PNG.
         masking: The options of masks, if the command has them.
         form: What is written instead of images: fields, which folders are searched for.
     """
-    if list(inputs) == ["-"] and _is_piped(console, files, beside):
+    if list(inputs) == ["-"] and not ends and _is_piped(console, files):
         files = replace(files, output="-")
     _check_options(files, console)
     folder, file = _destination(files.output)
@@ -135,11 +134,11 @@ def make_plan(
         _check_stdout(len(jobs) * files.keep)
     elif file is not None:
         _check_file(file, form, len(jobs))
-        jobs = [jobs[0].named(file, files, beside)]
+        jobs = [jobs[0].named(file, files, ends)]
     else:
         label = make(console.command, files.suffix)
         names = _names(jobs, label, form[1][0], folder)
-        jobs = [job.named(name, files, beside) for job, name in zip(jobs, names, strict=True)]
+        jobs = [job.named(name, files, ends) for job, name in zip(jobs, names, strict=True)]
     if masking is not None and masking.marks is not None:
         jobs = _with_marks(jobs, masking.marks)
     _claim_all(jobs, range(len(jobs))[share], files)
@@ -160,11 +159,11 @@ def _check_options(files: Files, console: Console) -> None:
     )
 
 
-def _is_piped(console: Console, files: Files, beside: Mapping[str, Sequence[str]]) -> bool:
+def _is_piped(console: Console, files: Files) -> bool:
     """Whether stdin goes to stdout without `-o -`: that is no terminal, and nothing else is wanted
     of it or written.
     """
-    more = files.output is not None or files.keep > 1 or files.sheets or beside or console.json
+    more = files.output is not None or files.keep > 1 or files.sheets or console.json
     return not more and not sys.stdout.isatty()
 
 
@@ -202,7 +201,7 @@ def _with_marks(jobs: Sequence[Job], marks: str) -> list[Job]:
         check_usage(len(jobs) == 1, f"--marks {file} is one file for {len(jobs)} inputs", hint)
         names = [file]
     return [
-        replace(job, beside={**job.beside, MARKS: {"path": name}})
+        replace(job, beside={**job.beside, MARKS: name})
         for job, name in zip(jobs, names, strict=True)
     ]
 
@@ -317,9 +316,8 @@ def _claim_all(jobs: Sequence[Job], mine: range, files: Files) -> None:
         _claim(claimed, Path(sheet), option, files.overwrite, option)
     for index, job in enumerate(jobs):
         may_exist = files.overwrite or files.skip_existing or index not in mine
-        marks = job.beside.get(MARKS, {}).values()
         for path in job.paths:
-            option = "--marks" if path in marks else "-o"
+            option = "--marks" if path == job.beside.get(MARKS) else "-o"
             _claim(claimed, path, job.name, may_exist, option)
 
 

@@ -100,7 +100,7 @@ class Preparer:
         if masking.marks and not asked.drawing.dry_run:
             hole = np.where(mask >= HOLE, np.uint8(255), np.uint8(0))
             data = encode_png(marks_over(image.image.shown, hole))
-            write_file(job, job.beside[MARKS]["path"], data, asked.drawing, asked.console)
+            write_file(job, job.beside[MARKS], data, asked.drawing, asked.console)
         return mask
 
     def _note(self, job: Job, request: Request, most: int) -> None:

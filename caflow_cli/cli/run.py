@@ -143,7 +143,7 @@ def _finish(
     if asked.beside is not None:
         fields |= asked.beside.write(job, found, asked.drawing, console)
     if MARKS in job.beside:
-        fields[MARKS] = {"path": str(job.beside[MARKS]["path"])}
+        fields[MARKS] = {"path": str(job.beside[MARKS])}
     if asked.drawing.sheets:
         sheets.add(job.name, found)
     report_result(job, found, console)

@@ -32,7 +32,7 @@ from .domain import Statistics, domain_warning
 from .figures import captioned_row
 from .rank import order, rmse_between
 from .request import Request
-from .score import Score, estimator_for
+from .score import Score, estimator_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +215,7 @@ class Candidates:
             "model": dict(request.model.identity),
             "params": self.sampling.as_json(),
             **{edit.field: edit.as_json() for edit in request.edits},
-            "estimator": estimator_for(request),
+            "estimator": estimator_of(request.model, request.noise_samples or 1, depth),
             **({} if depth == 8 else {"depth": depth}),
             **({"crop": request.input.crop} if request.input.crop else {}),
         }

@@ -210,26 +210,21 @@ def _draw_batch(
             images = [draft.request.parts[k].condition(draft.image) for draft, k in drawing]
             current = conditions_of(drawing[0][0].request, to_batch(images), conditions.steps)
         _draw_parts(drawing, current)
-        _score_parts(drawing, current)
     return [draft.finished() for draft in drafts if not draft.diverged]
 
 
 def _draw_parts(drawing: Sequence[tuple[_Draft, int]], conditions: Conditions) -> None:
-    """Draw one part of each draft, and compose it."""
-    tau = drawing[0][0].request.sampling.temperature
+    """Draw one part of each draft, compose it, and, if candidates are scored, score the result."""
+    first = drawing[0][0].request
     generators = [draft.generators[number] for draft, number in drawing]
     again = [draft.again[number] for draft, number in drawing]
-    samples = conditions.draw(tau, generators, again)
+    samples = conditions.draw(first.sampling.temperature, generators, again)
     for (draft, number), sample in zip(drawing, samples, strict=True):
         draft.image = draft.request.parts[number].compose(draft.image, sample.image)
         draft.samples[number] = sample.image
         draft.redraws += sample.redraws
         draft.diverged |= sample.redraws > RESAMPLES
-
-
-def _score_parts(drawing: Sequence[tuple[_Draft, int]], conditions: Conditions) -> None:
-    """Score one part of each draft as it is composed, if candidates are scored."""
-    if not drawing[0][0].request.is_scored:
+    if not first.is_scored:
         return
     composed = [(draft.request, number, draft.image) for draft, number in drawing]
     scores = score_parts(composed, conditions)

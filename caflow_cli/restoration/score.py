@@ -94,11 +94,6 @@ def estimator_of(model: CAFlow, noise_samples: int, depth: int = 8) -> Estimator
     return {"dequantization": kind, "noise_samples": noise_samples, "bound": bound}
 
 
-def estimator_for(request: Request) -> Estimator:
-    """How the candidates of a request are scored; those that are not, as with one noise sample."""
-    return estimator_of(request.model, request.noise_samples or 1, request.depth)
-
-
 def score_images(
     requests: Sequence[Request],
     conditions: Conditions,

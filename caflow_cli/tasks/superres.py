@@ -19,7 +19,6 @@ from .base import (
     check_target,
     extend,
     in_gray,
-    pad,
     resize,
     white,
 )
@@ -104,7 +103,7 @@ class SuperRes(WholeImage):
         return self.factor * height, self.factor * width
 
     def condition(self, image: Pixels) -> Pixels:
-        return pad(self._enlarge(image), self.multiple)
+        return extend(self._enlarge(image), self.model_size(image))
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
         """The sample without its padding, gray if the image is: uint8 (factor h, factor w, 3)."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import typer
 
 from ...errors import check_usage
+from ...names import ENDS
 from .. import options
 from ..console import Console
 from ..edits import Coloring, Editing, Filling, Scaling
@@ -135,8 +136,7 @@ def _restore(
     beside = intervals if intervals is not None and intervals.interval else None
     if beside is not None:
         beside.check(drawing, editing.used)
-    endings = beside.endings if beside else {}
-    plan = make_plan(console, inputs, drawing, editing.companions, endings, masking)
+    plan = make_plan(console, inputs, drawing, editing.companions, ENDS if beside else (), masking)
     task = None if console.command == "sample" else console.command
     if nothing_to_do(plan.jobs, console):
         return
