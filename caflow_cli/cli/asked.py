@@ -1,36 +1,64 @@
-"""What a restoring command is asked: its options, checked against the model."""
+"""What a restoring command is asked: its options, checked against the model, and its requests."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..config import Config
-from ..errors import check_usage
+import numpy as np
+
+from ..config import HOLE, Config
+from ..errors import EXIT_FAILED, CaflowError, check_usage, memory_errors
+from ..hub.choice import NAMED, RULES, choose_model, hint_at_model
 from ..hub.resolve import Resolved, with_calibration
+from ..images import Input, Pixels, encode_png
+from ..images.crop import WHOLE, cropped
 from ..model import calibration_in, read_info
+from ..names import MARKS
 from ..sampling import Sampling
-from ..tasks import Task
-from .console import Console
-from .edits import Editing
+from ..tasks import ONE_PASS, Task
+from .console import Console, about
+from .edits import Editing, Filling
 from .intervals import Intervals
-from .masking import Masking
-from .options import Drawing
+from .masking import Found, Infrared, Masking, Transparent, marked
+from .options import Drawing, load_model
+from .output import write_file
+from .plan import Job, Plan
+
+if TYPE_CHECKING:
+    from ..model import CAFlow
+    from ..restoration import EditOptions, Request
+
+SMALLER = "crop the image"  # hint if memory runs out
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A job, and what came of reading it."""
+
+    job: Job
+    image: Input | None = None  # None: the job is skipped, or failed
+    request: Request | None = None  # None: nothing is drawn
+    reason: str = NAMED  # why the model was chosen
+    error: CaflowError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """The options of a command, and the model of images for which no other is chosen."""
+    """The options of a command, its plan, and the models of its images."""
 
     drawing: Drawing
     masking: Masking | None  # None: the command has no such options
     editing: Editing
     beside: Intervals | None  # what is written beside a result
     console: Console
-    default: Resolved
+    plan: Plan
+    default: Resolved  # the model of images for which no other is chosen
     config: Config  # of the default model
+    models: dict[str, CAFlow] = field(default_factory=dict)  # those loaded, by name
 
     @cached_property
     def task(self) -> Task:
@@ -59,3 +87,121 @@ class Asked:
         if self.drawing.sheets:
             sampling = replace(sampling, candidates=sampling.most(config))
         return sampling
+
+    def prepared(self, job: Job) -> Prepared:
+        """Read a job; errors are stored, to be reported in order."""
+        try:
+            with memory_errors(SMALLER):
+                return Prepared(job) if job.skipped else self._prepared(job)
+        except CaflowError as error:
+            if len(self.plan.jobs) > 1:  # a wrong mask of one image does not stop the others
+                error.exit_code = EXIT_FAILED
+            return Prepared(job, error=error)
+
+    def _prepared(self, job: Job) -> Prepared:
+        from ..restoration import prepare  # here, as below, because it imports PyTorch
+
+        task = self.task
+        image = job.source.read(
+            self.console.about, self.drawing.alpha, isinstance(job.mask, Infrared)
+        )
+        mask = None
+        if self.masking is not None and task.needs_mask:
+            mask = self._mask(job, self.masking, image)
+            image = image.opaque() if isinstance(job.mask, Transparent) else image
+        model, reason = self._model_for(job, image)
+        values, place = image.image.values, WHOLE
+        if self.drawing.crop:
+            image, mask, place = cropped(image, self.drawing.part, mask)
+        if mask is not None and not (mask >= HOLE).any():
+            return Prepared(job, image, None, reason)
+        settings = self.settings(model.config, model.record, model.identity["id"])
+        edits = self.editing.wanted(values, job.companions, place)
+        request = prepare(model, image, mask, settings, edits)
+        self._check_size(request, image, edits or {})
+        self._note(job, request, settings.most(model.config))
+        return Prepared(job, request.input, request, reason)
+
+    def _check_size(self, request: Request, image: Input, edits: EditOptions) -> None:
+        """Raise CaflowError if a result is too large for its format, or for what is asked."""
+        height, width = (request.task.factor * side for side in image.image.size)
+        width, height = edits.get("size", (width, height))
+        self.plan.encoder.check_size(height, width)
+        if request.is_large:
+            self.editing.check_large(request.task, image.image.values)
+        if self.beside is not None:
+            self.beside.check_size(request.size)
+
+    def _mask(self, job: Job, masking: Masking, image: Input) -> Pixels:
+        """Read or find the mask of an image; say what is found, and show it."""
+        mask = masking.read(job.mask, image, job.source)
+        hint = "" if masking.marks else "; --marks FILE shows it"
+        if isinstance(job.mask, Found) and mask.any():
+            self.console.note(f"{job.name}: {marked(mask, hint)}")
+        if masking.marks and not self.drawing.dry_run:
+            from ..restoration import marks_over
+
+            hole = np.where(mask >= HOLE, np.uint8(255), np.uint8(0))
+            data = encode_png(marks_over(image.image.shown, hole))
+            write_file(job, job.beside[MARKS], data, self.drawing, self.console)
+        return mask
+
+    def _note(self, job: Job, request: Request, most: int) -> None:
+        """Say what will not come out well, or which model would do better; and what costs time.
+
+        `most` is M before it is reduced to what fits.
+        """
+        task = request.task
+        note = task.note(request.shown, request.mask)
+        if not self.drawing.model:
+            note = hint_at_model(task.name, request.input) or note
+        if note:
+            self.console.about(job.name, note)
+        is_auto = isinstance(self.editing, Filling) and self.editing.grain == "auto"
+        if is_auto and isinstance(job.mask, Found) and not request.edits:
+            text = "no film grain was found, so the fill has none; --grain S adds some, of S levels"
+            self.console.about(job.name, text)
+        if request.sampling.candidates != most:
+            self._note_fewer(job, request, most)
+        if math.prod(request.size) > ONE_PASS:
+            self._note_tiles(job, request)
+
+    def _note_fewer(self, job: Job, request: Request, most: int) -> None:
+        """Say that fewer candidates than `most` are drawn."""
+        m = request.sampling.candidates
+        which = "one candidate" if m == 1 else f"{m} candidates"
+        where = f"{len(request.parts)} windows" if request.mask is not None else "this size"
+        text = f"{which} at {where}; -m {most} draws {most}"
+        self.console.about(job.name, text, "fewer candidates")
+
+    def _note_tiles(self, job: Job, request: Request) -> None:
+        """Say that a large image takes long; of one above 64 megapixels, how long."""
+        m = request.sampling.candidates or 1
+        times = f"{m} × " if m > 1 else ""
+        text = f"draws {times}{math.prod(request.size) / 1e6:.1f} megapixels in tiles"
+        if request.is_large and not self.console.quiet:
+            from ..restoration import seconds_to_draw
+
+            text += f", which takes {about(seconds_to_draw(request))}"
+        self.console.about(job.name, text, "drawn in tiles")
+
+    def _model_for(self, job: Job, image: Input) -> tuple[CAFlow, str]:
+        """The model for an image, and why it was chosen."""
+        if self.drawing.model:
+            return self.load(self.default.id), NAMED
+        name, reason = choose_model(image, self.task.name)
+        if any(rule.task == self.task.name for rule in RULES):
+            self.console.note(f"{job.name}: {name}, {reason}")
+        if name not in self.models and name != self.default.id:
+            self.console.note(f"--model {self.default.id} overrides {name}")
+        return self.load(name), reason
+
+    def load(self, name: str) -> CAFlow:
+        """The model with that name, loaded once."""
+        if name not in self.models:
+            resolved = self.default if name == self.default.id else name
+            model = load_model(resolved, self.drawing.device)
+            self.models[name] = model
+            if self.beside is not None:
+                self.beside.note(model, self.drawing.sampling, self.console)
+        return self.models[name]

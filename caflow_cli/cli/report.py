@@ -12,10 +12,9 @@ from .output import report_undone, reported
 if TYPE_CHECKING:
     from ..model import CAFlow
     from ..restoration import Candidates, Score
-    from .asked import Asked
+    from .asked import Asked, Prepared
     from .console import Console
-    from .plan import Job, Plan
-    from .prepare import Prepared, Preparer
+    from .plan import Job
 
 
 def restored_line(
@@ -67,15 +66,15 @@ def scored_line(
     }
 
 
-def report_planned(plan: Plan, preparer: Preparer) -> None:
+def report_planned(asked: Asked) -> None:
     """Read all jobs, report what would be drawn, and refuse what the run refuses."""
-    console = preparer.asked.console
-    for job in plan.jobs:
-        with reported(job, console, alone=preparer.alone):
-            prepared = preparer.prepared(job)
+    jobs = asked.plan.jobs
+    for job in jobs:
+        with reported(job, asked.console, alone=len(jobs) == 1):
+            prepared = asked.prepared(job)
             if prepared.error is not None:
                 raise prepared.error
-            report_undone(job, console, **_planned(prepared, preparer.asked))
+            report_undone(job, asked.console, **_planned(prepared, asked))
 
 
 def _planned(prepared: Prepared, asked: Asked) -> dict[str, object]:

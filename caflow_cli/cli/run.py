@@ -13,12 +13,11 @@ from ..names import MARKS
 from ..restoration import Candidates, answer, encode, requests_at_a_time
 from ..restoration.conditions import Progress
 from ..tasks import ONE_PASS
-from .asked import Asked
+from .asked import SMALLER, Asked, Prepared
 from .console import Console, about
 from .masking import Damage, Infrared
 from .output import report_undone, reported, write_output
-from .plan import Job, Plan
-from .prepare import SMALLER, Prepared, Preparer
+from .plan import Job
 from .report import report_result, restored_line
 from .sheets import Sheets
 
@@ -26,24 +25,24 @@ _MOST = 32  # consecutive images that may share a batch
 _HELD = 2**22  # pixels of all candidates of images that wait for their batch
 
 
-def run(plan: Plan, preparer: Preparer) -> None:
+def run(asked: Asked) -> None:
     """Read, draw, write and report every job."""
-    asked = preparer.asked
+    jobs = asked.plan.jobs
     console = asked.console
     chart = None if asked.beside is None else asked.beside.chart
     sheets = Sheets(asked.drawing, console, chart)
     done = 0
     with console.steps(console.command) as show:
-        for batch in _in_batches(map(preparer.prepared, plan.jobs)):
+        for batch in _in_batches(map(asked.prepared, jobs)):
             start = time.perf_counter()
             step = None
             if not console.quiet:
-                step = _progress(batch, done, len(plan.jobs), show, console)
+                step = _progress(batch, done, len(jobs), show, console)
             results = _drawn(batch, asked.beside is None, step)
             elapsed = round((time.perf_counter() - start) / len(batch), 3)
             for prepared, found in zip(batch, results, strict=True):
                 with reported(prepared.job, console):
-                    _finish(prepared, found, plan, asked, sheets, elapsed)
+                    _finish(prepared, found, asked, sheets, elapsed)
             done += len(batch)
     if asked.drawing.sheets:
         sheets.write()
@@ -120,7 +119,6 @@ def _drawn(
 def _finish(
     prepared: Prepared,
     found: Candidates | CaflowError | None,
-    plan: Plan,
     asked: Asked,
     sheets: Sheets,
     elapsed: float,
@@ -128,17 +126,18 @@ def _finish(
     """Write and report a job; CaflowError if it failed."""
     job = prepared.job
     console = asked.console
+    encoder = asked.plan.encoder
     if isinstance(found, CaflowError):
         raise found
     if prepared.image is None:
         report_undone(job, console)
         return
-    for loss in plan.encoder.losses(prepared.image):
+    for loss in encoder.losses(prepared.image):
         console.about(job.name, loss)
     if found is None:
-        _copy(prepared, plan, asked)
+        _copy(prepared, asked)
         return
-    paths = _write_kept(job, found, plan, asked)
+    paths = _write_kept(job, found, asked)
     fields: dict[str, object] = {"elapsed_s": elapsed}
     if asked.beside is not None:
         fields |= asked.beside.write(job, found, asked.drawing, console)
@@ -148,17 +147,17 @@ def _finish(
         sheets.add(job.name, found)
     report_result(job, found, console)
     if console.json:
-        lossless = plan.encoder.lossless and found.request.depth <= plan.encoder.bits
+        lossless = encoder.lossless and found.request.depth <= encoder.bits
         console.result(restored_line(prepared, found, paths, lossless, fields))
 
 
-def _write_kept(job: Job, found: Candidates, plan: Plan, asked: Asked) -> dict[int, str]:
+def _write_kept(job: Job, found: Candidates, asked: Asked) -> dict[int, str]:
     """Write the kept candidates, and return the paths by rank."""
     console = asked.console
     paths: dict[int, str] = {}
     for candidate in found.kept:
         record = json.dumps(found.provenance(candidate))
-        data = plan.encoder.encode(candidate.output, record)
+        data = asked.plan.encoder.encode(candidate.output, record)
         # An existing file that is kept may have another candidate, so it gets no path.
         path = write_output(job, data, asked.drawing, console, candidate.rank)
         if path and console.live and not console.json:
@@ -168,7 +167,7 @@ def _write_kept(job: Job, found: Candidates, plan: Plan, asked: Asked) -> dict[i
     return paths
 
 
-def _copy(prepared: Prepared, plan: Plan, asked: Asked) -> None:
+def _copy(prepared: Prepared, asked: Asked) -> None:
     """Write an image in which nothing is to be filled, as it is."""
     job = prepared.job
     assert prepared.image is not None
@@ -178,6 +177,6 @@ def _copy(prepared: Prepared, plan: Plan, asked: Asked) -> None:
     elif isinstance(job.mask, Damage | Infrared):
         text += "; " + job.mask.more(prepared.image, f"--mask {job.mask.way}:")
     asked.console.about(job.name, text)
-    data = plan.encoder.encode(prepared.image)
+    data = asked.plan.encoder.encode(prepared.image)
     paths = write_output(job, data, asked.drawing, asked.console)
     asked.console.result(job.fields("unchanged", paths))

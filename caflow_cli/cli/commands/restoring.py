@@ -155,20 +155,19 @@ def _restore(
         editing=editing,
         beside=beside,
         console=console,
+        plan=plan,
         default=default,
         config=config,
     )
     _ = asked.task  # which checks all options
 
     from ...devices import select_device
-    from ..prepare import Preparer
     from ..run import run
 
     select_device(drawing.device)  # a missing one is refused before any image is read
-    preparer = Preparer(asked, plan.encoder, alone=len(plan.jobs) == 1)
     if drawing.model:
-        preparer.load(drawing.model)
+        asked.load(default.id)
     if drawing.dry_run:
-        report_planned(plan, preparer)
+        report_planned(asked)
     else:
-        run(plan, preparer)
+        run(asked)
