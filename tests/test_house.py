@@ -27,6 +27,7 @@ FLOORS = [
     ["data"],
     ["tasks"],
     ["names", "sampling"],
+    ["checkpoint"],
     ["model"],
     ["restoration"],
     ["training", "evaluation", "damage"],

@@ -10,7 +10,7 @@ import pytest
 
 from caflow_cli.paths import exists, is_file, is_folder
 
-PACKAGES = ["caflow_cli", "caflow_cli.evaluation", "caflow_cli.training", "caflow_cli.model"]
+PACKAGES = ["caflow_cli", "caflow_cli.evaluation", "caflow_cli.training"]
 
 
 @pytest.mark.parametrize("name", ["gone", "link", "n" * 5000, "a\0b", "file/inside"])

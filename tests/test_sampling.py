@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from caflow_cli.checkpoint import Calibration
 from caflow_cli.config import Temperature
 from caflow_cli.errors import CaflowError
 from caflow_cli.intervals import calibrated
-from caflow_cli.model import Calibration
 from caflow_cli.records import checked, settings
 from caflow_cli.sampling import NoiseSamples, Sampling, SamplingKeywords
 

@@ -16,13 +16,14 @@ import numpy as np
 import torch
 
 from ..assets import example_path
+from ..checkpoint import read_info
 from ..damage import find_damage
 from ..errors import CaflowError, check_usage, ensure, memory_errors
 from ..hub.choice import choose_model, is_chosen
 from ..hub.manifest import bundled_path, load_manifest, purpose_of
 from ..hub.resolve import load, resolve
 from ..images import Input, Pixels, read_size
-from ..model import CAFlow, read_info
+from ..model import CAFlow
 from ..restoration import marks_over
 from ..sampling import Sampling
 from ..tasks import TASKS, get_task

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checkpoint import calibration_in, read_info
 from ..config import HOLE, Config
 from ..errors import EXIT_FAILED, CaflowError, check_usage, memory_errors
 from ..hub.choice import NAMED, RULES, choose_model, hint_at_model
 from ..hub.resolve import Resolved, with_calibration
 from ..images import Input, Pixels, encode_png
 from ..images.crop import WHOLE, cropped
-from ..model import calibration_in, read_info
 from ..names import MARKS
 from ..sampling import Sampling
 from ..tasks import ONE_PASS, Task

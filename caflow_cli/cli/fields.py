@@ -137,9 +137,9 @@ def find_model(
 
 def _named(model: str, fields: Sequence[InputImage], local: bool) -> Choice | None:
     """The named model, if it is of fields; CaflowError (exit 2) if one of these states its unit."""
+    from ..checkpoint import read_info
     from ..hub.choice import NAMED, Choice
     from ..hub.resolve import resolve
-    from ..model import read_info
 
     with suppress(CaflowError):  # which is reported in its turn
         found = resolve(model, local=local)

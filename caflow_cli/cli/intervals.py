@@ -12,9 +12,10 @@ from ..names import ENDS
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
+    from ..checkpoint import Calibration
     from ..config import Extent
     from ..images import Pixels
-    from ..model import CAFlow, Calibration
+    from ..model import CAFlow
     from ..restoration import Candidates
     from ..sampling import Sampling
     from .console import Console

@@ -358,7 +358,7 @@ def load_model(model: str | Resolved, device: str) -> CAFlow:
 
 def read_config(model: Resolved, task: str | None) -> Config:
     """Read the config of a model; CaflowError (exit 2) if it is for another task."""
-    from ..model.files import read_info
+    from ..checkpoint import read_info
     from ..tasks import TASKS
 
     config = read_info(model.path).config

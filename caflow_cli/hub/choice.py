@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..assets import ASSETS
+from ..checkpoint import read_info
 from ..config import TaskConfig
 from ..errors import check_usage, usage_error
 from ..fields import same_unit
 from ..images import Input
 from ..images.artifacts import Traces, Values, traces
-from ..model import read_info
 from .manifest import bundled_path, load_manifest
 from .resolve import default_model
 

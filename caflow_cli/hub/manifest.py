@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from ..assets import WEIGHTS_DIR, manifest_path
+from ..checkpoint import strict_json
 from ..config import require
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure, reason_of
-from ..model import strict_json
 from ..records import Constraint, Count, Line, Table, check, parse
 from ..tasks import TASKS
 

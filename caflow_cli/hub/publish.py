@@ -9,19 +9,10 @@ from pathlib import Path
 from safetensors.torch import load
 
 from ..assets import WEIGHTS_DIR, manifest_path
+from ..checkpoint import CALIBRATION, Calibration, CheckpointInfo, config_json, read_info
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure, usage_error
 from ..images import atomic_write, locked_folder, make_folder
-from ..model import (
-    BITS,
-    CALIBRATION,
-    CAFlow,
-    Calibration,
-    Card,
-    CheckpointInfo,
-    checkpoint_bytes,
-    config_json,
-    read_info,
-)
+from ..model import BITS, CAFlow, Card, checkpoint_bytes
 from ..paths import exists, is_folder
 from ..records import Table
 from .manifest import Entry, load_manifest, manifest_json

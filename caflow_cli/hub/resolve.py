@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..assets import manifest_path
+from ..checkpoint import CALIBRATION, read_info
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure, reason_of, usage_error
-from ..model import CALIBRATION, read_info
 from ..paths import exists, is_file, sha256_of
 from ..records import Table
 from .manifest import REINSTALL, Entry, bundled_path, load_manifest

@@ -19,10 +19,10 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from ..checkpoint import Calibration
 from ..config import Extent
 from ..errors import check_usage, ensure, usage_error
 from ..images import VALUES, Pixels, in_8_bits
-from ..model import Calibration
 from ..restoration import Candidates, moments
 from ..restoration.figures import Plane, beside, color_map
 from ..sampling import Sampling

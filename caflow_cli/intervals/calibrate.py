@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import torch
 
+from ..checkpoint import Calibration
 from ..data.examples import Examples, central, open_files, open_split
 from ..data.split import has_splits
 from ..errors import CaflowError, check_usage, ensure, usage_error
@@ -17,7 +18,7 @@ from ..evaluation.result import Failures, estimate
 from ..evaluation.run import Progress
 from ..evaluation.settings import CalibrationImages
 from ..images import Image, Input, Pixels
-from ..model import CAFlow, Calibration
+from ..model import CAFlow
 from ..records import Table
 from ..restoration import Candidates, draw, encode, moments, prepare, task_of
 from ..restoration.figures import Plane

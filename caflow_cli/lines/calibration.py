@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypedDict
 
-from ..model.files import Reaches
+from ..checkpoint import Reaches
 from ..records import Between, Count, NonNegative, Share
 from .common import PAIR, Line, Model, Seconds
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypedDict
 
-from ..model import Calibration
+from ..checkpoint import Calibration
 from ..records import Count, Size
 from .common import Commit, Error, Line, Sha256, Temperature
 

@@ -11,15 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from ..config import Config
-from ..data.split import HoldOut
-from ..devices import Uninitialized, memory_format
-from ..errors import EXIT_WEIGHTS, CaflowError, ensure, reason_of
-from ..guides import NET
-from ..images import atomic_write, make_folder
-from ..records import Table
-from .card import Card
-from .files import (
+from ..checkpoint import (
     CALIBRATION,
     Calibration,
     CheckpointInfo,
@@ -29,6 +21,14 @@ from .files import (
     metadata_of,
     read_info,
 )
+from ..config import Config
+from ..data.split import HoldOut
+from ..devices import Uninitialized, memory_format
+from ..errors import EXIT_WEIGHTS, CaflowError, ensure, reason_of
+from ..guides import NET
+from ..images import atomic_write, make_folder
+from ..records import Table
+from .card import Card
 
 BITS = 6  # significant bits of a packed convolution
 _DENSITY = "density."  # prefix of parameter names, omitted in files

@@ -5,9 +5,9 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ..checkpoint import read_header
 from ..errors import EXIT_WEIGHTS, check_usage, ensure
 from ..guides import External
-from ..model.files import read_header
 from ..paths import sha256_of
 from ..records import Table
 from .config import ExternalConfig

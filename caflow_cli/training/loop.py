@@ -13,11 +13,12 @@ from typing import TypedDict
 import torch
 from accelerate import Accelerator
 
+from ..checkpoint import read_info
 from ..config import Config, FlowConfig
 from ..devices import select_device
 from ..errors import CaflowError, check_usage
 from ..guides import External
-from ..model import CAFlow, read_info
+from ..model import CAFlow
 from ..records import Table, Unpack, check_names
 from .config import RunConfig, to_toml
 from .data import Batch, Batches, Dataset

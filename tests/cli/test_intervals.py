@@ -9,12 +9,13 @@ import pytest
 from PIL import Image
 
 from caflow_cli import load, restore
+from caflow_cli.checkpoint import Calibration, read_info
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.hub.publish import store_calibration
 from caflow_cli.hub.resolve import resolve
 from caflow_cli.intervals import interval
-from caflow_cli.model import CAFlow, Calibration, read_info
+from caflow_cli.model import CAFlow
 
 from .process import assert_refused
 from .results import lines_of, only_record

@@ -9,10 +9,10 @@ import jsonschema
 import pytest
 
 from caflow_cli.assets import ASSETS, WEIGHTS_DIR
+from caflow_cli.checkpoint import calibration_in, read_info
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest, manifest_json, manifest_path
 from caflow_cli.hub.resolve import default_model, resolve
-from caflow_cli.model import calibration_in, read_info
 from caflow_cli.paths import sha256_of
 from caflow_cli.tasks import TASKS
 

@@ -16,10 +16,11 @@ from cli.results import lines_of
 from local_hub import WEIGHTS, sha256
 from PIL import Image
 
+from caflow_cli.checkpoint import config_json, read_info
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest, manifest_path
 from caflow_cli.hub.publish import pack
-from caflow_cli.model import CAFlow, config_json, read_info
+from caflow_cli.model import CAFlow
 from caflow_cli.model.pretrained import checkpoint_bytes
 from caflow_cli.paths import sha256_of
 

@@ -8,7 +8,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from caflow_cli.model import CAFlow, read_info
+from caflow_cli.checkpoint import read_info
+from caflow_cli.model import CAFlow
 
 from .hostile import assert_refused, parts, record, safetensors, tensor
 

@@ -15,9 +15,9 @@ import hypothesis.strategies as st
 import pytest
 from safetensors.torch import load_file
 
+from caflow_cli.checkpoint import MAX_HEADER, read_header, read_info, strict_json
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import CAFlow, read_info
-from caflow_cli.model.files import MAX_HEADER, read_header, strict_json
+from caflow_cli.model import CAFlow
 
 from .hostile import FOREIGN, assert_refused, parts, record, safetensors, tensor
 
@@ -119,7 +119,7 @@ _LIMITED = """
 import resource, sys
 from pathlib import Path
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import read_info
+from caflow_cli.checkpoint import read_info
 assert "torch" not in sys.modules
 taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + (200 << 20),) * 2)

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load, load_file, save_file
 
 import caflow_cli as caflow
+from caflow_cli.checkpoint import read_info
 from caflow_cli.errors import CaflowError
 from caflow_cli.layers import Conv
-from caflow_cli.model import CAFlow, read_info
+from caflow_cli.model import CAFlow
 from caflow_cli.model.pretrained import checkpoint_bytes
 
 from .hostile import assert_refused, parts

@@ -14,11 +14,11 @@ import helpers
 import pytest
 
 import caflow_cli as caflow
+from caflow_cli.checkpoint import Calibration
 from caflow_cli.config import TaskConfig
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.settings import Settings
 from caflow_cli.intervals import CalibrationImages, calibrate, calibrated
-from caflow_cli.model import Calibration
 from caflow_cli.records import parse
 from caflow_cli.sampling import Sampling
 from caflow_cli.tasks import TASKS

@@ -15,12 +15,13 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from caflow_cli.checkpoint import read_info
 from caflow_cli.config import Temperature
 from caflow_cli.errors import CaflowError
 from caflow_cli.guides import External
 from caflow_cli.hub.publish import pack, prepare
 from caflow_cli.images import write_png
-from caflow_cli.model import CAFlow, read_info
+from caflow_cli.model import CAFlow
 from caflow_cli.restoration.tiled import Tiled
 from caflow_cli.restoration.tiles import plan_tiles
 from caflow_cli.restoration.whole import Whole

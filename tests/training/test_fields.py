@@ -10,9 +10,10 @@ import tifffile
 import torch
 from scipy.ndimage import gaussian_filter
 
+from caflow_cli.checkpoint import read_info
 from caflow_cli.config import Values
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import CAFlow, read_info
+from caflow_cli.model import CAFlow
 from caflow_cli.records import read_toml
 from caflow_cli.training import RunConfig, train
 from caflow_cli.training.data import CENTER

@@ -14,9 +14,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from workers import tiny
 
+from caflow_cli.checkpoint import read_info
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import evaluate
-from caflow_cli.model import CAFlow, read_info
+from caflow_cli.model import CAFlow
 from caflow_cli.records import parse
 from caflow_cli.restoration import restore, score
 from caflow_cli.tasks import get_task, held_out_conditions

@@ -18,8 +18,9 @@ from ..options import MODEL, SAMPLING, Words, expanded, load_model, option
 from ..training_report import FEW_TO_CALIBRATE
 
 if TYPE_CHECKING:
+    from ...checkpoint import Calibration
     from ...intervals import Coverage
-    from ...model import CAFlow, Calibration
+    from ...model import CAFlow
     from ...training import RunConfig
 
 
@@ -162,8 +163,8 @@ def has_calibration_of_start(run: RunConfig) -> bool | None:
 
 def _calibration_of_start(run: RunConfig) -> Calibration | None:
     """The calibration of the model that a run starts from, if that has the same task and scale."""
+    from ...checkpoint import calibration_in, read_info
     from ...hub.resolve import resolve, with_calibration
-    from ...model import calibration_in, read_info
 
     if run.init_from is None:
         return None

@@ -16,8 +16,8 @@ from ..console import Console
 from ..options import expanded, option
 
 if TYPE_CHECKING:
+    from ...checkpoint import CheckpointInfo
     from ...hub.resolve import Resolved
-    from ...model import CheckpointInfo
 
 models_app = typer.Typer(
     help="List, describe, verify and pack models; use the Hub.", no_args_is_help=True
@@ -64,8 +64,8 @@ def info_command(name: Name, console: Console) -> None:
 
     Example: caflow models info faces-superres-x4
     """
+    from ...checkpoint import read_info
     from ...hub.resolve import resolve
-    from ...model import read_info
 
     model = resolve(name, local=True)
     info = read_info(model.path)
@@ -79,8 +79,8 @@ def info_command(name: Name, console: Console) -> None:
 
 def _facts(name: str, model: Resolved, info: CheckpointInfo) -> dict[str, Any]:
     """What is known about a model that was named so."""
+    from ...checkpoint import calibration_in
     from ...hub.resolve import license_of, with_calibration
-    from ...model import calibration_in
     from ...sampling import Sampling
 
     entry = model.entry

@@ -166,7 +166,7 @@ def _stated(training: Training) -> Table:
 def _config(training: Training) -> RunConfig:
     values = _stated(training)
 
-    from ...model import read_info
+    from ...checkpoint import read_info
     from ...training.resolve import build_config, merged
 
     values = {**values, "out": training.out}
@@ -335,8 +335,9 @@ def _events(run: RunConfig) -> list[Event]:
 
 def _choose_temperature(best: Path, run: RunConfig, console: Console) -> ChosenTemperature:
     """Choose a temperature on validation images; write it into the model's file if it has none."""
+    from ...checkpoint import read_info
     from ...evaluation import choose_temperature
-    from ...model import CAFlow, read_info
+    from ...model import CAFlow
 
     def show(done: int, total: int) -> None:
         console.heartbeat(f"choosing the temperature: {done} of {total} images")
@@ -357,8 +358,9 @@ def _choose_temperature(best: Path, run: RunConfig, console: Console) -> ChosenT
 def _measure_start(best: Path, run: RunConfig, console: Console) -> ChosenTemperature | None:
     """Measure the model that the run started from, at its own temperature, on the same images with
     the same inputs as the best one; None, with a note, if that fails."""
+    from ...checkpoint import read_info
     from ...evaluation import choose_temperature
-    from ...model import CAFlow, read_info
+    from ...model import CAFlow
     from ...sampling import Sampling
 
     assert run.init_from is not None

@@ -8,8 +8,8 @@ import forked
 import pytest
 
 from caflow_cli.assets import WEIGHTS_DIR
+from caflow_cli.checkpoint import read_info
 from caflow_cli.hub.manifest import load_manifest, manifest_json
-from caflow_cli.model import read_info
 from caflow_cli.paths import sha256_of
 
 from ..process import ANEW, assert_refused

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from ..config import Config, require
-from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure, reason_of
-from ..records import Between, Count, Line, NonNegative, Table, check, parse, short
-from ..sampling import Ensemble
-from ..tasks import check_task
+from .config import Config, require
+from .errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure, reason_of
+from .records import Between, Count, Line, NonNegative, Table, check, parse, short
+from .sampling import Ensemble
+from .tasks import check_task
 
 MAX_HEADER = 2 << 20  # bytes; a model of 4,000 tensors has half a MB
 SCHEMA = 1
