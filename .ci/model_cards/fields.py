@@ -7,7 +7,8 @@ from typing import Any
 
 import jinja2
 
-from caflow_cli.model import CAFlow, read_info
+from caflow_cli.checkpoint import read_info
+from caflow_cli.model import CAFlow
 from caflow_cli.paths import sha256_of
 from caflow_cli.version import __version__
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 import caflow_cli as caflow
+from caflow_cli.checkpoint import read_info
 from caflow_cli.data.examples import open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import Evaluation, Result, Weights
@@ -20,7 +21,6 @@ from caflow_cli.evaluation.examples import make_example
 from caflow_cli.evaluation.measure import SEED_STEP
 from caflow_cli.intervals import CalibrationImages, check_calibration
 from caflow_cli.layers import to_stored
-from caflow_cli.model import read_info
 from caflow_cli.paths import sha256_of
 from caflow_cli.restoration import task_of, to_batch
 from caflow_cli.sampling import Sampling
