@@ -13,7 +13,7 @@ import numpy as np
 from ..checkpoint import calibration_in, read_info
 from ..config import HOLE, Config
 from ..errors import EXIT_FAILED, CaflowError, check_usage, memory_errors
-from ..hub.choice import NAMED, RULES, choose_model, hint_at_model
+from ..hub.choice import JUDGED, NAMED, choose_model, hint_at_model
 from ..hub.resolve import Resolved, with_calibration
 from ..images import Input, Pixels, encode_png
 from ..images.crop import WHOLE, cropped
@@ -190,7 +190,7 @@ class Asked:
         if self.drawing.model:
             return self.load(self.default.id), NAMED
         name, reason = choose_model(image, self.task.name)
-        if any(rule.task == self.task.name for rule in RULES):
+        if self.task.name == JUDGED:
             self.console.note(f"{job.name}: {name}, {reason}")
         if name not in self.models and name != self.default.id:
             self.console.note(f"--model {self.default.id} overrides {name}")

@@ -35,7 +35,7 @@ class Editing:
         return []
 
     @property
-    def companions(self) -> Mapping[str, str | None]:
+    def companions(self) -> dict[str, str]:
         """Files and folders that the options name, by kind: one file belongs to each input."""
         return {}
 
@@ -179,8 +179,8 @@ class Coloring(Editing):
         return [name for name, value in names.items() if value]
 
     @property
-    def companions(self) -> Mapping[str, str | None]:
-        return {"hints": self.hints}
+    def companions(self) -> dict[str, str]:
+        return {"hints": self.hints} if self.hints is not None else {}
 
     def wanted(
         self, image: Pixels, companions: Mapping[str, InputImage], place: Place

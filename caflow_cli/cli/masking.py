@@ -193,6 +193,11 @@ class Masking:
         """The file or folder of masks; None if they come from elsewhere."""
         return self.mask if self.found is None else None
 
+    @property
+    def companions(self) -> dict[str, str]:
+        """The file or folder of masks, as `Editing.companions`."""
+        return {"mask": self.file} if self.file is not None else {}
+
     def read(self, mask: Mask, image: Input, source: InputImage) -> Pixels:
         """The mask of the image of `source`: uint8 (H, W), white where it is to be filled.
 

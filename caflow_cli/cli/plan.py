@@ -97,7 +97,7 @@ def make_plan(
     console: Console,
     inputs: Sequence[str],
     files: Files,
-    companions: Mapping[str, str | None] = {},
+    companions: Mapping[str, str] = {},
     ends: Sequence[str] = (),
     masking: Masking | None = None,
     form: Form | None = None,
@@ -114,7 +114,7 @@ def make_plan(
         console: The command's.
         inputs: As typed.
         files: The options.
-        companions: What the user named of each kind of files that belong to inputs, as "mask".
+        companions: What the user named of kinds of files that belong to inputs, as "mask".
         ends: Endings of further files for each input, which are PNG.
         masking: The options of masks, if the command has them.
         form: What is written instead of images: fields, which folders are searched for.
@@ -211,13 +211,11 @@ def _find_jobs(
     inputs: Sequence[str],
     files: Files,
     folder: Path | None,
-    companions: Mapping[str, str | None],
+    used: Mapping[str, str],
     masking: Masking | None,
     taken: Collection[str],
 ) -> list[Job]:
     """The inputs, without earlier results and files in `folder`, each with its companions."""
-    named = {"mask": masking.file if masking else None, **companions}
-    used = {kind: name for kind, name in named.items() if name is not None}
     aside = [Path(name) for name in used.values()]
     if folder is not None:
         aside.append(folder)

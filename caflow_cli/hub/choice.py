@@ -14,7 +14,6 @@ A named model (`--model`, environment, config file) is always taken.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,7 +32,9 @@ from .resolve import default_model
 if TYPE_CHECKING:
     from ..restoration.arguments import ImageLike
 
+JUDGED = "superres"  # the task whose images decide between models
 NAMED = "named by --model, the environment or the config file"
+_WEB = "web-superres-x4"
 _COARSE = 11.5  # mean of a luminance table: that of libjpeg's quality 90
 _LIMITED = 0.15  # of `Traces.limited`
 _SMALLEST = 16  # side, in pixels, of an image whose table counts
@@ -46,14 +47,6 @@ class Choice(NamedTuple):
 
     model: str  # its id
     reason: str
-
-
-class Rule(NamedTuple):
-    """A choice for the images of a task for which `when` is true."""
-
-    task: str
-    when: Callable[[Input], bool]
-    choice: Choice
 
 
 @cache
@@ -78,30 +71,6 @@ def is_degraded(found: Traces) -> bool:
     """Whether traces are those of a compressed, noisy or blurred image."""
     is_compressed = found.table > _COARSE or found.limited > _LIMITED
     return is_compressed or log_odds(found.statistics) > 0
-
-
-def _has_coarse_table(image: Input) -> bool:
-    return min(image.image.size) >= _SMALLEST and image.table > _COARSE
-
-
-def _has_degraded_pixels(image: Input) -> bool:
-    return min(image.image.size) >= _READABLE and is_degraded(traces(image.image.shown))
-
-
-def _is_face_sized(image: Input) -> bool:
-    height, width = image.image.size
-    return height == width and height in _FACES
-
-
-_WEB = "web-superres-x4"
-_BY_TABLE = Choice(_WEB, "for compressed images (its JPEG table)")
-_BY_PIXELS = Choice(_WEB, "for compressed, noisy or blurred images (its pixels)")
-_FACE = Choice("faces-superres-x4", "if this is an aligned face, try --model faces-superres-x4")
-RULES = (
-    Rule("superres", _has_coarse_table, _BY_TABLE),
-    Rule("superres", _has_degraded_pixels, _BY_PIXELS),
-)
-HINTS = (Rule("superres", _is_face_sized, _FACE),)
 
 
 def choose_model(
@@ -138,9 +107,12 @@ def choose_model(
         from ..restoration.arguments import as_input  # imports torch
 
         image = as_input(image, value_range, alpha)
-    for rule in RULES:
-        if image is not None and rule.task == task and rule.when(image):
-            return rule.choice
+    if image is not None and task == JUDGED:
+        side = min(image.image.size)
+        if side >= _SMALLEST and image.table > _COARSE:
+            return Choice(_WEB, "for compressed images (its JPEG table)")
+        if side >= _READABLE and is_degraded(traces(image.image.shown)):
+            return Choice(_WEB, "for compressed, noisy or blurred images (its pixels)")
     return Choice(default_model(task).id, f"the default for {task}")
 
 
@@ -164,12 +136,12 @@ def choose_field_model(name: str, unit: str) -> Choice:
 
 def is_chosen(task: str, model: str) -> bool:
     """Whether `choose_model` may return that model for some image of the task."""
-    return any(model == rule.choice.model for rule in RULES if rule.task == task) or (
-        model == default_model(task).id
-    )
+    return model == default_model(task).id or (task, model) == (JUDGED, _WEB)
 
 
 def hint_at_model(task: str, image: Input) -> str | None:
     """A hint at a model that may suit the image better than the chosen one, if there is one."""
-    reasons = (rule.choice.reason for rule in HINTS if rule.task == task and rule.when(image))
-    return next(reasons, None)
+    height, width = image.image.size
+    if task == JUDGED and height == width and height in _FACES:
+        return "if this is an aligned face, try --model faces-superres-x4"
+    return None

@@ -136,7 +136,8 @@ def _restore(
     beside = intervals if intervals is not None and intervals.interval else None
     if beside is not None:
         beside.check(drawing, editing.used)
-    plan = make_plan(console, inputs, drawing, editing.companions, ENDS if beside else (), masking)
+    companions = editing.companions | (masking.companions if masking is not None else {})
+    plan = make_plan(console, inputs, drawing, companions, ENDS if beside else (), masking)
     task = None if console.command == "sample" else console.command
     if nothing_to_do(plan.jobs, console):
         return
