@@ -162,10 +162,10 @@ class Sampling(Ensemble):
         ),
     ] = None
 
-    def check(self) -> None:
-        """Raise CaflowError (exit 2) for values that no model accepts together."""
+    def check(self, m: int | None = None) -> None:
+        """Raise CaflowError (exit 2) for values that no model accepts together, with M or `m`."""
         keep = self.keep
-        m = max(1, keep) if self.candidates is None else self.candidates
+        m = m or self.candidates or keep
         check_usage(keep <= m, f"cannot keep {keep} of {m} candidates", f"-m {keep} -n {keep}")
         check_usage(
             self.seed <= SEEDS - m, f"seed {self.seed} is out of range", f"--seed 0 to {SEEDS} - m"
@@ -187,7 +187,7 @@ class Sampling(Ensemble):
         task = get_task(config)
         if self.tau is not None:
             self.temperature.of_latents(config.flow.latent_scales)
-        replace(self, candidates=self.most(config)).check()
+        self.check(self.most(config))
         check_usage(
             not self.consistent or "consistent" in task.options,
             f"only superres can be consistent, not {task.name}",

@@ -94,9 +94,10 @@ class Candidate:
         worst = int(np.abs(result.astype(np.int32) - image).max())
         return worst if request.depth == 8 else worst / 256
 
-    @property
-    def record(self) -> dict[str, Any]:
-        """Its fields in JSON lines and provenance."""
+    def as_json(self, exact: bool = True) -> dict[str, Any]:
+        """Its fields in JSON lines; `exact` says if the scored pixels are those that are saved."""
+        consistency = self.consistency_max
+        more = {} if consistency is None else {"consistency_max": consistency}
         return {
             "rank": self.rank,
             "seed": self.seed,
@@ -104,13 +105,9 @@ class Candidate:
             "rank_value": self.rank_value,
             "redraws": self.redraws,
             **self.score.as_json(),
+            "score_exact": exact,
+            **more,
         }
-
-    def as_json(self, exact: bool = True) -> dict[str, Any]:
-        """Its fields in JSON lines; `exact` says if the scored pixels are those that are saved."""
-        consistency = self.consistency_max
-        more = {} if consistency is None else {"consistency_max": consistency}
-        return {**self.record, "score_exact": exact, **more}
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -235,21 +232,25 @@ class Candidates:
         """The provenance for a written image. It has no local path, because images are shared."""
         record = self.record
         settings = record["params"]
-        own = candidate.record
-        parts = len(candidate.score.parts)
-        named = ("seed", "rank", "rank_by", "rank_value", "redraws")
-        scores = ("rank_score", "log_likelihood", "bits_per_dim")
-        stated = ("tau", "candidates", "keep", *named)
+        score = candidate.score
+        parts = len(score.parts)
+        stated = ("tau", "candidates", "keep", "seed", "rank")
         return {
             "schema": SCHEMA,
             "version": __version__,
             "task": self.task,
             "model": record["model"],
             "tau": settings["tau"],
-            **{key: own[key] for key in named},
+            "seed": candidate.seed,
+            "rank": candidate.rank,
+            "rank_by": settings["rank"],
+            "rank_value": candidate.rank_value,
+            "redraws": candidate.redraws,
             "candidates": len(self.ranked),
             **{key: value for key, value in settings.items() if key not in stated},
-            **{key: own[key] for key in scores},
+            "rank_score": score.rank_score,
+            "log_likelihood": score.log_likelihood,
+            "bits_per_dim": score.bits_per_dim,
             **({"parts": parts} if parts else {}),
             "estimator": record["estimator"],
             **{key: record[key] for key in ("depth", "crop") if key in record},

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from ..images import Pixels, levels_in, white
 from ..records import Count
-from ..tasks.base import check_same_size
 from ..tasks.holes import spots_in
 
 Levels: TypeAlias = npt.NDArray[np.float32]  # on the scale of 8 bits
@@ -63,7 +62,6 @@ class Grain:
     ]
 
     def __init__(self, image: Pixels, hole: Hole, strength: float | None = None) -> None:
-        check_same_size("the mask is", hole.shape, image.shape)
         flattest = _flattest_blocks(image, hole)
         self._hole = hole
         self._strength = strength
