@@ -7,9 +7,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CaflowError
+from ..names import MARKS
 from .output import report_undone, reported
 
 if TYPE_CHECKING:
+    from ..images import Encoder
     from ..model import CAFlow
     from ..restoration import Candidates, Score
     from .asked import Asked, Prepared
@@ -20,18 +22,20 @@ if TYPE_CHECKING:
 def restored_line(
     prepared: Prepared,
     found: Candidates,
+    encoder: Encoder,
     paths: Mapping[int, str],
-    lossless: bool,
     more: Mapping[str, object],
 ) -> dict[str, Any]:
     """The JSON line of a restored image; `paths` are the written files, by rank."""
-    line = found.as_json(lossless)
+    job = prepared.job
+    line = found.as_json(encoder.lossless and found.request.depth <= encoder.bits)
     outputs = [{"path": path, **line["candidates"][rank - 1]} for rank, path in paths.items()]
     for output in outputs:
         del output["k"]
-    names = prepared.job.names
+    if MARKS in job.beside:
+        more = {**more, MARKS: {"path": str(job.beside[MARKS])}}
     reason = prepared.reason
-    return {**names, "status": "ok", **line, "outputs": outputs, "model_reason": reason, **more}
+    return {**job.names, "status": "ok", **line, "outputs": outputs, "model_reason": reason, **more}
 
 
 def report_result(job: Job, found: Candidates, console: Console) -> None:

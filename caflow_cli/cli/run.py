@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 from ..errors import CaflowError, memory_errors
-from ..names import MARKS
 from ..restoration import Candidates, answer, encode, requests_at_a_time
 from ..restoration.conditions import Progress
 from ..tasks import ONE_PASS
@@ -141,14 +140,11 @@ def _finish(
     fields: dict[str, object] = {"elapsed_s": elapsed}
     if asked.beside is not None:
         fields |= asked.beside.write(job, found, asked.drawing, console)
-    if MARKS in job.beside:
-        fields[MARKS] = {"path": str(job.beside[MARKS])}
     if asked.drawing.sheets:
         sheets.add(job.name, found)
     report_result(job, found, console)
     if console.json:
-        lossless = encoder.lossless and found.request.depth <= encoder.bits
-        console.result(restored_line(prepared, found, paths, lossless, fields))
+        console.result(restored_line(prepared, found, encoder, paths, fields))
 
 
 def _write_kept(job: Job, found: Candidates, asked: Asked) -> dict[int, str]:
