@@ -492,12 +492,12 @@ def test_the_hint_at_a_model_of_faces_is_for_inputs_of_its_sizes(run, tmp_path):
         save(tmp_path / f"{side}.png", side, side)
     save(tmp_path / "oblong.png", 16, 20)
     inputs = [f"{name}.png" for name in (*sides, "oblong")]
-    said = run("superres", *inputs, "-m", 1, "-o", "out/", "-v").stderr.decode().splitlines()
+    options = ["-m", 1, "-o", "out/", "--dry-run"]
+    said = run("superres", *inputs, *options, "-v").stderr.decode().splitlines()
     hints = [line.partition(":") for line in said if "face" in line]
     hint = " if this is an aligned face, try --model faces-superres-x4"
     assert hints == [("12.png", ":", hint), ("32.png", ":", hint)]
-    options = ["-m", 1, "-o", "named/", "--model", "photos-superres-x4"]
-    named = run("superres", "12.png", *options).stderr
+    named = run("superres", "12.png", *options, "--model", "photos-superres-x4").stderr
     assert b"aligned face" not in named
 
 

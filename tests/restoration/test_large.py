@@ -171,7 +171,7 @@ def test_sizes_beyond_a_limit_are_refused_before_anything_is_computed(small_mode
 
 
 def test_a_single_candidate_in_tiles_is_scored_only_if_a_rank_is_typed(tmp_path):
-    config = helpers.task_config("superres", scales=1, t_steps=1)
+    config = helpers.task_config("superres", conditional="dual-glow", scales=1, t_steps=1)
     small_model = helpers.data_like_model(config, seed=2, size=32)
     image = helpers.smooth_image(1, 3, (400, 340), 2)[0].permute(1, 2, 0).contiguous().numpy()
     told = []
