@@ -120,12 +120,9 @@ def draw(
     places = _batches_of_parts(
         requests, batch_size or max(1, _BATCH // math.prod(requests[0].size))
     )
-    passes = math.ceil(len(ks) / at_a_time)
-    if conditions.passes > 1:
-        passes = len(ks) * conditions.passes
     steps = conditions.steps
     steps.done = 0
-    steps.total = passes * len(places)
+    steps.total = math.ceil(len(ks) / at_a_time) * conditions.passes * len(places)
     if requests[0].is_scored:
         steps.total *= 2
     for first in range(0, len(ks), at_a_time):

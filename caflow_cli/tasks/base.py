@@ -321,10 +321,9 @@ def extend(image: npt.NDArray[Any], size: Extent) -> npt.NDArray[Any]:
     """Extend (H, W, ...) by reflection at the right and bottom to the given height and width."""
     if image.shape[:2] == size:
         return image
-    widths = [(0, 0)] * image.ndim
-    for axis in (0, 1):
-        widths[axis] = (0, size[axis] - image.shape[axis])
-    return np.pad(image, widths, "reflect")  # repeats a single pixel
+    height, width = image.shape[:2]
+    beyond = [(0, size[0] - height), (0, size[1] - width), (0, 0)]
+    return np.pad(image, beyond[: image.ndim], "reflect")  # repeats a single pixel
 
 
 def padded_size(height: int, width: int, multiple: int) -> Extent:
