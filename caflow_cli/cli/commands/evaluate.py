@@ -138,7 +138,7 @@ def _announced(step: Callable[..., None], console: Console) -> Callable[[int, in
         nonlocal announced
         if not announced:
             already = f", {done} already done" if done else ""
-            console.note(f"{total} images to measure{already}")
+            console.note(f"to measure: {total}{already}")
             announced = True
         step(done, total)
 

@@ -28,7 +28,7 @@ def test_a_model_on_data_gives_a_table_and_the_same_as_json(run, true_images, mo
     given = ["evaluate", "--data", true_images, "--model", model_32, "-m", "3", "--seed", "5"]
     done = run(*given, "--metric", "rmse,bpd", "--metric", "diversity", "-n", "1,2")
     assert done.returncode == 0, done.stderr
-    assert done.stderr == b"5 images to measure\n"
+    assert done.stderr == b"to measure: 5\n"
     rows = table(done)
     whats = ["model", "model - all candidates", "model - bicubic", "all candidates"]
     assert [(r["what"], r["n"]) for r in rows] == [
