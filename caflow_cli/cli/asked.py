@@ -21,7 +21,7 @@ from ..names import MARKS
 from ..sampling import Sampling
 from ..tasks import ONE_PASS, Task
 from .console import Console, about
-from .edits import Editing, Filling
+from .edits import Editing
 from .intervals import Intervals
 from .masking import Found, Infrared, Masking, Transparent, marked
 from .options import Drawing, load_model
@@ -155,12 +155,9 @@ class Asked:
         note = task.note(request.shown, request.mask)
         if not self.drawing.model:
             note = hint_at_model(task.name, request.input) or note
-        if note:
-            self.console.about(job.name, note)
-        is_auto = isinstance(self.editing, Filling) and self.editing.grain == "auto"
-        if is_auto and isinstance(job.mask, Found) and not request.edits:
-            text = "no film grain was found, so the fill has none; --grain S adds some, of S levels"
-            self.console.about(job.name, text)
+        for text in (note, self.editing.note(request, isinstance(job.mask, Found))):
+            if text:
+                self.console.about(job.name, text)
         if request.sampling.candidates != most:
             self._note_fewer(job, request, most)
         if math.prod(request.size) > ONE_PASS:

@@ -15,7 +15,7 @@ from .options import OUTPUT, option
 if TYPE_CHECKING:
     from ..images import Input, Pixels
     from ..images.crop import Place
-    from ..restoration import EditOptions
+    from ..restoration import EditOptions, Request
     from ..tasks import Task
     from .inputs import InputImage
 
@@ -60,6 +60,10 @@ class Editing:
 
         CaflowError (exit 1) if an option does not fit the image.
         """
+        return None
+
+    def note(self, request: Request, found: bool) -> str | None:
+        """What is to be said of a request; `found` says if its mask was found, not drawn."""
         return None
 
 
@@ -249,3 +253,8 @@ class Filling(Editing):
         self, image: Pixels, companions: Mapping[str, InputImage], place: Place
     ) -> EditOptions:
         return {"grain": self.grain}  # type: ignore[typeddict-item]
+
+    def note(self, request: Request, found: bool) -> str | None:
+        if self.grain != "auto" or not found or request.edits:
+            return None
+        return "no film grain was found, so the fill has none; --grain S adds some, of S levels"

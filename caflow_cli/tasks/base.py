@@ -310,7 +310,7 @@ def check_size(
 
 
 def pad(image: npt.NDArray[Any], multiple: int) -> npt.NDArray[Any]:
-    """Pad (H, W, ...) by reflection at the right and bottom until both sides are multiples.
+    """Pad (H, W) or (H, W, C) by reflection at the right and bottom until both sides are multiples.
 
     A side of one pixel is padded by repetition.
     """
@@ -318,7 +318,7 @@ def pad(image: npt.NDArray[Any], multiple: int) -> npt.NDArray[Any]:
 
 
 def extend(image: npt.NDArray[Any], size: Extent) -> npt.NDArray[Any]:
-    """Extend (H, W, ...) by reflection at the right and bottom to the given height and width."""
+    """Extend (H, W) or (H, W, C) by reflection at the right and bottom to that height and width."""
     if image.shape[:2] == size:
         return image
     height, width = image.shape[:2]
