@@ -9,6 +9,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -252,8 +253,8 @@ class Files:
     def sheets(self) -> dict[str, str]:
         return {}
 
-    def encoder(self, format: str | None = None) -> Encoder:
-        """The encoder of outputs, in the format that their name has if no other is stated."""
+    def encoder(self, file: Path | None) -> Encoder:
+        """The encoder of outputs, in the format of that file's name if no other is stated."""
         from ..images import Encoder
 
         return Encoder()
@@ -327,8 +328,8 @@ class Drawing(Files):
         named = {"--grid": self.grid, "--uncertainty": self.uncertainty}
         return {name: file for name, file in named.items() if file is not None}
 
-    def encoder(self, format: str | None = None) -> Encoder:
-        from ..images import Encoder
+    def encoder(self, file: Path | None) -> Encoder:
+        from ..images import Encoder, format_of
 
         check_usage(
             self.keep_metadata or not self.keep_place,
@@ -336,7 +337,7 @@ class Drawing(Files):
             "--keep-metadata --keep-place",
         )
         metadata = ("none", "basic", "all")[self.keep_metadata + self.keep_place]
-        form = self.format or format or "png"
+        form = self.format or (file and format_of(file)) or "png"
         return Encoder(form, self.quality, not self.no_provenance, metadata)
 
 

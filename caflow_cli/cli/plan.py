@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from ..errors import check_usage
 from ..fields import FIELD_FORMATS
-from ..images import FORMATS, Encoder, format_of
+from ..images import FORMATS, Encoder
 from ..names import ENDS, MARKS, make, numbered
 from ..paths import exists, is_folder
 from .companions import find_companions
@@ -128,7 +128,7 @@ def make_plan(
     share = find_shard(files.shard, console)
     if share.step > 1:
         _check_shared(files, jobs)
-    encoder = files.encoder(None if file is None else format_of(file))
+    encoder = files.encoder(file)
     form = form or (encoder.format, FORMATS[encoder.format])
     if files.output == "-":
         _check_stdout(len(jobs) * files.keep)
