@@ -16,7 +16,6 @@ import math
 import stat
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -39,10 +38,6 @@ class TensorInfo(NamedTuple):
 
     dtype: str  # as safetensors spells it: "F32"
     shape: tuple[int, ...]
-
-
-# Constants that `photos-inpaint` states, until a newly trained file replaces it.
-_CONSTANTS = ("flow.alpha", "flow.guide_says", "flow.r_reads", "task.rank")
 
 
 Reaches = Annotated[
@@ -158,10 +153,6 @@ def read_info(path: Path) -> CheckpointInfo:
         EXIT_WEIGHTS,
     )
     values = record.get("config")
-    for key in _CONSTANTS:
-        with suppress(AttributeError, KeyError, TypeError):  # `parse` says what is wrong
-            table, _, name = key.partition(".")
-            values[table].pop(name, None)
     try:
         config = parse(Config, values)
         check_task(config.task)

@@ -9,7 +9,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from caflow_cli.checkpoint import read_info
-from caflow_cli.model import CAFlow
 
 from .hostile import assert_refused, parts, record, safetensors, tensor
 
@@ -132,11 +131,3 @@ def test_a_config_that_lies_is_refused(tmp_path, model_file, change, named):
     path = tmp_path / "model.safetensors"
     path.write_bytes(safetensors(header, data))
     assert_refused(path, named, read_info)
-
-
-def test_a_file_may_state_the_constants_of_every_model(gray_file):
-    config = header(gray_file)["config"]
-    config["flow"] |= {"alpha": 0.05, "guide_says": "mean", "r_reads": "guide"}
-    config["task"]["rank"] = "likely-consensus"
-    rewritten(gray_file, config=config)
-    assert CAFlow.load(gray_file).config == read_info(gray_file).config
