@@ -22,7 +22,7 @@ from .geotiff import GeoTags
 from .netcdf import (
     NETCDF_MAGIC,
     encode_netcdf,
-    field_of_xarray,
+    fields_of_xarray,
     read_netcdf,
     read_netcdf_provenance,
 )
@@ -215,8 +215,10 @@ def field_of(values: Any, *, unit: str = "", nodata: float | None = None) -> Fie
     if isinstance(values, Field):
         return values
     if "xarray" in sys.modules and isinstance(values, sys.modules["xarray"].DataArray):
-        field = field_of_xarray(values, nodata)
-        return field if field.unit else replace(field, unit=unit)
+        label = str(values.name or "the array")
+        fields = fields_of_xarray(values, nodata, label, values.coords.to_dataset())
+        ensure(len(fields) == 1, f"{label!r} has {len(fields)} members", ".isel(member=0)")
+        return fields[0] if fields[0].unit else replace(fields[0], unit=unit)
     array = np.asarray(values)
     if array.dtype.kind not in "iuf":
         raise usage_error(f"a field is an array of numbers, not {array.dtype}", "give floats")

@@ -120,6 +120,35 @@ def test_packed_integers_are_unpacked_and_packed(tmp_path):
     assert np.array_equal(found.rain[0], values.repeat(2, 0).repeat(2, 1), equal_nan=True)
 
 
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_arrays_that_xarray_has_not_decoded_are_those_of_the_file(tmp_path, dtype):
+    values = np.array([[0, 0.5, 2], [4, np.nan, 1.25]], np.float32)
+    stored = np.nan_to_num((values - 1) / np.float32(0.25), nan=-9).astype(dtype)
+    how = {"scale_factor": 0.25, "add_offset": 1.0, "_FillValue": np.dtype(dtype).type(-9)}
+    array = rain(stored).assign_attrs(how)
+    for field in (
+        field_of(array, nodata=-9),
+        read_field(saved(tmp_path / "a.nc", array), nodata=-9),
+    ):
+        assert np.array_equal(field.values, values, equal_nan=True)
+        assert field.grid.attrs == ATTRS
+
+
+def test_corners_of_cells_are_left_out_and_whole_bounds_divided(tmp_path):
+    lat = np.add.outer([0.0, 2], [0, 1, 2])
+    corners = np.stack([lat - 1, lat + 1, lat + 1, lat - 1], -1)
+    data = rain(lat=("lat", [2, 6], {"bounds": "lat_bnds"})).to_dataset()
+    data["north"] = (("lat", "lon"), lat, {"bounds": "corners"})
+    data["corners"] = (("lat", "lon", "corner"), corners)
+    data["lat_bnds"] = (("lat", "bnds"), [[0, 4], [4, 8]])
+    data.rain.attrs["coordinates"] = "north"
+    found = written(tmp_path, read_field(saved(tmp_path / "a.nc", data)), 8)
+    assert "corners" not in found.variables
+    assert "bounds" not in {**found.north.attrs, **found.north.encoding}
+    assert found.north[0, :2].values.tolist() == [-1.3125, -1.1875]
+    assert found.lat_bnds[:3].values.tolist() == [[0, 0.5], [0.5, 1], [1, 1.5]]
+
+
 def test_steps_of_the_data_are_attributes(tmp_path):
     array = rain().assign_attrs(step=0.5, step_in="db")
     field = read_field(saved(tmp_path / "a.nc", array))
