@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -22,7 +23,6 @@ from ..fields import Array
 from ..model import CAFlow
 from ..paths import is_folder
 from ..records import Table
-from ..restoration import Coarse
 from ..sampling import SEEDS
 from .kinds import Cell
 from .measure import SEED_STEP
@@ -36,25 +36,9 @@ from .settings import Settings
 _BLOCKS = 8  # of consecutive fields, in a day
 
 
-@dataclass
-class _Day:
-    """The measurements of a day's fields, in order, by method."""
-
-    sums: dict[str | Cell, list[Sums]] = field(default_factory=lambda: defaultdict(list))
-    ranks: dict[str | Cell, list[Array]] = field(default_factory=lambda: defaultdict(list))
-
-    @property
-    def count(self) -> int:
-        """The number of fields."""
-        return len(next(iter(self.sums.values())))
-
-    def add(self, drawn: dict[str | Cell, Array], truth: Array, coarse: Coarse) -> None:
-        likely = coarse.wet_probability >= 0.5
-        what = Measured(coarse.values, coarse.field.values, coarse.factor, likely)
-        for method, members in drawn.items():
-            sums, ranks = measure_field(members, truth, what)
-            self.sums[method].append(sums)
-            self.ranks[method].append(ranks)
+Method: TypeAlias = str | Cell  # a baseline, or a setting of the model
+# The measurements of a day's fields, in order, by method: sums, and the histogram of ranks.
+Day: TypeAlias = dict[Method, list[tuple[Sums, Array]]]
 
 
 def evaluated_fields(
@@ -65,7 +49,7 @@ def evaluated_fields(
     assert values is not None, "a model of fields has their values"
     metrics, cells = _settings(model, run)
     training = _training(Path(data))
-    methods: dict[str | Cell, Draw] = {"bicubic": bicubic, "guide, filtered noise": filtered}
+    methods: dict[Method, Draw] = {"bicubic": bicubic, "guide, filtered noise": filtered}
     if training is not None:
         with open_fields(training, "all", unit=values.unit) as others:
             methods["residuals resampled"] = resampled(values, model.config.task.factor, others)
@@ -78,7 +62,7 @@ def evaluated_fields(
     few = "" if training else "; no train/ has residuals to resample"
     return Evaluation(
         form="fields",
-        images=sum(day.count for day in days.values()),
+        images=_counts(days.values())["fields"],
         metrics=metrics,
         results=_results(days, metrics),
         settings={
@@ -99,13 +83,13 @@ def evaluated_fields(
 def _measured(
     model: CAFlow,
     fields: Examples,
-    methods: dict[str | Cell, Draw],
+    methods: dict[Method, Draw],
     run: Settings,
     m: int,
     progress: Callable[[int, int], None],
-) -> tuple[dict[str, _Day], Failures]:
+) -> tuple[dict[str, Day], Failures]:
     """Measure fields, spread evenly over the set; by day, and the errors of others by name."""
-    days: dict[str, _Day] = defaultdict(_Day)
+    days: dict[str, Day] = defaultdict(partial(defaultdict, list))
     failed: Failures = {}
     count = min(len(fields), run.limit or len(fields))
     progress(0, count)
@@ -115,11 +99,17 @@ def _measured(
         seed = (run.given["seed"] + SEED_STEP * row) % SEEDS
         try:
             truth, coarse = example(model, fields.read(row)[0])
-            drawn = {method: draw(coarse, m, seed) for method, draw in methods.items()}
+            likely = coarse.wet_probability >= 0.5
+            what = Measured(coarse.values, coarse.field.values, coarse.factor, likely)
+            found = {
+                method: measure_field(draw(coarse, m, seed), truth, what)
+                for method, draw in methods.items()
+            }
         except CaflowError as error:
             failed[name] = error
         else:
-            days[str(PurePosixPath(name).parent)].add(drawn, truth, coarse)
+            for method, measured in found.items():
+                days[str(PurePosixPath(name).parent)][method].append(measured)
         progress(done, count)
     if not days:
         first = next(iter(failed.values()))
@@ -168,9 +158,9 @@ def _params(run: Settings, cells: Sequence[Cell], metrics: Sequence[str]) -> Tab
     }
 
 
-def _results(days: dict[str, _Day], metrics: Sequence[str]) -> list[Result]:
+def _results(days: dict[str, Day], metrics: Sequence[str]) -> list[Result]:
     """The means over days of each method, then the figures of each day."""
-    methods = list(next(iter(days.values())).sums)
+    methods = list(next(iter(days.values())))
     by_day = {
         name: {method: _of_day(day, method, metrics) for method in methods}
         for name, day in sorted(days.items())
@@ -191,27 +181,28 @@ def _results(days: dict[str, _Day], metrics: Sequence[str]) -> list[Result]:
     return results
 
 
-def _counts(days: Collection[_Day]) -> Table:
-    return {"days": len(days), "fields": sum(day.count for day in days)}
+def _counts(days: Collection[Day]) -> Table:
+    return {"days": len(days), "fields": sum(len(next(iter(day.values()))) for day in days)}
 
 
-def _of_day(day: _Day, method: str | Cell, metrics: Sequence[str]) -> Estimates:
+def _of_day(day: Day, method: Method, metrics: Sequence[str]) -> Estimates:
     """The figures of a day, whose blocks of consecutive fields count as independent."""
-    fields = day.sums[method]
-    blocks = np.array_split(np.arange(len(fields)), min(_BLOCKS, len(fields)))
+    fields = day[method]
+    count = len(fields)
+    blocks = np.array_split(np.arange(count), min(_BLOCKS, count))
     found: Estimates = {}
     for name in metrics:
+        values: Any
         if name == "rank":
-            of_fields = np.array(day.ranks[method])
-            ranks = np.array([of_fields[block].mean(0) for block in blocks])
-            if ranks.shape[1] > 2:
-                found[name] = estimate(unevenness(ranks)[0])
-            continue
-        pairs = [[fields[i].get(name, [0.0, 0.0]) for i in block] for block in blocks]
-        sums = [np.sum(block, 0).tolist() for block in pairs]
-        if sum(under for _, under in sums) > 0:
-            found[name] = estimate(sums)
-    return {name: replace(value, count=len(fields)) for name, value in found.items()}
+            ranks = np.array([np.mean([fields[i][1] for i in block], 0) for block in blocks])
+            values = unevenness(ranks)[0] if ranks.shape[1] > 2 else []
+        else:
+            pairs = [[fields[i][0].get(name, [0.0, 0.0]) for i in block] for block in blocks]
+            sums = np.array([np.sum(block, 0) for block in pairs])
+            values = sums.tolist() if sums[:, 1].any() else []
+        if values:
+            found[name] = replace(estimate(values), count=count)
+    return found
 
 
 def _mean(of_days: Sequence[Estimate]) -> Estimate:

@@ -1,6 +1,5 @@
 """What draws ensembles of fields: a model, and the peers that it must beat."""
 
-import math
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeAlias
@@ -9,7 +8,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
-from torch import Generator
 
 from ..config import Temperature, Values
 from ..data.examples import Examples
@@ -19,14 +17,12 @@ from ..fields.project import means_of
 from ..fields.scale import is_wet, to_unit
 from ..model import CAFlow
 from ..restoration import Coarse
-from ..sampling import SEEDS
 from .metrics.fields import areas, on_scale
 
 # From a coarse field, a number of members and a seed to fields with its means, (M, H, W) float32.
 Draw: TypeAlias = Callable[[Coarse, int, int], Array]
 
 _FILTER = 0.9  # cells: of the noise of the peer that only has the guide
-_BATCH = 2**18  # cells of the members that are drawn together
 _MOST_BLOCKS = 300_000  # training areas whose residuals are resampled
 
 
@@ -47,12 +43,8 @@ def _pair(values: Values, factor: int, x: Array) -> tuple[Array, Array]:
 
 def of_model(tau: Temperature) -> Draw:
     def draw(coarse: Coarse, m: int, seed: int) -> Array:
-        at_a_time = max(1, _BATCH // math.prod(coarse.padded))
-        generators = [Generator().manual_seed((seed + k) % SEEDS) for k in range(m)]
-        members: list[Array] = []
-        for first in range(0, m, at_a_time):
-            drawn = coarse.draw(tau, generators[first : first + at_a_time])
-            members += [x for x, _ in drawn if x is not None]
+        drawn = coarse.draw(tau, range(seed, seed + m))
+        members = [x for x, _ in drawn if x is not None]
         ensure(len(members) == m, f"{m - len(members)} samples diverged", "a lower --tau")
         return np.stack(members)
 

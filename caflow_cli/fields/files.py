@@ -205,20 +205,23 @@ def field_of(values: Any, *, unit: str = "", nodata: float | None = None) -> Fie
 
     Args:
         values: The array, which may be an `xarray.DataArray`, whose coordinates and attributes are
-            kept; or a `Field`, which is returned.
-        unit: Of the values, unless a `DataArray` states it.
+            kept; or a `Field`, which is returned; or a path, as for `read_field`.
+        unit: Of the values, unless a `DataArray` or a file states it.
         nodata: As for `read_field`.
 
     Raises:
-        CaflowError: (exit 2) it is no such array; (exit 1) values are missing.
+        CaflowError: (exit 2) it is no such array; (exit 1) values are missing, or the file cannot
+            be read.
     """
+    if isinstance(values, str | Path):
+        values = read_field(values, nodata=nodata)
     if isinstance(values, Field):
-        return values
+        return values if values.unit else replace(values, unit=unit)
     if "xarray" in sys.modules and isinstance(values, sys.modules["xarray"].DataArray):
         label = str(values.name or "the array")
         fields = fields_of_xarray(values, nodata, label, values.coords.to_dataset())
         ensure(len(fields) == 1, f"{label!r} has {len(fields)} members", ".isel(member=0)")
-        return fields[0] if fields[0].unit else replace(fields[0], unit=unit)
+        return field_of(fields[0], unit=unit)
     array = np.asarray(values)
     if array.dtype.kind not in "iuf":
         raise usage_error(f"a field is an array of numbers, not {array.dtype}", "give floats")

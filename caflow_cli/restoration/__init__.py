@@ -15,7 +15,7 @@ from .figures import (
     uncertainty_chart,
     uncertainty_map,
 )
-from .members import Member, Members, draw_members, restore_field
+from .members import Member, Members, restore_field
 from .rank import order, rmse_between
 from .request import Request, encode, prepare, seconds_to_draw, task_of
 from .restore import restore, score
@@ -41,7 +41,6 @@ __all__ = [
     "describe_domain",
     "domain_warning",
     "draw",
-    "draw_members",
     "edits_of",
     "encode",
     "estimator_of",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,12 @@ from torch import Generator, Tensor
 
 from ..config import Temperature
 from ..errors import ensure
-from ..fields import (
-    Array,
-    Field,
-    Packing,
-    field_of,
-    read_field,
-)
+from ..fields import Array, Field, Packing, field_of
 from ..fields.project import project, repeated
 from ..fields.scale import check_range, check_unit, is_wet, points, to_scale, to_unit
 from ..flows import noise_draws
 from ..model import CAFlow, Condition, standard_error
+from ..sampling import SEEDS
 from ..tasks import pad
 from .conditions import RESAMPLES, Steps
 from .score import Estimator
@@ -38,6 +33,7 @@ BOUND = (
     "cells of log S'(g) + log T'(x)"
 )
 _MOST = 2**24  # cells of a field, which is drawn in one pass of the model
+_BATCH = 2**18  # cells of the members that are drawn together
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,6 @@ class FieldScore:
     unit: str
     wet: int  # number of wet cells
     dry: int
-    draws: int  # K
 
     @property
     def summary(self) -> str:
@@ -61,12 +56,8 @@ class FieldScore:
         return f"{self.log_likelihood:.1f} nats in ({self.unit})^-{self.wet}, {self.dry} dry"
 
     def as_json(self) -> dict[str, Any]:
-        """All values but K, which the estimator states."""
-        values = asdict(self)
-        del values["draws"]
-        if self.standard_error is None:
-            del values["standard_error"]
-        return values
+        """All values that are not None."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 class Coarse:
@@ -98,7 +89,12 @@ class Coarse:
         self.factor = config.task.factor
         height, width = field.size
         self.size = self.factor * height, self.factor * width
-        self._check()
+        ensure(
+            math.prod(self.size) <= _MOST,
+            f"the model would draw {self.size[1]}×{self.size[0]} cells, more than {_MOST:,}",
+            "crop the field into parts",
+        )
+        check_range(self.values, field)
         g = to_scale(self.values, field.values, self.factor**2)
         multiple = config.flow.multiple // math.gcd(config.flow.multiple, self.factor)
         filled = pad(_filled(g), multiple)
@@ -109,34 +105,26 @@ class Coarse:
         self._expected = model.expect(self._repeated(filled))
         self.whole = Whole(model, self._y, bf16, steps, self._expected)
 
-    def _check(self) -> None:
-        height, width = self.size
-        ensure(
-            height * width <= _MOST,
-            f"the model would draw {width}×{height} cells, more than {_MOST:,}",
-            "crop the field into parts",
-        )
-        check_range(self.values, self.field)
-
     def _repeated(self, g: Array) -> Tensor:
         fine = repeated(g, self.factor)[None, None]
         return torch.from_numpy(fine).to(self.model.device, self.model.dtype)
 
-    def draw(
-        self, tau: Temperature, generators: Sequence[Generator]
-    ) -> list[tuple[Array | None, int]]:
-        """Draw a field from each generator, and count its resamples.
+    def draw(self, tau: Temperature, seeds: Sequence[int]) -> Iterator[tuple[Array | None, int]]:
+        """Draw a field from each seed, as many at a time as fit well, and count its resamples.
 
         It is float32 in the unit, with exact means; None if it diverged eleven times.
         """
         height, width = self.size
-        drawn: list[tuple[Array | None, int]] = []
-        for sample in self.whole.draw(tau, generators):
-            x = None
-            if sample.redraws <= RESAMPLES:
-                x = self.projected(to_unit(self.values, sample.image[:height, :width, 0]))
-            drawn.append((x, sample.redraws))
-        return drawn
+        at_a_time = max(1, _BATCH // math.prod(self.padded))
+        self.whole.steps.total += math.ceil(len(seeds) / at_a_time)
+        for first in range(0, len(seeds), at_a_time):
+            some = seeds[first : first + at_a_time]
+            generators = [Generator().manual_seed(seed % SEEDS) for seed in some]
+            for sample in self.whole.draw(tau, generators):
+                x = None
+                if sample.redraws <= RESAMPLES:
+                    x = self.projected(to_unit(self.values, sample.image[:height, :width, 0]))
+                yield x, sample.redraws
 
     def projected(self, x: Array) -> Array:
         """A field, (..., H, W), with exactly the means of this one; of integers if that is."""
@@ -191,7 +179,6 @@ class Coarse:
             self.values.unit,
             wet,
             int((~np.isnan(x)).sum()) - wet,
-            draws,
         )
 
     def _known(self, fine: Field) -> Array:
@@ -250,11 +237,7 @@ def estimator_of_fields(draws: int) -> Estimator:
 
 def score_field(model: CAFlow, condition: FieldLike, target: FieldLike, draws: int) -> FieldScore:
     """Score a pair of fields; arguments and errors as for `score`."""
-    pair = condition, target
-    coarse, fine = (
-        read_field(each) if isinstance(each, str | Path) else field_of(each) for each in pair
-    )
-    found = Coarse(model, coarse).score(fine, draws)
+    found = Coarse(model, field_of(condition)).score(field_of(target), draws)
     ensure(
         math.isfinite(found.log_likelihood),
         "the log-likelihood is not finite: the field is too unlike the training data",

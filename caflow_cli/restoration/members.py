@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Generator
 
 from ..devices import check_bf16
 from ..errors import check_usage, ensure
@@ -20,7 +19,6 @@ from ..fields import (
     Field,
     field_of,
     members_in_xarray,
-    read_field,
     write_members,
 )
 from ..model import CAFlow
@@ -34,8 +32,6 @@ from .rank import order
 if TYPE_CHECKING:
     import xarray
 
-_BATCH = 2**18  # cells of the members that are drawn together
-
 
 @dataclass(frozen=True, eq=False)
 class Member:
@@ -47,7 +43,6 @@ class Member:
     redraws: int  # how many samples diverged
     score: FieldScore
     rank: int = 0  # from 1
-    rank_value: float | None = None
 
     @property
     def record(self) -> dict[str, Any]:
@@ -90,8 +85,8 @@ class Members:
         rule = self.sampling.rank or "none"
         scores = [member.score.log_likelihood for member in self.drawn]
         return [
-            replace(self.drawn[index], rank=rank, rank_value=value)
-            for rank, (index, value) in enumerate(order(rule, scores), 1)
+            replace(self.drawn[index], rank=rank)
+            for rank, (index, _) in enumerate(order(rule, scores), 1)
         ]
 
     @property
@@ -102,11 +97,10 @@ class Members:
     @property
     def record(self) -> dict[str, Any]:
         """What JSON lines and provenance state of all members together."""
-        k = self.drawn[0].score.draws
         return {
             "model": dict(self.model.identity),
             "params": self.sampling.as_json(),
-            "estimator": estimator_of_fields(k),
+            "estimator": estimator_of_fields(1),
         }
 
     def as_json(self) -> dict[str, Any]:
@@ -143,70 +137,48 @@ class Members:
         """
         path = Path(path)
         check_usage(overwrite or not exists(path), f"{str(path)!r} exists", "overwrite=True")
-        factor = self.model.config.task.factor
-        record = self.provenance(self.drawn)
-        write_members(path, self.values, self.field, factor, self._along, record)
+        write_members(path, *self._all)
         return path
 
     def to_xarray(self) -> xarray.DataArray:
         """All members as an array of xarray, with the refined coordinates of the coarse field."""
-        factor = self.model.config.task.factor
-        record = self.provenance(self.drawn)
-        return members_in_xarray(self.values, self.field, factor, self._along, record)
+        return members_in_xarray(*self._all)
 
     @property
-    def _along(self) -> Along:
-        return "member", [member.seed for member in self.drawn]
+    def _all(self) -> tuple[Array, Field, int, Along, dict[str, Any]]:
+        """What a file of all members holds."""
+        seeds = [member.seed for member in self.drawn]
+        factor = self.model.config.task.factor
+        return self.values, self.field, factor, ("member", seeds), self.provenance(self.drawn)
 
 
 def restore_field(
     model: CAFlow, field: FieldLike, sampling: Sampling, progress: Progress | None = None
 ) -> Members:
-    """Draw the members of a coarse field; arguments and errors as for `restore`."""
-    read = read_field(field) if isinstance(field, str | Path) else field_of(field)
+    """Draw the members of a coarse field; arguments and errors as for `restore`.
+
+    A member that diverged, or whose score is not finite, is left out.
+    """
     values = model.config.task.values
-    if values is not None and not read.unit:
-        read = replace(read, unit=values.unit)
+    assert values is not None, "a model of fields has their values"
+    read = field_of(field, unit=values.unit)
     check_usage(sampling.rank != "consensus", "fields cannot be ranked by consensus", "--rank none")
     filled = sampling.of(model.config)
-    few = filled.keep < (filled.candidates or 1)
-    filled = replace(filled, rank=filled.rank or ("likelihood" if few else "none"))
+    m = filled.candidates or 1
+    filled = replace(filled, rank=filled.rank or ("likelihood" if filled.keep < m else "none"))
     if filled.bf16:
         check_bf16(model.device)
-    drawn = [*draw_members(model, read, filled, progress)]
+    coarse = Coarse(model, read, filled.bf16, Steps(progress, total=m))  # a pass for each score
+    seeds = [(filled.seed + k) % SEEDS for k in range(m)]
+    members = []
+    for k, (x, redraws) in enumerate(coarse.draw(filled.temperature, seeds)):
+        if x is not None:
+            score = coarse.score(coarse.member(x))
+            if math.isfinite(score.log_likelihood):
+                members.append(Member(x, k, seeds[k], redraws, score))
     ensure(
-        len(drawn) > 0,
+        len(members) > 0,
         f"{RESAMPLES + 1} samples in a row diverged at tau {filled.temperature}",
         "a field more like the training data, or another --model",
     )
-    return Members(model, read, filled, drawn)
-
-
-def draw_members(
-    model: CAFlow, field: Field, sampling: Sampling, progress: Progress | None = None
-) -> Iterator[Member]:
-    """Draw M members of a coarse field, in order of seed, as many at a time as fit well.
-
-    A member that diverged, or whose score is not finite, is left out.
-
-    Args:
-        model: A model of fields.
-        field: The coarse field.
-        sampling: With all defaults filled in.
-        progress: Called after each pass of the model.
-    """
-    count = sampling.candidates or 1
-    steps = Steps(progress)
-    coarse = Coarse(model, field, sampling.bf16, steps)
-    at_a_time = max(1, _BATCH // math.prod(coarse.padded))
-    steps.total = math.ceil(count / at_a_time) + count
-    for first in range(0, count, at_a_time):
-        ks = range(first, min(first + at_a_time, count))
-        seeds = [(sampling.seed + k) % SEEDS for k in ks]
-        generators = [Generator().manual_seed(seed) for seed in seeds]
-        drawn = coarse.draw(sampling.temperature, generators)
-        for k, seed, (values, redraws) in zip(ks, seeds, drawn, strict=True):
-            if values is not None:
-                score = coarse.score(coarse.member(values))
-                if math.isfinite(score.log_likelihood):
-                    yield Member(values, k, seed, redraws, score)
+    return Members(model, read, filled, members)
