@@ -59,7 +59,7 @@ def read_field(
 
     Raises:
         CaflowError: (exit 1) the file cannot be read, has several bands, or values are missing; or
-            a GeoTIFF is rotated or placed by control points.
+            a GeoTIFF is placed by rational polynomials.
     """
     fields = read_members(source, nodata=nodata, name=name)
     label = name or source

@@ -1,11 +1,15 @@
-"""The tags that place a GeoTIFF whose rows go from north to south."""
+"""The tags that place a GeoTIFF."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..errors import CaflowError
+import numpy as np
+
+from ..errors import ensure
+from .values import Array
 
 if TYPE_CHECKING:
     import tifffile
@@ -15,94 +19,67 @@ Tag: TypeAlias = tuple[int, int, int, Any]  # code, type, number of values, and 
 _CELL, _TIEPOINTS, _MATRIX = 33550, 33922, 34264  # ModelPixelScale, ModelTiepoint, …Transformation
 _KEYS = (34735, 34736, 34737)  # directory, numbers and texts of the coordinate system
 _RPC = 50844
-_IS_POINT = (1025, 0, 1, 2)  # in the directory: coordinates are those of centers of cells
 _DOUBLE = 12
-_UPRIGHT = "gdalwarp {0} upright.tif"
+_IS_POINT = (1025, 0, 1, 2)  # in the directory: the centers of cells have whole numbers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GeoTags:
-    """A place on a map: a corner, a cell, and the coordinate system.
+    """A place on a map: how columns and rows become coordinates, and of which system.
 
     Attributes:
-        corner: x and y of the outer corner of the first cell, the most north-western.
-        cell: Width and height of a cell.
+        place: The numbers of the tags that say how, by their codes.
         keys: Tags of the coordinate system, as stored.
-        is_point: Whether tags give the center of the first cell, not its corner.
     """
 
-    corner: tuple[float, float]
-    cell: tuple[float, float]
-    keys: tuple[Tag, ...] = ()
-    is_point: bool = False
+    place: Mapping[int, Array]
+    keys: Sequence[Tag]
 
     def refined(self, factor: int) -> GeoTags:
-        """The same area in `factor` times as many rows and columns."""
-        width, height = self.cell
-        return replace(self, cell=(width / factor, height / factor))
+        """The same area in `factor` times as many rows and columns.
+
+        Column i becomes column `factor * i`; where i is the center of a cell, half of the other
+        new cells of that one lie before it.
+        """
+        directory = next((value for code, *_, value in self.keys if code == _KEYS[0]), ())
+        entries = [tuple(directory[k : k + 4]) for k in range(4, len(directory), 4)]
+        before = (factor - 1) / 2 if _IS_POINT in entries else 0.0
+        place = {code: numbers.copy() for code, numbers in self.place.items()}
+        if _CELL in place:
+            place[_CELL][:2] /= factor
+        if _TIEPOINTS in place:  # six each: column, row, depth, x, y, z
+            points = place[_TIEPOINTS].reshape(-1, 6)
+            points[:, :2] = factor * points[:, :2] + before
+        if _MATRIX in place:
+            matrix = place[_MATRIX].reshape(4, 4)
+            matrix[:, :2] /= factor
+            matrix[:, 3] -= before * matrix[:, :2].sum(1)
+        return GeoTags(place, self.keys)
 
     def tags(self) -> list[Tag]:
         """The tags of a file."""
-        x, y = self.corner
-        width, height = self.cell
-        if self.is_point:
-            x += width / 2
-            y -= height / 2
-        tie = (0.0, 0.0, 0.0, x, y, 0.0)
+        of_place = self.place.items()
         return [
-            (_CELL, _DOUBLE, 3, (width, height, 0.0)),
-            (_TIEPOINTS, _DOUBLE, 6, tie),
+            *((code, _DOUBLE, len(numbers), tuple(numbers.tolist())) for code, numbers in of_place),
             *self.keys,
         ]
 
 
 def read_tags(page: tifffile.TiffPage, label: str) -> GeoTags | None:
-    """The place of a page; None if no tag states one.
+    """The place of a page; None if no tag states one. Any exception means that it is damaged.
 
     Raises:
-        CaflowError: (exit 1) it is rotated, not north-up, or given by ground control points or
-            rational polynomials.
+        CaflowError: (exit 1) it is given by rational polynomials.
     """
-    cell, ties, matrix, rpc = map(page.tags.valueof, (_CELL, _TIEPOINTS, _MATRIX, _RPC))
-    _refuse(rpc is not None, label, "by rational polynomials (RPC)")
-    keys = tuple(
-        (tag.code, int(tag.dtype), tag.count, tag.value)
-        for tag in map(page.tags.get, _KEYS)
-        if tag is not None
+    ensure(
+        _RPC not in page.tags,
+        f"{label!r} is placed by rational polynomials (RPC), which is not supported",
+        f"gdalwarp {label} upright.tif",
     )
-    place = _place(cell, ties, matrix, label)
-    if place is None:
+    if _TIEPOINTS not in page.tags and _MATRIX not in page.tags:
         return None
-    left, top, width, height = place
-    _refuse(not (width > 0 and height > 0), label, "with rows or columns that are not north-up")
-    is_point = _is_point(keys)
-    if is_point:
-        left -= width / 2
-        top += height / 2
-    return GeoTags((left, top), (width, height), keys, is_point)
-
-
-def _place(cell: Any, ties: Any, matrix: Any, label: str) -> tuple[float, ...] | None:
-    """The left and upper ends of the first cell, or its center, and its width and height."""
-    if matrix is not None:
-        rows = [matrix[k : k + 4] for k in range(0, 16, 4)]
-        _refuse(bool(rows[0][1] or rows[1][0]), label, "with a rotation")
-        return rows[0][3], rows[1][3], rows[0][0], -rows[1][1]
-    by_points = "by ground control points (GCP)"
-    if cell is None or ties is None:
-        _refuse(ties is not None, label, by_points)
-        return None
-    _refuse(len(ties) != 6, label, by_points)
-    column, row, _, x, y, _ = ties
-    return x - column * cell[0], y + row * cell[1], cell[0], cell[1]
-
-
-def _refuse(is_so: bool, label: str, how: str) -> None:
-    if is_so:
-        hint = _UPRIGHT.format(label)
-        raise CaflowError(f"{label!r} is placed {how}, which is not supported", hint)
-
-
-def _is_point(keys: tuple[Tag, ...]) -> bool:
-    directory = next((value for code, *_, value in keys if code == _KEYS[0]), ())
-    return any(tuple(directory[k : k + 4]) == _IS_POINT for k in range(4, len(directory), 4))
+    codes = (_CELL, _TIEPOINTS, _MATRIX)
+    place = {code: np.array(page.tags[code].value, float) for code in codes if code in page.tags}
+    keys = [page.tags[code] for code in _KEYS if code in page.tags]
+    found = GeoTags(place, [(tag.code, int(tag.dtype), tag.count, tag.value) for tag in keys])
+    return found.refined(1)  # which fails for tags of other lengths

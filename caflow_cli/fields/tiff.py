@@ -208,17 +208,14 @@ def _text(code: int, text: str) -> Tag:
 
 def _gdal_metadata(along: Along, unit: str, packing: Packing | None) -> str:
     """What GDAL reads of bands, in XML."""
-    items = []
+    root = ElementTree.Element("GDALMetadata")
     name, labels = along
     for band, label in enumerate(labels):
         said = {"description": f"{name} {label:g}", "unittype": unit}
         if packing is not None:
             said |= {"scale": f"{packing.scale!r}", "offset": f"{packing.offset!r}"}
-        said = {role: escape(escape(text)) for role, text in said.items()}
-        items += [
-            f'<Item name="{role.upper()}" sample="{band}" role="{role}">{text}</Item>'
-            for role, text in said.items()
-            if text
-        ]
-    lines = "\n  ".join(items).encode("ascii", "xmlcharrefreplace").decode()
-    return f"<GDALMetadata>\n  {lines}\n</GDALMetadata>\n"
+        for role, text in said.items():
+            if text:
+                item = {"name": role.upper(), "sample": str(band), "role": role}
+                ElementTree.SubElement(root, "Item", item).text = escape(text)
+    return ElementTree.tostring(root).decode()
