@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,23 +59,19 @@ def run(asked: Ensembles, jobs: Sequence[Job]) -> None:
         console.note(APART)
     with console.steps(console.command) as show:
         for done, job in enumerate(jobs):
-            show(done, len(jobs), job.name)
+
+            def step(passes: int, total: int, done: int = done, name: str = job.name) -> None:
+                show(done + min(1.0, passes / total), len(jobs), name)
+
+            step(0, 1)
             with reported(job, console, alone=len(jobs) == 1):
                 if job.skipped or job.source.missing:
                     report_undone(job, console)
                     continue
-                step = partial(_show_part, show, done, len(jobs), job.name)
                 with memory_errors("crop the field", "this field"):
                     _draw(asked, job, sheets, step)
     if drawing.sheets and not drawing.dry_run:
         sheets.write()
-
-
-def _show_part(
-    show: Callable[..., None], done: int, jobs: int, name: str, passes: int, total: int
-) -> None:
-    """Show how much of a field is drawn, after `done` of all jobs."""
-    show(done + min(1.0, passes / total), jobs, name)
 
 
 def _draw(asked: Ensembles, job: Job, sheets: Sheets, step: Progress) -> None:
@@ -107,9 +102,7 @@ def _read(asked: Ensembles, job: Job) -> Field:
     task = asked.model.config.task
     assert task.values is not None, "a model of fields has their values"
     field = job.source.read_field(asked.measured.nodata)
-    check_place(field, asked.format)
-    if field.grid is not None:
-        field.grid.refined(task.factor)  # which may fail
+    check_place(field, task.factor, asked.format)
     check_range(task.values, field)
     if not field.unit:
         text = f"states no unit, and is taken to be in {task.values.unit}"

@@ -24,7 +24,7 @@ from ..model import CAFlow
 from ..paths import is_folder
 from ..records import Table
 from ..sampling import SEEDS
-from .kinds import Cell
+from .kinds import Cell, offered_metrics
 from .measure import SEED_STEP
 from .metrics import needing
 from .metrics.ensembles import unevenness
@@ -126,13 +126,11 @@ def _training(data: Path) -> Path | None:
 def _settings(model: CAFlow, run: Settings) -> tuple[list[str], list[Cell]]:
     """The metrics, and the settings of a sweep; CaflowError for what fields do not have."""
     offered = ["crps", "rank", *needing("fields")]
-    asked = [name for name in run.metrics if name in offered]
-    strange = [name for name in run.metrics if name not in offered]
-    everything = len(asked) > 1 and len(strange) > 1 and "bpd" in strange  # "all" for images
+    everything = {*offered_metrics(run.protocol)} <= {*run.metrics}  # "all" means all of images
+    asked = offered if everything or not run.metrics else [*run.metrics]
+    strange = [name for name in asked if name not in offered]
     check_usage(
-        not strange or everything,
-        f"fields have no {' and no '.join(strange)}",
-        f"--metric {','.join(offered)}",
+        not strange, f"fields have no {' and no '.join(strange)}", f"--metric {','.join(offered)}"
     )
     for name, unset in (("masks", None), ("save_images", None), ("inputs", "clean")):
         check_usage(
@@ -146,7 +144,7 @@ def _settings(model: CAFlow, run: Settings) -> tuple[list[str], list[Cell]]:
     m = samplings[0].candidates or 1
     check_usage(m >= 4, f"an ensemble of {m} has no metrics", "-m 40")
     cells = [Cell(sampling.temperature, m, m, "none") for sampling in samplings]
-    return (asked if asked and not everything else offered), cells
+    return asked, cells
 
 
 def _params(run: Settings, cells: Sequence[Cell], metrics: Sequence[str]) -> Table:

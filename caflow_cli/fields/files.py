@@ -126,15 +126,17 @@ def stated_unit(path: Path) -> str | None:
     return None
 
 
-def check_place(like: Field, format: str) -> None:
-    """Raise CaflowError (exit 2) if a format cannot hold the place of a field."""
-    is_map = isinstance(like.grid, GeoTags)
-    kind, suffix = ("GeoTIFF", ".tif") if is_map else ("NetCDF file", ".nc")
+def check_place(like: Field, factor: int, format: str) -> None:
+    """Raise CaflowError if the place of a field cannot be refined, or (exit 2) not in a format."""
+    if like.grid is None:
+        return
+    kind, suffix = ("GeoTIFF", ".tif") if isinstance(like.grid, GeoTags) else ("NetCDF file", ".nc")
     check_usage(
-        like.grid is None or format in (FIELD_FORMATS[suffix], "npy"),
+        format in (FIELD_FORMATS[suffix], "npy"),
         f"the place of a field in a {kind} is not converted to {format}",
         f"-o FILE{suffix}, or --format {FIELD_FORMATS[suffix]}",
     )
+    like.grid.refined(factor)
 
 
 def encode_members(
@@ -160,7 +162,7 @@ def encode_members(
             coordinate cannot be refined.
     """
     along = along or ("member", range(len(members)))
-    check_place(like, format)
+    check_place(like, factor, format)
     if format == "tiff":
         return encode_tiff(members, like, factor, along, provenance)
     if format == "netcdf":

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import io
 import json
-import math
 import sys
 import tempfile
 import threading
@@ -23,7 +22,7 @@ import numpy as np
 
 from ..errors import CaflowError, ensure, reason_of, usage_error
 from ..records import Table
-from .values import KEY, Along, Array, Field, Packing, checked_values
+from .values import KEY, Along, Array, Field, Packing, fields_of
 
 if TYPE_CHECKING:
     import xarray
@@ -177,19 +176,10 @@ def fields_of_xarray(
         values = values.view(values.dtype.str.replace("i", "u"))
     declared = [float(packed[key]) for key in ("_FillValue", "missing_value") if key in packed]
     scale, offset = float(packed.get("scale_factor", 1)), float(packed.get("add_offset", 0))
-    packing = Packing(values.dtype.name, scale, offset) if values.dtype.kind in "iu" else None
-    return [
-        Field(
-            checked_values(part, declared, nodata, label, scale, offset),
-            str(attrs.get("units", "")),
-            float(attrs.get("step", abs(scale) if packing else 0)),
-            "db" if attrs.get("step_in") == "db" else "linear",
-            grid,
-            [*declared, *([] if nodata is None else [nodata]), math.nan][0],
-            packing,
-        )
-        for part in values.reshape(-1, *values.shape[-2:])
-    ]
+    packing = Packing(values.dtype.name, scale, offset)
+    said = {"unit": attrs.get("units"), "step": attrs.get("step"), "in": attrs.get("step_in")}
+    bands = values.reshape(-1, *values.shape[-2:])
+    return fields_of(bands, packing, said, grid, declared, nodata, label)
 
 
 def _of_one(dataset: xarray.Dataset, dims: tuple[str, ...]) -> xarray.Dataset:

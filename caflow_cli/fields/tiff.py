@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -16,7 +15,7 @@ from ..errors import CaflowError, ensure
 from ..images.deep import check_segments
 from ..records import Table
 from .geotiff import GeoTags, Tag, read_tags
-from .values import KEY, Along, Array, Field, Packing, checked_values
+from .values import KEY, Along, Array, Field, Packing, fields_of
 
 if TYPE_CHECKING:
     import tifffile
@@ -41,21 +40,9 @@ def read_tiff(data: bytes, label: str, nodata: float | None) -> list[Field]:
         scale, offset, unit = _said_by_gdal(page)
         declared = _numbers(page.tags.valueof(_NODATA))
         grid = read_tags(page, label)
-    is_packed = stored.dtype.kind in "iu"
-    missing = [*declared, *([] if nodata is None else [nodata]), math.nan][0]
-    step = float(described.get("step", abs(scale) if is_packed else 0))
-    return [
-        Field(
-            checked_values(band, declared, nodata, label, scale, offset),
-            str(described.get("unit", unit)),
-            step,
-            "db" if described.get("in") == "db" else "linear",
-            grid,
-            missing,
-            Packing(stored.dtype.name, scale, offset) if is_packed else None,
-        )
-        for band in stored
-    ]
+    packing = Packing(stored.dtype.name, scale, offset)
+    said = {"unit": unit, **described}
+    return fields_of(stored, packing, said, grid, declared, nodata, label)
 
 
 def _only_page(file: tifffile.TiffFile, label: str) -> tifffile.TiffPage:
@@ -86,18 +73,15 @@ def _stored(page: tifffile.TiffPage, label: str) -> Array:
         "save it as float32",
     )
     try:
-        values: Array = page.asarray(maxworkers=1)
+        values: Array = page.asarray(squeeze=False, maxworkers=1)
     except ValueError as error:
         if "imagecodecs" not in str(error):
             raise
         message = f"{label!r} is compressed in a way that needs imagecodecs"
         hint = "pip install imagecodecs, or save it with Deflate and no predictor"
         raise CaflowError(message, hint) from error
-    bands = page.samplesperpixel
-    size = page.imagelength, page.imagewidth
-    is_planar = page.planarconfig == 2
-    values = values.reshape((bands, *size) if is_planar else (*size, bands))
-    return values if is_planar else np.moveaxis(values, -1, 0)
+    # Bands come last if they are interleaved, else first.
+    return np.moveaxis(values, -1, 0).reshape(-1, page.imagelength, page.imagewidth)
 
 
 def _described(page: tifffile.TiffPage) -> Table:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..config import Extent
 from ..errors import CaflowError, ensure
+from ..records import Table
 
 Array: TypeAlias = NDArray[Any]
 # The name of the dimension of several fields, "member" or "quantile", and its coordinate: seeds, or
@@ -96,6 +97,40 @@ class Field:
         if not np.isfinite(nodata) or (members == nodata).any():
             nodata = np.float32(np.nan)
         return np.where(missing, nodata, members).astype(np.float32), float(nodata)
+
+
+def fields_of(
+    stored: Array,
+    packing: Packing,
+    said: Table,
+    grid: Grid | None,
+    declared: Sequence[float],
+    asked: float | None,
+    label: str,
+) -> list[Field]:
+    """Make a field of each band of a file.
+
+    Args:
+        stored: (M, H, W), of any real type.
+        packing: How these are values.
+        said: The file's `unit`, `step` and `in`; integers have steps of their scale, if none.
+        grid: What places it.
+        declared, asked, label: As for `checked_values`, with its errors.
+    """
+    is_packed = stored.dtype.kind in "iu"
+    step = said.get("step")
+    return [
+        Field(
+            checked_values(band, declared, asked, label, packing.scale, packing.offset),
+            str(said.get("unit") or ""),
+            float(step if step is not None else abs(packing.scale) * is_packed),
+            "db" if said.get("in") == "db" else "linear",
+            grid,
+            [*declared, *([] if asked is None else [asked]), math.nan][0],
+            packing if is_packed else None,
+        )
+        for band in stored
+    ]
 
 
 def checked_values(

@@ -14,12 +14,13 @@ from ..data.examples import keep, open_files
 from ..data.fields import open_fields
 from ..data.split import choose
 from ..fields import Array
+from ..fields.project import means_of, repeated
 from ..fields.scale import points, to_scale
 from ..flows import NOISE_LEVELS
 from ..records import Table
 from ..tasks import get_task
 from .config import RunConfig
-from .data import CENTER, Batch, Batches, Dataset, Place, open_dataset, oriented, words
+from .data import CENTER, Batch, Batches, Dataset, Place, crop, open_dataset, oriented, words
 
 
 def open_set(
@@ -81,30 +82,24 @@ class FieldSet(Dataset):
             v, and y, each value repeated, and -inf where dry: float32 (1, size, size).
         """
         stored, (step, in_db) = self.examples.read(index)
-        _, left, top = place
-        height, width = stored.shape
-        size = self.size
-        i = int(top * (height - size + 1))
-        j = int(left * (width - size + 1))
-        x = oriented(stored[None, i : i + size, j : j + size], orientation)
         s = self.task.factor
-        cells = x.reshape(size // s, s, size // s, s)
-        means = to_scale(self.values, cells.mean((1, 3), dtype=np.float64), s * s)
-        y = np.nan_to_num(means, nan=-np.inf, neginf=-np.inf).repeat(s, 0).repeat(s, 1)[None]
+        _, left, top = place
+        x = oriented(crop(stored, self.size, 0.0, left, top)[None], orientation)
+        means = to_scale(self.values, means_of(x, s), s * s)
+        y = repeated(np.nan_to_num(means, nan=-np.inf, neginf=-np.inf), s)
         v, _ = points(self.values, x, noise, float(step), "db" if in_db else "linear")
         v = np.where(np.isneginf(y), noise - 1, v)
         return v.astype(np.float32), y.astype(np.float32)
 
     def held_out(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Targets and conditions of central crops, always the same: float32 (N, 1, size, size)."""
-        shown = []
-        for index in indices.tolist():
-            noise = np.random.default_rng(index).random((1, self.size, self.size))
-            shown.append(self.pair_of(index, CENTER, 0, noise))
-        targets, conditions = (
-            torch.from_numpy(np.stack(part)) for part in zip(*shown, strict=True)
-        )
-        return targets, conditions
+        shape = 1, self.size, self.size
+        shown = [
+            self.pair_of(index, CENTER, 0, np.random.default_rng(index).random(shape))
+            for index in indices.tolist()
+        ]
+        v, y = map(torch.from_numpy, map(np.stack, zip(*shown, strict=True)))
+        return v, y
 
 
 class FieldBatches(Batches):
