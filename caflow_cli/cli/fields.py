@@ -57,19 +57,6 @@ def draw_fields(
         check_usage(not measured.used, f"{', '.join(measured.used)}: for measured fields", hint)
         return False
     _refuse(drawing, others, intervals)
-    _draw(choice, console, inputs, drawing, measured, context)
-    return True
-
-
-def _draw(
-    choice: Choice,
-    console: Console,
-    inputs: Sequence[str],
-    drawing: Drawing,
-    measured: Measured,
-    context: typer.Context,
-) -> None:
-    """Draw and write an ensemble for each input, by a model of fields."""
     from ..fields import FIELD_FORMATS
     from ..hub.resolve import resolve
     from .inputs import find_inputs
@@ -79,18 +66,18 @@ def _draw(
     found = resolve(choice.model, local=drawing.dry_run)
     config = read_config(found, None if console.command == "sample" else console.command)
     sampling = _filled(drawing, measured, config, context)
-    format = _format(drawing, find_inputs(inputs, recursive=drawing.recursive, taken=FIELD_FORMATS))
+    first = find_inputs(inputs, recursive=drawing.recursive, taken=FIELD_FORMATS)[0]
+    format = _format(drawing, first.suffix)
     suffixes = [suffix for suffix, name in FIELD_FORMATS.items() if name == format]
     one = replace(drawing, format=None, sampling=replace(sampling, keep=1))  # a file for each field
     jobs = make_plan(console, inputs, one, form=(format, suffixes)).jobs
-    if nothing_to_do(jobs, console):
-        return
+    if not nothing_to_do(jobs, console):
+        from .ensembles import Ensembles, run
+        from .options import load_model
 
-    from .ensembles import Ensembles, run
-    from .options import load_model
-
-    model = load_model(found, drawing.device)
-    run(Ensembles(model, sampling, drawing, measured, console, format, choice.reason), jobs)
+        model = load_model(found, drawing.device)
+        run(Ensembles(model, sampling, drawing, measured, console, format, choice.reason), jobs)
+    return True
 
 
 def _filled(
@@ -125,25 +112,15 @@ def find_model(
         CaflowError: (exit 2) a field has a unit for which no model is bundled, or none; or a model
             of images is named for one.
     """
-    fields = find_fields(inputs, recursive)
-    if model is not None:
-        return _named(model, fields, local)
-    if not fields:
-        return None
-    from ..hub.choice import choose_field_model
-
-    return choose_field_model(*_first_unit(fields))
-
-
-def _named(model: str, fields: Sequence[InputImage], local: bool) -> Choice | None:
-    """The named model, if it is of fields; CaflowError (exit 2) if one of these states its unit."""
     from ..checkpoint import read_info
-    from ..hub.choice import NAMED, Choice
+    from ..hub.choice import NAMED, Choice, choose_field_model
     from ..hub.resolve import resolve
 
+    fields = find_fields(inputs, recursive)
+    if model is None:
+        return choose_field_model(*_first_unit(fields)) if fields else None
     with suppress(CaflowError):  # which is reported in its turn
-        found = resolve(model, local=local)
-        if read_info(found.path).config.task.values is not None:
+        if read_info(resolve(model, local=local).path).config.task.values is not None:
             return Choice(model, NAMED)
     for field in fields:
         if field.unit:
@@ -163,17 +140,13 @@ def find_fields(inputs: Sequence[str], recursive: bool = False) -> list[InputIma
     from ..fields import FIELD_FORMATS
     from .inputs import IMAGES, find_inputs
 
+    def is_field(file: InputImage) -> bool:
+        format = FIELD_FORMATS.get(file.suffix.lower())
+        return format in ("netcdf", "npy") or (format == "tiff" and file.unit is not None)
+
     found = find_inputs(inputs, recursive=recursive, taken={*IMAGES, *FIELD_FORMATS})
-    others = [each for each in found if each.found and each.suffix.lower() not in FIELD_FORMATS]
-    return [each for each in found if not (each.found and others) and _is_field(each)]
-
-
-def _is_field(file: InputImage) -> bool:
-    """Whether a file is a field, as far as its name says, or a TIFF its unit."""
-    from ..fields import FIELD_FORMATS
-
-    format = FIELD_FORMATS.get(file.suffix.lower())
-    return format in ("netcdf", "npy") or (format == "tiff" and file.unit is not None)
+    are_images = any(file.found and file.suffix.lower() not in FIELD_FORMATS for file in found)
+    return [file for file in found if not (file.found and are_images) and is_field(file)]
 
 
 def _first_unit(fields: Sequence[InputImage]) -> tuple[str, str]:
@@ -207,15 +180,15 @@ def _refuse(drawing: Drawing, others: Scaling | Masking, intervals: Intervals | 
     check_usage(not used, f"{' and '.join(used)}: not for fields", "leave it out")
 
 
-def _format(drawing: Drawing, inputs: Sequence[InputImage]) -> str:
-    """The format of outputs: as stated, as the suffix of -o says, or that of the first input."""
+def _format(drawing: Drawing, suffix: str) -> str:
+    """The format of outputs: as stated, as -o says, or that of inputs with a suffix."""
     from ..fields import FIELD_FORMATS, format_of_field
 
-    known = sorted({*FIELD_FORMATS.values()})
     format = drawing.format
     if format is None:
         of_output = format_of_field(Path(drawing.output)) if drawing.output else None
-        return of_output or FIELD_FORMATS.get(inputs[0].suffix.lower(), "tiff")
+        return of_output or FIELD_FORMATS.get(suffix.lower(), "tiff")
+    known = sorted({*FIELD_FORMATS.values()})
     hint = f"--format {' or '.join(known)}"
     check_usage(format in known, f"fields are not written as {format!r}", hint)
     return format
