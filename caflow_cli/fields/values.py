@@ -173,16 +173,14 @@ def checked_values(
 
 def _missing(stored: Array, declared: Sequence[float], asked: float | None, label: str) -> Array:
     """Where values are missing, bool; CaflowError if the user does not name some of them."""
-    is_float = stored.dtype.kind == "f"
     known = np.array([*declared, *([] if asked is None else [asked])], float)
-    with np.errstate(over="ignore"):  # as the file's type rounds them
-        known = known.astype(stored.dtype) if is_float else known
-    missing: Array = np.isin(stored, known)
-    if is_float:
-        missing |= np.isnan(stored)
+    if stored.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # as the file's type rounds them
+            known = known.astype(stored.dtype)
+    missing: Array = np.isin(stored, known) | np.isnan(stored)
     if asked is not None and (math.isnan(asked) or asked in declared):
         return missing
-    unnamed = missing if asked is None else missing & ~np.isin(stored, known[-1:])
+    unnamed = missing & ~np.isin(stored, known[len(declared) :])
     if unnamed.any():
         row, column = first_place(unnamed)
         value = f"{stored[row, column].item():.9g}"

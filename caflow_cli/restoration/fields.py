@@ -19,7 +19,7 @@ from ..fields import Array, Field, Packing, field_of
 from ..fields.project import project, repeated
 from ..fields.scale import check_range, check_unit, is_wet, points, to_scale, to_unit
 from ..flows import noise_draws
-from ..model import CAFlow, Condition, standard_error
+from ..model import CAFlow, standard_error
 from ..sampling import SEEDS
 from ..tasks import pad
 from .conditions import RESAMPLES, Steps
@@ -163,7 +163,10 @@ class Coarse:
             CaflowError: It has another size or unit.
         """
         x = self._known(fine)
-        encoded = self._encoded(fine.missing)
+        encoded = self.whole.encoded
+        y = self._y.masked_fill(torch.from_numpy(np.isnan(x)).to(self._y.device), -math.inf)
+        if not y.equal(self._y):  # values are missing that the condition has
+            encoded = self.model.encode_condition(y, expected=self._expected)
         terms = []
         for noise in islice(noise_draws((1, *self.padded)), draws):
             u = noise[0].double().numpy()
@@ -197,20 +200,11 @@ class Coarse:
         x[:height, :width][repeated(self.field.missing, self.factor)] = np.nan
         return x
 
-    def _encoded(self, gaps: Array) -> Condition:
-        """The condition without further cells, bool of the fine field's size."""
-        gaps = gaps & ~repeated(self.field.missing, self.factor)
-        if not gaps.any():
-            return self.whole.encoded
-        y = self._y.clone()
-        y[0, 0, : gaps.shape[0], : gaps.shape[1]][torch.from_numpy(gaps)] = -math.inf
-        return self.model.encode_condition(y, expected=self._expected)
-
     @property
     def wet_probability(self) -> Array:
-        """P(wet) of every cell according to the guide, (H, W); 0 where no value is known."""
+        """P(wet) of every cell according to the guide, (H, W)."""
         if self.values.zero is None:
-            return repeated(np.where(self.field.missing, 0.0, 1.0), self.factor)
+            return np.ones(self.size)
         marginals = self.whole.encoded.anchor.marginals  # type: ignore[union-attr]
         bound, _ = marginals.of(torch.zeros_like(marginals.location))
         height, width = self.size
