@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import memory_errors
-from ..fields import Along, Field, check_place, encode_members
+from ..fields import Field, check_place, encode_members
 from ..fields.project import repeated
 from ..fields.scale import check_range
 from ..model import CAFlow
-from ..restoration import Members, restore_field
+from ..restoration import Members, restore_field, values_of
 from ..restoration.conditions import Progress
 from ..restoration.figures import field_row, field_uncertainty
 from ..sampling import Sampling
@@ -99,13 +99,12 @@ def _draw(asked: Ensembles, job: Job, sheets: Sheets, step: Progress) -> None:
 def _read(asked: Ensembles, job: Job) -> Field:
     """Read a field; CaflowError if its members could not be drawn or written."""
     console = asked.console
-    task = asked.model.config.task
-    assert task.values is not None, "a model of fields has their values"
+    values = values_of(asked.model)
     field = job.source.read_field(asked.measured.nodata)
-    check_place(field, task.factor, asked.format)
-    check_range(task.values, field)
+    check_place(field, asked.model.config.task.factor, asked.format)
+    check_range(values, field)
     if not field.unit:
-        text = f"states no unit, and is taken to be in {task.values.unit}"
+        text = f"states no unit, and is taken to be in {values.unit}"
         console.about(job.name, text, "no unit")
     if field.missing.any():
         console.about(job.name, f"missing values: {field.missing.sum()}", "missing values")
@@ -114,18 +113,13 @@ def _read(asked: Ensembles, job: Job) -> Field:
 
 def _write(asked: Ensembles, job: Job, found: Members) -> list[dict[str, object]]:
     """Write the kept members, or quantiles of all; returns the outputs for JSON."""
-    record = found.provenance(found.kept)
-    quantiles = asked.measured.quantiles
-    if quantiles:
-        values = np.quantile(found.values, quantiles, axis=0).astype(np.float32)
-        along: Along = ("quantile", quantiles)
-        record |= {"quantiles": quantiles}
-    else:
-        values = np.stack([member.values for member in found.kept])
-        along = ("member", [member.seed for member in found.kept])
-    factor = asked.model.config.task.factor
+    values, field, factor, along, record = found.file_of(found.kept)
+    if quantiles := asked.measured.quantiles:
+        values = np.quantile(values, quantiles, axis=0).astype(np.float32)
+        along = ("quantile", quantiles)
+        record["quantiles"] = quantiles
     provenance = None if asked.drawing.no_provenance else record
-    data = encode_members(values, found.field, factor, asked.format, along, provenance)
+    data = encode_members(asked.format, values, field, factor, along, provenance)
     paths = write_output(job, data, asked.drawing, asked.console)
     key, labels = along
     return [{"path": path, f"{key}s": [*labels]} for path in paths.values()]
@@ -133,18 +127,17 @@ def _write(asked: Ensembles, job: Job, found: Members) -> list[dict[str, object]
 
 def _add_rows(asked: Ensembles, job: Job, found: Members, sheets: Sheets) -> None:
     """Add the rows of a field to the sheets that are wanted."""
-    task = asked.model.config.task
-    assert task.values is not None, "a model of fields has their values"
-    unit, zero = task.values.unit, task.values.zero
+    values = values_of(asked.model)
+    scale = values.unit, values.zero
     name = Path(job.name).name
     tau = found.sampling.temperature
     if asked.drawing.grid:
         height, width = found.field.size
-        coarse = repeated(found.field.values, task.factor)
+        coarse = repeated(found.field.values, asked.model.config.task.factor)
         cells = [(coarse, [name, f"{width} × {height}", f"τ {tau}"])]
         for member in found.kept:
             lines = [f"seed {member.seed}", *member.score.summary.split(", ")]
             cells.append((member.values, lines))
-        sheets.grid.append(field_row(cells, unit, zero))
+        sheets.grid.append(field_row(cells, *scale))
     if asked.drawing.uncertainty and len(found.drawn) > 1:
-        sheets.uncertainty.append(field_uncertainty(name, found.values, unit, zero, tau))
+        sheets.uncertainty.append(field_uncertainty(name, found.values, *scale, tau))

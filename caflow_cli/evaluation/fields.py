@@ -23,6 +23,7 @@ from ..fields import Array
 from ..model import CAFlow
 from ..paths import is_folder
 from ..records import Table
+from ..restoration import values_of
 from ..sampling import SEEDS
 from .kinds import Cell, offered_metrics
 from .measure import SEED_STEP
@@ -45,8 +46,7 @@ def evaluated_fields(
     model: CAFlow, data: str | Path, run: Settings, progress: Callable[[int, int], None]
 ) -> Evaluation:
     """`evaluate` for a model of fields, with settings that are checked."""
-    values = model.config.task.values
-    assert values is not None, "a model of fields has their values"
+    values = values_of(model)
     metrics, cells = _settings(model, run)
     training = _training(Path(data))
     methods: dict[Method, Draw] = {"bicubic": bicubic, "guide, filtered noise": filtered}

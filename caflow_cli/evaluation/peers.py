@@ -16,7 +16,7 @@ from ..fields import Array, Field
 from ..fields.project import means_of
 from ..fields.scale import is_wet, to_unit
 from ..model import CAFlow
-from ..restoration import Coarse
+from ..restoration import Coarse, values_of
 from .metrics.fields import areas, on_scale
 
 # From a coarse field, a number of members and a seed to fields with its means, (M, H, W) float32.
@@ -28,10 +28,8 @@ _MOST_BLOCKS = 300_000  # training areas whose residuals are resampled
 
 def example(model: CAFlow, x: Array) -> tuple[Array, Coarse]:
     """A field without rain below the threshold, cropped to whole areas, and its means."""
-    task = model.config.task
-    assert task.values is not None, "a model of fields has their values"
-    truth, means = _pair(task.values, task.factor, x)
-    return truth, Coarse(model, Field(means, task.values.unit))
+    truth, means = _pair(values_of(model), model.config.task.factor, x)
+    return truth, Coarse(model, Field(means))
 
 
 def _pair(values: Values, factor: int, x: Array) -> tuple[Array, Array]:
@@ -53,7 +51,8 @@ def of_model(tau: Temperature) -> Draw:
 
 def bicubic(coarse: Coarse, m: int, seed: int) -> Array:
     """The bicubic field on the model's scale, as an ensemble of one."""
-    return _of_scale(coarse, _smooth(coarse.values, coarse.field.values, coarse.factor)[None])
+    smooth = _smooth(coarse.values, coarse.field.values, coarse.factor)
+    return _of_scale(coarse, smooth[None])
 
 
 def filtered(coarse: Coarse, m: int, seed: int) -> Array:

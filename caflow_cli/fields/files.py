@@ -140,20 +140,20 @@ def check_place(like: Field, factor: int, format: str) -> None:
 
 
 def encode_members(
+    format: str,
     members: Array,
     like: Field,
     factor: int,
-    format: str,
     along: Along | None = None,
     provenance: Table | None = None,
 ) -> bytes:
     """Encode the members of an ensemble as a file: a band each.
 
     Args:
+        format: A value of `FIELD_FORMATS`.
         members: (M, H, W), float32 in the unit, NaN where missing.
         like: The coarse field, whose place, unit and packing members have.
         factor: How many times finer they are.
-        format: A value of `FIELD_FORMATS`.
         along: The name of their dimension, and its coordinate. Default: "member", from 0.
         provenance: Of the file; `.npy` holds none.
 
@@ -186,7 +186,7 @@ def write_members(
         raise usage_error(
             f"no field is written as {path.name!r}", f"a suffix of {[*FIELD_FORMATS]}"
         )
-    atomic_write(path, encode_members(members, like, factor, format, along, provenance))
+    atomic_write(path, encode_members(format, members, like, factor, along, provenance))
 
 
 def read_provenance(source: str | Path | BinaryIO) -> Table | None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from ..config import Temperature
+from ..config import Temperature, Values
 from ..errors import ensure
 from ..fields import Array, Field, Packing, field_of
 from ..fields.project import project, repeated
@@ -82,10 +82,9 @@ class Coarse:
         self, model: CAFlow, field: Field, bf16: bool = False, steps: Steps | None = None
     ) -> None:
         config = model.config
-        assert config.task.values is not None, "a model of fields has their values"
         self.model = model
         self.field = field
-        self.values = config.task.values
+        self.values = values_of(model)
         self.factor = config.task.factor
         height, width = field.size
         self.size = self.factor * height, self.factor * width
@@ -222,6 +221,13 @@ def _filled(g: Array) -> Array:
     places = distance_transform_edt(missing, return_distances=False, return_indices=True)
     result: Array = g[tuple(places)]
     return result
+
+
+def values_of(model: CAFlow) -> Values:
+    """The values of a model of fields."""
+    values = model.config.task.values
+    assert values is not None, "a model of fields has their values"
+    return values
 
 
 def estimator_of_fields(draws: int) -> Estimator:

@@ -26,7 +26,7 @@ from ..paths import exists
 from ..sampling import SEEDS, Sampling
 from ..version import SCHEMA, __version__
 from .conditions import RESAMPLES, Progress, Steps
-from .fields import Coarse, FieldLike, FieldScore, estimator_of_fields
+from .fields import Coarse, FieldLike, FieldScore, estimator_of_fields, values_of
 from .rank import order
 
 if TYPE_CHECKING:
@@ -42,13 +42,6 @@ class Member:
     seed: int  # replays it: `--seed SEED -m 1`
     redraws: int  # how many samples diverged
     score: FieldScore
-    rank: int = 0  # from 1
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """Its fields in JSON lines and provenance."""
-        own = {"rank": self.rank, "seed": self.seed, "redraws": self.redraws}
-        return {**own, **self.score.as_json()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +77,7 @@ class Members:
         """
         rule = self.sampling.rank or "none"
         scores = [member.score.log_likelihood for member in self.drawn]
-        return [
-            replace(self.drawn[index], rank=rank)
-            for rank, (index, _) in enumerate(order(rule, scores), 1)
-        ]
+        return [self.drawn[index] for index, _ in order(rule, scores)]
 
     @property
     def kept(self) -> list[Member]:
@@ -106,27 +96,27 @@ class Members:
     def as_json(self) -> dict[str, Any]:
         """What JSON lines state of them."""
         members = [
-            {"k": member.k, "rank_by": self.sampling.rank, **member.record}
-            for member in self.ranked
+            {
+                "k": member.k,
+                "rank": rank,
+                "rank_by": self.sampling.rank,
+                "seed": member.seed,
+                "redraws": member.redraws,
+                **member.score.as_json(),
+            }
+            for rank, member in enumerate(self.ranked, 1)
         ]
         diverged = (self.sampling.candidates or 0) - len(members)
-        return {
-            **self.record,
-            "candidates": members,
-            **({"diverged": diverged} if diverged else {}),
-        }
+        more = {"diverged": diverged} if diverged else {}
+        return {**self.record, "candidates": members, **more}
 
-    def provenance(self, members: Sequence[Member]) -> dict[str, Any]:
-        """The provenance of a file with these members. It has no local path."""
+    def file_of(self, members: Sequence[Member]) -> tuple[Array, Field, int, Along, dict[str, Any]]:
+        """What `write_members` writes of some members, with provenance, which has no local path."""
+        task = self.model.config.task
         seeds = [member.seed for member in members]
-        task = self.model.config.task.name
-        return {
-            "schema": SCHEMA,
-            "version": __version__,
-            "task": task,
-            **self.record,
-            "seeds": seeds,
-        }
+        record = {"schema": SCHEMA, "version": __version__, "task": task.name, **self.record}
+        values = np.stack([member.values for member in members])
+        return values, self.field, task.factor, ("member", seeds), {**record, "seeds": seeds}
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write all members into one file, in order of seed, with provenance: see `write_members`.
@@ -137,19 +127,12 @@ class Members:
         """
         path = Path(path)
         check_usage(overwrite or not exists(path), f"{str(path)!r} exists", "overwrite=True")
-        write_members(path, *self._all)
+        write_members(path, *self.file_of(self.drawn))
         return path
 
     def to_xarray(self) -> xarray.DataArray:
         """All members as an array of xarray, with the refined coordinates of the coarse field."""
-        return members_in_xarray(*self._all)
-
-    @property
-    def _all(self) -> tuple[Array, Field, int, Along, dict[str, Any]]:
-        """What a file of all members holds."""
-        seeds = [member.seed for member in self.drawn]
-        factor = self.model.config.task.factor
-        return self.values, self.field, factor, ("member", seeds), self.provenance(self.drawn)
+        return members_in_xarray(*self.file_of(self.drawn))
 
 
 def restore_field(
@@ -159,9 +142,7 @@ def restore_field(
 
     A member that diverged, or whose score is not finite, is left out.
     """
-    values = model.config.task.values
-    assert values is not None, "a model of fields has their values"
-    read = field_of(field, unit=values.unit)
+    read = field_of(field, unit=values_of(model).unit)
     check_usage(sampling.rank != "consensus", "fields cannot be ranked by consensus", "--rank none")
     filled = sampling.of(model.config)
     m = filled.candidates or 1
