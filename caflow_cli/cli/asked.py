@@ -158,18 +158,14 @@ class Asked:
         for text in (note, self.editing.note(request, isinstance(job.mask, Found))):
             if text:
                 self.console.about(job.name, text)
-        if request.sampling.candidates != most:
-            self._note_fewer(job, request, most)
+        m = request.sampling.candidates
+        if m != most:
+            which = "one candidate" if m == 1 else f"{m} candidates"
+            where = "this size" if request.mask is None else f"{len(request.parts)} windows"
+            text = f"{which} at {where}; -m {most} draws {most}"
+            self.console.about(job.name, text, "fewer candidates")
         if math.prod(request.size) > ONE_PASS:
             self._note_tiles(job, request)
-
-    def _note_fewer(self, job: Job, request: Request, most: int) -> None:
-        """Say that fewer candidates than `most` are drawn."""
-        m = request.sampling.candidates
-        which = "one candidate" if m == 1 else f"{m} candidates"
-        where = f"{len(request.parts)} windows" if request.mask is not None else "this size"
-        text = f"{which} at {where}; -m {most} draws {most}"
-        self.console.about(job.name, text, "fewer candidates")
 
     def _note_tiles(self, job: Job, request: Request) -> None:
         """Say that a large image takes long; of one above 64 megapixels, how long."""

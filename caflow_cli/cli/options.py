@@ -346,15 +346,12 @@ def load_model(model: str | Resolved, device: str) -> CAFlow:
 
     CaflowError: (exit 2) the device is missing; (exit 3) weights.
     """
-    from ..hub.resolve import load, resolve
-
-    resolved = resolve(model) if isinstance(model, str) else model
-
     from ..devices import keep_memory, select_device
+    from ..hub.resolve import load
 
     target = select_device(device)
     keep_memory()
-    return load(resolved).to(target)
+    return load(model).to(target)
 
 
 def read_config(model: Resolved, task: str | None) -> Config:

@@ -4,6 +4,7 @@ Files store straight (un-premultiplied) colors. The color of a transparent pixel
 but a filter that reads it would mix it into visible pixels.
 """
 
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -93,7 +94,8 @@ def split_colors(image: Image.Image) -> tuple[Array, Array | None]:
     opacities = []
     convert = None
     if image.mode in ("CMYK", "LAB"):
-        convert = converter(image.mode, image.info.get("icc_profile"))
+        with suppress(ValueError):  # a broken profile, which `decode` names
+            convert = converter(image.mode, image.info.get("icc_profile"))
     for rows in strips(height, width):
         base, opacity = _split(image.crop((0, rows.start, width, rows.stop)))
         rgb[rows] = np.asarray(base.convert("RGB") if convert is None else convert(base))

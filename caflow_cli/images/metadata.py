@@ -14,7 +14,6 @@ from PIL.TiffImagePlugin import IFDRational
 # Values by directory and tag. Texts are bytes, as stored.
 Metadata: TypeAlias = Mapping[int, Mapping[int, Any]]
 
-METADATA = ("none", "basic", "all")  # what of an image's EXIF a result can keep
 MAIN = 0  # the first directory; the others have the numbers of the tags that point to them
 EXIF = 0x8769
 GPS = 0x8825

@@ -24,7 +24,6 @@ _PROBE = np.stack(np.meshgrid(_GRID, _GRID, _GRID), -1).reshape(27, 27, 3)
 # Least and largest lightness (CIE L*) of grays 64 and 128: those of gammas 1.5 to 2.8.
 _GRAYS = np.array([[64, 128]], np.uint8)
 _LIGHTNESS = ((15, 42), (45, 66))
-_BROKEN = (OSError, ValueError, ImageCms.PyCMSError)  # what Pillow raises on a broken profile
 # sRGB in the chunks of a PNG: cICP, gAMA, and x and y of white, red, green and blue in cHRM.
 _CICP_SRGB = bytes((1, 13, 0, 1))
 _GAMMA = 0.45455
@@ -45,15 +44,21 @@ def strips(height: int, width: int) -> list[slice]:
 def converter(mode: str, profile: bytes | None) -> Converter | None:
     """Make a function that converts images of mode L, RGB, CMYK or LAB to sRGB.
 
-    None without a profile, with one that is sRGB up to rounding, and with a broken one. Then RGB is
-    taken as sRGB, L as its gray, and CMYK is converted by Pillow's formula.
+    None without a profile, and with one that is sRGB up to rounding. Then RGB is taken as sRGB, L
+    as its gray, and CMYK is converted by Pillow's formula.
+
+    Raises:
+        ValueError: The profile is broken, or not of that mode.
     """
-    if mode != "LAB" and not profile:
+    if mode != "LAB" and profile is None:
         return None
     try:
-        transform, mode = _to_srgb(mode, profile)
-    except _BROKEN:
-        return None
+        source: Any = ImageCms.createProfile("LAB") if mode == "LAB" else _parsed(profile or b"")
+        if mode == "L" and source.profile.xcolor_space.strip() == "RGB":
+            mode = "RGB"
+        transform = _transform(source, ImageCms.createProfile("sRGB"), mode)
+    except (OSError, ImageCms.PyCMSError) as error:
+        raise ValueError("a broken profile") from error
 
     def transformed(image: Image.Image) -> Image.Image:
         return transform.apply(image.convert(mode))
@@ -64,23 +69,6 @@ def converter(mode: str, profile: bytes | None) -> Converter | None:
         if np.abs(converted - np.asarray(probe.convert("RGB"))).max() <= 2:
             return None
     return transformed
-
-
-def is_broken(mode: str, profile: bytes) -> bool:
-    """Whether a profile cannot be applied to images of that mode."""
-    try:
-        _to_srgb(mode, profile)
-    except _BROKEN:
-        return True
-    return False
-
-
-def _to_srgb(mode: str, profile: bytes | None) -> tuple[ImageCms.ImageCmsTransform, str]:
-    """The transform from a profile, or from LAB, and the mode that it reads."""
-    source: Any = ImageCms.createProfile("LAB") if mode == "LAB" else _parsed(profile or b"")
-    if mode == "L" and source.profile.xcolor_space.strip() == "RGB":
-        mode = "RGB"
-    return _transform(source, ImageCms.createProfile("sRGB"), mode), mode
 
 
 def unread_colors(info: Mapping[Any, Any], data: bytes) -> str:

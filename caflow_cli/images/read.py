@@ -29,7 +29,7 @@ from .deep import (
     turned,
 )
 from .metadata import read_metadata
-from .profile import Array, converter, is_broken, is_of_grays, unread_colors
+from .profile import Array, converter, is_of_grays, unread_colors
 from .refusals import (
     SMALLER,
     TIFF_MAGIC,
@@ -162,11 +162,13 @@ def _with_profile(decoded: Input, profile: bytes, mode: str = "RGB") -> Input:
     converted, only a broken one is named."""
     if not decoded.converted:
         mode = "L" if decoded.gray else "RGB"
-    if mode != "LAB" and is_broken(mode, profile):
+    try:
+        is_srgb = converter(mode, profile) is None
+    except ValueError:
         return replace(decoded, unread="its color profile is broken, and is left out")
     if decoded.converted:
         return decoded
-    if converter(mode, profile) is None:
+    if is_srgb:
         return replace(decoded, srgb=profile)
     found = replace(decoded, image=replace(decoded.image, profile=profile))
     # Results of a gray file could not have an RGB profile.

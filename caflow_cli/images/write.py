@@ -21,7 +21,7 @@ from .deep import (
     encode_png_16,
     encode_tiff,
 )
-from .metadata import DESCRIPTION, MAIN, METADATA, Metadata, as_exif, rebuilt
+from .metadata import DESCRIPTION, MAIN, Metadata, as_exif, rebuilt
 from .profile import Array, convert, is_of_grays
 from .provenance import KEY, XMP, xmp_with
 from .refusals import DEEP_HINT, has_deep
@@ -92,11 +92,6 @@ class Encoder:
             q is None or 1 <= q <= 100,
             f"quality {q} is out of range",
             "--quality 1 to 100",
-        )
-        check_usage(
-            self.metadata in METADATA,
-            f"cannot keep metadata {self.metadata!r}",
-            "--keep-metadata, or --keep-metadata --keep-place",
         )
 
     @property

@@ -11,7 +11,6 @@ from image_files import COLORS, encoded, output_of
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from caflow_cli.errors import CaflowError
 from caflow_cli.images import FORMATS, Encoder, decode, read_provenance
 
 EXIF, GPS = 0x8769, 0x8825
@@ -205,9 +204,3 @@ def test_values_of_other_types_are_left_out():
     found = png_with(exif + second).metadata
     assert found[0] == {0x0110: b"abc", 0x013B: b"["}
     assert found.get(EXIF, {}).keys() <= {0x829A}
-
-
-def test_an_encoder_knows_what_to_keep():
-    with pytest.raises(CaflowError, match="'everything'") as caught:
-        Encoder(metadata="everything")
-    assert caught.value.exit_code == 2
