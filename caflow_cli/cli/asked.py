@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checkpoint import calibration_in, read_info
+from ..checkpoint import CheckpointInfo, calibration_in
 from ..config import HOLE, Config
 from ..errors import EXIT_FAILED, CaflowError, check_usage, memory_errors
 from ..hub.choice import JUDGED, NAMED, choose_model, hint_at_model
@@ -57,17 +57,16 @@ class Asked:
     console: Console
     plan: Plan
     default: Resolved  # the model of images for which no other is chosen
-    config: Config  # of the default model
+    info: CheckpointInfo  # its header
     models: dict[str, CAFlow] = field(default_factory=dict)  # those loaded, by name
 
     @cached_property
     def task(self) -> Task:
         """The task of the model; CaflowError (exit 2) if the model does not support an option."""
-        record: Mapping[str, Any] = {}
-        if self.beside is not None:
-            record = with_calibration(self.default, read_info(self.default.path).training)
-        sampling = self.settings(self.config, record, self.default.id)
-        task = sampling.task(self.config)
+        config = self.info.config
+        record = with_calibration(self.default, self.info.training)
+        sampling = self.settings(config, record, self.default.id)
+        task = sampling.task(config)
         if self.masking is not None:  # without a mask, inpaint fills what is transparent
             transparent = task.needs_mask and self.console.command == task.command
             task.check_mask(self.masking.mask is not None or transparent)
@@ -83,7 +82,9 @@ class Asked:
         """The settings for a model: M is filled in for sheets, which compare candidates."""
         sampling = self.drawing.sampling
         if self.beside is not None:
-            sampling = self.beside.settings(sampling, calibration_in(record), id)
+            from ..intervals import calibrated
+
+            sampling = calibrated(sampling, calibration_in(record), id)
         if self.drawing.sheets:
             sampling = replace(sampling, candidates=sampling.most(config))
         return sampling
@@ -130,7 +131,9 @@ class Asked:
         if request.is_large:
             self.editing.check_large(request.task, image.image.values)
         if self.beside is not None:
-            self.beside.check_size(request.size)
+            from ..intervals import check_one_pass
+
+            check_one_pass(request.size)
 
     def _mask(self, job: Job, masking: Masking, image: Input) -> Pixels:
         """Read or find the mask of an image; say what is found, and show it."""

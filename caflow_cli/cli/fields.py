@@ -17,7 +17,7 @@ from ..errors import CaflowError, check_usage, usage_error
 from .config import source
 from .console import Console
 from .measured import NINE, Measured
-from .options import Drawing, read_config
+from .options import Drawing, info_of
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -64,7 +64,7 @@ def draw_fields(
     from .plan import make_plan
 
     found = resolve(choice.model, local=drawing.dry_run)
-    config = read_config(found, None if console.command == "sample" else console.command)
+    config = info_of(found, None if console.command == "sample" else console.command).config
     sampling = _filled(drawing, measured, config, context)
     first = find_inputs(inputs, recursive=drawing.recursive, taken=FIELD_FORMATS)[0]
     format = _format(drawing, first.suffix)

@@ -12,8 +12,6 @@ from ..names import ENDS
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
-    from ..checkpoint import Calibration
-    from ..config import Extent
     from ..images import Pixels
     from ..model import CAFlow
     from ..restoration import Candidates
@@ -44,23 +42,6 @@ class Intervals:
         if excluded:
             message = f"--interval and {excluded[0]} cannot be used together"
             raise usage_error(message, "leave one of them out")
-
-    def check_size(self, size: Extent) -> None:
-        """Raise CaflowError (exit 1) if an image that is drawn in that size cannot have them."""
-        from ..intervals import check_one_pass
-
-        check_one_pass(size)
-
-    def settings(
-        self, sampling: Sampling, calibration: Calibration | None, id: str | None
-    ) -> Sampling:
-        """The settings of a model's calibration.
-
-        CaflowError (exit 2) if it has none, or if a setting that is given differs.
-        """
-        from ..intervals import calibrated
-
-        return calibrated(sampling, calibration, id)
 
     def note(self, model: CAFlow, sampling: Sampling, console: Console) -> None:
         """Say which settings the calibration determines, and what its intervals promise."""

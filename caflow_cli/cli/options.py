@@ -20,7 +20,7 @@ from ..sampling import Sampling
 from .console import Console
 
 if TYPE_CHECKING:
-    from ..config import Config
+    from ..checkpoint import CheckpointInfo
     from ..hub.resolve import Resolved
     from ..images import Encoder
     from ..images.crop import Crop
@@ -354,15 +354,16 @@ def load_model(model: str | Resolved, device: str) -> CAFlow:
     return load(model).to(target)
 
 
-def read_config(model: Resolved, task: str | None) -> Config:
-    """Read the config of a model; CaflowError (exit 2) if it is for another task."""
+def info_of(model: Resolved, task: str | None) -> CheckpointInfo:
+    """Read the header of a model's file; CaflowError (exit 2) if it is for another task."""
     from ..checkpoint import read_info
     from ..tasks import TASKS
 
-    config = read_info(model.path).config
+    info = read_info(model.path)
+    its = info.config.task.name
     check_usage(
-        task in (None, config.task.name),
-        f"model {model.id!r} is for {config.task.name}, not {task}",
-        f"caflow {TASKS[config.task.name].command}, or another --model",
+        task in (None, its),
+        f"model {model.id!r} is for {its}, not {task}",
+        f"caflow {TASKS[its].command}, or another --model",
     )
-    return config
+    return info

@@ -21,7 +21,7 @@ from .. import options
 from ..config import source
 from ..console import Console
 from ..evaluation_table import table, table_lines
-from ..options import expanded, load_model, option, read_config
+from ..options import expanded, info_of, load_model, option
 
 if TYPE_CHECKING:
     from ...evaluation import Evaluation
@@ -180,7 +180,7 @@ def _load(model: ModelOnData, data: str, settings: Settings) -> CAFlow:
     from ...hub.resolve import resolve
 
     name = model.model or protocol.model or choose_model(task=task).model
-    read_config(resolve(name), task)
+    info_of(resolve(name), task)
     return load_model(name, model.device)
 
 

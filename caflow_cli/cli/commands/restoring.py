@@ -14,7 +14,7 @@ from ..edits import Coloring, Editing, Filling, Scaling
 from ..intervals import Intervals
 from ..masking import Masking
 from ..measured import Measured
-from ..options import Drawing, expanded, option, read_config
+from ..options import Drawing, expanded, info_of, option
 
 
 @expanded
@@ -145,7 +145,7 @@ def _restore(
     from ...hub.resolve import resolve
 
     default = resolve(drawing.model or choose_model(task=task).model, local=drawing.dry_run)
-    config = read_config(default, task)
+    info = info_of(default, task)
 
     from ..asked import Asked
     from ..report import report_planned
@@ -158,7 +158,7 @@ def _restore(
         console=console,
         plan=plan,
         default=default,
-        config=config,
+        info=info,
     )
     _ = asked.task  # which checks all options
 
