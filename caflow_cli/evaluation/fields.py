@@ -172,10 +172,11 @@ def _results(days: dict[str, Day], metrics: Sequence[str]) -> list[Result]:
         what = "model" if isinstance(method, Cell) else method
         results.append(Result(what, values, cell, extra=_counts(days.values())))
     if len(days) > 1:
-        for name, figures in by_day.items():
-            for result, of_day in zip(results.copy(), figures.values(), strict=False):
-                counts = _counts([days[name]])
-                results.append(Result(f"{name}: {result.label}", of_day, extra=counts))
+        results += [
+            Result(f"{name}: {mean.label}", of_day, extra=_counts([days[name]]))
+            for name, figures in by_day.items()
+            for mean, of_day in zip(results, figures.values(), strict=True)
+        ]
     return results
 
 

@@ -74,7 +74,7 @@ def _power_of_filter() -> float:
 
 def resampled(values: Values, factor: int, training: Examples) -> Draw:
     """Residuals of the bicubic field over whole areas, from anywhere in the training set."""
-    blocks = []
+    blocks = [np.empty((0, factor**2), np.float32)]
     for index in range(len(training)):
         with suppress(CaflowError):
             truth, means = _pair(values, factor, training.read(index)[0])
@@ -82,17 +82,15 @@ def resampled(values: Values, factor: int, training: Examples) -> Draw:
             whole = np.isfinite(residual).all(-1)
             blocks.append(residual[whole & is_wet(values, means, factor**2)].astype(np.float32))
     found = np.concatenate(blocks)
+    ensure(len(found) > 0, "no training field has residuals", "give wet fields in train/, or none")
     found = found[np.random.default_rng(0).permutation(len(found))[:_MOST_BLOCKS]]
 
     def draw(coarse: Coarse, m: int, seed: int) -> Array:
         height, width = coarse.field.size
         at = np.random.default_rng(seed).integers(0, len(found), (m, height, width))
         blocks = found[at].reshape(m, height, width, factor, factor).swapaxes(-3, -2)
-        return _of_scale(
-            coarse,
-            _smooth(coarse.values, coarse.field.values, coarse.factor)
-            + blocks.reshape(m, *coarse.size),
-        )
+        smooth = _smooth(coarse.values, coarse.field.values, factor)
+        return _of_scale(coarse, smooth + blocks.reshape(m, *coarse.size))
 
     return draw
 

@@ -105,6 +105,14 @@ def test_residuals_come_from_a_training_set_in_the_set_or_beside_it(days):
     assert "no train/" in note
 
 
+def test_a_training_set_without_residuals_is_an_error(tmp_path):
+    for name, values in (("train/a", np.zeros((16, 16))), ("test/b", np.ones((16, 16)))):
+        (tmp_path / name).parent.mkdir()
+        np.save(tmp_path / f"{name}.npy", values.astype(np.float32))
+    with pytest.raises(CaflowError, match="no training field has residuals"):
+        caflow.evaluate(model_of(), tmp_path, ["crps"], candidates=4)
+
+
 def test_a_field_outside_of_the_range_fails_alone(days, tmp_path):
     (tmp_path / "day").mkdir()
     np.save(tmp_path / "day" / "a.npy", rain(np.random.default_rng(1)))
