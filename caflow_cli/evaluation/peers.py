@@ -13,11 +13,11 @@ from ..config import Temperature, Values
 from ..data.examples import Examples
 from ..errors import CaflowError, ensure
 from ..fields import Array, Field
-from ..fields.project import means_of
+from ..fields.project import areas_of, joined, means_of
 from ..fields.scale import is_wet, to_unit
 from ..model import CAFlow
 from ..restoration import Coarse, values_of
-from .metrics.fields import areas, on_scale
+from .metrics.fields import on_scale
 
 # From a coarse field, a number of members and a seed to fields with its means, (M, H, W) float32.
 Draw: TypeAlias = Callable[[Coarse, int, int], Array]
@@ -78,7 +78,7 @@ def resampled(values: Values, factor: int, training: Examples) -> Draw:
     for index in range(len(training)):
         with suppress(CaflowError):
             truth, means = _pair(values, factor, training.read(index)[0])
-            residual = areas(on_scale(values, truth) - _smooth(values, means, factor), factor)
+            residual = areas_of(on_scale(values, truth) - _smooth(values, means, factor), factor)
             whole = np.isfinite(residual).all(-1)
             blocks.append(residual[whole & is_wet(values, means, factor**2)].astype(np.float32))
     found = np.concatenate(blocks)
@@ -88,9 +88,8 @@ def resampled(values: Values, factor: int, training: Examples) -> Draw:
     def draw(coarse: Coarse, m: int, seed: int) -> Array:
         height, width = coarse.field.size
         at = np.random.default_rng(seed).integers(0, len(found), (m, height, width))
-        blocks = found[at].reshape(m, height, width, factor, factor).swapaxes(-3, -2)
         smooth = _smooth(coarse.values, coarse.field.values, factor)
-        return _of_scale(coarse, smooth + blocks.reshape(m, *coarse.size))
+        return _of_scale(coarse, smooth + joined(found[at], factor))
 
     return draw
 

@@ -19,7 +19,7 @@ def project(x: Array, means: Array, zero: float | None) -> Array:
     Args:
         x: (..., H, W). With a threshold, it is at least 0, and dry below the threshold.
         means: (h, w), float32, or integers, whose areas have the sum `mean * area`; NaN where
-            missing. H and W are multiples of both.
+            missing. H and W are the same multiple of h and w.
         zero: The threshold; None: all numbers are values. No value of the result lies between 0 and
             it, unless the whole area has less.
 
@@ -28,11 +28,8 @@ def project(x: Array, means: Array, zero: float | None) -> Array:
         without a threshold, 2^-22 times the largest |x|. Integers have exactly the sum: they are
         rounded down, and those with the largest remainders up.
     """
-    height, width = means.shape
-    rows, columns = x.shape[-2] // height, x.shape[-1] // width
-    split = (*x.shape[:-2], height, rows, width, columns)
-    areas = x.reshape(split).swapaxes(-3, -2).astype(np.float64)
-    areas = areas.reshape(*areas.shape[:-2], rows * columns)
+    factor = x.shape[-1] // means.shape[-1]
+    areas = areas_of(x.astype(np.float64), factor)
     totals = means.astype(np.float64)[..., None] * areas.shape[-1]
     if zero is None:
         areas = areas + (totals - areas.sum(-1, keepdims=True)) / areas.shape[-1]
@@ -40,9 +37,22 @@ def project(x: Array, means: Array, zero: float | None) -> Array:
         areas = _scaled(areas, totals, zero)
     if np.issubdtype(means.dtype, np.integer):
         areas = _rounded(areas, totals)
-    areas = areas.reshape(*split[:-4], height, width, rows, columns).swapaxes(-3, -2)
-    result: Array = areas.reshape(x.shape).astype(means.dtype)
-    return result
+    return joined(areas, factor).astype(means.dtype)
+
+
+def areas_of(x: Array, side: int) -> Array:
+    """The values of whole areas of side×side: (..., H, W) to (..., h, w, side²)."""
+    height, width = x.shape[-2] // side, x.shape[-1] // side
+    x = x[..., : height * side, : width * side]
+    split = x.reshape(*x.shape[:-2], height, side, width, side).swapaxes(-3, -2)
+    return split.reshape(*split.shape[:-2], side * side)
+
+
+def joined(areas: Array, side: int) -> Array:
+    """The inverse of `areas_of`: (..., h, w, side²) to (..., side h, side w)."""
+    *more, height, width, _ = areas.shape
+    split = areas.reshape(*more, height, width, side, side).swapaxes(-3, -2)
+    return split.reshape(*more, height * side, width * side)
 
 
 def means_of(x: Array, factor: int) -> Array:
@@ -50,9 +60,7 @@ def means_of(x: Array, factor: int) -> Array:
 
     NaN where a value is.
     """
-    height, width = x.shape[-2] // factor, x.shape[-1] // factor
-    split = x.reshape(*x.shape[:-2], height, factor, width, factor)
-    means: Array = split.mean((-3, -1), dtype=np.float64)
+    means: Array = areas_of(x, factor).mean(-1, dtype=np.float64)
     return means
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...config import Values
 from ...fields import Array
+from ...fields.project import areas_of
 from ...fields.scale import to_scale
 from .ensembles import crps, rank_histogram
 
@@ -54,12 +55,12 @@ def measure_field(members: Array, truth: Array, what: Measured) -> tuple[Sums, A
 
 def _of_maxima(members: Array, truth: Array, what: Measured) -> Sums:
     """Sums over the areas with a high mean."""
-    chosen = areas(what.means, _AREA).max(-1) > _HEAVY * (what.values.zero or -math.inf)
+    chosen = areas_of(what.means, _AREA).max(-1) > _HEAVY * (what.values.zero or -math.inf)
     if not chosen.any():
         return {}
     side = _AREA * what.factor
-    highest = areas(members, side).max(-1)[:, chosen]
-    true = areas(truth, side).max(-1)[chosen]
+    highest = areas_of(members, side).max(-1)[:, chosen]
+    true = areas_of(truth, side).max(-1)[chosen]
     ranks = (highest < true).mean(0) + (highest == true).mean(0) / 2
     return {"maxima": _sum(ranks), "maxima_crps": _sum(crps(highest, true))}
 
@@ -72,14 +73,6 @@ def on_scale(values: Values, x: Array, cells: int = 1) -> Array:
     """g of values, or of means of so many cells, with that of dry ones for interpolation."""
     g = to_scale(values, x, cells)
     return g if values.zero is None else np.maximum(g, _DRY)
-
-
-def areas(x: Array, side: int) -> Array:
-    """The values of whole areas: (..., H, W) to (..., h, w, side²)."""
-    height, width = x.shape[-2] // side, x.shape[-1] // side
-    x = x[..., : height * side, : width * side]
-    split = x.reshape(*x.shape[:-2], height, side, width, side).swapaxes(-3, -2)
-    return split.reshape(*split.shape[:-2], side * side)
 
 
 def finest_octave(g: Array) -> Array:
