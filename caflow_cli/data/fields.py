@@ -3,13 +3,13 @@
 import io
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import CaflowError, ensure
-from ..fields import Array, read_field
+from ..fields import Array, read_field, same_unit
 from .examples import DamagedError, Examples, open_files
 from .split import HoldOut, Split, choose
 
@@ -52,7 +52,7 @@ def open_fields(
             except CaflowError as error:
                 raise DamagedError(error.message, error.hint) from error
             ensure(
-                field.unit in ("", unit),
+                field.unit == "" or same_unit(field.unit, unit),
                 f"{member!r} is in {field.unit}, not {unit}",
                 f"--unit {field.unit}, or remove it",
             )
@@ -75,13 +75,11 @@ def open_fields(
 
 def extremes(examples: Examples) -> tuple[float, float]:
     """The least and the largest value of the fields of a split, damaged ones left out."""
-    low, high = math.inf, -math.inf
+    found: list[float] = []
     for row in range(len(examples)):
-        try:
+        with suppress(DamagedError):
             values = examples.read(row)[0]
-        except DamagedError:
-            continue
-        low = min(low, float(np.nanmin(values)))
-        high = max(high, float(np.nanmax(values)))
+            found += [float(np.nanmin(values)), float(np.nanmax(values))]
+    low, high = min(found, default=math.nan), max(found, default=math.nan)
     ensure(low < high, f"all values of the training fields are {low}", "give fields that vary")
     return low, high

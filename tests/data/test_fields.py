@@ -78,6 +78,8 @@ def test_a_field_has_its_values_and_the_steps_of_its_data(tmp_path):
         assert np.array_equal(found, values, equal_nan=True)
         assert steps.tolist() == [0.5, 1]
         assert extremes(fields) == (0, 2.5)
+    with open_fields(tmp_path, unit="mm h-1") as fields:  # the same unit
+        assert np.array_equal(fields.read(0)[0], values, equal_nan=True)
     refused = [({"unit": "K"}, "in mm/h, not K"), ({"unit": "mm/h", "least": 4}, "2×2")]
     for options, message in refused:
         with open_fields(tmp_path, **options) as fields, pytest.raises(CaflowError, match=message):
