@@ -189,9 +189,9 @@ def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
             EXIT_WEIGHTS,
         )
         if length > MAX_HEADER:
-            raise _damaged(path, f"its header claims {length} bytes, more than {MAX_HEADER}")
+            raise ValueError(f"its header claims {length} bytes, more than {MAX_HEADER}")
         if len(text) < length:
-            raise _damaged(path, "it ends within its header")
+            raise ValueError("it ends within its header")
         header = strict_json(text)
         with safe_open(path, framework="np"):  # checks the header
             metadata = header.pop("__metadata__", None) or {}
@@ -200,7 +200,8 @@ def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
     except (OSError, MemoryError) as error:
         raise _unreadable(path, error) from error
     except (ValueError, SafetensorError) as error:
-        raise _damaged(path, reason_of(error)) from error
+        message = f"{str(path)!r} is not a readable safetensors file: {reason_of(error)}"
+        raise CaflowError(message, "download or copy the file again", EXIT_WEIGHTS) from error
 
 
 def strict_json(text: str | bytes) -> Any:
@@ -243,13 +244,5 @@ def _unreadable(path: Path, error: OSError | MemoryError) -> CaflowError:
     return CaflowError(
         f"cannot read {str(path)!r}: {reason_of(error)}",
         "give a .safetensors file that you may read",
-        EXIT_WEIGHTS,
-    )
-
-
-def _damaged(path: Path, reason: str) -> CaflowError:
-    return CaflowError(
-        f"{str(path)!r} is not a readable safetensors file: {reason}",
-        "download or copy the file again",
         EXIT_WEIGHTS,
     )

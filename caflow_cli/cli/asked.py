@@ -12,7 +12,7 @@ import numpy as np
 
 from ..checkpoint import CheckpointInfo, calibration_in
 from ..config import HOLE, Config
-from ..errors import EXIT_FAILED, CaflowError, check_usage, memory_errors
+from ..errors import CaflowError, check_usage, memory_errors
 from ..hub.choice import JUDGED, NAMED, choose_model, hint_at_model
 from ..hub.resolve import Resolved, with_calibration
 from ..images import Input, Pixels, encode_png
@@ -95,8 +95,6 @@ class Asked:
             with memory_errors(SMALLER):
                 return Prepared(job) if job.skipped else self._prepared(job)
         except CaflowError as error:
-            if len(self.plan.jobs) > 1:  # a wrong mask of one image does not stop the others
-                error.exit_code = EXIT_FAILED
             return Prepared(job, error=error)
 
     def _prepared(self, job: Job) -> Prepared:
@@ -161,14 +159,18 @@ class Asked:
         for text in (note, self.editing.note(request, isinstance(job.mask, Found))):
             if text:
                 self.console.about(job.name, text)
-        m = request.sampling.candidates
-        if m != most:
-            which = "one candidate" if m == 1 else f"{m} candidates"
-            where = "this size" if request.mask is None else f"{len(request.parts)} windows"
-            text = f"{which} at {where}; -m {most} draws {most}"
-            self.console.about(job.name, text, "fewer candidates")
+        if request.sampling.candidates != most:
+            self._note_fewer(job, request, most)
         if math.prod(request.size) > ONE_PASS:
             self._note_tiles(job, request)
+
+    def _note_fewer(self, job: Job, request: Request, most: int) -> None:
+        """Say that fewer candidates than `most` are drawn."""
+        m = request.sampling.candidates
+        which = "one candidate" if m == 1 else f"{m} candidates"
+        where = "this size" if request.mask is None else f"{len(request.parts)} windows"
+        text = f"{which} at {where}; -m {most} draws {most}"
+        self.console.about(job.name, text, "fewer candidates")
 
     def _note_tiles(self, job: Job, request: Request) -> None:
         """Say that a large image takes long; of one above 64 megapixels, how long."""

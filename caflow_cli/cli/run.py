@@ -40,7 +40,8 @@ def run(asked: Asked) -> None:
             results = _drawn(batch, asked.beside is None, step)
             elapsed = round((time.perf_counter() - start) / len(batch), 3)
             for prepared, found in zip(batch, results, strict=True):
-                with reported(prepared.job, console):
+                # A wrong mask of one image does not stop the others.
+                with reported(prepared.job, console, alone=len(jobs) == 1):
                     _finish(prepared, found, asked, sheets, elapsed)
             done += len(batch)
     if asked.drawing.sheets:

@@ -41,7 +41,7 @@ def superres_command(
 
         if draw_fields(console, images, drawing, measured, context, scaling, intervals):
             return
-    _restore(console, images, drawing, editing=scaling, intervals=intervals)
+    _restore(console, images, drawing, scaling, intervals=intervals)
 
 
 @expanded
@@ -60,7 +60,7 @@ def colorize_command(
 
     Example: caflow colorize old.png -m 10 -n 3 --hint '120,80=#4a6b3c'
     """
-    _restore(console, images, drawing, editing=coloring, intervals=intervals)
+    _restore(console, images, drawing, coloring, intervals=intervals)
 
 
 @expanded
@@ -84,7 +84,7 @@ def inpaint_command(
 
     Example: caflow inpaint photo.png --mask hole.png
     """
-    _restore(console, images, drawing, masking, filling)
+    _restore(console, images, drawing, filling, masking)
 
 
 @expanded
@@ -114,7 +114,7 @@ def sample_command(
 
     check_usage(drawing.model is not None, "sample needs a model", "--model maps-aerial, or a file")
     if not draw_fields(console, cond, drawing, measured, context, masking):
-        _restore(console, cond, drawing, masking)
+        _restore(console, cond, drawing, Editing(), masking)
 
 
 RESTORING = (superres_command, colorize_command, inpaint_command, sample_command)
@@ -124,15 +124,14 @@ def _restore(
     console: Console,
     inputs: Sequence[str],
     drawing: Drawing,
+    editing: Editing,
     masking: Masking | None = None,
-    editing: Editing | None = None,
     intervals: Intervals | None = None,
 ) -> None:
     """Restore every input. PyTorch is imported only after the plan has been checked."""
     from ..output import nothing_to_do
     from ..plan import make_plan
 
-    editing = editing or Editing()
     beside = intervals if intervals is not None and intervals.interval else None
     if beside is not None:
         beside.check(drawing, editing.used)
