@@ -15,7 +15,7 @@ import numpy as np
 from ..config import Values
 from ..errors import CaflowError, ensure
 from .units import same_unit
-from .values import Array, Field, Steps, first_place
+from .values import Array, Field, Steps, first_of
 
 _RANGE = 30.0  # of a linear scale: about that of rain in dB
 _MOST = 3000.0  # dB that float64 holds; members are scaled to their means
@@ -111,15 +111,14 @@ def check_unit(values: Values, field: Field, label: str = "the field") -> None:
     )
 
 
-def check_range(values: Values, field: Field, label: str = "the field") -> None:
+def check_range(values: Values, field: Field) -> None:
     """Raise CaflowError unless the field has the model's unit, and values in its range."""
-    check_unit(values, field, label)
+    check_unit(values, field)
     outside = (field.values < values.low) | (field.values > values.high)
     if outside.any():
-        row, column = first_place(outside)
-        value = f"{field.values[row, column]:.6g}"
+        value, place = first_of(field.values, outside, 6)
         raise CaflowError(
-            f"{label} has {value} {values.unit} at row {row}, column {column}: the model knows "
-            f"{values.low:g} to {values.high:g}",
+            f"the field has {value} {values.unit} {place}: the model knows {values.low:g} to "
+            f"{values.high:g}",
             f"--nodata {value}, if that stands for a missing value; or another --model",
         )

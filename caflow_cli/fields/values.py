@@ -86,11 +86,12 @@ class Field:
         if packing is not None:
             stored = np.rint((members.astype(np.float64) - packing.offset) / packing.scale)
             back = (stored * packing.scale + packing.offset).astype(np.float32)
-            right = (back == members) & (stored != self.nodata)
+            is_exact = missing | ((back == members) & (stored != self.nodata))
             stored[missing] = self.nodata
             for dtype in (packing.dtype, "int32"):
                 limits = np.iinfo(dtype)
-                if ((stored >= limits.min) & (stored <= limits.max) & (right | missing)).all():
+                fits = (stored >= limits.min) & (stored <= limits.max)
+                if (fits & is_exact).all():
                     return stored.astype(dtype), self.nodata
         with np.errstate(over="ignore"):
             nodata = np.float32(self.nodata if packing is None else np.nan)
@@ -161,10 +162,9 @@ def checked_values(
     if stored.dtype.kind in "iu" and scale == 1:
         wrong |= ~missing & (values != exact)
     if wrong.any():
-        row, column = first_place(wrong)
-        value = f"{stored[row, column].item():.17g}"
+        value, place = first_of(stored, wrong, 17)
         raise CaflowError(
-            f"{label!r} has {value} at row {row}, column {column}, which float32 does not hold",
+            f"{label!r} has {value} {place}, which float32 does not hold",
             f"--nodata {value}, if that stands for a missing value",
         )
     ensure(not missing.all(), f"every value of {label!r} is missing", "give a field with values")
@@ -182,17 +182,15 @@ def _missing(stored: Array, declared: Sequence[float], asked: float | None, labe
         return missing
     unnamed = missing & ~np.isin(stored, known[len(declared) :])
     if unnamed.any():
-        row, column = first_place(unnamed)
-        value = f"{stored[row, column].item():.9g}"
+        value, place = first_of(stored, unnamed, 9)
         raise CaflowError(
-            f"{label!r} has {unnamed.sum()} missing values ({value}), the first at row {row}, "
-            f"column {column}",
+            f"{label!r} has {unnamed.sum()} missing values ({value}), the first {place}",
             f"--nodata {value}",
         )
     return missing
 
 
-def first_place(where: Array) -> tuple[int, int]:
-    """Row and column of the first true value, from 0."""
+def first_of(stored: Array, where: Array, digits: int) -> tuple[str, str]:
+    """The first value at a true place, and its row and column, from 0, as text."""
     row, column = np.unravel_index(int(where.argmax()), where.shape)
-    return int(row), int(column)
+    return f"{stored[row, column].item():.{digits}g}", f"at row {row}, column {column}"
