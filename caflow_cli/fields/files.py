@@ -84,7 +84,7 @@ def read_members(
             return read_netcdf(data, label, nodata)
         if data.startswith(_NPY):
             values = np.load(io.BytesIO(data), allow_pickle=False)
-            bands = values if values.ndim == 3 else values[None]
+            bands = values if values.ndim == 3 and len(values) > 0 else values[None]
             return [Field(_checked(band, nodata, label)) for band in bands]
     hint = f"give {_KINDS}; a photograph needs a model of images"
     raise CaflowError(f"{label!r} is no field", hint)

@@ -178,7 +178,7 @@ def fields_of_xarray(
     scale, offset = float(packed.get("scale_factor", 1)), float(packed.get("add_offset", 0))
     packing = Packing(values.dtype.name, scale, offset)
     said = {"unit": attrs.get("units"), "step": attrs.get("step"), "in": attrs.get("step_in")}
-    bands = values.reshape(-1, *values.shape[-2:])
+    bands = values[None] if values.ndim == 2 else values
     return fields_of(bands, packing, said, grid, declared, nodata, label)
 
 

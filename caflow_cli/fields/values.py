@@ -118,6 +118,7 @@ def fields_of(
         grid: What places it.
         declared, asked, label: As for `checked_values`, with its errors.
     """
+    ensure(stored.size > 0, f"{label!r} has no values", "give a field with values")
     is_packed = stored.dtype.kind in "iu"
     step = said.get("step")
     return [

@@ -187,6 +187,7 @@ HOLES = np.where(COARSE == 4, np.nan, COARSE)
     [
         (rain().expand_dims(time=3), r"'rain' has 3 dimensions \(time 3, lat 2, lon 3\), no field"),
         (rain()[0], "dimensions"),
+        (rain()[:0], "no values"),
         (rain(HOLES), r"has 1 missing values \(nan\), the first at row 1, column 0"),
     ],
 )

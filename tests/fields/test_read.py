@@ -120,6 +120,13 @@ def test_arrays_have_two_sides(values):
         field_of(values)
 
 
+@pytest.mark.parametrize("shape", [(0, 2, 2), (2, 0, 2), ()])
+def test_a_file_of_numpy_without_values_is_no_field(tmp_path, shape):
+    np.save(tmp_path / "a.npy", np.ones(shape, np.float32))
+    with pytest.raises(CaflowError, match="no field"):
+        read_field(tmp_path / "a.npy")
+
+
 def test_all_values_missing_is_an_error():
     with pytest.raises(CaflowError, match="every value"):
         field_of(np.full((2, 2), np.nan), nodata=math.nan)
