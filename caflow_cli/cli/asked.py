@@ -111,7 +111,7 @@ class Asked:
         model, reason = self._model_for(job, image)
         values, place = image.image.values, WHOLE
         if self.drawing.crop:
-            image, mask, place = cropped(image, self.drawing.part, mask)
+            image, mask, place = cropped(image, self.drawing.crop, mask)
         if mask is not None and not (mask >= HOLE).any():
             return Prepared(job, image, None, reason)
         settings = self.settings(model.config, model.record, model.identity["id"])

@@ -67,49 +67,7 @@ class Editing:
         return None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scaling(Editing):
-    """The options of enlargement; each field is the option of the same name."""
-
-    scale: str | None = option(
-        "--scale X|WxH",
-        "Enlarge X times, such as 2 or 3, or to fit within W x H pixels: sample at the model's "
-        "scale, then resize (Lanczos). JSON has score_exact false. Required above 64 megapixels "
-        "at the model's scale; the limit is 256, or 400 for one candidate that is resized.",
-    )
-
-    def __post_init__(self) -> None:
-        _ = self.size
-
-    @property
-    def size(self) -> Scale | None:
-        """The parsed option; CaflowError (exit 2) if it is no scale."""
-        return None if self.scale is None else _parsed_scale(self.scale)
-
-    @property
-    def used(self) -> list[str]:
-        return [] if self.scale is None else ["--scale"]
-
-    def check(self, task: Task) -> None:
-        size = self.size
-        if isinstance(size, float):
-            check_usage(
-                size <= task.factor,
-                f"--scale {size:g} exceeds the model's scale of {task.factor}",
-                f"--scale {task.factor}, or --scale WIDTHxHEIGHT",
-            )
-
-    def check_large(self, task: Task, image: Pixels) -> None:
-        if self.size is None:
-            super().check_large(task, image)
-
-    def wanted(
-        self, image: Pixels, companions: Mapping[str, InputImage], place: Place
-    ) -> EditOptions | None:
-        return None if self.size is None else {"size": _written(self.size, *image[place].shape[:2])}
-
-
-def _parsed_scale(typed: str) -> Scale:
+def parsed_scale(typed: str) -> Scale:
     """Parse `2`, `1.5` or `1920x1080`; CaflowError (exit 2) if it is not a scale."""
     if match := re.fullmatch(r"0*([1-9]\d{0,5})[xX×]0*([1-9]\d{0,5})", typed):
         return int(match[1]), int(match[2])
@@ -117,6 +75,42 @@ def _parsed_scale(typed: str) -> Scale:
         if 1 < float(typed) <= 64:
             return float(typed)
     raise usage_error(f"--scale is {typed!r}", "--scale 2, or --scale 1920x1080 to fit")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling(Editing):
+    """The options of enlargement; each field is the option of the same name."""
+
+    scale: Scale | None = option(
+        "--scale X|WxH",
+        "Enlarge X times, such as 2 or 3, or to fit within W x H pixels: sample at the model's "
+        "scale, then resize (Lanczos). JSON has score_exact false. Required above 64 megapixels "
+        "at the model's scale; the limit is 256, or 400 for one candidate that is resized.",
+        parser=parsed_scale,
+    )
+
+    @property
+    def used(self) -> list[str]:
+        return [] if self.scale is None else ["--scale"]
+
+    def check(self, task: Task) -> None:
+        if isinstance(self.scale, float):
+            check_usage(
+                self.scale <= task.factor,
+                f"--scale {self.scale:g} exceeds the model's scale of {task.factor}",
+                f"--scale {task.factor}, or --scale WIDTHxHEIGHT",
+            )
+
+    def check_large(self, task: Task, image: Pixels) -> None:
+        if self.scale is None:
+            super().check_large(task, image)
+
+    def wanted(
+        self, image: Pixels, companions: Mapping[str, InputImage], place: Place
+    ) -> EditOptions | None:
+        if self.scale is None:
+            return None
+        return {"size": _written(self.scale, *image[place].shape[:2])}
 
 
 def _written(scale: Scale, height: int, width: int) -> tuple[int, int]:

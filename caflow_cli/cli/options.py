@@ -42,7 +42,7 @@ def option(
         help, panel: For `--help`: the text, and the group; None for a common option.
         default: `...` for a required option. A flag defaults to False; one that has an opposite,
             "--yes/--no", to None.
-        settings: Further arguments of `typer.Option`.
+        settings: Further arguments of `typer.Option`, such as a `parser` of the typed text.
     """
     names = [word for word in spec.split() if word.startswith("-")]
     metavar = " ".join(word for word in spec.split() if not word.startswith("-"))
@@ -146,6 +146,8 @@ def _parameters(record: Any, command: str, words: Words | None = None) -> list[i
             continue
         elif name in defaults:
             declaration = defaults[name]
+            if getattr(declaration, "parser", None):
+                annotation = Any  # what that makes of a text
         else:  # a keyword of Python alone
             continue
         keyword = inspect.Parameter.KEYWORD_ONLY
@@ -260,6 +262,12 @@ class Files:
         return Encoder()
 
 
+def _parsed_crop(typed: str) -> Crop:
+    from ..images.crop import crop_of  # here, because it imports Pillow
+
+    return crop_of(typed)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Drawing(Files):
     """The options of commands that restore or sample images."""
@@ -293,24 +301,16 @@ class Drawing(Files):
         OUTPUT,
     )
 
-    crop: str | None = option(
+    crop: tuple[int, int, int, int] | None = option(
         "--crop X,Y,WxH",
         "Restore only this part, such as 100,200,640x480, X pixels from the left and Y from the "
         "top. Masks and hints are those of the whole image. Writes NAME_COMMAND_crop.png.",
         OUTPUT,
+        parser=_parsed_crop,
     )
 
     def __post_init__(self) -> None:
         self.sampling.check()
-        if self.crop:
-            _ = self.part
-
-    @property
-    def part(self) -> Crop:
-        """The parsed `--crop`; CaflowError (exit 2) if it is no part of any image."""
-        from ..images.crop import crop_of
-
-        return crop_of(self.crop or "")
 
     @property
     def suffix(self) -> str:

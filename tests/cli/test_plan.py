@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from caflow_cli.cli.console import Console
-from caflow_cli.cli.edits import Scaling
+from caflow_cli.cli.edits import Scaling, parsed_scale
 from caflow_cli.cli.options import Drawing
 from caflow_cli.cli.output import write_output
 from caflow_cli.cli.plan import Plan, make_plan
@@ -228,7 +228,7 @@ def test_writing_keeps_or_replaces_what_another_program_wrote():
 )
 def test_sizes(small_model, scale, written):
     image = np.zeros((20, 30, 3), np.uint8)
-    wanted = Scaling(scale=scale).wanted(image, {}, WHOLE)
+    wanted = Scaling(scale=parsed_scale(scale)).wanted(image, {}, WHOLE)
     (edit,) = prepare(small_model, as_input(image), options=wanted).edits
     assert edit.as_json() == {"drawn": (120, 80), "written": written, "filter": "lanczos"}
 
@@ -236,8 +236,8 @@ def test_sizes(small_model, scale, written):
 def test_what_is_no_size_is_refused():
     for scale in ("1", "0", "65", "-2", "nan", "inf", "0x9", "9x", "x", "9x9x9", ""):
         with pytest.raises(CaflowError) as caught:
-            Scaling(scale=scale)
+            parsed_scale(scale)
         assert caught.value.exit_code == 2
     for box in ("30x30", "30x10"):
         with pytest.raises(CaflowError, match="30x20, already fills"):
-            Scaling(scale=box).wanted(np.zeros((20, 30, 3), np.uint8), {}, WHOLE)
+            Scaling(scale=parsed_scale(box)).wanted(np.zeros((20, 30, 3), np.uint8), {}, WHOLE)
