@@ -19,7 +19,7 @@ from ..images import Input, Pixels, encode_png
 from ..images.crop import WHOLE, cropped
 from ..names import MARKS
 from ..sampling import Sampling
-from ..tasks import ONE_PASS, Task
+from ..tasks import ONE_PASS, Task, check_size
 from .console import Console, about
 from .edits import Editing
 from .intervals import Intervals
@@ -123,11 +123,15 @@ class Asked:
 
     def _check_size(self, request: Request, image: Input, edits: EditOptions) -> None:
         """Raise CaflowError if a result is too large for its format, or for what is asked."""
-        height, width = (request.task.factor * side for side in image.image.size)
+        factor = request.task.factor
+        height, width = (factor * side for side in image.image.size)
+        if request.is_large and factor > 1 and "size" not in edits:
+            hint = (
+                f"--scale {width}x{height} confirms its size; --crop X,Y,WxH restores a part first"
+            )
+            check_size(image.image.values, request.size, hint=hint)
         width, height = edits.get("size", (width, height))
         self.plan.encoder.check_size(height, width)
-        if request.is_large:
-            self.editing.check_large(request.task, image.image.values)
         if self.beside is not None:
             from ..intervals import check_one_pass
 

@@ -42,16 +42,6 @@ class Editing:
     def check(self, task: Task) -> None:
         """Raise CaflowError (exit 2) if a model of that task does not support an option."""
 
-    def check_large(self, task: Task, image: Pixels) -> None:
-        """Raise CaflowError (exit 1) above 64 megapixels, unless an option states the size."""
-        from ..tasks import check_size
-
-        if task.factor > 1:
-            height, width = image.shape[:2]
-            whole = f"{task.factor * width}x{task.factor * height}"
-            hint = f"--scale {whole} confirms its size; --crop X,Y,WxH restores a part first"
-            check_size(image, task.model_size(image), hint=hint)
-
     def wanted(
         self, image: Pixels, companions: Mapping[str, InputImage], place: Place
     ) -> EditOptions | None:
@@ -100,10 +90,6 @@ class Scaling(Editing):
                 f"--scale {self.scale:g} exceeds the model's scale of {task.factor}",
                 f"--scale {task.factor}, or --scale WIDTHxHEIGHT",
             )
-
-    def check_large(self, task: Task, image: Pixels) -> None:
-        if self.scale is None:
-            super().check_large(task, image)
 
     def wanted(
         self, image: Pixels, companions: Mapping[str, InputImage], place: Place
