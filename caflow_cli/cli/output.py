@@ -27,7 +27,6 @@ def reported(job: Job, console: Console, alone: bool = True) -> Iterator[None]:
     except CaflowError as error:
         if alone and error.exit_code != EXIT_FAILED:
             raise
-        error.exit_code = EXIT_FAILED
         console.failure(job.names, error)
 
 

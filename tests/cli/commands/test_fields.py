@@ -44,6 +44,15 @@ def means(values):
     return values.astype(np.float64).reshape(*values.shape[:-2], 4, 4, 5, 4).mean((-3, -1))
 
 
+def test_a_failure_in_a_batch_states_the_exit_code_that_it_has_alone(run, coarse, model):
+    wrong = ["superres", coarse, "-o", "drawn/", "--rank", "consensus", "--model", model, "--json"]
+    assert run(*wrong).exit_code == 2
+    netcdf(coarse.with_suffix(".nc"))
+    batch = run(*wrong, coarse.with_suffix(".nc"))
+    assert batch.exit_code == 1
+    assert [line["error"]["code"] for line in lines_of(batch)] == [2, 2]
+
+
 def test_an_ensemble_is_one_file_with_a_band_a_member_whose_scores_are_repeated(
     run, tmp_path, coarse, model
 ):
