@@ -46,10 +46,10 @@ def means(values):
 
 def test_a_failure_in_a_batch_states_the_exit_code_that_it_has_alone(run, coarse, model):
     wrong = ["superres", coarse, "-o", "drawn/", "--rank", "consensus", "--model", model, "--json"]
-    assert run(*wrong).exit_code == 2
+    assert run(*wrong).returncode == 2
     netcdf(coarse.with_suffix(".nc"))
     batch = run(*wrong, coarse.with_suffix(".nc"))
-    assert batch.exit_code == 1
+    assert batch.returncode == 1
     assert [line["error"]["code"] for line in lines_of(batch)] == [2, 2]
 
 
