@@ -37,8 +37,10 @@ def draw_fields(
     context: typer.Context,
     others: Scaling | Masking,
     intervals: Intervals | None = None,
-) -> bool:
-    """Draw and write an ensemble for each input, if these are fields; return whether they are.
+    *,
+    choice: Choice,
+) -> None:
+    """Draw and write an ensemble for each input.
 
     Args:
         console: The command's.
@@ -46,16 +48,11 @@ def draw_fields(
         drawing, measured: The options.
         context: Says whether -n is given; else it is M.
         others, intervals: Further options, which are not for fields.
+        choice: Of the model, by `find_model`.
 
     Raises:
-        CaflowError: (exit 2) as for `find_model`, if the plan cannot work, or for options that
-            images do not have.
+        CaflowError: (exit 2) if the plan cannot work, or for options that are not for fields.
     """
-    choice = find_model(inputs, drawing.model, drawing.recursive, local=drawing.dry_run)
-    if choice is None:
-        hint = "leave it out, or --model of a model of fields (docs/fields.md)"
-        check_usage(not measured.used, f"{', '.join(measured.used)}: for measured fields", hint)
-        return False
     _refuse(drawing, others, intervals)
     from ..fields import FIELD_FORMATS
     from ..hub.resolve import resolve
@@ -77,7 +74,6 @@ def draw_fields(
 
         model = load_model(found, drawing.device)
         run(Ensembles(model, sampling, drawing, measured, console, format, choice.reason), jobs)
-    return True
 
 
 def _filled(

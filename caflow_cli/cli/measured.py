@@ -58,7 +58,7 @@ class Measured:
         return found
 
     def may_apply(self, inputs: Sequence[str], model: str | None) -> bool:
-        """Whether inputs may be fields, or an option is used, so that `draw_fields` decides."""
+        """Whether inputs may be fields, or an option is used, so that `find_model` decides."""
         from ..fields import FIELD_FORMATS
 
         given = {model, self.nodata, self.quantile} != {None}
@@ -67,8 +67,9 @@ class Measured:
             is_folder(name) or _named(name).suffix.lower() in may for name in inputs
         )
 
-    @property
-    def used(self) -> list[str]:
-        """The names of the options that are used."""
+    def check_unused(self) -> None:
+        """Raise CaflowError (exit 2) if an option is used, as images have none of them."""
         given = {"--nodata": self.nodata, "--quantile": self.quantile}
-        return [name for name, value in given.items() if value is not None]
+        used = [name for name, value in given.items() if value is not None]
+        hint = "leave it out, or --model of a model of fields (docs/fields.md)"
+        check_usage(not used, f"{', '.join(used)}: for measured fields", hint)

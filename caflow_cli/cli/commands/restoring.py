@@ -37,10 +37,15 @@ def superres_command(
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """
     if measured.may_apply(images, drawing.model):
-        from ..fields import draw_fields
+        from ..fields import draw_fields, find_model
 
-        if draw_fields(console, images, drawing, measured, context, scaling, intervals):
+        choice = find_model(images, drawing.model, drawing.recursive, local=drawing.dry_run)
+        if choice is not None:
+            draw_fields(
+                console, images, drawing, measured, context, scaling, intervals, choice=choice
+            )
             return
+        measured.check_unused()
     _restore(console, images, drawing, scaling, intervals=intervals)
 
 
@@ -110,10 +115,14 @@ def sample_command(
 
     Example: caflow sample --cond sketch.png --model maps-aerial -m 10 -n 3
     """
-    from ..fields import draw_fields
+    from ..fields import draw_fields, find_model
 
     check_usage(drawing.model is not None, "sample needs a model", "--model maps-aerial, or a file")
-    if not draw_fields(console, cond, drawing, measured, context, masking):
+    choice = find_model(cond, drawing.model, drawing.recursive, local=drawing.dry_run)
+    if choice is not None:
+        draw_fields(console, cond, drawing, measured, context, masking, choice=choice)
+    else:
+        measured.check_unused()
         _restore(console, cond, drawing, Editing(), masking)
 
 
