@@ -52,7 +52,7 @@ def run(asked: Ensembles, jobs: Sequence[Job]) -> None:
     """Draw, write and report the ensemble of every job."""
     console = asked.console
     drawing = asked.drawing
-    sheets = Sheets(drawing, console, None)
+    sheets = Sheets(drawing, console)
     if asked.measured.quantiles:
         console.note(f"quantiles of {asked.sampling.candidates} members promise nothing")
     elif asked.sampling.keep != asked.sampling.candidates:

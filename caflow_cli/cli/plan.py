@@ -46,10 +46,10 @@ class Job:
 
     def named(self, path: Path, files: Files, ends: Sequence[str]) -> Job:
         """The job with N outputs of that name, and PNGs with these endings beside them."""
+        outputs = numbered(path, files.keep)
         beside = {end: path.with_name(f"{make(path.stem, end)}.png") for end in ends}
-        job = replace(self, outputs=numbered(path, files.keep), beside=beside)
-        exist = all(map(os.path.lexists, job.paths))
-        return replace(job, skipped=files.skip_existing and exist)
+        skipped = files.skip_existing and all(map(os.path.lexists, [*outputs, *beside.values()]))
+        return replace(self, outputs=outputs, beside=beside, skipped=skipped)
 
     @property
     def paths(self) -> list[Path]:
@@ -132,15 +132,15 @@ def make_plan(
     form = form or (encoder.format, FORMATS[encoder.format])
     if files.output == "-":
         _check_stdout(len(jobs) * files.keep)
-    elif file is not None:
-        _check_file(file, form, len(jobs))
-        jobs = [jobs[0].named(file, files, ends)]
     else:
-        label = make(console.command, files.suffix)
-        names = _names(jobs, label, form[1][0], folder)
-        jobs = [job.named(name, files, ends) for job, name in zip(jobs, names, strict=True)]
+        paths = _paths(jobs, "-o", files.output, make(console.command, files.suffix), form)
+        jobs = [job.named(path, files, ends) for job, path in zip(jobs, paths, strict=True)]
     if masking is not None and masking.marks is not None:
-        jobs = _with_marks(jobs, masking.marks)
+        paths = _paths(jobs, "--marks", masking.marks, MARKS, ("png", FORMATS["png"]))
+        jobs = [
+            replace(job, beside={**job.beside, MARKS: path})
+            for job, path in zip(jobs, paths, strict=True)
+        ]
     _claim_all(jobs, range(len(jobs))[share], files)
     return Plan(jobs[share], encoder)
 
@@ -188,22 +188,6 @@ def _destination(output: str | None) -> tuple[Path | None, Path | None]:
     if output.endswith(("/", os.sep)) or is_folder(path) or not path.suffix:
         return path, None
     return None, path
-
-
-def _with_marks(jobs: Sequence[Job], marks: str) -> list[Job]:
-    """Name the image with its mask of each job; CaflowError (exit 2) if `marks` cannot be used."""
-    folder, file = _destination(marks)
-    if file is None:
-        names = _names(jobs, MARKS, ".png", folder)
-    else:
-        hint = f"--marks {file.with_suffix('')}/, a folder"
-        check_usage(file.suffix.lower() == ".png", f"--marks {file} is no PNG", hint)
-        check_usage(len(jobs) == 1, f"--marks {file} is one file for {len(jobs)} inputs", hint)
-        names = [file]
-    return [
-        replace(job, beside={**job.beside, MARKS: name})
-        for job, name in zip(jobs, names, strict=True)
-    ]
 
 
 def _find_jobs(
@@ -258,41 +242,48 @@ def _without_others(
     return sources
 
 
-def _check_file(file: Path, form: Form, count: int) -> None:
-    """Raise CaflowError (exit 2) unless a file has the suffix of its format, and one input."""
-    format, suffixes = form
-    check_usage(
-        file.suffix.lower() in suffixes,
-        f"the suffix of {str(file)!r} does not fit {format}",
-        f"-o {file.with_suffix(suffixes[0])} for a file, -o {file}/ for a folder",
-    )
-    folder = f"{file.with_suffix('')}/"
-    check_usage(count == 1, f"-o {file} is one file for {count} inputs", f"-o {folder}")
-
-
 def _check_stdout(count: int) -> None:
     """Raise CaflowError (exit 2) unless `count` images can go to stdout."""
     check_usage(not sys.stdout.isatty(), "-o - would write image bytes to the terminal", "-o FILE")
     check_usage(count == 1, f"-o - writes one image, not {count}", "-n 1 -o -")
 
 
-def _names(jobs: Sequence[Job], label: str, suffix: str, folder: Path | None) -> list[Path]:
-    """The output file of each source, without a rank.
+def _paths(
+    jobs: Sequence[Job], option: str, named: str | None, label: str, form: Form
+) -> list[Path]:
+    """The output of each job, without a rank: the file that an option names, else `NAME_LABEL` in
+    the folder that it names, or beside the input.
 
     Sources of one folder that differ only in their suffix keep it: `a.jpg` and `a.png` become
     `a_jpg_LABEL.png` and `a_png_LABEL.png`.
     """
+    folder, file = _destination(named)
+    if file is not None:
+        _check_file(file, option, form, len(jobs))
+        return [file]
     sources = [job.source for job in jobs]
-    keys = []
-    for source in sources:
-        target = source.folder if folder is None else folder / source.inside
-        keys.append((target, source.stem.casefold()))
-    shared = Counter(keys)
-    names = []
-    for key, source in zip(keys, sources, strict=True):
+    stems = [
+        (source.folder if folder is None else folder / source.inside, source.stem.casefold())
+        for source in sources
+    ]
+    shared = Counter(stems)
+    paths = []
+    for key, source in zip(stems, sources, strict=True):
         stem = source.full_stem if shared[key] > 1 else source.stem
-        names.append(key[0] / f"{make(stem, label)}{suffix}")
-    return names
+        paths.append(key[0] / f"{make(stem, label)}{form[1][0]}")
+    return paths
+
+
+def _check_file(file: Path, option: str, form: Form, count: int) -> None:
+    """Raise CaflowError (exit 2) unless a file has the suffix of its format, and one input."""
+    format, suffixes = form
+    check_usage(
+        file.suffix.lower() in suffixes,
+        f"the suffix of {str(file)!r} does not fit {format}",
+        f"{option} {file.with_suffix(suffixes[0])} for a file, {option} {file}/ for a folder",
+    )
+    message = f"{option} {file} is one file for {count} inputs"
+    check_usage(count == 1, message, f"{option} {file.with_suffix('')}/")
 
 
 def _key(path: Path) -> str:

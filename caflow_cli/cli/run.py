@@ -6,7 +6,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
+from typing import Any
 
 from ..errors import CaflowError, memory_errors
 from ..restoration import Candidates, answer, encode, requests_at_a_time
@@ -28,8 +29,7 @@ def run(asked: Asked) -> None:
     """Read, draw, write and report every job."""
     jobs = asked.plan.jobs
     console = asked.console
-    chart = None if asked.beside is None else asked.beside.chart
-    sheets = Sheets(asked.drawing, console, chart)
+    sheets = Sheets(asked.drawing, console, asked.beside)
     done = 0
     with console.steps(console.command) as show:
         for batch in _in_batches(map(asked.prepared, jobs)):
@@ -71,32 +71,20 @@ def _progress(
 
 def _in_batches(items: Iterable[Prepared]) -> Iterator[list[Prepared]]:
     """Group consecutive jobs that are drawn together: of one model, size and settings."""
-    for _, group in groupby(items, _kind):
-        batch: list[Prepared] = []
-        for item in group:
-            batch.append(item)
-            if len(batch) >= _together(item):
-                yield batch
-                batch = []
-        if batch:
+    for (most, *_), group in groupby(items, _kind):
+        while batch := [*islice(group, most)]:
             yield batch
 
 
-def _kind(item: Prepared) -> tuple[object, ...]:
+def _kind(item: Prepared) -> tuple[Any, ...]:
+    """How many such images may share a batch, and what they have in common."""
     request = item.request
     if request is None:
-        return ()
-    return request.model, request.size, request.sampling, request.depth
-
-
-def _together(item: Prepared) -> int:
-    """How many such images may share a batch."""
-    request = item.request
-    if request is None:
-        return 1
+        return (1,)
     m = request.sampling.candidates or 1
     pixels = m * max(math.prod(request.image.shape[:2]), math.prod(request.size))
-    return min(_MOST, requests_at_a_time(request.size, m), _HELD // pixels)
+    most = min(_MOST, requests_at_a_time(request.size, m), max(1, _HELD // pixels))
+    return most, request.model, request.size, request.sampling, request.depth
 
 
 def _drawn(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from ..images import Pixels, atomic_write, encode_png, make_folder
 from ..restoration import Candidates, uncertainty_chart
 from ..restoration.figures import sheet
 from .console import Console
+from .intervals import Intervals
 from .options import Drawing
 
 
@@ -21,7 +22,7 @@ class Sheets:
 
     drawing: Drawing
     console: Console
-    chart: Callable[[str, Candidates], Pixels | None] | None  # of what is written beside a result
+    beside: Intervals | None = None  # what is written beside a result
     grid: list[Pixels] = field(default_factory=list)  # rows
     uncertainty: list[Pixels] = field(default_factory=list)
 
@@ -31,7 +32,7 @@ class Sheets:
         if self.drawing.grid:
             self.grid.append(np.asarray(found.grid(label)))
         if self.drawing.uncertainty:
-            chart = self.chart(name, found) if self.chart else None
+            chart = self.beside.chart(name, found) if self.beside else None
             if chart is None and len(found.drawn) > 1:  # a single one has no spread
                 chart = uncertainty_chart(label, found.ranked, found.tau)
             if chart is not None:

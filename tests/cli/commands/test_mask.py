@@ -143,7 +143,7 @@ def test_marks_of_several_images_and_where_they_cannot_be_written(run, tmp_path,
         (tmp_path / "in" / name).write_bytes((tmp_path / "old.png").read_bytes())
     given = [*fill, "in", "--mask", "auto:0.9", "-o", "out/"]
     assert_refused(run(*given, "--marks", "m.png"), 2, "--marks m.png is one file for 2")
-    assert_refused(run(*given, "--marks", "m.jpg"), 2, "--marks m.jpg is no PNG")
+    assert_refused(run(*given, "--marks", "m.jpg"), 2, "'m.jpg' does not fit png")
     done = run(*given, "--marks", "in")
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "in").iterdir()) == [
