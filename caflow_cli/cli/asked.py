@@ -19,7 +19,7 @@ from ..images import Input, Pixels, encode_png
 from ..images.crop import WHOLE, cropped
 from ..names import MARKS
 from ..sampling import Sampling
-from ..tasks import ONE_PASS, Task, check_size
+from ..tasks import ONE_PASS, Task
 from .console import Console, about
 from .edits import Editing
 from .intervals import Intervals
@@ -117,19 +117,13 @@ class Asked:
         settings = self.settings(model.config, model.record, model.identity["id"])
         edits = self.editing.wanted(values, job.companions, place)
         request = prepare(model, image, mask, settings, edits)
-        self._check_size(request, image, edits or {})
+        self._check_size(request, edits or {})
         self._note(job, request, settings.most(model.config))
         return Prepared(job, request.input, request, reason)
 
-    def _check_size(self, request: Request, image: Input, edits: EditOptions) -> None:
-        """Raise CaflowError if a result is too large for its format, or for what is asked."""
-        factor = request.task.factor
-        height, width = (factor * side for side in image.image.size)
-        if request.is_large and factor > 1 and "size" not in edits:
-            hint = (
-                f"--scale {width}x{height} confirms its size; --crop X,Y,WxH restores a part first"
-            )
-            check_size(image.image.values, request.size, hint=hint)
+    def _check_size(self, request: Request, edits: EditOptions) -> None:
+        """Raise CaflowError if a result is too large for its format, or for intervals."""
+        height, width = (request.task.factor * side for side in request.input.image.size)
         width, height = edits.get("size", (width, height))
         self.plan.encoder.check_size(height, width)
         if self.beside is not None:

@@ -53,7 +53,10 @@ class Editing:
         return None
 
     def note(self, request: Request, found: bool) -> str | None:
-        """What is to be said of a request; `found` says if its mask was found, not drawn."""
+        """What is to be said of a request; `found` says if its mask was found, not drawn.
+
+        CaflowError (exit 1) if an option has to confirm it.
+        """
         return None
 
 
@@ -97,6 +100,15 @@ class Scaling(Editing):
         if self.scale is None:
             return None
         return {"size": _written(self.scale, *image[place].shape[:2])}
+
+    def note(self, request: Request, found: bool) -> None:
+        if self.scale is None and request.is_large:
+            from ..tasks import check_size
+
+            image = request.input.image
+            height, width = (request.task.factor * side for side in image.size)
+            hint = f"--scale {width}x{height} confirms its size; --crop X,Y,WxH restores a part"
+            check_size(image.values, request.size, hint=hint)
 
 
 def _written(scale: Scale, height: int, width: int) -> tuple[int, int]:

@@ -91,9 +91,8 @@ class InputImage:
 
 def find_inputs(
     arguments: Sequence[str],
-    *,
     recursive: bool = False,
-    aside: Collection[Path] = (),
+    aside: Collection[str | Path] = (),
     note: Note = lambda _: None,
     taken: Collection[str] = IMAGES,
 ) -> list[InputImage]:
@@ -124,7 +123,6 @@ def find_inputs(
                 path = example_path(name.removeprefix(EXAMPLE))
                 sources.append(InputImage(name, path, path.stem))
             else:
-                check_usage(bool(path.name), f"{name!r} is not an image", "give image files")
                 sources.append(InputImage(name, path, path.stem, path.parent))
     unique: dict[object, InputImage] = {}
     for source in sources:

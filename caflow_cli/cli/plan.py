@@ -200,12 +200,10 @@ def _find_jobs(
     taken: Collection[str],
 ) -> list[Job]:
     """The inputs, without earlier results and files in `folder`, each with its companions."""
-    aside = [Path(name) for name in used.values()]
+    aside: list[str | Path] = [*used.values()]
     if folder is not None:
         aside.append(folder)
-    sources = find_inputs(
-        inputs, recursive=files.recursive, aside=aside, note=console.note, taken=taken
-    )
+    sources = find_inputs(inputs, files.recursive, aside, console.note, taken)
     if len(sources) > 1 or used:
         sources = _without_others(sources, used, console)
     mask = (masking.found if masking else None) or Transparent()
@@ -297,9 +295,8 @@ def _claim_all(jobs: Sequence[Job], mine: range, files: Files) -> None:
     """Raise CaflowError (exit 2) if an output is an input, or that of another job, or cannot be
     written. Those of this process, whose indices are `mine`, may exist only if an option says so.
     """
-    # What each file is for; empty for inputs.
     read = [image.path for job in jobs for image in job.read]
-    claimed = {_key(path): "" for path in read if path is not None}
+    claimed = {_key(path): "an input" for path in read if path is not None}
     for option, sheet in files.sheets.items():
         _check_sheet(option, sheet, len(jobs))
         _claim(claimed, Path(sheet), option, files.overwrite, option)
@@ -310,35 +307,24 @@ def _claim_all(jobs: Sequence[Job], mine: range, files: Files) -> None:
             _claim(claimed, path, job.name, may_exist, option)
 
 
-def _claim(
-    claimed: dict[str, str],
-    path: Path,
-    name: str,
-    may_exist: bool,
-    option: str = "-o",
-) -> None:
+def _claim(claimed: dict[str, str], path: Path, name: str, may_exist: bool, option: str) -> None:
     """Add an output to `claimed`, for an input, or for the option that names it.
 
-    CaflowError (exit 2) if it is there, is an input or a folder, exists although it must not, or if
-    its folder is not writable.
+    CaflowError (exit 2) if it is there, is a folder, exists although it must not, or if its folder
+    is not writable.
     """
     key = _key(path)
-    other = claimed.get(key)
     shown = repr(str(path))
     hint = f"choose another {option}"
-    check_usage(
-        not other,
-        f"{other!r} and {name!r} would both be written to {shown}",
-        f"{hint}, or process them separately",
-    )
-    check_usage(other is None, f"the output {shown} is an input", hint)
+    message = f"the output {shown} of {name!r} is {claimed.get(key)}, too"
+    check_usage(key not in claimed, message, f"{hint}, or process them separately")
     check_usage(not is_folder(path), f"the output {shown} is a folder", hint)
     way = "--overwrite or --skip-existing" if option == "-o" else "--overwrite"
     check_usage(may_exist or not os.path.lexists(path), f"{shown} exists", f"add {way}, or {hint}")
     folder = next(parent for parent in path.absolute().parents if exists(parent))
     writable = is_folder(folder) and os.access(folder, os.W_OK | os.X_OK)
     check_usage(writable, f"cannot write {shown[:80]}: no access", hint)
-    claimed[key] = name
+    claimed[key] = f"that of {name!r}"
 
 
 def _check_sheet(option: str, file: str, rows: int) -> None:

@@ -160,7 +160,8 @@ def check_large(task: Task, image: Pixels, size: Extent, resized: bool) -> None:
     elif resized:
         check_size(image, size, MOST_RESIZED)
     else:
-        hint = f"--scale 2 -m 1 (up to {MOST_RESIZED / 1e6:.0f}), or a part with --crop X,Y,WxH"
+        most = f"{MOST_RESIZED / 1e6:.0f}"
+        hint = f"superres --scale 2 -m 1 (up to {most}), or a part with --crop X,Y,WxH"
         check_size(image, size, MOST, hint)
 
 

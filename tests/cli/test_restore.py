@@ -554,6 +554,8 @@ def test_above_64_megapixels_a_scale_has_to_be_typed(run, tmp_path, model_file):
         "the image is 2100x2000, and the model would draw 8400×8000, 67 megapixels: more than 64",
     )
     assert "--scale 8400x8000 confirms its size" in refused.stderr.decode()
+    sampled = run("sample", "--cond", "a.png", "-m", 1, "--model", model_file, "--dry-run")
+    assert (sampled.returncode, b"draws 67.2 megapixels" in sampled.stderr) == (0, True)
     refused = run("superres", "b.png", "-m", 2, "--model", model_file, "--scale", 2)
     assert_refused(refused, 1, "would draw 16400×16000, 262 megapixels: more than 256")
     refused = run("superres", "b.png", "--model", model_file, "--scale", 4)
