@@ -21,6 +21,7 @@ import dataclasses
 import difflib
 import functools
 import math
+import operator
 import re
 import sys
 import types
@@ -53,12 +54,12 @@ _NAMES = {
     tuple: "a list, such as [2, 1]",
     type(None): "nothing",
 }
-# Keywords of JSON Schema, and what errors say of these bounds.
+# Of bounds of numbers: the comparison, the keyword of JSON Schema, and what errors say.
 _BOUNDS = {
-    "minimum": "{:,} or more",
-    "exclusiveMinimum": "above {:,}",
-    "maximum": "at most {:,}",
-    "exclusiveMaximum": "below {:,}",
+    "ge": (operator.ge, "minimum", "{:,} or more"),
+    "gt": (operator.gt, "exclusiveMinimum", "above {:,}"),
+    "le": (operator.le, "maximum", "at most {:,}"),
+    "lt": (operator.lt, "exclusiveMaximum", "below {:,}"),
 }
 
 
@@ -78,26 +79,27 @@ class Constraint:
     said: Said | None = None
     schema: tuple[tuple[str, Any], ...] = ()  # its keywords in JSON Schema
 
+    def of(self, value: Any) -> Any:
+        """The value, if it is right; otherwise CaflowError with what is `said`, or ValueError."""
+        if self.holds(value):
+            return value
+        if self.said is None:
+            raise ValueError(value)
+        raise usage_error(self.said.message.format(short(value)), self.said.hint)
+
     @classmethod
     def text(cls, pattern: str, wanted: str) -> Constraint:
         return cls(lambda text: re.fullmatch(pattern, text) is not None, wanted)
 
 
-def number(
-    *,
-    ge: float = -math.inf,
-    gt: float = -math.inf,
-    le: float = math.inf,
-    lt: float = math.inf,
-    said: Said | None = None,
-) -> Constraint:
+def number(*, said: Said | None = None, **bounds: float) -> Constraint:
     """A number that is at least `ge`, above `gt`, at most `le` and below `lt`."""
-    stated = zip(_BOUNDS, (ge, gt, le, lt), strict=True)
-    schema = tuple((key, bound) for key, bound in stated if math.isfinite(bound))
-    wanted = ", ".join(_BOUNDS[key].format(bound) for key, bound in schema)
-    if math.isfinite(ge) and math.isfinite(le):
-        wanted = f"{ge:,} to {le:,}"
-    return Constraint(lambda v: ge <= v <= le and gt < v < lt, wanted, said, schema)
+    rules = [(*_BOUNDS[name], bound) for name, bound in bounds.items()]
+    wanted = ", ".join(words.format(bound) for _, _, words, bound in rules)
+    if [*bounds] == ["ge", "le"]:
+        wanted = "{ge:,} to {le:,}".format(**bounds)
+    schema = tuple((keyword, bound) for _, keyword, _, bound in rules)
+    return Constraint(lambda v: all(fits(v, b) for fits, _, _, b in rules), wanted, said, schema)
 
 
 def one_of(choices: Sequence[str], said: Said) -> Constraint:
@@ -110,7 +112,6 @@ class Parsed(NamedTuple):
 
     of: Callable[[Any], Any]
     wanted: str
-    kind: Any = ()  # that of values which are there already
 
 
 class Setting(NamedTuple):
@@ -234,28 +235,22 @@ def checked(kind: Any, value: Any, path: str) -> Any:
 
 def _annotated(base: Any, rules: Iterable[Any], value: Any, path: str) -> Any:
     """Convert a value of the type `base`, and check it by these rules."""
-    in_file = "." in path  # so that an error names the key
-    parsers = [rule for rule in rules if isinstance(rule, Parsed)]
+    rules = [rule for rule in rules if isinstance(rule, Constraint | Parsed)]
+    if not any(isinstance(rule, Parsed) for rule in rules):
+        value = _convert(base, value, path)
     try:
-        if not parsers:
-            value = _convert(base, value, path)
-        elif not isinstance(value, parsers[0].kind):
-            value = parsers[0].of(value)
+        for rule in rules:
+            value = rule.of(value)
     except CaflowError:
-        if in_file and parsers:
+        if "." in path:  # in a file: the error names the key
             raise ValueError(path) from None
         raise
-    for rule in rules:
-        if isinstance(rule, Constraint) and not rule.holds(value):
-            if rule.said is None or in_file:
-                raise ValueError(path)
-            raise usage_error(rule.said.message.format(short(value)), rule.said.hint)
     return value
 
 
 def _convert(kind: Any, value: Any, path: str) -> Any:
     value = plain(value)
-    origin = typing.get_origin(kind)
+    origin: Any = typing.get_origin(kind) or kind
     arguments = typing.get_args(kind)
     if origin is Annotated:
         return _annotated(arguments[0], arguments[1:], value, path)
@@ -268,14 +263,14 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
         fits = type(value) in map(type, arguments) and value in arguments
     elif origin is tuple and isinstance(value, list | tuple):
         return tuple(_convert(arguments[0], part, path) for part in value)
-    elif dataclasses.is_dataclass(kind):
-        return value if isinstance(value, kind) else parse(kind, value, path)  # type: ignore[arg-type]
-    elif kind in (int, float):  # but not a bool, which is an int in Python
-        is_number = isinstance(value, int if kind is int else int | float)
-        fits = is_number and not isinstance(value, bool) and math.isfinite(value)
-        value = kind(value) if fits else value
+    elif origin in (int, float):
+        if origin is float and type(value) is int:
+            value = float(value)
+        fits = type(value) is origin and math.isfinite(value)  # a bool is an int to `isinstance`
     else:
-        fits = kind is Any or isinstance(value, origin or kind)
+        fits = origin is Any or isinstance(value, origin)
+        if not fits and dataclasses.is_dataclass(origin):
+            return parse(origin, value, path)  # type: ignore[arg-type]
     if not fits:
         raise ValueError(path)
     return value

@@ -90,5 +90,5 @@ class Temperature:
 # Anything that `of` accepts; a record holds the `Temperature`.
 Tau: TypeAlias = Annotated[
     float | str | Sequence[float] | Temperature,
-    Parsed(Temperature.of, "a number, 0 or more, or a list of these", Temperature),
+    Parsed(Temperature.of, "a number, 0 or more, or a list of these"),
 ]

@@ -84,18 +84,16 @@ def load_manifest(path: Path | None = None) -> dict[str, Entry]:
     """
     path = path or manifest_path()
     try:
-        state = path.stat()
-        return dict(_entries(path, state.st_ino, state.st_size, state.st_mtime_ns))
+        with path.open("rb") as file:
+            return dict(_entries(file.read(_MAX_BYTES + 1)))
     except (OSError, ValueError) as error:
         message = f"unusable manifest {str(path)!r}: {reason_of(error)}"
         raise CaflowError(message, REINSTALL, EXIT_WEIGHTS) from error
 
 
 @lru_cache(4)
-def _entries(path: Path, *state: int) -> dict[str, Entry]:
-    """The entries of a manifest, read once for each state of its file."""
-    with path.open("rb") as file:
-        text = file.read(_MAX_BYTES + 1)
+def _entries(text: bytes) -> dict[str, Entry]:
+    """The entries of a manifest."""
     if len(text) > _MAX_BYTES:
         raise ValueError(f"more than {_MAX_BYTES} bytes")
     entries = {}
