@@ -21,7 +21,7 @@ from ..sampling import Sampling
 from .console import Console
 from .measured import APART, Measured
 from .options import Drawing
-from .output import report_undone, reported, write_output
+from .output import report_undone, reported, write_outputs
 from .plan import Job
 from .sheets import Sheets
 
@@ -120,7 +120,7 @@ def _write(asked: Ensembles, job: Job, found: Members) -> list[dict[str, object]
         record["quantiles"] = quantiles
     provenance = None if asked.drawing.no_provenance else record
     data = encode_members(asked.format, values, field, factor, along, provenance)
-    paths = write_output(job, data, asked.drawing, asked.console)
+    paths = write_outputs(job, [data], asked.drawing, asked.console)
     key, labels = along
     return [{"path": path, f"{key}s": [*labels]} for path in paths.values()]
 

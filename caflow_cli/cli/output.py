@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,17 +55,19 @@ def nothing_to_do(jobs: Sequence[Job], console: Console) -> bool:
     return True
 
 
-def write_output(
-    job: Job, data: bytes, files: Files, console: Console, rank: int = 1
+def write_outputs(
+    job: Job, images: Iterable[bytes], files: Files, console: Console
 ) -> dict[int, str]:
-    """Write one output atomically. Returns its path by rank; empty if it goes to stdout, or if the
-    file exists and is to be kept.
+    """Write outputs in the order of their ranks, each atomically. Returns paths by rank, without
+    what goes to stdout, and files that exist and are to be kept, which may have other candidates.
     """
-    if not job.outputs:
-        console.binary(data)
-        return {}
-    path = job.outputs[rank - 1]
-    return {rank: str(path)} if write_file(job, path, data, files, console) else {}
+    paths: dict[int, str] = {}
+    for rank, data in enumerate(images, 1):
+        if not job.outputs:
+            console.binary(data)
+        elif write_file(job, path := job.outputs[rank - 1], data, files, console):
+            paths[rank] = str(path)
+    return paths
 
 
 def write_file(job: Job, path: Path, data: bytes, files: Files, console: Console) -> bool:

@@ -121,7 +121,8 @@ def make_plan(
     """
     if list(inputs) == ["-"] and not ends and _is_piped(console, files):
         files = replace(files, output="-")
-    _check_options(files, console)
+    if files.skip_existing:
+        _check_skipping(files)
     folder, file = _destination(files.output)
     taken = IMAGES if form is None else FIELD_FORMATS
     jobs = _find_jobs(console, inputs, files, folder, companions, masking, taken)
@@ -131,32 +132,21 @@ def make_plan(
     encoder = files.encoder(file)
     form = form or (encoder.format, FORMATS[encoder.format])
     if files.output == "-":
-        _check_stdout(len(jobs) * files.keep)
+        _check_stdout(len(jobs) * files.keep, console)
     else:
         paths = _paths(jobs, "-o", files.output, make(console.command, files.suffix), form)
         jobs = [job.named(path, files, ends) for job, path in zip(jobs, paths, strict=True)]
     if masking is not None and masking.marks is not None:
-        paths = _paths(jobs, "--marks", masking.marks, MARKS, ("png", FORMATS["png"]))
-        jobs = [
-            replace(job, beside={**job.beside, MARKS: path})
-            for job, path in zip(jobs, paths, strict=True)
-        ]
+        jobs = _with_marks(jobs, masking.marks)
     _claim_all(jobs, range(len(jobs))[share], files)
     return Plan(jobs[share], encoder)
 
 
-def _check_options(files: Files, console: Console) -> None:
-    check_usage(
-        files.output != "-" or not console.json,
-        "-o - and --json both write to stdout",
-        "use one of them",
-    )
+def _check_skipping(files: Files) -> None:
+    """Raise CaflowError (exit 2) for options that contradict `--skip-existing`."""
     others = [*files.sheets, *["--overwrite"] * files.overwrite]
-    check_usage(
-        not (files.skip_existing and others),
-        f"{' and '.join(others)} and --skip-existing cannot be used together",
-        "use one of them",
-    )
+    message = f"{' and '.join(others)} and --skip-existing cannot be used together"
+    check_usage(not others, message, "use one of them")
 
 
 def _is_piped(console: Console, files: Files) -> bool:
@@ -240,8 +230,9 @@ def _without_others(
     return sources
 
 
-def _check_stdout(count: int) -> None:
+def _check_stdout(count: int, console: Console) -> None:
     """Raise CaflowError (exit 2) unless `count` images can go to stdout."""
+    check_usage(not console.json, "-o - and --json both write to stdout", "use one of them")
     check_usage(not sys.stdout.isatty(), "-o - would write image bytes to the terminal", "-o FILE")
     check_usage(count == 1, f"-o - writes one image, not {count}", "-n 1 -o -")
 
@@ -270,6 +261,15 @@ def _paths(
         stem = source.full_stem if shared[key] > 1 else source.stem
         paths.append(key[0] / f"{make(stem, label)}{form[1][0]}")
     return paths
+
+
+def _with_marks(jobs: Sequence[Job], marks: str) -> list[Job]:
+    """The jobs with the images that show their masks."""
+    paths = _paths(jobs, "--marks", marks, MARKS, ("png", FORMATS["png"]))
+    return [
+        replace(job, beside={**job.beside, MARKS: path})
+        for job, path in zip(jobs, paths, strict=True)
+    ]
 
 
 def _check_file(file: Path, option: str, form: Form, count: int) -> None:

@@ -40,6 +40,10 @@ def restored_line(
 
 def report_result(job: Job, found: Candidates, console: Console) -> None:
     """Write to stderr what is to be said of a result."""
+    if console.live and not console.json:
+        for candidate in found.kept:
+            of = f"rank {candidate.rank} of {len(found.ranked)}"
+            console.note(f"  {of}, {candidate.score.summary}")
     if found.warning:
         console.about(f"warning: {job.name}", found.warning, "unlike the training data")
     if found.lower_tau_note:

@@ -16,8 +16,7 @@ from ..tasks import ONE_PASS
 from .asked import SMALLER, Asked, Prepared
 from .console import Console, about
 from .masking import Damage, Infrared
-from .output import report_undone, reported, write_output
-from .plan import Job
+from .output import report_undone, reported, write_outputs
 from .report import report_result, restored_line
 from .sheets import Sheets
 
@@ -125,7 +124,8 @@ def _finish(
     if found is None:
         _copy(prepared, asked)
         return
-    paths = _write_kept(job, found, asked)
+    images = (encoder.encode(c.output, json.dumps(found.provenance(c))) for c in found.kept)
+    paths = write_outputs(job, images, asked.drawing, console)
     fields: dict[str, object] = {"elapsed_s": elapsed}
     if asked.beside is not None:
         fields |= asked.beside.write(job, found, asked.drawing, console)
@@ -134,22 +134,6 @@ def _finish(
     report_result(job, found, console)
     if console.json:
         console.result(restored_line(prepared, found, encoder, paths, fields))
-
-
-def _write_kept(job: Job, found: Candidates, asked: Asked) -> dict[int, str]:
-    """Write the kept candidates, and return the paths by rank."""
-    console = asked.console
-    paths: dict[int, str] = {}
-    for candidate in found.kept:
-        record = json.dumps(found.provenance(candidate))
-        data = asked.plan.encoder.encode(candidate.output, record)
-        # An existing file that is kept may have another candidate, so it gets no path.
-        path = write_output(job, data, asked.drawing, console, candidate.rank)
-        if path and console.live and not console.json:
-            of = f"rank {candidate.rank} of {len(found.ranked)}"
-            console.note(f"  {of}, {candidate.score.summary}")
-        paths |= path
-    return paths
 
 
 def _copy(prepared: Prepared, asked: Asked) -> None:
@@ -163,5 +147,5 @@ def _copy(prepared: Prepared, asked: Asked) -> None:
         text += "; " + job.mask.more(prepared.image, f"--mask {job.mask.way}:")
     asked.console.about(job.name, text)
     data = asked.plan.encoder.encode(prepared.image)
-    paths = write_output(job, data, asked.drawing, asked.console)
+    paths = write_outputs(job, [data], asked.drawing, asked.console)
     asked.console.result(job.fields("unchanged", paths))

@@ -11,7 +11,7 @@ import pytest
 from caflow_cli.cli.console import Console
 from caflow_cli.cli.edits import Scaling, parsed_scale
 from caflow_cli.cli.options import Drawing
-from caflow_cli.cli.output import write_output
+from caflow_cli.cli.output import write_outputs
 from caflow_cli.cli.plan import Plan, make_plan
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import Encoder
@@ -206,13 +206,13 @@ def test_a_sheet_claims_its_file():
 def test_writing_keeps_or_replaces_what_another_program_wrote():
     (job,), console = planned("x.png", output="a/b/y.png").jobs, Console()
     path, written = Path("a/b/y.png"), {1: str(Path("a/b/y.png"))}
-    assert write_output(job, b"new", given(), console) == written
+    assert write_outputs(job, [b"new"], given(), console) == written
     path.write_bytes(b"of another program")
     with pytest.raises(CaflowError, match="in the meantime"):
-        write_output(job, b"new", given(), console)
-    assert write_output(job, b"new", given(skip_existing=True), console) == {}
+        write_outputs(job, [b"new"], given(), console)
+    assert write_outputs(job, [b"new"], given(skip_existing=True), console) == {}
     assert path.read_bytes() == b"of another program"
-    assert write_output(job, b"new", given(overwrite=True), console) == written
+    assert write_outputs(job, [b"new"], given(overwrite=True), console) == written
     assert path.read_bytes() == b"new"
 
 

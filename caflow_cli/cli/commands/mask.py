@@ -69,12 +69,12 @@ def _write_mask(
 ) -> None:
     """Write the mask of an image, and report the share that it marks."""
     from ...images import encode_png
-    from ..output import write_output
+    from ..output import write_outputs
 
     start = time.perf_counter()
     image = job.source.read(console.about, files.alpha, isinstance(found, Infrared))
     mask = found.mask(image, job.source, step)
-    paths = write_output(job, encode_png(mask), files, console)
+    paths = write_outputs(job, [encode_png(mask)], files, console)
     share = float((mask > 0).mean())
     elapsed = time.perf_counter() - start
     if share > 0:
