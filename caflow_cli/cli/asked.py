@@ -188,14 +188,15 @@ class Asked:
         name, reason = choose_model(image, self.task.name)
         if self.task.name == JUDGED:
             self.console.note(f"{job.name}: {name}, {reason}")
-        if name not in self.models and name != self.default.id:
-            self.console.note(f"--model {self.default.id} overrides {name}")
         return self.load(name), reason
 
     def load(self, name: str) -> CAFlow:
         """The model with that name, loaded once."""
         if name not in self.models:
-            resolved = self.default if name == self.default.id else name
+            resolved: str | Resolved = self.default
+            if name != self.default.id:
+                self.console.note(f"--model {self.default.id} overrides {name}")
+                resolved = name
             model = load_model(resolved, self.drawing.device)
             self.models[name] = model
             if self.beside is not None:

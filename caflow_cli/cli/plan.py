@@ -6,7 +6,7 @@ import os
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -138,7 +138,7 @@ def make_plan(
         jobs = [job.named(path, files, ends) for job, path in zip(jobs, paths, strict=True)]
     if masking is not None and masking.marks is not None:
         jobs = _with_marks(jobs, masking.marks)
-    _claim_all(jobs, range(len(jobs))[share], files)
+    _check_outputs(jobs, share, files)
     return Plan(jobs[share], encoder)
 
 
@@ -291,40 +291,39 @@ def _key(path: Path) -> str:
     return unicodedata.normalize("NFC", real).casefold() if fold else real
 
 
-def _claim_all(jobs: Sequence[Job], mine: range, files: Files) -> None:
+def _outputs(jobs: Sequence[Job], files: Files) -> Iterator[tuple[str, Path, str]]:
+    """Every output: the option that names it, its path, and what it is of: an input, or all."""
+    for option, sheet in files.sheets.items():
+        _check_sheet(option, sheet, len(jobs))
+        yield option, Path(sheet), option
+    for job in jobs:
+        for path in job.paths:
+            yield "--marks" if path == job.beside.get(MARKS) else "-o", path, job.name
+
+
+def _check_outputs(jobs: Sequence[Job], share: slice, files: Files) -> None:
     """Raise CaflowError (exit 2) if an output is an input, or that of another job, or cannot be
-    written. Those of this process, whose indices are `mine`, may exist only if an option says so.
+    written; or if one of the share exists, unless an option says what to do then.
     """
     read = [image.path for job in jobs for image in job.read]
     claimed = {_key(path): "an input" for path in read if path is not None}
-    for option, sheet in files.sheets.items():
-        _check_sheet(option, sheet, len(jobs))
-        _claim(claimed, Path(sheet), option, files.overwrite, option)
-    for index, job in enumerate(jobs):
-        may_exist = files.overwrite or files.skip_existing or index not in mine
-        for path in job.paths:
-            option = "--marks" if path == job.beside.get(MARKS) else "-o"
-            _claim(claimed, path, job.name, may_exist, option)
-
-
-def _claim(claimed: dict[str, str], path: Path, name: str, may_exist: bool, option: str) -> None:
-    """Add an output to `claimed`, for an input, or for the option that names it.
-
-    CaflowError (exit 2) if it is there, is a folder, exists although it must not, or if its folder
-    is not writable.
-    """
-    key = _key(path)
-    shown = repr(str(path))
-    hint = f"choose another {option}"
-    message = f"the output {shown} of {name!r} is {claimed.get(key)}, too"
-    check_usage(key not in claimed, message, f"{hint}, or process them separately")
-    check_usage(not is_folder(path), f"the output {shown} is a folder", hint)
-    way = "--overwrite or --skip-existing" if option == "-o" else "--overwrite"
-    check_usage(may_exist or not os.path.lexists(path), f"{shown} exists", f"add {way}, or {hint}")
-    folder = next(parent for parent in path.absolute().parents if exists(parent))
-    writable = is_folder(folder) and os.access(folder, os.W_OK | os.X_OK)
-    check_usage(writable, f"cannot write {shown[:80]}: no access", hint)
-    claimed[key] = f"that of {name!r}"
+    for option, path, name in _outputs(jobs, files):
+        key = _key(path)
+        shown = repr(str(path))
+        hint = f"choose another {option}"
+        message = f"the output {shown} of {name!r} is {claimed.get(key)}, too"
+        check_usage(key not in claimed, message, f"{hint}, or process them separately")
+        claimed[key] = f"that of {name!r}"
+        check_usage(not is_folder(path), f"the output {shown} is a folder", hint)
+        folder = next(parent for parent in path.absolute().parents if exists(parent))
+        writable = is_folder(folder) and os.access(folder, os.W_OK | os.X_OK)
+        check_usage(writable, f"cannot write {shown[:80]}: no access", hint)
+    if files.overwrite or files.skip_existing:
+        return
+    for option, path, _ in _outputs(jobs[share], files):
+        way = "--overwrite or --skip-existing" if option == "-o" else "--overwrite"
+        hint = f"add {way}, or choose another {option}"
+        check_usage(not os.path.lexists(path), f"{str(path)!r} exists", hint)
 
 
 def _check_sheet(option: str, file: str, rows: int) -> None:
