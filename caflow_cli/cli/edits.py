@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from .inputs import InputImage
 
 Scale = float | tuple[int, int]  # a factor, or the width and height of a box to fit into
+Spot = tuple[int, int, bytes]  # pixels from the left and top, and the color
 
-_POINT = re.compile(r"(\d{1,6}),(\d{1,6})=#([0-9a-fA-F]{6})")
 _DISC = 64  # radius of the disc of a hint, as a share of the image's shorter side
 
 
@@ -136,6 +136,14 @@ def _written(scale: Scale, height: int, width: int) -> tuple[int, int]:
     return wide, high
 
 
+def _parsed_hint(typed: str) -> Spot:
+    """Parse `120,80=#4a6b3c`; CaflowError (exit 2) if it is something else."""
+    match = re.fullmatch(r"(\d{1,6}),(\d{1,6})=#([0-9a-fA-F]{6})", typed)
+    if match is None:
+        raise usage_error(f"--hint is {typed!r}", "--hint 120,80=#4a6b3c, and quote it")
+    return int(match[1]), int(match[2]), bytes.fromhex(match[3])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Coloring(Editing):
     """The options of colorization; each field is the option of the same name."""
@@ -147,8 +155,10 @@ class Coloring(Editing):
         "like the photos, such as old_hints.png. The colors spread over the objects that they "
         "touch. Scores are those of the original sample; JSON has score_exact false.",
     )
-    hint: list[str] | None = option(
-        "--hint X,Y=#rrggbb", "Color of a spot: pixels from the left and top. Repeatable."
+    hint: list[Spot] | None = option(
+        "--hint X,Y=#rrggbb",
+        "Color of a spot: pixels from the left and top. Repeatable.",
+        parser=_parsed_hint,
     )
     saturation: float = option(
         "--saturation S",
@@ -161,8 +171,6 @@ class Coloring(Editing):
     )
 
     def __post_init__(self) -> None:
-        for point in self.hint or ():
-            _parse(point)
         check_usage(
             self.saturation == 1 or not (self.hints or self.hint),
             "--hints and --hint cannot be used with --saturation",
@@ -203,11 +211,10 @@ class Coloring(Editing):
         radius = max(2, min(height, width) / _DISC)
         rows = np.arange(height)[:, None]
         columns = np.arange(width)
-        for point in self.hint or ():
-            x, y, color = _parse(point)
+        for x, y, color in self.hint or ():
             ensure(
                 x < width and y < height,
-                f"--hint {point} is outside of the image, {width}x{height}",
+                f"--hint {x},{y}=#{color.hex()} is outside of the image, {width}x{height}",
                 f"--hint X,Y=#rrggbb with X below {width} and Y below {height}",
             )
             disc = (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
@@ -216,30 +223,24 @@ class Coloring(Editing):
         return Input(Image(strokes[..., :3], alpha=strokes[..., 3]))
 
 
-def _parse(point: str) -> tuple[int, int, bytes]:
-    """X, Y and color of a `--hint`; CaflowError (exit 2) if it is not one."""
-    match = _POINT.fullmatch(point)
-    if match is None:
-        raise usage_error(f"--hint is {point!r}", "--hint 120,80=#4a6b3c, and quote it")
-    return int(match[1]), int(match[2]), bytes.fromhex(match[3])
+def _parsed_grain(typed: str) -> str | float:
+    """Parse `auto`, `off` or a strength; CaflowError (exit 2) if it is something else."""
+    return typed if typed in ("auto", "off") else strength_of(typed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filling(Editing):
     """The options of inpainting; each field is the option of the same name."""
 
-    grain: str = option(
+    grain: str | float = option(
         "--grain auto|off|S",
         "Add to the fill the film grain that it lacks, if the rest of the image has grain; or "
         "grain of S levels (standard deviation). Scores are those of the original sample; JSON has "
         "score_exact false where grain was added.",
         OUTPUT,
         default="auto",
+        parser=_parsed_grain,
     )
-
-    def __post_init__(self) -> None:
-        if self.grain not in ("auto", "off"):
-            strength_of(self.grain)
 
     def wanted(
         self, image: Pixels, companions: Mapping[str, InputImage], place: Place

@@ -53,7 +53,7 @@ def run(asked: Ensembles, jobs: Sequence[Job]) -> None:
     console = asked.console
     drawing = asked.drawing
     sheets = Sheets(drawing, console)
-    if asked.measured.quantiles:
+    if asked.measured.quantile:
         console.note(f"quantiles of {asked.sampling.candidates} members promise nothing")
     elif asked.sampling.keep != asked.sampling.candidates:
         console.note(APART)
@@ -114,7 +114,7 @@ def _read(asked: Ensembles, job: Job) -> Field:
 def _write(asked: Ensembles, job: Job, found: Members) -> list[dict[str, object]]:
     """Write the kept members, or quantiles of all; returns the outputs for JSON."""
     values, field, factor, along, record = found.file_of(found.kept)
-    if quantiles := asked.measured.quantiles:
+    if quantiles := asked.measured.quantile:
         values = np.quantile(values, quantiles, axis=0).astype(np.float32)
         along = ("quantile", quantiles)
         record["quantiles"] = quantiles

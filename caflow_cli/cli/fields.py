@@ -86,7 +86,7 @@ def _filled(
     typed = source(context, "keep") != "DEFAULT"
     sampling = replace(sampling, candidates=m, keep=sampling.keep if typed else m)
     sampling.check()
-    has_quantiles = bool(measured.quantiles)
+    has_quantiles = measured.quantile is not None
     needs = ["--quantile"] * has_quantiles + ["--uncertainty"] * bool(drawing.uncertainty)
     check_usage(m > 1 or not needs, f"{' and '.join(needs)}: more than one member", "-m 20")
     check_usage(

@@ -32,38 +32,38 @@ def _named(name: str) -> Path:
     return example_path(name.removeprefix(EXAMPLE)) if name.startswith(EXAMPLE) else Path(name)
 
 
+def _parsed_quantiles(typed: str) -> Sequence[float]:
+    """Parse `0.05,0.5,0.95`; CaflowError (exit 2) if it is something else."""
+    found: list[float] = []
+    with suppress(ValueError):
+        found = [float(part) for part in typed.split(",")]
+    check_usage(
+        bool(found) and all(0 <= q <= 1 for q in found) and len({*found}) == len(found),
+        f"--quantile is {typed!r}",
+        "--quantile 0.05,0.5,0.95, numbers from 0 to 1",
+    )
+    return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """The options of ensembles; each field is the option of the same name."""
 
     nodata: float | None = NODATA
-    quantile: str | None = option(
+    quantile: Sequence[float] | None = option(
         "--quantile Q,Q",
         "Fields: write quantiles of all M members, such as 0.05,0.5,0.95; nothing is promised.",
         OUTPUT,
+        parser=_parsed_quantiles,
     )
-
-    @property
-    def quantiles(self) -> list[float]:
-        """The parsed option; CaflowError (exit 2) if it has something else."""
-        found: list[float] = []
-        with suppress(ValueError):
-            found = [float(part) for part in (self.quantile or "").split(",")]
-        is_right = bool(found) and all(0 <= q <= 1 for q in found) and len({*found}) == len(found)
-        check_usage(
-            self.quantile is None or is_right,
-            f"--quantile is {self.quantile!r}",
-            "--quantile 0.05,0.5,0.95, numbers from 0 to 1",
-        )
-        return found
 
     def may_apply(self, inputs: Sequence[str], model: str | None) -> bool:
         """Whether inputs may be fields, or an option is used, so that `find_model` decides."""
         from ..fields import FIELD_FORMATS
 
-        given = {model, self.nodata, self.quantile} != {None}
         may = {"", *FIELD_FORMATS}  # patterns, too
-        return given or any(
+        given = [value for value in (model, self.nodata, self.quantile) if value is not None]
+        return bool(given) or any(
             is_folder(name) or _named(name).suffix.lower() in may for name in inputs
         )
 

@@ -146,8 +146,9 @@ def _parameters(record: Any, command: str, words: Words | None = None) -> list[i
             continue
         elif name in defaults:
             declaration = defaults[name]
-            if getattr(declaration, "parser", None):
-                annotation = Any  # what that makes of a text
+            if getattr(declaration, "parser", None):  # of a text, or of each of several
+                several = list in map(typing.get_origin, typing.get_args(annotation))
+                annotation = list[Any] if several else Any
         else:  # a keyword of Python alone
             continue
         keyword = inspect.Parameter.KEYWORD_ONLY
