@@ -4,7 +4,15 @@ from pathlib import Path
 
 from ..errors import check_usage
 
-__all__ = ["ASSETS", "EXAMPLE", "EXAMPLES_DIR", "WEIGHTS_DIR", "example_path", "manifest_path"]
+__all__ = [
+    "ASSETS",
+    "EXAMPLE",
+    "EXAMPLES_DIR",
+    "WEIGHTS_DIR",
+    "example_path",
+    "manifest_path",
+    "named_path",
+]
 
 ASSETS = Path(__file__).parent
 EXAMPLES_DIR = ASSETS / "examples"
@@ -23,6 +31,11 @@ def example_path(name: str) -> Path:
     examples = {path.stem: path for path in files}
     check_usage(name in examples, f"no example {name!r}", f"the examples are {', '.join(examples)}")
     return examples[name]
+
+
+def named_path(name: str) -> Path:
+    """The path of a file as a user names it: `example:face`, or any path."""
+    return example_path(name.removeprefix(EXAMPLE)) if name.startswith(EXAMPLE) else Path(name)
 
 
 def manifest_path() -> Path:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..assets import EXAMPLE, example_path
+from ..assets import EXAMPLE, named_path
 from ..errors import check_usage, usage_error
 from ..images import SUFFIXES, Input, decode
 from ..names import COMPANIONS, INFRARED, MARKS, make, parse
@@ -114,16 +114,14 @@ def find_inputs(
     for argument in arguments:
         is_pattern = glob.has_magic(argument) and not os.path.lexists(argument)
         for name in _matching(argument) if is_pattern else [argument]:
-            path = Path(name)
             if is_folder(name):
-                sources += _search(path, recursive, hidden, note, taken)
+                sources += _search(Path(name), recursive, hidden, note, taken)
             elif name == "-":
                 sources.append(InputImage(name, None, "stdin"))
-            elif name.startswith(EXAMPLE):
-                path = example_path(name.removeprefix(EXAMPLE))
-                sources.append(InputImage(name, path, path.stem))
             else:
-                sources.append(InputImage(name, path, path.stem, path.parent))
+                path = named_path(name)
+                folder = Path() if name.startswith(EXAMPLE) else path.parent
+                sources.append(InputImage(name, path, path.stem, folder))
     unique: dict[object, InputImage] = {}
     for source in sources:
         unique.setdefault(source.path and source.path.absolute(), source)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-from ..assets import EXAMPLE, example_path
+from ..assets import named_path
 from ..errors import check_usage
 from ..paths import is_folder
 from .options import OUTPUT, option
@@ -26,10 +25,6 @@ NODATA = option(
     "Fields: the stored value, or nan, that stands for a missing one; else those are refused.",
     OUTPUT,
 )
-
-
-def _named(name: str) -> Path:
-    return example_path(name.removeprefix(EXAMPLE)) if name.startswith(EXAMPLE) else Path(name)
 
 
 def _parsed_quantiles(typed: str) -> Sequence[float]:
@@ -64,7 +59,7 @@ class Measured:
         may = {"", *FIELD_FORMATS}  # patterns, too
         given = [value for value in (model, self.nodata, self.quantile) if value is not None]
         return bool(given) or any(
-            is_folder(name) or _named(name).suffix.lower() in may for name in inputs
+            is_folder(name) or named_path(name).suffix.lower() in may for name in inputs
         )
 
     def check_unused(self) -> None:

@@ -147,7 +147,9 @@ def _parameters(record: Any, command: str, words: Words | None = None) -> list[i
         elif name in defaults:
             declaration = defaults[name]
             if getattr(declaration, "parser", None):  # of a text, or of each of several
-                several = list in map(typing.get_origin, typing.get_args(annotation))
+                several = any(
+                    typing.get_origin(kind) is list for kind in typing.get_args(annotation)
+                )
                 annotation = list[Any] if several else Any
         else:  # a keyword of Python alone
             continue

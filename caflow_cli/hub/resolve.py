@@ -264,9 +264,8 @@ def load(name: str | Path | Resolved) -> CAFlow:
 
 def with_calibration(resolved: Resolved, record: Mapping[str, Any]) -> Mapping[str, Any]:
     """A training record; if it has no calibration, with that of the file's manifest entry."""
-    if resolved.entry is None or record.get(CALIBRATION) is not None:
-        return record
-    return {**record, CALIBRATION: resolved.entry.calibration}
+    entry = resolved.entry
+    return record if entry is None else {CALIBRATION: entry.calibration, **record}
 
 
 def license_of(resolved: Resolved, record: Mapping[str, Any]) -> str | None:
