@@ -25,14 +25,12 @@ from .edits import Editing
 from .intervals import Intervals
 from .masking import Found, Infrared, Masking, Transparent, marked
 from .options import Drawing, load_model
-from .output import write_file
+from .output import SMALLER, write_file
 from .plan import Job, Plan
 
 if TYPE_CHECKING:
     from ..model import CAFlow
     from ..restoration import EditOptions, Request
-
-SMALLER = "crop the image"  # hint if memory runs out
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,12 +149,10 @@ class Asked:
         `most` is M before it is reduced to what fits.
         """
         task = request.task
-        note = task.note(request.shown, request.mask)
-        if not self.drawing.model:
-            note = hint_at_model(task.name, request.input) or note
-        for text in (note, self.editing.note(request, isinstance(job.mask, Found))):
-            if text:
-                self.console.about(job.name, text)
+        hint = None if self.drawing.model else hint_at_model(task.name, request.input)
+        note = hint or task.note(request.shown, request.mask)
+        for text in filter(None, (note, self.editing.note(request, isinstance(job.mask, Found)))):
+            self.console.about(job.name, text)
         if request.sampling.candidates != most:
             self._note_fewer(job, request, most)
         if math.prod(request.size) > ONE_PASS:

@@ -103,12 +103,17 @@ class Scaling(Editing):
 
     def note(self, request: Request, found: bool) -> None:
         if self.scale is None and request.is_large:
-            from ..tasks import check_size
+            _refuse_large(request)
 
-            image = request.input.image
-            height, width = (request.task.factor * side for side in image.size)
-            hint = f"--scale {width}x{height} confirms its size; --crop X,Y,WxH restores a part"
-            check_size(image.values, request.size, hint=hint)
+
+def _refuse_large(request: Request) -> None:
+    """Raise CaflowError (exit 1) with the --scale that confirms the size of a large result."""
+    from ..tasks import check_size
+
+    image = request.input.image
+    height, width = (request.task.factor * side for side in image.size)
+    hint = f"--scale {width}x{height} confirms its size; --crop X,Y,WxH restores a part"
+    check_size(image.values, request.size, hint=hint)
 
 
 def _written(scale: Scale, height: int, width: int) -> tuple[int, int]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from ..images import atomic_write, make_folder, no_file
@@ -15,14 +15,26 @@ from .plan import Job
 if TYPE_CHECKING:
     from .console import Console
 
+SMALLER = "crop the image"  # hint if memory runs out
+
+
+class Named(Protocol):
+    """What a command works on, one after the other."""
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What is read, for JSON."""
+
 
 @contextmanager
-def reported(job: Job, console: Console, alone: bool = True) -> Iterator[None]:
+def reported(
+    job: Named, console: Console, alone: bool = True, smaller: str = SMALLER
+) -> Iterator[None]:
     """Report the error of a job, and go on. If the job is `alone`, an error of an exit code other
-    than 1 is raised, which ends the command.
+    than 1 is raised, which ends the command. `smaller` says what to do if memory runs out.
     """
     try:
-        with memory_errors("crop the image"):
+        with memory_errors(smaller):
             yield
     except CaflowError as error:
         if alone and error.exit_code != EXIT_FAILED:

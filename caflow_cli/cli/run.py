@@ -13,10 +13,10 @@ from ..errors import CaflowError, memory_errors
 from ..restoration import Candidates, answer, encode, requests_at_a_time
 from ..restoration.conditions import Progress
 from ..tasks import ONE_PASS
-from .asked import SMALLER, Asked, Prepared
+from .asked import Asked, Prepared
 from .console import Console, about
 from .masking import Damage, Infrared
-from .output import report_undone, reported, write_outputs
+from .output import SMALLER, report_undone, reported, write_outputs
 from .report import report_result, restored_line
 from .sheets import Sheets
 

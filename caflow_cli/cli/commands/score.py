@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
-from ...errors import EXIT_FAILED, CaflowError, check_usage, ensure, memory_errors
+from ...errors import CaflowError, check_usage, ensure
 from ...paths import is_folder
 from ...records import check
 from ...sampling import NoiseSamples
@@ -181,6 +181,7 @@ def score_command(
     """
     from ...images import no_file
     from ..inputs import find_shard
+    from ..output import reported
 
     pairs, strays = plan_pairs(
         scoring.cond, scoring.target, masking.file, recursive=scoring.recursive
@@ -205,13 +206,8 @@ def score_command(
     typed = source(context, "model") == "COMMANDLINE"
     scorer = _Scorer(scoring, masking, console, typed, nodata)
     for pair in pairs[share]:
-        try:
-            with memory_errors("crop both images"):
-                scorer.score(pair)
-        except CaflowError as error:
-            if len(pairs) == 1 and not strays and error.exit_code != EXIT_FAILED:
-                raise
-            console.failure(pair.names, error)
+        with reported(pair, console, len(pairs) == 1 and not strays, "crop both images"):
+            scorer.score(pair)
 
 
 @dataclass(eq=False)
