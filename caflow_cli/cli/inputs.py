@@ -136,13 +136,14 @@ def _matching(pattern: str) -> list[str]:
     return names
 
 
-def without_results(
+def without_others(
     sources: Sequence[InputImage], commands: Collection[str], used: Mapping[str, str] | None = None
 ) -> list[InputImage]:
-    """Drop earlier results: sources found in a folder beside the image they were made from.
+    """Drop what belongs to another source: earlier results, companions and infrared channels.
 
-    Results are companions and what `commands` write: `face_mask`, `face_COMMAND_01` and
-    `face_COMMAND_low`. The files and folders in `used`, by kind of companion, are dropped even if
+    In a folder that is searched, these are companions and what `commands` write, beside the image
+    they were made from: `face_mask`, `face_COMMAND_01` and `face_COMMAND_low`. The infrared channel
+    `NAME_IR.tif`, and the files and folders in `used`, by kind of companion, are dropped even if
     the arguments name them, too.
     """
     used = used or {}
@@ -152,23 +153,11 @@ def without_results(
     kept = []
     for source in sources:
         name = parse(source.stem)
-        others = (*COMPANIONS, MARKS, *commands) if source.found else used
-        certain = name.kind in others
-        is_result = certain and (source.folder, name.source) in inputs
+        kinds = {*used, *(INFRARED if source.suffix == ".tif" else ())}
+        kinds |= {*COMPANIONS, MARKS, *commands} if source.found else set()
+        belongs = name.kind in kinds and (source.folder, name.source) in inputs
         is_read = source.path is not None and os.path.realpath(source.path) in read
-        if not (is_result or is_read):
-            kept.append(source)
-    return kept
-
-
-def without_infrared(sources: Sequence[InputImage]) -> list[InputImage]:
-    """Drop the infrared channels `NAME_IR.tif` and `NAME_ir.tif` of images that are sources."""
-    inputs = {(source.folder, source.stem) for source in sources}
-    kept = []
-    for source in sources:
-        name = parse(source.stem)
-        is_infrared = source.suffix == ".tif" and name.kind in INFRARED
-        if not (is_infrared and (source.folder, name.source) in inputs):
+        if not (belongs or is_read):
             kept.append(source)
     return kept
 

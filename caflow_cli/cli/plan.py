@@ -18,7 +18,7 @@ from ..names import ENDS, MARKS, make, numbered
 from ..paths import exists, is_folder
 from .companions import find_companions
 from .console import Console
-from .inputs import IMAGES, InputImage, find_inputs, find_shard, without_infrared, without_results
+from .inputs import IMAGES, InputImage, find_inputs, find_shard, without_others
 from .masking import File, Mask, Masking, Transparent
 from .options import Files
 
@@ -219,14 +219,12 @@ def _without_others(
     found: Sequence[InputImage], used: Mapping[str, str], console: Console
 ) -> list[InputImage]:
     """Leave out earlier results, companions and infrared channels of other images, and say so."""
-    others = without_results(found, [console.command], used)
-    sources = without_infrared(others)
+    sources = without_others(found, [console.command], used)
     only = f"the only image is used as {' and '.join(used)}"
     check_usage(bool(sources), only, "give the photo, too")
-    if len(others) < len(found):
-        console.note(f"{len(found) - len(others)} earlier results left out")
-    if len(sources) < len(others):
-        console.note(f"infrared files left out (NAME_IR.tif): {len(others) - len(sources)}")
+    if len(sources) < len(found):
+        left_out = len(found) - len(sources)
+        console.note(f"earlier results and infrared files (NAME_IR.tif) left out: {left_out}")
     return sources
 
 

@@ -120,7 +120,7 @@ def _conditions(
 ) -> list[InputImage]:
     """The images that `cond` names, without results; several only for a folder of targets."""
     from ...names import commands
-    from ..inputs import without_results
+    from ..inputs import without_others
 
     check_usage(
         (cond, target, mask).count("-") < 2, "stdin cannot be two images", "give one as a file"
@@ -132,7 +132,7 @@ def _conditions(
     )
     # Targets or masks may be in a subfolder of the conditions' folder.
     aside = [Path(name) for name in (target, mask) if name is not None]
-    found = without_results(search([cond], aside=aside), commands())
+    found = without_others(search([cond], aside=aside), commands())
     check_usage(
         is_folder(cond) or len(found) == 1,
         f"{len(found)} images match {cond!r}, and targets have one condition",

@@ -136,3 +136,11 @@ def test_images_without_a_partner_fail_alone(run, tmp_path, model_files):
     save(tmp_path / "in" / "a.jpg", 8, 8)
     result = run("score", "--cond", "in", "--target", "out")
     assert_refused(result, 2, "differ only in their suffix")
+
+
+def test_infrared_channels_beside_conditions_are_no_conditions(run, tmp_path, model_file):
+    save(tmp_path / "in" / "a.tif", 8, 8)
+    save(tmp_path / "in" / "a_IR.tif", 8, 8)
+    save(tmp_path / "out" / "a_superres.png", 32, 32)
+    pairs = run("score", "--cond", "in", "--target", "out", "--model", model_file)
+    assert (pairs.returncode, pairs.stderr) == (0, b"")
