@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, ClassVar, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TextIO
 
 from ..errors import CaflowError
+from ..records import Setting
 from ..version import SCHEMA
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+
+QUIET = "Print only results and errors."
 
 
 def shown(text: str, stream: TextIO) -> str:
@@ -46,16 +50,19 @@ def _silent(*_: object) -> None:
 
 @dataclass
 class Console:
-    """The output streams of one command."""
+    """The output streams of one command, with its options."""
+
+    json: Annotated[bool, Setting("--json", "Write each result to stdout as a JSON line.")] = False
+    quiet: Annotated[bool, Setting("--quiet -q", QUIET)] = False
+    verbose: Annotated[
+        bool, Setting("--verbose -v", "Print every note, not one of each kind and a count.")
+    ] = False
+    command: str = ""  # its name in JSON: "superres", "models list"
 
     pause: ClassVar[float] = 30.0  # seconds between lines of progress, if there is no bar
     prefix: ClassVar[str] = ""  # of each line on stderr: the command, in a pipe
-    quiet: bool = False  # suppress notes and progress, but never errors or results
-    verbose: bool = False  # write all notes of a kind, not only the first
-    command: str = ""  # its name in JSON: "superres", "models list"
-    json: bool = False  # write results as JSON lines, else as text
     failed: bool = field(default=False, init=False)  # an error was written: exit code 1
-    _display: Progress | None = field(default=None, init=False)  # currently shown
+    _display: Any = field(default=None, init=False)  # the `Progress` that is shown
     _notes: Counter[str] = field(default_factory=Counter, init=False)  # by kind, see `about`
     _beaten: str = field(default="", init=False)  # the last text of `heartbeat`
     _last_beat: float = field(default_factory=time.monotonic, init=False)  # of `heartbeat`

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+from typer.models import OptionInfo
 
 from ..errors import EXIT_FAILED, CaflowError, check_usage
 from ..records import kinds_of, settings
 from ..sampling import Sampling
-from .console import Console
 
 if TYPE_CHECKING:
     from ..checkpoint import CheckpointInfo
@@ -65,7 +65,7 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
     A record is a dataclass or a `TypedDict`; its fields are declared by `option`, or have a
     `Setting` in their annotation, or are records themselves. Typer reads the options from the
     signature that is built here, as texts, numbers and flags, of which the record is then made. A
-    parameter `console` gets the fields of `Messages`; if it reports an error, the exit code is 1.
+    `Console` gets the command's name; if it reports an error, the exit code is 1.
     Lines of the help are joined to paragraphs.
     """
     parameters, records = _signature(command)
@@ -77,11 +77,11 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
         values |= {name: _record(kind, values) for name, kind in records.items()}
         if takes_context:
             values["context"] = context
-        if "console" not in values:
+        console = values.get("console")
+        if console is None:
             command(**values)
             return
-        name = context.command_path.partition(" ")[2]
-        values["console"] = console = Console(command=name, **vars(values["console"]))
+        console.command = context.command_path.partition(" ")[2]
         if not console.live:  # hide the Hub's bars, too
             os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
         try:
@@ -108,7 +108,6 @@ def _signature(command: Callable[..., None]) -> tuple[list[inspect.Parameter], d
     records: dict[str, Any] = {}
     for parameter in inspect.signature(command).parameters.values():
         kind = annotations[parameter.name]
-        kind = Messages if kind is Console else kind
         if _is_record(kind):
             records[parameter.name] = kind
             parameters += _parameters(kind, name)
@@ -144,9 +143,8 @@ def _parameters(record: Any, command: str, words: Words | None = None) -> list[i
             nested, *said = typing.get_args(annotation) or [annotation]
             parameters += _parameters(nested, command, *said)
             continue
-        elif name in defaults:
-            declaration = defaults[name]
-            if getattr(declaration, "parser", None):  # of a text, or of each of several
+        elif isinstance(declaration := defaults.get(name), OptionInfo):
+            if declaration.parser:  # of a text, or of each of several
                 several = any(
                     typing.get_origin(kind) is list for kind in typing.get_args(annotation)
                 )
@@ -212,16 +210,6 @@ ALPHA = option(
     "--no-alpha keeps it beside the colors, as --mask ir keeps infrared.",
     OUTPUT,
 )
-QUIET = option("--quiet -q", "Print only results and errors.")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Messages:
-    """The options of a command's `Console`."""
-
-    json: bool = option("--json", "Write each result to stdout as a JSON line.")
-    quiet: bool = QUIET
-    verbose: bool = option("--verbose -v", "Print every note, not one of each kind and a count.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

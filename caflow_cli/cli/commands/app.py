@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import options
-from ..console import Console
+from ..console import QUIET, Console
 from ..options import expanded, option
 
 
@@ -29,7 +29,7 @@ def app_command(
     max_megapixels: float = option("--max-megapixels MP", "Maximum size of a result.", default=4.0),
     max_megabytes: int = option("--max-megabytes MB", "Maximum size of an upload.", default=20),
     device: str = options.DEVICE,
-    quiet: bool = options.QUIET,
+    quiet: bool = option("--quiet -q", QUIET),
 ) -> None:
     r"""Serve a web page for trying all tasks in a browser.
 
@@ -42,7 +42,7 @@ def app_command(
     from ...app.inputs import Limits
     from ...app.serve import serving
 
-    console = Console(quiet)
+    console = Console(quiet=quiet)
     limits = Limits(megapixels=max_megapixels, megabytes=max_megabytes)
     with serving(models or [], device, host=host, port=port, open=open, limits=limits) as url:
         console.text([url])
