@@ -116,7 +116,6 @@ class Console:
         for kind, count in self._notes.items():
             if count > 1 and not self.verbose:
                 self.note(f"… and {count - 1} more: {kind}")
-        self._notes.clear()
 
     def heartbeat(self, text: str, now: bool = False) -> None:
         """Write a progress note every 30 seconds, or `now`, if there is no bar. A text that was the

@@ -110,12 +110,11 @@ def find_inputs(
             such files.
     """
     sources: list[InputImage] = []
-    hidden = {Path(os.path.realpath(path)) for path in aside}
     for argument in arguments:
         is_pattern = glob.has_magic(argument) and not os.path.lexists(argument)
         for name in _matching(argument) if is_pattern else [argument]:
             if is_folder(name):
-                sources += _search(Path(name), recursive, hidden, note, taken)
+                sources += _search(Path(name), recursive, aside, note, taken)
             elif name == "-":
                 sources.append(InputImage(name, None, "stdin"))
             else:
@@ -169,9 +168,10 @@ def _natural_key(text: str) -> tuple[list[str | int], str]:
 
 
 def _search(
-    root: Path, recursive: bool, hidden: Collection[Path], note: Note, taken: Collection[str]
+    root: Path, recursive: bool, aside: Collection[str | Path], note: Note, taken: Collection[str]
 ) -> list[InputImage]:
     """The images in a folder, then those in its subfolders; links to folders are not followed."""
+    hidden = {Path(os.path.realpath(path)) for path in aside}
     found: list[Path] = []
     other_files = 0
     other_folders = 0
