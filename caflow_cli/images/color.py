@@ -118,21 +118,16 @@ def in_16_bits(values: Pixels) -> Pixels:
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Separate 8-bit colors (mode L, RGB, CMYK or LAB) from alpha (mode L), if there is any."""
-    mode = image.mode
+    """The colors of an image, 8 bits in any mode, and its alpha (mode L), if there is any."""
     hidden = image.info.get("transparency")  # the values of transparent pixels, or of a palette
-    if mode.startswith("I"):
+    if image.mode.startswith("I"):
         return _split_16(np.asarray(image), hidden)
-    is_gray = mode in ("1", "L", "LA", "La")
-    if mode == "La":
+    if image.mode == "La":  # Pillow converts it to nothing else
         image = image.convert("LA")
-    if mode in ("LA", "La", "RGBA", "RGBa", "PA") or hidden is not None:
-        straight = image.convert("RGBA")
-        base = straight.getchannel("R") if is_gray else straight.convert("RGB")
-        return base, straight.getchannel("A")
-    if mode in ("CMYK", "LAB"):
-        return image, None
-    return image.convert("L" if is_gray else "RGB"), None
+    if image.mode in ("LA", "RGBA", "RGBa", "PA") or hidden is not None:
+        image = image.convert("RGBA")
+        return image, image.getchannel("A")
+    return image, None
 
 
 def _split_16(values: Array, hidden: Any) -> tuple[Image.Image, Image.Image | None]:

@@ -211,10 +211,10 @@ class Candidates:
         return {
             "model": dict(request.model.identity),
             "params": self.sampling.as_json(),
-            **{edit.field: edit.as_json() for edit in request.edits},
             "estimator": estimator_of(request.model, request.noise_samples or 1, depth),
             **({} if depth == 8 else {"depth": depth}),
             **({"crop": request.input.crop} if request.input.crop else {}),
+            **{edit.field: edit.as_json() for edit in request.edits},
         }
 
     def as_json(self, lossless: bool = True) -> dict[str, Any]:
@@ -231,30 +231,29 @@ class Candidates:
     def provenance(self, candidate: Candidate) -> dict[str, Any]:
         """The provenance for a written image. It has no local path, because images are shared."""
         record = self.record
-        settings = record["params"]
+        settings = record.pop("params")
+        for name in ("candidates", "keep", "seed"):
+            del settings[name]
         score = candidate.score
         parts = len(score.parts)
-        stated = ("tau", "candidates", "keep", "seed", "rank")
         return {
             "schema": SCHEMA,
             "version": __version__,
             "task": self.task,
-            "model": record["model"],
-            "tau": settings["tau"],
+            "model": record.pop("model"),
+            "tau": settings.pop("tau"),
             "seed": candidate.seed,
             "rank": candidate.rank,
-            "rank_by": settings["rank"],
+            "rank_by": settings.pop("rank"),
             "rank_value": candidate.rank_value,
             "redraws": candidate.redraws,
             "candidates": len(self.ranked),
-            **{key: value for key, value in settings.items() if key not in stated},
+            **settings,
             "rank_score": score.rank_score,
             "log_likelihood": score.log_likelihood,
             "bits_per_dim": score.bits_per_dim,
             **({"parts": parts} if parts else {}),
-            "estimator": record["estimator"],
-            **{key: record[key] for key in ("depth", "crop") if key in record},
-            **{edit.field: record[edit.field] for edit in self.request.edits},
+            **record,
         }
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -61,10 +61,10 @@ class Request:
         """Whether only its input is held at full size, and regions of conditions are computed."""
         return math.prod(self.size) > LARGE
 
-    @property
+    @cached_property
     def shown(self) -> Pixels:
         """`image` as 8-bit sRGB, for the eye and for statistics."""
-        return self.seen.shown if self.seen.alpha is None else self.as_image(self.image).shown
+        return self.as_image(self.image).shown
 
     @property
     def seen(self) -> Image:

@@ -13,7 +13,7 @@ from ..errors import ensure
 from ..images import Pixels
 from ..model import CAFlow, bits_per_dim, standard_error
 from ..records import Count
-from ..tasks import Part, Place
+from ..tasks import Place
 from .conditions import Conditions, PartScore, to_batch
 from .request import Request, conditions_of
 from .tiles import LazyImage
@@ -162,16 +162,16 @@ def total(request: Request, of_parts: Sequence[PartScore], image: Pixels) -> Sco
     if nats is None or len(deviations) < len(request.parts):
         return result
     dims = len(request.parts) * image.shape[2] * height * width
-    if places:
-        result = _with_values(result, request.parts)
-    if depth == 16:
-        unknown = dims - _in_bins(request, dims, result.known_values or 0)
-        result = replace(result, unknown_values=unknown)
     domain = "image" if image.shape[:2] == request.size else "reduced"
     if len(request.parts) > 1:
         domain = "parts"
-        if any(place.shrunk for place in places):
-            return replace(result, score_domain=domain)
+    counts = [part.values for part in request.parts if part.values is not None]
+    known, unknown = map(sum, zip(*counts, strict=True)) if counts else (None, None)
+    if depth == 16:
+        unknown = dims - _in_bins(request, dims, known or 0)
+    result = replace(result, score_domain=domain, known_values=known, unknown_values=unknown)
+    if len(request.parts) > 1 and any(place.shrunk for place in places):
+        return result
     # All parts use the same noise, so their errors are not independent: sum them draw by draw.
     together = torch.stack(deviations).sum(0)
     return replace(
@@ -179,7 +179,6 @@ def total(request: Request, of_parts: Sequence[PartScore], image: Pixels) -> Sco
         log_likelihood=nats,
         bits_per_dim=bits_per_dim(nats, dims),
         standard_error=float(standard_error(together[:, None])) if len(together) > 1 else None,
-        score_domain=domain,
     )
 
 
@@ -187,10 +186,3 @@ def _in_bins(request: Request, dims: int, known: int) -> int:
     """How many of the scored values an anchor measures in bins, because it knows them."""
     in_bins = {"luminance": dims // 3, "pixels": known, "fill": known}
     return in_bins.get(request.model.config.flow.anchor, 0)
-
-
-def _with_values(score: Score, parts: Sequence[Part]) -> Score:
-    """The score of a hole, with the numbers of values that are known and unknown."""
-    counts = [part.values for part in parts if part.values is not None]
-    known, unknown = (sum(values) for values in zip(*counts, strict=True))
-    return replace(score, known_values=known, unknown_values=unknown)
