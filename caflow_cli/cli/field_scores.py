@@ -56,7 +56,7 @@ def scored_lines(
         nodata: What stands for a missing value.
         draws: K, of noise.
     """
-    from ..restoration import Coarse, estimator_of_fields
+    from ..restoration import Coarse, estimator_of
 
     ensure(
         "quantiles" not in record,
@@ -70,7 +70,7 @@ def scored_lines(
     seeds = record.get("seeds")
     for index, field in enumerate(fields):
         score = coarse.score(field, draws)
-        line = {"estimator": estimator_of_fields(draws), **score.as_json()}
+        line = {"estimator": estimator_of(model, draws), **score.as_json()}
         name = target.name
         if len(fields) > 1:
             line["member"] = index

@@ -29,7 +29,7 @@ from .kinds import Cell, offered_metrics
 from .measure import SEED_STEP
 from .metrics import needing
 from .metrics.ensembles import unevenness
-from .metrics.fields import Measured, Sums, measure_field
+from .metrics.fields import FieldContext, Sums, measure_field
 from .peers import Draw, bicubic, example, filtered, of_model, resampled
 from .result import Estimate, Estimates, Evaluation, Failures, Result, estimate
 from .settings import Settings
@@ -100,7 +100,7 @@ def _measured(
         try:
             truth, coarse = example(model, fields.read(row)[0])
             likely = coarse.wet_probability >= 0.5
-            what = Measured(coarse.values, coarse.field.values, coarse.factor, likely)
+            what = FieldContext(coarse.values, coarse.field.values, coarse.factor, likely)
             found = {
                 method: measure_field(draw(coarse, m, seed), truth, what)
                 for method, draw in methods.items()

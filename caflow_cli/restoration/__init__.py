@@ -5,7 +5,7 @@ from .conditions import Conditions, to_batch
 from .domain import describe_domain, domain_warning
 from .draw import answer, draw, requests_at_a_time
 from .edits import EDITS, EditOptions, edits_of
-from .fields import Coarse, FieldScore, estimator_of_fields, score_field, values_of
+from .fields import Coarse, FieldScore, score_field, values_of
 from .figures import (
     FILL,
     marks_over,
@@ -44,7 +44,6 @@ __all__ = [
     "edits_of",
     "encode",
     "estimator_of",
-    "estimator_of_fields",
     "marks_over",
     "moments",
     "order",

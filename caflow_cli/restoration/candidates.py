@@ -211,7 +211,7 @@ class Candidates:
         return {
             "model": dict(request.model.identity),
             "params": self.sampling.as_json(),
-            "estimator": estimator_of(request.model, request.noise_samples or 1, depth),
+            "estimator": estimator_of(request.model, request.draws, depth),
             **({} if depth == 8 else {"depth": depth}),
             **({"crop": request.input.crop} if request.input.crop else {}),
             **{edit.field: edit.as_json() for edit in request.edits},

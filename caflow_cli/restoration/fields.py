@@ -23,15 +23,10 @@ from ..model import CAFlow, standard_error
 from ..sampling import SEEDS
 from ..tasks import pad
 from .conditions import RESAMPLES, Steps
-from .score import Estimator
 from .whole import Whole
 
 FieldLike = Field | str | Path | Array
 
-BOUND = (
-    "mean over draws of log q(h) + sum over dry cells of log P(dry) - log N(h), + sum over wet "
-    "cells of log S'(g) + log T'(x)"
-)
 _MOST = 2**24  # cells of a field, which is drawn in one pass of the model
 _BATCH = 2**18  # cells of the members that are drawn together
 
@@ -228,11 +223,6 @@ def values_of(model: CAFlow) -> Values:
     values = model.config.task.values
     assert values is not None, "a model of fields has their values"
     return values
-
-
-def estimator_of_fields(draws: int) -> Estimator:
-    """How the log-likelihoods of fields are estimated, as fields for JSON."""
-    return {"dequantization": "uniform", "noise_samples": draws, "bound": BOUND}
 
 
 def score_field(model: CAFlow, condition: FieldLike, target: FieldLike, draws: int) -> FieldScore:

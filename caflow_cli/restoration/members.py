@@ -26,8 +26,9 @@ from ..paths import exists
 from ..sampling import SEEDS, Sampling
 from ..version import SCHEMA, __version__
 from .conditions import RESAMPLES, Progress, Steps
-from .fields import Coarse, FieldLike, FieldScore, estimator_of_fields, values_of
+from .fields import Coarse, FieldLike, FieldScore, values_of
 from .rank import order
+from .score import estimator_of
 
 if TYPE_CHECKING:
     import xarray
@@ -90,7 +91,7 @@ class Members:
         return {
             "model": dict(self.model.identity),
             "params": self.sampling.as_json(),
-            "estimator": estimator_of_fields(1),
+            "estimator": estimator_of(self.model),
         }
 
     def as_json(self) -> dict[str, Any]:

@@ -52,6 +52,11 @@ class Request:
         return self.noise_samples is not None
 
     @property
+    def draws(self) -> int:
+        """K, the draws of noise of each score."""
+        return self.noise_samples or 1
+
+    @property
     def unscored(self) -> Request:
         """The same, whose candidates are not scored."""
         return replace(self, noise_samples=None)

@@ -24,9 +24,11 @@ DEPTH_RULE = (
     "log P(stored) = log p - log 256 x unknown values"
 )
 _BATCH = 2**18  # pixels per batch, at the model's size
-_BOUNDS = {
+_BOUNDS = {  # by the dequantization, or of fields
     "uniform": "mean over draws of log p(w + u | y)",
     "variational": "log of the mean over draws of p(w + u | y) / q(u | w)",
+    "fields": "mean over draws of log q(h) + sum over dry cells of log P(dry) - log N(h), + sum "
+    "over wet cells of log S'(g) + log T'(x)",
 }
 
 
@@ -85,13 +87,13 @@ class Estimator(TypedDict):
     bound: Annotated[str, "What log_likelihood estimates."]
 
 
-def estimator_of(model: CAFlow, noise_samples: int, depth: int = 8) -> Estimator:
+def estimator_of(model: CAFlow, draws: int = 1, depth: int = 8) -> Estimator:
     """How a model's log-likelihoods are estimated, as fields for JSON."""
     kind = model.config.flow.dequantization
-    bound = _BOUNDS[kind]
+    bound = _BOUNDS["fields" if model.of_field else kind]
     if depth == 16:
         bound += f"; {DEPTH_RULE}"
-    return {"dequantization": kind, "noise_samples": noise_samples, "bound": bound}
+    return {"dequantization": kind, "noise_samples": draws, "bound": bound}
 
 
 def score_images(
@@ -137,15 +139,14 @@ def score_parts(
         known: Conditions to reuse if the pairs have the same ones.
     """
     request, _, image = composed[0]
-    draws = request.noise_samples or 1
     if isinstance(known.cond, LazyImage):
-        return known.log_prob(request.lazy_target(image), draws)
+        return known.log_prob(request.lazy_target(image), request.draws)
     pairs = [request.parts[k].reduce(request.image, image) for request, k, image in composed]
     cond, targets = (to_batch(side) for side in zip(*pairs, strict=True))
     per_condition = len(cond) // len(known.cond)
     if not torch.equal(cond, known.cond.repeat_interleave(per_condition, 0)):
         known = conditions_of(request, cond, known.steps)
-    return known.log_prob(targets, draws)
+    return known.log_prob(targets, request.draws)
 
 
 def total(request: Request, of_parts: Sequence[PartScore], image: Pixels) -> Score:

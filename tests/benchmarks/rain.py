@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from caflow_cli.data.fields import open_fields
-from caflow_cli.evaluation.metrics.fields import Measured, measure_field
+from caflow_cli.evaluation.metrics.fields import FieldContext, measure_field
 from caflow_cli.evaluation.peers import Draw, example, filtered, of_model, resampled
 from caflow_cli.fields import Array, read_field
 from caflow_cli.hub.resolve import load
@@ -75,7 +75,9 @@ def rainfarm(alpha: float | None = None, kernel: str | None = None, fusion: bool
     return draw
 
 
-def figures(draw: Draw, cases: list[tuple[Coarse, Array, Measured]], m: int) -> dict[str, float]:
+def figures(
+    draw: Draw, cases: list[tuple[Coarse, Array, FieldContext]], m: int
+) -> dict[str, float]:
     """Figures of a day."""
     sums = defaultdict(lambda: np.zeros(2))
     seconds = 0.0
@@ -115,7 +117,7 @@ def main() -> None:
         for x in windows(day, factor)[:: options.every]:
             truth, coarse = example(model, x)
             likely = coarse.wet_probability >= 0.5
-            cases.append((coarse, truth, Measured(values, coarse.field.values, factor, likely)))
+            cases.append((coarse, truth, FieldContext(values, coarse.field.values, factor, likely)))
         of_day = dict(methods)
         if options.rainfarm:
             some = [figures(rainfarm(*setting), cases[::2], 8)["crps"] for setting in SETTINGS]

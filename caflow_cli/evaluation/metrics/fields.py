@@ -20,7 +20,7 @@ _DRY = -5.0  # dB of dry cells, where fields are interpolated and transformed
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class FieldContext:
     """What figures of a field need to know beside members and truth."""
 
     values: Values  # of the model
@@ -29,7 +29,7 @@ class Measured:
     likely: Array  # bool (H, W): cells that the guide says are wet with probability 1/2 or more
 
 
-def measure_field(members: Array, truth: Array, what: Measured) -> tuple[Sums, Array]:
+def measure_field(members: Array, truth: Array, what: FieldContext) -> tuple[Sums, Array]:
     """Sums over cells and areas of a field, and the rank histogram of its cells.
 
     Args:
@@ -53,7 +53,7 @@ def measure_field(members: Array, truth: Array, what: Measured) -> tuple[Sums, A
     return sums | _of_maxima(members, truth, what), ranks
 
 
-def _of_maxima(members: Array, truth: Array, what: Measured) -> Sums:
+def _of_maxima(members: Array, truth: Array, what: FieldContext) -> Sums:
     """Sums over the areas with a high mean."""
     chosen = areas_of(what.means, _AREA).max(-1) > _HEAVY * (what.values.zero or -math.inf)
     if not chosen.any():
