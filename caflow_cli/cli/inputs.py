@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..assets import EXAMPLE, named_path
-from ..errors import check_usage, usage_error
+from ..errors import check_usage
 from ..images import SUFFIXES, Input, decode
 from ..names import COMPANIONS, INFRARED, MARKS, make, parse
 from ..paths import exists, is_file, is_folder
+from .options import parsed_shard
 
 if TYPE_CHECKING:
     from ..fields import Field
@@ -212,28 +213,22 @@ def _is_taken(path: Path, taken: Collection[str]) -> bool:
     return path.suffix.lower() in taken and (is_file(path) or not exists(path))
 
 
-def find_shard(typed: str | None, console: Console) -> slice:
-    """The share of all inputs given by `--shard K/N`, or else by a launcher.
+def find_shard(given: slice | None, console: Console) -> slice:
+    """The share of all inputs: that of `--shard`, or else of a launcher, or else all.
 
-    CaflowError (exit 2) if there is no such share.
+    CaflowError (exit 2) if a launcher gives none that there is.
     """
-    if typed is None and os.environ.get("WORLD_SIZE", "1") != "1":
-        typed = _of_launcher(console)
-    return slice(0, None, 1) if typed is None else _share(typed)
+    if given is None and os.environ.get("WORLD_SIZE", "1") != "1":
+        given = _of_launcher(console)
+    return given or slice(0, None, 1)
 
 
-def _of_launcher(console: Console) -> str | None:
-    """The share that the environment gives, as typed."""
+def _of_launcher(console: Console) -> slice | None:
+    """The share that the environment gives."""
     rank = os.environ.get("RANK", "")
     world = os.environ["WORLD_SIZE"]
     if not (rank.isdecimal() and world.isdecimal()):
         return None
-    console.note(f"--shard {int(rank) + 1}/{world}, from RANK and WORLD_SIZE")
-    return f"{int(rank) + 1}/{world}"
-
-
-def _share(typed: str) -> slice:
-    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", typed)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise usage_error(f"--shard is {typed!r}", "--shard 1/4 to --shard 4/4, for four processes")
-    return slice(int(match[1]) - 1, None, int(match[2]))
+    share = f"{int(rank) + 1}/{world}"
+    console.note(f"--shard {share}, from RANK and WORLD_SIZE")
+    return parsed_shard(share)

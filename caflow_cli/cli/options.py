@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from typer.models import OptionInfo
 
-from ..errors import EXIT_FAILED, CaflowError, check_usage
+from ..errors import EXIT_FAILED, CaflowError, check_usage, usage_error
 from ..records import kinds_of, settings
 from ..sampling import Sampling
 
@@ -197,10 +198,21 @@ MODEL_OPTION = option("--model MODEL", f"{MODEL_NAME} Default: the task's bundle
 _DEVICES = "auto, cpu, cuda, cuda:N or mps; auto never uses mps. Env: CAFLOW_DEVICE."
 device_option = partial(option, "--device NAME", _DEVICES, envvar="CAFLOW_DEVICE")
 DEVICE = device_option(MODEL, default="auto")
+
+
+def parsed_shard(typed: str) -> slice:
+    """Parse `2/4`, the second of four shares; CaflowError (exit 2) if there is no such share."""
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", typed)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise usage_error(f"--shard is {typed!r}", "--shard 1/4 to --shard 4/4, for four processes")
+    return slice(int(match[1]) - 1, None, int(match[2]))
+
+
 SHARD = option(
     "--shard K/N",
     "Process every N-th input, from the K-th on. Default: RANK + 1 of WORLD_SIZE, if set.",
     OUTPUT,
+    parser=parsed_shard,
 )
 RECURSIVE = option("--recursive -r", "Search folders recursively.", OUTPUT)
 OVERWRITE = option("--overwrite", "Replace existing outputs.")
@@ -230,7 +242,7 @@ class Files:
         "fail where the run would.",
         OUTPUT,
     )
-    shard: str | None = SHARD
+    shard: slice | None = SHARD
     alpha: bool | None = ALPHA
 
     @property

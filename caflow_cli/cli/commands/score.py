@@ -50,7 +50,7 @@ class Scoring:
     recursive: bool = options.RECURSIVE
     model: str | None = options.MODEL_OPTION
     device: str = options.DEVICE
-    shard: str | None = options.SHARD
+    shard: slice | None = options.SHARD
     alpha: bool | None = options.ALPHA
     noise_samples: NoiseSamples = 1
 
