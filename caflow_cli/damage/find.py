@@ -27,7 +27,7 @@ from .net import MULTIPLE, DamageNet
 
 Progress: TypeAlias = Callable[[int, int], object]  # tiles done and in total
 
-_EXTENT = 0.36  # share of the threshold above which a region extends
+_EXTENT = 0.7  # share of the threshold above which a region extends
 _RIM = 9  # side of the square around a pixel above the threshold in which a region extends freely
 _WIDE = 3  # half the side of a square; a part of a region farther away in which it fits
 _WIDER = 1.5  # must not be as wide as what is above the threshold, divided by this
@@ -35,7 +35,7 @@ _NEIGHBORS = np.ones((3, 3))
 _CERTAIN = 9.0  # how many times the threshold's odds some pixel of a damaged image has
 _GAP = 4  # regions twice as many pixels apart count as one, because cracks go on
 _SIDE = 2304  # of a window, in pixels
-_MARGIN = 128  # pixels of a window that another one computes
+_MARGIN = 160  # pixels of a window that another one computes
 
 
 def find_damage(
@@ -49,7 +49,7 @@ def find_damage(
     Args:
         image: A path, a PIL image, or an array, uint8 (H, W, 3) or gray; see `as_image`.
         threshold: On (0, 1); lower finds more damage, with more false positives. A region where
-            the network's confidence is above 0.36 of the threshold is marked if it exceeds the
+            the network's confidence is above 0.7 of the threshold is marked if it exceeds the
             threshold somewhere, or is linked to such a region by gaps of at most 8 pixels. A part
             of it that is more than 4 pixels from what exceeds the threshold, and into which a
             square of 5 pixels fits, counts only if it is at most 2/3 as wide as what exceeds the

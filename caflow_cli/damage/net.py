@@ -1,4 +1,4 @@
-"""The network that finds damage: a U-Net at half the resolution and below."""
+"""The network that finds damage: a U-Net at full resolution and below."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from ..guides.context import PlainResBlock
-from ..layers import Conv
+from ..layers import Conv, Modules
 
 MULTIPLE = 16  # of the sides of what the net reads
 _FINE = (1, 3)  # radii of top hats at full resolution
 _BROAD = (3, 7)  # and at half the resolution
-_READ = 4 * (3 + 2 * len(_FINE)) + 2 * len(_BROAD) + 3 + 3 + 2  # channels of its input
+_READ_FINE = 3 + 2 * len(_FINE)  # channels of its input at full resolution
+_READ_BROAD = 2 * len(_BROAD) + 3 + 3 + 2  # and at half
 
 
 class DamageNet(nn.Module):
@@ -28,50 +29,63 @@ class DamageNet(nn.Module):
     contain damage, but also twigs, wires and eyelashes, which the network learns to distinguish.
 
     Args:
-        widths: Channels at 1/2, 1/4, … of the resolution.
+        widths: Channels at 1, 1/2, 1/4, … of the resolution.
+        depths: Residual blocks there on the way down; on the way up there is one each.
 
-    Shapes: (B, 3, H, W) in [-1, 1] -> (B, 1, H, W); H and W are multiples of 16.
+    Shapes: (B, 3, H, W) in [-1, 1] -> logits (B, 1, H, W); H and W are multiples of 16.
     """
 
-    def __init__(self, widths: Sequence[int] = (32, 64, 96, 96)) -> None:
+    def __init__(
+        self,
+        widths: Sequence[int] = (12, 32, 64, 96, 96),
+        depths: Sequence[int] = (1, 1, 1, 1, 2),
+    ) -> None:
         super().__init__()
         steps = list(pairwise(widths))
-        self.embed = Conv(_READ, widths[0], 3)
-        self.before = nn.ModuleList(PlainResBlock(width) for width in widths)
+        self.embed = Conv(_READ_FINE, widths[0], 3)
+        self.broad = Conv(_READ_BROAD, widths[1], 3)
+        self.before = Modules[Modules[PlainResBlock]](
+            Modules[PlainResBlock](PlainResBlock(width) for _ in range(depth))
+            for width, depth in zip(widths, depths, strict=True)
+        )
         self.down = nn.ModuleList(Conv(4 * fine, coarse, 1) for fine, coarse in steps)
         self.up = nn.ModuleList(Conv(coarse, fine, 1) for fine, coarse in steps)
-        self.after = nn.ModuleList(PlainResBlock(width) for width in widths[:-1])
-        self.head = Conv(widths[0], 4, 3)
+        self.after = Modules[PlainResBlock](PlainResBlock(width) for width in widths[:-1])
+        self.head = Conv(widths[0], 1, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.embed(_features(x))
+        fine, broad = _features(x)
+        h = self.embed(fine)
         finer = []
-        for block, down in zip(self.before, self.down, strict=False):
-            finer.append(F.relu(block(h)))
-            h = down(F.pixel_unshuffle(finer[-1], 2))
-        h = F.relu(self.before[-1](h))
+        for level, blocks in enumerate(self.before):
+            if level > 0:
+                finer.append(h)
+                h = self.down[level - 1](F.pixel_unshuffle(h, 2))
+            if level == 1:
+                h.add_(self.broad(broad))
+            for block in blocks:
+                h = F.relu_(block(h))
         for block, up in zip(reversed(self.after), reversed(self.up), strict=True):
-            h = F.interpolate(up(h), scale_factor=2.0)
-            h = F.relu(block(finer.pop() + h))
-        return F.pixel_shuffle(self.head(h), 2)
+            h = finer.pop().add_(F.interpolate(up(h), scale_factor=2.0))
+            h = F.relu_(block(h))
+        logits: Tensor = self.head(h)
+        return logits
 
 
-def _features(x: Tensor) -> Tensor:
-    """Compute the input of the first convolution: (B, 3, H, W) -> (B, _READ, H/2, W/2)."""
+def _features(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the input: (B, 3, H, W) -> (B, 7, H, W) and (B, 12, H/2, W/2)."""
+    fine = _hats(x.mean(1, keepdim=True), _FINE)
     half = F.avg_pool2d(x, 2)
     half_gray = half.mean(1, keepdim=True)
-    fine = F.pixel_unshuffle(_hats(x.mean(1, keepdim=True), _FINE), 2)
     chroma = half - half_gray
     parts = [
-        F.pixel_unshuffle(x, 2),
-        4 * fine,
         4 * _hats(half_gray, _BROAD),
         4 * (chroma - _around(chroma)),
         2 * (half - _around(half)),
-        8 * _around(fine.mean(1, keepdim=True)),
+        8 * _around(F.avg_pool2d(fine.mean(1, keepdim=True), 2)),
         torch.ones_like(half_gray),
     ]
-    return torch.cat(parts, 1)
+    return torch.cat([x, 4 * fine], 1), torch.cat(parts, 1)
 
 
 def _hats(gray: Tensor, radii: Sequence[int]) -> Tensor:

@@ -64,7 +64,7 @@ ENLARGED = [
 
 # An old portrait in one go, in bash; `tee` keeps the steps.
 OLD = """set -o pipefail
-caflow inpaint example:old --mask auto -o - | tee repaired.png |
+caflow inpaint example:old --mask auto:0.2 -o - | tee repaired.png |
     caflow superres - -o - | tee enlarged.png | caflow colorize - -o colored.png"""
 
 
