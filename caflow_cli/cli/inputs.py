@@ -119,6 +119,7 @@ def find_inputs(
             elif name == "-":
                 sources.append(InputImage(name, None, "stdin"))
             else:
+                check_usage(name != "", "'' is not an image", "give image files")
                 path = named_path(name)
                 folder = Path() if name.startswith(EXAMPLE) else path.parent
                 sources.append(InputImage(name, path, path.stem, folder))

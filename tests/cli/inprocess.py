@@ -11,6 +11,7 @@ import pytest
 
 from caflow_cli.cli import main
 from caflow_cli.cli.app import program as root
+from caflow_cli.cli.console import Console
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def captured(
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
+        patch.setattr(Console, "prefix", "")  # which `main` sets in a pipe
         patch.setattr(sys, "argv", ["caflow", *map(str, arguments)])
         patch.chdir(folder)
         for name, value in {"COLUMNS": "100", **environment}.items():

@@ -41,6 +41,7 @@ def given(tmp_path, model_file) -> list:
         (["-o", "/dev/null/x.png"], "cannot write"),
         (["*.tif"], "no file matches '*.tif'"),
         (["example:dog"], "'dog'"),
+        ([""], "'' is not an image"),
         (["--uncertainty", "u.png", "-m", 1], "--uncertainty needs more than one candidate"),
         (["--scale", "5"], "--scale 5 exceeds the model's scale of 4"),
         (["--tau", "0.9/0.5"], "tau 0.9/0.5 has 2 values"),
