@@ -191,29 +191,32 @@ class Encoder:
 
     def losses(self, source: Input) -> list[str]:
         """What results of an image do not keep, each as a clause."""
-        found = []
         image = source.image
-        if source.deep:
-            kept = "those of gray and RGB in PNG and TIFF stay"
-            how = kept if has_deep() else f"{DEEP_HINT} keeps them"
-            found.append(f"its 16 bits per channel are read as 8; {how}")
-        elif image.seen.bits > self.bits:
-            found.append(f"{self.format} holds 8 bits per channel, so its 16 are rounded")
+        kept = "those of gray and RGB in PNG and TIFF stay"
+        how = kept if has_deep() else f"{DEEP_HINT} keeps them"
         grays = self.format in _IN_COLORS and is_of_grays(image.profile)
         stays = image.seen.profile == image.profile or image.bits == self.bits == 32
-        if source.unread:
-            found.append(source.unread)
-        if source.converted or grays or not stays:
-            found.append("its colors are converted to sRGB")
-        if image.alpha is not None and not self.has_alpha:
-            found.append(f"composited on white, because {self.format} has no alpha")
-        if image.infrared is not None and self.bits < 32:
-            found.append("the band beside its colors is not kept; --format tiff keeps it")
-        if self.bits == 32 and source.format == "TIFF" and not source.tiff:
-            found.append("the result is compressed by Deflate, not as the input")
-        if self.metadata != "none" and source.metadata is None:
-            found.append("its EXIF is unreadable or above 64 kB, and is not kept")
-        return found
+        lost = {
+            f"its 16 bits per channel are read as 8; {how}": source.deep,
+            f"{self.format} holds 8 bits per channel, so its 16 are rounded": (
+                image.seen.bits > self.bits
+            ),
+            source.unread: source.unread,
+            "its colors are converted to sRGB": source.converted or grays or not stays,
+            f"composited on white, because {self.format} has no alpha": (
+                image.alpha is not None and not self.has_alpha
+            ),
+            "the band beside its colors is not kept; --format tiff keeps it": (
+                image.infrared is not None and self.bits < 32
+            ),
+            "the result is compressed by Deflate, not as the input": (
+                self.bits == 32 and source.format == "TIFF" and not source.tiff
+            ),
+            "its EXIF is unreadable or above 64 kB, and is not kept": (
+                self.metadata != "none" and source.metadata is None
+            ),
+        }
+        return [what for what, is_lost in lost.items() if is_lost]
 
     def _channels(self, values: Array, more: Array | None, gray: bool) -> Array:
         """What is stored: (H, W, C), the colors or one gray, and then one channel more."""
