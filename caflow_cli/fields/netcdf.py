@@ -161,14 +161,8 @@ def fields_of_xarray(
     packed = {key: attrs.pop(key) for key in _PACKED if key in attrs}
     if "grid_mapping" in array.encoding:
         attrs["grid_mapping"] = array.encoding["grid_mapping"]
-    single = [dim for dim, size in array.sizes.items() if size == 1]
-    array = array.squeeze(single[: array.ndim - 2])
+    array = _squeezed(array, label)
     dims = tuple(map(str, array.dims))
-    if len(dims) != 2 and (len(dims) != 3 or dims[0] != _MEMBER):
-        sizes = ", ".join(f"{dim} {size}" for dim, size in array.sizes.items())
-        first = f"{dims[0]}=0" if dims else ""
-        hint = f"xarray.open_dataset({label!r}).isel({first}).to_netcdf('one.nc')"
-        raise CaflowError(f"{label!r} has {len(dims)} dimensions ({sizes}), no field", hint)
     name = str(array.name or "field")
     grid = Coordinates(_of_one(beside, dims), name, (dims[-2], dims[-1]), attrs)
     values = array.values
@@ -180,6 +174,19 @@ def fields_of_xarray(
     said = {"unit": attrs.get("units"), "step": attrs.get("step"), "in": attrs.get("step_in")}
     bands = values[None] if values.ndim == 2 else values
     return fields_of(bands, packing, said, grid, declared, nodata, label)
+
+
+def _squeezed(array: xarray.DataArray, label: str) -> xarray.DataArray:
+    """An array of two dimensions, or with one of members before them; CaflowError for others."""
+    single = [dim for dim, size in array.sizes.items() if size == 1]
+    array = array.squeeze(single[: array.ndim - 2])
+    dims = array.dims
+    if len(dims) != 2 and (len(dims) != 3 or dims[0] != _MEMBER):
+        sizes = ", ".join(f"{dim} {size}" for dim, size in array.sizes.items())
+        first = f"{dims[0]}=0" if dims else ""
+        hint = f"xarray.open_dataset({label!r}).isel({first}).to_netcdf('one.nc')"
+        raise CaflowError(f"{label!r} has {len(dims)} dimensions ({sizes}), no field", hint)
+    return array
 
 
 def _of_one(dataset: xarray.Dataset, dims: tuple[str, ...]) -> xarray.Dataset:
