@@ -31,9 +31,8 @@ class Job:
     """An input, the files that belong to it, and its output files."""
 
     source: InputImage
-    outputs: list[Path] = field(
-        default_factory=list
-    )  # in rank order; empty: image bytes go to stdout
+    # In rank order; empty: image bytes go to stdout.
+    outputs: list[Path] = field(default_factory=list)
     companions: Mapping[str, InputImage] = field(default_factory=dict)  # by kind, as "hints"
     mask: Mask = field(default_factory=Transparent)
     beside: Mapping[str, Path] = field(default_factory=dict)  # more outputs, by ending of the name
