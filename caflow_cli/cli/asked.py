@@ -120,7 +120,8 @@ class Asked:
         return Prepared(job, request.input, request, reason)
 
     def _check_size(self, request: Request, edits: EditOptions) -> None:
-        """Raise CaflowError if a result is too large for its format, or for intervals."""
+        """Raise CaflowError if a result is too large for its format, or for what is asked."""
+        self.editing.check_size(request)
         height, width = (request.task.factor * side for side in request.input.image.size)
         width, height = edits.get("size", (width, height))
         self.plan.encoder.check_size(height, width)

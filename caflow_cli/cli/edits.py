@@ -53,11 +53,11 @@ class Editing:
         return None
 
     def note(self, request: Request, found: bool) -> str | None:
-        """What is to be said of a request; `found` says if its mask was found, not drawn.
-
-        CaflowError (exit 1) if an option has to confirm it.
-        """
+        """What is to be said of a request; `found` says if its mask was found, not drawn."""
         return None
+
+    def check_size(self, request: Request) -> None:
+        """Raise CaflowError (exit 1) if an option has to confirm the size of a result."""
 
 
 def parsed_scale(typed: str) -> Scale:
@@ -101,19 +101,15 @@ class Scaling(Editing):
             return None
         return {"size": _written(self.scale, *image[place].shape[:2])}
 
-    def note(self, request: Request, found: bool) -> None:
-        if self.scale is None and request.is_large:
-            _refuse_large(request)
+    def check_size(self, request: Request) -> None:
+        if self.scale is not None or not request.is_large:
+            return
+        from ..tasks import check_size
 
-
-def _refuse_large(request: Request) -> None:
-    """Raise CaflowError (exit 1) with the --scale that confirms the size of a large result."""
-    from ..tasks import check_size
-
-    image = request.input.image
-    height, width = (request.task.factor * side for side in image.size)
-    hint = f"--scale {width}x{height} confirms its size; --crop X,Y,WxH restores a part"
-    check_size(image.values, request.size, hint=hint)
+        image = request.input.image
+        height, width = (request.task.factor * side for side in image.size)
+        hint = f"--scale {width}x{height} confirms its size; --crop X,Y,WxH restores a part"
+        check_size(image.values, request.size, hint=hint)
 
 
 def _written(scale: Scale, height: int, width: int) -> tuple[int, int]:

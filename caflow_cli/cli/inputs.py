@@ -217,7 +217,7 @@ def _is_taken(path: Path, taken: Collection[str]) -> bool:
 def find_shard(given: slice | None, console: Console) -> slice:
     """The share of all inputs: that of `--shard`, or else of a launcher, or else all.
 
-    CaflowError (exit 2) if a launcher gives none that there is.
+    CaflowError (exit 2) if a launcher's share does not exist.
     """
     if given is None and os.environ.get("WORLD_SIZE", "1") != "1":
         given = _of_launcher(console)

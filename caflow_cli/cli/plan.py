@@ -223,7 +223,7 @@ def _without_others(
     check_usage(bool(sources), only, "give the photo, too")
     if len(sources) < len(found):
         left_out = len(found) - len(sources)
-        console.note(f"earlier results and infrared files (NAME_IR.tif) left out: {left_out}")
+        console.note(f"results, masks and infrared channels of other inputs left out: {left_out}")
     return sources
 
 

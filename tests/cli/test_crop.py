@@ -133,7 +133,7 @@ def test_results_of_parts_are_no_inputs(run, photo, model_files):
     for name in ("x", "x_superres_crop"):
         save(photo / "in" / f"{name}.png", 8, 8)
     done = run("superres", "in", "--model", model_files["superres"], "--dry-run")
-    assert b"(NAME_IR.tif) left out: 1" in done.stderr
+    assert b"of other inputs left out: 1" in done.stderr
 
 
 def test_python_restores_parts(photo, task_models, gray_model):

@@ -201,7 +201,7 @@ def test_messages_are_plain_and_in_natural_order(run):
     failed = sum(line["status"] == "error" for line in lines.values())
     assert kinds.count("error") == kinds.count("hint") == failed
     assert "in: files of other kinds left out: 2" in said
-    assert "earlier results and infrared files (NAME_IR.tif) left out: 1" in said
+    assert "results, masks and infrared channels of other inputs left out: 1" in said
     inputs = list(lines)
     assert inputs.index("img2.png") + 1 == inputs.index("img10.png")
 

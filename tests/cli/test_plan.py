@@ -137,7 +137,7 @@ def test_a_rerun_over_a_folder_leaves_its_results_out(capsys):
     assert [job.source.path.name for job in found.jobs] == [
         *("a.jpg", "holiday_superres.png", "x.png", "x_colorize.png")
     ]
-    assert capsys.readouterr().err.endswith("(NAME_IR.tif) left out: 3\n")
+    assert capsys.readouterr().err.endswith("of other inputs left out: 3\n")
     assert results("d/x_superres.png", output="o/") == ["o/x_superres_superres.png"]  # named
 
 

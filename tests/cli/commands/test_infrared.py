@@ -62,7 +62,7 @@ def test_infrared_files_are_no_inputs_of_their_own(run, tmp_path):
     (tmp_path / "b_IR.tif").rename(tmp_path / "b_ir.tif")
     done = run("mask", "a.tif", "a_IR.tif", "b.tif", "b_ir.tif", "--ir", "--json")
     assert [line["input"] for line in lines_of(done)] == ["a.tif", "b.tif"]
-    assert b"infrared files (NAME_IR.tif) left out: 2" in done.stderr
+    assert b"infrared channels of other inputs left out: 2" in done.stderr
     assert b"left out" not in run("mask", "a_IR.tif", "--dry-run").stderr
 
 
