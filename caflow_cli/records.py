@@ -96,7 +96,7 @@ def number(*, said: Said | None = None, **bounds: float) -> Constraint:
     """A number that is at least `ge`, above `gt`, at most `le` and below `lt`."""
     rules = [(*_BOUNDS[name], bound) for name, bound in bounds.items()]
     wanted = ", ".join(words.format(bound) for _, _, words, bound in rules)
-    if [*bounds] == ["ge", "le"]:
+    if bounds.keys() == {"ge", "le"}:
         wanted = "{ge:,} to {le:,}".format(**bounds)
     schema = tuple((keyword, bound) for _, keyword, _, bound in rules)
     return Constraint(lambda v: all(fits(v, b) for fits, _, _, b in rules), wanted, said, schema)

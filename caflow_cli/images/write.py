@@ -196,27 +196,32 @@ class Encoder:
         how = kept if has_deep() else f"{DEEP_HINT} keeps them"
         grays = self.format in _IN_COLORS and is_of_grays(image.profile)
         stays = image.seen.profile == image.profile or image.bits == self.bits == 32
-        lost = {
-            f"its 16 bits per channel are read as 8; {how}": source.deep,
-            f"{self.format} holds 8 bits per channel, so its 16 are rounded": (
-                image.seen.bits > self.bits
+        lost = [
+            (source.deep, f"its 16 bits per channel are read as 8; {how}"),
+            (
+                image.seen.bits > self.bits,
+                f"{self.format} holds 8 bits per channel, so its 16 are rounded",
             ),
-            source.unread: source.unread,
-            "its colors are converted to sRGB": source.converted or grays or not stays,
-            f"composited on white, because {self.format} has no alpha": (
-                image.alpha is not None and not self.has_alpha
+            (source.unread, source.unread),
+            (source.converted or grays or not stays, "its colors are converted to sRGB"),
+            (
+                image.alpha is not None and not self.has_alpha,
+                f"composited on white, because {self.format} has no alpha",
             ),
-            "the band beside its colors is not kept; --format tiff keeps it": (
-                image.infrared is not None and self.bits < 32
+            (
+                image.infrared is not None and self.bits < 32,
+                "the band beside its colors is not kept; --format tiff keeps it",
             ),
-            "the result is compressed by Deflate, not as the input": (
-                self.bits == 32 and source.format == "TIFF" and not source.tiff
+            (
+                self.bits == 32 and source.format == "TIFF" and not source.tiff,
+                "the result is compressed by Deflate, not as the input",
             ),
-            "its EXIF is unreadable or above 64 kB, and is not kept": (
-                self.metadata != "none" and source.metadata is None
+            (
+                self.metadata != "none" and source.metadata is None,
+                "its EXIF is unreadable or above 64 kB, and is not kept",
             ),
-        }
-        return [what for what, is_lost in lost.items() if is_lost]
+        ]
+        return [what for is_lost, what in lost if is_lost]
 
     def _channels(self, values: Array, more: Array | None, gray: bool) -> Array:
         """What is stored: (H, W, C), the colors or one gray, and then one channel more."""
