@@ -14,7 +14,7 @@ from .files import (
 )
 from .netcdf import members_in_xarray
 from .units import same_unit
-from .values import Along, Array, Field, Grid, Packing
+from .values import Along, Array, Field, Grid
 
 __all__ = [
     "FIELD_FORMATS",
@@ -22,7 +22,6 @@ __all__ = [
     "Array",
     "Field",
     "Grid",
-    "Packing",
     "check_place",
     "encode_members",
     "field_of",

@@ -152,7 +152,7 @@ def encode_members(
     Args:
         format: A value of `FIELD_FORMATS`.
         members: (M, H, W), float32 in the unit, NaN where missing.
-        like: The coarse field, whose place, unit and packing members have.
+        like: The coarse field, whose place, unit and nodata members have.
         factor: How many times finer they are.
         along: The name of their dimension, and its coordinate. Default: "member", from 0.
         provenance: Of the file; `.npy` holds none.

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..errors import CaflowError, ensure, reason_of, usage_error
 from ..records import Table
-from .values import KEY, Along, Array, Field, Packing, fields_of
+from .values import KEY, Along, Array, Field, fields_of
 
 if TYPE_CHECKING:
     import xarray
@@ -170,10 +170,9 @@ def fields_of_xarray(
         values = values.view(values.dtype.str.replace("i", "u"))
     declared = [float(packed[key]) for key in ("_FillValue", "missing_value") if key in packed]
     scale, offset = float(packed.get("scale_factor", 1)), float(packed.get("add_offset", 0))
-    packing = Packing(values.dtype.name, scale, offset)
     said = {"unit": attrs.get("units"), "step": attrs.get("step"), "in": attrs.get("step_in")}
     bands = values[None] if values.ndim == 2 else values
-    return fields_of(bands, packing, said, grid, declared, nodata, label)
+    return fields_of(bands, scale, offset, said, grid, declared, nodata, label)
 
 
 def _squeezed(array: xarray.DataArray, label: str) -> xarray.DataArray:
@@ -302,12 +301,9 @@ def encode_netcdf(
     members: Array, like: Field, factor: int, along: Along, provenance: Table | None
 ) -> bytes:
     """Encode members as NetCDF 4, with a dimension for them; arguments as `members_in_xarray`."""
-    stored, nodata = like.packed(members)
+    stored, nodata = like.marked(members)
     dataset, name = _in_dataset(stored, like, factor, along)
-    attrs = dataset[name].attrs
-    attrs["_FillValue"] = stored.dtype.type(nodata)
-    if stored.dtype.kind in "iu" and like.packing is not None:
-        attrs |= {"scale_factor": like.packing.scale, "add_offset": like.packing.offset}
+    dataset[name].attrs["_FillValue"] = np.float32(nodata)
     dataset.attrs.setdefault("Conventions", "CF-1.8")
     if provenance is not None:
         dataset.attrs[KEY] = json.dumps(provenance)

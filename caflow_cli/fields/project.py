@@ -18,15 +18,13 @@ def project(x: Array, means: Array, zero: float | None) -> Array:
 
     Args:
         x: (..., H, W). With a threshold, it is at least 0, and dry below the threshold.
-        means: (h, w), float32, or integers, whose areas have the sum `mean * area`; NaN where
-            missing. H and W are the same multiple of h and w.
+        means: (h, w), float32; NaN where missing. H and W are the same multiple of h and w.
         zero: The threshold; None: all numbers are values. No value of the result lies between 0 and
             it, unless the whole area has less.
 
     Returns:
         (..., H, W) in the dtype of `means`, NaN where these are. In float64, |mean - m| <= 2^-22 m;
-        without a threshold, 2^-22 times the largest |x|. Integers have exactly the sum: they are
-        rounded down, and those with the largest remainders up.
+        without a threshold, 2^-22 times the largest |x|.
     """
     factor = x.shape[-1] // means.shape[-1]
     areas = areas_of(x.astype(np.float64), factor)
@@ -35,8 +33,6 @@ def project(x: Array, means: Array, zero: float | None) -> Array:
         areas = areas + (totals - areas.sum(-1, keepdims=True)) / areas.shape[-1]
     else:
         areas = _scaled(areas, totals, zero)
-    if np.issubdtype(means.dtype, np.integer):
-        areas = _rounded(areas, totals)
     return joined(areas, factor).astype(means.dtype)
 
 
@@ -85,13 +81,4 @@ def _scaled(areas: Array, totals: Array, zero: float) -> Array:
     scaled = largest / largest.sum(-1, keepdims=True) * totals
     scaled = np.where(totals < zero, totals / areas.shape[-1], scaled)
     np.put_along_axis(result, order, scaled, -1)
-    return result
-
-
-def _rounded(areas: Array, totals: Array) -> Array:
-    """Integers near values of areas, (..., n), with these sums."""
-    down = np.floor(areas)
-    missing = np.rint(totals - down.sum(-1, keepdims=True))
-    place = np.argsort(np.argsort(down - areas, -1, kind="stable"), -1, kind="stable")
-    result: Array = down + (place < missing)
     return result

@@ -15,7 +15,7 @@ from ..errors import CaflowError, ensure
 from ..images.deep import check_segments
 from ..records import Table
 from .geotiff import GeoTags, Tag, read_tags
-from .values import KEY, Along, Array, Field, Packing, fields_of
+from .values import KEY, Along, Array, Field, fields_of
 
 if TYPE_CHECKING:
     import tifffile
@@ -40,9 +40,8 @@ def read_tiff(data: bytes, label: str, nodata: float | None) -> list[Field]:
         scale, offset, unit = _said_by_gdal(page)
         declared = _numbers(page.tags.valueof(_NODATA))
         grid = read_tags(page, label)
-    packing = Packing(stored.dtype.name, scale, offset)
     said = {"unit": unit, **described}
-    return fields_of(stored, packing, said, grid, declared, nodata, label)
+    return fields_of(stored, scale, offset, said, grid, declared, nodata, label)
 
 
 def _only_page(file: tifffile.TiffFile, label: str) -> tifffile.TiffPage:
@@ -143,11 +142,11 @@ def encode_tiff(
 ) -> bytes:
     """Encode members as the bands of a TIFF, compressed by Deflate.
 
-    A GeoTIFF's place is that of the coarse field, in smaller cells. Unit, nodata, and scale and
-    offset of integers are stated as GDAL does.
+    A GeoTIFF's place is that of the coarse field, in smaller cells. Unit and nodata are stated as
+    GDAL does.
 
     Args:
-        members: (M, H, W), float32 in the unit, NaN where missing, or integers, as packed.
+        members: (M, H, W), float32 in the unit, NaN where missing.
         like: The coarse field.
         factor: How many times finer the members are.
         along: What they are, for the description of each band.
@@ -155,8 +154,8 @@ def encode_tiff(
     """
     import tifffile
 
-    values, nodata = like.packed(members)
-    described: Table = {"unit": like.unit}  # no step: drawn values have none, unless integers
+    values, nodata = like.marked(members)
+    described: Table = {"unit": like.unit}  # no step: drawn values have none
     if provenance is not None:
         described[KEY] = provenance
     tags: list[Tag] = []
@@ -164,8 +163,7 @@ def encode_tiff(
         grid = like.grid.refined(factor)
         assert isinstance(grid, GeoTags)
         tags += grid.tags()
-    packing = like.packing if values.dtype.kind in "iu" else None
-    tags.append(_text(_GDAL, _gdal_metadata(along, like.unit, packing)))
+    tags.append(_text(_GDAL, _gdal_metadata(along, like.unit)))
     if np.isnan(members).any():
         tags.append(_text(_NODATA, f"{nodata:.17g}"))
     count, _, width = values.shape
@@ -190,14 +188,12 @@ def _text(code: int, text: str) -> Tag:
     return code, _ASCII, len(text) + 1, text
 
 
-def _gdal_metadata(along: Along, unit: str, packing: Packing | None) -> str:
+def _gdal_metadata(along: Along, unit: str) -> str:
     """What GDAL reads of bands, in XML."""
     root = ElementTree.Element("GDALMetadata")
     name, labels = along
     for band, label in enumerate(labels):
         said = {"description": f"{name} {label:g}", "unittype": unit}
-        if packing is not None:
-            said |= {"scale": f"{packing.scale!r}", "offset": f"{packing.offset!r}"}
         for role, text in said.items():
             if text:
                 item = {"name": role.upper(), "sample": str(band), "role": role}

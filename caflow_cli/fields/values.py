@@ -30,15 +30,6 @@ class Grid(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Packing:
-    """How a file stores values as integers: value = offset + scale · integer."""
-
-    dtype: str
-    scale: float = 1.0
-    offset: float = 0.0
-
-
 @dataclass(frozen=True, eq=False)
 class Field:
     """A measured field, with all that travels with it.
@@ -49,8 +40,8 @@ class Field:
         step: Width of the steps of the data; 0: none, or unknown.
         step_in: Whether these are steps of the values, or of their dB.
         grid: What places it, or None.
-        nodata: What stands in files for a missing value, as stored.
-        packing: How integers of its file are values; None for floats.
+        nodata: What stands for a missing value in its file, and in those of members; NaN if the
+            file has integers.
     """
 
     values: Array
@@ -59,7 +50,6 @@ class Field:
     step_in: Steps = "linear"
     grid: Grid | None = None
     nodata: float = math.nan
-    packing: Packing | None = None
 
     @property
     def size(self) -> Extent:
@@ -72,37 +62,25 @@ class Field:
         """Where values are missing: bool (H, W)."""
         return np.isnan(self.values)
 
-    def packed(self, members: Array) -> tuple[Array, float]:
-        """Values in the unit as a file like this field's stores them.
+    def marked(self, members: Array) -> tuple[Array, float]:
+        """Members, (M, H, W), as files hold them: float32, with this field's nodata where missing.
 
-        They are integers if this field was stored as such, and those, or int32, hold all values
-        exactly; else float32. A value that stands for missing ones must not occur; else NaN does.
+        If a member has the nodata value, NaN marks missing cells instead.
 
         Returns:
             What is stored, and what stands for a missing value.
         """
-        missing = np.isnan(members)
-        packing = self.packing
-        if packing is not None:
-            stored = np.rint((members.astype(np.float64) - packing.offset) / packing.scale)
-            back = (stored * packing.scale + packing.offset).astype(np.float32)
-            is_exact = missing | ((back == members) & (stored != self.nodata))
-            stored[missing] = self.nodata
-            for dtype in (packing.dtype, "int32"):
-                limits = np.iinfo(dtype)
-                fits = (stored >= limits.min) & (stored <= limits.max)
-                if (fits & is_exact).all():
-                    return stored.astype(dtype), self.nodata
         with np.errstate(over="ignore"):
-            nodata = np.float32(self.nodata if packing is None else np.nan)
+            nodata = np.float32(self.nodata)
         if not np.isfinite(nodata) or (members == nodata).any():
             nodata = np.float32(np.nan)
-        return np.where(missing, nodata, members).astype(np.float32), float(nodata)
+        return np.where(np.isnan(members), nodata, members).astype(np.float32), float(nodata)
 
 
 def fields_of(
     stored: Array,
-    packing: Packing,
+    scale: float,
+    offset: float,
     said: Table,
     grid: Grid | None,
     declared: Sequence[float],
@@ -113,7 +91,7 @@ def fields_of(
 
     Args:
         stored: (M, H, W), of any real type.
-        packing: How these are values.
+        scale, offset: value = offset + scale · stored.
         said: The file's `unit`, `step` and `in`; integers have steps of their scale, if none.
         grid: What places it.
         declared, asked, label: As for `checked_values`, with its errors.
@@ -121,15 +99,15 @@ def fields_of(
     ensure(stored.size > 0, f"{label!r} has no values", "give a field with values")
     is_packed = stored.dtype.kind in "iu"
     step = said.get("step")
+    nodata = [*declared, *([] if asked is None else [asked]), math.nan][0]
     return [
         Field(
-            checked_values(band, declared, asked, label, packing.scale, packing.offset),
+            checked_values(band, declared, asked, label, scale, offset),
             str(said.get("unit") or ""),
-            float(step if step is not None else abs(packing.scale) * is_packed),
+            float(step if step is not None else abs(scale) * is_packed),
             "db" if said.get("in") == "db" else "linear",
             grid,
-            [*declared, *([] if asked is None else [asked]), math.nan][0],
-            packing if is_packed else None,
+            math.nan if is_packed else nodata,
         )
         for band in stored
     ]

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from ..config import Temperature, Values
 from ..errors import ensure
-from ..fields import Array, Field, Packing, field_of
+from ..fields import Array, Field, field_of
 from ..fields.project import project, repeated
 from ..fields.scale import check_range, check_unit, is_wet, points, to_scale, to_unit
 from ..flows import noise_draws
@@ -121,34 +121,9 @@ class Coarse:
                 yield x, sample.redraws
 
     def projected(self, x: Array) -> Array:
-        """A field, (..., H, W), with exactly the means of this one; of integers if that is."""
+        """A field, (..., H, W), with exactly the means of this one."""
         zero = None if self.values.zero is None else float(np.float32(self.values.zero))
-        packing = self.packing
-        if packing is None:
-            return project(x, self.field.values, zero)
-        stored = (self.field.values.astype(np.float64) - packing.offset) / packing.scale
-        means = np.rint(np.nan_to_num(stored)).astype(np.int64)
-        least = None if zero is None else math.ceil(zero / packing.scale)
-        steps = project((x - packing.offset) / packing.scale, means, least)
-        fine = (packing.offset + packing.scale * steps).astype(np.float32)
-        fine[..., repeated(self.field.missing, self.factor)] = np.nan
-        return fine
-
-    @property
-    def packing(self) -> Packing | None:
-        """The integers that members are, as the field is; None for floats.
-
-        Where cells can be dry, 0 must be one of them.
-        """
-        packing = self.field.packing
-        if packing is None or packing.scale < 0 or (packing.offset and self.values.zero):
-            return None
-        return packing
-
-    def member(self, values: Array) -> Field:
-        """A field drawn, with the steps of its values, as it is scored."""
-        step = 0.0 if self.packing is None else self.packing.scale
-        return Field(values, self.values.unit, step)
+        return project(x, self.field.values, zero)
 
     def score(self, fine: Field, draws: int = 1) -> FieldScore:
         """Score a field of as many times the cells, with the steps of its data.

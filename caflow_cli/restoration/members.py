@@ -155,7 +155,7 @@ def restore_field(
     members = []
     for k, (x, redraws) in enumerate(coarse.draw(filled.temperature, seeds)):
         if x is not None:
-            score = coarse.score(coarse.member(x))
+            score = coarse.score(Field(x))
             if math.isfinite(score.log_likelihood):
                 members.append(Member(x, k, seeds[k], redraws, score))
     ensure(

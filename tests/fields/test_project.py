@@ -84,16 +84,6 @@ def test_without_a_threshold_a_constant_is_added():
     assert errors.max() <= 2.0**-22 * np.abs(below).max()
 
 
-def test_sums_of_integers_are_exact():
-    rng = np.random.default_rng(3)
-    fields = rng.gamma(0.4, 100, (5, 24, 32))
-    means = rng.integers(0, 300, (6, 8)).astype(np.uint16)
-    result = project(fields, means, 7)
-    assert result.dtype == np.uint16
-    np.testing.assert_array_equal(means_of(result, 4), np.broadcast_to(means, (5, 6, 8)))
-    assert ((result == 0) | (result >= 7)).all()
-
-
 def test_a_field_with_these_means_is_unchanged():
     fields, means = drawn(4)
     once = project(fields, means, ZERO)

@@ -16,7 +16,7 @@ from scipy.stats import norm
 import caflow_cli as caflow
 from caflow_cli.config import Config, FlowConfig, TaskConfig, Values
 from caflow_cli.errors import CaflowError
-from caflow_cli.fields import Field, Packing
+from caflow_cli.fields import Field
 from caflow_cli.fields.project import means_of, repeated
 from caflow_cli.fields.scale import points, to_scale
 from caflow_cli.layers import InvConv1x1
@@ -283,18 +283,6 @@ def test_a_data_array_keeps_its_coordinates():
     made = caflow.restore(model_of(), array, candidates=2).to_xarray()
     assert made.y.values[:2].tolist() == [-0.375, -0.125]
     assert made.units == "mm h-1"
-
-
-def test_members_of_integers_have_exactly_the_sums():
-    counts = np.rint(coarse_of(rain(4, 5)).values.astype(np.float64) * 10)
-    coarse = Field((counts * 0.1).astype(np.float32), "mm/h", 0.1, packing=Packing("uint16", 0.1))
-    found = caflow.restore(model_of(), coarse, candidates=2)
-    steps = np.rint(found.values.astype(np.float64) / 0.1)
-    assert np.array_equal((steps * 0.1).astype(np.float32), found.values)
-    assert (means_of(steps, 4) == counts).all()
-    for member in found.drawn:
-        scored = caflow.score(model_of(), coarse, Field(member.values, "mm/h", 0.1))
-        assert scored == member.score
 
 
 def test_a_model_of_images_refuses_a_field(models_32):

@@ -142,25 +142,43 @@ def test_missing_values_stay_missing_and_count_as_neither_wet_nor_dry(run, tmp_p
         assert scored[1]["log_likelihood"] == record["candidates"][1]["log_likelihood"]
 
 
-def test_integers_stay_integers_with_exact_sums(run, tmp_path, model):
-    stored = (COARSE * 4).astype(np.uint8)
+@pytest.mark.parametrize("nodata", [0, 65535])
+def test_members_of_integers_are_float32_in_the_unit(run, tmp_path, model, nodata):
+    """Of steps of 0.1 mm/h, which the smallest wet value, float32(0.1), is not a multiple of."""
+    stored = (COARSE * 10).astype(np.uint16)
+    stored[0, 0] = nodata
     with rasterio.open(
-        tmp_path / "a.tif", "w", driver="GTiff", height=4, width=5, count=1, dtype="uint8"
+        tmp_path / "a.tif", "w", driver="GTiff", height=4, width=5, count=1, dtype="uint16"
     ) as file:
         file.write(stored, 1)
-        file.scales = (0.25,)
+        file.nodata = nodata
+        file.scales = (0.1,)
         file.units = ("mm/h",)
-    options = ("--model", model, "--json")
+    options = ("--nodata", nodata, "--model", model, "--json")
     record = only_record(run("superres", "a.tif", "-m", 2, *options))
     with rasterio.open(tmp_path / "a_superres.tif") as file:
         fine = file.read()
-        assert fine.dtype.kind in "iu"
-        assert file.scales == (0.25, 0.25)
-    assert (means(fine) == stored).all()
+        assert file.dtypes == ("float32", "float32")
+        assert (file.scales, file.offsets, file.units) == ((1, 1), (0, 0), ("mm/h",) * 2)
+        assert math.isnan(file.nodata)
+    expected = np.where(stored == nodata, np.nan, stored * 0.1)
+    np.testing.assert_allclose(means(fine), [expected] * 2, rtol=2.0**-21)
     scored = lines_of(run("score", "--cond", "a.tif", "--target", "a_superres.tif", *options))
     assert [line["log_likelihood"] for line in scored] == [
         member["log_likelihood"] for member in record["candidates"]
     ]
+
+
+@pytest.mark.parametrize("fill", [None, 65535])
+def test_netcdf_of_integers_may_lack_a_fill_value(run, tmp_path, model, fill):
+    how = {"dtype": "uint16", "scale_factor": 0.25, "_FillValue": fill}
+    array = xarray.DataArray(COARSE, dims=("y", "x"), name="rain", attrs={"units": "mm/h"})
+    array.to_netcdf(tmp_path / "a.nc", engine="h5netcdf", encoding={"rain": how})
+    done = run("superres", "a.nc", "-m", 2, "--model", model)
+    assert done.returncode == 0, done.stderr
+    found = xarray.load_dataset(tmp_path / "a_superres.nc", engine="h5netcdf").rain
+    assert (found.dtype, found.encoding.get("scale_factor")) == (np.float32, None)
+    np.testing.assert_allclose(means(found.values), [COARSE] * 2, rtol=2.0**-21)
 
 
 def test_sheets_show_fields_on_a_scale_in_the_unit(run, tmp_path, coarse, model):
