@@ -21,7 +21,6 @@ from ..data.fields import open_fields
 from ..errors import CaflowError, check_usage
 from ..fields import Array
 from ..model import CAFlow
-from ..paths import is_folder
 from ..records import Table
 from ..restoration import values_of
 from ..sampling import SEEDS
@@ -30,7 +29,7 @@ from .measure import SEED_STEP
 from .metrics import needing
 from .metrics.ensembles import unevenness
 from .metrics.fields import FieldContext, Sums, measure_field
-from .peers import Draw, bicubic, example, filtered, of_model, resampled
+from .peers import Draw, bicubic, example, filtered, of_model
 from .result import Estimate, Estimates, Evaluation, Failures, Result, estimate
 from .settings import Settings
 
@@ -48,18 +47,13 @@ def evaluated_fields(
     """`evaluate` for a model of fields, with settings that are checked."""
     values = values_of(model)
     metrics, cells = _settings(model, run)
-    training = _training(Path(data))
     methods: dict[Method, Draw] = {"bicubic": bicubic, "guide, filtered noise": filtered}
-    if training is not None:
-        with open_fields(training, "all", unit=values.unit) as others:
-            methods["residuals resampled"] = resampled(values, model.config.task.factor, others)
     methods |= {cell: of_model(cell.tau) for cell in cells}
     split: Any = run.given["split"]
     seeds: Any = {"seed": model.split_seed, "hold_out": model.hold_out}
     with open_fields(data, split, unit=values.unit, **seeds) as fields:
         where = {"path": str(data), "split": fields.split, "split_seed": fields.seed}
         days, failed = _measured(model, fields, methods, run, cells[0].candidates, progress)
-    few = "" if training else "; no train/ has residuals to resample"
     return Evaluation(
         form="fields",
         images=_counts(days.values())["fields"],
@@ -75,7 +69,7 @@ def evaluated_fields(
         failed=failed,
         notes=[
             f"days: {len(days)}; standard errors are those of blocks of consecutive fields, and "
-            f"say nothing of other days{few}"
+            "say nothing of other days"
         ],
     )
 
@@ -115,12 +109,6 @@ def _measured(
         first = next(iter(failed.values()))
         raise CaflowError(f"no field could be measured: {first.message}", first.hint)
     return days, failed
-
-
-def _training(data: Path) -> Path | None:
-    """The folder train/ in a set, or beside it."""
-    folders = [folder / "train" for folder in (data, data.parent)]
-    return next((folder for folder in folders if is_folder(folder)), None)
 
 
 def _settings(model: CAFlow, run: Settings) -> tuple[list[str], list[Cell]]:

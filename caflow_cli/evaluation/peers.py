@@ -1,7 +1,6 @@
 """What draws ensembles of fields: a model, and the peers that it must beat."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TypeAlias
 
 import numpy as np
@@ -9,11 +8,10 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
-from ..config import Temperature, Values
-from ..data.examples import Examples
-from ..errors import CaflowError, ensure
+from ..config import Temperature
+from ..errors import ensure
 from ..fields import Array, Field
-from ..fields.project import areas_of, joined, means_of
+from ..fields.project import means_of
 from ..fields.scale import is_wet, to_unit
 from ..model import CAFlow
 from ..restoration import Coarse, values_of
@@ -23,20 +21,15 @@ from .metrics.fields import on_scale
 Draw: TypeAlias = Callable[[Coarse, int, int], Array]
 
 _FILTER = 0.9  # cells: of the noise of the peer that only has the guide
-_MOST_BLOCKS = 300_000  # training areas whose residuals are resampled
 
 
 def example(model: CAFlow, x: Array) -> tuple[Array, Coarse]:
     """A field without rain below the threshold, cropped to whole areas, and its means."""
-    truth, means = _pair(values_of(model), model.config.task.factor, x)
-    return truth, Coarse(model, Field(means))
-
-
-def _pair(values: Values, factor: int, x: Array) -> tuple[Array, Array]:
+    factor = model.config.task.factor
     height, width = (side - side % factor for side in x.shape)
     truth = x[:height, :width]
-    truth = np.where(is_wet(values, truth) | np.isnan(truth), truth, np.float32(0))
-    return truth, means_of(truth, factor).astype(np.float32)
+    truth = np.where(is_wet(values_of(model), truth) | np.isnan(truth), truth, np.float32(0))
+    return truth, Coarse(model, Field(means_of(truth, factor).astype(np.float32)))
 
 
 def of_model(tau: Temperature) -> Draw:
@@ -51,8 +44,11 @@ def of_model(tau: Temperature) -> Draw:
 
 def bicubic(coarse: Coarse, m: int, seed: int) -> Array:
     """The bicubic field on the model's scale, as an ensemble of one."""
-    smooth = _smooth(coarse.values, coarse.field.values, coarse.factor)
-    return _of_scale(coarse, smooth[None])
+    means = on_scale(coarse.values, coarse.field.values, coarse.factor**2)
+    scaled = F.interpolate(
+        torch.from_numpy(means)[None, None], scale_factor=float(coarse.factor), mode="bicubic"
+    )
+    return _of_scale(coarse, scaled[0].numpy())
 
 
 def filtered(coarse: Coarse, m: int, seed: int) -> Array:
@@ -70,35 +66,6 @@ def _power_of_filter() -> float:
     impulse = np.zeros((33, 33))
     impulse[16, 16] = 1
     return float((gaussian_filter(impulse, _FILTER) ** 2).sum())
-
-
-def resampled(values: Values, factor: int, training: Examples) -> Draw:
-    """Residuals of the bicubic field over whole areas, from anywhere in the training set."""
-    blocks = [np.empty((0, factor**2), np.float32)]
-    for index in range(len(training)):
-        with suppress(CaflowError):
-            truth, means = _pair(values, factor, training.read(index)[0])
-            residual = areas_of(on_scale(values, truth) - _smooth(values, means, factor), factor)
-            whole = np.isfinite(residual).all(-1)
-            blocks.append(residual[whole & is_wet(values, means, factor**2)].astype(np.float32))
-    found = np.concatenate(blocks)
-    ensure(len(found) > 0, "no training field has residuals", "give wet fields in train/, or none")
-    found = found[np.random.default_rng(0).permutation(len(found))[:_MOST_BLOCKS]]
-
-    def draw(coarse: Coarse, m: int, seed: int) -> Array:
-        height, width = coarse.field.size
-        at = np.random.default_rng(seed).integers(0, len(found), (m, height, width))
-        smooth = _smooth(coarse.values, coarse.field.values, factor)
-        return _of_scale(coarse, smooth + joined(found[at], factor))
-
-    return draw
-
-
-def _smooth(values: Values, means: Array, factor: int) -> Array:
-    """The bicubic field on the model's scale: (H, W); NaN around missing values."""
-    small = torch.from_numpy(on_scale(values, means, factor**2))[None, None]
-    fine: Array = F.interpolate(small, scale_factor=float(factor), mode="bicubic")[0, 0].numpy()
-    return fine
 
 
 def _of_scale(coarse: Coarse, g: Array) -> Array:

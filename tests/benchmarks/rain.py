@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Figures of the card of a model of rain: its ensembles, its guide's, RainFARM, residuals.
+"""Figures of the card of a model of rain: its ensembles, its guide's, RainFARM.
 
-    python tests/benchmarks/rain.py MODEL DAY... [--residuals TRAIN] [--rainfarm] [--json FILE]
+    python tests/benchmarks/rain.py MODEL DAY... [--rainfarm] [--json FILE]
 
-Each DAY is a folder of fields in the model's unit, of 192×192 cells; TRAIN is a folder of such
-folders. As `caflow evaluate` (docs/evaluation.md), but on 24 windows of 128×128 cells of each day,
-drawn by a seed, with 40 members. RainFARM is that of pysteps, projected like all others, at its
+Each DAY is a folder of fields in the model's unit, of 192×192 cells. As `caflow evaluate`
+(docs/evaluation.md), but on 24 windows of 128×128 cells of each day, drawn by a seed, with 40
+members. RainFARM is that of pysteps, projected like all others, at its
 defaults, and at the best of 20 settings of the day, by the CRPS of 8 members on every other window,
 which favors it. Milliseconds are processor time of a member.
 """
@@ -24,9 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from caflow_cli.data.fields import open_fields
 from caflow_cli.evaluation.metrics.fields import FieldContext, measure_field
-from caflow_cli.evaluation.peers import Draw, example, filtered, of_model, resampled
+from caflow_cli.evaluation.peers import Draw, example, filtered, of_model
 from caflow_cli.fields import Array, read_field
 from caflow_cli.hub.resolve import load
 from caflow_cli.restoration import Coarse
@@ -100,7 +99,6 @@ def main() -> None:
     parser.add_argument("--tau")
     parser.add_argument("--every", type=int, default=1, help="of the windows")
     parser.add_argument("-m", "--members", type=int, default=MEMBERS)
-    parser.add_argument("--residuals", type=Path)
     parser.add_argument("--rainfarm", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -108,9 +106,6 @@ def main() -> None:
     values, factor = model.config.task.values, model.config.task.factor
     tau = Sampling(tau=options.tau).of(model.config).temperature
     methods = {"model": of_model(tau), "guide": filtered}
-    if options.residuals:
-        with open_fields(options.residuals, "all", unit=values.unit) as training:
-            methods["residuals"] = resampled(values, factor, training)
     every = {}
     for day in options.days:
         cases = []

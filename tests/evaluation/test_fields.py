@@ -54,7 +54,7 @@ def test_every_day_and_the_mean_over_days_have_figures(evaluation):
     assert evaluation.metrics == names
     assert evaluation.images == 6
     by_name = {result.label: result for result in evaluation.results}
-    for what in ("model, τ 0.7, all 8", "model, τ 1, all 8", "residuals resampled"):
+    for what in ("model, τ 0.7, all 8", "model, τ 1, all 8", "guide, filtered noise"):
         of_days = [by_name[f"{day}: {what}"].values for day in ("july", "june")]
         for name in names:
             mean = np.mean([values[name].mean for values in of_days])
@@ -92,27 +92,6 @@ def test_the_command_has_a_row_for_every_day(days, tmp_path):
     assert b"fields have no lpips" in refused.stderr
 
 
-def test_residuals_come_from_a_training_set_in_the_set_or_beside_it(days):
-    def evaluated(data):
-        found = caflow.evaluate(model_of(), data, ["crps"], candidates=4, limit=2)
-        return {result.what for result in found.results}, found.notes[0], found.images
-
-    names, note, images = evaluated(days / "test")
-    assert "residuals resampled" in names
-    assert images == 2
-    names, note, _ = evaluated(days / "test" / "june")
-    assert "residuals resampled" not in names
-    assert "no train/" in note
-
-
-def test_a_training_set_without_residuals_is_an_error(tmp_path):
-    for name, values in (("train/a", np.zeros((16, 16))), ("test/b", np.ones((16, 16)))):
-        (tmp_path / name).parent.mkdir()
-        np.save(tmp_path / f"{name}.npy", values.astype(np.float32))
-    with pytest.raises(CaflowError, match="no training field has residuals"):
-        caflow.evaluate(model_of(), tmp_path, ["crps"], candidates=4)
-
-
 def test_a_field_outside_of_the_range_fails_alone(days, tmp_path):
     (tmp_path / "day").mkdir()
     np.save(tmp_path / "day" / "a.npy", rain(np.random.default_rng(1)))
@@ -137,7 +116,7 @@ def test_fields_without_dry_cells_are_measured_with_their_gaps(tmp_path):
         assert np.isfinite([value.mean for value in result.values.values()]).all()
     by_name = {result.what: result.values for result in found.results}
     assert by_name["model"].keys() == set(found.metrics)
-    assert by_name["residuals resampled"]["crps"].mean < by_name["bicubic"]["crps"].mean
+    assert by_name["guide, filtered noise"]["crps"].mean < by_name["bicubic"]["crps"].mean
 
 
 def test_what_fields_or_images_have_not_is_refused(days):
