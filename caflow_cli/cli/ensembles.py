@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import memory_errors
 from ..fields import Field, check_place, encode_members
 from ..fields.project import repeated
@@ -53,9 +51,7 @@ def run(asked: Ensembles, jobs: Sequence[Job]) -> None:
     console = asked.console
     drawing = asked.drawing
     sheets = Sheets(drawing, console)
-    if asked.measured.quantile:
-        console.note(f"quantiles of {asked.sampling.candidates} members promise nothing")
-    elif asked.sampling.keep != asked.sampling.candidates:
+    if asked.sampling.keep != asked.sampling.candidates:
         console.note(APART)
     with console.steps(console.command) as show:
         for done, job in enumerate(jobs):
@@ -112,17 +108,12 @@ def _read(asked: Ensembles, job: Job) -> Field:
 
 
 def _write(asked: Ensembles, job: Job, found: Members) -> list[dict[str, object]]:
-    """Write the kept members, or quantiles of all; returns the outputs for JSON."""
-    values, field, factor, along, record = found.file_of(found.kept)
-    if quantiles := asked.measured.quantile:
-        values = np.quantile(values, quantiles, axis=0).astype(np.float32)
-        along = ("quantile", quantiles)
-        record["quantiles"] = quantiles
+    """Write the kept members; returns the outputs for JSON."""
+    values, field, factor, seeds, record = found.file_of(found.kept)
     provenance = None if asked.drawing.no_provenance else record
-    data = encode_members(asked.format, values, field, factor, along, provenance)
+    data = encode_members(asked.format, values, field, factor, seeds, provenance)
     paths = write_outputs(job, [data], asked.drawing, asked.console)
-    key, labels = along
-    return [{"path": path, f"{key}s": [*labels]} for path in paths.values()]
+    return [{"path": path, "members": seeds} for path in paths.values()]
 
 
 def _add_rows(asked: Ensembles, job: Job, found: Members, sheets: Sheets) -> None:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..errors import ensure
 from ..fields import format_of_field, read_members, read_provenance
 from ..hub.choice import Choice
 from ..hub.resolve import maker_of
@@ -58,11 +57,6 @@ def scored_lines(
     """
     from ..restoration import Coarse, estimator_of
 
-    ensure(
-        "quantiles" not in record,
-        f"{target.name!r} holds quantiles, not fields that were drawn",
-        "score a file written without --quantile",
-    )
     # Members have the missing values of the coarse field, perhaps stored as others.
     of_target = math.nan if nodata is not None and record else nodata
     coarse = Coarse(model, cond.read_field(nodata))

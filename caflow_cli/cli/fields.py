@@ -62,7 +62,7 @@ def draw_fields(
 
     found = resolve(choice.model, local=drawing.dry_run)
     config = info_of(found, None if console.command == "sample" else console.command).config
-    sampling = _filled(drawing, measured, config, context)
+    sampling = _filled(drawing, config, context)
     first = find_inputs(inputs, recursive=drawing.recursive, taken=FIELD_FORMATS)[0]
     format = _format(drawing, first.suffix)
     suffixes = [suffix for suffix, name in FIELD_FORMATS.items() if name == format]
@@ -76,9 +76,7 @@ def draw_fields(
         run(Ensembles(model, sampling, drawing, measured, console, format, choice.reason), jobs)
 
 
-def _filled(
-    drawing: Drawing, measured: Measured, config: Config, context: typer.Context
-) -> Sampling:
+def _filled(drawing: Drawing, config: Config, context: typer.Context) -> Sampling:
     """The settings for a model, with M and N; CaflowError (exit 2) if they do not fit."""
     sampling = drawing.sampling
     _ = sampling.task(config)  # which checks them
@@ -86,14 +84,7 @@ def _filled(
     typed = source(context, "keep") != "DEFAULT"
     sampling = replace(sampling, candidates=m, keep=sampling.keep if typed else m)
     sampling.check()
-    has_quantiles = measured.quantile is not None
-    needs = ["--quantile"] * has_quantiles + ["--uncertainty"] * bool(drawing.uncertainty)
-    check_usage(m > 1 or not needs, f"{' and '.join(needs)}: more than one member", "-m 20")
-    check_usage(
-        sampling.keep == m or not has_quantiles,
-        "--quantile is of all M members, and -n of fewer",
-        "leave -n out",
-    )
+    check_usage(m > 1 or not drawing.uncertainty, "--uncertainty: more than one member", "-m 20")
     return sampling
 
 
@@ -161,7 +152,7 @@ def _refuse(drawing: Drawing, others: Scaling | Masking, intervals: Intervals | 
     """Raise CaflowError (exit 2) for options that fields do not have."""
     interval = intervals is not None and intervals.interval
     reason = f"{NINE}, and no model of fields has a calibration"
-    check_usage(not interval, reason, "--quantile 0.05,0.5,0.95")
+    check_usage(not interval, reason, "leave it out, and take quantiles of the members")
     given = {
         "--scale": getattr(others, "scale", None),
         "--mask": getattr(others, "mask", None),

@@ -14,11 +14,10 @@ from .files import (
 )
 from .netcdf import members_in_xarray
 from .units import same_unit
-from .values import Along, Array, Field, Grid
+from .values import Array, Field, Grid
 
 __all__ = [
     "FIELD_FORMATS",
-    "Along",
     "Array",
     "Field",
     "Grid",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from .netcdf import (
     read_netcdf_provenance,
 )
 from .tiff import encode_tiff, read_tiff, read_tiff_provenance, stated_tiff_unit
-from .values import Along, Array, Field, checked_values
+from .values import Array, Field, checked_values
 
 _NPY = b"\x93NUMPY"
 _KINDS = "a TIFF of one band, a NetCDF file, or an array as .npy"
@@ -144,7 +144,7 @@ def encode_members(
     members: Array,
     like: Field,
     factor: int,
-    along: Along | None = None,
+    seeds: Sequence[int] | None = None,
     provenance: Table | None = None,
 ) -> bytes:
     """Encode the members of an ensemble as a file: a band each.
@@ -154,19 +154,19 @@ def encode_members(
         members: (M, H, W), float32 in the unit, NaN where missing.
         like: The coarse field, whose place, unit and nodata members have.
         factor: How many times finer they are.
-        along: The name of their dimension, and its coordinate. Default: "member", from 0.
+        seeds: Of the members. Default: from 0.
         provenance: Of the file; `.npy` holds none.
 
     Raises:
         CaflowError: (exit 2) the format cannot hold the place of the field, or (exit 1) a
             coordinate cannot be refined.
     """
-    along = along or ("member", range(len(members)))
+    seeds = seeds or range(len(members))
     check_place(like, factor, format)
     if format == "tiff":
-        return encode_tiff(members, like, factor, along, provenance)
+        return encode_tiff(members, like, factor, seeds, provenance)
     if format == "netcdf":
-        return encode_netcdf(members, like, factor, along, provenance)
+        return encode_netcdf(members, like, factor, seeds, provenance)
     buffer = io.BytesIO()
     np.save(buffer, members.astype(np.float32))
     return buffer.getvalue()
@@ -177,7 +177,7 @@ def write_members(
     members: Array,
     like: Field,
     factor: int,
-    along: Along | None = None,
+    seeds: Sequence[int] | None = None,
     provenance: Table | None = None,
 ) -> None:
     """Write `encode_members` in the format of a path's suffix, with `atomic_write`; same errors."""
@@ -186,7 +186,7 @@ def write_members(
         raise usage_error(
             f"no field is written as {path.name!r}", f"a suffix of {[*FIELD_FORMATS]}"
         )
-    atomic_write(path, encode_members(format, members, like, factor, along, provenance))
+    atomic_write(path, encode_members(format, members, like, factor, seeds, provenance))
 
 
 def read_provenance(source: str | Path | BinaryIO) -> Table | None:

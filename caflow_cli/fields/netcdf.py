@@ -11,7 +11,7 @@ import json
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -22,7 +22,7 @@ import numpy as np
 
 from ..errors import CaflowError, ensure, reason_of, usage_error
 from ..records import Table
-from .values import KEY, Along, Array, Field, fields_of
+from .values import KEY, Array, Field, fields_of
 
 if TYPE_CHECKING:
     import xarray
@@ -259,7 +259,11 @@ def _xarray(what: str) -> Any:
 
 
 def members_in_xarray(
-    members: Array, like: Field, factor: int, along: Along, provenance: Table | None = None
+    members: Array,
+    like: Field,
+    factor: int,
+    seeds: Sequence[int],
+    provenance: Table | None = None,
 ) -> xarray.DataArray:
     """Members as an array of xarray, with the refined coordinates of the coarse field.
 
@@ -267,10 +271,10 @@ def members_in_xarray(
         members: (M, H, W), float32 in the unit, NaN where missing.
         like: The coarse field.
         factor: How many times finer the members are.
-        along: The name of the first dimension, and its coordinate.
+        seeds: Of the members, the coordinate of the first dimension.
         provenance: An attribute, in JSON.
     """
-    dataset, name = _in_dataset(members, like, factor, along)
+    dataset, name = _in_dataset(members, like, factor, seeds)
     array: xarray.DataArray = dataset[name]
     if provenance is not None:
         array.attrs[KEY] = json.dumps(provenance)
@@ -278,11 +282,10 @@ def members_in_xarray(
 
 
 def _in_dataset(
-    stored: Array, like: Field, factor: int, along: Along
+    stored: Array, like: Field, factor: int, seeds: Sequence[int]
 ) -> tuple[xarray.Dataset, str]:
     """A data set of members with coordinates, bounds and attributes, and the variable's name."""
     xarray = _xarray("NetCDF")
-    name, labels = along
     grid = like.grid
     if grid is None:
         attrs = {"units": like.unit} if like.unit else {}
@@ -290,19 +293,18 @@ def _in_dataset(
     if not isinstance(grid, Coordinates):
         raise usage_error("the place of a GeoTIFF is not converted to coordinates", "-o FILE.tif")
     fine = grid.refined(factor)
-    said = {"long_name": f"{name}, by its seed", "standard_name": "realization", "units": "1"}
-    coordinate = (name, np.array(labels), said if name == _MEMBER else {"units": "1"})
+    said = {"long_name": "member, by its seed", "standard_name": "realization", "units": "1"}
     attrs = {key: value for key, value in fine.attrs.items() if key not in ("step", "step_in")}
-    dataset = fine.dataset.assign_coords({name: coordinate})
-    return dataset.assign({fine.name: ((name, *fine.dims), stored, attrs)}), fine.name
+    dataset = fine.dataset.assign_coords({_MEMBER: (_MEMBER, np.array(seeds), said)})
+    return dataset.assign({fine.name: ((_MEMBER, *fine.dims), stored, attrs)}), fine.name
 
 
 def encode_netcdf(
-    members: Array, like: Field, factor: int, along: Along, provenance: Table | None
+    members: Array, like: Field, factor: int, seeds: Sequence[int], provenance: Table | None
 ) -> bytes:
     """Encode members as NetCDF 4, with a dimension for them; arguments as `members_in_xarray`."""
     stored, nodata = like.marked(members)
-    dataset, name = _in_dataset(stored, like, factor, along)
+    dataset, name = _in_dataset(stored, like, factor, seeds)
     dataset[name].attrs["_FillValue"] = np.float32(nodata)
     dataset.attrs.setdefault("Conventions", "CF-1.8")
     if provenance is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -15,7 +16,7 @@ from ..errors import CaflowError, ensure
 from ..images.deep import check_segments
 from ..records import Table
 from .geotiff import GeoTags, Tag, read_tags
-from .values import KEY, Along, Array, Field, fields_of
+from .values import KEY, Array, Field, fields_of
 
 if TYPE_CHECKING:
     import tifffile
@@ -138,7 +139,7 @@ def read_tiff_provenance(data: bytes) -> Table | None:
 
 
 def encode_tiff(
-    members: Array, like: Field, factor: int, along: Along, provenance: Table | None
+    members: Array, like: Field, factor: int, seeds: Sequence[int], provenance: Table | None
 ) -> bytes:
     """Encode members as the bands of a TIFF, compressed by Deflate.
 
@@ -149,7 +150,7 @@ def encode_tiff(
         members: (M, H, W), float32 in the unit, NaN where missing.
         like: The coarse field.
         factor: How many times finer the members are.
-        along: What they are, for the description of each band.
+        seeds: Of the members, for the description of each band.
         provenance: Stored in the description, in JSON.
     """
     import tifffile
@@ -163,7 +164,7 @@ def encode_tiff(
         grid = like.grid.refined(factor)
         assert isinstance(grid, GeoTags)
         tags += grid.tags()
-    tags.append(_text(_GDAL, _gdal_metadata(along, like.unit)))
+    tags.append(_text(_GDAL, _gdal_metadata(seeds, like.unit)))
     if np.isnan(members).any():
         tags.append(_text(_NODATA, f"{nodata:.17g}"))
     count, _, width = values.shape
@@ -188,12 +189,11 @@ def _text(code: int, text: str) -> Tag:
     return code, _ASCII, len(text) + 1, text
 
 
-def _gdal_metadata(along: Along, unit: str) -> str:
+def _gdal_metadata(seeds: Sequence[int], unit: str) -> str:
     """What GDAL reads of bands, in XML."""
     root = ElementTree.Element("GDALMetadata")
-    name, labels = along
-    for band, label in enumerate(labels):
-        said = {"description": f"{name} {label:g}", "unittype": unit}
+    for band, seed in enumerate(seeds):
+        said = {"description": f"member {seed}", "unittype": unit}
         for role, text in said.items():
             if text:
                 item = {"name": role.upper(), "sample": str(band), "role": role}

@@ -15,9 +15,6 @@ from ..errors import CaflowError, ensure
 from ..records import Table
 
 Array: TypeAlias = NDArray[Any]
-# The name of the dimension of several fields, "member" or "quantile", and its coordinate: seeds, or
-# quantiles.
-Along: TypeAlias = tuple[str, Sequence[float]]
 KEY = "caflow"  # of the provenance in a file
 Steps = Literal["linear", "db"]  # of what the steps of data are equal: of the values or of their dB
 

@@ -154,7 +154,9 @@ def _no_intervals(data: str | Path) -> CaflowError:
             f"intervals of fields need {least} groups or more, such as days, because the fields of "
             f"a group are alike; {str(data)!r} has {len(groups)}"
         )
-    return usage_error(why, "caflow superres --quantile 0.05,0.5,0.95, which promises nothing")
+    return usage_error(
+        why, "caflow superres FIELD -m 50: quantiles of the members, which promise nothing"
+    )
 
 
 def _name_of(data: str | Path, split: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypedDict
 
-from ..records import Count, NonNegative, Share, Size
+from ..records import Count, NonNegative, Size
 from ..restoration.score import Estimator
 from ..sampling import RankRule, Sampling
 from .common import Line, Model, Rank, Reason, Seconds
@@ -41,15 +41,11 @@ class Member(FieldScoreFields):
     redraws: Annotated[Size, "How often it was redrawn, because a draw diverged."]
 
 
-class _EnsembleFields(TypedDict):
+class Ensemble(TypedDict):
+    """A file of members, in the order of its bands."""
+
     path: Annotated[str, "The file that was written."]
-
-
-class Ensemble(_EnsembleFields, total=False):
-    """A file of members or of quantiles, in the order of its bands."""
-
     members: Annotated[list[Size], "Seeds of the members."]
-    quantiles: list[Share]
 
 
 class _RestoredFieldFields(Line):

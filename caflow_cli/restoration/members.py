@@ -14,7 +14,6 @@ import numpy as np
 from ..devices import check_bf16
 from ..errors import check_usage, ensure
 from ..fields import (
-    Along,
     Array,
     Field,
     field_of,
@@ -111,13 +110,15 @@ class Members:
         more = {"diverged": diverged} if diverged else {}
         return {**self.record, "candidates": members, **more}
 
-    def file_of(self, members: Sequence[Member]) -> tuple[Array, Field, int, Along, dict[str, Any]]:
+    def file_of(
+        self, members: Sequence[Member]
+    ) -> tuple[Array, Field, int, list[int], dict[str, Any]]:
         """What `write_members` writes of some members, with provenance, which has no local path."""
         task = self.model.config.task
         seeds = [member.seed for member in members]
         record = {"schema": SCHEMA, "version": __version__, "task": task.name, **self.record}
         values = np.stack([member.values for member in members])
-        return values, self.field, task.factor, ("member", seeds), {**record, "seeds": seeds}
+        return values, self.field, task.factor, seeds, {**record, "seeds": seeds}
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write all members into one file, in order of seed, with provenance: see `write_members`.

@@ -63,7 +63,7 @@ def test_members_lie_where_the_coarse_field_lies(tmp_path, point, matrix):
         bounds, crs = file.bounds, file.crs
     field = read_field(path)
     members = ensemble(field)
-    write_members(tmp_path / "members.tif", members, field, 2, ("member", [7, 8, 9]))
+    write_members(tmp_path / "members.tif", members, field, 2, [7, 8, 9])
     with rasterio.open(tmp_path / "members.tif") as file:
         assert file.bounds == bounds
         assert file.crs == crs

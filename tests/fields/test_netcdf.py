@@ -43,7 +43,7 @@ def ensemble(field, factor=2, count=3):
 def written(tmp_path, field, factor=2):
     path = tmp_path / "members.nc"
     members = ensemble(field, factor)
-    write_members(path, members, field, factor, ("member", [7, 8, 9]), {"seed": 7})
+    write_members(path, members, field, factor, [7, 8, 9], {"seed": 7})
     assert read_provenance(path) == {"seed": 7}
     assert np.array_equal([f.values for f in read_members(path, nodata=math.nan)], members, True)
     return xarray.load_dataset(path, engine="h5netcdf", decode_coords="all")
@@ -98,7 +98,7 @@ def test_coordinates_of_two_dimensions_and_irregular_ones():
         lon=[1, 2, 4],
     ).assign_coords(site=("lon", ["a", "b", "c"]))
     field = field_of(array)
-    fine = members_in_xarray(ensemble(field), field, 2, ("member", [0, 1, 2]))
+    fine = members_in_xarray(ensemble(field), field, 2, [0, 1, 2])
     assert fine.lat.values.tolist() == [0.25, 1.75, 3.25, 4.75]
     assert fine.lon.values.tolist() == [0.75, 1.25, 1.75, 2.5, 3.5, 4.5]
     assert fine.north.dims == ("lat", "lon")
@@ -162,23 +162,14 @@ def test_a_data_array_becomes_a_field_and_members_a_data_array():
     array = rain().expand_dims(time=[3]).assign_coords(member=4)
     field = field_of(array)
     assert np.array_equal(field.values, COARSE)
-    fine = members_in_xarray(ensemble(field), field, 2, ("member", [0, 1, 2]), {"seed": 0})
+    fine = members_in_xarray(ensemble(field), field, 2, [0, 1, 2], {"seed": 0})
     assert fine.dims == ("member", "lat", "lon")
     assert fine.coords["time"] == 3
     assert fine.coords["coarse_member"] == 4
     assert fine.attrs == {**ATTRS, "caflow": '{"seed": 0}'}
     assert field_of(fine[1]).size == (4, 6)
     plain = field_of(COARSE, unit="K")
-    assert members_in_xarray(ensemble(plain), plain, 2, ("member", [0, 1, 2])).units == "K"
-
-
-def test_quantiles_have_a_dimension_of_their_own(tmp_path):
-    field = field_of(rain())
-    path = tmp_path / "q.nc"
-    write_members(path, ensemble(field), field, 2, ("quantile", [0.05, 0.5, 0.95]))
-    found = xarray.load_dataset(path, engine="h5netcdf")
-    assert found["quantile"].values.tolist() == [0.05, 0.5, 0.95]
-    assert "standard_name" not in found["quantile"].attrs
+    assert members_in_xarray(ensemble(plain), plain, 2, [0, 1, 2]).units == "K"
 
 
 HOLES = np.where(COARSE == 4, np.nan, COARSE)

@@ -1,4 +1,4 @@
-"""Measured fields through the command: an ensemble in a file, its scores, quantiles and sheets."""
+"""Measured fields through the command: an ensemble in a file, its scores and sheets."""
 
 import math
 
@@ -103,20 +103,6 @@ def test_with_n_the_likeliest_are_written(run, tmp_path, coarse, model):
     assert record["outputs"][0]["members"] == [m["seed"] for m in record["candidates"][:2]]
     assert b"do not compare" in done.stderr
     assert len(read_members(tmp_path / "m.tif")) == 2
-
-
-def test_quantiles_are_those_of_all_members_and_are_not_scored(run, tmp_path, coarse, model):
-    run("superres", coarse, "-m", 5, "-o", "m.tif", "--model", model)
-    quantiles = ("--quantile", "0.1,0.5", "-o", "q.tif")
-    done = run("superres", coarse, "-m", 5, *quantiles, "--model", model, "--json")
-    assert only_record(done)["outputs"] == [{"path": "q.tif", "quantiles": [0.1, 0.5]}]
-    assert b"quantiles of 5 members promise nothing" in done.stderr
-    members = np.stack([field.values for field in read_members(tmp_path / "m.tif")])
-    found = np.stack([field.values for field in read_members(tmp_path / "q.tif")])
-    np.testing.assert_allclose(found, np.quantile(members, [0.1, 0.5], axis=0), rtol=1e-6)
-    scored = run("score", "--cond", coarse, "--target", "q.tif", "--model", model)
-    assert scored.returncode == 1
-    assert b"'q.tif' holds quantiles, not fields that were drawn" in scored.stderr
 
 
 def test_missing_values_stay_missing_and_count_as_neither_wet_nor_dry(run, tmp_path, model):
@@ -296,17 +282,13 @@ def test_several_bands_are_no_field(run, tmp_path, model):
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
-        (["--interval"], "need at least nine groups", "--quantile 0.05,0.5,0.95"),
+        (["--interval"], "need at least nine groups", "quantiles of the members"),
         (["--scale", "2"], "--scale: not for fields", "leave it out"),
         (["--consistent"], "--consistent: not for fields", "leave it out"),
         (["--crop", "0,0,2x2", "--alpha"], "--crop and --alpha: not for fields", "leave it out"),
         (["--quality", "9"], "--quality: not for fields", "leave it out"),
         (["--format", "png"], "not written as 'png'", "--format netcdf or npy or tiff"),
         (["-o", "m.png"], "does not fit tiff", "-o m.tif"),
-        (["--quantile", "0.5,2"], "--quantile is '0.5,2'", "--quantile 0.05,0.5,0.95"),
-        (["--quantile", ""], "--quantile is ''", "--quantile 0.05,0.5,0.95"),
-        (["--quantile", "0.5", "-n", "1"], "of all M members, and -n", "leave -n out"),
-        (["--quantile", "0.5", "-m", "1"], "more than one member", "-m 20"),
         (["--uncertainty", "u.png", "-m", "1"], "more than one member", "-m 20"),
         (["-n", "9", "-m", "3"], "cannot keep 9 of 3", "-m 9 -n 9"),
         (["--rank", "consensus"], "cannot be ranked by consensus", "--rank none"),
@@ -338,7 +320,7 @@ def test_no_interval_is_calibrated_with_fewer_than_nine_groups(run, tmp_path, mo
     assert done.returncode == 2
     assert b"need 9 groups or more, such as days, because" in done.stderr
     assert b"'days' has 8" in done.stderr
-    assert b"--quantile 0.05,0.5,0.95" in done.stderr
+    assert b"quantiles of the members, which promise nothing" in done.stderr
     assert not (tmp_path / "c.safetensors").exists()
 
 
@@ -362,10 +344,9 @@ def test_photographs_and_fields_are_told_apart(run, tmp_path, small_image, coars
     assert np.load(tmp_path / "a_superres.npy").shape == (2, 16, 20)
     run("superres", "a.npy", "-m", 2, "-o", "a.tif", "--model", model)
     assert read_members(tmp_path / "a.tif")[0].unit == "mm/h"
-    for option in (["--nodata", "0"], ["--quantile", "0.5"]):
-        done = run("superres", small_image, *option)
-        assert done.returncode == 2
-        assert f"{option[0]}: for measured fields" in done.stderr.decode()
+    done = run("superres", small_image, "--nodata", "0")
+    assert done.returncode == 2
+    assert b"--nodata: for measured fields" in done.stderr
 
 
 def test_values_out_of_the_models_range_are_named_with_their_place(run, tmp_path, model):
