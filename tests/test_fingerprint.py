@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
+import xarray
 from PIL import Image, PngImagePlugin
 from safetensors.numpy import save
 
@@ -125,6 +127,33 @@ def test_of_model_files_tensors_and_header_are_compared(found, described):
     assert line.startswith("/score/tensors/digest is ")
     (line,) = found(stored(1.0, seed=1), stored(1.0, seed=2))
     assert line == "/score/tensors/metadata/caflow/seed is 2, was 1"
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".nc", ".npy"])
+def test_of_fields_numbers_tags_and_coordinates_are_compared(tmp_path, found, described, suffix):
+    def written(level: float, corner: float = 0.0) -> dict:
+        members = np.full((2, 3, 4), level, np.float32)
+        members[0, 0, 0] = np.nan
+        path = tmp_path / f"a{suffix}"
+        if suffix == ".npy":
+            np.save(path, members)
+        elif suffix == ".nc":
+            coords = {"y": corner + np.arange(3.0)}
+            data = xarray.DataArray(members, coords, ("member", "y", "x"), "rain")
+            data.to_netcdf(path, engine="h5netcdf")
+        else:
+            tags = [(33922, 12, 6, (0, 0, 0, corner, 0, 0), True)]
+            text = json.dumps({"unit": "mm/h", "caflow": {"seed": 1}})
+            options = {"photometric": "minisblack", "planarconfig": "separate", "metadata": None}
+            tifffile.imwrite(path, members, description=text, extratags=tags, **options)
+        return described(path.read_bytes(), path)
+
+    assert found(written(1), written(1)) == []
+    lines = " ".join(found(written(1), written(2)))
+    assert all(f"/{name} is " in lines for name in ("digest", "sum", "largest"))
+    places = {line.split()[0].rpartition("/")[0] for line in found(written(1), written(1, 5))}
+    where = {".tif": "/score/tags/33922", ".nc": "/score/variables/y"}
+    assert places == ({where[suffix]} if suffix in where else set())
 
 
 def test_files_of_lines_are_json_and_those_for_people_are_only_there(described):
