@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,17 +16,17 @@ from ..config import HOLE, Config
 from ..errors import CaflowError, check_usage, memory_errors
 from ..hub.choice import JUDGED, NAMED, choose_model, hint_at_model
 from ..hub.resolve import Resolved, with_calibration
-from ..images import Input, Pixels, encode_png
+from ..images import Input, Pixels
 from ..images.crop import WHOLE, cropped
-from ..names import MARKS
+from ..names import MARKS, make
 from ..sampling import Sampling
 from ..tasks import ONE_PASS, Task
 from .console import Console, about
 from .edits import Editing
 from .intervals import Intervals
-from .masking import Found, Infrared, Masking, Transparent, marked
+from .masking import SOME, Found, Infrared, Masking, Transparent, marked
 from .options import Drawing, load_model
-from .output import SMALLER, write_file
+from .output import SMALLER, write_marks
 from .plan import Job, Plan
 
 if TYPE_CHECKING:
@@ -133,16 +134,25 @@ class Asked:
     def _mask(self, job: Job, masking: Masking, image: Input) -> Pixels:
         """Read or find the mask of an image; say what is found, and show it."""
         mask = masking.read(job.mask, image, job.source)
-        hint = "" if masking.marks else "; --marks FILE shows it"
+        hole = np.where(mask >= HOLE, np.uint8(255), np.uint8(0))
         if isinstance(job.mask, Found) and mask.any():
+            shown = masking.marks or self.shows(job, hole)
+            hint = "" if shown else "; --marks FILE shows it"
             self.console.note(f"{job.name}: {marked(mask, hint)}")
-        if masking.marks and not self.drawing.dry_run:
-            from ..restoration import marks_over
-
-            hole = np.where(mask >= HOLE, np.uint8(255), np.uint8(0))
-            data = encode_png(marks_over(image.image.shown, hole))
-            write_file(job, job.beside[MARKS], data, self.drawing, self.console)
+        if not self.drawing.dry_run:
+            write_marks(job, image, hole, self.drawing, self.console)
         return mask
+
+    def shows(self, job: Job, mask: Pixels | None) -> str | None:
+        """On a terminal, the command that shows the marks that were found in the only image, if
+        they cover some of it and are not written."""
+        alone = self.console.live and len(self.plan.jobs) == 1 and job.source.path is not None
+        if not (alone and isinstance(job.mask, Found)) or MARKS in job.beside or mask is None:
+            return None
+        if (mask >= HOLE).mean() <= SOME:
+            return None
+        marks = job.source.folder / f"{make(job.source.stem, MARKS)}.png"
+        return f"{job.mask.command(job.name)} --marks {shlex.quote(str(marks))}"
 
     def _note(self, job: Job, request: Request, most: int) -> None:
         """Say what will not come out well, or which model would do better; and what costs time.

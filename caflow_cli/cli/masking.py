@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 Mask: TypeAlias = Union["File", "Damage", "Infrared", "Transparent"]
 
 MUCH = 0.01  # share of an image; damage that covers more deserves a second look
-LOW = 0.2  # threshold of detection to try if nothing is found
-_PAINT = "paint a mask, and give it by --mask FILE"
+SOME = 0.005  # and to be seen
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class Found:
 
     way: ClassVar[str]
     default: ClassVar[float]
+    low: ClassVar[float]  # shows doubtful marks, too
     least: ClassVar[float]
     most: ClassVar[float]
 
@@ -89,11 +90,32 @@ class Found:
     def allows(cls, threshold: float) -> bool:
         return cls.least < threshold < cls.most
 
+    def mask(
+        self, image: Input, source: InputImage, step: Progress = lambda done, total: None
+    ) -> Pixels:
+        """The mask of what is found: uint8 (H, W), 255 or 0."""
+        raise NotImplementedError
+
+    def command(self, name: str) -> str:
+        """The command that writes this mask of an image."""
+        way = " --ir" if self.way == Infrared.way else ""
+        threshold = "" if self.threshold == self.default else f" --threshold {self.threshold:g}"
+        return f"caflow mask {shlex.quote(name)}{way}{threshold}"
+
+    def more(self, image: Input, source: InputImage, end: str = "") -> str:
+        """What to do if nothing was found; what a lower threshold finds is to be looked at, by the
+        command that ends in `end`, before it is filled.
+        """
+        low = type(self)(self.low)
+        helps = self.threshold > self.low and low.mask(image, source).any()
+        doubtful = f"; `{low.command(source.name)}{end}` shows doubtful marks" if helps else ""
+        return f"paint what was missed (--mask FILE), or nothing is damaged{doubtful}"
+
 
 class Damage(Found):
     """The damage of which the network is as confident as the threshold says."""
 
-    way, default, least, most = "auto", 0.5, 0, 1
+    way, default, low, least, most = "auto", 0.5, 0.2, 0, 1
 
     def mask(
         self, image: Input, source: InputImage, step: Progress = lambda done, total: None
@@ -102,18 +124,11 @@ class Damage(Found):
 
         return damage_of(image.image, self.threshold, step)
 
-    def more(self, image: Input, option: str) -> str:
-        """What to do if nothing was found: lower the threshold if that helps, else paint a mask."""
-        from ..damage import damage_of
-
-        helps = self.threshold > LOW and damage_of(image.image, LOW).any()
-        return f"{option}{LOW} finds more" if helps else _PAINT
-
 
 class Infrared(Found):
     """The dust that infrared shows, darker than the film by so many deviations."""
 
-    way, default, least, most = "ir", 4.5, 1, 100
+    way, default, low, least, most = "ir", 4.5, 3, 1, 100
 
     def mask(
         self, image: Input, source: InputImage, step: Progress = lambda done, total: None
@@ -126,10 +141,6 @@ class Infrared(Found):
         infrared = read_infrared(image.image, source.path, source.name)
         return infrared_mask(image.image.values, infrared, self.threshold)
 
-    def more(self, image: Input, option: str) -> str:
-        """What to do if nothing was found."""
-        return f"{option}3 may find more" if self.threshold > 3 else _PAINT
-
 
 def _once(mask: str | None) -> str | None:
     """Raise CaflowError (exit 2) for two masks, of which only the last would count."""
@@ -139,7 +150,24 @@ def _once(mask: str | None) -> str | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Masking:
+class Marking:
+    """The option of commands that can show a mask."""
+
+    marks: str | None = option(
+        "--marks FILE|DIR/",
+        "Also write a PNG of the image with the mask in red, before anything is filled. For "
+        "several images, a folder, in which each has NAME_marks.png.",
+        OUTPUT,
+    )
+
+    @property
+    def found(self) -> Damage | Infrared | None:
+        """How masks to fill are found; None if they are not."""
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Masking(Marking):
     """The mask options; each field is the option of the same name."""
 
     mask: str | None = option(
@@ -157,12 +185,6 @@ class Masking:
         default=0,
         min=0,
         max=1000,
-    )
-    marks: str | None = option(
-        "--marks FILE|DIR/",
-        "Also write a PNG of the image with what is filled in red, before it is filled. For "
-        "several images, a folder, in which each has NAME_marks.png.",
-        OUTPUT,
     )
     invert_mask: bool = option("--invert-mask", "Fill where the mask is black.", OUTPUT)
     mask_as_is: bool = option("--mask-as-is", "Accept a mostly white mask.", OUTPUT)

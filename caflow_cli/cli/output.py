@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import EXIT_FAILED, CaflowError, memory_errors
-from ..images import atomic_write, make_folder, no_file
+from ..images import Input, Pixels, atomic_write, encode_png, make_folder, no_file
+from ..names import MARKS
 from .options import Files
 from .plan import Job
 
@@ -80,6 +81,15 @@ def write_outputs(
         elif write_file(job, path := job.outputs[rank - 1], data, files, console):
             paths[rank] = str(path)
     return paths
+
+
+def write_marks(job: Job, image: Input, mask: Pixels, files: Files, console: Console) -> None:
+    """Write the image with its mask, uint8 (H, W), in red if that is wanted."""
+    if MARKS in job.beside:
+        from ..restoration import marks_over
+
+        data = encode_png(marks_over(image.image.shown, mask))
+        write_file(job, job.beside[MARKS], data, files, console)
 
 
 def write_file(job: Job, path: Path, data: bytes, files: Files, console: Console) -> bool:

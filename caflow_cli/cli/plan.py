@@ -19,7 +19,7 @@ from ..paths import exists, is_folder
 from .companions import find_companions
 from .console import Console
 from .inputs import IMAGES, InputImage, find_inputs, find_shard, without_others
-from .masking import File, Mask, Masking, Transparent
+from .masking import File, Marking, Mask, Transparent
 from .options import Files
 
 _MOST = 100  # maximum rows of a sheet
@@ -98,7 +98,7 @@ def make_plan(
     files: Files,
     companions: Mapping[str, str] = {},
     ends: Sequence[str] = (),
-    masking: Masking | None = None,
+    marking: Marking | None = None,
     form: Form | None = None,
 ) -> Plan:
     """Find all inputs, name all outputs, and raise CaflowError (exit 2) if the plan cannot work.
@@ -115,7 +115,7 @@ def make_plan(
         files: The options.
         companions: What the user named of kinds of files that belong to inputs, as "mask".
         ends: Endings of further files for each input, which are PNG.
-        masking: The options of masks, if the command has them.
+        marking: The options of masks, if the command has them.
         form: What is written instead of images: fields, which folders are searched for.
     """
     if list(inputs) == ["-"] and not ends and _is_piped(console, files):
@@ -124,7 +124,7 @@ def make_plan(
         _check_skipping(files)
     folder, file = _destination(files.output)
     taken = IMAGES if form is None else FIELD_FORMATS
-    jobs = _find_jobs(console, inputs, files, folder, companions, masking, taken)
+    jobs = _find_jobs(console, inputs, files, folder, companions, marking, taken)
     share = find_shard(files.shard, console)
     if share.step > 1:
         _check_shared(files, jobs)
@@ -135,8 +135,8 @@ def make_plan(
     else:
         paths = _paths(jobs, "-o", files.output, make(console.command, files.suffix), form)
         jobs = [job.named(path, files, ends) for job, path in zip(jobs, paths, strict=True)]
-    if masking is not None and masking.marks is not None:
-        jobs = _with_marks(jobs, masking.marks)
+    if marking is not None and marking.marks is not None:
+        jobs = _with_marks(jobs, marking.marks)
     _check_outputs(jobs, share, files)
     return Plan(jobs[share], encoder)
 
@@ -185,7 +185,7 @@ def _find_jobs(
     files: Files,
     folder: Path | None,
     used: Mapping[str, str],
-    masking: Masking | None,
+    marking: Marking | None,
     taken: Collection[str],
 ) -> list[Job]:
     """The inputs, without earlier results and files in `folder`, each with its companions."""
@@ -195,7 +195,7 @@ def _find_jobs(
     sources = find_inputs(inputs, files.recursive, aside, console.note, taken)
     if len(sources) > 1 or used:
         sources = _without_others(sources, used, console)
-    mask = (masking.found if masking else None) or Transparent()
+    mask = (marking.found if marking else None) or Transparent()
     jobs = [Job(source, mask=mask) for source in sources]
     return _with_companions(jobs, sources, used) if used else jobs
 

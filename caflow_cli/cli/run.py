@@ -45,6 +45,9 @@ def run(asked: Asked) -> None:
             done += len(batch)
     if asked.drawing.sheets:
         sheets.write()
+    drawn = prepared.request if not console.failed else None
+    if drawn and (command := asked.shows(prepared.job, drawn.mask)):
+        console.note(f"`{command}` shows what was filled")
 
 
 def _progress(
@@ -140,12 +143,12 @@ def _copy(prepared: Prepared, asked: Asked) -> None:
     """Write an image in which nothing is to be filled, as it is."""
     job = prepared.job
     assert prepared.image is not None
-    text = "nothing to fill, so the image is copied"
+    text = hint = "nothing to fill, so the image is copied"
     if prepared.image.crop:
-        text = "nothing to fill in this part, so it is copied"
+        text = hint = "nothing to fill in this part, so it is copied"
     elif isinstance(job.mask, Damage | Infrared):
-        text += "; " + job.mask.more(prepared.image, f"--mask {job.mask.way}:")
-    asked.console.about(job.name, text)
+        hint = f"{text}; {job.mask.more(prepared.image, job.source)}"
+    asked.console.about(job.name, hint, text)
     data = asked.plan.encoder.encode(prepared.image)
     paths = write_outputs(job, [data], asked.drawing, asked.console)
     asked.console.result(job.fields("unchanged", paths))

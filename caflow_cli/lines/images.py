@@ -113,15 +113,19 @@ class Planned(_PlannedFields, total=False):
     marks: _Marks
 
 
-class Masked(Line):
-    """A mask of the damage that `mask` found."""
-
+class _MaskedFields(Line):
     command: Literal["mask"]
     input: Typed
     status: Literal["ok"]
     share: Annotated[Share, "Share of the image's pixels that are marked."]
     outputs: list[File]
     elapsed_s: Seconds
+
+
+class Masked(_MaskedFields, total=False):
+    """A mask of the damage that `mask` found."""
+
+    marks: _Marks
 
 
 class FailedInput(InputFields):

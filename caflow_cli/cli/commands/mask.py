@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ...errors import check_usage
 from .. import options
 from ..console import Console
-from ..masking import Damage, Infrared, marked
+from ..masking import Damage, Infrared, Marking, marked
 from ..options import Files, expanded, option
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def mask_command(
     images: options.Images,
     files: Files,
+    marking: Marking,
     console: Console,
     ir: bool = option(
         "--ir",
@@ -48,7 +49,7 @@ def mask_command(
     from ..output import report_undone, reported
     from ..plan import make_plan
 
-    jobs = make_plan(console, images, files).jobs
+    jobs = make_plan(console, images, files, marking=marking).jobs
     with console.steps(console.command) as show:
         for place, job in enumerate(jobs):
 
@@ -69,16 +70,19 @@ def _write_mask(
 ) -> None:
     """Write the mask of an image, and report the share that it marks."""
     from ...images import encode_png
-    from ..output import write_outputs
+    from ..output import write_marks, write_outputs
 
     start = time.perf_counter()
     image = job.source.read(console.about, files.alpha, isinstance(found, Infrared))
     mask = found.mask(image, job.source, step)
     paths = write_outputs(job, [encode_png(mask)], files, console)
+    write_marks(job, image, mask, files, console)
     share = float((mask > 0).mean())
     elapsed = time.perf_counter() - start
     if share > 0:
         console.note(f"{job.name}: {marked(mask)}")
     else:
-        console.about(job.name, f"nothing is marked; {found.more(image, '--threshold ')}")
+        end = "" if files.output else " --overwrite"  # of the black mask
+        text = f"nothing is marked; {found.more(image, job.source, end)}"
+        console.about(job.name, text, "nothing is marked")
     console.result(job.fields("ok", paths, share=round(share, 6), elapsed_s=round(elapsed, 3)))

@@ -2,10 +2,11 @@
 
 import io
 import re
+import shlex
 
 import numpy as np
 import pytest
-from cracked import cracked
+from cracked import cracked, faded
 from PIL import Image
 from scipy import ndimage
 
@@ -15,6 +16,8 @@ from ...image_files import png_of_16_bits
 from ..process import assert_refused
 from ..results import lines_of
 from ..scenes import pixels, save, save_mask
+
+missed = "paint what was missed (--mask FILE)"
 
 
 @pytest.fixture
@@ -70,11 +73,11 @@ def test_the_share_that_is_marked_is_always_said(run, tmp_path, old):
         Image.new("RGB", (40, 40), (90, 90, 90)).save(tmp_path / f"{name}.png")
     done = run("mask", "a.png", "b.png", "c.png", "-o", "masks/")
     assert done.stderr.decode().splitlines() == [
-        "a.png: nothing is marked; paint a mask, and give it by --mask FILE",
-        "… and 2 more: nothing is marked; paint a mask, and give it by --mask FILE",
+        "a.png: nothing is marked; paint what was missed (--mask FILE), or nothing is damaged",
+        "… and 2 more: nothing is marked",
     ]
     done = run("mask", "a.png", "-o", "b_mask.png", "--threshold", 0.1)
-    assert done.stderr == b"a.png: nothing is marked; paint a mask, and give it by --mask FILE\n"
+    assert done.stderr.startswith(b"a.png: nothing is marked; paint what was missed")
 
 
 @pytest.mark.parametrize("threshold", ["0", "1", "-0.1", "nan"])
@@ -169,19 +172,63 @@ def test_an_image_without_damage_is_copied_with_what_is_to_be_said(run, tmp_path
     assert line["status"] == "unchanged"
     assert [one["path"] for one in line["outputs"]] == ["out_01.png"]
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out_01.png")), image)
-    assert b"x.png: nothing to fill, so the image is copied; paint a mask, and" in done.stderr
+    assert b"x.png: nothing to fill, so the image is copied; paint what was" in done.stderr
     assert b"g.png is not written: there is nothing to show" in done.stderr
     jpg = run(*fill[:-1], "x.png", "--mask", "auto", "-o", "x.jpg")
     assert jpg.stdout == b"x.jpg\n"
     assert b"composited on white, because jpg has no alpha" in jpg.stderr
 
 
-def test_a_lower_threshold_is_named_only_if_it_finds_more(run, tmp_path, old, fill):
+def test_where_nothing_is_marked_doubtful_marks_are_looked_at_before_they_are_filled(
+    run, tmp_path, old, fill
+):
+    (tmp_path / "old.png").rename(tmp_path / "an old.png")
     high = "0.999"
-    done = run("mask", "old.png", "--threshold", high)
-    assert b"old.png: nothing is marked; --threshold 0.2 finds more" in done.stderr
-    done = run(*fill, "old.png", "--mask", f"auto:{high}", "--overwrite")
-    assert b"the image is copied; --mask auto:0.2 finds more" in done.stderr
+    done = run(*fill, "an old.png", "--mask", f"auto:{high}", "--overwrite").stderr.decode()
+    hint = "or nothing is damaged; `caflow mask 'an old.png' --threshold 0.2` shows doubtful marks"
+    assert done.endswith(f"an old.png: nothing to fill, so the image is copied; {missed}, {hint}\n")
+    done = run("mask", "an old.png", "--threshold", high).stderr.decode()
+    assert f"an old.png: nothing is marked; {missed}, or nothing is damaged; `" in done
+    words = shlex.split(done[done.index("`caflow") + 1 : done.rindex("`")])
+    assert words == ["caflow", "mask", "an old.png", "--threshold", "0.2", "--overwrite"]
+    assert b" % is marked" in run(*words[1:]).stderr  # instead of the black mask
+
+
+def test_on_a_terminal_the_last_line_shows_what_was_filled(run, tmp_path, old, fill):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "old.png").rename(tmp_path / "in/an old.png")
+    given = [*fill, "in/an old.png", "--overwrite"]
+    done = run(*given, "--mask", "auto:0.6", terminal=True).stderr.decode()
+    assert "--marks FILE" not in done
+    last = re.sub(r"\x1b\[\w+", "", done.splitlines()[-1])
+    command = "caflow mask 'in/an old.png' --threshold 0.6 --marks 'in/an old_marks.png'"
+    assert last == f"`{command}` shows what was filled"
+    (line,) = lines_of(run(*shlex.split(command)[1:], "--json"))
+    assert line["share"] > 0.005
+    assert line["marks"] == {"path": "in/an old_marks.png"}
+    image, shown = (pixels(tmp_path / f"in/an old{end}.png") for end in ("", "_marks"))
+    marked = pixels(tmp_path / "in/an old_mask.png")[..., 0] > 0
+    np.testing.assert_array_equal((image != shown).any(-1), marked)
+    Image.fromarray(marked).save(tmp_path / "m.png")
+    for others in (["--mask", "auto", "--marks", "m/"], ["--mask", "m.png"], ["--mask=auto", "-q"]):
+        assert b"`caflow" not in run(*given, *others, terminal=True).stderr
+    assert b"`caflow" not in run(*given, "--mask", "auto").stderr
+    specks = faded()
+    specks[28:32, 40:44] = specks[150:154, 90:94] = 250
+    Image.fromarray(specks).save(tmp_path / "in/an old.png")
+    few = run(*given, "--mask", "auto", terminal=True)
+    assert re.search(rb"0\.[1-4]\d % is marked, in 2 spots", few.stderr)
+    assert b"`caflow" not in few.stderr
+
+
+def test_marks_of_masks_that_are_written(run, tmp_path, old):
+    assert_refused(run("mask", "old.png", "--marks", "m.jpg"), 2, "'m.jpg' does not fit png")
+    planned = run("mask", "old.png", "--marks", "look/", "--dry-run")
+    assert planned.stdout == b"old_mask.png\nlook/old_marks.png\n"
+    done = run("mask", "old.png", "--marks", "look/")
+    assert done.stdout == planned.stdout
+    again = run("mask", "old.png", "--marks", "look/", "-o", "new.png")
+    assert_refused(again, 2, "'look/old_marks.png' exists")
 
 
 def test_auto_takes_a_threshold(run, tmp_path, old, fill):
