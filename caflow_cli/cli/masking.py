@@ -38,7 +38,7 @@ class File:
     def mask(self, image: Input, source: InputImage) -> Pixels:
         """Its gray, black where it is transparent."""
         from ..images import white
-        from ..restoration.arguments import drawn_mask
+        from ..tasks.arguments import drawn_mask
 
         drawn = self.file.read().image
         if drawn.shown.max() <= 1 and drawn.bits < 32:  # 16 bits may hold values of 8, or 0 and 1

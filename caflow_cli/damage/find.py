@@ -19,10 +19,9 @@ from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
 from ..images import Image, Pixels
 from ..images.color import Floats
 from ..layers import fold
-from ..restoration import to_batch
-from ..restoration.arguments import ImageLike, as_input
-from ..restoration.tiles import plan_tiles
+from ..tasks.arguments import ImageLike, as_input
 from ..tasks.base import padded_size
+from ..tasks.tiles import plan_tiles
 from .net import MULTIPLE, DamageNet
 
 Progress: TypeAlias = Callable[[int, int], object]  # tiles done and in total
@@ -139,8 +138,9 @@ def confidence(
     high, wide = tiles.shape
     parts = product(tiles.nearest(0), tiles.nearest(1))
     for done, ((top, left), (rows, columns)) in enumerate(zip(tiles, parts, strict=True), 1):
-        window = to_batch([padded[top : top + high, left : left + wide]])
-        levels = net(window.float() / 127.5 - 1).sigmoid()[0, 0].numpy()
+        part = np.ascontiguousarray(padded[top : top + high, left : left + wide])
+        window = torch.from_numpy(part).permute(2, 0, 1)[None].float()
+        levels = net(window / 127.5 - 1).sigmoid()[0, 0].numpy()
         inner = levels[rows.start - top : rows.stop - top, columns.start - left :]
         result[rows, columns] = inner[:, : columns.stop - columns.start]
         step(done, len(tiles))

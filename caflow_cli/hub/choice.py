@@ -30,7 +30,7 @@ from .manifest import bundled_path, load_manifest
 from .resolve import default_model
 
 if TYPE_CHECKING:
-    from ..restoration.arguments import ImageLike
+    from ..tasks.arguments import ImageLike
 
 JUDGED = "superres"  # the task whose images decide between models
 NAMED = "named by --model, the environment or the config file"
@@ -104,7 +104,7 @@ def choose_model(
     """
     task = task or TaskConfig.name
     if image is not None and not isinstance(image, Input):
-        from ..restoration.arguments import as_input  # imports torch
+        from ..tasks.arguments import as_input  # imports torch
 
         image = as_input(image, value_range, alpha)
     if image is not None and task == JUDGED:

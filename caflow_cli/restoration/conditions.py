@@ -14,8 +14,8 @@ from ..config import Temperature
 from ..flows import standard_normal_log_prob
 from ..images import Pixels
 from ..model import CAFlow, Condition
+from ..tasks.tiles import LazyImage
 from .domain import Statistics
-from .tiles import LazyImage
 
 RESAMPLES = 10  # how often a diverged sample is drawn again, at most
 _BLOCK = 64  # minimum side, in pixels, of the blocks in which divergence is detected

@@ -16,7 +16,7 @@ from ..images import Pixels
 from ..records import Count, NonNegative
 from ..sampling import strength_of
 from ..tasks import Task, resize, saturate
-from .arguments import ImageLike, as_input
+from ..tasks.arguments import ImageLike, as_input
 from .grain import Grain
 from .recolor import Recolor, strokes_of
 

@@ -21,11 +21,11 @@ from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import ONE_PASS, Part, Task, check_size
 from ..tasks.base import MOST, MOST_RESIZED
+from ..tasks.tiles import LazyImage, plan_tiles
 from .conditions import Conditions, Progress, Steps, to_batch
 from .edits import Edit, EditOptions, Resize, edits_of
 from .rows import Rows
 from .tiled import Tiled
-from .tiles import LazyImage, plan_tiles
 from .whole import Whole
 
 

@@ -13,8 +13,8 @@ from ..images.crop import cropped, stated
 from ..model import CAFlow
 from ..records import Table, Unpack, check_names, checked
 from ..sampling import NoiseSamples, Sampling, SamplingKeywords
+from ..tasks.arguments import ImageLike, as_input, as_mask
 from ..tasks.base import check_same_size
-from .arguments import ImageLike, as_input, as_mask
 from .candidates import Candidates
 from .draw import answer
 from .edits import EditKeywords, EditOptions

@@ -14,9 +14,9 @@ from ..images import Pixels
 from ..model import CAFlow, bits_per_dim, standard_error
 from ..records import Count
 from ..tasks import Place
+from ..tasks.tiles import LazyImage
 from .conditions import Conditions, PartScore, to_batch
 from .request import Request, conditions_of
-from .tiles import LazyImage
 
 # How densities of 16 bits are to be read.
 DEPTH_RULE = (

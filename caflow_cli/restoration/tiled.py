@@ -17,10 +17,10 @@ from ..layers import WIDTHS
 from ..layers.norms import Moments
 from ..model import CAFlow, Condition
 from ..sampling import SEEDS
+from ..tasks.tiles import Corner, LazyImage, Tiles
 from .conditions import RESAMPLES, PartScore, Sample, Steps, decode, renew
 from .domain import Statistics, statistics
 from .rows import Rows
-from .tiles import Corner, LazyImage, Tiles
 
 _ROWS = 256  # pixels: the height of a block of noise, in large images
 

@@ -9,9 +9,9 @@ from torch import Generator, Tensor
 from ..config import Temperature
 from ..layers import to_stored
 from ..model import CAFlow
+from ..tasks.tiles import LazyImage
 from .conditions import RESAMPLES, PartScore, Sample, Steps, decode, renew
 from .domain import Statistics, statistics
-from .tiles import LazyImage
 
 
 class Whole:

@@ -10,7 +10,7 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.images import read_provenance
 from caflow_cli.images.crop import cropped
 from caflow_cli.restoration import restore
-from caflow_cli.restoration.arguments import as_input
+from caflow_cli.tasks.arguments import as_input
 
 from .process import assert_refused
 from .results import only_record

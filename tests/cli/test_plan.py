@@ -17,8 +17,8 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.images import Encoder
 from caflow_cli.images.crop import WHOLE
 from caflow_cli.restoration import prepare
-from caflow_cli.restoration.arguments import as_input
 from caflow_cli.sampling import Sampling
+from caflow_cli.tasks.arguments import as_input
 
 from .scenes import touch
 

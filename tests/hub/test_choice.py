@@ -20,8 +20,8 @@ from caflow_cli.hub.choice import choose_model, hint_at_model, is_chosen, log_od
 from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.hub.resolve import load, maker_of, resolve
 from caflow_cli.images import encode_png, write_png
-from caflow_cli.restoration.arguments import as_input
 from caflow_cli.tasks import TASKS
+from caflow_cli.tasks.arguments import as_input
 
 ID = "faces-superres-x4"
 

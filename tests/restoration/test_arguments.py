@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import read_image, write_png
-from caflow_cli.restoration.arguments import as_image, as_input, as_mask
+from caflow_cli.tasks.arguments import as_image, as_input, as_mask
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 

@@ -23,8 +23,8 @@ from caflow_cli.restoration import (
     score_images,
     task_of,
 )
-from caflow_cli.restoration.arguments import as_input
 from caflow_cli.sampling import Sampling
+from caflow_cli.tasks.arguments import as_input
 
 SIZE = 32
 HEIGHT, WIDTH = 60, 100  # less than twice the size: in windows

@@ -13,11 +13,11 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.layers import to_stored
 from caflow_cli.model import CAFlow
 from caflow_cli.restoration import Whole, answer, encode, prepare, restore
-from caflow_cli.restoration.arguments import as_input
 from caflow_cli.restoration.conditions import RESAMPLES, diverged_cells
 from caflow_cli.restoration.tiled import Tiled
-from caflow_cli.restoration.tiles import plan_tiles
 from caflow_cli.sampling import Sampling
+from caflow_cli.tasks.arguments import as_input
+from caflow_cli.tasks.tiles import plan_tiles
 
 TAU = 0.8
 SIZE = (32, 32)

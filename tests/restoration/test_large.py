@@ -15,12 +15,12 @@ from caflow_cli.config import Temperature
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import LARGE, read_provenance
 from caflow_cli.restoration import answer, encode, prepare, restore, score, task_of, to_batch
-from caflow_cli.restoration.arguments import as_input
 from caflow_cli.restoration.rows import Rows
 from caflow_cli.restoration.tiled import Noise, Tiled
-from caflow_cli.restoration.tiles import LazyImage, plan_tiles
 from caflow_cli.sampling import Sampling
 from caflow_cli.tasks import SuperRes, resize
+from caflow_cli.tasks.arguments import as_input
+from caflow_cli.tasks.tiles import LazyImage, plan_tiles
 
 
 @pytest.mark.parametrize("factor", [2, 4])

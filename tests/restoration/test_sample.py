@@ -28,8 +28,8 @@ from caflow_cli.restoration import (
     task_of,
     to_batch,
 )
-from caflow_cli.restoration.arguments import as_input
 from caflow_cli.sampling import Sampling
+from caflow_cli.tasks.arguments import as_input
 
 TASKS = ["superres", "colorize", "inpaint", "paired"]
 

@@ -12,7 +12,7 @@ from caflow_cli.layers import to_stored
 from caflow_cli.restoration import Whole, to_batch
 from caflow_cli.restoration.conditions import Steps
 from caflow_cli.restoration.tiled import Tiled
-from caflow_cli.restoration.tiles import plan_tiles
+from caflow_cli.tasks.tiles import plan_tiles
 
 
 def smooth(batch: int, size: tuple[int, int], seed: int) -> torch.Tensor:

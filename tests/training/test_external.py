@@ -23,8 +23,8 @@ from caflow_cli.hub.publish import pack, prepare
 from caflow_cli.images import write_png
 from caflow_cli.model import CAFlow
 from caflow_cli.restoration.tiled import Tiled
-from caflow_cli.restoration.tiles import plan_tiles
 from caflow_cli.restoration.whole import Whole
+from caflow_cli.tasks.tiles import plan_tiles
 from caflow_cli.training import train
 from caflow_cli.training.external import read_external
 from caflow_cli.training.resolve import build_config

@@ -7,8 +7,8 @@ from PIL import Image, ImageDraw
 import caflow_cli
 from caflow_cli.images import read_provenance
 from caflow_cli.restoration import prepare
-from caflow_cli.restoration.arguments import as_input
 from caflow_cli.tasks import Inpaint
+from caflow_cli.tasks.arguments import as_input
 
 from ..results import lines_of
 from ..scenes import pixels, save

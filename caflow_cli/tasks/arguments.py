@@ -17,8 +17,8 @@ from ..errors import EXIT_USAGE, check_usage, usage_error
 from ..images import Image as Values, Input, Pixels, decode, in_8_bits, stores_losslessly
 from ..images.read import table_of
 from ..images.refusals import check_finite
-from ..tasks import gray
-from ..tasks.base import white
+from . import gray
+from .base import white
 
 ImageLike: TypeAlias = "str | Path | Image.Image | Input | np.ndarray[Any, Any] | Tensor"
 
