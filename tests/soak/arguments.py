@@ -41,7 +41,7 @@ WORDS = {
         "optim.lr=0.001", "flow.scales=1", "task.size=16", "flow.hidden=[1,2]", "a.b.c=1",
         "optim=1", "flow.hidden=null", "seed=true", "novalue", "=", "optim.images=NaN",
     ),
-    "--feature-extractor": ("alexnet", "inception-64", "no.module:thing"),
+    "--feature-extractor": ("alexnet", "inception", "no.module:thing"),
     "--id": ("mine", "Mine", "../mine", "a.b-c"),
     "--data-terms": ("none",),
     "--license": ("MIT",),

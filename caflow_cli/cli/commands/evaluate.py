@@ -61,8 +61,7 @@ class Networks:
     )
     feature_extractor: str = _network(
         "--feature-extractor NAME",
-        "Features of fid, kid and coverage: inception(-768, -192, -64), alexnet or "
-        "efficientnet-lite0.",
+        "Features of fid, kid and coverage: inception, or alexnet.",
         default="inception",
     )
 
