@@ -2,13 +2,20 @@
 
 import csv
 import json
-import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure, reason_of, usage_error
+from ..errors import (
+    EXIT_USAGE,
+    EXIT_WEIGHTS,
+    CaflowError,
+    check_usage,
+    ensure,
+    reason_of,
+    usage_error,
+)
 from ..images import SUFFIXES
 from .files import is_image, read_file, walk
 from .split import ImageFiles, Role, Split, leads_out
@@ -30,8 +37,7 @@ _SPLITS: dict[str, Split] = {
     "test": "test",
 }
 _HUB = "hf://"
-_BUILDERS = {".parquet": "parquet", ".tar": "webdataset"}
-_SAVED = ("dataset_dict.json", "state.json")  # files of `save_to_disk`
+_TABLES = (".parquet", ".tar")
 
 
 # --- rows and columns -----------------------------------------------------------------------------
@@ -58,15 +64,20 @@ def _choose_columns(known: dict[str, str], role: Role, where: str) -> tuple[str,
     return tuple(known[name] for name in wanted)
 
 
-def _lay_out(
-    rows: Iterable[tuple[str | None, str]], columns: Sequence[str]
-) -> dict[str, tuple[int, str]]:
-    """Give every image a member name as in a folder; return its row and column by that name.
+def _files(
+    where: str,
+    rows: Iterable[tuple[Split | None, str]],
+    columns: Sequence[str],
+    load: Callable[[int, str], bytes],
+) -> ImageFiles:
+    """Images by member names as in a folder.
 
     Args:
+        where: The set, as typed.
         rows: The split (if any) and name of each row. A name that leads out of its folder, or that
             differs from another row's at most in its suffix, is prefixed with the row's number.
         columns: From `_choose_columns`; two columns are a pair, in `A/` and `B/`.
+        load: Reads the image of a row and a column.
     """
     sides = ("A", "B") if len(columns) == 2 else ("",)
     members = {}
@@ -78,19 +89,8 @@ def _lay_out(
             path = PurePosixPath(f"{row:08d}-{path.name}")
         stems.add(folder / path.with_suffix(""))
         for side, column in zip(sides, columns, strict=True):
-            member = PurePosixPath(folder, side, path)
-            members[str(member)] = (row, column)
-    return members
-
-
-def _split_of(name: str) -> Split | None:
-    """The split in the name of a split, or of a file such as `data/train-00000.parquet`."""
-    *folders, last = PurePosixPath(name.lower()).parts or ("",)
-    first = re.split(r"[^a-z]", last, maxsplit=1)[0]
-    for word in (first, *reversed(folders)):
-        if word in _SPLITS:
-            return _SPLITS[word]
-    return None
+            members[str(PurePosixPath(folder, side, path))] = (row, column)
+    return ImageFiles(where, list(members), lambda member: load(*members[member]))
 
 
 # --- manifests ------------------------------------------------------------------------------------
@@ -117,21 +117,17 @@ def open_manifest(path: Path, role: Role) -> ImageFiles:
     columns = _choose_columns(known, role, str(path))
     # Rows may lack what is needed here, such as a mask.
     kept = [row for row in rows if all(row.get(column) for column in columns)]
-    splits = [_split_of(row.get("split", "")) for row in kept]
+    splits = [_SPLITS.get(row.get("split", "").lower()) for row in kept]
     if None in splits and set(splits) != {None}:
         raise usage_error(
             f"{str(path)!r} has a split for some rows, but none, or an unknown one, for "
             f"{kept[splits.index(None)][columns[-1]]!r}",
             "write train, val or test in every row, or remove the column split",
         )
-    names = [row[columns[-1]] for row in kept]
-    layout = _lay_out(zip(splits, names, strict=True), columns)
-
-    def read(member: str) -> bytes:
-        row, column = layout[member]
-        return read_file(path.parent / kept[row][column])
-
-    return ImageFiles(str(path), list(layout), read)
+    rows_of = zip(splits, (row[columns[-1]] for row in kept), strict=True)
+    return _files(
+        str(path), rows_of, columns, lambda row, column: read_file(path.parent / kept[row][column])
+    )
 
 
 def _read(path: Path) -> list[dict[str, str]]:
@@ -177,22 +173,23 @@ def _texts(row: Any) -> dict[str, str]:
 
 def is_remote(data: str) -> bool:
     """Whether `datasets` reads it: `hf://owner/name`, Parquet or tar, or a folder of such files."""
-    if data.startswith(_HUB) or PurePosixPath(data).suffix.lower() in _BUILDERS:
-        return True
     path = Path(data)
-    if any((path / name).is_file() for name in _SAVED):
-        return True
-    return bool(walk(path, lambda name: name.lower().endswith(tuple(_BUILDERS))))
+    return (
+        data.startswith(_HUB)
+        or path.suffix.lower() in _TABLES
+        or _is_saved(path)
+        or bool(walk(path, lambda name: name.lower().endswith(_TABLES)))
+    )
 
 
 def open_remote(data: str, role: Role) -> ImageFiles:
     """Open a data set through `datasets`, which caches it.
 
-    Its splits are used if their names, or those of files, are train, validation or test.
+    Its splits are used if they are named train, validation or test.
 
     Raises:
         CaflowError: (exit 2) `datasets` is not installed, there is no such set, or no column has
-            images. (exit 3) the Hub cannot be reached.
+            images. (exit 3) the Hub has no such set, or cannot be reached.
     """
     try:
         import datasets
@@ -201,12 +198,16 @@ def open_remote(data: str, role: Role) -> ImageFiles:
             f"{data!r} needs the package datasets, which is not installed",
             "pip install datasets",
         ) from error
-    names = []
     try:
-        parts = _load(data)
-        columns = _choose_columns(_image_columns(parts), role, data)
-        for split, part in parts.items():
-            names.extend([(split, f"{row:08d}") for row in range(len(part))])
+        loaded = _load(data)
+        parts = {name: part for name, part in loaded.items() if name.lower() in _SPLITS} or loaded
+        known = {
+            _name(column): column
+            for part in parts.values()
+            for column, feature in part.features.items()
+            if isinstance(feature, datasets.Image)
+        }
+        columns = _choose_columns(known, role, data)
         tables = [part.select_columns(list(columns)) for part in parts.values()]
         table = datasets.concatenate_datasets(tables)
         for column in columns:
@@ -214,20 +215,27 @@ def open_remote(data: str, role: Role) -> ImageFiles:
     except (CaflowError, MemoryError):
         raise
     except Exception as error:
-        raise _failure(data, error) from error
-    layout = _lay_out(names, columns)
+        hint, code = "use a complete copy", EXIT_USAGE
+        if data.startswith(_HUB):
+            hint, code = (
+                "check its name, the network and, for a private set, HF_TOKEN",
+                EXIT_WEIGHTS,
+            )
+        raise CaflowError(f"cannot read {data!r}: {reason_of(error)}", hint, code) from error
 
-    def load(member: str) -> bytes:
-        row, column = layout[member]
+    def load(row: int, column: str) -> bytes:
         value = table[row][column]
         ensure(value is not None, "a row has no image", "remove it; up to 1 % are skipped")
-        data: bytes | None = value["bytes"]  # None if the row names a file
-        return data if data is not None else read_file(Path(value["path"]))
+        stored: bytes | None = value["bytes"]  # None if the row names a file
+        return stored if stored is not None else read_file(Path(value["path"]))
 
-    return ImageFiles(data, list(layout), load)
+    splits = [_SPLITS.get(name.lower()) for name, part in parts.items() for _ in range(len(part))]
+    rows = [(split, f"{row:08d}") for row, split in enumerate(splits)]
+    return _files(data, rows, columns, load)
 
 
-def _load(data: str) -> dict[Split | None, Any]:
+def _load(data: str) -> dict[str, Any]:
+    """The tables of a set, by the names of its splits."""
     import datasets
 
     if not sys.stderr.isatty():
@@ -235,59 +243,21 @@ def _load(data: str) -> dict[Split | None, Any]:
     path = Path(data)
     if data.startswith(_HUB):
         name, _, revision = data.removeprefix(_HUB).removeprefix("datasets/").partition("@")
-        loaded = datasets.load_dataset(name.rstrip("/"), revision=revision or None)
-    elif any((path / name).is_file() for name in _SAVED):
+        return dict(datasets.load_dataset(name.rstrip("/"), revision=revision or None))
+    if _is_saved(path):
         loaded = datasets.load_from_disk(data)
-    elif path.is_dir():
-        loaded = datasets.load_dataset(data)
-    else:
-        loaded = datasets.load_dataset(_BUILDERS[path.suffix.lower()], data_files={"whole": data})
-    if not isinstance(loaded, dict):
-        return {None: loaded}
-    parts: dict[Split | None, Any] = {}
-    for name, part in loaded.items():
-        parts.setdefault(_split_of(name), part)
-    if len(parts) > 1:  # beside known splits, others are not read
-        parts.pop(None, None)
-    return parts
+        return dict(loaded) if isinstance(loaded, dict) else {"whole": loaded}
+    if path.is_dir():
+        return dict(datasets.load_dataset(data))
+    return dict(datasets.load_dataset(str(path.parent), data_files={"whole": path.name}))
 
 
-def _image_columns(parts: dict[Split | None, Any]) -> dict[str, str]:
-    """The columns that may hold images, by lookup name."""
-    import datasets
-
-    columns: dict[str, str] = {}
-    for part in parts.values():
-        for column, feature in part.features.items():
-            binary = getattr(feature, "dtype", None) in ("binary", "large_binary")
-            stored = isinstance(feature, dict) and "bytes" in feature
-            if binary or stored or isinstance(feature, datasets.Image):
-                columns.setdefault(_name(column), column)
-    return columns
+def _is_saved(path: Path) -> bool:
+    """Whether `save_to_disk` has written it."""
+    return any((path / name).is_file() for name in ("dataset_dict.json", "state.json"))
 
 
 def _name(column: str) -> str:
     """A column's lookup name: in WebDataset, `condition` for `condition.png`, `image` for `png`."""
     stem, _, suffix = column.rpartition(".")
     return (stem or "image") if f".{suffix.lower()}" in SUFFIXES else column
-
-
-def _failure(data: str, error: Exception) -> CaflowError:
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    text = reason_of(error)
-    if not data.startswith(_HUB):
-        return usage_error(f"cannot read {data!r}: {text}", "use a complete copy")
-    # `datasets` raises FileNotFoundError for a set that does not exist or has no images, and
-    # ValueError for a name that cannot exist.
-    missing = isinstance(error, FileNotFoundError | ValueError)
-    if missing and not isinstance(error, LocalEntryNotFoundError):
-        return usage_error(
-            f"the Hub has no data set {data!r}: {text}",
-            "check the name; for a private or gated set: hf auth login (or set HF_TOKEN)",
-        )
-    return CaflowError(
-        f"cannot download {data!r}: {text}",
-        "check the network (HF_ENDPOINT, HF_HUB_OFFLINE), and run the command again",
-        EXIT_WEIGHTS,
-    )
