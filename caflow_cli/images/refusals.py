@@ -21,22 +21,15 @@ _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
 SMALLER = "crop or shrink the image first"
 DEEP_HINT = 'pip install -e ".[deep]"'
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
-_JPEG = b"\xff\xd8\xff"
-_MAGIC = (b"\x89PNG", _JPEG, b"GIF8", b"RIFF", b"BM", *TIFF_MAGIC)
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", *TIFF_MAGIC)
 # TIFF tags
-_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 258, 259, 262, 277, 338, 339
-_OFFSETS, _COUNTS = (273, 324), (279, 325)  # of strips, and of tiles
+_BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 258, 262, 277, 338, 339
 _DEPTH = 32997  # pages of a volume
 _COLORS = {2: 3, 5: 4, 6: 3, 8: 3, 9: 3}  # samples of RGB, CMYK, YCbCr and LAB; else one
-_KNOWN = (0, 1, 2, 3, 5, 6, 8)  # photometric interpretations that are read
 _COLORMAP, _INK_SET, _REDUCED, _SUB_IFDS = 320, 332, 254, 330
-_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # markers of JPEG and JPEG-LS
-_LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF, 0xF7)
-_END = b"\xff\xd9"
 _SIGNED, _FLOATS, _COMPLEX = 2, 3, (5, 6)  # of SampleFormat
-_READ = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}  # compressions that Pillow always reads
+_OTHER = "values of a kind that is not read"
 _AS_READ = "save it as gray or RGB with 8 or 16 bits per channel"
-_FLOATS_READ = f"{_AS_READ}, or with floats from 0 to 1"
 _AS_FIELD = "for a field in a unit, take a model of fields (docs/fields.md)"
 # `warnings.catch_warnings` is process-wide, but threads read data sets.
 _warnings_lock = threading.Lock()
@@ -69,95 +62,49 @@ def empty(label: str, is_piped: bool) -> CaflowError:
 
 def undecoded(label: str, data: bytes) -> CaflowError:
     """The error for a file that cannot be decoded: it is of a kind that is not read, or damaged."""
-    if data.startswith(TIFF_MAGIC[3]):
-        return not_read(label, "a BigTIFF in big-endian order with more than plain gray or RGB")
-    if data.startswith(_JPEG) and (jpeg := _unread_jpeg(data)):
-        return not_read(label, jpeg)
-    tags = _whole_tiff(data) if data.startswith(TIFF_MAGIC) else {}
-    if kind := tags and (unread_kind(tags) or _unread_layout(tags)):
-        return not_read(label, kind)
-    return CaflowError(f"{label!r} is damaged or truncated", _COMPLETE)
+    if data.startswith(TIFF_MAGIC):
+        file = io.BytesIO(data)
+        with suppress(Exception), quiet_warnings():  # on broken tags, Pillow may raise anything
+            tags = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if b"+" in data[:4] else 8])
+            file.seek(tags.next)
+            tags.load(file)
+            if kind := unread_kind(tags):
+                return not_read(label, kind)
+    message = f"{label!r} is damaged or truncated, or of a kind that is not read"
+    return CaflowError(message, f"{_COMPLETE}; or {_as_read()}")
 
 
 def not_read(label: str, kind: str) -> CaflowError:
-    """The error for a file that is whole, and of a kind that is not read."""
-    hint = _AS_READ if "floats" not in kind else _FLOATS_READ
-    is_of_numbers = kind.endswith(" bits") and "RGB" not in kind
-    return CaflowError(f"{label!r} holds {kind}", f"{hint}; {_AS_FIELD}" if is_of_numbers else hint)
+    """The error for a file of a kind that is not read."""
+    return CaflowError(f"{label!r} holds {kind}", f"{_as_read()}; {_AS_FIELD}")
 
 
-def _unread_jpeg(data: bytes) -> str:
-    """What a whole JPEG is that is not read; empty if its frame is a usual one."""
-    place = 2
-    while data[place : place + 1] == b"\xff" and len(data) > place + 4:
-        marker = data[place + 1]
-        if marker in _FRAMES and data[-2:] == _END:
-            bits = data[place + 4]
-            if marker in _LOSSLESS or bits != 8:
-                return f"a {'lossless ' * (marker in _LOSSLESS)}JPEG of {bits} bits per channel"
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return ""
-
-
-def _whole_tiff(data: bytes) -> Mapping[int, Any]:
-    """The tags of a TIFF's first page; empty if its strips or tiles are not all in the file."""
-    file = io.BytesIO(data)
-    with suppress(Exception), quiet_warnings():  # on broken tags, Pillow may raise anything
-        tags = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if b"+" in data[:4] else 8])
-        file.seek(tags.next)
-        tags.load(file)
-        found = dict(tags)
-        ends = [
-            offset + count
-            for places, counts in zip(_OFFSETS, _COUNTS, strict=True)
-            for offset, count in zip(found.get(places, ()), found.get(counts, ()), strict=True)
-        ]
-        return found if ends and max(ends) <= len(data) else {}
-    return {}
+def _as_read() -> str:
+    return _AS_READ if has_deep() else f"{_AS_READ}; more kinds of TIFF are read by: {DEEP_HINT}"
 
 
 def unread_kind(tags: Mapping[int, Any]) -> str | None:
     """What values of a TIFF are that no reader here takes, or would take for others."""
-    colors = _COLORS.get(tags.get(_PHOTOMETRIC, 0), 1)
+    photometric = tags.get(_PHOTOMETRIC, 0)
+    colors = _COLORS.get(photometric, 1)
     bands = tags.get(_SAMPLES, 1)
     bits = max(tags.get(_BITS, (1,)))
     kind = max(tags.get(_FORMAT, (1,)))
-    where = " in RGB" if colors == 3 else ""
     if bands > colors + (colors < 4):
         return f"{bands} bands" + " that are not said to be colors" * (colors == 1)
     if kind in _COMPLEX:
         return "complex numbers"
     if kind == _FLOATS and bits > 32:
-        return f"floats of {bits} bits{where}"
-    if kind == _SIGNED and (bits < 32 or bands > 1):
-        return f"signed integers of {bits} bits{where}"
-    if kind == 1 and (8 < bits < 16 or bits > 32 or (bits == 32 and bands > 1)):
-        return f"integers of {bits} bits{where}"
-    if tags.get(_DEPTH, 1) > 1:
-        return f"a volume of {tags[_DEPTH]} slices in one page"
-    if tags.get(_PHOTOMETRIC) == 5 and tags.get(_INK_SET, 1) != 1:
+        return f"floats of {bits} bits"
+    if photometric == 5 and tags.get(_INK_SET, 1) != 1:
         return "inks that are not those of CMYK"
-    if 0 < max(tags.get(_COLORMAP, (0,))) < 256:
-        return "a palette of 8 bits where 16 are due, which would be black"
-    return None
-
-
-def _unread_layout(tags: Mapping[int, Any]) -> str | None:
-    """How a TIFF stores values of a kind that is read."""
-    bits = max(tags.get(_BITS, (1,)))
-    compression = tags.get(_COMPRESSION, 1)
-    if compression not in _READ:
-        name = TiffImagePlugin.COMPRESSION_INFO.get(compression, compression)
-        return f"an image in a compression that is not read ({name})"
-    if tags.get(_PHOTOMETRIC, 1) not in _KNOWN:
-        return f"colors of a kind that is not read (PhotometricInterpretation {tags[_PHOTOMETRIC]})"
-    if compression == 1 and tags.get(_PHOTOMETRIC) == 6:
-        return "YCbCr that is not compressed"
-    if bits > 8 and tags.get(_PHOTOMETRIC) not in (0, 1, 2):
-        return f"{bits} bits per channel that are neither gray nor RGB"
-    if not has_deep() and (bits > 16 or tags.get(_SAMPLES, 1) > 1):
-        return f"what needs the extra deep ({DEEP_HINT})"
-    return None
+    is_other = (
+        (kind == _SIGNED and (bits < 32 or bands > 1))
+        or (kind == 1 and (8 < bits < 16 or bits > 32 or (bits == 32 and bands > 1)))
+        or tags.get(_DEPTH, 1) > 1
+        or 0 < max(tags.get(_COLORMAP, (0,))) < 256  # of 8 bits, which would be black
+    )
+    return _OTHER if is_other else None
 
 
 def unreadable(error: OSError | ValueError, label: str) -> CaflowError:
@@ -172,9 +119,6 @@ def unreadable(error: OSError | ValueError, label: str) -> CaflowError:
 
 def unopened(error: Exception, data: bytes, label: str) -> CaflowError:
     """The error for a file that Pillow does not open."""
-    if "nsupported" in str(error) and data.startswith(_MAGIC):
-        message = f"{label!r} is of a kind that is not read ({str(error).lower()})"
-        return CaflowError(message, "save it as PNG")
     if isinstance(error, PIL.Image.DecompressionBombWarning | PIL.Image.DecompressionBombError):
         return CaflowError(f"{label!r} has more than {PIL.Image.MAX_IMAGE_PIXELS} pixels", SMALLER)
     begins_well = data.startswith(_MAGIC) or data[4:11] == b"ftypavi"
@@ -215,9 +159,8 @@ def check_range(image: PIL.Image.Image, label: str) -> None:
     integers that might as well be 8-bit values.
     """
     if image.mode == "F":
-        check_floats(np.asarray(image)[..., None], label)
-        hint = "save it as TIFF" if has_deep() else f"save it as TIFF, and {DEEP_HINT}"
-        raise CaflowError(f"{label!r} holds floats, which are read of TIFF by the extra deep", hint)
+        message = f"{label!r} holds floats, which are read of TIFF by the extra deep"
+        raise CaflowError(message, f"save it as TIFF, and {DEEP_HINT}")
     least, largest = cast(tuple[float, float], image.getextrema())
     small = image.mode == "I" and image.format != "PPM" and 0 < largest <= 255
     ensure(
@@ -261,9 +204,7 @@ def check_samples(tags: Mapping[int, Any], label: str, alpha: bool | None, frame
     if kind := unread_kind(tags):
         raise not_read(label, kind)
     if tags.get(_PHOTOMETRIC) == 0 and max(tags.get(_BITS, (1,))) > 8:
-        raise not_read(
-            label, f"16 bits of which 0 is white, which need the extra deep ({DEEP_HINT})"
-        )
+        raise not_read(label, _OTHER)  # which Pillow does not invert
     bands = tags.get(_SAMPLES, 1)
     more = bands - _COLORS.get(tags.get(_PHOTOMETRIC, 0), 1)
     if more != 1 or tags.get(_EXTRA, (0,))[0] != 0:

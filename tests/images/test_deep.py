@@ -260,17 +260,14 @@ def test_what_pillow_does_not_read_is_read_in_8_bits(tmp_path, channels):
     ],
 )
 @pytest.mark.parametrize("channels", [1, 3])
-def test_what_is_wrong_with_floats_is_said(monkeypatch, value, said, channels):
+def test_what_is_wrong_with_floats_is_said(value, said, channels):
     values = np.full((4, 4, channels), 0.5, np.float32)
     values[1, 2, -1] = values[3, 0, 0] = value
-    for extra in (True, False) if channels == 1 else (True,):  # Pillow reads gray alone
-        with pytest.raises(CaflowError) as caught:
-            read(tiff(values.squeeze()))
-        band = ", band 3" if channels == 3 and "first" in said else ""
-        assert caught.value.message == f"'a.tif' holds {said}{band}"
-        assert ("a model of fields" in caught.value.hint) == (channels == 1)
-        if extra:
-            monkeypatch.setitem(sys.modules, "tifffile", None)
+    with pytest.raises(CaflowError) as caught:
+        read(tiff(values.squeeze()))
+    band = ", band 3" if channels == 3 and "first" in said else ""
+    assert caught.value.message == f"'a.tif' holds {said}{band}"
+    assert ("a model of fields" in caught.value.hint) == (channels == 1)
 
 
 def test_floats_of_an_image_need_the_extra_without_which_they_are_not_read(monkeypatch):
@@ -281,8 +278,7 @@ def test_floats_of_an_image_need_the_extra_without_which_they_are_not_read(monke
     for data in files:
         with pytest.raises(CaflowError) as caught:
             read(data)
-        assert "the extra deep" in f"{caught.value.message} {caught.value.hint}"
-        assert "damaged" not in caught.value.message
+        assert 'pip install -e ".[deep]"' in caught.value.hint
 
 
 def bmp_4444() -> bytes:
@@ -301,6 +297,7 @@ INKS = [(332, 3, 1, 2, True)]  # InkSet: not CMYK
 SQUARE = [(530, 3, 2, (1, 1), True)]  # YCbCrSubSampling
 DIM = np.arange(768, dtype=np.uint16).reshape(3, 256) % 256
 JPEG_12 = bytes(imagecodecs.jpeg_encode(DEEP[..., 0] >> 4, bitspersample=12))
+OTHER = "of a kind that is not read"
 VOLUME = {"volumetric": True, "tile": (16, 16, 16), **GRAYS}
 
 
@@ -308,7 +305,7 @@ VOLUME = {"volumetric": True, "tile": (16, 16, 16), **GRAYS}
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (tiff(DEEP[..., :3] / 65535), "holds floats of 64 bits in RGB"),
+        (tiff(DEEP[..., :3] / 65535), "holds floats of 64 bits"),
         (tiff(DEEP[..., 0] / 65535, **GRAYS), "holds floats of 64 bits"),
         (tiff(DEEP[..., 0] * (1 + 1j), **GRAYS), "holds complex numbers"),
         (tiff(DEEP, **BANDS), "holds 4 bands that are not said to be colors"),
@@ -316,36 +313,32 @@ VOLUME = {"volumetric": True, "tile": (16, 16, 16), **GRAYS}
         (tiff(SIX[..., :5], photometric="rgb"), "holds 5 bands"),
         (tiff((SIX[..., :5] >> 8).astype(np.uint8), photometric="rgb"), "holds 5 bands"),
         (tiff((SIX[..., :5] >> 8).astype(np.uint8), photometric="separated"), "holds 5 bands"),
-        (tiff(DEEP[..., 0].view(np.int16), **GRAYS), "holds signed integers of 16 bits"),
-        (tiff(LEVELS[..., 0].view(np.int8), **GRAYS), "holds signed integers of 8 bits"),
-        (tiff(DEEP[..., 0] >> 4, bitspersample=12, **GRAYS), "holds integers of 12 bits"),
-        (tiff(DEEP[..., :3].astype(np.uint32)), "holds integers of 32 bits in RGB"),
-        (tiff(DEEP[:16, :16, :1].repeat(16, 2), **VOLUME), "holds a volume of 16 slices"),
-        (tiff(DEEP[..., :3], photometric="cielab"), "16 bits per channel that are neither gray"),
-        (tiff(LEVELS[..., :3], compression="jpegxl"), "a compression that is not read (50002)"),
-        (JPEG_12, "holds a JPEG of 12 bits per channel"),
-        (bytes(imagecodecs.jpegls_encode(LEVELS[..., 0])), "holds a lossless JPEG of 8 bits"),
-        (bmp_4444(), "is of a kind that is not read (unsupported bmp bitfields layout)"),
-        (tiff(LEVELS[..., :3], photometric="icclab"), "colors of a kind that is not read"),
-        (
-            tiff(LEVELS, photometric="separated", extratags=[(332, 3, 1, 2, True)]),
-            "holds inks that",
-        ),
+        (tiff(LEVELS, photometric="separated", extratags=INKS), "holds inks that are not those of"),
+        (tiff(DEEP[..., 0].view(np.int16), **GRAYS), OTHER),
+        (tiff(LEVELS[..., 0].view(np.int8), **GRAYS), OTHER),
+        (tiff(DEEP[..., 0] >> 4, bitspersample=12, **GRAYS), OTHER),
+        (tiff(DEEP[..., :3].astype(np.uint32)), OTHER),
+        (tiff(DEEP[:16, :16, :1].repeat(16, 2), **VOLUME), OTHER),
+        (tiff(DEEP[..., :3], photometric="cielab"), OTHER),
+        (tiff(LEVELS[..., :3], compression="jpegxl"), OTHER),
+        (JPEG_12, OTHER),
+        (bytes(imagecodecs.jpegls_encode(LEVELS[..., 0])), OTHER),
+        (bmp_4444(), OTHER),
+        (tiff(LEVELS[..., :3], photometric="icclab"), OTHER),
         # Pillow 13 reads it.
-        *[(tiff(LEVELS[..., :3], photometric="ycbcr", extratags=SQUARE), "YCbCr that is not")]
+        *[(tiff(LEVELS[..., :3], photometric="ycbcr", extratags=SQUARE), OTHER)]
         * (PIL.__version__ < "13"),
-        (tiff(LEVELS[..., 0], photometric="palette", colormap=DIM), "holds a palette of 8 bits"),
-        (tiff(LEVELS[..., :3], compression="jpeg", bigtiff=True, byteorder=">"), "holds a BigTIFF"),
-        (tiff(DEEP[..., 0], photometric="miniswhite", compression="lzma"), "of which 0 is white"),
+        (tiff(LEVELS[..., 0], photometric="palette", colormap=DIM), OTHER),
+        (tiff(LEVELS[..., :3], compression="jpeg", bigtiff=True, byteorder=">"), OTHER),
+        (tiff(DEEP[..., 0], photometric="miniswhite", compression="lzma"), OTHER),
     ],
 )
-def test_whole_files_of_other_kinds_say_what_they_hold(monkeypatch, data, said, extra):
+def test_files_of_other_kinds_are_refused(monkeypatch, data, said, extra):
     if not extra:
         monkeypatch.setitem(sys.modules, "tifffile", None)
     with pytest.raises(CaflowError) as caught:
         read(data)
     assert said in caught.value.message
-    assert "damaged" not in caught.value.message
     assert "save it as" in caught.value.hint
     with pytest.raises(CaflowError):
         read(data[: len(data) // 2])

@@ -420,7 +420,7 @@ def test_truncated_at_any_length(format):
     data = encoded(np.random.default_rng(4).integers(0, 256, (40, 40, 3), dtype=np.uint8), format)
     for length in range(20, len(data) * 3 // 4, max(1, len(data) // 25)):
         message = refusal(io.BytesIO(data[:length]), "cut").message
-        assert message in ("'cut' is damaged or truncated", "'cut' is not an image")
+        assert message.startswith(("'cut' is damaged or truncated", "'cut' is not an image"))
 
 
 def test_bombs_are_refused(monkeypatch):
