@@ -30,7 +30,7 @@ from .metrics import needing
 from .metrics.ensembles import unevenness
 from .metrics.fields import FieldContext, Sums, measure_field
 from .peers import Draw, bicubic, example, filtered, of_model
-from .result import Estimate, Estimates, Evaluation, Failures, Result, estimate
+from .result import Estimate, Estimates, Evaluation, Failures, Result, check_measured, estimate
 from .settings import Settings
 
 _BLOCKS = 8  # of consecutive fields, in a day
@@ -105,9 +105,7 @@ def _measured(
             for method, measured in found.items():
                 days[str(PurePosixPath(name).parent)][method].append(measured)
         progress(done, count)
-    if not days:
-        first = next(iter(failed.values()))
-        raise CaflowError(f"no field could be measured: {first.message}", first.hint)
+    check_measured(days, failed)
     return days, failed
 
 

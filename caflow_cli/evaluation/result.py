@@ -1,7 +1,7 @@
 """The result of an evaluation: estimates by metric, as a table and as JSON."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -55,6 +55,13 @@ def estimate(values: Sequence[float | list[float] | None]) -> Estimate:
 
 Estimates: TypeAlias = dict[str, Estimate]  # by metric
 Failures: TypeAlias = dict[str, CaflowError]  # by the name of an image or a metric
+
+
+def check_measured(measured: Sized, failed: Failures) -> None:
+    """Raise CaflowError, with the first reason, if nothing is measured."""
+    if not measured:
+        first = next(iter(failed.values()))
+        raise CaflowError(f"nothing could be measured: {first.message}", first.hint)
 
 
 @dataclass

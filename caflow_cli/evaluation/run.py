@@ -13,10 +13,9 @@ from torch import Tensor
 from ..data.examples import open_split
 from ..data.split import Role, mask_errors
 from ..errors import CaflowError, check_usage
-from ..images import Pixels, in_8_bits
 from ..model import CAFlow
 from ..records import Table, Unpack
-from ..restoration import DEPTH_RULE, task_of, to_batch
+from ..restoration import DEPTH_RULE, task_of
 from ..tasks import Task
 from ..version import __version__
 from .examples import load_opencv
@@ -27,7 +26,7 @@ from .metrics.pairs import computable
 from .metrics.sets import few_images
 from .outputs import earlier_rows, write, write_sheet
 from .protocols import Protocol
-from .result import Estimate, Evaluation, Failures, Result
+from .result import Estimate, Evaluation, Failures, Result, check_measured
 from .rows import Row
 from .settings import EvaluateOptions, Settings
 from .summary import add_distances, summarize
@@ -182,9 +181,7 @@ def _rows(
                 features.add(measured)
             rows[index] = measured.row
         progress(len(rows) + len(failed), len(names))
-    if not rows:
-        error = next(iter(failed.values()))
-        raise CaflowError(f"no image could be measured: {error.message}", error.hint)
+    check_measured(rows, failed)
     return [rows[index] for index in sorted(rows)], failed, features
 
 
@@ -277,15 +274,12 @@ class _SetFeatures:
         self._images: dict[str | Cell, list[Tensor]] = defaultdict(list)  # by result
 
     def add(self, measured: Measured) -> None:
-        self._truths.append(self._features(measured.example.truth))
+        self._truths.append(self._extractor.of(measured.example.truth))
         for cell in self._run.cells:
-            self._images[cell] += map(self._features, measured.kept(cell))
+            self._images[cell] += map(self._extractor.of, measured.kept(cell))
         for name, image in measured.baselines.items():
             if name != "mismatched target":  # it is the set of truths itself
-                self._images[name].append(self._features(image))
-
-    def _features(self, image: Pixels) -> Tensor:
-        return self._extractor(to_batch([in_8_bits(image)]))
+                self._images[name].append(self._extractor.of(image))
 
     def add_distances(self, results: Sequence[Result]) -> tuple[list[str], list[str]]:
         """Add the distances to the results; return their labels, and notes."""
@@ -296,13 +290,5 @@ class _SetFeatures:
             images = self._images.get(key or "", [])
             if min(len(images), count) < 2:
                 continue
-            features = torch.cat(images)
-            truths = torch.cat(self._truths)
-            add_distances(
-                result,
-                sets,
-                self._extractor,
-                generated=features,
-                reference=truths,
-            )
+            add_distances(result, sets, self._extractor, images, self._truths)
         return [self._extractor.label(name) for name in sets], few_images(count)

@@ -98,8 +98,8 @@ def add_distances(
     result: Result,
     names: Sequence[str],
     extractor: Extractor,
-    generated: torch.Tensor,
-    reference: torch.Tensor,
+    images: Sequence[torch.Tensor],
+    truths: Sequence[torch.Tensor],
 ) -> None:
     """Add `fid`, `kid` and `coverage`, those in `names`, between two sets.
 
@@ -107,14 +107,15 @@ def add_distances(
         result: Where they go, by label, and KID's deviation over subsets and the density.
         names: Metrics; others are left out.
         extractor: The extractor of the features.
-        generated, reference: Features of at least two images each, (N, d) float64.
+        images, truths: The features of each image, (1, d) float64, at least two of both.
     """
-    least = min(len(generated), len(reference))
+    least = min(len(images), len(truths))
     ensure(
         least > 1,
         f"a set has {least} images, too few for a distance between sets",
         "give at least two, preferably 2,048",
     )
+    generated, reference = torch.cat([*images]), torch.cat([*truths])
     for name in names:
         label = extractor.label(name)
         if name == "fid":

@@ -131,7 +131,7 @@ def test_a_damaged_image_is_left_out_by_name(models_32, true_images, tmp_path):
     only = tmp_path / "only"
     only.mkdir()
     (only / "x.png").write_bytes(b"no image")
-    with pytest.raises(CaflowError, match=r"no image could be measured: .*x\.png"):
+    with pytest.raises(CaflowError, match=r"nothing could be measured: .*x\.png"):
         evaluate(models_32["superres"], only, "rmse", candidates=2)
 
 

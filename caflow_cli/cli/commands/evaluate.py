@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -83,27 +83,23 @@ def evaluate_command(
         f"{_METRICS}; or all. docs/evaluation.md defines them. Repeatable. Default: the "
         "protocol's, else lpips,rmse (rmse if LPIPS is unavailable).",
     ),
-    reference: str | None = option(
-        "--reference DIR", "Ground truth for the outputs named by JSON lines on stdin."
-    ),
     model: ModelOnData,
     networks: Networks,
-    recursive: bool = options.RECURSIVE,
     console: Console,
 ) -> None:
     """Evaluate a model on data, or compare images with references.
 
-    Give --data to evaluate a model, or two folders to compare, or --reference to read the JSON
-    lines of a restoring command from a pipe. A model is compared with a baseline (bicubic, gray
-    copy, mean fill) and with the mean of all M candidates, with paired standard errors. --protocol
-    sr4, sr4-web, sr-space, repair and color measure whole images at their own size.
+    Give --data to evaluate a model, or two folders to compare. A model is compared with a baseline
+    (bicubic, gray copy, mean fill) and with the mean of all M candidates, with paired standard
+    errors. --protocol sr4, sr4-web, sr-space, repair and color measure whole images at their own
+    size.
 
     Values are means over images, printed as a table on a terminal, and as tab-separated lines with
     a header in a pipe.
 
     Example: caflow evaluate --task superres --data faces.zip --protocol table1
     """
-    _check_form(context, images, reference, model)
+    _check_form(context, images, model)
     start = time.perf_counter()
     weights = Weights(*vars(networks).values())
     record: Table = {}
@@ -120,10 +116,8 @@ def evaluate_command(
         else:
             from ...evaluation import compare
 
-            pair: list[Any] = images or [sys.stdin, reference]
-            generated, true = pair
-            shared: dict[str, Any] = {"weights": weights, "progress": step}
-            evaluation = compare(generated, true, metric or (), recursive=recursive, **shared)
+            generated, true = images or []
+            evaluation = compare(generated, true, metric or (), weights=weights, progress=step)
     record |= evaluation.as_json()
     record["elapsed_s"] = round(time.perf_counter() - start, 3)
     _report(evaluation, record, console)
@@ -183,33 +177,24 @@ def _load(model: ModelOnData, data: str, settings: Settings) -> CAFlow:
     return load_model(name, model.device)
 
 
-def _check_form(
-    context: typer.Context, images: list[str] | None, reference: str | None, model: ModelOnData
-) -> None:
-    forms = [form for form in (images, model.data, reference) if form is not None]
-    count = 2 if images is None else len(images)
+def _check_form(context: typer.Context, images: list[str] | None, model: ModelOnData) -> None:
     check_usage(
-        count == 2,
-        f"expected two sets of images, got {count}",
-        "caflow evaluate GENERATED REFERENCE",
-    )
-    check_usage(
-        len(forms) == 1,
-        "expected one of --data, two sets of images, or --reference",
+        (images is None) == (model.data is not None),
+        "expected either --data, or two sets of images",
         "caflow evaluate --task superres --data faces/, or caflow evaluate GENERATED REFERENCE",
     )
-    if model.data is not None:
+    if images is None:
         return
+    check_usage(
+        len(images) == 2,
+        f"expected two sets of images, got {len(images)}",
+        "caflow evaluate GENERATED REFERENCE",
+    )
     for name in vars(model) | model.settings:
         check_usage(
             source(context, name) != "COMMANDLINE",
             f"--{name.replace('_', '-')} needs a model on data",
             "add --data DIR, or leave it out",
         )
-    check_usage(
-        reference is None or not sys.stdin.isatty(),
-        "--reference needs JSON lines on stdin",
-        "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR",
-    )
-    for path in images or [reference or ""]:
+    for path in images:
         check_usage(exists(path), f"no images at {path!r}", "give a folder, a zip or an image")

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import EXIT_WEIGHTS, CaflowError, ensure, usage_error
+from ...images import Pixels, in_8_bits
+from ...restoration import to_batch
 from . import Weights
 from .pairs import LpipsDistance
 
@@ -38,6 +40,10 @@ class Extractor:
     def __call__(self, images: Tensor) -> Tensor:
         """Compute features, (B, d) float64 on the CPU."""
         return self.features(images).cpu().double()
+
+    def of(self, image: Pixels) -> Tensor:
+        """The features of an image, (1, d)."""
+        return self(to_batch([in_8_bits(image)]))
 
 
 def load_extractor(weights: Weights, device: torch.device | str = "cpu") -> Extractor:
