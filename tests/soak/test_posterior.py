@@ -3,7 +3,7 @@
 A field x is Gaussian: 64×64, periodic, power k^-3 (the mean mode has that of |k| = 1), deviation 40
 levels about 128, three independent channels of 16 bits. The condition is c = A x + N(0, 1), where A
 takes the means of 4×4 cells. So p(x|c) is Gaussian, with covariance P = S - S Aᵀ (A S Aᵀ + I)⁻¹ A S
-and entropy ½ log det(2πe P). `docs/experiments.md` has the table.
+and entropy ½ log det(2πe P). `docs/experiments.md` has the figures.
 """
 
 from __future__ import annotations
