@@ -11,10 +11,10 @@ from accelerate import Accelerator
 from cracked import cracked
 from evaluation.random_features import QUICK
 from far_device import FAR, PROFILES, far_device
+from small_fields import model_of
 
 import caflow_cli as caflow
 from caflow_cli import devices
-from caflow_cli.config import Config, FlowConfig, TaskConfig, Values
 from caflow_cli.fields import Field
 from caflow_cli.images import write_png
 from caflow_cli.model import CAFlow
@@ -177,13 +177,7 @@ def test_every_task_draws_and_scores_there(task_model, profile):
 
 @both
 def test_fields_are_drawn_and_scored_there(profile):
-    sizes = {"scales": 1, "t_steps": 1, "f_steps": 1, "hidden": 8, "f_hidden": 8, "guide": 8}
-    flow = FlowConfig(
-        anchor="field", guide_net="censored", cond_channels=1, target_channels=1, **sizes
-    )
-    task = TaskConfig(values=Values("mm/h", "db", 0, 150, zero=0.1), reduce="mean")
-    model = helpers.seeded(lambda: CAFlow(Config(flow, task)), 3)
-    model = helpers.randomize(model, 4, last=0.1, affine=0.1).eval()
+    model = model_of(last=0.1).float()
     means = np.random.default_rng(5).gamma(0.5, 4, (5, 6)).astype(np.float32)
     means[means < 0.5] = 0
     means[0, :2] = np.nan

@@ -2,51 +2,34 @@
 
 import json
 
-import helpers
 import numpy as np
 import pytest
 from cli.inprocess import program
 from scipy.stats import norm
+from small_fields import RAIN, fresh, rain
 
 import caflow_cli as caflow
-from caflow_cli.config import Config, FlowConfig, TaskConfig, Values
+from caflow_cli.config import Config, FlowConfig, Values
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.metrics.fields import FieldContext, measure_field
 from caflow_cli.fields.project import means_of, repeated
 from caflow_cli.model import CAFlow
-
-RAIN = Values("mm/h", "db", 0, 150, zero=0.1)
-
-
-def model_of(values=RAIN):
-    flow = {"scales": 1, "r_steps": 1, "t_steps": 1, "f_steps": 1, "hidden": 8, "f_hidden": 8}
-    flow |= {"target_channels": 1, "cond_channels": 1, "anchor": "field"}
-    flow |= {"guide": 8, "guide_net": "censored", "guide_blocks": 1}
-    flow |= {"dry": values.zero is not None}
-    config = Config(FlowConfig(**flow), TaskConfig(values=values, reduce="mean"))
-    return helpers.seeded(lambda: CAFlow(config), 0).eval()
-
-
-def rain(rng, h=8, w=8):
-    level = repeated(rng.normal(2, 6, (h, w)), 4) + rng.normal(0, 3, (4 * h, 4 * w))
-    return np.where(level < 0, 0, 0.1 * 10 ** (level.clip(0, 28) / 10)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def days(tmp_path_factory):
     """Three days, one of them for training; the first test day has twice as many fields."""
     root = tmp_path_factory.mktemp("rain")
-    rng = np.random.default_rng(0)
-    for day, count in (("train/may", 2), ("test/june", 4), ("test/july", 2)):
+    for day, first, last in (("train/may", 0, 2), ("test/june", 2, 6), ("test/july", 6, 8)):
         (root / day).mkdir(parents=True)
-        for k in range(count):
-            np.save(root / day / f"{k:02}.npy", rain(rng))
+        for k in range(first, last):
+            np.save(root / day / f"{k:02}.npy", rain(8, 8, k))
     return root
 
 
 @pytest.fixture(scope="module")
 def evaluation(days):
-    return caflow.evaluate(model_of(), days, tau=(0.7, 1), candidates=8)
+    return caflow.evaluate(fresh(), days, tau=(0.7, 1), candidates=8)
 
 
 def test_every_day_and_the_mean_over_days_have_figures(evaluation):
@@ -78,7 +61,7 @@ def test_json_has_the_unit_and_the_days(evaluation):
 
 def test_the_command_has_a_row_for_every_day(days, tmp_path):
     run = program(tmp_path)
-    model_of().save(tmp_path / "rain.safetensors")
+    fresh().save(tmp_path / "rain.safetensors")
     options = ("--model", "rain.safetensors", "--data", days, "-m", 4, "--limit", 2)
     done = run("evaluate", *options, "--metric", "crps,maxima")
     assert done.returncode == 0, done.stderr
@@ -94,9 +77,9 @@ def test_the_command_has_a_row_for_every_day(days, tmp_path):
 
 def test_a_field_outside_of_the_range_fails_alone(days, tmp_path):
     (tmp_path / "day").mkdir()
-    np.save(tmp_path / "day" / "a.npy", rain(np.random.default_rng(1)))
+    np.save(tmp_path / "day" / "a.npy", rain(8, 8, 8))
     np.save(tmp_path / "day" / "b.npy", np.full((16, 16), 900, np.float32))
-    found = caflow.evaluate(model_of(), tmp_path, ["crps"], candidates=4)
+    found = caflow.evaluate(fresh(), tmp_path, ["crps"], candidates=4)
     assert found.images == 1
     assert "900 mm/h at row 0" in found.failed["day/b.npy"].message
 
@@ -110,7 +93,7 @@ def test_fields_without_dry_cells_are_measured_with_their_gaps(tmp_path):
             warm[:4, :6] = np.nan if k else 260
             np.save(tmp_path / split / "day" / f"{k}.npy", warm.astype(np.float32))
     kelvin = Values("K", "linear", 200, 340)
-    found = caflow.evaluate(model_of(kelvin), tmp_path, candidates=6)
+    found = caflow.evaluate(fresh(kelvin), tmp_path, candidates=6)
     assert found.images == 2
     for result in found.results:
         assert np.isfinite([value.mean for value in result.values.values()]).all()
@@ -122,11 +105,11 @@ def test_fields_without_dry_cells_are_measured_with_their_gaps(tmp_path):
 def test_what_fields_or_images_have_not_is_refused(days):
     for metrics, options in ((["rmse"], {}), ([], {"masks": "x"}), ([], {"candidates": 2})):
         with pytest.raises(CaflowError):
-            caflow.evaluate(model_of(), days, metrics, **options)
+            caflow.evaluate(fresh(), days, metrics, **options)
     small = FlowConfig(scales=1, r_steps=1, t_steps=1, f_steps=1, hidden=8, f_hidden=8)
     with pytest.raises(CaflowError, match="images have no maxima"):
         caflow.evaluate(CAFlow(Config(small)), days, ["maxima"])
-    every = caflow.evaluate(model_of(), days, "all", candidates=4, limit=1)
+    every = caflow.evaluate(fresh(), days, "all", candidates=4, limit=1)
     assert "maxima" in every.metrics
 
 

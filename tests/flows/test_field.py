@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from small_fields import RAIN, flow_of, model_of
 from torch import Tensor, nn
 
 from caflow_cli import CAFlow, Config
-from caflow_cli.config import FlowConfig, Values
 from caflow_cli.errors import CaflowError
 from caflow_cli.fields.scale import points
 from caflow_cli.flows import (
@@ -28,13 +28,6 @@ from caflow_cli.training.data import Batch
 from caflow_cli.training.phases import phases_of
 
 DRY = -math.inf
-
-
-def sizes(**flow):
-    fields = {"scales": 1, "r_steps": 1, "t_steps": 2, "f_steps": 2, "hidden": 8, "f_hidden": 8}
-    fields |= {"target_channels": 1, "cond_channels": 1, "anchor": "field", "scale_bound": 1.0}
-    fields |= {"guide": 8, "guide_net": "censored", "guide_blocks": 2, "guide_factor": 4}
-    return FlowConfig(**{**fields, **flow})
 
 
 def coarse(h, w, seed=0, dry=0.3):
@@ -56,11 +49,6 @@ def fields_of(y, batch, seed=0):
     g = 8 * torch.randn(batch, *y.shape[1:], generator=helpers.generator(seed), dtype=y.dtype)
     u = torch.rand(g.shape, generator=helpers.generator(seed + 1), dtype=y.dtype)
     return torch.where((g < 0) | y.isneginf(), 0.98 * u + 0.01 - 1, g)
-
-
-def model_of(seed=0, last=0.2, affine=0.1, **flow):
-    model = helpers.seeded(lambda: CAFlow(Config(sizes(**flow))), seed)
-    return helpers.randomize(model, seed + 1, last, affine).double().eval()
 
 
 def test_marginals_are_inverted_with_the_derivative_of_autograd():
@@ -92,7 +80,7 @@ def assert_bijective(anchor: FieldAnchor, v: Tensor, cond: Any) -> tuple[Tensor,
 
 
 def test_the_anchor_is_a_bijection_with_the_derivative_of_autograd():
-    anchor = helpers.randomize(FieldAnchor(sizes()), 3, last=0.2).double()
+    anchor = helpers.randomize(FieldAnchor(flow_of()), 3, last=0.2).double()
     y = coarse(2, 3)
     cond = anchor.read(y)
     v = fields_of(y, 5).requires_grad_()
@@ -100,7 +88,7 @@ def test_the_anchor_is_a_bijection_with_the_derivative_of_autograd():
 
 
 def test_a_cell_is_dry_below_its_bound_and_where_y_says_so():
-    anchor = helpers.randomize(FieldAnchor(sizes()), 3, last=0.2).double()
+    anchor = helpers.randomize(FieldAnchor(flow_of()), 3, last=0.2).double()
     y = coarse(2, 3)
     cond = anchor.read(y)
     h = 3 * torch.randn(7, *y.shape[1:], dtype=torch.float64)
@@ -113,7 +101,7 @@ def test_a_cell_is_dry_below_its_bound_and_where_y_says_so():
 
 def test_without_dry_cells_every_number_is_a_value():
     """A bijection of the real line, except where y has no value: there h is noise."""
-    anchor = helpers.randomize(FieldAnchor(sizes(dry=False)), 3, last=0.2).double()
+    anchor = helpers.randomize(FieldAnchor(flow_of(dry=False)), 3, last=0.2).double()
     y = coarse(2, 3)
     cond = anchor.read(y)
     g = 8 * helpers.normal((5, *y.shape[1:]), 0)
@@ -134,7 +122,7 @@ def test_a_dry_cell_that_the_guide_excludes_has_a_finite_density():
     cond = FieldCondition(
         Marginals(450 * ones, 0 * ones, 0 * ones, 0 * ones), torch.zeros(1, 1, 1, 3) > 0
     )
-    anchor = FieldAnchor(sizes())
+    anchor = FieldAnchor(flow_of())
     v = torch.tensor([-0.9, -0.5, -0.1], dtype=torch.float64).view(1, 1, 1, 3)
     h, logdet = anchor(v, cond)
     expected = torch.special.log_ndtr(torch.tensor(-450.0).double()) + (v + 1).log()
@@ -145,7 +133,7 @@ def test_a_dry_cell_that_the_guide_excludes_has_a_finite_density():
 
 def test_a_guide_may_have_read_more_than_the_condition():
     """A gap is like a dry mean, but the marginals around it are those of a field without it."""
-    anchor = helpers.randomize(FieldAnchor(sizes()), 3, last=0.2).double()
+    anchor = helpers.randomize(FieldAnchor(flow_of()), 3, last=0.2).double()
     y = coarse(3, 3, dry=0)
     gap = torch.zeros_like(y, dtype=torch.bool)
     gap[..., 4:8, 4:8] = True
@@ -157,7 +145,7 @@ def test_a_guide_may_have_read_more_than_the_condition():
 
 def test_independent_cells_have_the_censored_likelihood():
     """With standard normal h, the map gives a dry cell its mass and a wet one its density."""
-    anchor = helpers.randomize(FieldAnchor(sizes()), 3, last=0.2).double()
+    anchor = helpers.randomize(FieldAnchor(flow_of()), 3, last=0.2).double()
     y = coarse(2, 3)
     cond = anchor.read(y)
     v = fields_of(y, 5)
@@ -178,12 +166,12 @@ def test_the_censored_likelihood_by_hand():
     v = torch.tensor([4.0, -0.7], dtype=torch.float64).view(1, 1, 1, 2)
     wet = -0.5 * 0.5**2 - math.log(2) - 0.5 * math.log(2 * math.pi)
     dry = math.log(0.5 * math.erfc(1.5 / math.sqrt(2)))
-    found = FieldAnchor(sizes()).log_prob_alone(v, cond)
+    found = FieldAnchor(flow_of()).log_prob_alone(v, cond)
     assert found.item() == pytest.approx(wet + dry, abs=1e-12)
 
 
 def test_the_gradients_of_the_likelihood_are_finite_on_rain_that_the_guide_excludes():
-    anchor = FieldAnchor(sizes())
+    anchor = FieldAnchor(flow_of())
     y = coarse(2, 2, dry=0.5).float()
     v = torch.full((1, 1, 8, 8), 60.0)  # far above, also where y is dry
     anchor.log_prob_alone(v, anchor.read(y)).sum().backward()
@@ -212,7 +200,7 @@ class _Steps(nn.Module):
 
 def of_four_cells():
     """A density of 2×2 cells, which T squeezes to one pixel, and its condition."""
-    flow = sizes()
+    flow = flow_of()
     density = helpers.seeded(lambda: CAFlow(Config(flow)), 2).density
     density.F = helpers.seeded(lambda: _Steps(flow), 3)
     for part in (density.T, density.F):
@@ -257,8 +245,7 @@ def test_the_masses_of_all_patterns_of_wet_cells_sum_to_one():
     logs = np.abs(rng.standard_t(4, h.shape))
     x = np.where(wet, 0.1 * np.exp(logs), 0)
     proposed = np.where(wet, stats.t.pdf(logs, 4) / np.where(wet, x, 1), 0.5).prod((1, 2, 3))
-    rain = Values("mm/h", "db", 0, 150, zero=0.1)
-    v, slopes = points(rain, x, rng.random(h.shape))
+    v, slopes = points(RAIN, x, rng.random(h.shape))
     log_prob = density(torch.from_numpy(v), condition)[1] + torch.from_numpy(slopes.sum((1, 2, 3)))
     weights = log_prob.exp() / torch.from_numpy(proposed)
     in_unit = of_patterns(torch.from_numpy(wet), weights)
@@ -267,7 +254,7 @@ def test_the_masses_of_all_patterns_of_wet_cells_sum_to_one():
 
 
 def test_points_are_encoded_and_decoded():
-    model = model_of(8, scales=2)
+    model = model_of(seed=8, scales=2)
     y = coarse(4, 4)
     v = fields_of(y, 2)
     latents, log_prob = model.encode(v, y)
@@ -278,7 +265,7 @@ def test_points_are_encoded_and_decoded():
 
 
 def test_a_file_has_the_field_and_a_batch_the_same_bits(tmp_path):
-    model = model_of(8, last=0.05, affine=0.05, scales=2).float()
+    model = model_of(seed=8, last=0.05, affine=0.05, scales=2).float()
     y = torch.cat([coarse(4, 4), coarse(4, 4, seed=5)]).float()
     g = torch.cat([fields_of(y[:1], 1), fields_of(y[1:], 1, seed=3)])
     scores = model.log_prob(g, y)
@@ -290,7 +277,7 @@ def test_a_file_has_the_field_and_a_batch_the_same_bits(tmp_path):
 
 
 def test_a_point_below_the_bin_of_dry_cells_has_no_density():
-    model = model_of(9)
+    model = model_of(seed=9)
     y = coarse(2, 2)
     v = fields_of(y, 1)
     v[..., 3, 3] = -1.2
@@ -302,19 +289,19 @@ def test_a_point_below_the_bin_of_dry_cells_has_no_density():
 def test_a_field_needs_its_guide_and_its_guide_a_field():
     for fields in ({"guide": 0}, {"guide_net": "enlarge"}, {"anchor": "none"}, {"spread": 8}):
         with pytest.raises(CaflowError):
-            sizes(**fields)
+            flow_of(**fields)
 
 
 def test_stored_pixels_are_no_field():
     y = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
     with pytest.raises(CaflowError, match="uint8"):
-        model_of(9).log_prob(y, y)
+        model_of(seed=9).log_prob(y, y)
 
 
 def test_a_guide_learns_the_censored_likelihood_and_then_the_flows_the_rest():
     """Fields whose residuals are shared by 2×2 cells: the guide learns their scale, the flows that
     they are alike. R does not learn the density of what it reads."""
-    flow = sizes()
+    flow = flow_of()
     model = helpers.seeded(lambda: CAFlow(Config(flow)), 0).train()
     optim = OptimConfig(images=1, cond_weight=0.5, guide_first=0.5)
     guide, flows = phases_of(optim, flow, SamplesConfig())
@@ -349,7 +336,7 @@ def test_a_guide_learns_the_censored_likelihood_and_then_the_flows_the_rest():
 
 def test_the_lower_end_of_the_bin_of_dry_cells_has_a_density():
     """Uniform noise on a lattice is 0 now and then."""
-    model = model_of(9)
+    model = model_of(seed=9)
     y = coarse(2, 2)
     v = fields_of(y, 1)
     v[..., 3, 3] = -1

@@ -4,7 +4,6 @@ import json
 import math
 from dataclasses import replace
 
-import helpers
 import numpy as np
 import pytest
 import torch
@@ -12,49 +11,17 @@ import torch.nn.functional as F
 import xarray
 from scipy.special import log_ndtr
 from scipy.stats import norm
+from small_fields import RAIN, fresh, model_of, rain
 
 import caflow_cli as caflow
-from caflow_cli.config import Config, FlowConfig, TaskConfig, Values
+from caflow_cli.config import Values
 from caflow_cli.errors import CaflowError
 from caflow_cli.fields import Field
 from caflow_cli.fields.project import means_of, repeated
 from caflow_cli.fields.scale import points, to_scale
-from caflow_cli.layers import InvConv1x1
-from caflow_cli.model import CAFlow
 
-RAIN = Values("mm/h", "db", 0, 150, zero=0.1)
 KELVIN = Values("K", "linear", 220, 320)
 ZERO = np.float32(0.1)
-
-
-def config_of(values, **flow):
-    sizes = {"scales": 1, "r_steps": 1, "t_steps": 2, "f_steps": 2, "hidden": 8, "f_hidden": 8}
-    sizes |= {"target_channels": 1, "cond_channels": 1, "anchor": "field", "scale_bound": 1.0}
-    sizes |= {"guide": 8, "guide_net": "censored", "guide_blocks": 2, "guide_factor": 4}
-    sizes |= {"dry": values.zero is not None}
-    return Config(FlowConfig(**{**sizes, **flow}), TaskConfig(values=values, reduce="mean"))
-
-
-def fresh(values=RAIN, **flow):
-    """A model with the identity as flow, and the bicubic field as the guide's location."""
-    model = helpers.seeded(lambda: CAFlow(config_of(values, **flow)), 0)
-    for part in model.modules():
-        if isinstance(part, InvConv1x1):  # a permutation
-            torch.nn.init.zeros_(part.lu)
-            torch.nn.init.zeros_(part.log_diag)
-    return model.eval()
-
-
-def model_of(values=RAIN, **flow):
-    return helpers.randomize(fresh(values, **flow), 1, last=0.2, affine=0.1).double().eval()
-
-
-def rain(h, w, seed=0):
-    """A fine field of rain with dry parts, float32."""
-    rng = np.random.default_rng(seed)
-    level = repeated(rng.normal(0, 8, (h, w)), 4) + rng.normal(0, 3, (4 * h, 4 * w))
-    x = np.where(level < 0, 0, 0.1 * 10 ** (level.clip(0, 28) / 10)).astype(np.float32)
-    return np.where(x >= ZERO, x, np.float32(0))
 
 
 def coarse_of(fine):
@@ -228,7 +195,7 @@ def test_the_same_from_an_array_a_file_and_a_field(tmp_path):
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        (Field(np.full((2, 2), 200, np.float32)), "200 mm/h at row 0, column 0"),
+        (Field(np.full((2, 2), 500, np.float32)), "500 mm/h at row 0, column 0"),
         (Field(np.ones((2, 2), np.float32), "K"), "in K"),
         (np.full((2, 2), np.nan, np.float32), "missing"),
         (np.ones((2, 2, 3), np.float32), "2×2×3"),
