@@ -63,7 +63,7 @@ def compare(
     failed: Failures = {}
     with ExitStack() as stack:
         made, true = (_open(stack, Path(path)) for path in (generated, reference))
-        pairs = _matched(made, true, f"{generated}", f"{reference}") if paired else {}
+        pairs = _matched(made, true) if paired else {}
         total = len(pairs) + (len(made) + len(true) if sets else 0)  # which are read once more
         done = count(1)
 
@@ -141,14 +141,14 @@ def _open(stack: ExitStack, path: Path) -> _Set:
     return images
 
 
-def _matched(made: _Set, true: _Set, where_made: str, where_true: str) -> dict[str, list[str]]:
-    """For each image of `true`, by name, the images of `made` that belong to it.
+def _matched(made: Collection[str], true: Collection[str]) -> dict[str, list[str]]:
+    """For each true image, by name, the names of `made` that belong to it.
 
     A name belongs to the same name, or to that of the input that a command made it from:
     `sub/x_superres_01` belongs to `sub/x`. Two single images are paired whatever their names.
     """
     if len(made) == len(true) == 1:
-        return {name: list(made) for name in true}
+        return {name: [*made] for name in true}
     partners: dict[str, list[str]] = {name: [] for name in true}
     alone: list[str] = []
     for name in sorted(made):
@@ -160,14 +160,13 @@ def _matched(made: _Set, true: _Set, where_made: str, where_true: str) -> dict[s
     for name, results in partners.items():
         check_usage(
             name not in results[:-1],
-            f"{where_made!r} has both {name!r} and results that were made from it",
+            f"one set has both {name!r} and results that were made from it",
             "give a folder with results only, as -o DIR/ makes it",
         )
-    named = [f"{where_made}/{name}" for name in alone]
-    named += [f"{where_true}/{name}" for name, results in sorted(partners.items()) if not results]
+    alone += [name for name, results in partners.items() if not results]
     check_usage(
-        not named,
-        f"{len(named)} images without a match, such as {', '.join(named[:3])}",
-        "use the same names in both folders (suffixes may differ), or --metric fid",
+        not alone,
+        f"{len(alone)} images have no match in the other set, such as {', '.join(alone[:3])}",
+        "use the same names in both (suffixes may differ), or --metric fid",
     )
     return partners

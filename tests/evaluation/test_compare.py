@@ -76,9 +76,7 @@ def test_what_does_not_match_is_refused_by_name(tmp_path):
     made, true = fill(tmp_path / "made", 1), fill(tmp_path / "true", 2, ("a", "b", "d", "e"))
     error = refusal(made, true, ["rmse"])
     assert error.exit_code == 2
-    assert error.message.startswith("3 images without a match, such as ")
-    for name in ("made/c", "true/d", "true/e"):
-        assert name in error.message
+    assert error.message == "3 images have no match in the other set, such as c, d, e"
     (tmp_path / "empty").mkdir()
     assert "no images in" in refusal(tmp_path / "empty", true, ["rmse"]).message
     assert "no data at" in refusal(tmp_path / "none", true, ["rmse"]).message
