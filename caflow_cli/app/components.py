@@ -95,8 +95,8 @@ class Components:
                     self._add_results()
             self.automatic = gr.State(True)  # until the visitor chooses a model
             self.painted_on = gr.State(None)  # what the canvas shows: an image and what is painted
-            self.damage = gr.State(None)  # that was found last, and in which image
-            self.marks = gr.State(None)  # the mask that the canvas shows below what is painted
+            self.damage = gr.State(None)  # the image in which damage was found last
+            self.marks = gr.State(None)  # `Marks` that the canvas shows below what is painted
 
     def _add_controls(self, models: list[tuple[str, str]], candidates: int | None) -> None:
         with gr.Column(elem_id="caflow-actions"):
@@ -158,6 +158,7 @@ class Components:
                 elem_id="caflow-preview",
                 **_HIDDEN,
             )
+        self._add_marking()
         self.slider = gr.ImageSlider(
             max_height=_STAGE_HEIGHT,
             elem_id="caflow-slider",
@@ -191,6 +192,36 @@ class Components:
             elem_id="caflow-candidates",
             **_IMAGES,
         )
+
+    def _add_marking(self) -> None:
+        with gr.Row(elem_id="caflow-marks"):
+            self.tool = gr.Radio(
+                ["Paint", "Erase"],
+                value="Paint",
+                show_label=False,
+                container=False,
+                visible=False,
+                min_width=160,
+                elem_id="caflow-tool",
+            )
+            self.threshold = gr.Slider(
+                0.05,
+                0.95,
+                0.5,
+                step=0.05,
+                label="Threshold",
+                info="lower marks more",
+                buttons=[],
+                visible=False,
+                elem_id="caflow-threshold",
+            )
+            self.snap = gr.Checkbox(
+                False,
+                label="Snap paint to damage",
+                container=False,
+                visible=False,
+                elem_id="caflow-snap",
+            )
 
     def _add_results(self) -> None:
         self.files = gr.File(

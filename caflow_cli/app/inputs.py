@@ -19,6 +19,16 @@ COLOR_CANVAS = 640  # longer side of the canvas of known colors, in pixels, at m
 _SHOWN = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP")  # formats that browsers show
 _PREVIEW = ".caflow-preview.png"
 KEEP = "#2f9e44"  # the color of the brush that erases marks
+UNTOUCHED = 1  # what is neither painted (255) nor erased (0) by hand
+
+
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """What the canvas of an image shows below what is painted on it now: uint8 (H, W) each."""
+
+    image: str  # its path
+    found: Pixels  # 255 where damage was found, else 0
+    hand: Pixels  # 255 where it was painted before, 0 where it was erased, else UNTOUCHED
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,16 +38,23 @@ class Fields:
     model: str
     image: str | None = None  # path of the upload
     layers: Sequence[Pixels] = ()  # painted layers, uint8 (h, w, 4), in the size of the canvas
-    marks: tuple[str, Pixels] | None = None  # a mask below the layers, and the path of its image
+    marks: Marks | None = None  # what the canvas shows below the layers
+    snap: bool = False  # whether what is painted becomes the damage below it
     tau: Tau | None = None
     candidates: int | None = None
     keep: int | None = None
     seed: int | None = None
 
+    def hand(self, height: int, width: int) -> Pixels:
+        """What is painted and erased by hand on an image of that size, see `Marks.hand`."""
+        marks = self.marked
+        untouched = np.full((height, width), UNTOUCHED, np.uint8)
+        return painted_mask(self.layers, untouched if marks is None else marks.hand)
+
     @property
-    def marked(self) -> Pixels | None:
-        """The mask that the canvas shows below the layers: uint8 (H, W); or None."""
-        return self.marks[1] if self.marks and self.marks[0] == self.image else None
+    def marked(self) -> Marks | None:
+        """The marks of the image, if they are still of this one."""
+        return self.marks if self.marks and self.marks.image == self.image else None
 
     @property
     def sampling(self) -> Sampling:
@@ -129,20 +146,14 @@ def shrunk(image: Pixels, side: int) -> Pixels:
     return thumbnail(image, side) if max(image.shape) > side else image
 
 
-def painted_mask(
-    layers: Sequence[Pixels],
-    height: int,
-    width: int,
-    marks: Pixels | None = None,
-) -> Pixels:
-    """Make a mask from painted layers: uint8 (height, width), 255 in the hole.
+def painted_mask(layers: Sequence[Pixels], hand: Pixels) -> Pixels:
+    """What is painted on top of what was before, see `Marks.hand`, as the same.
 
     A pixel of which `FILL` covers half or more is in the hole, one of which `KEEP` does is not, and
-    any other one is if it is marked.
+    any other one is as before.
     """
-    hole = np.zeros((height, width), np.uint8)
-    if marks is not None:
-        hole[marks > 0] = 255
+    hole = hand.copy()
+    height, width = hand.shape
     for layer in layers:
         kept = layer[..., 1] > layer[..., 0]  # more green than red
         for stroke, value in ((~kept, 255), (kept, 0)):

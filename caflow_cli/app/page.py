@@ -15,7 +15,7 @@ from .visit import Update
 
 # What is painted: the label of the canvas, and the colors of its brush.
 _LABELS = {
-    "hole": "Red fills, green keeps",
+    "hole": "Red fills, green erases",
     "colors": "Paint known colors",
 }
 _COLORS = {
@@ -69,6 +69,7 @@ class Page(Components):
             self.image,
             self.canvas,
             self.marks,
+            self.snap,
             self.variety,
             self.candidates,
             self.keep,
@@ -114,13 +115,14 @@ class Page(Components):
     def _connect_damage(self) -> None:
         fields = self.fields
         find = self.find.click(self._find_damage, fields, [self.status, self.damage], **_QUEUED)
-        paint = find.then(
-            self._paint_damage,
-            [self.damage, *fields],
-            [self.status, self.canvas, self.marks],
-            **_AT_ONCE,
-        )
-        self._compare_after(paint)
+        given = [self.damage, self.threshold, *fields]
+        shown = [self.status, self.canvas, self.marks]
+        paint = find.then(self._paint_damage, given, [*shown, self.threshold], **_AT_ONCE)
+        move = self.threshold.input(self._mark, given, shown, **_LAST)
+        snap = self.snap.input(self._mark, given, shown, **_QUEUED)
+        for marked in (paint, move, snap):
+            self._compare_after(marked)
+        self.tool.input(_brush_of, [self.tool, self.canvas], self.canvas, **_AT_ONCE)
 
     def _connect_fields(self) -> None:
         inputs = [
@@ -143,6 +145,9 @@ class Page(Components):
             self.candidates,
             self.preview,
             self.find,
+            self.tool,
+            self.threshold,
+            self.snap,
             self.other,
         ]
         replaced = [self.image, *about]
@@ -179,6 +184,7 @@ class Page(Components):
         image: str | None,
         canvas: Any,
         marks: Any,
+        snap: bool,
         variety: float,
         *numbers: int | None,
     ) -> Fields:
@@ -186,7 +192,7 @@ class Page(Components):
         if canvas:
             layers = [np.array(layer.convert("RGBA")) for layer in canvas["layers"]]
         tau = temperature_at(self.sessions.models.sampling(model).temperature, variety)
-        return Fields(model, image, layers, marks, tau, *numbers)
+        return Fields(model, image, layers, marks, snap, tau, *numbers)
 
     def _drawing(
         self,
@@ -216,8 +222,12 @@ class Page(Components):
     def _find_damage(self, *fields: Any) -> Changes:
         return self._update(self.sessions.find_damage(self._fields(*fields)))
 
-    def _paint_damage(self, damage: Any, *fields: Any) -> Changes:
-        return self._update(self.sessions.paint_damage(self._fields(*fields), damage))
+    def _paint_damage(self, damage: str | None, threshold: float, *fields: Any) -> Changes:
+        marked = self.sessions.paint_damage(self._fields(*fields), damage, threshold)
+        return self._update(marked)
+
+    def _mark(self, damage: str | None, threshold: float, *fields: Any) -> Changes:
+        return self._update(self.sessions.mark(self._fields(*fields), damage, threshold))
 
     def _vary(self, model: str, variety: float) -> Any:
         default = self.sessions.models.sampling(model).temperature
@@ -251,7 +261,10 @@ class Page(Components):
             self.size: about["size"],
             self.preview: gr.update(visible=False),
             self.other: gr.update(visible=about["canvas"] is not None),
-            self.find: gr.update(visible=task.paints == "hole"),
+            **{
+                one: gr.update(visible=task.paints == "hole")
+                for one in (self.find, self.tool, self.snap)
+            },
         }
         if defaults:
             update[self.variety] = {**self._vary(model, 0), "value": 0}
@@ -266,6 +279,8 @@ class Page(Components):
             update[self.canvas] = _canvas(task.paints, about)
             update[self.painted_on] = wanted
             update[self.marks] = None
+            update[self.tool] = {**update[self.tool], "value": "Paint"}
+            update[self.threshold] = gr.update(visible=False, value=0.5)
         return update
 
     def _load(
@@ -318,19 +333,30 @@ class Page(Components):
 def _canvas(paints: str, about: Update) -> Any:
     """The canvas of an image on which nothing is painted."""
     image = about["canvas"]
-    brush = gr.Brush(
-        max(1, round(max(image.shape) / _BRUSHES)),
-        colors=[*_COLORS[paints]],
-        color_mode="fixed" if paints == "hole" else "defaults",
-    )
     return gr.update(
         visible=True,
         value=Image.fromarray(image),
         label=_LABELS[paints],
-        brush=brush,
+        brush=_brush(paints, max(image.shape)),
         # The zoom in percent is that of the canvas.
         elem_classes=["caflow-scaled"] if about["scaled"] else [],
     )
+
+
+def _brush(paints: str, side: int, tool: str = "Paint") -> gr.Brush:
+    """The brush for a canvas of that longer side."""
+    colors = _COLORS[paints]
+    return gr.Brush(
+        max(1, round(side / _BRUSHES)),
+        colors=[*colors],
+        default_color=colors[tool == "Erase"],
+        color_mode="fixed" if paints == "hole" else "defaults",
+    )
+
+
+def _brush_of(tool: str, canvas: Any) -> Any:
+    """The brush of masks that a tool has."""
+    return gr.update(brush=_brush("hole", max(canvas["background"].size), tool))
 
 
 def _name(request: gr.Request) -> str:

@@ -10,6 +10,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,14 @@ import torch
 
 from ..assets import example_path
 from ..checkpoint import read_info
-from ..damage import find_damage
+from ..damage import confidence_of, snapped
+from ..damage.find import marks
 from ..errors import CaflowError, check_usage, ensure, memory_errors
 from ..hub.choice import choose_model, is_chosen
 from ..hub.manifest import bundled_path, load_manifest, purpose_of
 from ..hub.resolve import load, resolve
 from ..images import Input, Pixels, read_size
+from ..images.color import Floats
 from ..model import CAFlow
 from ..restoration import marks_over
 from ..sampling import Sampling
@@ -31,9 +34,9 @@ from .inputs import (
     COLOR_CANVAS,
     Fields,
     Limits,
+    Marks,
     displayed,
     painted_colors,
-    painted_mask,
     read_upload,
     shrunk,
 )
@@ -101,6 +104,8 @@ class Sessions:
         self.limits = limits
         self._folder = folder
         self._visits: dict[str, Visit] = {}  # by session, the oldest first
+        # The network that finds damage runs once for an image.
+        self._levels = functools.lru_cache(limits.visitors)(self._levels_of)
 
     def draw(self, session: str, fields: Fields) -> Iterator[Update]:
         """Draw candidates. What was drawn before stays if the image or the fields are refused."""
@@ -232,42 +237,48 @@ class Sessions:
         return {**about, "status": _line(status), "size": _line(text)}
 
     def find_damage(self, fields: Fields) -> Update:
-        """Find damage. `damage` is the path of the image and a mask, or None if there is none."""
+        """Let the network look for damage. `damage` is the path of the image; None: it failed."""
         try:
             with memory_errors(_SMALLER):
-                mask = find_damage(self._image(fields))
+                self._levels(fields.image, fields.model)
         except Exception as error:
             return {"status": _error(error), "damage": None}
-        if not mask.any():
-            text = "No damage was found. Paint over what to fill."
-            return {"status": _line(text), "damage": None}
-        return {"status": _line("Painting the damage"), "damage": (fields.image, mask)}
+        return {"status": _line("Painting the damage"), "damage": fields.image}
 
-    def paint_damage(self, fields: Fields, damage: tuple[str, Pixels] | None) -> Update:
-        """Mark what `find_damage` has found, for the visitor to correct before it is filled.
-
-        The marks are part of the image that the canvas shows, and join what is painted, because a
-        layer that is sent to Gradio's editor does not lie on the image. If the image in the fields
-        is another one by now, nothing changes.
+    def paint_damage(self, fields: Fields, damage: str | None, threshold: float) -> Update:
+        """Mark what `find_damage` has found, for the visitor to correct before it is filled. If the
+        image in the fields is another one by now, nothing changes.
         """
         if damage is None:
             return {}
-        path, mask = damage
-        if fields.image != path or self.models.tasks[fields.model].paints != "hole":
+        if fields.image != damage or self.models.tasks[fields.model].paints != "hole":
             text = "The image has changed: press Find damage again."
             return {"status": _line(text)}
-        if fields.marked is not None:
-            mask = np.maximum(mask, fields.marked)
-        height, width = mask.shape
-        mask = painted_mask(fields.layers, height, width, mask)
-        background = marks_over(self._image(fields).image.shown, mask, _MASK_CANVAS)
-        text = f"{(mask > 0).mean():.1%} of the image is marked. Paint red to add, green to keep; "
-        text += "then press Draw."
-        return {
-            "status": _line(text),
-            "canvas": {"value": background},
-            "marks": (path, mask),
-        }
+        return {**self.mark(fields, damage, threshold), "threshold": {"visible": True}}
+
+    def mark(self, fields: Fields, damage: str | None, threshold: float) -> Update:
+        """Show what would be filled: the damage of which the network is confident by `threshold`,
+        if this is the image `damage`, and what is painted and erased by hand.
+
+        All of it becomes part of the image that the canvas shows, because a layer that is sent to
+        Gradio's editor does not lie on the image.
+        """
+        try:
+            with memory_errors(_SMALLER):
+                image = self._image(fields).image
+                found = np.zeros(image.size, np.uint8)
+                if fields.image == damage:
+                    found = marks(self._levels(fields.image, fields.model), threshold)
+                now = Marks(str(fields.image), found, fields.hand(*image.size))
+                mask = self._hole(replace(fields, layers=(), marks=now), *image.size)
+                background = marks_over(image.shown, mask, _MASK_CANVAS)
+        except Exception as error:
+            return {"status": _error(error)}
+        text = "Nothing is marked. Paint over what to fill; a lower threshold shows doubtful marks."
+        if mask.any():
+            text = f"{(mask > 0).mean():.1%} of the image is marked. Paint over what is missed, "
+            text += "erase what is no damage; then press Draw."
+        return {"status": _line(text), "canvas": {"value": background}, "marks": now}
 
     def example(self, model: str) -> str:
         """The path of a bundled image that fits a model."""
@@ -285,10 +296,24 @@ class Sessions:
     def _painted(self, fields: Fields, height: int, width: int) -> Pixels | None:
         paints = self.models.tasks[fields.model].paints
         if paints == "hole":
-            return painted_mask(fields.layers, height, width, fields.marked)
+            return self._hole(fields, height, width)
         if paints == "colors":
             return painted_colors(fields.layers, height, width)
         return None
+
+    def _hole(self, fields: Fields, height: int, width: int) -> Pixels:
+        """What is to be filled: uint8 (H, W), 255 or 0."""
+        hand = fields.hand(height, width)
+        hole = np.where(hand == 255, hand, np.uint8(0))
+        if fields.snap and hole.any():
+            hole = snapped(hole, self._levels(fields.image, fields.model))
+        if fields.marked is not None:
+            hole = np.maximum(hole, fields.marked.found)
+        return np.where(hand == 0, np.uint8(0), hole)
+
+    def _levels_of(self, path: str | None, model: str) -> Floats:
+        """The confidence of the network that finds damage in an image, (H, W)."""
+        return confidence_of(self._image(Fields(model, path)).image)
 
     def _image(self, fields: Fields) -> Input:
         if fields.image is None:

@@ -135,7 +135,7 @@ class Asked:
         """Read or find the mask of an image; say what is found, and show it."""
         mask = masking.read(job.mask, image, job.source)
         hole = np.where(mask >= HOLE, np.uint8(255), np.uint8(0))
-        if isinstance(job.mask, Found) and mask.any():
+        if (isinstance(job.mask, Found) or masking.snap) and mask.any():
             shown = masking.marks or self.shows(job, hole)
             hint = "" if shown else "; --marks FILE shows it"
             self.console.note(f"{job.name}: {marked(mask, hint)}")

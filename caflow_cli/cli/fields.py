@@ -156,6 +156,7 @@ def _refuse(drawing: Drawing, others: Scaling | Masking, intervals: Intervals | 
     given = {
         "--scale": getattr(others, "scale", None),
         "--mask": getattr(others, "mask", None),
+        "--snap": getattr(others, "snap", None),
         "--consistent": drawing.sampling.consistent,
         "--crop": drawing.crop,
         "--alpha": drawing.alpha,

@@ -186,6 +186,13 @@ class Masking(Marking):
         min=0,
         max=1000,
     )
+    snap: bool = option(
+        "--snap",
+        "The mask is painted roughly: each connected stroke becomes the damage that is found, by a "
+        "confidence of 0.05, on it and up to half its width beside it, or stays if that is less "
+        "than a tenth of it.",
+        OUTPUT,
+    )
     invert_mask: bool = option("--invert-mask", "Fill where the mask is black.", OUTPUT)
     mask_as_is: bool = option("--mask-as-is", "Accept a mostly white mask.", OUTPUT)
 
@@ -194,6 +201,11 @@ class Masking(Marking):
             not (self.invert_mask and self.found is not None),
             f"--mask {self.mask} and --invert-mask cannot be used together",
             "omit --invert-mask",
+        )
+        check_usage(
+            not self.snap or self.file is not None,
+            "--snap is for a mask that is painted",
+            "--mask FILE --snap, or omit --snap",
         )
 
     @cached_property
@@ -223,14 +235,19 @@ class Masking(Marking):
     def read(self, mask: Mask, image: Input, source: InputImage) -> Pixels:
         """The mask of the image of `source`: uint8 (H, W), white where it is to be filled.
 
-        It is extended by `grow` pixels. CaflowError if it cannot be read or has another size (exit
-        1), or if it is missing or mostly white (exit 2).
+        It is snapped to damage if that is asked, and extended by `grow` pixels. CaflowError if it
+        cannot be read or has another size (exit 1), or if it is missing or mostly white (exit 2).
         """
         from ..tasks.base import check_same_size
 
         level = mask.mask(image, source)
+        check_same_size("the mask is", level.shape, image.image.size)
         if self.invert_mask:
             level = 255 - level
+        if self.snap:
+            from ..damage import confidence_of, snapped
+
+            level = snapped(level, confidence_of(image.image))
         if self.grow:
             from scipy.ndimage import maximum_filter
 
@@ -245,7 +262,6 @@ class Masking(Marking):
             f"{name!r} marks {share:.0%} of the image to be filled",
             f"{other}, or --mask-as-is",
         )
-        check_same_size("the mask is", level.shape, image.image.size)
         return level
 
 

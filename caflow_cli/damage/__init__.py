@@ -1,6 +1,6 @@
 """Damage in photographs: dust, scratches, hairs, spots, cracks and tears are found."""
 
-from .find import damage_of, find_damage
+from .find import confidence_of, damage_of, find_damage, snapped
 from .infrared import infrared_mask
 
-__all__ = ["damage_of", "find_damage", "infrared_mask"]
+__all__ = ["confidence_of", "damage_of", "find_damage", "infrared_mask", "snapped"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from itertools import product
@@ -15,6 +16,7 @@ from scipy import ndimage
 from torch import nn
 
 from ..assets import ASSETS
+from ..config import HOLE
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
 from ..images import Image, Pixels
 from ..images.color import Floats
@@ -31,6 +33,8 @@ _RIM = 9  # side of the square around a pixel above the threshold in which a reg
 _WIDE = 3  # half the side of a square; a part of a region farther away in which it fits
 _WIDER = 1.5  # must not be as wide as what is above the threshold, divided by this
 _NEIGHBORS = np.ones((3, 3))
+_DOUBTFUL = 0.05  # confidence above which damage is where somebody has painted that it is
+_FEW = 0.1  # share of a stroke below which too little is found near it
 _CERTAIN = 9.0  # how many times the threshold's odds some pixel of a damaged image has
 _GAP = 4  # regions twice as many pixels apart count as one, because cracks go on
 _SIDE = 2304  # of a window, in pixels
@@ -79,7 +83,36 @@ def find_damage(
 
 def damage_of(photo: Image, threshold: float, step: Progress = lambda done, total: None) -> Pixels:
     """`find_damage` in an image that is read."""
-    return marks(confidence(photo.converted(None).rounded(8).filled(), step=step), threshold)
+    return marks(confidence_of(photo, step), threshold)
+
+
+def confidence_of(photo: Image, step: Progress = lambda done, total: None) -> Floats:
+    """`confidence` in an image that is read."""
+    return confidence(photo.converted(None).rounded(8).filled(), step=step)
+
+
+def snapped(paint: Pixels, levels: Floats) -> Pixels:
+    """Move what is painted roughly onto the damage below it.
+
+    Args:
+        paint: uint8 (H, W), 128 and above where it is painted.
+        levels: The network's confidence, (H, W). Each connected stroke becomes what exceeds 0.05
+            on it and at most half its width beside it, or stays if that is less than a tenth of it.
+
+    Returns:
+        uint8 (H, W), 255 or 0.
+    """
+    strokes, _ = ndimage.label(paint >= HOLE, _NEIGHBORS)
+    result = np.zeros_like(paint)
+    for number, box in enumerate(ndimage.find_objects(strokes), 1):
+        half = ndimage.distance_transform_edt(np.pad(strokes[box] == number, 1)).max()
+        margin = math.ceil(half)
+        near = tuple(slice(max(0, part.start - margin), part.stop + margin) for part in box)
+        stroke = strokes[near] == number
+        found = ndimage.distance_transform_edt(~stroke) <= half
+        found &= levels[near] > _DOUBTFUL
+        result[near][found if found.sum() >= _FEW * stroke.sum() else stroke] = 255
+    return result
 
 
 def marks(levels: Floats, threshold: float) -> Pixels:

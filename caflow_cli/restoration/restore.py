@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import cast, overload
 
 from ..config import Tau
-from ..errors import check_usage
+from ..damage import confidence_of, snapped
+from ..errors import check_usage, usage_error
 from ..fields import Field
 from ..images import Input, Pixels
 from ..images.crop import cropped, stated
@@ -30,6 +31,7 @@ class RestoreOptions(SamplingKeywords, EditKeywords, total=False):
     value_range: tuple[float, float] | None
     alpha: bool | None
     crop: tuple[int, int, int, int] | None
+    snap: bool
 
 
 @overload
@@ -98,7 +100,8 @@ def restore(
             For colorize, `hints`: the colors that you know, as an image with alpha of the same
             size, opaque where you know them, such as an array, uint8 (H, W, 4). Candidates are
             ranked and scored without hints. For inpaint, `grain`: "auto" adds to the images of
-            candidates the film grain that their fill lacks, "off" does not.
+            candidates the film grain that their fill lacks, "off" does not; `snap`: whether each
+            connected stroke of a rough mask becomes the damage below it, see `damage.snapped`.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -122,6 +125,11 @@ def restore(
         return restore_field(model, cast("FieldLike", image), sampling)
     read = as_input(cast("ImageLike", image), options.get("value_range"), options.get("alpha"))
     hole = as_mask(mask)
+    if options.get("snap"):
+        if hole is None:
+            raise usage_error("snap is for a painted mask", "mask=..., or leave snap out")
+        check_same_size("the mask is", hole.shape, read.image.size)
+        hole = snapped(hole, confidence_of(read.image))
     if options.get("crop") is not None:
         read, hole, options = _part(read, hole, options)
     edits = cast("EditOptions", options)

@@ -375,9 +375,17 @@ def test_found_damage_is_painted_where_it_is_and_corrected(browser, url, tmp_pat
             zoom_in.click()
             visitor.wait_until_idle()
     visitor.stroke(len(image) * zooms[-1], left=0.3)  # beside the tools
-    visitor.page.locator("#caflow-editor button[title=Color]").click()
-    visitor.page.locator("#caflow-editor .swatch button").nth(1).click()
+    visitor.page.get_by_role("radio", name="Erase").check()
+    visitor.wait_until_idle()
     visitor.stroke(len(image) * zooms[-1], row=0.365, left=0.3)
+    assert not visitor.page.locator("#caflow-editor button[title=Erase]").is_visible()
+    threshold = visitor.page.locator("#caflow-threshold input[type=range]")
+    said = visitor.status
+    for value in ("0.1", "0.5"):  # what is done by hand stays
+        threshold.fill(value)
+        visitor.wait(lambda said=said: visitor.status != said)
+        visitor.wait_until_idle()
+        said = visitor.status
     visitor.draw(1)
     visitor.wait_for("1 candidate, ")
     result, mask = (read_image(path) for path in visitor.files(tmp_path))

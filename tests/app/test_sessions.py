@@ -18,7 +18,8 @@ from caflow_cli.app.inputs import Fields, Limits, painted_mask, temperature_at, 
 from caflow_cli.app.sessions import Models, Sessions
 from caflow_cli.assets import example_path
 from caflow_cli.config import Temperature
-from caflow_cli.damage import find_damage
+from caflow_cli.damage import confidence_of, find_damage, snapped
+from caflow_cli.damage.find import confidence
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.images import decode, read_image
@@ -359,57 +360,106 @@ def test_degraded_images_get_the_model_that_the_command_takes(
     assert ("other models are" in about["size"]) == (model == chosen == "web-superres-x4")
 
 
-def test_damage_is_painted_for_correction(sessions, tmp_path):
-    part = np.s_[40:136, 60:150]
-    Image.fromarray(faded()[part]).save(tmp_path / "whole.png")
-    whole = fields("inpaint", tmp_path / "whole.png")
-    update = sessions.find_damage(whole)
-    assert "No damage" in update["status"]
-    assert sessions.paint_damage(whole, update["damage"]) == {}
-    image = cracked()[0][part]
+@pytest.fixture
+def old(tmp_path):
+    """A damaged image, and the fields of a page that shows it."""
+    image = cracked()[0][40:136, 60:150]
     Image.fromarray(image).save(tmp_path / "cracked.png")
-    page_fields = fields("inpaint", tmp_path / "cracked.png")
-    damage = sessions.find_damage(page_fields)["damage"]
-    update = sessions.paint_damage(page_fields, damage)
-    assert "of the image is marked" in update["status"]
-    path, mask = update["marks"]
-    np.testing.assert_array_equal(mask, find_damage(image))
+    return image, fields("inpaint", tmp_path / "cracked.png")
+
+
+RED, GREEN = (255, 45, 85), (47, 158, 68)
+
+
+def test_damage_is_painted_for_correction(sessions, tmp_path, old):
+    assert sessions.paint_damage(fields("inpaint"), None, 0.5) == {}
+    Image.fromarray(faded()[40:136, 60:150]).save(tmp_path / "whole.png")
+    whole = fields("inpaint", tmp_path / "whole.png")
+    update = sessions.paint_damage(whole, sessions.find_damage(whole)["damage"], 0.5)
+    assert "a lower threshold shows doubtful marks" in update["status"]
+    assert update["threshold"] == {"visible": True}
+    image, page = old
+    damage = sessions.find_damage(page)["damage"]
+    update = sessions.paint_damage(page, damage, 0.5)
+    mask = find_damage(image)
+    assert f"<p>{(mask > 0).mean():.1%} of the image is marked" in update["status"]
     shown = update["canvas"]["value"]
     np.testing.assert_array_equal((shown != image).any(-1), mask > 0)
-    assert path == page_fields.image
-    # What is painted joins the marks, and green paint ends them.
-    top = stroke(96, 90, rows=slice(0, 16), columns=slice(0, 90), color=(255, 45, 85))
-    left = stroke(96, 90, rows=slice(0, 96), columns=slice(0, 8), color=(47, 158, 68))
-    now = replace(page_fields, layers=[top, left], marks=update["marks"])
-    update = sessions.paint_damage(now, damage)
-    _, both = update["marks"]
-    wanted = mask.copy()
-    wanted[:16] = 255
-    wanted[:, :8] = 0
-    np.testing.assert_array_equal(both, wanted)
-    assert f"<p>{(both > 0).mean():.1%} of" in update["status"]
-    *_, last = sessions.draw("a", replace(page_fields, layers=[left], marks=("other.png", mask)))
+    # Red paint joins the marks, green paint erases them, and both stay while the threshold moves.
+    top = stroke(96, 90, rows=slice(0, 16), columns=slice(0, 90), color=RED)
+    left = stroke(96, 90, rows=slice(0, 96), columns=slice(0, 8), color=GREEN)
+    now = replace(page, layers=[top, left], marks=update["marks"])
+    for threshold in (0.2, 0.9, 0.5):
+        update = sessions.mark(now, damage, threshold)
+        wanted = find_damage(image, threshold)
+        wanted[:16] = 255
+        wanted[:, :8] = 0
+        np.testing.assert_array_equal((update["canvas"]["value"] != image).any(-1), wanted > 0)
+        assert f"<p>{(wanted > 0).mean():.1%} of" in update["status"]
+        now = replace(page, marks=update["marks"])
+    again = stroke(96, 90, rows=slice(90, 96), columns=slice(0, 9), color=RED)
+    *_, last = sessions.draw("a", replace(now, layers=[again]))
+    wanted[90:, :9] = 255
+    np.testing.assert_array_equal(read_image(last["files"]["value"][-1])[..., 0], wanted)
+    other = replace(update["marks"], image="other.png")
+    *_, last = sessions.draw("a", replace(page, layers=[left], marks=other))
     assert "there is no hole to fill" in last["status"]
-    *_, last = sessions.draw("a", replace(page_fields, marks=update["marks"]))
-    np.testing.assert_array_equal(read_image(last["files"]["value"][-1])[..., 0], both)
 
 
-def test_damage_is_what_the_command_finds_in_a_transparent_image(sessions, tmp_path):
-    image = cracked()[0][40:136, 60:150]
+def test_the_network_looks_once_at_an_image(sessions, old, monkeypatch):
+    looked = []
+
+    def look(image):
+        looked.append(image)
+        return confidence_of(image)
+
+    monkeypatch.setattr("caflow_cli.app.sessions.confidence_of", look)
+    _, page = old
+    damage = sessions.find_damage(page)["damage"]
+    for threshold in (0.2, 0.5, 0.7):
+        sessions.mark(replace(page, snap=True), damage, threshold)
+    assert len(looked) == 1
+
+
+def test_paint_snaps_to_damage_if_that_is_switched_on(sessions, old):
+    image, page = old
+    paint = np.zeros((96, 90), np.uint8)
+    paint[20:40, 5:80] = 255
+    rough = stroke(96, 90, rows=slice(20, 40), columns=slice(5, 80), color=RED)
+    erased = stroke(96, 90, rows=slice(0, 96), columns=slice(40, 50), color=GREEN)
+    wanted = snapped(paint, confidence(image))
+    assert 0 < (wanted > 0).sum() < (paint > 0).sum()
+    wanted[:, 40:50] = 0
+    assert (wanted > 0).sum() > 0
+    paint[:, 40:50] = 0
+    update = sessions.mark(replace(page, layers=[rough, erased], snap=True), None, 0.5)
+    np.testing.assert_array_equal((update["canvas"]["value"] != image).any(-1), wanted > 0)
+    now = replace(page, marks=update["marks"])
+    update = sessions.mark(now, None, 0.5)  # switched off again
+    np.testing.assert_array_equal((update["canvas"]["value"] != image).any(-1), paint > 0)
+    now = replace(page, marks=update["marks"], snap=True)
+    *_, last = sessions.draw("a", now)
+    np.testing.assert_array_equal(read_image(last["files"]["value"][-1])[..., 0], wanted)
+    assert "Settings have changed" not in sessions.compare("a", now)["title"]
+    assert "Settings have changed" in sessions.compare("a", replace(now, snap=False))["title"]
+
+
+def test_damage_is_what_the_command_finds_in_a_transparent_image(sessions, tmp_path, old):
+    image, _ = old
     alpha = np.full((96, 90, 1), 255, np.uint8)
     alpha[:48] = 0
     path = tmp_path / "cracked.png"
     Image.fromarray(np.dstack([image, alpha])).save(path)
-    _, mask = sessions.find_damage(fields("inpaint", path))["damage"]
-    np.testing.assert_array_equal(mask, find_damage(decode(path)))
-    assert not np.array_equal(mask, find_damage(image))
+    page = fields("inpaint", path)
+    found = sessions.mark(page, sessions.find_damage(page)["damage"], 0.5)["marks"].found
+    np.testing.assert_array_equal(found, find_damage(decode(path)))
+    assert not np.array_equal(found, find_damage(image))
 
 
-def test_damage_is_not_painted_on_another_image(sessions, photo, tmp_path):
-    Image.fromarray(cracked()[0][40:136, 60:150]).save(tmp_path / "cracked.png")
-    damage = sessions.find_damage(fields("inpaint", tmp_path / "cracked.png"))["damage"]
-    for now in (fields("inpaint", photo), fields("colorize", tmp_path / "cracked.png")):
-        update = sessions.paint_damage(now, damage)
+def test_damage_is_not_painted_on_another_image(sessions, photo, old):
+    damage = sessions.find_damage(old[1])["damage"]
+    for now in (fields("inpaint", photo), replace(old[1], model="colorize.safetensors")):
+        update = sessions.paint_damage(now, damage, 0.5)
         assert "canvas" not in update
         assert "The image has changed" in update["status"]
 
@@ -422,7 +472,7 @@ def test_a_hole_is_what_is_covered_by_half_in_any_layer():
     ]
     wanted = np.zeros((16, 16), np.uint8)
     wanted[:4, :4] = wanted[15, 15] = 255
-    np.testing.assert_array_equal(painted_mask(layers, 16, 16), wanted)
+    np.testing.assert_array_equal(painted_mask(layers, np.zeros((16, 16), np.uint8)), wanted)
 
 
 def test_named_models_come_first_and_bundled_ones_follow(models, tmp_path):

@@ -6,6 +6,7 @@ from cracked import cracked, faded
 from scipy import ndimage
 
 import caflow_cli as caflow
+from caflow_cli.damage import snapped
 from caflow_cli.damage.find import confidence, marks
 
 
@@ -146,3 +147,26 @@ def test_windows_have_no_seams():
 def test_a_threshold_is_between_0_and_1(threshold):
     with pytest.raises(caflow.CaflowError, match="the threshold"):
         caflow.find_damage(faded(), threshold)
+
+
+def test_a_rough_stroke_becomes_the_damage_below_it():
+    """Also up to half the stroke's width beside it; each stroke is on its own."""
+    levels = np.zeros((60, 90), np.float32)
+    levels[10:14, :] = 0.06  # a crack
+    levels[45, 45] = 0.9
+    paint = np.zeros((60, 90), np.uint8)
+    paint[15:21, 5:40] = 128  # beside it, 6 wide
+    paint[8:12, 60:80] = 255  # over its upper half, 4 wide
+    paint[40:50, 40:50] = 255  # where one pixel of 100 is found
+    paint[30, 30] = 127  # not painted
+    wanted = np.zeros((60, 90), np.uint8)
+    wanted[12:14, 2:43] = 255
+    wanted[10:14, 58:82] = 255
+    wanted[40:50, 40:50] = 255
+    result = snapped(paint, levels)
+    core = np.s_[:, 5:40], np.s_[:, 60:80], np.s_[20:]
+    for place in core:
+        np.testing.assert_array_equal(result[place], wanted[place])
+    assert not (result > wanted).any()
+    np.testing.assert_array_equal(snapped(paint, np.zeros_like(levels)), (paint > 127) * 255)
+    assert not snapped(np.zeros_like(paint), levels).any()

@@ -205,8 +205,8 @@ def test_sample_draws_fields_too(run, tmp_path, coarse, model):
     refined = read_members(tmp_path / "coarse_superres.tif")
     for one, other in zip(sampled, refined, strict=True):
         assert np.array_equal(one.values, other.values)
-    masked = run("sample", "--cond", coarse, "--mask", "m.png", *options)
-    assert b"--mask: not for fields" in masked.stderr
+    masked = run("sample", "--cond", coarse, "--mask", "m.png", "--snap", *options)
+    assert b"--mask and --snap: not for fields" in masked.stderr
 
 
 def test_of_several_fields_those_that_fail_are_reported(run, tmp_path, coarse, model):

@@ -10,6 +10,7 @@ from cracked import cracked, faded
 from PIL import Image
 from scipy import ndimage
 
+import caflow_cli as caflow
 from caflow_cli.images import decode, encode_png
 
 from ...image_files import png_of_16_bits
@@ -219,6 +220,33 @@ def test_on_a_terminal_the_last_line_shows_what_was_filled(run, tmp_path, old, f
     few = run(*given, "--mask", "auto", terminal=True)
     assert re.search(rb"0\.[1-4]\d % is marked, in 2 spots", few.stderr)
     assert b"`caflow" not in few.stderr
+
+
+def test_rough_paint_snaps_to_damage(run, tmp_path, old, fill):
+    paint = np.roll(ndimage.binary_dilation(old, np.ones((3, 3))), 2, 0)
+    paint[20:30, 20:30] = paint[150:190, :20] = True  # where nothing is damaged
+    Image.fromarray(paint).save(tmp_path / "paint.png")
+    image = pixels(tmp_path / "old.png")
+    snap = [*fill, "old.png", "--mask", "paint.png", "--snap"]
+    done = run(*snap, "--marks", "marks.png", "-o", "a.png")
+    (line,) = lines_of(done)
+    mask = (pixels(tmp_path / "marks.png") != image).any(-1)
+    assert mask[20:30, 20:30].all()
+    assert mask[150:190, :20].all()
+    assert f"{100 * mask.mean():.2f} % is marked, in ".encode() in done.stderr
+    mask[20:30, 20:30] = mask[150:190, :20] = False
+    assert mask[old].mean() > 0.9 > paint[old].mean()
+    assert mask[~ndimage.binary_dilation(old, np.ones((7, 7)))].mean() < 0.01
+    found = caflow.restore(caflow.load(fill[4]), image, candidates=1, mask=paint, snap=True)
+    np.testing.assert_array_equal(found.kept[0].image, pixels(tmp_path / "a.png"))
+    pair = ["--cond", "old.png", "--target", "a.png", "--model", fill[4], "--json"]
+    (again,) = lines_of(run("score", *pair, "--mask", "paint.png", "--snap"))
+    assert again["rank_score"] == pytest.approx(line["outputs"][0]["rank_score"], abs=1e-2)
+    (grown,) = lines_of(run(*snap, "--grow", 2, "-o", "b.png"))
+    assert grown["outputs"][0]["rank_score"] != line["outputs"][0]["rank_score"]
+    Image.fromarray(paint[:50]).save(tmp_path / "small.png")
+    wrong = run(*fill, "old.png", "--mask", "small.png", "--snap", "-o", "c.png")
+    assert b"the mask is 192x50, the image 192x192" in wrong.stderr
 
 
 def test_marks_of_masks_that_are_written(run, tmp_path, old):
