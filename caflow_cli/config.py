@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from .errors import CaflowError, check_usage, usage_error
 from .guide_specs import GUIDES, GuideName, GuideSpec
@@ -81,7 +81,7 @@ _MOST_LAYERS = 1000  # flow steps and residual blocks; the deepest preset of the
 _MOST_CHANNELS = 1 << 17
 
 
-def _each(value: int | tuple[int, ...], count: int) -> tuple[int, ...]:
+def _each(value: Any, count: int) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,) * count
 
 
@@ -115,10 +115,15 @@ class FlowConfig:
     # per j, finest first; 0: no such net.
     trunk: Size | tuple[Size, ...] = 0
     trunk_blocks: Size = 1  # depth of the trunk; every other block works at half the resolution
+    trunk_norm: bool = False  # scale what its blocks and heads read to unit RMS at every pixel
     # "shared" is appendix D; "dual-glow" is the baseline, equation 6.
     conditional: Literal["caflow", "shared", "dual-glow"] = "caflow"
     dequantization: Literal["uniform", "variational"] = "uniform"  # appendix A.1
     scale_bound: Positive = 2.0  # log-scales lie in (-bound, bound)
+    # Bounds of log-scales (default: `scale_bound`) and shifts (default: none) in couplings of R and
+    # T, one or one per scale, finest first: small ones keep T's inverse from amplifying.
+    coupling_bound: Positive | tuple[Positive, ...] | None = None
+    shift_bound: Positive | tuple[Positive, ...] | None = None
     # The part of the target that the condition determines, so that the flow models only the rest:
     # "pixels" (outside a hole; 4 channels), "fill" (the same, with a smooth fill of the hole),
     # "luminance" (1 channel), "enlarged" (all of it, coarsely; 3 channels) or "field" (the means of
@@ -148,6 +153,9 @@ class FlowConfig:
         per_scale = f"one value, or {self.scales}, one per scale"
         require(len(self.widths) == self.scales, "flow.hidden", self.hidden, per_scale)
         require(len(self.trunks) == self.scales, "flow.trunk", self.trunk, per_scale)
+        for name in ("coupling_bound", "shift_bound"):
+            value = getattr(self, name)
+            require(len(_each(value, self.scales)) == self.scales, f"flow.{name}", value, per_scale)
         self._check_anchor()
         self._check_guide()
         self._check_size()
@@ -222,6 +230,12 @@ class FlowConfig:
     @property
     def trunks(self) -> tuple[int, ...]:
         return _each(self.trunk, self.scales)
+
+    @property
+    def bounds(self) -> list[tuple[float, float | None]]:
+        """The bounds of log-scales and shifts in the couplings of R and T, finest scale first."""
+        scale = self.coupling_bound or self.scale_bound
+        return [*zip(_each(scale, self.scales), _each(self.shift_bound, self.scales), strict=True)]
 
     @property
     def guide_spec(self) -> GuideSpec:

@@ -52,6 +52,8 @@ def test_a_task_is_of_one_piece(task, named):
         {"f_steps": 0},
         {"r_steps": -1},
         {"scale_bound": 0.0},
+        {"coupling_bound": (1.0, 0.0, 1.0)},
+        {"shift_bound": (1.0, 2.0)},
         {"conditional": "other"},
         {"dequantization": "other"},
         {"anchor": "other"},

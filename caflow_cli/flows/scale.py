@@ -176,7 +176,10 @@ class ConditionalScale(_Scale):
             if embed is not None:
                 nn.init.normal_(embed.weight, std=std)
         injections = flow.f_steps * 2 * channels
-        self.trunk = Trunk(trunk, flow.trunk_blocks, features, injections) if trunk else None
+        self.trunk = None
+        if trunk:
+            blocks = flow.trunk_blocks
+            self.trunk = Trunk(trunk, blocks, features, injections, norm=flow.trunk_norm)
         self.steps = Modules[ConditionalStep](
             ConditionalStep(channels, flow, injector_net=not trunk) for _ in range(flow.f_steps)
         )

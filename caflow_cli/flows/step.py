@@ -32,7 +32,7 @@ class Step(nn.Module):
     def __init__(self, k: int, channels: int, flow: FlowConfig) -> None:
         super().__init__()
         self.affine = ChannelAffine(channels)
-        self.coupling = Coupling(channels, flow.widths[k], flow.scale_bound)
+        self.coupling = Coupling(channels, flow.widths[k], *flow.bounds[k])
 
     def forward(self, x: Tensor, cond: None = None) -> WithLogdet:
         x, logdet_affine = self.affine(x)

@@ -16,27 +16,31 @@ class Coupling(nn.Module):
     """`y1 = exp(s(x2, c)) x1 + b(x2, c)`, `y2 = x2` (`affine`).
 
     x1 and x2 are the two halves of the channels, and s is bounded: `s = bound tanh(raw / bound)`.
+    With `shift`, a bound of b, the inverse does not grow with x2.
     `cond`, if given, is the condition's contribution to the net's first layer: (B, hidden, H, W),
     or (B / M, hidden, H, W) for M candidates of each image.
 
     Shapes: x (B, C, H, W), with C even.
     """
 
-    def __init__(self, channels: int, hidden: int, bound: float) -> None:
+    def __init__(
+        self, channels: int, hidden: int, bound: float, shift: float | None = None
+    ) -> None:
         super().__init__()
         self.bound = bound
+        self.shift = shift
         self.net = ConvNet(channels // 2, hidden, channels)
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> WithLogdet:
         if torch.is_grad_enabled():
             weights = self.net.parameters()  # weight and bias, layer by layer
-            return _Coupling.apply(x, cond, self.bound, self.net, *weights)  # type: ignore[no-any-return]
+            return _Coupling.apply(x, cond, self.bound, self.shift, self.net, *weights)  # type: ignore[no-any-return]
         _, x2 = x.chunk(2, dim=1)
-        return affine(x, self.net(x2, cond), self.bound)
+        return affine(x, self.net(x2, cond), self.bound, self.shift)
 
     def inverse(self, y: Tensor, cond: Tensor | None = None) -> WithLogdet:
         _, y2 = y.chunk(2, dim=1)
-        return affine_inverse(y, self.net(y2, cond), self.bound)
+        return affine_inverse(y, self.net(y2, cond), self.bound, self.shift)
 
 
 class _Coupling(Function):
@@ -48,11 +52,17 @@ class _Coupling(Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, x: Tensor, cond: Tensor | None, bound: float, net: ConvNet, *weights: Tensor
+        ctx: Any,
+        x: Tensor,
+        cond: Tensor | None,
+        bound: float,
+        shift: float | None,
+        net: ConvNet,
+        *weights: Tensor,
     ) -> WithLogdet:
         _, x2 = x.chunk(2, dim=1)
         read, net_parts = net.forward_parts(x2, cond)
-        y, logdet, affine_parts = affine_forward(x, read, bound)
+        y, logdet, affine_parts = affine_forward(x, read, bound, shift)
         ctx.save_for_backward(*affine_parts, *net_parts)
         ctx.candidates = 1 if cond is None else len(x) // len(cond)
         ctx.types = [None if t is None else t.dtype for t in (cond, *weights)]
@@ -62,9 +72,9 @@ class _Coupling(Function):
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_y: Tensor, grad_logdet: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         saved = ctx.saved_tensors  # read once: with checkpointing they are available only once
-        grad_x1, grad_read = affine_backward(saved[:3], grad_y, grad_logdet)
-        grad_read = to_layout(grad_read.to(saved[3].dtype))
-        by_net, grad_cond, grad_weights = net_backward(saved[3:], grad_read)
+        grad_x1, grad_read = affine_backward(saved[:4], grad_y, grad_logdet)
+        grad_read = to_layout(grad_read.to(saved[4].dtype))
+        by_net, grad_cond, grad_weights = net_backward(saved[4:], grad_read)
         half = grad_x1.shape[1]
         grad_x2 = grad_y[:, half:] + by_net
         if ctx.candidates > 1:
@@ -74,7 +84,7 @@ class _Coupling(Function):
             for grad, dtype in zip([grad_cond, *grad_weights], ctx.types, strict=True)
         )
         grad_x = torch.cat([grad_x1, grad_x2], dim=1)
-        return grad_x, of_cond, None, None, *of_weights
+        return grad_x, of_cond, None, None, None, *of_weights
 
 
 class Injector(nn.Module):

@@ -120,20 +120,22 @@ class Residual(nn.Module):
     Args:
         width: Channels.
         coarse: Whether the branch works at half the resolution, with twice the receptive field.
+        norm: Whether the branch reads h scaled by `unit_rms`.
 
     Shapes: (B, width, H, W) -> the same.
     """
 
-    def __init__(self, width: int, *, coarse: bool = False) -> None:
+    def __init__(self, width: int, *, coarse: bool = False, norm: bool = False) -> None:
         super().__init__()
         self.coarse = coarse
+        self.norm = norm
         self.first = Conv(width, width, 3)
         self.second = Conv(width, width, 1)
         init_normal(self.first, 2**0.5)
         init_normal(self.second, 0.1)
 
     def forward(self, h: Tensor) -> Tensor:
-        x = F.relu(h)
+        x = F.relu(unit_rms(h) if self.norm else h)
         if self.coarse:  # the last pixels of an odd side are averaged separately
             x = F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
         x = self.second(self.first(x, relu=True))
@@ -156,14 +158,19 @@ class Trunk(nn.Module):
         blocks: Number of residual blocks.
         features: Channels of the couplings' features, over all steps.
         injections: Channels of (raw, b), over all steps.
+        norm: Whether blocks and heads read h scaled by `unit_rms`. Without it, training may leave
+            large values that cancel for all conditions but unusual ones.
 
     Shapes: h (B, width, H, W) -> (B, features, H, W), (B, injections, H, W).
     """
 
-    def __init__(self, width: int, blocks: int, features: int, injections: int) -> None:
+    def __init__(
+        self, width: int, blocks: int, features: int, injections: int, *, norm: bool = False
+    ) -> None:
         super().__init__()
+        self.norm = norm
         self.blocks = nn.Sequential(
-            *(Residual(width, coarse=i % 2 == 1) for i in range(blocks)),
+            *(Residual(width, coarse=i % 2 == 1, norm=norm) for i in range(blocks)),
         )
         self.features = Conv(width, features, 1)
         self.injections = Conv(width, injections, 1)
@@ -171,8 +178,14 @@ class Trunk(nn.Module):
         init_normal(self.injections, 0.0)
 
     def forward(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        h = F.relu(self.blocks(h))
+        h = self.blocks(h)
+        h = F.relu(unit_rms(h) if self.norm else h)
         return self.features(h), self.injections(h)
+
+
+def unit_rms(h: Tensor) -> Tensor:
+    """Divide the channels of every pixel by their root mean square: (B, C, H, W)."""
+    return h * torch.rsqrt(h.square().mean(1, keepdim=True) + 1e-6)
 
 
 def init_normal(conv: Conv, gain: float) -> None:

@@ -83,10 +83,11 @@ def per_candidate(value: Tensor, batch: int) -> Tensor:
     return value if repeats == 1 else value.repeat_interleave(repeats, dim=0)
 
 
-def affine(x: Tensor, net: Tensor, bound: float) -> WithLogdet:
+def affine(x: Tensor, net: Tensor, bound: float, shift: float | None = None) -> WithLogdet:
     """`y1 = exp(s) x1 + b`, `y2 = x2`, and `Σ s` for each image, for couplings and injectors.
 
-    The channels of `net` are (raw, b), with `s = bounded(raw, bound)`; x1 is the first channels of
+    The channels of `net` are (raw, b), with `s = bounded(raw, bound)`, and b bounded by `shift`, if
+    that is given; x1 is the first channels of
     x, as many as raw has, and x2 is the rest, if any. Forward and backward are hand-written,
     because autograd would save strided halves and compute with them.
 
@@ -94,15 +95,17 @@ def affine(x: Tensor, net: Tensor, bound: float) -> WithLogdet:
     image.
     """
     if torch.is_grad_enabled():
-        return _Affine.apply(x, net, bound)  # type: ignore[no-any-return]
-    return affine_forward(x, net, bound)[:2]
+        return _Affine.apply(x, net, bound, shift)  # type: ignore[no-any-return]
+    return affine_forward(x, net, bound, shift)[:2]
 
 
-def affine_inverse(y: Tensor, net: Tensor, bound: float) -> WithLogdet:
+def affine_inverse(y: Tensor, net: Tensor, bound: float, shift: float | None = None) -> WithLogdet:
     """`x1 = exp(-s) (y1 - b)`, `x2 = y2`, and `-Σ s` for each image. Shapes as in `affine`."""
     half = net.shape[1] // 2
     raw, b = net.to(y.dtype).split(half, dim=1)
     s = bounded(raw, bound).neg_()
+    if shift is not None:
+        b = bounded(b, shift)
     logdet = sum_per_image(s, y.shape[0])
     scale = per_candidate(s.exp_(), y.shape[0])
     b = per_candidate(b, y.shape[0])
@@ -115,9 +118,10 @@ def affine_inverse(y: Tensor, net: Tensor, bound: float) -> WithLogdet:
 
 
 def affine_forward(
-    x: Tensor, net: Tensor, bound: float
-) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
-    """`affine`, and what `affine_backward` needs: x, σ of s = bound (2 σ - 1), and exp(s).
+    x: Tensor, net: Tensor, bound: float, shift: float | None = None
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+    """`affine`, and what `affine_backward` needs: x, σ of s = bound (2 σ - 1), exp(s), and the σ of
+    b if it is bounded.
 
     Halves of the channels are strided in memory, which is slow, so results are computed in dense
     memory and then copied into place.
@@ -128,20 +132,26 @@ def affine_forward(
     sigma, s = _bounded(values[:, :half], bound)
     logdet = sum_per_image(s, batch)
     scale = per_candidate(s.exp_(), batch)
-    b = per_candidate(values[:, half:], batch)
+    sigma_b, b = None, values[:, half:]
+    if shift is not None:
+        sigma_b, b = _bounded(b, shift)
+    b = per_candidate(b, batch)
     if half == x.shape[1]:
         y = (x * scale).add_(b)
     else:
         y = x.clone()
         y[:, :half].mul_(scale).add_(b)
-    return y, logdet, (x, sigma, scale)
+    return y, logdet, (x, sigma, scale, sigma_b)
 
 
 def affine_backward(
-    parts: Sequence[Tensor], grad_y: Tensor, grad_logdet: Tensor
+    parts: Sequence[Tensor | None], grad_y: Tensor, grad_logdet: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The gradients for x1 and `net`; the gradient for x2 is the second part of `grad_y`."""
-    x, sigma, scale = parts
+    x, sigma, scale, sigma_b = parts
+    assert x is not None
+    assert sigma is not None
+    assert scale is not None
     half = sigma.shape[1]
     grad_b = grad_y[:, :half]
     grad_x1 = grad_b * scale
@@ -152,6 +162,8 @@ def affine_backward(
         grad_s = grad_s.unflatten(0, (len(sigma), -1)).sum(1)
     # d s / d raw = 1 - (s / bound)^2 = 4 σ (1 - σ)
     grad_raw = torch.ops.aten.sigmoid_backward.grad_input(grad_s.mul_(4), sigma, grad_input=grad_s)
+    if sigma_b is not None:
+        grad_b = torch.ops.aten.sigmoid_backward(4 * grad_b, sigma_b)
     return grad_x1, torch.cat([grad_raw, grad_b], dim=1)
 
 
@@ -159,16 +171,18 @@ class _Affine(Function):
     """`affine` as a single autograd operation."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, net: Tensor, bound: float) -> WithLogdet:
-        y, logdet, parts = affine_forward(x, net, bound)
+    def forward(ctx: Any, x: Tensor, net: Tensor, bound: float, shift: float | None) -> WithLogdet:
+        y, logdet, parts = affine_forward(x, net, bound, shift)
         ctx.save_for_backward(*parts)
         ctx.net_dtype = net.dtype
         return y, logdet
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad_y: Tensor, grad_logdet: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(  # type: ignore[override]
+        ctx: Any, grad_y: Tensor, grad_logdet: Tensor
+    ) -> tuple[Tensor, Tensor, None, None]:
         grad_x, grad_net = affine_backward(ctx.saved_tensors, grad_y, grad_logdet)
         if grad_x.shape[1] < grad_y.shape[1]:
             grad_x = torch.cat([grad_x, grad_y[:, grad_x.shape[1] :]], dim=1)
-        return grad_x, grad_net.to(ctx.net_dtype), None
+        return grad_x, grad_net.to(ctx.net_dtype), None, None

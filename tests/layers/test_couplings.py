@@ -9,8 +9,8 @@ from caflow_cli.layers import Coupling, Injector
 BOUND = 1.5
 
 
-def coupling(seed=1):
-    layer = helpers.seeded(lambda: Coupling(4, 6, BOUND), seed)
+def coupling(seed=1, shift=None):
+    layer = helpers.seeded(lambda: Coupling(4, 6, BOUND, shift), seed)
     return helpers.randomize(layer, seed=seed + 1).double()
 
 
@@ -24,6 +24,18 @@ def test_a_fresh_one_is_the_identity_and_a_wild_one_stays_within_the_bound():
     y, logdet = layer(x)
     assert y.isfinite().all()
     assert float(logdet) == pytest.approx(BOUND * 18)
+
+
+@torch.no_grad()
+def test_a_bounded_shift_limits_how_far_the_inverse_goes():
+    layer = helpers.randomize(Coupling(4, 6, 0.5, 2.0), 1).double()
+    x = 1e4 * helpers.normal((1, 4, 3, 3), 2)
+    far, _ = layer.inverse(torch.cat([torch.zeros_like(x[:, :2]), x[:, 2:]], dim=1))
+    assert far[:, :2].abs().max() <= 2 * 2.7183**0.5
+    y, logdet = layer(x)
+    back, logdet_back = layer.inverse(y)
+    torch.testing.assert_close(back, x, rtol=1e-12, atol=0)
+    torch.testing.assert_close(logdet_back, -logdet, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("hidden", [6, 0])
@@ -57,9 +69,10 @@ def test_the_net_runs_once_an_image_for_all_its_candidates():
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("shift", [None, 0.7])
 @pytest.mark.parametrize("candidates", [1, 2, 3])
-def test_the_gradient_for_a_condition_is_the_sum_over_its_candidates(candidates):
-    layer = coupling()
+def test_the_gradient_for_a_condition_is_the_sum_over_its_candidates(candidates, shift):
+    layer = coupling(shift=shift)
     x = helpers.normal((2 * candidates, 4, 3, 3), 3)
     cond = helpers.normal((2, 6, 3, 3), 4).requires_grad_()
     own = cond.detach().repeat_interleave(candidates, dim=0).requires_grad_()

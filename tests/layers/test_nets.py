@@ -47,6 +47,19 @@ def test_a_fresh_trunk_hands_the_condition_on():
 
 
 @torch.no_grad()
+def test_a_normalized_trunk_reads_no_magnitude():
+    """However large an unusual condition is, the heads read what they read in training."""
+    trunk = helpers.seeded(lambda: Trunk(32, 3, 48, 8, norm=True), 1).double()
+    helpers.randomize(trunk.injections)
+    h = helpers.normal((4, 32, 8, 8), 2)
+    features, injections = trunk(h)
+    assert 0.5 < float(features.std()) < 2
+    for factor in (10, 1e4):
+        for large, usual in zip(trunk(factor * h), (features, injections), strict=True):
+            assert large.abs().max() < 2 * usual.abs().max()
+
+
+@torch.no_grad()
 @pytest.mark.parametrize(("coarse", "reach"), [(False, 1), (True, 3)])
 def test_a_block_at_half_resolution_reads_twice_as_far(coarse, reach):
     block = helpers.randomize(helpers.seeded(lambda: Residual(3, coarse=coarse), 1)).double()

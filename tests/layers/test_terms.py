@@ -31,27 +31,35 @@ def values(channels, half, images, candidates):
     return x, helpers.normal((images, 2 * half, 2, 1), 2)
 
 
+with_and_without_shift = pytest.mark.parametrize("shift", [None, 0.7])
+
+
+@with_and_without_shift
 @shapes
-def test_an_affine_map_is_what_it_states_both_ways(channels, half, images, candidates):
+def test_an_affine_map_is_what_it_states_both_ways(channels, half, images, candidates, shift):
     x, net = values(channels, half, images, candidates)
     raw, b = (t.repeat_interleave(candidates, dim=0) for t in net.chunk(2, dim=1))
     s = BOUND * torch.tanh(raw / BOUND)
+    if shift is not None:
+        b = shift * torch.tanh(b / shift)
     expected = torch.cat([s.exp() * x[:, :half] + b, x[:, half:]], dim=1)
     for grad in (False, True):  # with a gradient it is a function of its own
         with torch.set_grad_enabled(grad):
-            y, logdet = affine(x, net, BOUND)
+            y, logdet = affine(x, net, BOUND, shift)
         torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
         torch.testing.assert_close(logdet, s.flatten(1).sum(1), rtol=0, atol=1e-12)
-    back, logdet_back = affine_inverse(y, net, BOUND)
+    back, logdet_back = affine_inverse(y, net, BOUND, shift)
     torch.testing.assert_close(back, x, rtol=0, atol=1e-12)
     torch.testing.assert_close(logdet_back, -logdet, rtol=0, atol=1e-12)
 
 
+@with_and_without_shift
 @shapes
-def test_the_written_out_gradient_is_that_of_differences(channels, half, images, candidates):
+def test_the_written_out_gradient_is_that_of_differences(channels, half, images, candidates, shift):
     x, net = (t.requires_grad_() for t in values(channels, half, images, candidates))
-    assert torch.autograd.gradcheck(lambda x, net: affine(x, net, BOUND), (x, net))
-    assert torch.autograd.gradcheck(lambda x, net: affine_inverse(x, net, BOUND), (x, net))
+    for function in (affine, affine_inverse):
+        bounds = (BOUND, shift)
+        assert torch.autograd.gradcheck(lambda x, net: function(x, net, *bounds), (x, net))  # noqa: B023
 
 
 def test_the_prior_of_a_latent_is_a_standard_normal():

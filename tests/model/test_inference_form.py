@@ -13,6 +13,13 @@ SMALL = 16  # of the variants, which have two scales
 VARIANTS = [
     {},
     {"trunk": (8, 6), "trunk_blocks": 3, "hidden": (8, 12)},
+    {
+        "trunk": 8,
+        "trunk_blocks": 2,
+        "trunk_norm": True,
+        "coupling_bound": (0.2, 0.5),
+        "shift_bound": 2,
+    },
     {"conditional": "shared", "t_steps": 0, "r_steps": 0, "f_steps": 2},
     {"conditional": "dual-glow", "dequantization": "variational"},
     {"cond_channels": 4, "anchor": "fill", "guide": (4, 5, 6), "guide_net": "unet"},
