@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..images import Pixels, levels_in, white
+from ..images.artifacts import cells
 from ..records import Count
 from ..tasks.holes import spots_in
 
@@ -18,6 +19,9 @@ Hole: TypeAlias = npt.NDArray[np.bool_]
 
 _CELL = 32  # pixels: side of the squares of a hole that get the grain of one block each
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601
+_MIXED = np.asarray(0.56 + 0.44 * np.eye(3), np.float32)  # of film
+_TINT = 2.0  # levels; colors of a tinted print are that close to a curve
+_LEAST = 0.6  # levels; noise that is weaker is mostly that of rounding
 
 
 class _Added(TypedDict):
@@ -35,9 +39,10 @@ class Grain:
         w + a n,   a = sqrt(max(0, power around the hole - power of w) / power of the block)
 
     n is random-phase noise (Galerne, Gousseau and Morel, 2011): one of the flattest known blocks of
-    the tone around the hole, or of the image if none is near, minus a quadratic polynomial,
-    convolved with one white noise in all channels. The powers are those of fine detail, so edges
-    and textures get little grain or none, and highlights no more than they have.
+    the tone around the hole, or of the image if none is near, or, if the image has no grain, a
+    drawn one of its colors, minus a quadratic polynomial, convolved with one white noise in all
+    channels. The powers are those of fine detail, so edges and textures get little grain or none,
+    and highlights no more than they have.
 
     It is an edit, see `edits.Edit`.
 
@@ -62,13 +67,13 @@ class Grain:
     ]
 
     def __init__(self, image: Pixels, hole: Hole, strength: float | None = None) -> None:
-        flattest = _flattest_blocks(image, hole)
+        flattest, colors = _flattest_blocks(image, hole)
         self._hole = hole
         self._strength = strength
         self.deviation = strength
         if strength is None and flattest is not None:
             self.deviation = round(float(flattest.std()), 3)
-        self._blocks = {} if self.deviation is None else _blocks_of(image, hole, flattest)
+        self._blocks = {} if self.deviation is None else _blocks_of(image, hole, flattest, colors)
         self.spots = len(spots_in(hole)) if self._blocks else 0
 
     @property
@@ -104,31 +109,57 @@ class Grain:
         return {"deviation": self.deviation, "spots": self.spots}
 
 
-def _flattest_blocks(image: Pixels, hole: Hole) -> Levels | None:
+def _flattest_blocks(image: Pixels, hole: Hole) -> tuple[Levels | None, Levels]:
     """The flattest known blocks of an image with grain, the flattest first: (B, 16, 16, 3); None if
-    it has none.
+    it has none. And how the channels of its grain vary together, (3, 3), or would.
 
     Grain is a floor, so the flattest blocks have it, too. It differs from texture and the noise of
-    sensors: it is strong, its channels differ, its spectrum falls, and it has no direction.
+    sensors: it is strong, its channels differ unless the image is gray or tinted, its spectrum
+    falls, and it has no direction.
     """
     side = 16
+    tint = _tint(image, hole)
     blocks, _ = _known_blocks(image, hole, side, step=max(8, int(np.sqrt(hole.size / 16_384))))
     if len(blocks) < 12:
-        return None
+        return None, _MIXED if tint is None else tint
     window = np.outer(np.hanning(side), np.hanning(side))[..., None]
     spectra = np.fft.fft2(blocks * window, axes=(1, 2)) / np.sqrt((window**2).sum())
     fine = np.sqrt((np.abs(spectra[:, _middle(side)]) ** 2).mean((1, 2)))
     flattest = np.argsort(fine)[: max(6, len(fine) // 12)]
-    is_grain = np.percentile(fine, 5) > 2.8 and _are_of_grain(spectra[flattest])
-    return blocks[flattest] if is_grain else None
+    spectra = spectra[flattest]
+    is_grain = np.percentile(fine, 5) > 2.8 and _are_of_grain(spectra, tint is not None)
+    own = spectra[:, _middle(side)].reshape(-1, 3)
+    together = np.asarray((own.conj().T @ own).real / len(own), np.float32)
+    if tint is None:
+        tint = together if together.trace() > 3 * _LEAST**2 else _MIXED
+    return blocks[flattest] if is_grain else None, tint
 
 
-def _blocks_of(image: Pixels, hole: Hole, flattest: Levels | None) -> dict[tuple[int, int], Levels]:
+def _tint(image: Pixels, hole: Hole) -> Levels | None:
+    """How the channels of a gray or tinted image vary together, (3, 3); None if it has colors."""
+    step = max(1, int(np.sqrt(hole.size / 2**20)))
+    known = ~cells(hole[::step, ::step], 8).any((1, 3))
+    planes = _levels(image[::step, ::step]).transpose(2, 0, 1)
+    means = np.stack([cells(plane, 8).mean((1, 3))[known] for plane in planes], -1)
+    tones = means @ _LUMA / 255
+    curves = tones[:, None] ** np.arange(4)
+    error = means - curves @ np.linalg.lstsq(curves, means, rcond=None)[0]
+    if len(means) < 12 or np.square(error).mean() > _TINT**2:
+        return None
+    means -= means.mean(0)
+    together = means.T @ means
+    flat = together.trace() < len(means)
+    return np.ones_like(together) if flat else np.asarray(together, np.float32)
+
+
+def _blocks_of(
+    image: Pixels, hole: Hole, flattest: Levels | None, colors: Levels
+) -> dict[tuple[int, int], Levels]:
     """The block of grain for each cell with a hole, by its first row and column."""
     blocks = {}
     for top, left in (np.unique(np.argwhere(hole) // _CELL, axis=0) * _CELL).tolist():
         if flattest is None:
-            block = _drawn_block(is_gray=not np.ptp(image, axis=-1).any())
+            block = _drawn_block(colors)
         else:
             near = _block(image, hole, top, left, most=1.8 * float(flattest.std()))
             block = flattest[len(flattest) // 2] if near is None else near
@@ -136,15 +167,15 @@ def _blocks_of(image: Pixels, hole: Hole, flattest: Levels | None) -> dict[tuple
     return blocks
 
 
-def _drawn_block(is_gray: bool) -> Levels:
-    """A block of simulated grain, for an image without: Gaussian, blurred by 0.8 pixels, with a
-    correlation of 0.56 between channels, as in `tests/benchmarks/grain.py`."""
+def _drawn_block(colors: Levels) -> Levels:
+    """A block of simulated grain, for an image without: Gaussian, blurred by 0.8 pixels, whose
+    channels vary together in proportion to `colors`."""
     from scipy import ndimage
 
-    fields = np.random.default_rng(0).standard_normal((4, 32, 32))
-    fields = ndimage.gaussian_filter(fields, (0, 0.8, 0.8), mode="wrap")
-    mixed = fields[:1] if is_gray else np.sqrt(0.56) * fields[:1] + np.sqrt(0.44) * fields[1:]
-    return np.asarray(np.broadcast_to(mixed, (3, 32, 32)).transpose(1, 2, 0), np.float32)
+    fields = np.random.default_rng(0).standard_normal((32, 32, 3))
+    fields = ndimage.gaussian_filter(fields, (0.8, 0.8, 0), mode="wrap")
+    values, vectors = np.linalg.eigh(colors / colors.trace())
+    return np.asarray(fields @ (vectors * np.sqrt(values.clip(0))).T, np.float32)
 
 
 def _middle(side: int) -> npt.NDArray[np.bool_]:
@@ -153,8 +184,9 @@ def _middle(side: int) -> npt.NDArray[np.bool_]:
     return np.asarray((radius >= 0.15) & (radius < 0.36))
 
 
-def _are_of_grain(spectra: npt.NDArray[np.complexfloating]) -> bool:
-    """Whether spectra, (B, side, side, 3), fall, have no direction, and differ between channels."""
+def _are_of_grain(spectra: npt.NDArray[np.complexfloating], is_tinted: bool) -> bool:
+    """Whether spectra, (B, side, side, 3), fall, have no direction, and differ between channels if
+    the image has colors."""
     side = spectra.shape[1]
     y, x = np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side), indexing="ij")
     middle = _middle(side)
@@ -170,7 +202,7 @@ def _are_of_grain(spectra: npt.NDArray[np.complexfloating]) -> bool:
             / np.sqrt((a * a.conj()).real.sum() * (b * b.conj()).real.sum())
         )
     return bool(
-        (np.mean(coherence) < 0.77 or np.min(coherence) > 0.9999)  # or the image is gray
+        (is_tinted or np.mean(coherence) < 0.77)
         and power[np.hypot(x, y) >= 0.36].mean() < 0.45 * power[middle].mean()
         and max(directions) < 2 * min(directions)
     )

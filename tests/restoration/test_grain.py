@@ -273,3 +273,39 @@ def test_small_and_wholly_masked_images():
         grain = Grain(part, np.ones((side, side), bool))
         assert grain.deviation is None
         np.testing.assert_array_equal(grain.apply(part, 3), part)
+
+
+def sepia(image):
+    """A gray image, toned."""
+    return rounded(255 * (image / 255) ** np.array([0.85, 1, 1.25]))
+
+
+def chroma(detail):
+    """The deviation of colors in fine detail, relative to its own."""
+    luma = detail @ np.array([0.299, 0.587, 0.114])
+    return (detail - luma[:, None]).std() / detail.std()
+
+
+@pytest.mark.parametrize(("strength", "is_found"), [(9, True), (2, False)])
+def test_a_toned_print_gets_grain_of_its_own_tone(strength, is_found):
+    """The grain of a portrait of 256×256, and grain that is asked for where there is little."""
+    smooth, grainy, hole = film(strength, shape=(256, 256), gray=True)
+    smooth, grainy = sepia(smooth), sepia(grainy)
+    auto = Grain(grainy, hole)
+    assert (auto.deviation is not None) == is_found
+    fill = filled(smooth, grainy, hole)
+    own = chroma(fine(sepia(film(9, shape=(256, 256), gray=True)[1]))[~hole])
+    for grain in [auto, Grain(grainy, hole, 6)][1 - is_found :]:
+        added = (grain.apply(fill, 3).astype(float) - fill)[hole]
+        assert chroma(added) == pytest.approx(own, abs=0.03)
+    colors = np.where(np.arange(256)[:, None, None] < 128, grainy, grainy[..., ::-1])
+    assert Grain(colors, hole).deviation is None  # of two colors: texture has no color either
+
+
+def test_grain_that_is_drawn_has_the_colors_of_the_noise_of_its_image():
+    smooth, _, hole = film(0)
+    noise = np.random.default_rng(0).standard_normal((192, 192, 3))
+    noise[..., 1:] = 0.9 * noise[..., :1] + 0.3 * noise[..., 1:]
+    image = rounded(smooth + 2 * noise)
+    added = Grain(image, hole, 6).apply(filled(smooth, image, hole), 3).astype(float) - smooth
+    assert np.corrcoef(added[hole].T).min() > 0.75  # 0.9 in the noise, 0.56 where there is none
