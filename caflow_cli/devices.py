@@ -123,7 +123,7 @@ def check_bf16(device: torch.device) -> None:
         fast = convolves_bf16(device) and _seconds(torch.bfloat16) < _seconds(torch.float32)
     check_usage(
         fast,
-        f"{device.type!r} has no fast bfloat16 here: a CPU needs AVX-512 BF16 or AMX",
+        f"{device.type!r} has no fast bfloat16 here: its convolutions are slower than in float32",
         "leave --precision out",
     )
 

@@ -63,8 +63,9 @@ class Ensemble:
         _M | None,
         Setting(
             "--candidates -m M",
-            "Number to draw. Default: the model's, else the task's; fewer for large superres "
-            "results and for holes of many windows.",
+            "Number to draw. Default: the model's, else the task's, but what fits: in superres "
+            "all ten up to 0.075 megapixels of result, one above 0.375; fewer for holes of many "
+            "windows.",
         ),
     ] = None
     consistent: Annotated[
@@ -86,8 +87,8 @@ class Ensemble:
         _Precision | None,
         Setting(
             "--precision P",
-            "float32 (default) or bf16, which samples faster on GPUs and some CPUs; scores stay "
-            "float32.",
+            "float32 (default) or bf16, which samples faster on GPUs; on CPUs it gains little or "
+            "nothing. Scores stay float32.",
             "Model",
             line=Annotated[
                 _Precision, "Of networks during sampling. Scores are always those of float32."

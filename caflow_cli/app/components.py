@@ -111,10 +111,14 @@ class Components:
                 self.end = gr.Button("Stop", interactive=False, elem_id="caflow-stop", **_BUTTON)
             self.status = gr.HTML(elem_id="caflow-status")
         self.candidates = gr.Number(
-            candidates, label="Candidates", info="to draw and rank", **_NUMBER
+            candidates,
+            label="Candidates",
+            info="drawn one by one, until you stop; commands draw fewer of large images",
+            **_NUMBER,
         )
         with gr.Accordion("More", open=False, elem_id="caflow-more"):
-            self.model = gr.Dropdown(models, value=models[0][1], label="Model", filterable=False)
+            # Radio buttons, because a list of narrow width cuts names off.
+            self.model = gr.Radio(models, value=models[0][1], label="Model")
             self.variety = gr.Slider(
                 -1,
                 1,

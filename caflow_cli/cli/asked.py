@@ -24,7 +24,7 @@ from ..tasks import ONE_PASS, Task
 from .console import Console, about
 from .edits import Editing
 from .intervals import Intervals
-from .masking import SOME, Found, Infrared, Masking, Transparent, marked
+from .masking import SOME, File, Found, Infrared, Masking, Transparent, marked
 from .options import Drawing, load_model
 from .output import SMALLER, write_marks
 from .plan import Job, Plan
@@ -32,6 +32,9 @@ from .plan import Job, Plan
 if TYPE_CHECKING:
     from ..model import CAFlow
     from ..restoration import EditOptions, Request
+
+
+_BLACK = 16  # grays of a mask that are as good as black, and as many as good as white
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +137,10 @@ class Asked:
     def _mask(self, job: Job, masking: Masking, image: Input) -> Pixels:
         """Read or find the mask of an image; say what is found, and show it."""
         mask = masking.read(job.mask, image, job.source)
+        between = (mask > _BLACK) & (mask < 255 - _BLACK)
+        if isinstance(job.mask, File) and between.mean() > 0.5:  # a photograph, as it seems
+            colors = f"{job.mask.name} has {job.mask.colors():,} colors"
+            self.console.about(job.name, f"{colors}; white is filled, from {HOLE} on")
         hole = np.where(mask >= HOLE, np.uint8(255), np.uint8(0))
         if (isinstance(job.mask, Found) or masking.snap) and mask.any():
             shown = masking.marks or self.shows(job, hole)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import usage_error
 from ..names import ENDS
-from .options import OUTPUT, option
+from .options import INTERVALS, option
 
 if TYPE_CHECKING:
     from ..images import Pixels
@@ -33,7 +33,7 @@ class Intervals:
         "those of the model's calibration, 90 % of values lie between them; this promises nothing "
         "for each image or pixel. tau, M, --consistent and precision are those of the calibration "
         "(`caflow calibrate`), and --uncertainty shows half the distance between the ends.",
-        OUTPUT,
+        INTERVALS,
     )
 
     def check(self, files: Files, used: Sequence[str]) -> None:

@@ -51,12 +51,21 @@ class File:
             )
         return drawn_mask(drawn)
 
+    def colors(self) -> int:
+        """How many colors it has."""
+        import numpy as np
+
+        red, green, blue = np.moveaxis(self.file.read().image.shown.astype(np.uint32), 2, 0)
+        seen = np.zeros(2**24, bool)
+        seen[(red << 16) | (green << 8) | blue] = True
+        return int(seen.sum())
+
 
 @dataclass(frozen=True)
 class Transparent:
     """What is transparent in the image."""
 
-    name: ClassVar = ""
+    name: ClassVar[str] = ""
 
     def mask(self, image: Input, source: InputImage) -> Pixels:
         import numpy as np

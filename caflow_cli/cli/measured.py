@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..assets import named_path
 from ..errors import check_usage
 from ..paths import is_folder
-from .options import OUTPUT, option
+from .options import FIELDS, option
 
 NINE = (
     "intervals of fields need at least nine groups of fields, such as days, because the fields of "
@@ -22,7 +22,7 @@ APART = (
 NODATA = option(
     "--nodata V",
     "Fields: the stored value, or nan, that stands for a missing one; else those are refused.",
-    OUTPUT,
+    FIELDS,
 )
 
 

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 SAMPLING = "Sampling"
 MODEL = "Model"
 OUTPUT = "Input and output"
+INTERVALS = "Intervals"
+FIELDS = "Measured fields"
+CLUSTERS = "Clusters"
+_LAST = (INTERVALS, FIELDS, CLUSTERS)  # few need them, so their groups end the help
 
 
 def option(
@@ -114,10 +118,16 @@ def _signature(command: Callable[..., None]) -> tuple[list[inspect.Parameter], d
             parameters += _parameters(kind, name)
         elif parameter.name != "context":
             parameters.append(parameter.replace(annotation=kind, kind=keyword))
+    parameters.sort(key=_rank_of_panel)
     for parameter in parameters:
         for argument in getattr(parameter.annotation, "__metadata__", ()):
             argument.show_envvar = False
     return parameters, records
+
+
+def _rank_of_panel(parameter: inspect.Parameter) -> int:
+    panel = getattr(parameter.default, "rich_help_panel", None)
+    return _LAST.index(panel) + 1 if panel in _LAST else 0
 
 
 def _is_record(kind: Any) -> bool:
@@ -211,7 +221,7 @@ def parsed_shard(typed: str) -> slice:
 SHARD = option(
     "--shard K/N",
     "Process every N-th input, from the K-th on. Default: RANK + 1 of WORLD_SIZE, if set.",
-    OUTPUT,
+    CLUSTERS,
     parser=parsed_shard,
 )
 RECURSIVE = option("--recursive -r", "Search folders recursively.", OUTPUT)
@@ -340,7 +350,9 @@ class Drawing(Files):
             "--keep-metadata --keep-place",
         )
         metadata = ("none", "basic", "all")[self.keep_metadata + self.keep_place]
-        form = self.format or (file and format_of(file)) or "png"
+        # By its suffix, too: `tif` is tiff.
+        form = self.format and (format_of(Path(f"_.{self.format}")) or self.format)
+        form = form or (file and format_of(file)) or "png"
         return Encoder(form, self.quality, not self.no_provenance, metadata)
 
 

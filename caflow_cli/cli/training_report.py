@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ _VALIDATION = {
     "train_psnr": "training images {}",
     "val_image_loss": "samples {}",
 }
+_GRID = 0.05  # share of fine detail that repeats every 4 pixels; 0.02 by chance
 _FLAT = 0.005  # a change of validation bits/dim that is none; for PSNR ten times as much, in dB
 
 
@@ -176,7 +178,7 @@ def verdict(
     choice: ChosenTemperature, events: Sequence[Event], start: ChosenTemperature | None = None
 ) -> str:
     """One sentence: whether the model is better than its baseline, and than the one that the run
-    started from; and whether it still learns."""
+    started from; whether its samples have a grid; and whether it still learns."""
     if choice.rmse is None:
         return f"samples diverge at τ {choice.tau}: train longer (--resume --minutes M)"
     learns = trend(events)
@@ -191,7 +193,11 @@ def verdict(
     if by:
         text = f"single samples are closer to the truth than {choice.baseline} by {', '.join(by)}"
         text += f", but not by {', '.join(others)}" if others else ""
-    return f"{text}{_against(choice, start)}; {learns}"
+    grid = ""
+    if choice.checkerboard is not None and choice.checkerboard > _GRID:
+        share = f"{choice.checkerboard:.0%} of their fine detail"
+        grid = f"; they have a grid: {share} repeats every 4 pixels (checkerboard)"
+    return f"{text}{_against(choice, start)}{grid}; {learns}"
 
 
 def _against(choice: ChosenTemperature, start: ChosenTemperature | None) -> str:
@@ -205,7 +211,8 @@ def _against(choice: ChosenTemperature, start: ChosenTemperature | None) -> str:
 
 
 def trend(events: Sequence[Event]) -> str:
-    """Whether validation still improved in the last third of its measurements."""
+    """Whether validation still improved in the last third of its measurements; if so, how to go on
+    for as long again."""
     name = "bits/dim"
     key = "val_bits_per_dim"
     sign = 1.0
@@ -217,13 +224,15 @@ def trend(events: Sequence[Event]) -> str:
         sign = -1.0
         flat = 10 * _FLAT
     values = [sign * event[key] for event in measured if event.get(key) is not None]
-    if len(values) < 3:
+    if len(values) < 2:
         return f"too few validations to tell whether {name} still improve"
     last = max(1, len(values) // 3)
     best_before = min(values[:-last])
     best_late = min(values[-last:])
     if best_before - best_late > flat:
-        return f"{name} on validation images still improved at the end: train longer (--resume)"
+        spent = max(1, math.ceil(events[-1].get("elapsed_s", 0) / 60))
+        more = f"{spent} minute{'s' * (spent > 1)} more"
+        return f"still learning by {name}: {more}, --resume --minutes {2 * spent}"
     if values[-1] - best_before > flat:
         return f"{name} on validation images got worse at the end: the best model is an earlier one"
     return f"{name} on validation images no longer improved in the last third"

@@ -61,6 +61,7 @@ class ChosenTemperature:
     baseline: str  # name of the baseline
     baseline_rmse: float | None  # None: no baseline, as for a single pair
     baseline_lpips: float | None = None
+    checkerboard: float | None = None  # of the samples; None: not measured
 
     def as_json(self) -> Table:
         """The record of the choice for the model's file."""
@@ -108,7 +109,7 @@ def choose_temperature(
     weights = weights or Weights()
     metrics: tuple[str, ...] = ("rmse",)
     if model.config.task.native or model.config.task.size >= LEAST_SIDE:
-        found = computable(("rmse", "lpips"), weights, asked=False)
+        found = computable(("rmse", "lpips", "checkerboard"), weights, asked=False)
         metrics = found.metrics
         if found.missing:  # a trunk that is named must exist
             raise found.missing["lpips"]
@@ -148,11 +149,14 @@ def _chosen(evaluation: Evaluation, baseline: str, default: Temperature) -> Chos
     most = max(values["rmse"].count for values in drawn.values())
     rmse = {}
     lpips = {}
+    grids = {}
     for tau, values in drawn.items():
         if values["rmse"].count == most:
             rmse[tau] = values["rmse"].mean
         if "lpips" in values:
             lpips[tau] = values["lpips"].mean
+        if "checkerboard" in values:
+            grids[tau] = values["checkerboard"].mean
     bound = (1 + _ROOM) * min(rmse.values())
     within = [tau for tau in rmse if rmse[tau] <= bound]
     tau = min(within, key=lambda tau: lpips.get(tau, 0.0))
@@ -164,4 +168,5 @@ def _chosen(evaluation: Evaluation, baseline: str, default: Temperature) -> Chos
         baseline=baseline,
         baseline_rmse=baseline_rmse,
         baseline_lpips=baseline_lpips,
+        checkerboard=grids.get(tau),
     )

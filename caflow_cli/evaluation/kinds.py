@@ -85,4 +85,5 @@ def offered_metrics(protocol: Protocol) -> list[str]:
         needs.append("samples")
     if protocol.masks:
         needs.append("masks")
-    return needing(*needs)
+    found = needing(*needs)
+    return found if "checkerboard" in found else [*found, "checkerboard"]

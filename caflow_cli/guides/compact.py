@@ -47,7 +47,8 @@ class Compact(nn.Module):
         for layer in layers:
             if isinstance(layer, Conv):
                 nn.init.kaiming_normal_(layer.weight, a=_SLOPE)
-                if layer.in_channels == layer.out_channels:
+                # Arithmetic on `meta`, which has no values, would import SymPy: half a second.
+                if layer.in_channels == layer.out_channels and not layer.weight.is_meta:
                     with torch.no_grad():
                         identity = nn.init.dirac_(torch.empty_like(layer.weight))
                         layer.weight.mul_(0.2).add_(identity)

@@ -70,8 +70,8 @@ class Resize:
     drawn: tuple[int, int]
     written: tuple[int, int]
 
-    field: ClassVar = "resized"
-    option: ClassVar = "--scale"
+    field: ClassVar[str] = "resized"
+    option: ClassVar[str] = "--scale"
     line: ClassVar[Any] = Annotated[
         _Resized,
         "superres --scale: how each image was resized after it was drawn and scored. Omitted if it "
@@ -99,8 +99,8 @@ class Saturate:
 
     saturation: float
 
-    field: ClassVar = "saturation"
-    option: ClassVar = "--saturation"
+    field: ClassVar[str] = "saturation"
+    option: ClassVar[str] = "--saturation"
     line: ClassVar[Any] = Annotated[
         NonNegative,
         "colorize --saturation: the factor by which the chroma of each image was multiplied after "

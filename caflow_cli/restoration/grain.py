@@ -58,8 +58,8 @@ class Grain:
         spots: The number of connected parts of the hole that get grain.
     """
 
-    field: ClassVar = "grain"
-    option: ClassVar = "--grain"
+    field: ClassVar[str] = "grain"
+    option: ClassVar[str] = "--grain"
     line: ClassVar[Any] = Annotated[
         _Added,
         "inpaint --grain auto: the film grain that was added to the fill after it was drawn and "

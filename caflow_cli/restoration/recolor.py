@@ -53,8 +53,8 @@ class Recolor:
         CaflowError: As `check_strokes`.
     """
 
-    field: ClassVar = "hinted_pixels"
-    option: ClassVar = "--hints"
+    field: ClassVar[str] = "hinted_pixels"
+    option: ClassVar[str] = "--hints"
     line: ClassVar[Any] = Annotated[
         Count,
         "colorize --hints and --hint: the number of pixels of which the color was stated. Omitted "

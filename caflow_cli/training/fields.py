@@ -30,16 +30,18 @@ def open_set(
     return open_dataset(config, split) if config.task.values is None else _open(config, split)
 
 
-def parts_of(config: RunConfig) -> dict[str, int]:
-    """How many examples train a model, choose its best state, calibrate it, and test it; the second
-    and the third are the same ones if val/ is too small to be halved (`data.split.choose`).
+def parts_of(config: RunConfig) -> tuple[dict[str, int], bool]:
+    """How many examples train a model, choose its best state, calibrate it, and test it; and
+    if val/ is halved. If it is too small, the same ones choose and calibrate (`data.split.choose`).
     """
     fields = config.task.values is not None
     paired = not get_task(Config(config.flow, config.task)).derives_condition and not fields
     held: Table = {"paired": paired, "grouped": fields, "hold_out": config.hold_out or "20+"}
     with open_files(config.data, "fields" if fields else "pairs" if paired else "images") as files:
         names = ("train", "choose", "calibrate", "test")
-        return {name: len(choose(files, name, config.seed, **held)[1]) for name in names}
+        found = {name: choose(files, name, config.seed, **held)[1] for name in names}
+    counts = {name: len(examples) for name, examples in found.items()}
+    return counts, found["choose"] != found["calibrate"]
 
 
 @contextmanager

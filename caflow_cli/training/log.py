@@ -142,10 +142,11 @@ class EventLog:
         lines = "".join(json.dumps(e) + "\n" for e in kept)
         atomic_write(self._path, lines.encode())
         skipped = [*train_set.examples.skipped, *val_set.examples.skipped]
+        counts, halved = parts_of(self.config)
         self.write(
             "data",
-            **parts_of(self.config),
-            halved=val_set.examples.split == "choose",  # the other half of val/ calibrates
+            **counts,
+            halved=halved,
             skipped=len(skipped),
             skipped_names=skipped[:5],
         )

@@ -573,14 +573,13 @@ def test_other_hosts_and_origins_are_refused(url, headers, status):
 def test_a_chosen_model_stays_for_jpegs_of_any_quality(visitor, small_photo, tmp_path):
     photo = Image.open(small_photo).convert("RGB")
     visitor.page.get_by_text("More", exact=True).click()
-    chosen = visitor.page.get_by_label("Model")
-    chosen.click()
     option = "photos-superres-x4: enlarges photographs four times"
-    visitor.page.get_by_role("option", name=option).click()
+    chosen = visitor.page.get_by_role("radio", name=option)
+    chosen.check()
     photo.save(tmp_path / "60.jpg", quality=60)
     visitor.give(tmp_path / "60.jpg")
     visitor.wait_until_idle()
-    assert "photos-superres-x4" in chosen.input_value()
+    assert chosen.is_checked()
     assert "other models" not in visitor.page.locator("#caflow-size").inner_text()
 
 

@@ -44,6 +44,16 @@ def test_an_inverted_mask_is_refused_unless_told_otherwise(run, tmp_path, given)
     assert_refused(run(*given, "--mask", "m.png", "--invert-mask"), 2, "94%")
 
 
+def test_a_photograph_as_a_mask_is_named(run, tmp_path, given):
+    noise = np.random.default_rng(0).normal(120, 30, (32, 40, 3)).clip(0, 255).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "photo.png")
+    colors = len({*map(tuple, noise.reshape(-1, 3).tolist())})
+    done = run(*given, "--mask", "photo.png", "--dry-run")
+    assert f"photo.png has {colors:,} colors; white is filled" in done.stderr.decode()
+    save_mask(tmp_path / "m.png", 32, 40)
+    assert b"colors" not in run(*given, "--mask", "m.png", "--dry-run").stderr
+
+
 def test_white_strokes_on_a_transparent_layer_are_a_mask(run, tmp_path, given):
     hole = with_hole(tmp_path)
     layer = np.where(hole[..., None], np.uint8(255), np.uint8([255, 255, 255, 0]))

@@ -68,7 +68,7 @@ def test_names():
         ("example:face", {}, "face_superres.png"),
         ("x.png", {"output": "new"}, "new/x_superres.png"),
         ("x.png", {"format": "webp"}, "x_superres.webp"),
-        ("x.png y.png", {"format": "tiff", "output": "o/"}, "o/x_superres.tif o/y_superres.tif"),
+        ("x.png y.png", {"format": "tif", "output": "o/"}, "o/x_superres.tif o/y_superres.tif"),
     ):
         assert results(*inputs.split(), **options) == names.split()
     assert results("x.png", keep=100)[-1] == "x_superres_100.png"

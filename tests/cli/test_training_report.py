@@ -1,5 +1,7 @@
 """What `train` says at the end of a run."""
 
+import dataclasses
+
 import pytest
 
 from caflow_cli.cli.training_report import table, trend, verdict
@@ -30,6 +32,13 @@ def test_one_sentence_says_whether_the_model_is_better_than_its_baseline(choice,
     assert sentence in verdict(choice, [])
 
 
+@pytest.mark.parametrize(("share", "named"), [(None, False), (0.02, False), (0.31, True)])
+def test_a_grid_in_samples_is_named(share, named):
+    choice = dataclasses.replace(chosen(), checkerboard=share)
+    words = "they have a grid: 31% of their fine detail repeats every 4 pixels (checkerboard); "
+    assert (words in verdict(choice, [])) is named
+
+
 @pytest.mark.parametrize(
     ("start", "words"),
     [
@@ -52,18 +61,22 @@ def test_it_says_if_the_model_is_worse_than_its_start(start, words):
 @pytest.mark.parametrize(
     ("events", "text"),
     [
-        (validations([4.0, 3.5]), "too few validations"),
+        (validations([4.0]), "too few validations"),
+        (validations([4.0, 3.5]), "still learning by bits/dim: 1 minute more, "),
         (
             validations([4.0, 3.6, 3.5, 3.4, 3.3, 3.2]),
-            "bits/dim on validation images still improved",
+            "still learning by bits/dim",
         ),
         (validations([4.0, 3.6, 3.3, 3.2, 3.2, 3.199]), "no longer improved in the last third"),
         (validations([4.0, 3.3, 3.2, 3.2, 3.3, 3.5]), "got worse at the end"),
-        (validations([20, 24, 26, 28], "val_psnr"), "PSNR on validation images still improved"),
+        (validations([20, 24, 26, 28], "val_psnr"), "still learning by PSNR"),
         (validations([20, 24, 28, 28.02], "val_psnr"), "no longer improved"),
         (
-            [*validations([4.0, 3.9, 3.8]), {"event": "end", "val_bits_per_dim": 9.0}],
-            "still improved",
+            [
+                *validations([4.0, 3.9, 3.8]),
+                {"event": "end", "val_bits_per_dim": 9.0, "elapsed_s": 170.0},
+            ],
+            "still learning by bits/dim: 3 minutes more, --resume --minutes 6",
         ),
     ],
 )

@@ -143,11 +143,11 @@ def test_bf16_is_for_convolutions_alone(tmp_path, gray_file, gray_model):
             assert torch.equal(tensor, state[name]), name
 
 
-def test_a_bundled_model_is_loaded_without_the_client_of_the_hub():
+def test_a_bundled_model_is_loaded_without_the_client_of_the_hub_and_without_sympy():
     code = (
         "import sys, caflow_cli as caflow\n"
         "model = caflow.load('faces-superres-x4')\n"
-        "print(model.config.task.factor, 'huggingface_hub' in sys.modules)"
+        "print(model.config.task.factor, 'huggingface_hub' in sys.modules, 'sympy' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "4 False\n"
+    assert done.stdout == "4 False False\n"

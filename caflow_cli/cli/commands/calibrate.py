@@ -192,7 +192,7 @@ def calibrate_run(best: Path, run: RunConfig, console: Console) -> Table:
     if not task_of(model).of_one_kind:
         return {}
     before = _calibration_of_start(run)
-    if before is not None and parts_of(run)["calibrate"] < FEW_TO_CALIBRATE:
+    if before is not None and parts_of(run)[0]["calibrate"] < FEW_TO_CALIBRATE:
         store_calibration(before, found, best, overwrite=True)
         console.note(
             f"intervals keep the calibration of {Path(run.init_from or '').name}: {before.data}, "

@@ -219,15 +219,20 @@ def _preview(config: RunConfig, resume: bool, console: Console) -> None:
     check_new(Path(config.out), resume)
     if resume:
         check_unchanged(config)
-    images = parts_of(config)
+    images, halved = parts_of(config)
     counts = dict.fromkeys(("A", "R", "T", "F", "Q"), 0)  # first letters of parameter names
     for name, parameter in named_parameters(starting_model(config, resume)).items():
         counts[name.partition(".")[0]] += parameter.numel()
     total = sum(counts.values())
     if _is_main():
         parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+        held = ["choose", "calibrate"] if halved else ["choose"]
+        of_each = [f"{images[part]:,} {part}" for part in ("train", *held, "test")]
+        data = ", ".join(of_each)
+        if not halved:  # the same ones do both
+            data = data.replace("choose", "choose and calibrate")
         lines = [
-            "data        " + ", ".join(f"{count:,} {part}" for part, count in images.items()),
+            f"data        {data}",
             f"parameters  {total:,} ({parts})",
         ]
         parameters = {**counts, "total": total}

@@ -45,7 +45,7 @@ def test_a_dry_run_counts_and_writes_nothing(run, tmp_path, photos):
     done = run(*command, "--task", "inpaint", *SMALL, "--dry-run")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.decode().splitlines()
-    assert lines[0] == "data        8 train, 2 choose, 2 calibrate, 2 test"
+    assert lines[0] == "data        8 train, 2 choose and calibrate, 2 test"
     assert re.match(r"parameters  [\d,]+ \(R [\d,]+, T [\d,]+, F [\d,]+\)", lines[1])
     record = json.loads(run(*command, *SMALL, "--dry-run", "--json").stdout)
     parameters = record["parameters"]
