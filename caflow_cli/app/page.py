@@ -137,6 +137,7 @@ class Page(Components):
             self.automatic,
             self.painted_on,
             self.canvas,
+            self.damage,
             self.marks,
             self.view,
             self.status,
@@ -278,7 +279,7 @@ class Page(Components):
         else:
             update[self.canvas] = _canvas(task.paints, about)
             update[self.painted_on] = wanted
-            update[self.marks] = None
+            update[self.damage] = update[self.marks] = None
             update[self.tool] = {**update[self.tool], "value": "Paint"}
             update[self.threshold] = gr.update(visible=False, value=0.5)
         return update

@@ -101,7 +101,7 @@ def restore(
             size, opaque where you know them, such as an array, uint8 (H, W, 4). Candidates are
             ranked and scored without hints. For inpaint, `grain`: "auto" adds to the images of
             candidates the film grain that their fill lacks, "off" does not; `snap`: whether each
-            connected stroke of a rough mask becomes the damage below it, see `damage.snapped`.
+            connected stroke of a rough mask becomes the damage that is found there, or else stays.
 
     Examples:
         >>> import caflow_cli as caflow

@@ -208,7 +208,12 @@ def test_what_is_no_field_of_the_model_is_refused(given, named):
 
 def test_what_fields_have_not_is_refused():
     coarse = coarse_of(rain(4, 4))
-    for options in ({"mask": np.zeros((4, 4), bool)}, {"value_range": (0, 1)}, {"grain": "auto"}):
+    for options in (
+        {"mask": np.zeros((4, 4), bool)},
+        {"value_range": (0, 1)},
+        {"grain": "auto"},
+        {"snap": True},
+    ):
         with pytest.raises(CaflowError, match=f"takes no {next(iter(options))}"):
             caflow.restore(model_of(), coarse, **options)
     with pytest.raises(CaflowError, match="consensus"):
