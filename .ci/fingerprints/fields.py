@@ -128,7 +128,6 @@ def fields(p: Part) -> None:
         run(name, f"superres {words} --nodata={nodata} -o j/ --json")
     for name in ("nodata.tif", "holes.nc"):
         run(f"refused {name}", f"superres {name} -m 2 -o i/ --json")
-    run("quantiles", "superres rain.tif -m 8 --quantile 0.1,0.5,0.9 -o k.tif --json")
     run("sheets", "superres rain.tif -m 3 --grid g.png --uncertainty u.png -o l.tif --json")
     run("sample", f"sample --cond rain.tif {model} -m 2 -o m.tif --json")
     (p.folder / "many").mkdir()

@@ -45,6 +45,7 @@ class Display:
     # Whether a calibration of the start is there, which few images do not replace; None: the model
     # cannot have intervals.
     calibrates: bool | None = None
+    examples: str = "images"  # or "fields"
     doing: str = "reading images"  # for `pulse`
 
     def __post_init__(self) -> None:
@@ -78,13 +79,15 @@ class Display:
             )
         calibrate = f" and {event['calibrate']} to calibrate it" * event["halved"]
         self.console.note(
-            f"{event['train']} training images; held out: {event['choose']} to choose the model"
-            f"{calibrate}, {event['test']} to test it"
+            f"{event['train']} training {self.examples}; held out: {event['choose']} to choose the "
+            f"model{calibrate}, {event['test']} to test it"
         )
         if event["choose"] < FEW and not event["halved"]:
+            what = self.examples
+            both = f", and the same {what} choose the model and calibrate it"
             self.console.note(
-                f"few validation images, fewer than {FEW}: metrics are noisy, and the same "
-                "images choose the model and calibrate it; put more into val/"
+                f"few validation {what}, fewer than {FEW}: metrics are noisy"
+                f"{'' if self.calibrates is None else both}; put more into val/"
             )
         if self.calibrates is not None:
             self.console.note(*few_to_calibrate(event["calibrate"], self.calibrates))

@@ -26,6 +26,11 @@ _FILTER = 0.9  # cells: of the noise of the peer that only has the guide
 def example(model: CAFlow, x: Array) -> tuple[Array, Coarse]:
     """A field without rain below the threshold, cropped to whole areas, and its means."""
     factor = model.config.task.factor
+    ensure(
+        min(x.shape) >= factor,
+        f"a field of {x.shape[1]}×{x.shape[0]} cells has no area of {factor}×{factor}",
+        "remove it",
+    )
     height, width = (side - side % factor for side in x.shape)
     truth = x[:height, :width]
     truth = np.where(is_wet(values_of(model), truth) | np.isnan(truth), truth, np.float32(0))

@@ -41,7 +41,7 @@ def read_tiff(data: bytes, label: str, nodata: float | None) -> list[Field]:
         scale, offset, unit = _said_by_gdal(page)
         declared = _numbers(page.tags.valueof(_NODATA))
         grid = read_tags(page, label)
-    said = {"unit": unit, **described}
+    said = {**described, "unit": described.get("unit") or unit}
     return fields_of(stored, scale, offset, said, grid, declared, nodata, label)
 
 
@@ -126,7 +126,7 @@ def stated_tiff_unit(path: Path) -> str:
             return ""
         described = _described(page) if page.dtype.kind == "f" else {}
         _, _, unit = _said_by_gdal(page)
-        return str(described.get("unit", unit))
+        return str(described.get("unit") or unit)
 
 
 def read_tiff_provenance(data: bytes) -> Table | None:

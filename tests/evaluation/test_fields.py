@@ -75,13 +75,15 @@ def test_the_command_has_a_row_for_every_day(days, tmp_path):
     assert b"fields have no lpips" in refused.stderr
 
 
-def test_a_field_outside_of_the_range_fails_alone(days, tmp_path):
+def test_a_field_outside_of_the_range_or_too_small_fails_alone(days, tmp_path):
     (tmp_path / "day").mkdir()
     np.save(tmp_path / "day" / "a.npy", rain(8, 8, 8))
     np.save(tmp_path / "day" / "b.npy", np.full((16, 16), 900, np.float32))
+    np.save(tmp_path / "day" / "c.npy", np.full((3, 16), 1, np.float32))
     found = caflow.evaluate(fresh(), tmp_path, ["crps"], candidates=4)
     assert found.images == 1
     assert "900 mm/h at row 0" in found.failed["day/b.npy"].message
+    assert found.failed["day/c.npy"].message == "a field of 16×3 cells has no area of 4×4"
 
 
 def test_fields_without_dry_cells_are_measured_with_their_gaps(tmp_path):

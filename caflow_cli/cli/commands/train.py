@@ -288,7 +288,8 @@ def _trained(run: RunConfig, resume: bool, console: Console) -> RunSummary:
     with console.progress("{task.percentage:>3.0f}%", "{task.fields[figures]}") as progress:
         parts = 2 * run.optim.accumulate
         smaller = f"--set optim.accumulate={parts}, which computes the same step in {parts} parts"
-        display = Display(console, progress, has_calibration_of_start(run))
+        what = "images" if run.task.values is None else "fields"
+        display = Display(console, progress, has_calibration_of_start(run), what)
         beats = pulse(console, lambda: display.doing) if _is_main() else nullcontext()
         try:
             with beats, memory_errors(smaller, "a step of this model"):

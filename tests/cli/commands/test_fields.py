@@ -356,3 +356,18 @@ def test_values_out_of_the_models_range_are_named_with_their_place(run, tmp_path
     assert b"1000 mm/h at row 2, column 3: the model knows 0 to 400" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a.nc"]
     assert math.isclose(read_field(tmp_path / "a.nc").values[2, 3], 1000)
+
+
+def test_a_unit_that_is_null_is_none(run, tmp_path, model):
+    """JSON writers of a field without a unit state it as null; GDAL may state one beside it."""
+    tifffile.imwrite(tmp_path / "a.tif", COARSE, description='{"unit": null}')
+    done = run("superres", "a.tif", "-m", 1, "--model", model)
+    assert (done.returncode, done.stdout) == (0, b"a_superres.tif\n")
+    assert b"states no unit, and is taken to be in mm/h" in done.stderr
+    assert read_provenance(tmp_path / "a_superres.tif")["seeds"] == [0]
+    assert b"None" not in (tmp_path / "a_superres.tif").read_bytes()
+    gdal = '<GDALMetadata><Item name="UNITTYPE" sample="0" role="unittype">m</Item></GDALMetadata>'
+    tags = [(42112, 2, 0, gdal, True)]
+    tifffile.imwrite(tmp_path / "b.tif", COARSE, description='{"unit": null}', extratags=tags)
+    refused = run("superres", "b.tif", "-m", 1, "--model", model)
+    assert b"the field is in m, and the model in mm/h" in refused.stderr

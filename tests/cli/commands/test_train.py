@@ -269,7 +269,10 @@ def test_fields_are_learned_in_their_unit(run, tmp_path):
     command = ["train", "--task", "superres", "--data", "rain", "--out", "run", *values, *sizes]
     done = run(*command, "--images", 16, "--batch-size", 4)
     assert done.returncode == 0, done.stderr
-    assert "bits per cell, on the model's scale: validation" in done.stderr.decode()
+    said = done.stderr.decode()
+    assert "bits per cell, on the model's scale: validation" in said
+    assert "training fields; held out" in said
+    assert "few validation fields, fewer than 20: metrics are noisy; put more into val/" in said
     task = read_toml(tmp_path / "run/config.toml")["task"]
     assert task["values"]["unit"] == "mm/h"
     assert task["values"]["low"] == 0
