@@ -97,13 +97,8 @@ class FlowConfig:
             other, or the model would exceed 1,000 layers or 131,072 channels in one of them.
     """
 
-    GUIDE_NET: ClassVar[tuple[str, ...]] = (
-        "guide_net",
-        "guide_blocks",
-        "guide_factor",
-        "guide_reach",
-    )
-    GUIDE_FIELDS: ClassVar[tuple[str, ...]] = ("guide", *GUIDE_NET, "guide_views")
+    GUIDE_NET: ClassVar[Any] = ("guide_net", "guide_blocks", "guide_factor", "guide_reach")
+    GUIDE_FIELDS: ClassVar[Any] = ("guide", *GUIDE_NET, "guide_views")
 
     # The number of scales, n; image sides must be multiples of 2^(n+1).
     scales: Annotated[int, number(ge=1, le=12)] = 3

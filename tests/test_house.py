@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,11 @@ def test_a_planted_circle_is_seen():
         "caflow_cli.model.b": ("def f():\n    from ..model.a import g", False),
     }
     assert len(circles(house)) == 1
+
+
+def test_class_variables_have_a_type_because_python_3_10_does_not_read_others():
+    bare = [name for name, (source, _) in HOUSE.items() if re.search(r": ClassVar\b(?!\[)", source)]
+    assert bare == []
 
 
 def test_files_are_small():

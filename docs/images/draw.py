@@ -2,7 +2,7 @@
 
     python docs/images/draw.py
 
-writes six WebP files, and `drawn_from.json` beside them: the sha256 of the models, examples and
+writes seven WebP files, and `drawn_from.json` beside them: the sha256 of the models, examples and
 script that they were drawn from, and of the images. `tests/test_docs.py` compares it.
 """
 
@@ -23,6 +23,7 @@ from scipy.ndimage import gaussian_filter
 
 import caflow_cli as caflow
 from caflow_cli.assets import ASSETS, WEIGHTS_DIR, example_path
+from caflow_cli.fields import read_field
 from caflow_cli.images import read_image
 from caflow_cli.restoration import spread
 
@@ -62,6 +63,8 @@ ENLARGED = [
     ("photos-superres-x4", "map"),
 ]
 
+RAIN = "rain-superres-x4"
+
 # An old portrait in one go, in bash; `tee` keeps the steps.
 OLD = """set -o pipefail
 caflow inpaint example:old --mask auto:0.2 -o - | tee repaired.png |
@@ -70,11 +73,11 @@ caflow inpaint example:old --mask auto:0.2 -o - | tee repaired.png |
 
 def sources() -> list[Path]:
     """The files that the images depend on."""
-    names = ["old"]
+    names = ["old", "rain"]
     names += [getattr(scene, part) for scene in SCENES for part in ("input", "original", "mask")]
     names += [name for _, name in ENLARGED]
     examples = {example_path(name) for name in names if name is not None}
-    ids = {scene.model for scene in SCENES} | {model for model, _ in ENLARGED}
+    ids = {scene.model for scene in SCENES} | {model for model, _ in ENLARGED} | {RAIN}
     models = {WEIGHTS_DIR / f"{model}.safetensors" for model in ids}
     return sorted({*examples, *models, ASSETS / "damage.safetensors", Path(__file__).resolve()})
 
@@ -178,6 +181,32 @@ def draw_film() -> Image.Image:
     return card(cells, columns=5)
 
 
+def draw_rain() -> Image.Image:
+    """The wettest 20×20 cells of a field of rain, two of fifty members, and where these differ."""
+    coarse = read_field(example_path("rain")).values
+    members = caflow.restore(caflow.load(RAIN), example_path("rain"), candidates=50).values
+    wet = gaussian_filter(coarse, 4)
+    row, column = (
+        min(max(0, at - 10), side - 20)
+        for at, side in zip(np.unravel_index(wet.argmax(), wet.shape), wet.shape, strict=True)
+    )
+    small = np.s_[row : row + 20, column : column + 20]
+    part = np.s_[:, 4 * row : 4 * row + 80, 4 * column : 4 * column + 80]
+    fine = members[part]
+    cells = [cell(rain(coarse[small]), "rain", "20 x 20 cells")]
+    for number in (1, 2):
+        most = f"up to {fine[number - 1].max():.0f} mm/h"
+        cells.append(cell(rain(fine[number - 1]), f"member {number} of 50", most))
+    cells.append(cell(rain(fine.std(0)), "where the 50 differ", "0.1 to 100 mm/h"))
+    return card(cells, columns=4)
+
+
+def rain(values: np.ndarray) -> Image.Image:
+    """Rain in mm/h, in colors by its logarithm from 0.1 to 100."""
+    shades = colors(np.log10(np.maximum(values, 0.1) / 0.1) / 3)
+    return Image.fromarray(shades).resize((CELL, CELL), Image.Resampling.NEAREST)
+
+
 def with_hole(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The image with a chequered hole where the mask is white."""
     rows, columns = np.indices(mask.shape) // 4
@@ -264,6 +293,7 @@ def card(cells: list[Image.Image], columns: int) -> Image.Image:
 
 def main() -> None:
     drawn = {"superres": draw_enlarged(), "old": draw_old(), "film": draw_film()}
+    drawn["rain"] = draw_rain()
     drawn |= {scene.name: draw(scene) for scene in SCENES}
     images = []
     for name, image in drawn.items():
