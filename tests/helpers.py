@@ -92,6 +92,15 @@ def task_config(name, size=32, **flow):
     return Config(config.flow, TaskConfig(name, size=size))
 
 
+def broken(model, times):
+    """The model with the weights of all but its guide multiplied: its samples diverge."""
+    model = copy.deepcopy(model)
+    for name, weight in model.named_parameters():
+        if ".guide." not in name:
+            weight.data *= times
+    return model
+
+
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 

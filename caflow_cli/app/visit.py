@@ -18,7 +18,6 @@ from ..restoration import (
     Candidates,
     Conditions,
     EditOptions,
-    answer,
     draw,
     edits_of,
     encode,
@@ -104,11 +103,9 @@ class Visit:
         yield len(self.ranked)
         self._check_stopped()
         for [found] in self._drawn(count):
-            self.sampling = replace(self.sampling, tau=found.tau)
             self._state(found)
-            if len(self.ranked) == 1:
-                notes = [found.lower_tau_note, found.warning and f"warning: {found.warning}"]
-                self.notes += [note for note in notes if note]
+            if len(self.ranked) == 1 and found.warning:
+                self.notes.append(f"warning: {found.warning}")
             yield len(self.ranked)
             self._check_stopped()
 
@@ -116,11 +113,8 @@ class Visit:
         """Draw the next candidates, one by one."""
         if self._conditions is None:
             self._conditions = encode([self._request], self._check_stopped)
-        if self.result is not None:
-            return draw([self.result], self._conditions, count, batch_size=1)
-        settings = replace(self.sampling, candidates=count, keep=1)
-        request = replace(self._request, sampling=settings)
-        return answer([request], self._conditions, batch_size=1)
+        found = self.result or Candidates(self._request)
+        return draw([found], self._conditions, count, batch_size=1)
 
     def _state(self, found: Candidates | None) -> None:
         """Keep the candidates so far, with the current settings."""
@@ -165,7 +159,10 @@ class Visit:
         if self.outdated:
             text = f'<p class="stale">Settings have changed: these candidates are of {title}. Draw '
             text += "starts over.</p>"
-        for note in self.notes:
+        notes = self.notes
+        if self.result is not None and self.result.predicted_note:
+            notes = [*notes, self.result.predicted_note]
+        for note in notes:
             text += f'<p class="note">{html.escape(note[0].upper() + note[1:])}</p>'
         return text
 
@@ -220,7 +217,7 @@ class Visit:
             name = _PAINTED[self.task.paints][1]
             write_png(self.folder / name, self.painted)
             files.append(str(self.folder / name))
-        command = self._command(len(self.ranked) + self.result.diverged)
+        command = self._command(len(self.ranked))
         return {
             "files": {"value": files, "visible": True},
             "spread": spread,

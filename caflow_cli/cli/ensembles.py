@@ -82,8 +82,8 @@ def _draw(asked: Ensembles, job: Job, sheets: Sheets, step: Progress) -> None:
         report_undone(job, console, model=model, model_reason=asked.reason, candidates=m)
         return
     found = restore_field(asked.model, field, asked.sampling, step)
-    if len(found.drawn) < m:
-        text = f"{m - len(found.drawn)} of {m} members diverged, and were dropped"
+    if found.predicted:
+        text = f"{len(found.predicted)} of {m} members diverged, and are the guide's prediction"
         console.about(job.name, text, "members diverged")
     outputs = _write(asked, job, found)
     _add_rows(asked, job, found, sheets)
@@ -130,5 +130,5 @@ def _add_rows(asked: Ensembles, job: Job, found: Members, sheets: Sheets) -> Non
             lines = [f"seed {member.seed}", *member.score.summary.split(", ")]
             cells.append((member.values, lines))
         sheets.grid.append(field_row(cells, *scale))
-    if asked.drawing.uncertainty and len(found.drawn) > 1:
+    if asked.drawing.uncertainty and len(found.drawn) > 1 and not found.predicted:
         sheets.uncertainty.append(field_uncertainty(name, found.values, *scale, tau))

@@ -61,10 +61,10 @@ class Intervals:
         self, job: Job, found: Candidates, files: Files, console: Console
     ) -> dict[str, object]:
         """Write the ends of a result's intervals, and return their field for JSON; nothing if a
-        candidate is missing.
+        candidate diverged.
         """
-        if _is_incomplete(found):
-            console.about(job.name, "no interval, because a candidate is missing")
+        if found.predicted_note:
+            console.about(job.name, "no interval, because a candidate diverged")
             return {}
         from ..images import encode_png, is_of_grays
         from ..intervals import at_depth, interval, mean_width
@@ -89,13 +89,8 @@ class Intervals:
 
     def chart(self, name: str, found: Candidates) -> Pixels | None:
         """The row of an image in `--uncertainty`; None if it has no intervals."""
-        if _is_incomplete(found):
+        if found.predicted_note:
             return None
         from ..intervals import interval_chart
 
         return interval_chart(Path(name).name, found)
-
-
-def _is_incomplete(found: Candidates) -> bool:
-    """Whether candidates diverged, so that there are no intervals."""
-    return found.diverged > 0 or found.diverged_at is not None

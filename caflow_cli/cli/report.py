@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CaflowError
 from ..names import MARKS
 from .output import report_undone, reported
 
@@ -46,18 +45,8 @@ def report_result(job: Job, found: Candidates, console: Console) -> None:
             console.note(f"  {of}, {candidate.score.summary}")
     if found.warning:
         console.about(f"warning: {job.name}", found.warning, "unlike the training data")
-    if found.lower_tau_note:
-        console.about(job.name, found.lower_tau_note, "all candidates diverged")
-    if found.diverged:
-        console.about(
-            job.name,
-            f"{found.diverged} of {found.sampling.candidates} candidates diverged at tau "
-            f"{found.tau} and were dropped; a lower --tau avoids this",
-            "candidates diverged",
-        )
-    if len(found.kept) < found.sampling.keep:
-        message = f"{job.name}: only {len(found.kept)} of {found.sampling.keep} images drawn"
-        console.error(CaflowError(message, "a lower --tau, or a larger -m"))
+    if found.predicted_note:
+        console.about(job.name, found.predicted_note, "candidates diverged")
 
 
 def scored_line(

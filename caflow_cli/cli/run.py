@@ -10,7 +10,7 @@ from itertools import groupby, islice
 from typing import Any
 
 from ..errors import CaflowError, memory_errors
-from ..restoration import Candidates, answer, encode, requests_at_a_time
+from ..restoration import Candidates, draw, encode, requests_at_a_time
 from ..restoration.conditions import Progress
 from ..tasks import ONE_PASS
 from .asked import Asked, Prepared
@@ -36,7 +36,7 @@ def run(asked: Asked) -> None:
             step = None
             if not console.quiet:
                 step = _progress(batch, done, len(jobs), show, console)
-            results = _drawn(batch, asked.beside is None, step)
+            results = _drawn(batch, step)
             elapsed = round((time.perf_counter() - start) / len(batch), 3)
             for prepared, found in zip(batch, results, strict=True):
                 # A wrong mask of one image does not stop the others.
@@ -90,7 +90,7 @@ def _kind(item: Prepared) -> tuple[Any, ...]:
 
 
 def _drawn(
-    batch: Sequence[Prepared], lower_tau: bool, step: Progress | None
+    batch: Sequence[Prepared], step: Progress | None
 ) -> Sequence[Candidates | CaflowError | None]:
     """Draw candidates for a batch; if one fails, draw them one by one."""
     requests = [item.request for item in batch if item.request is not None]
@@ -98,12 +98,12 @@ def _drawn(
         return [item.error for item in batch]
     try:
         with memory_errors(SMALLER):
-            *_, found = answer(requests, encode(requests, step), lower_tau=lower_tau)
+            *_, found = draw(list(map(Candidates, requests)), encode(requests, step))
             return found
     except CaflowError as error:
         if len(batch) == 1:
             return [error]
-        return [result for item in batch for result in _drawn([item], lower_tau, step)]
+        return [result for item in batch for result in _drawn([item], step)]
 
 
 def _finish(

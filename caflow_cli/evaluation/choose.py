@@ -138,7 +138,7 @@ def _chosen(evaluation: Evaluation, baseline: str, default: Temperature) -> Chos
     baseline_lpips = None
     drawn = {}
     for result in evaluation.results:
-        if result.cell is not None:
+        if result.cell is not None and not result.extra.get("predicted"):
             drawn[result.cell.tau] = result.values
         elif result.what == baseline:
             baseline_rmse = result.values["rmse"].mean

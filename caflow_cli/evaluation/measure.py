@@ -16,6 +16,7 @@ from ..model import CAFlow
 from ..restoration import (
     Candidates,
     Conditions,
+    Diverged,
     Request,
     draw,
     encode,
@@ -115,10 +116,15 @@ class Measurer:
             m = run.drawn(most, requests[0].size)
             begun = time.perf_counter()
             unanswered = self._unanswered(requests, seeds, tau, m)
-            *_, drawn = draw(unanswered, conditions, batch_size=run.given["batch_size"])
+            try:
+                *_, drawn = draw(unanswered, conditions, batch_size=run.given["batch_size"])
+            except Diverged:
+                if len(found) > 1:
+                    raise
+                drawn = unanswered  # at this temperature the image has no candidates
             seconds = encoding + time.perf_counter() - begun
             for measured, candidates in zip(found, drawn, strict=True):
-                draws = Draws(tau, most)
+                draws = Draws(tau, most, *candidates.divergence)
                 self._add_seconds(measured.example, draws.values, seconds)
                 self._add_draws(measured, candidates, draws)
         return found
@@ -193,10 +199,7 @@ class Measurer:
                     measured.row.truth[name] = value
 
     def _add_draws(self, measured: Measured, found: Candidates, draws: Draws) -> None:
-        """Add what was drawn: its scores, metrics and order.
-
-        Candidates whose samples diverged are missing.
-        """
+        """Add what was drawn: its scores, metrics and order."""
         images = {}
         for candidate in found.drawn:
             images[candidate.k] = candidate.pixels
@@ -205,10 +208,9 @@ class Measurer:
                     candidate.k,
                     candidate.seed,
                     candidate.score.log_likelihood,
-                    candidate.score.rank_score or 0.0,
+                    None if candidate.predicted else candidate.score.rank_score or 0.0,
                 )
             )
-        draws.diverged = [k for k in range(found.count) if k not in images]
         measured.row.draws.append(draws)
         measured.images[draws.tau] = images
         self._add_figures(measured.example, draws, list(images.values()))
@@ -223,10 +225,11 @@ class Measurer:
         metrics = self.run.metrics
         draws.values |= self._space(example, images)
         if "consensus" in self.run.rank:
-            scores = [draw.rank_score for draw in draws.candidates]
-            ranked = order("consensus", scores, rmse_between(images))
-            for place, _ in ranked:
-                draws.consensus.append(draws.candidates[place].k)
+            pairs = zip(draws.candidates, images, strict=True)
+            whole = [(draw, image) for draw, image in pairs if draw.rank_score is not None]
+            scores = [draw.rank_score or 0.0 for draw, _ in whole]
+            ranked = order("consensus", scores, rmse_between([image for _, image in whole]))
+            draws.consensus = [whole[place][0].k for place, _ in ranked]
         if len(images) < 2:
             return
         if "diversity" in metrics:
@@ -234,7 +237,7 @@ class Measurer:
         members, truth = _unknown(example, images)
         if "crps" in metrics:
             draws.values["crps"] = float(crps(members, truth).mean())
-        if not {"calibration", "rank"}.isdisjoint(metrics) and not draws.diverged:
+        if not {"calibration", "rank"}.isdisjoint(metrics) and not draws.predicted:
             draws.ranks = rank_histogram(members, truth).tolist()
 
     def _space(self, example: Example, samples: Sequence[Pixels]) -> Values:

@@ -107,7 +107,7 @@ def write(settings: Settings, origin: str, measured: Measured, *, has_row: bool)
     for cell in settings.cells:
         paths = _paths(settings, folder, cell, measured.row.name)
         make_folder(paths[0].parent)
-        for path, image in zip(paths, measured.kept(cell), strict=False):  # some may diverge
+        for path, image in zip(paths, measured.kept(cell), strict=False):  # all may diverge
             write_png(path, image)
     if has_row:
         return

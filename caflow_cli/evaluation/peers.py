@@ -39,10 +39,10 @@ def example(model: CAFlow, x: Array) -> tuple[Array, Coarse]:
 
 def of_model(tau: Temperature) -> Draw:
     def draw(coarse: Coarse, m: int, seed: int) -> Array:
-        drawn = coarse.draw(tau, range(seed, seed + m))
-        members = [x for x, _ in drawn if x is not None]
-        ensure(len(members) == m, f"{m - len(members)} samples diverged", "a lower --tau")
-        return np.stack(members)
+        drawn = list(coarse.draw(tau, range(seed, seed + m)))
+        lost = sum(bool(sample.predicted) for _, sample in drawn)
+        ensure(not lost, f"{lost} samples diverged", "a lower --tau")
+        return np.stack([x for x, _ in drawn])
 
     return draw
 

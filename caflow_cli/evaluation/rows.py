@@ -4,10 +4,12 @@ A row is a line of `evaluate.jsonl`. JSON has no infinity, so the PSNR of equal 
 metric that is a ratio over the set is a pair: numerator and denominator.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 from ..config import Temperature
+from ..restoration import Divergence
 
 Values: TypeAlias = dict[str, float | list[float] | None]  # by metric
 
@@ -19,7 +21,7 @@ class Draw:
     k: int
     seed: int
     log_likelihood: float | None  # None: it was scored in tiles or parts
-    rank_score: float
+    rank_score: float | None  # None: the guide's prediction is a part of it, so it ranks last
     values: Values = field(default_factory=dict)  # empty if it was not measured
 
     def as_json(self) -> dict[str, Any]:
@@ -36,19 +38,22 @@ class Draws:
 
     tau: Temperature
     most: int  # the M that was asked for; the image may have fewer candidates
+    windows: int = 0  # that were drawn for all of them: see `Divergence`
+    redraws: int = 0
+    predicted: int = 0
     candidates: list[Draw] = field(default_factory=list)  # in the order of k
-    diverged: list[int] = field(default_factory=list)  # k of those whose samples diverged
     consensus: list[int] = field(default_factory=list)  # k by consensus, best first
     ranks: list[float] = field(default_factory=list)  # rank histogram of the truth
     values: Values = field(default_factory=dict)  # of all candidates together
 
     def ranked(self, rule: str) -> list[Draw]:
-        """The candidates, best first by a ranking rule; ties are broken by k."""
+        """The candidates, best first by a ranking rule, as `Candidates.ranked`."""
+        whole = [draw for draw in self.candidates if draw.rank_score is not None]
         if rule == "likelihood":
-            return sorted(self.candidates, key=lambda draw: (-draw.rank_score, draw.k))
-        if rule == "none":
-            return self.candidates
-        return sorted(self.candidates, key=lambda draw: self.consensus.index(draw.k))
+            whole.sort(key=lambda draw: (-(draw.rank_score or 0.0), draw.k))
+        elif rule == "consensus":
+            whole.sort(key=lambda draw: self.consensus.index(draw.k))
+        return [*whole, *(draw for draw in self.candidates if draw.rank_score is None)]
 
     def as_json(self) -> dict[str, Any]:
         record = _flat(self)
@@ -62,6 +67,11 @@ class Draws:
         values["tau"] = Temperature.of(record["tau"])
         values["candidates"] = [Draw.of_json(draw) for draw in record["candidates"]]
         return cls(**values)
+
+
+def divergence(draws: Sequence[Draws]) -> Divergence:
+    """How often windows diverged, over all draws."""
+    return Divergence.sum((some.windows, some.redraws, some.predicted) for some in draws)
 
 
 @dataclass(eq=False)

@@ -27,7 +27,7 @@ from .metrics.sets import few_images
 from .outputs import earlier_rows, write, write_sheet
 from .protocols import Protocol
 from .result import Estimate, Evaluation, Failures, Result, check_measured
-from .rows import Row
+from .rows import Row, divergence
 from .settings import EvaluateOptions, Settings
 from .summary import add_distances, summarize
 
@@ -244,23 +244,23 @@ def _summarized(
 
 
 def _notes_on_draws(run: Settings, rows: Sequence[Row]) -> list[str]:
-    """Why images have fewer candidates than M."""
+    """Why images have fewer candidates than M, and how often these diverged."""
     notes = []
-    lost = []  # diverged samples of each image
     fewer = False
     for row in rows:
-        lost.append(0)
         for draws in row.draws:
-            diverged = len(draws.diverged)
-            lost[-1] += diverged
-            fewer |= len(draws.candidates) + diverged < draws.most
+            fewer |= 0 < len(draws.candidates) < draws.most
     if fewer:
         notes.append(f"at most {run.m} candidates, as many as fit 0.75 megapixels")
-    if any(lost):
-        notes.append(
-            f"samples that diverged and are left out: {sum(lost)}, of {sum(map(bool, lost))} "
-            "images, which calibration, rank and likelihood skip"
-        )
+    for tau in run.draws:
+        at = [row.at(tau) for row in rows]
+        total = divergence(at)
+        if total.redraws or total.predicted:
+            notes.append(f"at tau {tau}, {total.summary}")
+        if count := sum(bool(one.predicted) for one in at):
+            notes.append(f"calibration, rank and likelihood skip {count} images, for that")
+        if count := sum(not one.candidates for one in at):
+            notes.append(f"at tau {tau}, {count} images diverged, and are left out")
     return notes
 
 

@@ -12,7 +12,7 @@ from .metrics.ensembles import central_share, unevenness
 from .metrics.features import Extractor
 from .metrics.sets import coverage, fid, kid
 from .result import ALL, Estimate, Estimates, Result, estimate
-from .rows import Draws, Row, Values
+from .rows import Draws, Row, Values, divergence
 
 LIKELIEST = "likeliest"  # the likeliest candidates, if another rule chose those of the row
 
@@ -61,8 +61,7 @@ def _of_cell(
         if differences:
             result.differences[what] = differences
     _add_ranks(result, draws, metrics)
-    if diverged := sum(len(some.diverged) for some in draws):
-        result.extra["diverged"] = diverged
+    result.extra |= divergence(draws).as_json()
     everything = columns.get(ALL, [])
     # For whole images, only the kept candidates are measured.
     measured = zip(kept, everything, strict=False)
@@ -74,12 +73,12 @@ def _of_cell(
 def _kept(row: Row, cell: Cell, metrics: Sequence[str]) -> Values:
     """The values of an image: means over the kept candidates, and those of all together.
 
-    If samples diverged, the values are those of the other candidates. The shares of `calibration`
-    and `likelihood` depend on M, so such an image has none.
+    If windows are the guide's prediction, the image has no shares of `calibration` and
+    `likelihood`, which are of samples.
     """
     draws = row.at(cell.tau)
     values = _means(draws, cell.rank, cell.keep) | draws.values
-    if "likelihood" in metrics and not draws.diverged:
+    if "likelihood" in metrics and draws.candidates and not draws.predicted:
         best = draws.ranked("likelihood")[0].log_likelihood
         assert best is not None, "metrics need joint log-likelihoods"
         values["likelihood"] = float(row.truth["log_likelihood"] > best)

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import FlowConfig
@@ -18,6 +19,10 @@ _MAPS: dict[str, type[Logit]] = {
     "fill": FilledPixels,
     "luminance": KnownLuminance,
 }
+
+# A value at an end of the support counts if the predicted image around it is that far from it.
+_APART = 32.0  # levels
+_AROUND = 5  # pixels: side of the square around a value
 
 
 class AnchorCondition(NamedTuple):
@@ -102,11 +107,17 @@ class Anchor(nn.Module):
         return inside & ~beyond.flatten(1).any(1)
 
     def near_ends(self, v: Tensor, cond: AnchorCondition) -> Tensor:
-        """How many values of each pixel lie near an end of the support: (B, H, W).
+        """How many values of each pixel lie near an end of the support, and more than 32 levels
+        outside the range of the predicted image within two pixels: (B, H, W).
 
         There the logit's own term, `log |dh/dv|`, which grows as |h|, dominates the log-density.
+        At saturated colors and their edges, good samples have such values, too.
         """
-        return self.map.near_ends(v, cond.y).sum(1)
+        predicted = self.predict(cond)
+        high = F.max_pool2d(predicted, _AROUND, 1, _AROUND // 2) + _APART
+        low = -F.max_pool2d(-predicted, _AROUND, 1, _AROUND // 2) - _APART
+        low, high = (per_candidate(bound, v.shape[0]) for bound in (low, high))
+        return (self.map.near_ends(v, cond.y) & ((v < low) | (v > high))).sum(1)
 
     def forward(self, v: Tensor, cond: AnchorCondition) -> WithLogdet:
         h, logdet = self.map(v, cond.y, cond.width)

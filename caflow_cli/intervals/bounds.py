@@ -52,8 +52,8 @@ def interval(found: Candidates) -> tuple[Pixels, Pixels]:
 
     Raises:
         CaflowError: (exit 2) the model has no calibration, the candidates were drawn with other
-            settings, or they are members of an ensemble of fields; (exit 1) a candidate is missing,
-            they are edited, or were drawn in tiles.
+            settings, or they are members of an ensemble of fields; (exit 1) a candidate is missing
+            or diverged, they are edited, or were drawn in tiles.
     """
     is_image = isinstance(found, Candidates)
     check_usage(is_image, "fields have no intervals", "np.quantile(found.values, 0.95, 0)")
@@ -64,8 +64,9 @@ def interval(found: Candidates) -> tuple[Pixels, Pixels]:
     ensure(
         len(found.drawn) == sampling.candidates,
         f"no interval: {len(found.drawn)} of {sampling.candidates} candidates are there",
-        "another seed",
+        "draw all of them",
     )
+    ensure(found.predicted_note is None, f"no interval: {found.predicted_note}", "another seed")
     for edit in found.request.edits:
         ensure(False, f"no interval: the image is edited ({edit.option})", f"no {edit.option}")
     check_one_pass(found.request.size)

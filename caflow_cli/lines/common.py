@@ -65,6 +65,16 @@ Parts: TypeAlias = Annotated[
 ]
 
 
+_Window: TypeAlias = Annotated[list[Size], None, (("minItems", 4), ("maxItems", 4))]
+Predicted: TypeAlias = Annotated[
+    list[_Window],
+    "Left, top, width and height of the windows of it of which all draws diverged: parts, tiles or "
+    "the whole. There it is the guide's prediction (of a field the medians). So it has no score, "
+    "and ranks last. Omitted if there are none.",
+    (("minItems", 1),),
+]
+
+
 Crop: TypeAlias = Annotated[
     list[int],
     "--crop: left, top, width and height of the part of the input that was restored. Omitted if it "
@@ -84,8 +94,8 @@ class _ScoreFields(TypedDict):
     log_likelihood: Annotated[
         float | None,
         "Log-likelihood of the scored pair on the 8-bit scale, in nats; for a hole filled in "
-        "parts, the sum over them. Null if scored in tiles, which have no joint density, or if "
-        "some parts are downsampled.",
+        "parts, the sum over them. Null if scored in tiles, which have no joint density, if "
+        "some parts are downsampled, or if the guide predicts a window.",
     ]
     bits_per_dim: Annotated[
         float | None,
@@ -135,17 +145,19 @@ class _DrawnFields(ScoreFields):
     ]
     redraws: Annotated[
         Size,
-        "How often it was redrawn, from the next latents of its generator, because a draw failed "
-        "its check; summed over all parts.",
+        "How often windows of it were redrawn, from the next latents of its generator, because a "
+        "draw failed its check; summed over all parts and tiles.",
     ]
     rank_score: Annotated[
         float | None,
         "log_likelihood, or, if scored in tiles or parts, the sum over them; nats. Null for a "
-        "single candidate drawn in tiles, which is not scored unless --rank is given.",
+        "single candidate drawn in tiles, which is not scored unless --rank is given, and if the "
+        "guide predicts a window.",
     ]
 
 
 class DrawnFields(_DrawnFields, total=False):
+    predicted: Predicted
     consistency_max: Annotated[
         NonNegative,
         "superres: the largest difference between the downsampled image and the input, in levels "

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypedDict
 
-from ..records import Count, NonNegative, Size
+from ..records import NonNegative, Size
 from ..restoration.score import Estimator
 from ..sampling import RankRule, Sampling
-from .common import Line, Model, Rank, Reason, Seconds
+from .common import Line, Model, Predicted, Rank, Reason, Seconds
 from .images import Typed
 
 
 class _FieldScoreFields(TypedDict):
     log_likelihood: Annotated[
-        float,
+        float | None,
         "Logarithm of a density of the field in its unit to the power -wet, in nats. Fields with "
         "different numbers of wet cells are not comparable. Members lie on the plane of fields "
-        "with the means of the input, on which it ranks, but is no posterior density.",
+        "with the means of the input, on which it ranks, but is no posterior density. Null for a "
+        "member that is the guide's prediction.",
     ]
     unit: str
     wet: Annotated[Size, "Number of wet cells, or of all cells if none can be dry."]
@@ -31,14 +32,18 @@ class FieldScoreFields(_FieldScoreFields, total=False):
     ]
 
 
-class Member(FieldScoreFields):
-    """A member of an ensemble, written or not."""
-
+class _MemberFields(FieldScoreFields):
     k: Annotated[Size, "From 0, in the order in which members were drawn."]
     rank: Rank
     rank_by: Annotated[RankRule, "The rule that gave the rank."]
     seed: Annotated[Size, "`--seed SEED -m 1` draws this member again."]
     redraws: Annotated[Size, "How often it was redrawn, because a draw diverged."]
+
+
+class Member(_MemberFields, total=False):
+    """A member of an ensemble, written or not."""
+
+    predicted: Predicted
 
 
 class Ensemble(TypedDict):
@@ -61,12 +66,8 @@ class _RestoredFieldFields(Line):
     elapsed_s: Seconds
 
 
-class RestoredField(_RestoredFieldFields, total=False):
+class RestoredField(_RestoredFieldFields):
     """An ensemble for a measured field."""
-
-    diverged: Annotated[
-        Count, "Number of members that are missing because they diverged. Omitted if none."
-    ]
 
 
 class _ScoredFieldFields(FieldScoreFields, Line):

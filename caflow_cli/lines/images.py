@@ -65,14 +65,9 @@ class Restored(_RestoredFields, total=False):
 
     depth: Depth
     crop: Crop
-    interval: Annotated[Interval, "--interval. Omitted without it, or if a candidate is missing."]
+    interval: Annotated[Interval, "--interval. Omitted without it, or if a candidate diverged."]
     marks: _Marks
     parts: Parts
-    diverged: Annotated[
-        Count,
-        "Number of candidates that are missing because they and their ten resamples diverged. "
-        "Omitted if none.",
-    ]
 
 
 class File(TypedDict):

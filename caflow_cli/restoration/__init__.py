@@ -1,9 +1,9 @@
 """Restoration: from an image to ranked candidates, and from a pair to its likelihood."""
 
 from .candidates import Candidate, Candidates
-from .conditions import Conditions, to_batch
+from .conditions import Conditions, Diverged, Divergence, to_batch
 from .domain import describe_domain, domain_warning
-from .draw import answer, draw, requests_at_a_time
+from .draw import draw, requests_at_a_time
 from .edits import EDITS, EditOptions, edits_of
 from .fields import Coarse, FieldScore, score_field, values_of
 from .figures import (
@@ -30,6 +30,8 @@ __all__ = [
     "Candidates",
     "Coarse",
     "Conditions",
+    "Diverged",
+    "Divergence",
     "EditOptions",
     "FieldScore",
     "Member",
@@ -37,7 +39,6 @@ __all__ = [
     "Request",
     "Score",
     "Whole",
-    "answer",
     "describe_domain",
     "domain_warning",
     "draw",

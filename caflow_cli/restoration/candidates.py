@@ -28,6 +28,7 @@ from ..paths import exists
 from ..sampling import Sampling
 from ..tasks import as_read
 from ..version import SCHEMA, __version__
+from .conditions import Divergence, Window
 from .domain import Statistics, domain_warning
 from .figures import captioned_row
 from .rank import order, rmse_between
@@ -42,11 +43,17 @@ class Candidate:
     request: Request
     k: int
     seed: int  # replays it: `--seed SEED -m 1`
-    redraws: int  # how many samples diverged, over all parts
+    divergence: Divergence  # of its windows
     score: Score
     _kept: Pixels | Sequence[Pixels]  # the scored image, or the samples that it is composed of
+    predicted: Sequence[Window] = ()  # where it is the guide's prediction, in the written image
     rank: int = 0  # from 1
     rank_value: float | None = None  # v_k of the ranking rule (`order`)
+
+    @property
+    def redraws(self) -> int:
+        """How often windows of it were drawn again, because they diverged."""
+        return self.divergence.redraws
 
     @property
     def pixels(self) -> Pixels:
@@ -104,6 +111,7 @@ class Candidate:
             "rank_by": self.request.sampling.rank,
             "rank_value": self.rank_value,
             "redraws": self.redraws,
+            **({"predicted": self.predicted} if self.predicted else {}),
             **self.score.as_json(),
             "score_exact": exact,
             **more,
@@ -129,10 +137,8 @@ class Candidates:
     """
 
     request: Request  # the input, its mask, and all settings
-    drawn: Sequence[Candidate] = ()  # in the order of k, without those that diverged
-    count: int = 0  # how many were drawn, with those that diverged
+    drawn: Sequence[Candidate] = ()  # in the order of k
     statistics: Statistics | None = None  # of the condition
-    diverged_at: Temperature | None = None  # tau at which all M diverged, before they were drawn
 
     def __repr__(self) -> str:
         more = "; ".join([f"the first {self.ranked[0].score.summary}", *self.notes])
@@ -140,15 +146,18 @@ class Candidates:
 
     @cached_property
     def ranked(self) -> list[Candidate]:
-        """All candidates by rank, the best first."""
+        """All candidates by rank, the best first; last those that the guide predicts in part."""
         rule = self.sampling.rank or "likelihood"
+        drawn = [candidate for candidate in self.drawn if not candidate.predicted]
         apart = None
         if rule == "consensus":
-            apart = rmse_between([candidate.pixels for candidate in self.drawn])
-        scores = [candidate.score.rank_score or 0.0 for candidate in self.drawn]
+            apart = rmse_between([candidate.pixels for candidate in drawn])
+        scores = [candidate.score.rank_score or 0.0 for candidate in drawn]
+        ranked = [(drawn[index], value) for index, value in order(rule, scores, apart)]
+        ranked += [(candidate, None) for candidate in self.drawn if candidate.predicted]
         return [
-            replace(self.drawn[index], rank=rank, rank_value=value)
-            for rank, (index, value) in enumerate(order(rule, scores, apart), 1)
+            replace(candidate, rank=rank, rank_value=value)
+            for rank, (candidate, value) in enumerate(ranked, 1)
         ]
 
     @property
@@ -157,9 +166,9 @@ class Candidates:
         return self.ranked[: self.sampling.keep]
 
     @property
-    def diverged(self) -> int:
-        """How many of M were dropped, because they and their resamples diverged."""
-        return self.count - len(self.drawn)
+    def divergence(self) -> Divergence:
+        """How often windows of all candidates diverged."""
+        return Divergence.sum(each.divergence for each in self.drawn)
 
     @property
     def task(self) -> str:
@@ -185,7 +194,7 @@ class Candidates:
     def notes(self) -> list[str]:
         """Warnings about the input, the same as the command line prints; usually none."""
         note = self.request.task.note(self.request.shown, self.request.mask)
-        return [note for note in (note, self.lower_tau_note) if note]
+        return [note for note in (note, self.predicted_note) if note]
 
     @cached_property
     def warning(self) -> str | None:
@@ -194,13 +203,15 @@ class Candidates:
         return domain_warning(self.request.model, self.statistics)
 
     @property
-    def lower_tau_note(self) -> str | None:
-        """The note on candidates drawn at a lower temperature; None for all others."""
-        if self.diverged_at is None:
+    def predicted_note(self) -> str | None:
+        """The note on windows that are the guide's prediction; None if there are none."""
+        count = sum(bool(candidate.predicted) for candidate in self.drawn)
+        windows = self.divergence.predicted
+        if not count:
             return None
         return (
-            f"all candidates diverged at tau {self.diverged_at}, so tau is {self.tau}: the image "
-            "is unlike the training data"
+            f"{count} of {len(self.drawn)} candidates diverged at tau {self.tau} in {windows} "
+            f"window{'s' * (windows > 1)} that the guide alone predicts: smooth, and not scored"
         )
 
     @property
@@ -224,7 +235,6 @@ class Candidates:
         return {
             **self.record,
             "candidates": [{"k": each.k, **each.as_json(exact)} for each in self.ranked],
-            **({"diverged": self.diverged} if self.diverged else {}),
             **({"parts": parts} if parts else {}),
         }
 
@@ -247,6 +257,7 @@ class Candidates:
             "rank_by": settings.pop("rank"),
             "rank_value": candidate.rank_value,
             "redraws": candidate.redraws,
+            **({"predicted": candidate.predicted} if candidate.predicted else {}),
             "candidates": len(self.ranked),
             **settings,
             "rank_score": score.rank_score,

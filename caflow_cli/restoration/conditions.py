@@ -1,7 +1,7 @@
 """What drawing in one pass and in tiles have in common: a protocol, a pass, and its divergence."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ..config import Temperature
+from ..errors import CaflowError
 from ..flows import standard_normal_log_prob
 from ..images import Pixels
 from ..model import CAFlow, Condition
@@ -19,7 +20,7 @@ from .domain import Statistics
 
 RESAMPLES = 10  # how often a diverged sample is drawn again, at most
 _BLOCK = 64  # minimum side, in pixels, of the blocks in which divergence is detected
-_MOST_AT_ENDS = 12  # values per block that may lie near the end of the support: one in 1024
+_MOST_AT_ENDS = 24  # values per block that may lie near the end of the support: one in 512
 _MOST_NATS = 10.0  # largest mean |log-determinant| per value, in nats
 
 Progress: TypeAlias = Callable[[int, int], None]  # called with (done, total) passes of the model
@@ -46,14 +47,45 @@ class PartScore(NamedTuple):
     deviations: Tensor | None  # (K,), see `CAFlow.estimate`; None in tiles
 
 
-class Sample(NamedTuple):
-    """An image as the model drew it, uint8 (H, W, C), and how many samples before it diverged.
+class Diverged(CaflowError):
+    """All draws of a window diverged, and there is nothing to write in their place."""
 
-    If these are more than `RESAMPLES`, the image itself diverged.
-    """
+
+Window: TypeAlias = tuple[int, int, int, int]  # left, top, width and height, in pixels
+
+
+class Sample(NamedTuple):
+    """An image as the model drew it, uint8 (H, W, C)."""
 
     image: Pixels
-    redraws: int
+    redraws: int  # how often windows of it were drawn again
+    predicted: Sequence[Window] = ()  # those of which every draw diverged: the guide's prediction
+
+
+class Divergence(NamedTuple):
+    """How often windows diverged: parts, tiles or whole images, over any number of candidates."""
+
+    windows: int = 0  # that were drawn
+    redraws: int = 0  # how often one was drawn again
+    predicted: int = 0  # how many are the guide's prediction, because every draw diverged
+
+    @classmethod
+    def sum(cls, counts: Iterable[Sequence[int]]) -> "Divergence":
+        """The sum of several."""
+        return cls(*map(sum, zip(*counts, strict=True)))
+
+    def as_json(self) -> dict[str, float]:
+        """The counts, and the redraws for each 1,000 windows."""
+        return {**self._asdict(), "redraws_per_1000": 1000 * self.redraws / max(1, self.windows)}
+
+    @property
+    def summary(self) -> str:
+        """A text such as `3 redraws in 960 windows (3.1 per 1,000), 0 of which are predicted`."""
+        return (
+            f"{self.redraws:,} redraws in {self.windows:,} windows "
+            f"({1000 * self.redraws / max(1, self.windows):.3g} per 1,000), {self.predicted:,} "
+            "windows are the guide's prediction"
+        )
 
 
 class Conditions(Protocol):
@@ -83,12 +115,23 @@ class Conditions(Protocol):
     ) -> list[Sample]:
         """Draw one image from the next latents of each generator.
 
-        Diverged samples are resampled one by one, so the other samples do not change.
+        Diverged samples are resampled one by one, so the other samples do not change. What diverges
+        in all draws is the guide's prediction.
 
         Args:
             tau: Temperature.
             generators: CPU generators, the same number for each condition, grouped by condition.
             again: Those of resamples of images drawn in one pass. Default: the same.
+
+        Raises:
+            CaflowError: All draws diverged, and the model has no guide.
+        """
+
+    def predicted(self, row: int, tau: Temperature) -> Sample:
+        """The guide's prediction for one of the conditions, in place of samples at tau.
+
+        Raises:
+            CaflowError: The model has no guide.
         """
 
     def log_prob(
@@ -107,19 +150,28 @@ def to_batch(images: Sequence[Pixels]) -> Tensor:
 def decode(
     model: CAFlow, condition: Condition, noise: Sequence[list[Tensor]], tau: Temperature, bf16: bool
 ) -> tuple[Tensor, Tensor]:
-    """Decode noise to points, floats (B, C, H, W), and find `diverged_cells`, on the CPU.
-
-    At tau 0 there is one sample, and nothing else to draw. So it diverged only if a value is not
-    finite: bool (B, 1, 1).
-    """
+    """Decode noise to points, floats (B, C, H, W), and find `diverged_cells`, on the CPU."""
     latents = model.latents(noise, tau.of_latents(model.config.flow.latent_scales))
     points, log_prob = model.decode(latents, condition, bf16=bf16)
-    if not any(tau.values):
-        finite = points.isfinite().flatten(1).all(1).cpu()
-        return points, ~finite[:, None, None]
     gaussian = torch.stack([standard_normal_log_prob(z) for z in latents]).sum(0)
     logdet = log_prob - gaussian.to(log_prob)
     return points, diverged_cells(model, condition, points, logdet).cpu()
+
+
+def resamples(tau: Temperature) -> int:
+    """How often a diverged sample is drawn again, at most; at tau 0 there is no other sample."""
+    return RESAMPLES if any(tau.values) else 0
+
+
+def predict(model: CAFlow, condition: Condition, tau: Temperature) -> Tensor:
+    """What stands for samples at tau of which all diverged: the guide's prediction, as points."""
+    points = model.predict(condition) if model.has_guide else None
+    if points is None or not points.isfinite().all():
+        raise Diverged(
+            f"all samples diverged at tau {tau}, and no guide predicts the image",
+            "an image more like the training data, or another --model",
+        )
+    return points
 
 
 def diverged_cells(
@@ -131,13 +183,16 @@ def diverged_cells(
     """Find where samples diverged, in cells of 2^(n+1) pixels: bool (B, H/2^(n+1), W/2^(n+1)).
 
         A 64×64 block and the cells next to it diverged if a value in it is not finite,
-        or if more than 12 of its values lie near an end of the support.
+        or if more than 24 of its values lie near an end of the support, and more than 32 levels
+        outside the range of the guide's prediction within two pixels.
         All cells diverged if no block did, but |logdet| > 10 nats per value.
 
     Pixels lie within [0, 256); the support of the density adds a margin on either side. A value
     whose logit h diverged lies at an end of the support, and the logit's own term `log |dh/dv|`,
     which grows as |h|, dominates the log-density. `near_ends` counts values with |h| > 11.8; pixels
-    have |h| <= 3.7. The test uses only the sample and its condition, so replays agree.
+    have |h| <= 3.7. At saturated colors, such as of text, some values of good samples lie there,
+    too, but the prediction is then as saturated nearby. The test uses only the sample and its
+    condition, so replays agree.
 
     `logdet` is `log p(v|y) - Σ log N(z; 0, I)` of each point, nats (B,).
     """

@@ -14,13 +14,12 @@ from typing import TypeAlias
 import numpy as np
 from torch import Generator
 
-from ..config import Extent, Temperature
-from ..errors import ensure
+from ..config import Extent
 from ..images import Pixels
 from ..sampling import SEEDS
 from ..tasks import ONE_PASS
 from .candidates import Candidate, Candidates
-from .conditions import RESAMPLES, Conditions, PartScore, to_batch
+from .conditions import Conditions, Divergence, PartScore, Sample, to_batch
 from .request import Request, conditions_of
 from .score import score_parts, total
 
@@ -28,7 +27,6 @@ _Place: TypeAlias = tuple[Request, int]  # a part, by its number
 
 _BATCH = 2**18  # pixels per batch, at the model's size
 _HELD = 2**26  # pixels of all full-size images of a batch together
-_LOWER = 0.7  # factor of tau if all candidates diverged
 
 
 def requests_at_a_time(size: Extent, candidates: int, batch_size: int | None = None) -> int:
@@ -46,53 +44,6 @@ def _candidates_at_a_time(requests: Sequence[Request], batch_size: int | None) -
     return max(1, (batch_size or room) // len(requests))
 
 
-def answer(
-    requests: Sequence[Request],
-    conditions: Conditions,
-    *,
-    lower_tau: bool = True,
-    batch_size: int | None = None,
-) -> Iterator[list[Candidates]]:
-    """Draw M candidates of every request; yields those so far after each batch.
-
-    If all candidates of a single request diverge, they are drawn again at 0.7 tau, by the same
-    generators, and then one at tau 0, unless `lower_tau` is false; the result states the tau.
-
-    Args:
-        requests: Of one model, size, tau and M.
-        conditions: Theirs, from `encode`.
-        lower_tau: Whether a single request is drawn again.
-        batch_size: As for `draw`.
-
-    Raises:
-        CaflowError: All candidates of a request diverged.
-    """
-    unanswered = [Candidates(request) for request in requests]
-    answered = False
-    while not answered:
-        for found in draw(unanswered, conditions, None, batch_size):
-            if all(each.drawn for each in found):
-                answered = True
-                yield found
-        if not answered:
-            unanswered = [_at_lower_tau(unanswered, lower_tau)]
-
-
-def _at_lower_tau(diverged: Sequence[Candidates], lower_tau: bool) -> Candidates:
-    """What to draw after all candidates of a request diverged; CaflowError if there is nothing."""
-    first = diverged[0]
-    tau = first.diverged_at or first.tau
-    ensure(
-        lower_tau and len(diverged) == 1 and any(first.tau.values),
-        f"{RESAMPLES + 1} samples in a row diverged at tau {tau}",
-        "an image more like the training data, or another --model",
-    )
-    sampling = replace(first.sampling, tau=tau.times(_LOWER))
-    if first.diverged_at is not None:  # at the lower one, too
-        sampling = replace(sampling, tau=Temperature((0.0,)), candidates=1)
-    return Candidates(replace(first.request, sampling=sampling), diverged_at=tau)
-
-
 def draw(
     found: Sequence[Candidates],
     conditions: Conditions,
@@ -103,8 +54,8 @@ def draw(
 
     Candidate k does not depend on when it is drawn or on the other requests, up to rounding that
     differs with the batch size; with `batch_size` 1 it is the same bit for bit. Diverged samples
-    are resampled; a candidate that diverged eleven times, or whose score is not finite, is left
-    out.
+    are resampled. What diverged eleven times, or has a score that is not finite, is the guide's
+    prediction.
 
     Args:
         found: The candidates so far, perhaps none, of requests of one model, size and tau.
@@ -112,10 +63,13 @@ def draw(
         count: How many to draw. Default: M.
         batch_size: Candidates at a time, over all requests; at least one per request. Default: as
             many as fit well into memory.
+
+    Raises:
+        CaflowError: A candidate diverged so, and the model has no guide.
     """
     requests = [each.request for each in found]
     at_a_time = _candidates_at_a_time(requests, batch_size)
-    start = found[0].count
+    start = len(found[0].drawn)
     ks = range(start, start + (count or requests[0].sampling.candidates or 1))
     places = _batches_of_parts(
         requests, batch_size or max(1, _BATCH // math.prod(requests[0].size))
@@ -133,7 +87,6 @@ def draw(
             replace(
                 each,
                 drawn=[*each.drawn, *(new for new in drawn if new.request is each.request)],
-                count=batch.stop,
                 statistics=statistics,
             )
             for each, statistics in zip(found, conditions.statistics, strict=True)
@@ -164,10 +117,8 @@ class _Draft:
     generators: Sequence[Generator]  # of the parts
     again: Sequence[Generator]  # of their resamples
     image: Pixels  # with all parts so far
-    samples: dict[int, Pixels] = field(default_factory=dict)  # by part, of the model's size
+    samples: dict[int, Sample] = field(default_factory=dict)  # by part, of the model's size
     scores: dict[int, PartScore] = field(default_factory=dict)  # by part
-    redraws: int = 0
-    diverged: bool = False  # too many samples diverged, or its score is not finite
 
     @classmethod
     def of(cls, request: Request, k: int) -> _Draft:
@@ -179,55 +130,77 @@ class _Draft:
         generators, again = _of_parts(request, seed, generator)
         return cls(request, k, seed, generators, again, image)
 
-    def finished(self) -> Candidate:
+    def add(self, number: int, sample: Sample, image: Pixels) -> None:
+        """Put a sample of a part into the image as it was without it."""
+        self.image = self.request.parts[number].compose(image, sample.image)
+        self.samples[number] = sample
+
+    def finished(self, passes: int) -> Candidate:
+        request = self.request
         scores = [self.scores[number] for number in sorted(self.scores)]
-        score = total(self.request, scores, self.image)
+        score = total(request, scores, self.image)
+        drawn = [self.samples[number] for number in sorted(self.samples)]
+        size = self.image.shape[:2]
+        predicted = [
+            request.window(part, window, size)
+            for part, sample in zip(request.parts, drawn, strict=True)
+            for window in sample.predicted
+        ]
+        divergence = Divergence(
+            passes * len(drawn), sum(sample.redraws for sample in drawn), len(predicted)
+        )
         # What takes less memory: the image, or the samples it is composed of.
-        samples = [self.samples[number] for number in sorted(self.samples)]
-        size = sum(sample.nbytes for sample in samples)
-        kept = samples if self.image.nbytes > size else self.image
-        return Candidate(self.request, self.k, self.seed, self.redraws, score, kept)
+        samples = [sample.image for sample in drawn]
+        smaller = self.image.nbytes > sum(sample.nbytes for sample in samples)
+        return Candidate(
+            request,
+            self.k,
+            self.seed,
+            divergence,
+            score.missing if predicted else score,
+            samples if smaller else self.image,
+            predicted,
+        )
 
 
 def _draw_batch(
     drafts: list[_Draft], batches: list[list[_Place]], conditions: Conditions
 ) -> list[Candidate]:
-    """Draw and score candidates, grouped by request; returns those that did not diverge."""
+    """Draw and score candidates, grouped by request."""
     for places in batches:
         drawing = [
             (draft, number)
             for request, number in places
             for draft in drafts
-            if draft.request is request and not draft.diverged
+            if draft.request is request
         ]
-        if not drawing:
-            continue
         current = conditions
         if places is not batches[0]:  # each candidate has its own condition
             images = [draft.request.parts[k].condition(draft.image) for draft, k in drawing]
             current = conditions_of(drawing[0][0].request, to_batch(images), conditions.steps)
         _draw_parts(drawing, current)
-    return [draft.finished() for draft in drafts if not draft.diverged]
+    return [draft.finished(conditions.passes) for draft in drafts]
 
 
 def _draw_parts(drawing: Sequence[tuple[_Draft, int]], conditions: Conditions) -> None:
     """Draw one part of each draft, compose it, and, if candidates are scored, score the result."""
     first = drawing[0][0].request
+    tau = first.sampling.temperature
+    before = [draft.image for draft, _ in drawing]
     generators = [draft.generators[number] for draft, number in drawing]
     again = [draft.again[number] for draft, number in drawing]
-    samples = conditions.draw(first.sampling.temperature, generators, again)
+    samples = conditions.draw(tau, generators, again)
     for (draft, number), sample in zip(drawing, samples, strict=True):
-        draft.image = draft.request.parts[number].compose(draft.image, sample.image)
-        draft.samples[number] = sample.image
-        draft.redraws += sample.redraws
-        draft.diverged |= sample.redraws > RESAMPLES
+        draft.add(number, sample, draft.image)
     if not first.is_scored:
         return
     composed = [(draft.request, number, draft.image) for draft, number in drawing]
     scores = score_parts(composed, conditions)
-    for (draft, number), score in zip(drawing, scores, strict=True):
+    for index, ((draft, number), score) in enumerate(zip(drawing, scores, strict=True)):
         draft.scores[number] = score
-        draft.diverged |= not math.isfinite(score.value)
+        if not math.isfinite(score.value) and not draft.samples[number].predicted:
+            row = index * len(conditions.cond) // len(drawing)
+            draft.add(number, conditions.predicted(row, tau), before[index])
 
 
 def _of_parts(

@@ -22,7 +22,7 @@ from ..flows import noise_draws
 from ..model import CAFlow, standard_error
 from ..sampling import SEEDS
 from ..tasks import pad
-from .conditions import RESAMPLES, Steps
+from .conditions import Sample, Steps
 from .whole import Whole
 
 FieldLike = Field | str | Path | Array
@@ -39,7 +39,7 @@ class FieldScore:
     out. An estimate from below, over fixed draws of the noise of dry cells and of steps.
     """
 
-    log_likelihood: float  # nats
+    log_likelihood: float | None  # nats; None for a member that is the guide's prediction
     standard_error: float | None  # of log_likelihood over the K draws, nats; None for K = 1
     unit: str
     wet: int  # number of wet cells
@@ -48,11 +48,20 @@ class FieldScore:
     @property
     def summary(self) -> str:
         """A text such as `-30881.2 nats in (mm/h)^-3120, 976 dry`."""
+        if self.log_likelihood is None:
+            return "not scored"
         return f"{self.log_likelihood:.1f} nats in ({self.unit})^-{self.wet}, {self.dry} dry"
 
+    @property
+    def is_finite(self) -> bool:
+        return self.log_likelihood is not None and math.isfinite(self.log_likelihood)
+
     def as_json(self) -> dict[str, Any]:
-        """All values that are not None."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        """All values, without a standard error that is None."""
+        values = dict(vars(self))
+        if self.standard_error is None:
+            del values["standard_error"]
+        return values
 
 
 class Coarse:
@@ -103,22 +112,22 @@ class Coarse:
         fine = repeated(g, self.factor)[None, None]
         return torch.from_numpy(fine).to(self.model.device, self.model.dtype)
 
-    def draw(self, tau: Temperature, seeds: Sequence[int]) -> Iterator[tuple[Array | None, int]]:
-        """Draw a field from each seed, as many at a time as fit well, and count its resamples.
-
-        It is float32 in the unit, with exact means; None if it diverged eleven times.
+    def draw(self, tau: Temperature, seeds: Sequence[int]) -> Iterator[tuple[Array, Sample]]:
+        """Draw a field from each seed, as many at a time as fit well: float32 in the unit, with
+        exact means, and the sample that it is made of.
         """
-        height, width = self.size
         at_a_time = max(1, _BATCH // math.prod(self.padded))
         self.whole.steps.total += math.ceil(len(seeds) / at_a_time)
         for first in range(0, len(seeds), at_a_time):
             some = seeds[first : first + at_a_time]
             generators = [Generator().manual_seed(seed % SEEDS) for seed in some]
             for sample in self.whole.draw(tau, generators):
-                x = None
-                if sample.redraws <= RESAMPLES:
-                    x = self.projected(to_unit(self.values, sample.image[:height, :width, 0]))
-                yield x, sample.redraws
+                yield self.field_of(sample), sample
+
+    def field_of(self, sample: Sample) -> Array:
+        """A sample as a field in the unit, with exact means."""
+        height, width = self.size
+        return self.projected(to_unit(self.values, sample.image[:height, :width, 0]))
 
     def projected(self, x: Array) -> Array:
         """A field, (..., H, W), with exactly the means of this one."""
@@ -204,7 +213,7 @@ def score_field(model: CAFlow, condition: FieldLike, target: FieldLike, draws: i
     """Score a pair of fields; arguments and errors as for `score`."""
     found = Coarse(model, field_of(condition)).score(field_of(target), draws)
     ensure(
-        math.isfinite(found.log_likelihood),
+        found.is_finite,
         "the log-likelihood is not finite: the field is too unlike the training data",
         "try another field, or another --model",
     )

@@ -15,6 +15,7 @@ from ..config import Temperature
 from ..errors import ensure
 from ..images import Pixels
 from ..tasks.base import levels_in
+from .conditions import Window
 from .rank import Values
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ FILL = "#ff2d55"  # the color of marks, and of the brush that paints them
 
 class Shown(Protocol):
     """A candidate as it is written, without alpha."""
+
+    @property
+    def predicted(self) -> Sequence[Window]:
+        """Where it is the guide's prediction."""
 
     @property
     def edited(self) -> Pixels:
@@ -117,7 +122,8 @@ def moments(images: Iterable[Pixels]) -> tuple[Plane, Plane]:
 def spread(candidates: Sequence[Shown]) -> Values:
     """The spread of all M candidates at each pixel, in levels of 0-255: (H, W).
 
-    It is the standard deviation over candidates (divisor M - 1), RMS over channels.
+    It is the standard deviation over candidates (divisor M - 1), RMS over channels; NaN where one
+    of them is the guide's prediction.
 
     Raises:
         CaflowError: There is only one candidate.
@@ -126,19 +132,26 @@ def spread(candidates: Sequence[Shown]) -> Values:
     _, variance = moments(candidate.edited for candidate in candidates)
     mean_variance: Values = variance.mean(2, dtype=np.float64)
     deviation: Values = np.sqrt(mean_variance) / levels_in(candidates[0].edited)
+    for left, top, width, height in {w for each in candidates for w in each.predicted}:
+        deviation[top : top + height, left : left + width] = np.nan
     return deviation
 
 
 def uncertainty_map(candidates: Sequence[Shown], tau: Temperature) -> tuple[Pixels, list[str]]:
     """Draw `spread` as a map with a color bar, and return lines of text that explain it."""
     values = spread(candidates)
+    known = values[~np.isnan(values)]
+    if not known.size:
+        known = np.zeros(1)
     lines = [
         f"standard deviation over {len(candidates)} candidates, in levels of 0-255, "
         "RMS over channels",
-        f"mean {values.mean():.2f}, largest {values.max():.1f}; tau {tau}",
+        f"mean {known.mean():.2f}, largest {known.max():.1f}; tau {tau}",
     ]
     if min(tau.values) < 1:
         lines.append("understates spread at tau < 1")
+    if known.size < values.size:
+        lines.append("blank where a candidate is the guide's prediction, which has no spread")
     return color_map(values), lines
 
 
@@ -184,7 +197,7 @@ def color_map(values: Values) -> Pixels:
     axes = figure.add_axes((0, 0, width / total, 1))
     axes.axis("off")
     # A percentile: a few extreme outliers would leave everything else in one color.
-    top = max(1.0, float(np.percentile(values, 99.5)))
+    top = np.quantile(values[~np.isnan(values)], 0.995) if not np.isnan(values).all() else 1.0
     shown = axes.imshow(values, "inferno", aspect="auto", vmin=0, vmax=top)
     bar = figure.add_axes(((width + _GAP) / total, 0.03, 14 / total, 0.94))
     figure.colorbar(shown, bar).ax.tick_params(labelsize=_FONT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..devices import check_bf16
-from ..errors import check_usage, ensure
+from ..errors import check_usage
 from ..fields import (
     Array,
     Field,
@@ -24,7 +23,7 @@ from ..model import CAFlow
 from ..paths import exists
 from ..sampling import SEEDS, Sampling
 from ..version import SCHEMA, __version__
-from .conditions import RESAMPLES, Progress, Steps
+from .conditions import Progress, Steps, Window
 from .fields import Coarse, FieldLike, FieldScore, values_of
 from .rank import order
 from .score import estimator_of
@@ -40,8 +39,9 @@ class Member:
     values: Array  # (H, W) float32 in the unit, 0 where dry, NaN where missing
     k: int
     seed: int  # replays it: `--seed SEED -m 1`
-    redraws: int  # how many samples diverged
+    redraws: int  # how many samples diverged before it
     score: FieldScore
+    predicted: Sequence[Window] = ()  # all of it, if all did: then it is the guide's prediction
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Members:
     model: CAFlow
     field: Field  # the coarse one
     sampling: Sampling  # with all defaults filled in
-    drawn: Sequence[Member]  # in the order of k, without those that diverged
+    drawn: Sequence[Member]  # in the order of k
 
     def __repr__(self) -> str:
         unit = self.drawn[0].score.unit
@@ -70,14 +70,21 @@ class Members:
 
     @cached_property
     def ranked(self) -> list[Member]:
-        """All members by likelihood; in order of seed if N is M.
+        """All members by likelihood; in order of seed if N is M. Predicted ones come last.
 
         The likelihood prefers smooth members, and those with few wet cells in other units than with
         many: an ensemble is all of its members.
         """
         rule = self.sampling.rank or "none"
-        scores = [member.score.log_likelihood for member in self.drawn]
-        return [self.drawn[index] for index, _ in order(rule, scores)]
+        drawn = [member for member in self.drawn if not member.predicted]
+        scores = [member.score.log_likelihood or 0.0 for member in drawn]
+        ranked = [drawn[index] for index, _ in order(rule, scores)]
+        return ranked + self.predicted
+
+    @property
+    def predicted(self) -> list[Member]:
+        """The members that are the guide's prediction, because all their draws diverged."""
+        return [member for member in self.drawn if member.predicted]
 
     @property
     def kept(self) -> list[Member]:
@@ -102,13 +109,12 @@ class Members:
                 "rank_by": self.sampling.rank,
                 "seed": member.seed,
                 "redraws": member.redraws,
+                **({"predicted": member.predicted} if member.predicted else {}),
                 **member.score.as_json(),
             }
             for rank, member in enumerate(self.ranked, 1)
         ]
-        diverged = (self.sampling.candidates or 0) - len(members)
-        more = {"diverged": diverged} if diverged else {}
-        return {**self.record, "candidates": members, **more}
+        return {**self.record, "candidates": members}
 
     def file_of(
         self, members: Sequence[Member]
@@ -142,7 +148,7 @@ def restore_field(
 ) -> Members:
     """Draw the members of a coarse field; arguments and errors as for `restore`.
 
-    A member that diverged, or whose score is not finite, is left out.
+    A member that diverged, or whose score is not finite, is the guide's prediction.
     """
     read = field_of(field, unit=values_of(model).unit)
     check_usage(sampling.rank != "consensus", "fields cannot be ranked by consensus", "--rank none")
@@ -154,14 +160,12 @@ def restore_field(
     coarse = Coarse(model, read, filled.bf16, Steps(progress, total=m))  # a pass for each score
     seeds = [(filled.seed + k) % SEEDS for k in range(m)]
     members = []
-    for k, (x, redraws) in enumerate(coarse.draw(filled.temperature, seeds)):
-        if x is not None:
-            score = coarse.score(Field(x))
-            if math.isfinite(score.log_likelihood):
-                members.append(Member(x, k, seeds[k], redraws, score))
-    ensure(
-        len(members) > 0,
-        f"{RESAMPLES + 1} samples in a row diverged at tau {filled.temperature}",
-        "a field more like the training data, or another --model",
-    )
+    for k, (x, sample) in enumerate(coarse.draw(filled.temperature, seeds)):
+        score = coarse.score(Field(x))
+        predicted: list[Window] = []
+        if sample.predicted or not score.is_finite:
+            predicted = [(0, 0, *x.shape[::-1])]
+            x = coarse.field_of(coarse.whole.predicted(0, filled.temperature))
+            score = replace(score, log_likelihood=None)
+        members.append(Member(x, k, seeds[k], sample.redraws, score, predicted))
     return Members(model, read, filled, members)

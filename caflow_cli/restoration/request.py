@@ -20,9 +20,9 @@ from ..images.profile import converts_back
 from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import ONE_PASS, Part, Task, check_size
-from ..tasks.base import MOST, MOST_RESIZED
+from ..tasks.base import MOST, MOST_RESIZED, WholeImage
 from ..tasks.tiles import LazyImage, plan_tiles
-from .conditions import Conditions, Progress, Steps, to_batch
+from .conditions import Conditions, Progress, Steps, Window, to_batch
 from .edits import Edit, EditOptions, Resize, edits_of
 from .rows import Rows
 from .tiled import Tiled
@@ -84,6 +84,28 @@ class Request:
     def as_image(self, pixels: Pixels) -> Image:
         """Pixels of this request, or of a candidate, as an image of its profile."""
         return Image(pixels, self.seen.profile)
+
+    def window(self, part: Part, window: Window, size: Extent) -> Window:
+        """Where a window of a sample of a part lies in the written image, whose size is `size`
+        unless it is resized.
+        """
+        if part.place is not None:
+            return part.place.window
+        resize = next((edit for edit in self.edits if isinstance(edit, Resize)), None)
+        height, width = size if resize is None else resize.written[::-1]
+        assert isinstance(self.task, WholeImage), "all other parts have a place"
+        rows, columns = self.task.scaled_size(self.image)
+        left, top, right, bottom = (
+            min(edge, most) * times / most
+            for edge, most, times in (
+                (window[0], columns, width),
+                (window[1], rows, height),
+                (window[0] + window[2], columns, width),
+                (window[1] + window[3], rows, height),
+            )
+        )
+        x, y = math.floor(left), math.floor(top)
+        return x, y, math.ceil(right) - x, math.ceil(bottom) - y
 
     def composed(self, samples: Sequence[Pixels]) -> Pixels:
         """Compose the image with samples of its parts, uint8 of the model's size: (H, W, 3)."""

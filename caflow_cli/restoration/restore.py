@@ -17,7 +17,7 @@ from ..sampling import NoiseSamples, Sampling, SamplingKeywords
 from ..tasks.arguments import ImageLike, as_input, as_mask
 from ..tasks.base import check_same_size
 from .candidates import Candidates
-from .draw import answer
+from .draw import draw
 from .edits import EditKeywords, EditOptions
 from .fields import FieldLike, FieldScore, score_field
 from .members import Members, restore_field
@@ -113,7 +113,8 @@ def restore(
 
     Raises:
         CaflowError: A keyword is unknown or an argument out of range, the image is too large, the
-            mask does not fit, all candidates diverged, or the device has no fast bfloat16.
+            mask does not fit, a candidate diverged and the model has no guide, or the device has no
+            fast bfloat16.
     """
     check_names(options, RestoreOptions.__annotations__)
     settings: Table = {k: v for k, v in options.items() if k in SamplingKeywords.__annotations__}
@@ -134,7 +135,7 @@ def restore(
         read, hole, options = _part(read, hole, options)
     edits = cast("EditOptions", options)
     request = prepare(model, read, hole, sampling, edits)
-    *_, [found] = answer([request], encode([request]))
+    *_, [found] = draw([Candidates(request)], encode([request]))
     return found
 
 

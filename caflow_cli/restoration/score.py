@@ -43,7 +43,7 @@ class Score:
     """
 
     # nats: log_likelihood, or the sum over tiles or parts; None for a candidate in tiles that was
-    # not scored, because there was no other
+    # not scored, because there was no other, and for one that the guide predicts in part
     rank_score: float | None
     log_likelihood: float | None  # nats; None for tiles, and for several parts if one is shrunk
     bits_per_dim: float | None
@@ -57,6 +57,13 @@ class Score:
     unknown_values: int | None = None  # 16
     score_exact: bool = True  # whether the scored pixels are those that were written
     depth: int = 8  # bits per channel; with 16, known values are measured in bins of 1/256
+
+    @property
+    def missing(self) -> Score:
+        """The same of an image that has no score."""
+        return replace(
+            self, rank_score=None, log_likelihood=None, bits_per_dim=None, standard_error=None
+        )
 
     @property
     def summary(self) -> str:

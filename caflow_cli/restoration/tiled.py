@@ -18,7 +18,7 @@ from ..layers.norms import Moments
 from ..model import CAFlow, Condition
 from ..sampling import SEEDS
 from ..tasks.tiles import Corner, LazyImage, Tiles
-from .conditions import RESAMPLES, PartScore, Sample, Steps, decode, renew
+from .conditions import PartScore, Sample, Steps, Window, decode, predict, renew, resamples
 from .domain import Statistics, statistics
 from .rows import Rows
 
@@ -139,6 +139,9 @@ class Tiled:
         self._trim_memory()  # of noise and rows: encoding takes as much
         return samples
 
+    def predicted(self, row: int, tau: Temperature) -> Sample:
+        return self._draw_image(tau, None)
+
     def log_prob(
         self,
         targets: Tensor | LazyImage,
@@ -187,8 +190,8 @@ class Tiled:
         self._statistics[corner] = statistics(condition)[0]
         return condition
 
-    def _draw_image(self, tau: Temperature, noise: Noise) -> Sample:
-        """Draw one image.
+    def _draw_image(self, tau: Temperature, noise: Noise | None) -> Sample:
+        """Draw one image; without noise, the guide's prediction.
 
         Overlapping tiles share latents and conditions, so they draw the same image except near
         their borders. Each pixel is taken from the nearest tile; a ramp blends neighboring tiles.
@@ -203,12 +206,13 @@ class Tiled:
         # Sums of weighted pixels: of a row of tiles, and of what the row above left unfinished.
         band = np.empty((tiles.shape[0], width, channels), np.float32)
         begun = band[:0]
-        redraws = 0  # the most of a row
+        redraws = 0
+        predicted: list[Window] = []
         ends = (*tiles.tops[1:], height)
         for top, vertical, end in zip(tiles.tops, tiles.weights(0), ends, strict=True):
-            redraws = max(redraws, self._draw_row(band, begun, top, vertical, tau, noise))
-            if redraws > RESAMPLES:
-                return Sample(image, redraws)
+            again, lefts = self._draw_row(band, begun, top, vertical, tau, noise)
+            redraws += again
+            predicted += [(left, top, *tiles.shape[::-1]) for left in lefts]
             done = band[: end - top]
             np.divide(done, bins, out=done)
             np.floor(done, out=done)
@@ -219,7 +223,7 @@ class Tiled:
                 rows.add(done.astype(kind))
             begun = band[end - top :].copy()
             self._trim_memory()
-        return Sample(image, redraws)
+        return Sample(image, redraws, predicted)
 
     def _draw_row(
         self,
@@ -228,21 +232,25 @@ class Tiled:
         top: int,
         vertical: npt.NDArray[np.float32],
         tau: Temperature,
-        noise: Noise,
-    ) -> int:
-        """Draw a row of tiles into its band, which starts with what is begun, and return how often
-        it was drawn again, with new latents in cells that diverged; above `RESAMPLES` if in vain.
+        noise: Noise | None,
+    ) -> tuple[int, list[int]]:
+        """Draw a row of tiles into its band, which starts with what is begun; again, with new
+        latents in cells that diverged, while any did.
+
+        Returns how often its tiles diverged before, and where those start that are predicted.
         """
-        for redraws in range(RESAMPLES + 1):
-            if redraws:
-                self.steps.total += len(self.tiles.lefts)
+        redraws = 0
+        left = resamples(tau) if noise is not None else 0
+        while True:
             band[: len(begun)] = begun
             band[len(begun) :] = 0
-            diverged = self._add_row(band, top, vertical, tau, noise)
-            if not diverged.any():
-                return redraws
-            noise.renew(diverged, top)
-        return RESAMPLES + 1
+            cells, lefts = self._add_row(band, top, vertical, tau, noise, left == 0)
+            if noise is None or not lefts or left == 0:
+                return redraws, lefts
+            noise.renew(cells, top)
+            redraws += len(lefts)
+            left -= 1
+            self.steps.total += len(self.tiles.lefts)
 
     def _add_row(
         self,
@@ -250,26 +258,35 @@ class Tiled:
         top: int,
         vertical: npt.NDArray[np.float32],
         tau: Temperature,
-        noise: Noise,
-    ) -> Tensor:
-        """Add a row of tiles to its band, and return the cells in which they diverged."""
+        noise: Noise | None,
+        is_last: bool,
+    ) -> tuple[Tensor, list[int]]:
+        """Add a row of tiles to its band; return the cells in which they diverged, and where the
+        tiles that did start. The last time, they are predicted.
+        """
         tiles = self.tiles
         rows, columns = tiles.shape
         cell = self._model.config.flow.multiple
         _, width = tiles.size
         diverged = torch.zeros(rows // cell, width // cell, dtype=torch.bool)
+        lefts = []
         for left, horizontal in zip(tiles.lefts, tiles.weights(1), strict=True):
             corner = (top, left)
-            latents = noise.cut(corner, tiles.shape)
             condition = self._condition(corner)
-            points, cells = decode(self._model, condition, [latents], tau, self._bf16)
+            cells = None
+            if noise is not None:
+                latents = noise.cut(corner, tiles.shape)
+                points, [cells] = decode(self._model, condition, [latents], tau, self._bf16)
+                diverged[:, left // cell : (left + columns) // cell] |= cells
+            if cells is None or cells.any():
+                lefts.append(left)
+                if is_last:
+                    points = predict(self._model, condition, tau)
             self.steps.step()
-            across = slice(left // cell, (left + columns) // cell)
-            diverged[:, across] |= cells[0]
             pixels = points[0].permute(1, 2, 0).cpu().numpy()
             weight = vertical[:, None] * horizontal
             band[:, left : left + columns] += weight[:, :, None] * pixels
-        return diverged
+        return diverged, lefts
 
     def _trim_memory(self) -> None:
         if isinstance(self.cond, LazyImage):  # each row of a large image allocates anew

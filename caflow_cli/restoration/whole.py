@@ -8,9 +8,9 @@ from torch import Generator, Tensor
 
 from ..config import Temperature
 from ..layers import to_stored
-from ..model import CAFlow
+from ..model import CAFlow, Condition
 from ..tasks.tiles import LazyImage
-from .conditions import RESAMPLES, PartScore, Sample, Steps, decode, renew
+from .conditions import PartScore, Sample, Steps, decode, predict, renew, resamples
 from .domain import Statistics, statistics
 
 
@@ -61,6 +61,11 @@ class Whole:
             samples[index] = self._redraw(row, tau, (again or generators)[index], noise[index])
         return samples
 
+    def predicted(self, row: int, tau: Temperature) -> Sample:
+        points = predict(self._model, self._of_row(row), tau)
+        height, width = self.encoded.size
+        return Sample(self._images(points)[0], 0, [(0, 0, width, height)])
+
     def log_prob(
         self,
         targets: Tensor | LazyImage,
@@ -83,17 +88,21 @@ class Whole:
 
         Only cells that diverged get new latents.
         """
-        condition = self.encoded
-        if len(self.cond) > 1:
-            condition = self._model.encode_condition(self.cond[row, None])
-        for redraws in range(RESAMPLES + 1):
+        condition = self._of_row(row)
+        redraws = resamples(tau)
+        for k in range(redraws + 1):
             self.steps.total += 1
             points, cells = decode(self._model, condition, [latents], tau, self._bf16)
             self.steps.step()
             if not cells.any():
-                return Sample(self._images(points)[0], redraws)
+                return Sample(self._images(points)[0], k)
             renew(latents, self._model.latent_noise(generator, condition.size), cells[0])
-        return Sample(self._images(points)[0], RESAMPLES + 1)
+        return self.predicted(row, tau)._replace(redraws=redraws)
+
+    def _of_row(self, row: int) -> Condition:
+        if len(self.cond) == 1:
+            return self.encoded
+        return self._model.encode_condition(self.cond[row, None])
 
     def _images(self, points: Tensor) -> npt.NDArray[Any]:
         """Points (B, C, H, W) as stored images, (B, H, W, C); those of fields as they are."""

@@ -14,7 +14,6 @@ from caflow_cli.layers import to_stored
 from caflow_cli.model import CAFlow
 from caflow_cli.restoration import (
     Candidates,
-    answer,
     draw,
     encode,
     prepare,
@@ -105,7 +104,7 @@ def test_a_score_is_the_sum_over_the_parts_in_their_order(flow):
 def test_a_seed_replays_a_candidate_and_score_repeats_its_number(model, mask):
     image = photo()
     request = prepare(model, as_input(image), mask, Sampling(0.8, 3, seed=4))
-    answers = list(answer([request], encode([request]), batch_size=1))
+    answers = list(draw([Candidates(request)], encode([request]), batch_size=1))
     assert [found.count for [found] in answers] == [1, 2, 3]  # so that bits are repeated
     found = answers[-1][0].ranked
     for one in found:

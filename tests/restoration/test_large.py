@@ -14,7 +14,16 @@ from PIL import Image
 from caflow_cli.config import Temperature
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import LARGE, read_provenance
-from caflow_cli.restoration import answer, encode, prepare, restore, score, task_of, to_batch
+from caflow_cli.restoration import (
+    Candidates,
+    draw,
+    encode,
+    prepare,
+    restore,
+    score,
+    task_of,
+    to_batch,
+)
 from caflow_cli.restoration.rows import Rows
 from caflow_cli.restoration.tiled import Noise, Tiled
 from caflow_cli.sampling import Sampling
@@ -117,7 +126,7 @@ def test_a_large_candidate_that_is_only_resized_is_never_held():
         is None
     )
     tracemalloc.start()
-    *_, [found] = answer([request], encode([request]))
+    *_, [found] = draw([Candidates(request)], encode([request]))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     (one,) = found.ranked
@@ -176,7 +185,7 @@ def test_a_single_candidate_in_tiles_is_scored_only_if_a_rank_is_typed(tmp_path)
     image = helpers.smooth_image(1, 3, (400, 340), 2)[0].permute(1, 2, 0).contiguous().numpy()
     told = []
     request = prepare(small_model, as_input(image))
-    *_, [found] = answer([request], encode([request], lambda *step: told.append(step)))
+    *_, [found] = draw([Candidates(request)], encode([request], lambda *step: told.append(step)))
     (one,) = found.ranked
     assert (one.score.rank_score, one.score.log_likelihood, one.rank_value) == (None, None, None)
     assert (one.score.score_domain, one.score.summary) == ("tiles", "not scored")

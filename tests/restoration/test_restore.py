@@ -12,7 +12,7 @@ import caflow_cli as caflow
 from caflow_cli.devices import check_bf16
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import read_image, read_provenance, write_png
-from caflow_cli.restoration import answer, draw, encode, prepare, restore, score
+from caflow_cli.restoration import Candidates, draw, encode, prepare, restore, score
 from caflow_cli.sampling import SEEDS, Sampling
 from caflow_cli.tasks.arguments import as_input
 from caflow_cli.tasks.base import gray, scaled_size
@@ -103,7 +103,7 @@ def test_more_can_be_drawn_at_any_time(small_model):
     sampling = Sampling(tau=0.8, candidates=2, keep=2, seed=4)
     request = prepare(small_model, as_input(INPUT), None, sampling)
     conditions = encode([request])
-    first, second = (found for [found] in answer([request], conditions, batch_size=1))
+    first, second = (found for [found] in draw([Candidates(request)], conditions, batch_size=1))
     assert (first.count, len(first.kept)) == (1, 1)  # fewer than are kept in the end
     assert (second.count, len(second.kept)) == (2, 2)
     ([found],) = draw([second], conditions, 1, batch_size=1)
