@@ -92,6 +92,11 @@ def task_config(name, size=32, **flow):
     return Config(config.flow, TaskConfig(name, size=size))
 
 
+def guided_model():
+    """A small model of superres of 32x32 with a guide and a spread."""
+    return data_like_model(task_config("superres", guide=4, guide_net="unet", spread=4), 2, 32)
+
+
 def broken(model, times):
     """The model with the weights of all but its guide multiplied: its samples diverge."""
     model = copy.deepcopy(model)

@@ -124,7 +124,7 @@ class Measurer:
                 drawn = unanswered  # at this temperature the image has no candidates
             seconds = encoding + time.perf_counter() - begun
             for measured, candidates in zip(found, drawn, strict=True):
-                draws = Draws(tau, most, *candidates.divergence)
+                draws = Draws(tau, most, **candidates.divergence._asdict())
                 self._add_seconds(measured.example, draws.values, seconds)
                 self._add_draws(measured, candidates, draws)
         return found

@@ -38,10 +38,10 @@ class Draws:
 
     tau: Temperature
     most: int  # the M that was asked for; the image may have fewer candidates
+    candidates: list[Draw] = field(default_factory=list)  # in the order of k
     windows: int = 0  # that were drawn for all of them: see `Divergence`
     redraws: int = 0
     predicted: int = 0
-    candidates: list[Draw] = field(default_factory=list)  # in the order of k
     consensus: list[int] = field(default_factory=list)  # k by consensus, best first
     ranks: list[float] = field(default_factory=list)  # rank histogram of the truth
     values: Values = field(default_factory=dict)  # of all candidates together

@@ -255,12 +255,13 @@ def _notes_on_draws(run: Settings, rows: Sequence[Row]) -> list[str]:
     for tau in run.draws:
         at = [row.at(tau) for row in rows]
         total = divergence(at)
+        text = f"at tau {tau}: {total.summary}"
+        if total.predicted:
+            text += "; calibration, rank and likelihood skip images with these"
         if total.redraws or total.predicted:
-            notes.append(f"at tau {tau}, {total.summary}")
-        if count := sum(bool(one.predicted) for one in at):
-            notes.append(f"calibration, rank and likelihood skip {count} images, for that")
+            notes.append(text)
         if count := sum(not one.candidates for one in at):
-            notes.append(f"at tau {tau}, {count} images diverged, and are left out")
+            notes.append(f"at tau {tau}: {count} images diverged, and no guide predicts them")
     return notes
 
 

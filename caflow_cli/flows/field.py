@@ -147,6 +147,11 @@ class FieldAnchor(nn.Module):
         logdet = -sum_per_image(torch.where(wet, steepness, dry))
         return torch.where(wet, g, to_like(u - 1, h)), logdet
 
+    def predict(self, cond: FieldCondition) -> Tensor:
+        """The median of every cell, which has h = 0: (B, 1, H, W)."""
+        v, _ = self.inverse(torch.zeros_like(cond.marginals.location), cond)
+        return v
+
     def log_prob_alone(self, v: Tensor, cond: FieldCondition) -> Tensor:
         """The censored log-likelihood of fields whose cells are independent, in nats: (B,).
 

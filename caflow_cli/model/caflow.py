@@ -228,30 +228,6 @@ class CAFlow(Pretrained):
         latents = [to_layout(z.to(self.device, dtype)) for z in latents]
         return self._forms.of(self.density, bf16).inverse(latents, condition)
 
-    @property
-    def has_guide(self) -> bool:
-        """Whether a guide predicts the image, so that there is something to `predict`."""
-        return self.density.A.guide is not None
-
-    @exact()
-    def predict(self, cond: Tensor | Condition) -> Tensor:
-        """The guide's prediction: the points whose residual is 0, floats (B, C, H, W).
-
-        Of a field: the median of each cell. Without a guide: what the condition says of a value, or
-        the middle of its range.
-
-        Args:
-            cond: As for `encode`.
-        """
-        condition = self.encode_condition(cond)
-        zeros = torch.zeros(
-            (condition.batch, self.config.flow.target_channels, *condition.size),
-            dtype=self.dtype,
-            device=self.device,
-        )
-        v, _ = self._forms.of(self.density).A.inverse(to_layout(zeros), condition.anchor)
-        return v  # type: ignore[no-any-return]
-
     def log_prob(self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1) -> Tensor:
         """Score images: log-likelihoods in nats, (B,) float64.
 

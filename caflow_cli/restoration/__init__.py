@@ -3,7 +3,7 @@
 from .candidates import Candidate, Candidates
 from .conditions import Conditions, Diverged, Divergence, to_batch
 from .domain import describe_domain, domain_warning
-from .draw import draw, requests_at_a_time
+from .draw import draw, predicted, requests_at_a_time
 from .edits import EDITS, EditOptions, edits_of
 from .fields import Coarse, FieldScore, score_field, values_of
 from .figures import (
@@ -48,6 +48,7 @@ __all__ = [
     "marks_over",
     "moments",
     "order",
+    "predicted",
     "prepare",
     "requests_at_a_time",
     "restore",

@@ -80,11 +80,11 @@ class Divergence(NamedTuple):
 
     @property
     def summary(self) -> str:
-        """A text such as `3 redraws in 960 windows (3.1 per 1,000), 0 of which are predicted`."""
+        """A text such as `3 redraws in 960 windows (3.12 per 1,000), 0 of them the guide's ...`."""
         return (
             f"{self.redraws:,} redraws in {self.windows:,} windows "
-            f"({1000 * self.redraws / max(1, self.windows):.3g} per 1,000), {self.predicted:,} "
-            "windows are the guide's prediction"
+            f"({self.as_json()['redraws_per_1000']:.3g} per 1,000), {self.predicted:,} of them the "
+            "guide's prediction"
         )
 
 
@@ -165,8 +165,9 @@ def resamples(tau: Temperature) -> int:
 
 def predict(model: CAFlow, condition: Condition, tau: Temperature) -> Tensor:
     """What stands for samples at tau of which all diverged: the guide's prediction, as points."""
-    points = model.predict(condition) if model.has_guide else None
-    if points is None or not points.isfinite().all():
+    anchor = model.density.A
+    points: Tensor = anchor.predict(condition.anchor)
+    if anchor.guide is None or not points.isfinite().all():
         raise Diverged(
             f"all samples diverged at tau {tau}, and no guide predicts the image",
             "an image more like the training data, or another --model",

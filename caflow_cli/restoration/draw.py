@@ -19,7 +19,7 @@ from ..images import Pixels
 from ..sampling import SEEDS
 from ..tasks import ONE_PASS
 from .candidates import Candidate, Candidates
-from .conditions import Conditions, Divergence, PartScore, Sample, to_batch
+from .conditions import Conditions, Divergence, PartScore, Sample, Steps, to_batch
 from .request import Request, conditions_of
 from .score import score_parts, total
 
@@ -92,6 +92,20 @@ def draw(
             for each, statistics in zip(found, conditions.statistics, strict=True)
         ]
         yield found
+
+
+def predicted(request: Request) -> Pixels:
+    """What the guide alone predicts for an image, part by part as candidates are drawn.
+
+    Raises:
+        CaflowError: The model has no guide.
+    """
+    image = request.image.copy()
+    for part in request.parts:
+        conditions = conditions_of(request, to_batch([part.condition(image)]), Steps())
+        sample = conditions.predicted(0, request.sampling.temperature)
+        image = part.compose(image, sample.image)
+    return image
 
 
 def _batches_of_parts(requests: Sequence[Request], most: int) -> list[list[_Place]]:

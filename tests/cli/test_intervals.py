@@ -1,6 +1,5 @@
 """`--interval` and `caflow calibrate`, as a person meets them."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import helpers
@@ -194,20 +193,20 @@ def test_the_map_shows_half_the_width(run, tmp_path, calibrated):
     assert not np.array_equal(pixels(tmp_path / "plain.png"), pixels(tmp_path / "half.png"))
 
 
-def test_an_image_with_a_missing_candidate_has_no_interval(run, tmp_path, model_files):
-    """At this temperature some of the candidates diverge eleven times."""
-    calibration = replace(CALIBRATION, tau=(3.5,), candidates=6)
+def test_an_image_with_a_predicted_candidate_has_no_interval(run, tmp_path):
+    """Of a broken model all candidates diverge eleven times."""
+    helpers.broken(helpers.guided_model(), 3).save(tmp_path / "broken.safetensors")
     path = tmp_path / "hot.safetensors"
-    store_calibration(calibration, resolve(str(model_files["superres"])), path)
+    store_calibration(CALIBRATION, resolve(str(tmp_path / "broken.safetensors")), path)
     image = save(tmp_path / "x.png", 8, 8)
     done = run("superres", "x.png", "--interval", "--model", path, "--json")
     (line,) = lines_of(done)
-    assert line["diverged"] > 0
+    assert all(one["predicted"] == [[0, 0, 32, 32]] for one in line["candidates"])
     assert "interval" not in line
-    assert b"x.png: no interval, because a candidate is missing" in done.stderr
+    assert b"x.png: no interval, because a candidate diverged" in done.stderr
     assert not (tmp_path / "x_superres_low.png").exists()
-    result = restore(load(path), image, tau=3.5, candidates=6)
-    with pytest.raises(CaflowError, match=r"\d of 6 candidates"):
+    result = restore(load(path), image, tau=0.8, candidates=3)
+    with pytest.raises(CaflowError, match=r"no interval: 3 of 3 candidates diverged"):
         interval(result)
 
 

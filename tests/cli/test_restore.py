@@ -15,6 +15,7 @@ from caflow_cli import restoration
 from caflow_cli.assets import example_path
 from caflow_cli.hub.resolve import load
 from caflow_cli.images import decode, read_image, read_provenance
+from caflow_cli.tasks.arguments import as_input
 from caflow_cli.tasks.windows import plan_windows
 
 from .process import assert_refused, caflow
@@ -75,7 +76,7 @@ def calls_of(function):
 
 
 def test_neighbors_of_one_size_share_a_batch_unless_one_diverges(run, tmp_path):
-    """Of noise without gray every sample diverges, except at a lower temperature."""
+    """Of noise without gray every sample diverges, and this model has no guide."""
     model_file = tmp_path / "model.safetensors"
     config = helpers.task_config("superres", conditional="dual-glow")  # of three scales
     helpers.data_like_model(config, 2, size=32).save(model_file)
@@ -92,15 +93,9 @@ def test_neighbors_of_one_size_share_a_batch_unless_one_diverges(run, tmp_path):
     assert [len(given["requests"]) for given in calls] == [1, 1, 1, 3, 1, 1, 1, 1]
     assert together.returncode == 1
     found = [(r["input"], r["status"]) for r in lines_of(together)]
-    states = ["ok", "ok", "ok", "error", "ok"]
+    states = ["ok", "error", "ok", "error", "ok"]
     assert found == [(f"in/{number}.png", state) for number, state in enumerate(states)]
-    taus = [r["params"]["tau"] for r in lines_of(together) if r["status"] == "ok"]
-    assert taus == [[2.7], [1.89], [2.7], [2.7]]
-    noted = run("superres", "in/1.png", *shared[1:], "again.png")
-    assert b"diverged at tau 2.7, so tau is 1.89: " in noted.stderr
-    run("superres", "in/1.png", *shared[1:6], "--tau", 1.89, "-o", "typed.png")
-    results = [read_image(tmp_path / name) for name in ("many/1_superres.png", "typed.png")]
-    np.testing.assert_array_equal(*results)
+    assert b"in/1.png: all samples diverged at tau 2.7, and no guide predicts" in together.stderr
     for path in (tmp_path / "one").iterdir():
         a, b = (read_image(p).astype(int) for p in (path, tmp_path / "many" / path.name))
         assert np.abs(a - b).max() <= 1
@@ -117,26 +112,36 @@ def test_the_windows_of_a_hole_are_planned_once(run, tmp_path, model_files):
     assert len(calls) == 1
 
 
-def test_what_diverged_is_left_out_and_too_few_are_exit_1(run, tmp_path, model_file):
-    """At this temperature some of the candidates diverge eleven times."""
-    save(tmp_path / "x.png", 8, 8)
-    shared = ["superres", "x.png", "--model", model_file, "--tau", 3.5, "-m", 6]
-    done = run(*shared, "-n", 6, "-o", "out/", "--json")
-    (line,) = lines_of(done)
-    count = len(line["candidates"])
-    assert done.returncode == 1
-    assert 0 < count < 6
-    assert line["diverged"] == 6 - count
-    assert len(line["outputs"]) == len(list((tmp_path / "out").iterdir())) == count
-    assert f"only {count} of 6 images drawn".encode() in done.stderr
-    assert f"{6 - count} of 6 candidates diverged at tau 3.5".encode() in done.stderr
-    # One of two is left, which has no spread: its record stays.
-    left = {one["seed"] for one in line["candidates"]}
-    seed = next(s for s in range(5) if len({s, s + 1} & left) == 1)
-    done = run(*shared[:-1], 2, "--seed", seed, "--uncertainty", "u.png", "-o", "one/", "--json")
-    (line,) = lines_of(done)
-    assert (line["status"], len(line["outputs"]), line["diverged"]) == ("ok", 1, 1)
-    assert b"u.png is not written" in done.stderr
+@pytest.mark.parametrize("times", [1.1, 3])
+def test_what_diverged_is_never_written(run, tmp_path, times):
+    """Of a model whose weights are broken, all but the guide's."""
+    model = helpers.broken(helpers.guided_model(), times)
+    model.save(tmp_path / "model.safetensors")
+    image = helpers.smooth_image(1, 3, (8, 8), 0)[0].permute(1, 2, 0).contiguous().numpy()
+    Image.fromarray(image).save(tmp_path / "x.png")
+    shared = ["superres", "x.png", "--model", "model.safetensors", "--json"]
+    mean = restoration.predicted(restoration.prepare(model, as_input(image)))
+    for tau in (0, 0.8, 1.5):
+        asked = ["--tau", tau, "-m", 4, "-n", 4, "--overwrite", "--uncertainty", "u.png"]
+        done = run(*shared, *asked, "-o", "out/")
+        assert done.returncode == 0, done.stderr
+        (line,) = lines_of(done)
+        predicted = [one for one in line["candidates"] if "predicted" in one]
+        assert line["candidates"][4 - len(predicted) :] == predicted
+        assert len(line["outputs"]) == 4
+        assert bool(predicted) == (b"candidates diverged at tau" in done.stderr)
+        assert len(predicted) == 4 or times < 3
+        for one in line["outputs"]:
+            if "predicted" in one:
+                assert one["predicted"] == [[0, 0, 32, 32]]
+                assert one["rank_score"] is one["log_likelihood"] is one["rank_value"] is None
+                np.testing.assert_array_equal(read_image(tmp_path / one["path"]), mean)
+                record = read_provenance(tmp_path / one["path"])
+                assert record["predicted"] == [[0, 0, 32, 32]]
+    if times < 3:  # the file as given
+        files = ["--cond", "x.png", "--target", "out/x_superres_04.png"]
+        (line,) = lines_of(run("score", *shared[2:], *files))
+        assert line["log_likelihood"] is not None
 
 
 def test_large_images_get_fewer_candidates_unless_it_is_typed(run, tmp_path, given):

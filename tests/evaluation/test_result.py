@@ -80,11 +80,12 @@ def test_likelihoods_share_is_that_of_the_likeliest_under_every_rule():
     assert shares == [0.5, 0.5, 0.5]
 
 
-def test_diverged_samples_are_left_out_of_means_and_their_images_of_shares():
+def test_images_with_predicted_windows_are_left_out_of_shares():
     whole = row(1, -25.0, (-21, 4.0), (-22, 6.0), (-23, 2.0), base=10.0)
     part = row(0, -10.0, (-30, 5.0), (-20, 8.0), (-20, 2.0), base=9.0)
-    del part.draws[0].candidates[1]
-    part.draws[0].diverged = [1]
+    part.draws[0].candidates[1].rank_score = None
+    part.draws[0].windows, part.draws[0].redraws, part.draws[0].predicted = 6, 13, 1
+    whole.draws[0].windows = 4
     whole.draws[0].ranks = [0.0, 0.5, 0.5, 0.0]
     metrics = ("rmse", "calibration", "likelihood")
     cells = [Cell(HALF, 3, 1)]
@@ -93,14 +94,14 @@ def test_diverged_samples_are_left_out_of_means_and_their_images_of_shares():
     assert found.values["rmse"].mean == 3.0  # of 2, the likeliest that is left, and 4
     assert found.values["likelihood"].count == found.values["calibration"].count == 1
     assert found.extra["rank_histogram"] == [0.0, 0.5, 0.5, 0.0]
-    assert found.extra["diverged"] == 1
-    assert found.differences[ALL]["rmse"].mean == pytest.approx(((2 - 3.5) + 0) / 2)
+    counts = {"windows": 10, "redraws": 13, "predicted": 1, "redraws_per_1000": 1300}
+    assert counts.items() <= found.extra.items()
+    assert found.differences[ALL]["rmse"].mean == pytest.approx(((2 - 5) + 0) / 2)
     # Without a whole image there are no shares.
     results = summarize([part], cells, metrics)
     assert results[1].values.keys() == {"rmse"}
     # An image without any candidate does not count.
     part.draws[0].candidates = []
-    part.draws[0].diverged = [0, 1, 2]
     results = summarize([part, whole], cells, ("rmse",))
     [found] = [result for result in results if result.what == "model"]
     assert found.values["rmse"].count == 1
@@ -151,7 +152,7 @@ def test_a_row_comes_back_from_its_line():
     scored.draws[0].values = {"diversity": 0.5}
     scored.draws[0].ranks = [0.25, 0.5, 0.25]
     tile = Draw(0, 7, None, -12.5, {"colorfulness": [3.0, 4.0]})
-    tiles = Draws(Temperature.of("0.9/0.5"), 10, [tile], [1, 2], values={"seconds": [1.5, 0.25]})
+    tiles = Draws(Temperature.of("0.9/0.5"), 10, [tile], 3, 2, 1, values={"seconds": [1.5, 0.25]})
     scored.draws.append(tiles)
     record = json.loads(json.dumps(scored.as_json()))
     again = Row.of_json(record)

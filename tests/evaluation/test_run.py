@@ -151,8 +151,8 @@ def test_one_image_without_a_finite_score_does_not_take_its_batch_along(models_3
     assert found.images == 4
 
 
-def test_a_diverged_sample_is_left_out_instead_of_its_image(models_32, true_images, tmp_path):
-    model = copy.copy(models_32["superres"])
+def test_a_diverged_sample_is_the_guides_prediction_and_counted(true_images, tmp_path):
+    model = helpers.guided_model()
     settings = {"candidates": 3, "keep": 3, "tau": 1, "weights": QUICK, "limit": 3}
     metrics = ("rmse", "diversity", "calibration", "likelihood", "coverage")
     whole = evaluate(model, true_images, metrics, save_images=tmp_path / "whole", **settings)
@@ -175,20 +175,28 @@ def test_a_diverged_sample_is_left_out_instead_of_its_image(models_32, true_imag
     assert [path.name for path in sorted((tmp_path / "part").glob("p1*"))] == [
         "p1_01.png",
         "p1_02.png",
+        "p1_03.png",
     ]
-    note = "samples that diverged and are left out: 1, of 1 images, which calibration, rank and"
-    assert any(text.startswith(note) for text in found.notes)
+    note = (
+        "at tau 1: 0 redraws in 9 windows (0 per 1,000), 1 of them the guide's prediction; "
+        "calibration, rank and likelihood skip images with these"
+    )
+    assert note in found.notes
     [before], [after] = by_what(whole), by_what(found)
-    assert after.extra["diverged"] == 1
-    lost = draws["candidates"][1]["rmse"]
-    rest = np.mean([draws["candidates"][k]["rmse"] for k in (0, 2)])
-    mean = np.mean([one["rmse"] for one in draws["candidates"]])
-    assert lost != pytest.approx(rest, abs=1e-3)
+    counts = {"windows": 9, "redraws": 0, "predicted": 1, "redraws_per_1000": 0}
+    assert counts.items() <= after.extra.items()
+    assert before.extra["predicted"] == 0
+    line = (tmp_path / "part" / "evaluate.jsonl").read_text().splitlines()[2]
+    [changed] = json.loads(line)["draws"]
+    assert (changed["windows"], changed["predicted"]) == (3, 1)
+    assert changed["candidates"][1]["rank_score"] is None
+    lost = changed["candidates"][1]["rmse"] - draws["candidates"][1]["rmse"]
+    assert abs(lost) > 1e-3
     change = after.values["rmse"].mean - before.values["rmse"].mean
-    assert change == pytest.approx((rest - mean) / 3)
+    assert change == pytest.approx(lost / 9)
     for name, count in (("rmse", 3), ("diversity", 3), ("calibration", 2), ("likelihood", 2)):
         assert after.values[name].count == count
-    assert after.values[f"coverage:{LABEL}"].count == 8
+    assert after.values[f"coverage:{LABEL}"].count == 9
     again = evaluate(
         model, true_images, metrics, save_images=tmp_path / "part", **settings, skip_existing=True
     )
@@ -205,7 +213,7 @@ def test_where_all_samples_diverged_only_the_baseline_is_measured(models_32, tru
     found = evaluate(model, true_images, "rmse", candidates=2, limit=3)
     assert (found.images, found.failed) == (3, {})
     assert [result.what for result in found.results] == ["bicubic"]
-    assert found.notes[0].startswith("samples that diverged and are left out: 6, of 3 images")
+    assert "at tau 0.5: 3 images diverged, and no guide predicts them" in found.notes
 
 
 def test_wrong_data_is_refused_before_anything_is_written(models_32, true_images, tmp_path):

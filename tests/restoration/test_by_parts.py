@@ -105,7 +105,7 @@ def test_a_seed_replays_a_candidate_and_score_repeats_its_number(model, mask):
     image = photo()
     request = prepare(model, as_input(image), mask, Sampling(0.8, 3, seed=4))
     answers = list(draw([Candidates(request)], encode([request]), batch_size=1))
-    assert [found.count for [found] in answers] == [1, 2, 3]  # so that bits are repeated
+    assert [len(found.drawn) for [found] in answers] == [1, 2, 3]  # so that bits are repeated
     found = answers[-1][0].ranked
     for one in found:
         (alone,) = restore(model, image, 0.8, 1, seed=one.seed, mask=mask).ranked

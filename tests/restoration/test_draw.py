@@ -94,12 +94,13 @@ def small_input() -> np.ndarray:
     return conditions(1, (8, 8))[0].permute(1, 2, 0).contiguous().numpy()
 
 
+def predicted(model, cond) -> torch.Tensor:
+    return model.density.A.predict(model.encode_condition(cond).anchor)
+
+
 @pytest.fixture(scope="module")
 def guided():
-    """A model of 32x32 with a guide."""
-    return helpers.data_like_model(
-        helpers.task_config("superres", guide=4, guide_net="unet", spread=4), 2, 32
-    )
+    return helpers.guided_model()
 
 
 def test_a_candidate_that_always_diverges_is_the_guides_prediction_and_others_stay(guided):
@@ -123,7 +124,7 @@ def test_a_candidate_that_always_diverges_is_the_guides_prediction_and_others_st
         assert one.score == same.score
     *_, last = found.ranked
     condition = prepare(guided, as_input(image)).parts[0].condition(image)
-    mean = guided.predict(torch.from_numpy(condition).permute(2, 0, 1)[None])
+    mean = predicted(guided, torch.from_numpy(condition).permute(2, 0, 1)[None])
     np.testing.assert_array_equal(last.image, to_stored(mean, 1)[0].permute(1, 2, 0).numpy())
     (again,) = restore(model, image, TAU, 1, seed=8).ranked
     np.testing.assert_array_equal(again.image, last.image)
@@ -194,7 +195,7 @@ def test_a_model_with_broken_weights_never_writes_what_diverged(guided, times):
     model = helpers.broken(guided, times)
     image = small_input()
     cond = torch.from_numpy(task_of(model).condition(image)).permute(2, 0, 1)[None]
-    mean = to_stored(model.predict(cond), 1)[0].permute(1, 2, 0).numpy()
+    mean = to_stored(predicted(model, cond), 1)[0].permute(1, 2, 0).numpy()
     for tau in (0, TAU, 1.2):
         found = restore(model, image, tau, 4, keep=4, seed=3)
         assert len(found.kept) == 4
@@ -220,10 +221,10 @@ def test_tiles_that_always_diverge_are_the_guides_prediction(guided):
         return points, log_prob
 
     model = helpers.double_of(guided, decode=decode)
-    ((drawn, redraws, predicted),) = helpers.draw(Tiled(model, cond, tiles), TAU, [4], 0, 1)
+    ((drawn, redraws, windows),) = helpers.draw(Tiled(model, cond, tiles), TAU, [4], 0, 1)
     assert len(calls) == (RESAMPLES + 1) * len(tiles.lefts)
     assert redraws == RESAMPLES
-    assert predicted == [(0, 0, tiles.shape[1], tiles.shape[0])]
+    assert windows == [(0, 0, tiles.shape[1], tiles.shape[0])]
     (mean, _, everywhere) = left.predicted(0, Temperature.of(TAU))
     assert len(everywhere) == len(tiles)
     np.testing.assert_array_equal(drawn[:, : tiles.lefts[1]], mean[:, : tiles.lefts[1]])
@@ -346,7 +347,7 @@ def test_values_at_the_ends_of_saturated_colors_count_only_far_from_what_is_pred
     cond = torch.full((1, 3, 64, 64), 128, dtype=torch.uint8)
     cond[..., :16], cond[..., 16:32] = 0, 255
     condition = model.encode_condition(cond)
-    points = model.predict(condition)
+    points = predicted(model, condition)
     for columns, value, counts in (
         (slice(0, 16), -6.7368, False),
         (slice(16, 18), -6.7368, False),  # within two pixels of black

@@ -227,9 +227,17 @@ def test_what_fields_have_not_is_refused():
         caflow.restore(model_of(), large)
 
 
-def test_an_ensemble_that_diverges_is_an_error():
-    with pytest.raises(CaflowError, match="11 samples in a row diverged at tau 1e\\+30"):
-        caflow.restore(model_of().float(), coarse_of(rain(4, 4)), candidates=1, tau=1e30)
+def test_a_member_that_diverges_is_the_median_of_every_cell():
+    model, coarse = model_of().float(), coarse_of(rain(4, 4))
+    found = caflow.restore(model, coarse, candidates=2, tau=1e30, seed=3)
+    assert [member.predicted for member in found.drawn] == [[(0, 0, 16, 16)]] * 2
+    assert np.isfinite(found.values).all()
+    np.testing.assert_array_equal(found.values[0], found.values[1])
+    np.testing.assert_allclose(
+        found.values[0].reshape(4, 4, 4, 4).mean((1, 3)), coarse.values, 1e-5
+    )
+    record = found.as_json()["candidates"][0]
+    assert (record["log_likelihood"], record["predicted"]) == (None, [(0, 0, 16, 16)])
 
 
 def test_members_are_saved_and_become_an_array_of_xarray(tmp_path):

@@ -25,7 +25,7 @@ def candidates(*levels: int) -> list:
     images = [np.full((64, 96, 3), 50, np.uint8) for _ in levels]
     for one, level in zip(images, levels, strict=True):
         one[:, 48:] = level
-    return [SimpleNamespace(edited=one) for one in images]
+    return [SimpleNamespace(edited=one, predicted=[]) for one in images]
 
 
 def test_a_map_of_spread_has_the_colors_of_its_bar():

@@ -56,7 +56,7 @@ def test_what_is_computed_tile_by_tile_is_drawn_and_scored_like_what_is_held(sma
     cond = LazyImage((1, 3, 160, 400), partial(task.part_of_condition, image))
     held = Tiled(small_model, to_batch([task.condition(image)]), plan)
     unheld = Tiled(small_model, cond, plan)
-    ((one, _),), ((other, _),) = (helpers.draw(each, 0.8, [4], 0, 1) for each in (held, unheld))
+    ((one, *_),), ((other, *_),) = (helpers.draw(each, 0.8, [4], 0, 1) for each in (held, unheld))
     np.testing.assert_array_equal(one, other)
     scored = LazyImage((1, 3, 160, 400), partial(task.part_of_target, image, target))
     assert held.log_prob(to_batch([target])) == unheld.log_prob(scored)
@@ -102,7 +102,9 @@ def test_rows_of_a_drawn_image_are_resized_like_the_image(small_model):
     result = np.zeros((200, 80, 3), np.uint8)
     held = Tiled(small_model, cond, plan)
     resized = Tiled(small_model, cond, plan, rows=lambda: Rows(result, (400, 160), np.copy))
-    ((whole, _),), ((other, _),) = (helpers.draw(each, 0.8, [4], 0, 1) for each in (held, resized))
+    ((whole, *_),), ((other, *_),) = (
+        helpers.draw(each, 0.8, [4], 0, 1) for each in (held, resized)
+    )
     assert other is result
     np.testing.assert_array_equal(result, resize(whole, 200, 80, Image.Resampling.LANCZOS))
     assert resized.seconds(Temperature((0.8,))) > 0
@@ -113,7 +115,7 @@ def test_a_large_candidate_that_is_only_resized_is_never_held():
     image = np.full((2000, 2100, 3), 100, np.uint8)
     model = helpers.data_like_model(helpers.task_config("superres", scales=1), seed=2, size=32)
     tile = torch.full((1, 3, *plan_tiles((8000, 8400), 4).shape), 100.7)
-    first = model.encode_condition(torch.zeros(1, 3, 4, 4, dtype=torch.uint8))
+    first = model.encode_condition(torch.full((1, 3, *tile.shape[2:]), 100, dtype=torch.uint8))
     model = helpers.double_of(
         model,
         encode_condition=lambda *_: first,

@@ -104,10 +104,10 @@ def test_more_can_be_drawn_at_any_time(small_model):
     request = prepare(small_model, as_input(INPUT), None, sampling)
     conditions = encode([request])
     first, second = (found for [found] in draw([Candidates(request)], conditions, batch_size=1))
-    assert (first.count, len(first.kept)) == (1, 1)  # fewer than are kept in the end
-    assert (second.count, len(second.kept)) == (2, 2)
+    assert (len(first.drawn), len(first.kept)) == (1, 1)  # fewer than are kept in the end
+    assert (len(second.drawn), len(second.kept)) == (2, 2)
     ([found],) = draw([second], conditions, 1, batch_size=1)
-    assert found.count == 3
+    assert len(found.drawn) == 3
     wanted = restore(small_model, INPUT, 0.8, 3, keep=2, seed=4)
     for one, other in zip(found.ranked, wanted.ranked, strict=True):
         assert (one.k, one.seed) == (other.k, other.seed)

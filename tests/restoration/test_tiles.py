@@ -20,8 +20,8 @@ def smooth(batch: int, size: tuple[int, int], seed: int) -> torch.Tensor:
 
 
 def images(drawn) -> np.ndarray:
-    assert not any(redraws for _, redraws in drawn)
-    return np.stack([image for image, _ in drawn])
+    assert not any(sample.redraws for sample in drawn)
+    return np.stack([sample.image for sample in drawn])
 
 
 @pytest.mark.parametrize("length", [16, 224, 240, 256, 512, 1040, 4096, 8176])
@@ -112,7 +112,7 @@ def test_every_tile_is_told_as_it_is_drawn_and_as_it_is_scored(small_model):
     count = len(plan)
     steps = Steps(lambda *step: told.append(step), 2 * count)
     conditions = Tiled(small_model, smooth(1, size, 1), plan, steps=steps)
-    ((image, _),) = conditions.draw(Temperature.of(0.5), [helpers.generator(3)])
+    ((image, *_),) = conditions.draw(Temperature.of(0.5), [helpers.generator(3)])
     conditions.log_prob(to_batch([image]))
     assert told == [(done, 2 * count) for done in range(1, 2 * count + 1)]
 
