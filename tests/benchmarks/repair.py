@@ -31,9 +31,7 @@ import caflow_cli as caflow
 from caflow_cli.data.examples import decode, open_files
 from caflow_cli.evaluation.metrics.pairs import LpipsDistance
 from caflow_cli.flows.fill import harmonic_fill
-from caflow_cli.layers import to_stored
-from caflow_cli.restoration import Divergence, to_batch
-from caflow_cli.tasks import get_task
+from caflow_cli.restoration import Divergence, predicted, to_batch
 from caflow_cli.tasks.holes import spots_in
 
 MOST = 0.06  # share of an image that may be damaged
@@ -71,16 +69,6 @@ def damage(shape: tuple[int, int], masks: list[np.ndarray], rng: np.random.Gener
                 hole = more
                 break
     return hole if hole.any() else damage(shape, masks, rng)
-
-
-def by_guide(model: caflow.CAFlow, image: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """The image as the guide alone fills it: each window with residual 0, from those before it."""
-    image = image.copy()
-    for part in get_task(model.config).parts(image, np.where(hole, np.uint8(255), np.uint8(0))):
-        with torch.no_grad():
-            points = model.predict(to_batch([part.condition(image)]))
-        image = part.compose(image, to_stored(points, 1)[0].permute(1, 2, 0).numpy())
-    return image
 
 
 def losses(
@@ -132,7 +120,6 @@ def main() -> None:
         for name, model in models.items():
             settings = [(name, args.tau, args.candidates)]
             if args.guides:
-                guide = found[f"{name}, guide"] = by_guide(model, damaged, hole)
                 settings += [(f"{name}, τ 0", "0", 1), (f"{name}, τ 1", "1", args.candidates)]
             for label, tau, count in settings:
                 result = caflow.restore(
@@ -141,6 +128,8 @@ def main() -> None:
                 found[label] = result.kept[0].image
                 windows[label].append(result.divergence)
                 if args.guides:
+                    if label == name:
+                        guide = found[f"{name}, guide"] = predicted(result.request)
                     beside[label].append(losses(found[label], guide, truth, hole))
         for name, image in found.items():
             error = (image.astype(float) - truth)[hole]
