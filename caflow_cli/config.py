@@ -75,7 +75,7 @@ _ANCHORS = {
     "fill": (4, 3),
     "luminance": (1, 3),
     "enlarged": (3, 3),
-    "field": (1, 1),
+    "field": (2, 1),
 }
 _MOST_LAYERS = 1000  # flow steps and residual blocks; the deepest preset of the paper has 276
 _MOST_CHANNELS = 1 << 17
@@ -259,9 +259,7 @@ class FlowConfig:
     @property
     def guide_margin(self) -> int:
         """How far from a pixel a guide with `guide_reach` reads y, in pixels, as a multiple.
-
-        At least one pixel of the small image is added, because each is estimated from y around it.
-        """
+        At least one pixel of the small image is added, as each is estimated from y around it."""
         reach = (self.guide_reach + 1) * self.guide_factor if self.guide_reach else 0
         return math.ceil(reach / self.multiple) * self.multiple
 
@@ -272,7 +270,8 @@ class FlowConfig:
 
     @property
     def r_channels(self) -> int:
-        return self.cond_channels + (self.target_channels if self.guides else 0)
+        images = self.cond_channels + self.target_channels * bool(self.guides)
+        return 2 if self.anchor == "field" else images
 
     @property
     def multiple(self) -> int:
@@ -378,7 +377,7 @@ PRESETS = {
     "field": FlowConfig(
         scales=2,
         target_channels=1,
-        cond_channels=1,
+        cond_channels=2,
         r_steps=1,
         t_steps=4,
         hidden=(24, 48),

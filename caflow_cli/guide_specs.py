@@ -57,7 +57,7 @@ GUIDES = {
         rate=1e-3,
         perceptual=0.0,
     ),
-    "censored": GuideSpec(widths=(1,), channels=1, of_field=True, rate=1.5e-3, perceptual=0.0),
+    "censored": GuideSpec(widths=(1,), channels=2, of_field=True, rate=1.5e-3, perceptual=0.0),
     # Its one width is 1, whatever the network is.
     "external": GuideSpec(widths=(1,), reads_small=True, least_factor=1, channels=3, trains=False),
 }

@@ -148,9 +148,10 @@ class Sampling(Ensemble):
         CaflowError: (exit 2) no model accepts a value.
     """
 
-    keep: Annotated[_N, Setting("--keep -n N", "Number of best candidates to write.")] = (
-        1  # N, of the M
-    )
+    keep: Annotated[
+        _N | None,  # N, of the M
+        Setting("--keep -n N", "Number of best candidates to write. Default: 1; of fields all."),
+    ] = None
     seed: Annotated[_Seed, Setting("--seed S", "Random seed; candidate k uses S + k.")] = 0
     rank: Annotated[
         RankRule | None,
@@ -165,7 +166,7 @@ class Sampling(Ensemble):
 
     def check(self, m: int | None = None) -> None:
         """Raise CaflowError (exit 2) for values that no model accepts together, with M or `m`."""
-        keep = self.keep
+        keep = self.keep or 1
         m = m or self.candidates or keep
         check_usage(keep <= m, f"cannot keep {keep} of {m} candidates", f"-m {keep} -n {keep}")
         check_usage(
@@ -191,8 +192,15 @@ class Sampling(Ensemble):
         self.check(self.most(config))
         check_usage(
             not self.consistent or "consistent" in task.options,
-            f"only superres can be consistent, not {task.name}",
+            "--consistent: not for fields, whose means are exact"
+            if task.is_ensemble
+            else f"only superres can be consistent, not {task.name}",
             "leave --consistent out",
+        )
+        check_usage(
+            not (task.is_ensemble and self.rank == "consensus"),
+            "fields cannot be ranked by consensus",
+            "--rank none",
         )
         return task.made_consistent(self.consistent)
 
@@ -210,21 +218,22 @@ class Sampling(Ensemble):
             size: The height and width that the model draws (`Task.model_size`).
             windows: For a hole: how many windows of that size are drawn.
         """
-        from .tasks import ONE_PASS
-
         task = self.task(config)
         stated = config.task
         m = self.most(config)
         if self.candidates is None and size is not None and self.rank != "consensus":
             fits = task.enlarges and stated.candidates is None
-            m = fitting(size, m, self.keep, windows or 1) if fits or windows else m
+            m = fitting(size, m, self.keep or 1, windows or 1) if fits or windows else m
+        keep = self.keep or (m if task.is_ensemble else 1)
         rank = self.rank
         if rank is None and size is not None:
-            rank = "none" if m == 1 and math.prod(size) > ONE_PASS else "likelihood"
+            alone = m == 1 and math.prod(size) > task.one_pass
+            rank = "none" if alone or (task.is_ensemble and keep == m) else "likelihood"
         return replace(
             self,
             tau=next(tau for tau in (self.tau, stated.tau, task.tau) if tau is not None),
             candidates=m,
+            keep=keep,
             rank=rank,
             consistent=stated.consistent if self.consistent is None else self.consistent,
             precision=self.precision or "float32",

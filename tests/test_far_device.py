@@ -11,11 +11,10 @@ from accelerate import Accelerator
 from cracked import cracked
 from evaluation.random_features import QUICK
 from far_device import FAR, PROFILES, far_device
-from small_fields import model_of
+from small_fields import field, model_of
 
 import caflow_cli as caflow
 from caflow_cli import devices
-from caflow_cli.fields import Field
 from caflow_cli.images import write_png
 from caflow_cli.model import CAFlow
 from caflow_cli.restoration import restore, score
@@ -181,13 +180,13 @@ def test_fields_are_drawn_and_scored_there(profile):
     means = np.random.default_rng(5).gamma(0.5, 4, (5, 6)).astype(np.float32)
     means[means < 0.5] = 0
     means[0, :2] = np.nan
-    near = restore(model, Field(means), candidates=2)
+    near = restore(model, field(means), candidates=2)
     gap = near.values[0].copy()
     gap[10:14, 9:15] = np.nan
     with far_device(profile):
         model = far_copy(model)
-        far = restore(model, Field(means), candidates=2)
-        again = score(model, Field(means), Field(gap), noise_samples=2)
+        far = restore(model, field(means), candidates=2)
+        again = score(model, field(means), field(gap), noise_samples=2)
     np.testing.assert_allclose(far.values, near.values, rtol=1e-3, atol=1e-3)
     nats = [member.score.log_likelihood for member in (*near.drawn, *far.drawn)]
     assert nats[2:] == pytest.approx(nats[:2], abs=0.05)

@@ -125,7 +125,7 @@ class Sessions:
         while len(self._visits) >= self.limits.visitors:
             self.leave(next(iter(self._visits)))
         self._visits[session] = visit
-        yield from self._run(session, visit, sampling.candidates or 1, sampling.keep)
+        yield from self._run(session, visit, sampling.candidates or 1, sampling.keep or 1)
 
     def more(self, session: str, fields: Fields) -> Iterator[Update]:
         """Draw more of what is shown. Of the fields, only the numbers of candidates count."""

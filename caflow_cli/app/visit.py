@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import HOLE, MOST_FILLED
-from ..images import Encoder, Image, Input, Pixels, write_png
+from ..images import Encoder, Input, Pixels, Raster, write_png
 from ..model import CAFlow
 from ..names import make, numbered
 from ..restoration import (
@@ -79,7 +79,7 @@ class Visit:
         self._conditions: Conditions | None = encode([self._request], self._check_stopped)
         self.sampling = self._request.sampling
         self._input = self._request.shown
-        note = self.task.note(self._input, self.mask)
+        note = self._request.note
         self.notes = [note] if note else []
         self.result: Candidates | None = None
         self.chosen: int | None = None  # k
@@ -233,7 +233,7 @@ class Visit:
             if self.mask is not None and (self.mask >= HOLE).mean() > MOST_FILLED:
                 words.append("--mask-as-is")
         words += ["--model", self.id, "--tau", str(self.sampling.temperature), "-m", str(drawn)]
-        words += ["-n", str(min(self.sampling.keep, drawn)), "--seed", str(self.sampling.seed)]
+        words += ["-n", str(min(self.sampling.keep or 1, drawn)), "--seed", str(self.sampling.seed)]
         return shlex.join(words)
 
     def _write(self, candidate: Candidate) -> str:
@@ -252,4 +252,4 @@ class Visit:
 
 def _asked(colors: Pixels | None) -> EditOptions:
     """What painted colors ask of edits."""
-    return {} if colors is None else {"hints": Input(Image(colors[..., :3], alpha=colors[..., 3]))}
+    return {} if colors is None else {"hints": Input(Raster(colors[..., :3], alpha=colors[..., 3]))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,10 +24,11 @@ from ..tasks import ONE_PASS, Task
 from .console import Console, about
 from .edits import Editing
 from .intervals import Intervals
+from .loading import load_model
 from .masking import SOME, File, Found, Infrared, Masking, Transparent, marked
-from .options import Drawing, load_model
+from .options import Drawing
 from .output import SMALLER, write_marks
-from .plan import Job, Plan
+from .plan import Job
 
 if TYPE_CHECKING:
     from ..model import CAFlow
@@ -57,9 +58,10 @@ class Asked:
     editing: Editing
     beside: Intervals | None  # what is written beside a result
     console: Console
-    plan: Plan
+    jobs: Sequence[Job]
     default: Resolved  # the model of images for which no other is chosen
     info: CheckpointInfo  # its header
+    nodata: float | None = None  # of fields
     models: dict[str, CAFlow] = field(default_factory=dict)  # those loaded, by name
 
     @cached_property
@@ -86,6 +88,8 @@ class Asked:
         if self.beside is not None:
             from ..intervals import calibrated
 
+            hint = "leave --interval out, and take quantiles of the members"
+            check_usage(config.task.values is None, "fields have no intervals", hint)
             sampling = calibrated(sampling, calibration_in(record), id)
         if self.drawing.sheets:
             sampling = replace(sampling, candidates=sampling.most(config))
@@ -103,11 +107,9 @@ class Asked:
         from ..restoration import prepare  # here, as below, because it imports PyTorch
 
         task = self.task
-        image = job.source.read(
-            self.console.about, self.drawing.alpha, isinstance(job.mask, Infrared)
-        )
+        image = self._read(job)
         mask = None
-        if self.masking is not None and task.needs_mask:
+        if self.masking is not None and task.needs_mask and not job.of_field:
             mask = self._mask(job, self.masking, image)
             image = image.opaque() if isinstance(job.mask, Transparent) else image
         model, reason = self._model_for(job, image)
@@ -119,16 +121,26 @@ class Asked:
         settings = self.settings(model.config, model.record, model.identity["id"])
         edits = self.editing.wanted(values, job.companions, place)
         request = prepare(model, image, mask, settings, edits)
-        self._check_size(request, edits or {})
+        self._check_size(job, request, edits or {})
         self._note(job, request, settings.most(model.config))
         return Prepared(job, request.input, request, reason)
 
-    def _check_size(self, request: Request, edits: EditOptions) -> None:
+    def _read(self, job: Job) -> Input:
+        """Read the image or the field of a job."""
+        source = job.source
+        if job.of_field:
+            return source.read_field(self.nodata)
+        image = source.read(self.console.about, self.drawing.alpha, isinstance(job.mask, Infrared))
+        hint = "leave it out, or --model of a model of fields (docs/fields.md)"
+        check_usage(self.nodata is None, "--nodata: for measured fields", hint)
+        return image
+
+    def _check_size(self, job: Job, request: Request, edits: EditOptions) -> None:
         """Raise CaflowError if a result is too large for its format, or for what is asked."""
         self.editing.check_size(request)
         height, width = (request.task.factor * side for side in request.input.image.size)
         width, height = edits.get("size", (width, height))
-        self.plan.encoder.check_size(height, width)
+        job.encoder.check(request.input, height, width)
         if self.beside is not None:
             from ..intervals import check_one_pass
 
@@ -153,7 +165,7 @@ class Asked:
     def shows(self, job: Job, mask: Pixels | None) -> str | None:
         """On a terminal, the command that shows the marks that were found in the only image, if
         they cover some of it and are not written."""
-        alone = self.console.live and len(self.plan.jobs) == 1 and job.source.path is not None
+        alone = self.console.live and len(self.jobs) == 1 and job.source.path is not None
         if not (alone and isinstance(job.mask, Found)) or MARKS in job.beside or mask is None:
             return None
         if (mask >= HOLE).mean() <= SOME:
@@ -168,7 +180,7 @@ class Asked:
         """
         task = request.task
         hint = None if self.drawing.model else hint_at_model(task.name, request.input)
-        note = hint or task.note(request.shown, request.mask)
+        note = hint or request.note
         for text in filter(None, (note, self.editing.note(request, isinstance(job.mask, Found)))):
             self.console.about(job.name, text)
         if request.sampling.candidates != most:

@@ -201,7 +201,7 @@ class Coloring(Editing):
         """
         import numpy as np
 
-        from ..images import Image, Input
+        from ..images import Input, Raster
         from ..restoration.recolor import check_strokes, strokes_of
 
         height, width = photo.shape[:2]
@@ -221,7 +221,7 @@ class Coloring(Editing):
             disc = (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
             strokes[disc] = [*color, 255]
         strokes = strokes[place]
-        return Input(Image(strokes[..., :3], alpha=strokes[..., 3]))
+        return Input(Raster(strokes[..., :3], alpha=strokes[..., 3]))
 
 
 def _parsed_grain(typed: str) -> str | float:

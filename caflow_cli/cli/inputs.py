@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..assets import EXAMPLE, named_path
 from ..errors import check_usage
-from ..images import SUFFIXES, Input, decode
+from ..images import SUFFIXES, Input, decode, read_source
 from ..names import COMPANIONS, INFRARED, MARKS, make, parse
 from ..paths import exists, is_file, is_folder
 from .options import parsed_shard
 
 if TYPE_CHECKING:
-    from ..fields import Field
     from .console import Console
 
 Note = Callable[[str], object]  # receives messages for the user
 About = Callable[[str, str], object]  # receives the name of an image, and a message on it
 
-# Suffixes of images taken from folders. A file that is named is taken whatever its suffix.
+# Suffixes of files taken from folders. A file that is named is taken whatever its suffix.
 IMAGES = SUFFIXES | {".gif", ".apng", ".jfif", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2"}
 
 
@@ -55,6 +56,29 @@ class InputImage:
         """Whether there is no such file."""
         return self.path is not None and not os.path.lexists(self.path)
 
+    @cached_property
+    def content(self) -> bytes:
+        """What stdin holds, which can be read only once."""
+        return read_source(sys.stdin.buffer, "stdin")[0]
+
+    @property
+    def holds_field(self) -> bool:
+        """Whether it is a measured field, as its content says."""
+        if self.path is not None and self.suffix.lower() in SUFFIXES - {".tif", ".tiff"}:
+            return False
+        from ..fields import holds_field
+
+        return holds_field(self.content if self.path is None else self.path)
+
+    def field_format(self, of_fields: bool) -> str | None:
+        """The format of a measured field; None for images."""
+        if not (of_fields or self.holds_field):
+            return None
+        from ..fields import FIELD_FORMATS, format_of_content
+
+        named = FIELD_FORMATS.get(self.suffix.lower(), "tiff")
+        return named if self.path is not None else format_of_content(self.content)
+
     def read(
         self,
         about: About = lambda name, text: None,
@@ -65,29 +89,31 @@ class InputImage:
 
         CaflowError (exit 1) if that fails.
         """
-        name = "stdin" if self.path is None else self.name
-        image = decode(self.path or sys.stdin.buffer, name, alpha, infrared)
+        source = io.BytesIO(self.content) if self.path is None else self.path
+        image = decode(source, self.label, alpha, infrared)
         if image.frames > 1:
             more = " and infrared are" if image.tiff and image.tiff.infrared_page else " is"
             about(self.name, f"only the first of its frames{more} used")
         return image
 
-    @property
-    def unit(self) -> str | None:
-        """The unit of a field, empty if it states none; None for images and stdin.
+    def read_members(self, nodata: float | None) -> list[Input]:
+        """Read the bands of a measured field; CaflowError (exit 1) if that fails."""
+        from ..fields import read_members
 
-        CaflowError (exit 1) if a NetCDF file cannot be read.
-        """
-        from ..fields import stated_unit
+        source = io.BytesIO(self.content) if self.path is None else self.path
+        return read_members(source, nodata=nodata, name=self.label)
 
-        return None if self.path is None else stated_unit(self.path)
-
-    def read_field(self, nodata: float | None) -> Field:
-        """Read the measured field; CaflowError (exit 1) if that fails."""
+    def read_field(self, nodata: float | None) -> Input:
+        """Read the measured field; CaflowError (exit 1) if that fails, or there are several."""
         from ..fields import read_field
 
-        name = "stdin" if self.path is None else self.name
-        return read_field(self.path or sys.stdin.buffer, nodata=nodata, name=name)
+        source = io.BytesIO(self.content) if self.path is None else self.path
+        return read_field(source, nodata=nodata, name=self.label)
+
+    @property
+    def label(self) -> str:
+        """Its name in errors."""
+        return "stdin" if self.path is None else self.name
 
 
 def find_inputs(

@@ -21,11 +21,9 @@ from ..records import kinds_of, settings
 from ..sampling import Sampling
 
 if TYPE_CHECKING:
-    from ..checkpoint import CheckpointInfo
-    from ..hub.resolve import Resolved
+    from ..fields import FieldEncoder
     from ..images import Encoder
     from ..images.crop import Crop
-    from ..model import CAFlow
 
 # Titles of groups in `--help`. Common options have no group, and come first.
 SAMPLING = "Sampling"
@@ -268,11 +266,20 @@ class Files:
     def sheets(self) -> dict[str, str]:
         return {}
 
-    def encoder(self, file: Path | None) -> Encoder:
-        """The encoder of outputs, in the format of that file's name if no other is stated."""
+    def encoder(self, file: Path | None, field_format: str | None = None) -> Encoder | FieldEncoder:
+        """The encoder of outputs, in the format of that file's name if no other is stated; else, of
+        a field, in its own format.
+        """
         from ..images import Encoder
 
         return Encoder()
+
+
+NODATA = option(
+    "--nodata V",
+    "Fields: the stored value, or nan, that stands for a missing one; else those are refused.",
+    FIELDS,
+)
 
 
 def _parsed_crop(typed: str) -> Crop:
@@ -289,7 +296,10 @@ class Drawing(Files):
     model: str | None = MODEL_OPTION
     device: str = DEVICE
     format: str | None = option(
-        "--format F", "png, webp, jpg, tiff or avif. Default: the suffix of -o, else png.", OUTPUT
+        "--format F",
+        "png, webp, jpg, tiff or avif; of fields tiff, netcdf or npy. Default: the suffix of -o, "
+        "else png, or that of a field.",
+        OUTPUT,
     )
     quality: int | None = option(
         "--quality Q",
@@ -333,7 +343,7 @@ class Drawing(Files):
     @property
     def keep(self) -> int:
         """How many images are written for each input."""
-        return self.sampling.keep
+        return self.sampling.keep or 1
 
     @property
     def sheets(self) -> dict[str, str]:
@@ -341,9 +351,11 @@ class Drawing(Files):
         named = {"--grid": self.grid, "--uncertainty": self.uncertainty}
         return {name: file for name, file in named.items() if file is not None}
 
-    def encoder(self, file: Path | None) -> Encoder:
+    def encoder(self, file: Path | None, field_format: str | None = None) -> Encoder | FieldEncoder:
         from ..images import Encoder, format_of
 
+        if field_format is not None:
+            return self._field_encoder(file, field_format)
         check_usage(
             self.keep_metadata or not self.keep_place,
             "--keep-place is for --keep-metadata",
@@ -355,30 +367,17 @@ class Drawing(Files):
         form = form or (file and format_of(file)) or "png"
         return Encoder(form, self.quality, not self.no_provenance, metadata)
 
+    def _field_encoder(self, file: Path | None, format: str) -> FieldEncoder:
+        """The encoder of results of a field; CaflowError (exit 2) for options of images."""
+        from ..fields import FieldEncoder, format_of_field
 
-def load_model(model: str | Resolved, device: str) -> CAFlow:
-    """Load a model, named or found.
-
-    CaflowError: (exit 2) the device is missing; (exit 3) weights.
-    """
-    from ..devices import keep_memory, select_device
-    from ..hub.resolve import load
-
-    target = select_device(device)
-    keep_memory()
-    return load(model).to(target)
-
-
-def info_of(model: Resolved, task: str | None) -> CheckpointInfo:
-    """Read the header of a model's file; CaflowError (exit 2) if it is for another task."""
-    from ..checkpoint import read_info
-    from ..tasks import TASKS
-
-    info = read_info(model.path)
-    its = info.config.task.name
-    check_usage(
-        task in (None, its),
-        f"model {model.id!r} is for {its}, not {task}",
-        f"caflow {TASKS[its].command}, or another --model",
-    )
-    return info
+        given = {
+            "--alpha": self.alpha is not None,
+            "--quality": self.quality is not None,
+            "--keep-metadata": self.keep_metadata,
+            "--keep-place": self.keep_place,
+        }
+        used = [name for name, value in given.items() if value]
+        check_usage(not used, f"{' and '.join(used)}: not for fields", "leave it out")
+        form = self.format or (file and format_of_field(file)) or format
+        return FieldEncoder(form, not self.no_provenance)

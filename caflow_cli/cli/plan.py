@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ..errors import check_usage
-from ..fields import FIELD_FORMATS
+from ..fields import FIELD_FORMATS, FieldEncoder
 from ..images import FORMATS, Encoder
 from ..names import ENDS, MARKS, make, numbered
 from ..paths import exists, is_folder
@@ -37,6 +37,12 @@ class Job:
     mask: Mask = field(default_factory=Transparent)
     beside: Mapping[str, Path] = field(default_factory=dict)  # more outputs, by ending of the name
     skipped: bool = False  # all outputs exist and are to be kept
+    encoder: Encoder | FieldEncoder = Encoder()  # noqa: RUF009  (it is frozen)
+
+    @property
+    def of_field(self) -> bool:
+        """Whether the input is a measured field."""
+        return isinstance(self.encoder, FieldEncoder)
 
     @property
     def name(self) -> str:
@@ -45,7 +51,7 @@ class Job:
 
     def named(self, path: Path, files: Files, ends: Sequence[str]) -> Job:
         """The job with N outputs of that name, and PNGs with these endings beside them."""
-        outputs = numbered(path, files.keep)
+        outputs = [path] if self.of_field else numbered(path, files.keep)
         beside = {end: path.with_name(f"{make(path.stem, end)}.png") for end in ends}
         skipped = files.skip_existing and all(map(os.path.lexists, [*outputs, *beside.values()]))
         return replace(self, outputs=outputs, beside=beside, skipped=skipped)
@@ -84,14 +90,6 @@ class Job:
         return {**self.names, "status": status, **more, "outputs": outputs}
 
 
-@dataclass(frozen=True)
-class Plan:
-    """All jobs of a command, in the order of the arguments, and the format of their outputs."""
-
-    jobs: list[Job]
-    encoder: Encoder
-
-
 def make_plan(
     console: Console,
     inputs: Sequence[str],
@@ -99,8 +97,8 @@ def make_plan(
     companions: Mapping[str, str] = {},
     ends: Sequence[str] = (),
     marking: Marking | None = None,
-    form: Form | None = None,
-) -> Plan:
+    of_fields: bool | None = None,
+) -> list[Job]:
     """Find all inputs, name all outputs, and raise CaflowError (exit 2) if the plan cannot work.
 
     `face.png` becomes `face_COMMAND.png` in its folder, or in the folder `-o`, which mirrors
@@ -116,29 +114,34 @@ def make_plan(
         companions: What the user named of kinds of files that belong to inputs, as "mask".
         ends: Endings of further files for each input, which are PNG.
         marking: The options of masks, if the command has them.
-        form: What is written instead of images: fields, which folders are searched for.
+        of_fields: Whether the model is one of fields, which all inputs then are; None: none is.
+            If it is false, the content of a file decides.
     """
     if list(inputs) == ["-"] and not ends and _is_piped(console, files):
         files = replace(files, output="-")
     if files.skip_existing:
         _check_skipping(files)
     folder, file = _destination(files.output)
-    taken = IMAGES if form is None else FIELD_FORMATS
+    fields = {".nc", ".nc4"} if of_fields is False else set()
+    taken = FIELD_FORMATS if of_fields else IMAGES | fields
     jobs = _find_jobs(console, inputs, files, folder, companions, marking, taken)
     share = find_shard(files.shard, console)
     if share.step > 1:
         _check_shared(files, jobs)
-    encoder = files.encoder(file)
-    form = form or (encoder.format, FORMATS[encoder.format])
+    encoders = [
+        files.encoder(file, job.source.field_format(of_fields) if of_fields is not None else None)
+        for job in jobs
+    ]
+    jobs = [replace(job, encoder=each) for job, each in zip(jobs, encoders, strict=True)]
     if files.output == "-":
-        _check_stdout(len(jobs) * files.keep, console)
+        _check_stdout(sum(1 if job.of_field else files.keep for job in jobs), console)
     else:
-        paths = _paths(jobs, "-o", files.output, make(console.command, files.suffix), form)
+        paths = _paths(jobs, "-o", files.output, make(console.command, files.suffix))
         jobs = [job.named(path, files, ends) for job, path in zip(jobs, paths, strict=True)]
     if marking is not None and marking.marks is not None:
         jobs = _with_marks(jobs, marking.marks)
     _check_outputs(jobs, share, files)
-    return Plan(jobs[share], encoder)
+    return jobs[share]
 
 
 def _check_skipping(files: Files) -> None:
@@ -235,7 +238,7 @@ def _check_stdout(count: int, console: Console) -> None:
 
 
 def _paths(
-    jobs: Sequence[Job], option: str, named: str | None, label: str, form: Form
+    jobs: Sequence[Job], option: str, named: str | None, label: str, form: Form | None = None
 ) -> list[Path]:
     """The output of each job, without a rank: the file that an option names, else `NAME_LABEL` in
     the folder that it names, or beside the input.
@@ -245,7 +248,8 @@ def _paths(
     """
     folder, file = _destination(named)
     if file is not None:
-        _check_file(file, option, form, len(jobs))
+        encoder = jobs[0].encoder
+        _check_file(file, option, form or (encoder.format, encoder.suffixes), len(jobs))
         return [file]
     sources = [job.source for job in jobs]
     stems = [
@@ -254,9 +258,10 @@ def _paths(
     ]
     shared = Counter(stems)
     paths = []
-    for key, source in zip(stems, sources, strict=True):
-        stem = source.full_stem if shared[key] > 1 else source.stem
-        paths.append(key[0] / f"{make(stem, label)}{form[1][0]}")
+    for key, job in zip(stems, jobs, strict=True):
+        stem = job.source.full_stem if shared[key] > 1 else job.source.stem
+        suffixes = form[1] if form else job.encoder.suffixes
+        paths.append(key[0] / f"{make(stem, label)}{suffixes[0]}")
     return paths
 
 

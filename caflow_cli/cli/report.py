@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 from ..names import MARKS
 from .output import report_undone, reported
 
+APART = (
+    "densities of fields with different numbers of wet cells have different units, so that their "
+    "likelihoods do not compare"
+)
+
 if TYPE_CHECKING:
-    from ..images import Encoder
     from ..model import CAFlow
     from ..restoration import Candidates, Score
     from .asked import Asked, Prepared
@@ -21,16 +25,22 @@ if TYPE_CHECKING:
 def restored_line(
     prepared: Prepared,
     found: Candidates,
-    encoder: Encoder,
     paths: Mapping[int, str],
     more: Mapping[str, object],
 ) -> dict[str, Any]:
     """The JSON line of a restored image; `paths` are the written files, by rank."""
     job = prepared.job
+    encoder = job.encoder
     line = found.as_json(encoder.lossless and found.request.depth <= encoder.bits)
-    outputs = [{"path": path, **line["candidates"][rank - 1]} for rank, path in paths.items()]
-    for output in outputs:
-        del output["k"]
+    if job.of_field:  # one file has all
+        seeds = [candidate.seed for candidate in found.kept]
+        outputs: list[dict[str, Any]] = [
+            {"path": path, "members": seeds} for path in paths.values()
+        ]
+    else:
+        outputs = [{"path": path, **line["candidates"][rank - 1]} for rank, path in paths.items()]
+        for output in outputs:
+            del output["k"]
     if MARKS in job.beside:
         more = {**more, MARKS: {"path": str(job.beside[MARKS])}}
     reason = prepared.reason
@@ -43,6 +53,8 @@ def report_result(job: Job, found: Candidates, console: Console) -> None:
         for candidate in found.kept:
             of = f"rank {candidate.rank} of {len(found.ranked)}"
             console.note(f"  {of}, {candidate.score.summary}")
+    if job.of_field and found.sampling.rank == "likelihood":
+        console.about(job.name, APART, "ranks of fields")
     if found.warning:
         console.about(f"warning: {job.name}", found.warning, "unlike the training data")
     if found.predicted_note:
@@ -65,7 +77,7 @@ def scored_line(
 
 def report_planned(asked: Asked) -> None:
     """Read all jobs, report what would be drawn, and refuse what the run refuses."""
-    jobs = asked.plan.jobs
+    jobs = asked.jobs
     for job in jobs:
         with reported(job, asked.console, alone=len(jobs) == 1):
             prepared = asked.prepared(job)

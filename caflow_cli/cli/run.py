@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,6 +9,7 @@ from itertools import groupby, islice
 from typing import Any
 
 from ..errors import CaflowError, memory_errors
+from ..images import Encoder
 from ..restoration import Candidates, draw, encode, requests_at_a_time
 from ..restoration.conditions import Progress
 from ..tasks import ONE_PASS
@@ -26,7 +26,7 @@ _HELD = 2**22  # pixels of all candidates of images that wait for their batch
 
 def run(asked: Asked) -> None:
     """Read, draw, write and report every job."""
-    jobs = asked.plan.jobs
+    jobs = asked.jobs
     console = asked.console
     sheets = Sheets(asked.drawing, console, asked.beside)
     done = 0
@@ -116,7 +116,7 @@ def _finish(
     """Write and report a job; CaflowError if it failed."""
     job = prepared.job
     console = asked.console
-    encoder = asked.plan.encoder
+    encoder = job.encoder
     if isinstance(found, CaflowError):
         raise found
     if prepared.image is None:
@@ -127,8 +127,7 @@ def _finish(
     if found is None:
         _copy(prepared, asked)
         return
-    images = (encoder.encode(c.output, json.dumps(found.provenance(c))) for c in found.kept)
-    paths = write_outputs(job, images, asked.drawing, console)
+    paths = write_outputs(job, found.files(encoder), asked.drawing, console)
     fields: dict[str, object] = {"elapsed_s": elapsed}
     if asked.beside is not None:
         fields |= asked.beside.write(job, found, asked.drawing, console)
@@ -136,7 +135,7 @@ def _finish(
         sheets.add(job.name, found)
     report_result(job, found, console)
     if console.json:
-        console.result(restored_line(prepared, found, encoder, paths, fields))
+        console.result(restored_line(prepared, found, paths, fields))
 
 
 def _copy(prepared: Prepared, asked: Asked) -> None:
@@ -149,6 +148,7 @@ def _copy(prepared: Prepared, asked: Asked) -> None:
     elif isinstance(job.mask, Damage | Infrared):
         hint = f"{text}; {job.mask.more(prepared.image, job.source)}"
     asked.console.about(job.name, hint, text)
-    data = asked.plan.encoder.encode(prepared.image)
+    assert isinstance(job.encoder, Encoder)
+    data = job.encoder.encode(prepared.image)
     paths = write_outputs(job, [data], asked.drawing, asked.console)
     asked.console.result(job.fields("unchanged", paths))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..images import Pixels, atomic_write, encode_png, make_folder
-from ..restoration import Candidates, uncertainty_chart
+from ..restoration import Candidates
 from ..restoration.figures import sheet
 from .console import Console
 from .intervals import Intervals
@@ -34,7 +34,7 @@ class Sheets:
         if self.drawing.uncertainty:
             chart = self.beside.chart(name, found) if self.beside else None
             if chart is None and len(found.drawn) > 1:  # a single one has no spread
-                chart = uncertainty_chart(label, found.ranked, found.tau)
+                chart = found.uncertainty(label)
             if chart is not None:
                 self.uncertainty.append(chart)
 

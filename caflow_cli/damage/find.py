@@ -18,7 +18,7 @@ from torch import nn
 from ..assets import ASSETS
 from ..config import HOLE
 from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
-from ..images import Image, Pixels
+from ..images import Pixels, Raster
 from ..images.color import Floats
 from ..layers import fold
 from ..tasks.arguments import ImageLike, as_input
@@ -81,12 +81,12 @@ def find_damage(
     return damage_of(as_input(image, alpha=alpha).image, threshold, step)
 
 
-def damage_of(photo: Image, threshold: float, step: Progress = lambda done, total: None) -> Pixels:
+def damage_of(photo: Raster, threshold: float, step: Progress = lambda done, total: None) -> Pixels:
     """`find_damage` in an image that is read."""
     return marks(confidence_of(photo, step), threshold)
 
 
-def confidence_of(photo: Image, step: Progress = lambda done, total: None) -> Floats:
+def confidence_of(photo: Raster, step: Progress = lambda done, total: None) -> Floats:
     """`confidence` in an image that is read."""
     return confidence(photo.converted(None).rounded(8).filled(), step=step)
 

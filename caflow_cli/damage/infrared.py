@@ -19,8 +19,8 @@ from scipy import fft, ndimage
 from ..errors import CaflowError, check_usage, ensure
 from ..images import (
     DEEP_HINT,
-    Image as Scan,
     Pixels,
+    Raster as Scan,
     decode,
     has_deep,
     white,

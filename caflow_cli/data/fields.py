@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CaflowError, ensure
-from ..fields import Array, read_field, same_unit
+from ..fields import read_field, same_unit
+from ..images.profile import Array
+from ..images.values import unit_of
 from .examples import DamagedError, Examples, open_files
 from .split import HoldOut, Split, choose
 
@@ -48,21 +50,24 @@ def open_fields(
         def read(row: int) -> list[Array]:
             (member,) = chosen[names[row]]
             try:
-                field = read_field(io.BytesIO(files.read(member)), nodata=math.nan, name=member)
+                raster = read_field(
+                    io.BytesIO(files.read(member)), nodata=math.nan, name=member
+                ).image
             except CaflowError as error:
                 raise DamagedError(error.message, error.hint) from error
+            stated = unit_of(raster)
             ensure(
-                field.unit == "" or same_unit(field.unit, unit),
-                f"{member!r} is in {field.unit}, not {unit}",
-                f"--unit {field.unit}, or remove it",
+                stated.name == "" or same_unit(stated.name, unit),
+                f"{member!r} is in {stated.name}, not {unit}",
+                f"--unit {stated.name}, or remove it",
             )
-            height, width = field.values.shape
+            height, width = raster.size
             ensure(
                 min(height, width) >= least,
                 f"{member!r} is {width}×{height}, smaller than {least}×{least}",
                 f"remove it, or train on smaller crops: --set task.size={min(height, width)}",
             )
-            return [field.values, np.array([field.step, field.step_in == "db"])]
+            return [raster.values[..., 0], np.array([stated.step, stated.step_in == "db"])]
 
         yield Examples(
             split=part,

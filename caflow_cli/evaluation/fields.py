@@ -19,17 +19,18 @@ import numpy as np
 from ..data.examples import Examples
 from ..data.fields import open_fields
 from ..errors import CaflowError, check_usage
-from ..fields import Array
+from ..fields.scale import scale_of
+from ..images.profile import Array
 from ..model import CAFlow
 from ..records import Table
-from ..restoration import values_of
+from ..restoration import Request, encode, prepare
 from ..sampling import SEEDS
 from .kinds import Cell, offered_metrics
 from .measure import SEED_STEP
 from .metrics import needing
 from .metrics.ensembles import unevenness
 from .metrics.fields import FieldContext, Sums, measure_field
-from .peers import Draw, bicubic, example, filtered, of_model
+from .peers import Draw, bicubic, example, filtered, of_model, wet_probability
 from .result import Estimate, Estimates, Evaluation, Failures, Result, check_measured, estimate
 from .settings import Settings
 
@@ -45,10 +46,11 @@ def evaluated_fields(
     model: CAFlow, data: str | Path, run: Settings, progress: Callable[[int, int], None]
 ) -> Evaluation:
     """`evaluate` for a model of fields, with settings that are checked."""
-    values = values_of(model)
+    values = model.config.task.values
+    assert values is not None, "a model of fields has their values"
     metrics, cells = _settings(model, run)
     methods: dict[Method, Draw] = {"bicubic": bicubic, "guide, filtered noise": filtered}
-    methods |= {cell: of_model(cell.tau) for cell in cells}
+    methods |= dict.fromkeys(cells, of_model)
     split: Any = run.given["split"]
     seeds: Any = {"seed": model.split_seed, "hold_out": model.hold_out}
     with open_fields(data, split, unit=values.unit, **seeds) as fields:
@@ -85,6 +87,9 @@ def _measured(
     """Measure fields, spread evenly over the set; by day, and the errors of others by name."""
     days: dict[str, Day] = defaultdict(partial(defaultdict, list))
     failed: Failures = {}
+    factor = model.config.task.factor
+    assert model.config.task.values is not None
+    scale = scale_of(model.config.task.values)
     count = min(len(fields), run.limit or len(fields))
     progress(0, count)
     for done, index in enumerate(np.linspace(0, len(fields) - 1, count).round(), 1):
@@ -92,11 +97,13 @@ def _measured(
         name = fields.names[row]
         seed = (run.given["seed"] + SEED_STEP * row) % SEEDS
         try:
-            truth, coarse = example(model, fields.read(row)[0])
-            likely = coarse.wet_probability >= 0.5
-            what = FieldContext(coarse.values, coarse.field.values, coarse.factor, likely)
+            truth, coarse = example(scale, factor, fields.read(row)[0])
+            request = prepare(model, coarse, None, run.sampling)
+            conditions = encode([request])
+            likely = wet_probability(request, conditions) >= 0.5
+            what = FieldContext(scale, request.image[..., 0], factor, likely)
             found = {
-                method: measure_field(draw(coarse, m, seed), truth, what)
+                method: measure_field(draw(_of(request, method, m, seed), conditions), truth, what)
                 for method, draw in methods.items()
             }
         except CaflowError as error:
@@ -107,6 +114,13 @@ def _measured(
         progress(done, count)
     check_measured(days, failed)
     return days, failed
+
+
+def _of(request: Request, method: Method, m: int, seed: int) -> Request:
+    """The request at the temperature of a method, with M candidates and a seed."""
+    tau = method.tau if isinstance(method, Cell) else request.sampling.tau
+    sampling = replace(request.sampling, tau=tau, candidates=m, keep=m, seed=seed)
+    return replace(request, sampling=sampling)
 
 
 def _settings(model: CAFlow, run: Settings) -> tuple[list[str], list[Cell]]:

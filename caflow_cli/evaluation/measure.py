@@ -11,7 +11,7 @@ import torch
 from ..config import Temperature
 from ..data.examples import Examples
 from ..errors import CaflowError, ensure
-from ..images import Image, Input, Pixels, levels_in
+from ..images import Input, Pixels, Raster, levels_in
 from ..model import CAFlow
 from ..restoration import (
     Candidates,
@@ -131,7 +131,7 @@ class Measurer:
 
     def _request(self, example: Example) -> Request:
         """The request for an example, of which each setting of the sweep makes its own."""
-        image = Input(Image(example.input))
+        image = Input(Raster(example.input))
         request = prepare(self.model, image, example.mask, self.run.sampling)
         return replace(request, noise_samples=self.run.given["noise_samples"])
 

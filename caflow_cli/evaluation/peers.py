@@ -8,24 +8,24 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
-from ..config import Temperature
 from ..errors import ensure
-from ..fields import Array, Field
 from ..fields.project import means_of
-from ..fields.scale import is_wet, to_unit
-from ..model import CAFlow
-from ..restoration import Coarse, values_of
+from ..fields.scale import Linear
+from ..flows import FieldCondition
+from ..images import Input, Raster
+from ..images.profile import Array
+from ..images.values import Unit
+from ..restoration import Candidates, Conditions, Request, Whole, draw
 from .metrics.fields import on_scale
 
-# From a coarse field, a number of members and a seed to fields with its means, (M, H, W) float32.
-Draw: TypeAlias = Callable[[Coarse, int, int], Array]
+# From a request and its conditions to M fields with its means, (M, H, W) float32.
+Draw: TypeAlias = Callable[[Request, Conditions], Array]
 
 _FILTER = 0.9  # cells: of the noise of the peer that only has the guide
 
 
-def example(model: CAFlow, x: Array) -> tuple[Array, Coarse]:
+def example(scale: Linear, factor: int, x: Array) -> tuple[Array, Input]:
     """A field without rain below the threshold, cropped to whole areas, and its means."""
-    factor = model.config.task.factor
     ensure(
         min(x.shape) >= factor,
         f"a field of {x.shape[1]}×{x.shape[0]} cells has no area of {factor}×{factor}",
@@ -33,38 +33,46 @@ def example(model: CAFlow, x: Array) -> tuple[Array, Coarse]:
     )
     height, width = (side - side % factor for side in x.shape)
     truth = x[:height, :width]
-    truth = np.where(is_wet(values_of(model), truth) | np.isnan(truth), truth, np.float32(0))
-    return truth, Coarse(model, Field(means_of(truth, factor).astype(np.float32)))
+    truth = np.where(scale.is_wet(truth) | np.isnan(truth), truth, np.float32(0))
+    means = means_of(truth, factor).astype(np.float32)
+    return truth, Input(Raster(means[..., None], unit=Unit(scale.known.unit)))
 
 
-def of_model(tau: Temperature) -> Draw:
-    def draw(coarse: Coarse, m: int, seed: int) -> Array:
-        drawn = list(coarse.draw(tau, range(seed, seed + m)))
-        lost = sum(bool(sample.predicted) for _, sample in drawn)
-        ensure(not lost, f"{lost} samples diverged", "a lower --tau")
-        return np.stack([x for x, _ in drawn])
-
-    return draw
+def of_model(request: Request, conditions: Conditions) -> Array:
+    *_, [found] = draw([Candidates(request.unscored)], conditions)
+    lost = sum(bool(candidate.predicted) for candidate in found.drawn)
+    ensure(not lost, f"{lost} samples diverged", "a lower --tau")
+    return found.values
 
 
-def bicubic(coarse: Coarse, m: int, seed: int) -> Array:
+def bicubic(request: Request, conditions: Conditions) -> Array:
     """The bicubic field on the model's scale, as an ensemble of one."""
-    means = on_scale(coarse.values, coarse.field.values, coarse.factor**2)
-    scaled = F.interpolate(
-        torch.from_numpy(means)[None, None], scale_factor=float(coarse.factor), mode="bicubic"
-    )
-    return _of_scale(coarse, scaled[0].numpy())
+    scale, means = _scale_of(request), request.image[..., 0]
+    small = torch.from_numpy(on_scale(scale, means, request.task.factor**2))[None, None]
+    smooth = F.interpolate(small, scale_factor=float(request.task.factor), mode="bicubic")
+    return _of_scale(request, smooth[0].numpy())
 
 
-def filtered(coarse: Coarse, m: int, seed: int) -> Array:
+def filtered(request: Request, conditions: Conditions) -> Array:
     """Cells with the guide's distributions, and Gaussian noise that is filtered alike."""
-    rng = np.random.default_rng(seed)
-    noise = gaussian_filter(rng.standard_normal((m, *coarse.padded)), (0, _FILTER, _FILTER))
+    rng = np.random.default_rng(request.sampling.seed)
+    m = request.sampling.candidates or 1
+    noise = gaussian_filter(rng.standard_normal((m, *request.size)), (0, _FILTER, _FILTER))
     noise /= np.sqrt(_power_of_filter())
-    marginals = coarse.whole.encoded.anchor.marginals  # type: ignore[union-attr]
+    marginals = _condition_of(conditions).marginals
     g = marginals.back(torch.from_numpy(noise)[:, None].to(marginals.location))[:, 0]
-    height, width = coarse.size
-    return _of_scale(coarse, g[:, :height, :width].cpu().double().numpy())
+    return _of_scale(request, g.cpu().double().numpy())
+
+
+def wet_probability(request: Request, conditions: Conditions) -> Array:
+    """P(wet) of every cell according to the guide, (H, W)."""
+    height, width = (request.task.factor * side for side in request.image.shape[:2])
+    if not _scale_of(request).has_dry:
+        return np.ones((height, width))
+    marginals = _condition_of(conditions).marginals
+    bound, _ = marginals.of(torch.zeros_like(marginals.location))
+    wet: Array = torch.special.ndtr(-bound.double())[0, 0, :height, :width].cpu().numpy()
+    return wet
 
 
 def _power_of_filter() -> float:
@@ -73,9 +81,21 @@ def _power_of_filter() -> float:
     return float((gaussian_filter(impulse, _FILTER) ** 2).sum())
 
 
-def _of_scale(coarse: Coarse, g: Array) -> Array:
+def _scale_of(request: Request) -> Linear:
+    assert isinstance(request.scale, Linear), "of a model of fields"
+    return request.scale
+
+
+def _condition_of(conditions: Conditions) -> FieldCondition:
+    assert isinstance(conditions, Whole)
+    assert isinstance(conditions.encoded.anchor, FieldCondition)
+    return conditions.encoded.anchor
+
+
+def _of_scale(request: Request, g: Array) -> Array:
     """Fields in the unit, with exact means, of g: (M, H, W)."""
-    values = coarse.values
-    if values.zero is not None:  # below the threshold, in the order of nearness to it
+    scale = _scale_of(request)
+    if scale.has_dry:  # below the threshold, in the order of nearness to it
         g = np.where(g < 0, np.expm1(g / 10), g)
-    return coarse.projected(to_unit(values, np.nan_to_num(g, nan=-0.5)))
+    values = scale.values(np.nan_to_num(g, nan=-0.5))[..., None]
+    return np.stack([request.parts[0].compose(request.image, x) for x in values])[..., 0]

@@ -2,34 +2,32 @@
 
 from .files import (
     FIELD_FORMATS,
-    check_place,
-    encode_members,
-    field_of,
+    FieldEncoder,
+    as_field,
+    format_of_content,
     format_of_field,
+    holds_field,
     read_field,
     read_members,
     read_provenance,
-    stated_unit,
-    write_members,
+    record_of,
+    stacked,
 )
 from .netcdf import members_in_xarray
 from .units import same_unit
-from .values import Array, Field, Grid
 
 __all__ = [
     "FIELD_FORMATS",
-    "Array",
-    "Field",
-    "Grid",
-    "check_place",
-    "encode_members",
-    "field_of",
+    "FieldEncoder",
+    "as_field",
+    "format_of_content",
     "format_of_field",
+    "holds_field",
     "members_in_xarray",
     "read_field",
     "read_members",
     "read_provenance",
+    "record_of",
     "same_unit",
-    "stated_unit",
-    "write_members",
+    "stacked",
 ]

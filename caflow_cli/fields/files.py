@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import io
-import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from ..errors import CaflowError, check_usage, ensure, usage_error
-from ..images import atomic_write, read_source
+from ..images import Input, Output, Raster, read_source
+from ..images.profile import Array
 from ..images.refusals import TIFF_MAGIC
-from ..paths import is_file
+from ..images.values import Unit, unit_of
 from ..records import Table
 from .geotiff import GeoTags
 from .netcdf import (
@@ -27,7 +27,7 @@ from .netcdf import (
     read_netcdf_provenance,
 )
 from .tiff import encode_tiff, read_tiff, read_tiff_provenance, stated_tiff_unit
-from .values import Array, Field, checked_values
+from .values import checked_values
 
 _NPY = b"\x93NUMPY"
 _KINDS = "a TIFF of one band, a NetCDF file, or an array as .npy"
@@ -43,7 +43,7 @@ FIELD_FORMATS: Mapping[str, str] = {
 
 def read_field(
     source: str | Path | BinaryIO, *, nodata: float | None = None, name: str | None = None
-) -> Field:
+) -> Input:
     """Read a field from a TIFF of one band, a NetCDF file of one variable, or a file of NumPy.
 
     Values are float32 in the file's unit: scale and offset of integers are applied. The description
@@ -63,7 +63,7 @@ def read_field(
     """
     fields = read_members(source, nodata=nodata, name=name)
     label = name or source
-    is_map = isinstance(fields[0].grid, GeoTags)
+    is_map = isinstance(fields[0].image.place, GeoTags)
     hint = f"gdal_translate -b 1 {label} band.tif" if is_map else "give one of them"
     ensure(len(fields) == 1, f"{str(label)!r} has {len(fields)} bands, and a field has one", hint)
     return fields[0]
@@ -71,7 +71,7 @@ def read_field(
 
 def read_members(
     source: str | Path | BinaryIO, *, nodata: float | None = None, name: str | None = None
-) -> list[Field]:
+) -> list[Input]:
     """Read every band of a file, such as the members that `encode_members` wrote, as a field.
 
     Arguments and errors are those of `read_field`.
@@ -79,13 +79,13 @@ def read_members(
     data, label = read_source(source, name)
     with _refusing_damage(label):
         if data.startswith(TIFF_MAGIC):
-            return read_tiff(data, label, nodata)
+            return _inputs(read_tiff(data, label, nodata), "TIFF")
         if data.startswith(NETCDF_MAGIC):
-            return read_netcdf(data, label, nodata)
+            return _inputs(read_netcdf(data, label, nodata), "NETCDF")
         if data.startswith(_NPY):
             values = np.load(io.BytesIO(data), allow_pickle=False)
             bands = values if values.ndim == 3 and len(values) > 0 else values[None]
-            return [Field(_checked(band, nodata, label)) for band in bands]
+            return _inputs([_checked(band, nodata, label) for band in bands], "NPY")
     hint = f"give {_KINDS}; a photograph needs a model of images"
     raise CaflowError(f"{label!r} is no field", hint)
 
@@ -106,87 +106,113 @@ def format_of_field(path: Path) -> str | None:
     return FIELD_FORMATS.get(path.suffix.lower())
 
 
-def stated_unit(path: Path) -> str | None:
-    """The unit of a file that holds a field, empty if it states none; None for images.
+def holds_field(source: Path | bytes) -> bool:
+    """Whether a file, or what was read of a stream, holds a measured field.
 
-    A TIFF holds a field if its values are floats, and its description states a unit; or GDAL does.
-
-    Raises:
-        CaflowError: (exit 1) it is NetCDF, and cannot be read.
+    NetCDF and NumPy files do, and TIFFs that state a unit: those of floats in their description, or
+    any as GDAL does.
     """
-    format = format_of_field(path)
-    if format is None or not is_file(path):
-        return None
-    if format == "netcdf":
-        return read_members(path, nodata=math.nan)[0].unit
-    if format == "npy":
-        return ""
-    with suppress(Exception):  # no such TIFF, which reading will say
-        return stated_tiff_unit(path) or None
-    return None
+    try:
+        with source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as file:
+            head = file.read(8)
+            if head.startswith(TIFF_MAGIC):
+                file.seek(0)
+                return bool(stated_tiff_unit(file))
+    except Exception:  # there is no such file, or it is damaged, which reading will say
+        return isinstance(source, Path) and source.suffix.lower() in (".nc", ".nc4", ".npy")
+    return head.startswith((*NETCDF_MAGIC, _NPY))
 
 
-def check_place(like: Field, factor: int, format: str) -> None:
-    """Raise CaflowError if the place of a field cannot be refined, or (exit 2) not in a format."""
-    if like.grid is None:
-        return
-    kind, suffix = ("GeoTIFF", ".tif") if isinstance(like.grid, GeoTags) else ("NetCDF file", ".nc")
-    check_usage(
-        format in (FIELD_FORMATS[suffix], "npy"),
-        f"the place of a field in a {kind} is not converted to {format}",
-        f"-o FILE{suffix}, or --format {FIELD_FORMATS[suffix]}",
-    )
-    like.grid.refined(factor)
+def format_of_content(data: bytes) -> str:
+    """The format of the file of a field, a value of `FIELD_FORMATS`."""
+    if data.startswith(NETCDF_MAGIC):
+        return "netcdf"
+    return "npy" if data.startswith(_NPY) else "tiff"
 
 
-def encode_members(
-    format: str,
-    members: Array,
-    like: Field,
-    factor: int,
-    seeds: Sequence[int] | None = None,
-    provenance: Table | None = None,
-) -> bytes:
-    """Encode the members of an ensemble as a file: a band each.
+def _inputs(rasters: Sequence[Raster], format: str) -> list[Input]:
+    return [Input(raster, format=format) for raster in rasters]
 
-    Args:
+
+@dataclass(frozen=True)
+class FieldEncoder:
+    """Encodes the results of a field in one format, all in one file: a band each.
+
+    Attributes:
         format: A value of `FIELD_FORMATS`.
-        members: (M, H, W), float32 in the unit, NaN where missing.
-        like: The coarse field, whose place, unit and nodata members have.
-        factor: How many times finer they are.
-        seeds: Of the members. Default: from 0.
-        provenance: Of the file; `.npy` holds none.
+        provenance: Whether to write provenance, which `.npy` cannot hold.
 
     Raises:
-        CaflowError: (exit 2) the format cannot hold the place of the field, or (exit 1) a
-            coordinate cannot be refined.
+        CaflowError: (exit 2) the format is unknown.
     """
-    seeds = seeds or range(len(members))
-    check_place(like, factor, format)
-    if format == "tiff":
-        return encode_tiff(members, like, factor, seeds, provenance)
-    if format == "netcdf":
-        return encode_netcdf(members, like, factor, seeds, provenance)
-    buffer = io.BytesIO()
-    np.save(buffer, members.astype(np.float32))
-    return buffer.getvalue()
 
+    format: str
+    provenance: bool = True
+    lossless = True
+    bits = 32
 
-def write_members(
-    path: Path,
-    members: Array,
-    like: Field,
-    factor: int,
-    seeds: Sequence[int] | None = None,
-    provenance: Table | None = None,
-) -> None:
-    """Write `encode_members` in the format of a path's suffix, with `atomic_write`; same errors."""
-    format = format_of_field(path)
-    if format is None:
-        raise usage_error(
-            f"no field is written as {path.name!r}", f"a suffix of {[*FIELD_FORMATS]}"
+    def __post_init__(self) -> None:
+        known = sorted({*FIELD_FORMATS.values()})
+        hint = f"--format {' or '.join(known)}"
+        check_usage(self.format in known, f"fields are not written as {self.format!r}", hint)
+
+    @property
+    def suffixes(self) -> Sequence[str]:
+        return [suffix for suffix, name in FIELD_FORMATS.items() if name == self.format]
+
+    def losses(self, source: Input) -> list[str]:
+        return []
+
+    def check(self, source: Input, height: int, width: int) -> None:
+        """Raise CaflowError if the place of a field cannot be refined, or (exit 2) not in this
+        format."""
+        place = source.image.place
+        if place is None:
+            return
+        kind, suffix = ("GeoTIFF", ".tif") if isinstance(place, GeoTags) else ("NetCDF file", ".nc")
+        check_usage(
+            self.format in (FIELD_FORMATS[suffix], "npy"),
+            f"the place of a field in a {kind} is not converted to {self.format}",
+            f"-o FILE{suffix}, or --format {FIELD_FORMATS[suffix]}",
         )
-    atomic_write(path, encode_members(format, members, like, factor, seeds, provenance))
+        place.refined(height // source.image.size[0])
+
+    def files(self, outputs: Sequence[Output], records: Sequence[Table]) -> Iterator[bytes]:
+        """The one file of outputs, with what their provenance has in common, and their seeds."""
+        record = record_of(records)
+        provenance = record if self.provenance else None
+        yield self.encode(stacked(outputs), outputs[0].image, record["seeds"], provenance)
+
+    def encode(
+        self, members: Array, like: Raster, seeds: Sequence[int], provenance: Table | None = None
+    ) -> bytes:
+        """Encode fields, (M, H, W), as the bands of a file.
+
+        Args:
+            members: float32 in the unit, NaN where missing.
+            like: One of them, whose place, unit and nodata all have.
+            seeds: Of the members.
+            provenance: Of the file.
+        """
+        if self.format == "tiff":
+            return encode_tiff(members, like, seeds, provenance)
+        if self.format == "netcdf":
+            return encode_netcdf(members, like, seeds, provenance)
+        buffer = io.BytesIO()
+        np.save(buffer, members.astype(np.float32))
+        return buffer.getvalue()
+
+
+def record_of(records: Sequence[Table]) -> Table:
+    """The provenance of an ensemble: what that of its members has in common, and their seeds."""
+    first, *others = records
+    shared = {k: v for k, v in first.items() if all(record.get(k) == v for record in others)}
+    return {**shared, "seeds": [record["seed"] for record in records]}
+
+
+def stacked(outputs: Sequence[Output]) -> Array:
+    """The values of fields: (M, H, W)."""
+    return np.stack([output.image.values[..., 0] for output in outputs])
 
 
 def read_provenance(source: str | Path | BinaryIO) -> Table | None:
@@ -202,12 +228,12 @@ def read_provenance(source: str | Path | BinaryIO) -> Table | None:
         return read_tiff_provenance(data) if data.startswith(TIFF_MAGIC) else None
 
 
-def field_of(values: Any, *, unit: str = "", nodata: float | None = None) -> Field:
+def as_field(values: Any, *, unit: str = "", nodata: float | None = None) -> Input:
     """Make a field of an array (H, W) of real numbers in a unit.
 
     Args:
         values: The array, which may be an `xarray.DataArray`, whose coordinates and attributes are
-            kept; or a `Field`, which is returned; or a path, as for `read_field`.
+            kept; or a path, as for `read_field`.
         unit: Of the values, unless a `DataArray` or a file states it.
         nodata: As for `read_field`.
 
@@ -216,26 +242,28 @@ def field_of(values: Any, *, unit: str = "", nodata: float | None = None) -> Fie
             be read.
     """
     if isinstance(values, str | Path):
-        values = read_field(values, nodata=nodata)
-    if isinstance(values, Field):
-        return values if values.unit else replace(values, unit=unit)
-    if "xarray" in sys.modules and isinstance(values, sys.modules["xarray"].DataArray):
+        found = read_field(values, nodata=nodata)
+    elif "xarray" in sys.modules and isinstance(values, sys.modules["xarray"].DataArray):
         label = str(values.name or "the array")
         fields = fields_of_xarray(values, nodata, label, values.coords.to_dataset())
         ensure(len(fields) == 1, f"{label!r} has {len(fields)} members", ".isel(member=0)")
-        return field_of(fields[0], unit=unit)
-    array = np.asarray(values)
-    if array.dtype.kind not in "iuf":
-        raise usage_error(f"a field is an array of numbers, not {array.dtype}", "give floats")
-    return Field(_checked(array, nodata, "the array"), unit)
+        found = Input(fields[0])
+    else:
+        array = np.asarray(values)
+        if array.dtype.kind not in "iuf":
+            raise usage_error(f"a field is an array of numbers, not {array.dtype}", "give floats")
+        found = Input(_checked(array, nodata, "the array"))
+    stated = unit_of(found.image)
+    unit = stated.name or unit
+    return replace(found, image=replace(found.image, unit=replace(stated, name=unit)))
 
 
-def _checked(values: Array, nodata: float | None, label: str) -> Array:
-    """Values of one band as float32; CaflowError unless they are a field."""
+def _checked(values: Array, nodata: float | None, label: str) -> Raster:
+    """One band as a field without a unit; CaflowError unless it is one."""
     shape = "×".join(map(str, values.shape)) or "one number"
     ensure(
         values.ndim == 2 and values.size > 0 and values.dtype.kind in "iuf",
         f"{label!r} is {values.dtype}, {shape}, no field",
         "give numbers of shape (height, width)",
     )
-    return checked_values(values, [], nodata, label)
+    return Raster(checked_values(values, [], nodata, label)[..., None], unit=Unit())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from ..errors import ensure
-from .values import Array
+from ..images.profile import Array
 
 if TYPE_CHECKING:
     import tifffile
@@ -54,6 +54,17 @@ class GeoTags:
             matrix = place[_MATRIX].reshape(4, 4)
             matrix[:, :2] /= factor
             matrix[:, 3] -= before * matrix[:, :2].sum(1)
+        return GeoTags(place, self.keys)
+
+    def cut(self, rows: slice, columns: slice) -> GeoTags:
+        """The place of a part."""
+        left, top = columns.start, rows.start
+        place = {code: numbers.copy() for code, numbers in self.place.items()}
+        if _TIEPOINTS in place:
+            place[_TIEPOINTS].reshape(-1, 6)[:, :2] -= left, top
+        if _MATRIX in place:
+            matrix = place[_MATRIX].reshape(4, 4)
+            matrix[:, 3] += left * matrix[:, 0] + top * matrix[:, 1]
         return GeoTags(place, self.keys)
 
     def tags(self) -> list[Tag]:

@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CaflowError, ensure, reason_of, usage_error
+from ..images.profile import Array
+from ..images.values import Raster, unit_of
 from ..records import Table
-from .values import KEY, Array, Field, fields_of
+from .values import KEY, fields_of, marked
 
 if TYPE_CHECKING:
     import xarray
@@ -71,6 +73,18 @@ class Coordinates:
             kept = {"bounds": said} if said in coords else {}
             made[name] = xarray.Variable(coord.dims, values, attrs, kept)
         return replace(self, dataset=xarray.Dataset(coords=made, attrs=self.dataset.attrs))
+
+    def cut(self, rows: slice, columns: slice) -> Coordinates:
+        """The place of a part."""
+        part = dict(zip(self.dims, (rows, columns), strict=True))
+        dataset = self.dataset.isel(part, missing_dims="ignore")
+        for coord in dataset.variables.values():
+            if "GeoTransform" in coord.attrs:  # x, its steps in a column and a row; and those of y
+                numbers = np.array(str(coord.attrs["GeoTransform"]).split(), float).reshape(2, 3)
+                numbers[:, 0] += numbers[:, 1:] @ (columns.start, rows.start)
+                text = " ".join(f"{number:.17g}" for number in numbers.ravel())
+                coord.attrs = {**coord.attrs, "GeoTransform": text}
+        return replace(self, dataset=dataset)
 
     def _refined(self, coord: xarray.Variable, factor: int, name: str, is_bounds: bool) -> Array:
         """The values of a coordinate, or bounds (n, 2), of smaller cells."""
@@ -124,7 +138,7 @@ def _check_steps(values: Array, axis: int, attrs: Table, name: str) -> None:
     )
 
 
-def read_netcdf(data: bytes, label: str, nodata: float | None) -> list[Field]:
+def read_netcdf(data: bytes, label: str, nodata: float | None) -> list[Raster]:
     """Read the one variable of a NetCDF file, each member as a field.
 
     Arguments and errors as for `read_field`.
@@ -148,7 +162,7 @@ def read_netcdf(data: bytes, label: str, nodata: float | None) -> list[Field]:
 
 def fields_of_xarray(
     array: xarray.DataArray, nodata: float | None, label: str, beside: xarray.Dataset
-) -> list[Field]:
+) -> list[Raster]:
     """Make a field of each member of an array, with values as stored or as decoded by xarray.
 
     Args:
@@ -259,40 +273,32 @@ def _xarray(what: str) -> Any:
 
 
 def members_in_xarray(
-    members: Array,
-    like: Field,
-    factor: int,
-    seeds: Sequence[int],
-    provenance: Table | None = None,
+    members: Array, like: Raster, seeds: Sequence[int], provenance: Table | None = None
 ) -> xarray.DataArray:
     """Members as an array of xarray, with the refined coordinates of the coarse field.
 
     Args:
         members: (M, H, W), float32 in the unit, NaN where missing.
-        like: The coarse field.
-        factor: How many times finer the members are.
+        like: One of them, whose place, unit and nodata all have.
         seeds: Of the members, the coordinate of the first dimension.
         provenance: An attribute, in JSON.
     """
-    dataset, name = _in_dataset(members, like, factor, seeds)
+    dataset, name = _in_dataset(members, like, seeds)
     array: xarray.DataArray = dataset[name]
     if provenance is not None:
         array.attrs[KEY] = json.dumps(provenance)
     return array
 
 
-def _in_dataset(
-    stored: Array, like: Field, factor: int, seeds: Sequence[int]
-) -> tuple[xarray.Dataset, str]:
+def _in_dataset(stored: Array, like: Raster, seeds: Sequence[int]) -> tuple[xarray.Dataset, str]:
     """A data set of members with coordinates, bounds and attributes, and the variable's name."""
     xarray = _xarray("NetCDF")
-    grid = like.grid
-    if grid is None:
-        attrs = {"units": like.unit} if like.unit else {}
-        grid = Coordinates(xarray.Dataset(), "field", ("y", "x"), attrs)
-    if not isinstance(grid, Coordinates):
+    fine = like.place
+    if fine is None:
+        unit = unit_of(like).name
+        fine = Coordinates(xarray.Dataset(), "field", ("y", "x"), {"units": unit} if unit else {})
+    if not isinstance(fine, Coordinates):
         raise usage_error("the place of a GeoTIFF is not converted to coordinates", "-o FILE.tif")
-    fine = grid.refined(factor)
     said = {"long_name": "member, by its seed", "standard_name": "realization", "units": "1"}
     attrs = {key: value for key, value in fine.attrs.items() if key not in ("step", "step_in")}
     dataset = fine.dataset.assign_coords({_MEMBER: (_MEMBER, np.array(seeds), said)})
@@ -300,11 +306,11 @@ def _in_dataset(
 
 
 def encode_netcdf(
-    members: Array, like: Field, factor: int, seeds: Sequence[int], provenance: Table | None
+    members: Array, like: Raster, seeds: Sequence[int], provenance: Table | None
 ) -> bytes:
     """Encode members as NetCDF 4, with a dimension for them; arguments as `members_in_xarray`."""
-    stored, nodata = like.marked(members)
-    dataset, name = _in_dataset(stored, like, factor, seeds)
+    stored, nodata = marked(members, like.nodata)
+    dataset, name = _in_dataset(stored, like, seeds)
     dataset[name].attrs["_FillValue"] = np.float32(nodata)
     dataset.attrs.setdefault("Conventions", "CF-1.8")
     if provenance is not None:

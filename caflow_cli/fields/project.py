@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .values import Array
+from ..images.profile import Array
 
 
 def project(x: Array, means: Array, zero: float | None) -> Array:

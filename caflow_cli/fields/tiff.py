@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, unescape
 
@@ -14,9 +13,11 @@ import numpy as np
 
 from ..errors import CaflowError, ensure
 from ..images.deep import check_segments
+from ..images.profile import Array
+from ..images.values import Raster, unit_of
 from ..records import Table
 from .geotiff import GeoTags, Tag, read_tags
-from .values import KEY, Array, Field, fields_of
+from .values import KEY, fields_of, marked
 
 if TYPE_CHECKING:
     import tifffile
@@ -29,7 +30,7 @@ _ASCII = 2
 _STRIP = 2**18  # bytes
 
 
-def read_tiff(data: bytes, label: str, nodata: float | None) -> list[Field]:
+def read_tiff(data: bytes, label: str, nodata: float | None) -> list[Raster]:
     """Read the bands of a TIFF, each as a field; arguments and errors as for `read_field`."""
     import tifffile
 
@@ -113,14 +114,14 @@ def _numbers(text: Any) -> list[float]:
         return []
 
 
-def stated_tiff_unit(path: Path) -> str:
+def stated_tiff_unit(source: BinaryIO) -> str:
     """The unit that a TIFF of floats, or GDAL, states; else empty.
 
     Any exception means that it is damaged.
     """
     import tifffile
 
-    with tifffile.TiffFile(path) as file:
+    with tifffile.TiffFile(source) as file:
         page = file.pages.first.aspage()
         if page.dtype is None:
             return ""
@@ -139,7 +140,7 @@ def read_tiff_provenance(data: bytes) -> Table | None:
 
 
 def encode_tiff(
-    members: Array, like: Field, factor: int, seeds: Sequence[int], provenance: Table | None
+    members: Array, like: Raster, seeds: Sequence[int], provenance: Table | None
 ) -> bytes:
     """Encode members as the bands of a TIFF, compressed by Deflate.
 
@@ -148,23 +149,21 @@ def encode_tiff(
 
     Args:
         members: (M, H, W), float32 in the unit, NaN where missing.
-        like: The coarse field.
-        factor: How many times finer the members are.
+        like: One of them, whose place, unit and nodata all have.
         seeds: Of the members, for the description of each band.
         provenance: Stored in the description, in JSON.
     """
     import tifffile
 
-    values, nodata = like.marked(members)
-    described: Table = {"unit": like.unit}  # no step: drawn values have none
+    values, nodata = marked(members, like.nodata)
+    unit = unit_of(like).name
+    described: Table = {"unit": unit}  # no step: drawn values have none
     if provenance is not None:
         described[KEY] = provenance
     tags: list[Tag] = []
-    if like.grid is not None:
-        grid = like.grid.refined(factor)
-        assert isinstance(grid, GeoTags)
-        tags += grid.tags()
-    tags.append(_text(_GDAL, _gdal_metadata(seeds, like.unit)))
+    if isinstance(like.place, GeoTags):
+        tags += like.place.tags()
+    tags.append(_text(_GDAL, _gdal_metadata(seeds, unit)))
     if np.isnan(members).any():
         tags.append(_text(_NODATA, f"{nodata:.17g}"))
     count, _, width = values.shape

@@ -1,77 +1,33 @@
-"""A measured field as one value."""
+"""Values of measured fields, as files hold them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..config import Extent
 from ..errors import CaflowError, ensure
+from ..images.profile import Array
+from ..images.values import Place, Raster, Unit
 from ..records import Table
 
-Array: TypeAlias = NDArray[Any]
 KEY = "caflow"  # of the provenance in a file
-Steps = Literal["linear", "db"]  # of what the steps of data are equal: of the values or of their dB
 
 
-class Grid(Protocol):
-    """What places a field: tags of a GeoTIFF, or coordinates and attributes."""
+def marked(members: Array, nodata: float) -> tuple[Array, float]:
+    """Members, (M, H, W), as files hold them: float32, with a nodata value where they are missing.
 
-    def refined(self, factor: int) -> Grid:
-        """The same area in `factor` times as many rows and columns."""
-        ...
+    If a member has the nodata value, NaN marks missing cells instead.
 
-
-@dataclass(frozen=True, eq=False)
-class Field:
-    """A measured field, with all that travels with it.
-
-    Attributes:
-        values: (H, W), float32 in `unit`, finite, or NaN where missing.
-        unit: As the file states it, such as "mm/h"; empty if it states none.
-        step: Width of the steps of the data; 0: none, or unknown.
-        step_in: Whether these are steps of the values, or of their dB.
-        grid: What places it, or None.
-        nodata: What stands for a missing value in its file, and in those of members; NaN if the
-            file has integers.
+    Returns:
+        What is stored, and what stands for a missing value.
     """
-
-    values: Array
-    unit: str = ""
-    step: float = 0.0
-    step_in: Steps = "linear"
-    grid: Grid | None = None
-    nodata: float = math.nan
-
-    @property
-    def size(self) -> Extent:
-        """Height and width."""
-        height, width = self.values.shape
-        return height, width
-
-    @property
-    def missing(self) -> Array:
-        """Where values are missing: bool (H, W)."""
-        return np.isnan(self.values)
-
-    def marked(self, members: Array) -> tuple[Array, float]:
-        """Members, (M, H, W), as files hold them: float32, with this field's nodata where missing.
-
-        If a member has the nodata value, NaN marks missing cells instead.
-
-        Returns:
-            What is stored, and what stands for a missing value.
-        """
-        with np.errstate(over="ignore"):
-            nodata = np.float32(self.nodata)
-        if not np.isfinite(nodata) or (members == nodata).any():
-            nodata = np.float32(np.nan)
-        return np.where(np.isnan(members), nodata, members).astype(np.float32), float(nodata)
+    with np.errstate(over="ignore"):
+        stands = np.float32(nodata)
+    if not np.isfinite(stands) or (members == stands).any():
+        stands = np.float32(np.nan)
+    return np.where(np.isnan(members), stands, members).astype(np.float32), float(stands)
 
 
 def fields_of(
@@ -79,32 +35,35 @@ def fields_of(
     scale: float,
     offset: float,
     said: Table,
-    grid: Grid | None,
+    place: Place | None,
     declared: Sequence[float],
     asked: float | None,
     label: str,
-) -> list[Field]:
+) -> list[Raster]:
     """Make a field of each band of a file.
 
     Args:
         stored: (M, H, W), of any real type.
         scale, offset: value = offset + scale · stored.
         said: The file's `unit`, `step` and `in`; integers have steps of their scale, if none.
-        grid: What places it.
+        place: What places it.
         declared, asked, label: As for `checked_values`, with its errors.
     """
     ensure(stored.size > 0, f"{label!r} has no values", "give a field with values")
     is_packed = stored.dtype.kind in "iu"
     step = said.get("step")
     nodata = [*declared, *([] if asked is None else [asked]), math.nan][0]
+    unit = Unit(
+        str(said.get("unit") or ""),
+        float(step if step is not None else abs(scale) * is_packed),
+        "db" if said.get("in") == "db" else "linear",
+    )
     return [
-        Field(
-            checked_values(band, declared, asked, label, scale, offset),
-            str(said.get("unit") or ""),
-            float(step if step is not None else abs(scale) * is_packed),
-            "db" if said.get("in") == "db" else "linear",
-            grid,
-            math.nan if is_packed else nodata,
+        Raster(
+            checked_values(band, declared, asked, label, scale, offset)[..., None],
+            unit=unit,
+            place=place,
+            nodata=math.nan if is_packed else nodata,
         )
         for band in stored
     ]

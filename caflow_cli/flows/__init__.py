@@ -11,7 +11,7 @@ from .conditional import (
     Latents,
     SharedAutoregressive,
 )
-from .dequantize import NOISE_LEVELS, VariationalNoise, noise_draws
+from .dequantize import NOISE_LEVELS, Levels, ValueScale, VariationalNoise, noise_draws
 from .field import FieldAnchor, FieldCondition, Marginals
 from .known import FilledPixels, KnownImage, KnownLuminance, KnownPixels
 from .logit import Logit
@@ -37,6 +37,7 @@ __all__ = [
     "KnownLuminance",
     "KnownPixels",
     "Latents",
+    "Levels",
     "Logit",
     "Marginals",
     "MultiScaleFlow",
@@ -45,6 +46,7 @@ __all__ = [
     "SharedAutoregressive",
     "Step",
     "StepCondition",
+    "ValueScale",
     "VariationalNoise",
     "noise_draws",
     "standard_normal_log_prob",

@@ -2,16 +2,17 @@
 
 Points `v = (w + u) width` lie in [0, 256), with the stored value w, bins of width 1 (8 bits) or
 1/256 (16), and noise u in [0, 1), which is uniform or drawn from a conditional flow (for 8 bits).
-All densities refer to this scale.
+All densities of images refer to this scale. Measured fields have scales of their own.
 """
 
 from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ..config import NOISE_STEPS, FlowConfig
-from ..layers import Conv, Modules, Squeeze, WithLogdet, scaling
+from ..layers import Conv, Modules, Squeeze, WithLogdet, scaling, to_stored
 from .logit import Logit
 from .step import Chain, ConditionalStep, forward_through, inverse_through
 
@@ -21,6 +22,35 @@ NOISE_LEVELS = 2**16
 _SCORE_SEED = 20210604
 # sigmoid(1.7 ε) with ε ~ N(0, 1) is uniform to within 0.02 bits: the initial q.
 _WIDTH = 1.7
+
+
+class ValueScale(Protocol):
+    """What stored values are for a density: a monotone map to points, and its slope."""
+
+    def points(self, x: Any, noise: Any) -> tuple[Any, Any]:
+        """The points of values with uniform noise, and `log |dv/dx|` of each, in nats.
+
+        Args:
+            x: (B, C, H, W); of images the centers of bins, on [0, 256).
+            noise: In [0, 1), of the same shape.
+        """
+
+    def values(self, v: Any) -> Any:
+        """The values of points."""
+
+
+class Levels(NamedTuple):
+    """The scale of images, whose densities are those of points, so that it has no slope."""
+
+    width: float = 1.0  # of a bin: 1 for 8 bits, 1/256 for 16
+
+    def points(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        if self.width != 1:  # multiples of 2^-8, so that points are exact in float32
+            noise = (noise * NOISE_LEVELS * self.width).floor() / NOISE_LEVELS
+        return x - self.width / 2 + noise, torch.zeros_like(x[:, :1, :1, :1])
+
+    def values(self, v: Tensor) -> Tensor:
+        return to_stored(v, self.width)
 
 
 def uniform_noise(

@@ -60,7 +60,7 @@ class FieldCondition(NamedTuple):
     """The parts of a condition that a `FieldAnchor` uses, computed once for each field."""
 
     marginals: Marginals
-    known: Tensor  # which cells y says are dry, (B, 1, H, W)
+    known: Tensor  # which cells y says are dry, or leaves out: (B, 1, H, W)
     width: float = 1.0
 
 
@@ -71,7 +71,7 @@ class FieldAnchor(nn.Module):
     exactly where a cell is dry, and the map is a bijection of (-1, ∞) to the real line. The
     log-determinant of a wet cell is `log S'(g)`; that of a dry one is `log Φ(b) - log φ(h)`, so
     that with standard normal h its density in u is its mass, Φ(b). A cell that y says is dry has
-    b = 300: its mass is 1, and h is noise. So is that of a cell without a value, in y and v.
+    b = 300: its mass is 1, and h is noise. So is that of a cell that y leaves out.
 
     With `flow.dry` false, all other cells are wet, whatever their g; `h = S(g)` is a bijection of
     the real line.
@@ -81,8 +81,9 @@ class FieldAnchor(nn.Module):
     Args:
         flow: Sizes and variants: the guide.
 
-    Shapes: y, v, h (B, 1, H, W); y is a coarse field, each value repeated, and -inf where its mean
-    is dry or missing; cond is the result of `read` for y.
+    Shapes: v, h (B, 1, H, W); y (B, 2, H, W), a coarse field, each value repeated: g of its means,
+    -inf where these are dry; and 1 in cells that are left out, which have no value in y or v and
+    take no part in densities, else 0. cond is the result of `read` for y.
     """
 
     def __init__(self, flow: FlowConfig) -> None:
@@ -94,15 +95,12 @@ class FieldAnchor(nn.Module):
     def expect(self, y: Tensor, width: float = 1.0) -> Tensor:
         """The parameters of the marginals that the guide predicts for y: (B, 4, H, W)."""
         assert self.guide is not None, "a field has a guide"
-        predicted: Tensor = self.guide(y[..., :: self.factor, :: self.factor].contiguous())
+        predicted: Tensor = self.guide(y[:, :1, :: self.factor, :: self.factor].contiguous())
         return predicted
 
     def read(self, y: Tensor, expected: Tensor | None = None, width: float = 1.0) -> FieldCondition:
-        """Compute the marginals of every cell from y.
-
-        `expected` is the result of `expect` for more than y, such as for a field without gaps.
-        """
-        known = y.isneginf()
+        """Compute the marginals of every cell from y; `expected` is that of `expect`."""
+        known = y[:, :1].isneginf() | (y[:, 1:] > 0)
         predicted = self.expect(y) if expected is None else expected
         location, *others = predicted.to(y.dtype).chunk(4, dim=1)
         others = [t.masked_fill(known, 0) for t in others]

@@ -107,6 +107,8 @@ def choose_model(
         from ..tasks.arguments import as_input  # imports torch
 
         image = as_input(image, value_range, alpha)
+    if image is not None and image.image.unit is not None:
+        return _choose_field_model(image.image.unit.name)
     if image is not None and task == JUDGED:
         side = min(image.image.size)
         if side >= _SMALLEST and image.table > _COARSE:
@@ -116,13 +118,13 @@ def choose_model(
     return Choice(default_model(task).id, f"the default for {task}")
 
 
-def choose_field_model(name: str, unit: str) -> Choice:
-    """The bundled model of fields in a unit, for the field of that name.
+def _choose_field_model(unit: str) -> Choice:
+    """The bundled model of fields in a unit.
 
     Raises:
         CaflowError: (exit 2) the unit is empty, or there is no model for it.
     """
-    check_usage(bool(unit), f"{name!r} states no unit", "--model, of a model of fields in its unit")
+    check_usage(bool(unit), "the field states no unit", "--model, of a model of fields in its unit")
     for entry in load_manifest().values():
         path = bundled_path(entry)
         values = None if path is None else read_info(path).config.task.values
@@ -142,6 +144,7 @@ def is_chosen(task: str, model: str) -> bool:
 def hint_at_model(task: str, image: Input) -> str | None:
     """A hint at a model that may suit the image better than the chosen one, if there is one."""
     height, width = image.image.size
-    if task == JUDGED and height == width and height in _FACES:
+    is_field = image.image.unit is not None
+    if task == JUDGED and height == width and height in _FACES and not is_field:
         return "if this is an aligned face, try --model faces-superres-x4"
     return None

@@ -28,7 +28,7 @@ from .read import (
     stores_losslessly,
 )
 from .refusals import DEEP_HINT, has_deep, no_file
-from .values import Image, Input, Output
+from .values import Input, Output, Raster
 from .write import FORMATS, LARGE, Encoder, encode_png, format_of, write_png
 
 __all__ = [
@@ -41,10 +41,10 @@ __all__ = [
     "SUFFIXES",
     "VALUES",
     "Encoder",
-    "Image",
     "Input",
     "Output",
     "Pixels",
+    "Raster",
     "atomic_write",
     "convert",
     "decode",

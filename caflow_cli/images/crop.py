@@ -10,7 +10,7 @@ from ..config import Extent
 from ..errors import check_usage, ensure, usage_error
 from ..records import plain, short
 from .color import Pixels
-from .values import Image, Input
+from .values import Input
 
 Crop: TypeAlias = tuple[int, int, int, int]  # left, top, width and height, in pixels
 Place: TypeAlias = tuple[slice, slice]  # rows and columns
@@ -67,6 +67,7 @@ def cropped(
     values, alpha, infrared = (None if plane is None else plane[place].copy() for plane in planes)
     assert values is not None
     tiff = None if image.tiff is None else image.tiff.of_another_size()
-    part = Image(values, whole.profile, alpha, infrared)
+    at = None if whole.place is None else whole.place.cut(*place)
+    part = replace(whole, values=values, alpha=alpha, infrared=infrared, place=at)
     own = None if mask is None else mask[place]
     return replace(image, image=part, tiff=tiff, crop=crop), own, place

@@ -43,7 +43,7 @@ from .refusals import (
     unopened,
     unreadable,
 )
-from .values import Image, Input
+from .values import Input, Raster
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".bmp", ".tif", ".tiff"}
@@ -120,7 +120,7 @@ def _decode_by_pillow(data: bytes, label: str, alpha: bool | None) -> Input:
             values = turned(values, _orientation(image))
             opacity = None if opacity is None else turned(opacity, _orientation(image))
         decoded = Input(
-            Image(values, None, _unless_opaque(opacity)),
+            Raster(values, None, _unless_opaque(opacity)),
             gray,
             metadata,
             format=image.format or "",
@@ -245,7 +245,7 @@ def _decode_tiff(data: bytes, label: str, alpha: bool | None, infrared: bool) ->
             ensure(more is None, both, "keep one of them")
             more, parts, frames = page, replace(parts, infrared_page=True), frames - 1
         decoded = Input(
-            Image(_three(found.values), None, _unless_opaque(opacity), more),
+            Raster(_three(found.values), None, _unless_opaque(opacity), more),
             found.values.shape[2] == 1,
             read_metadata(data),
             parts,

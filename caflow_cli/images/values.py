@@ -1,9 +1,11 @@
-"""An image as one value, and the files that hold one."""
+"""A raster as one value, an image or a measured field; and the files that hold one."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -13,24 +15,60 @@ from .deep import TiffParts
 from .metadata import Metadata
 from .profile import Array, convert, is_display, strips
 
+Steps = Literal["linear", "db"]  # of what the steps of data are equal: of the values or of their dB
 
-@dataclass(frozen=True, eq=False)
-class Image:
-    """Colors, with all that travels with them; they change only by `converted` and `rounded`.
+
+class Place(Protocol):
+    """What places a field: tags of a GeoTIFF, or coordinates and attributes."""
+
+    def refined(self, factor: int) -> Place:
+        """The same area in `factor` times as many rows and columns."""
+
+    def cut(self, rows: slice, columns: slice) -> Place:
+        """The place of a part."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Of the values of a measured field.
 
     Attributes:
-        values: (H, W, 3), uint8, uint16, or float32 on [0, 1]: straight colors, also of transparent
-            pixels.
-        profile: The ICC profile of `values`; None for sRGB.
+        name: As the file states it, such as "mm/h"; empty if it states none.
+        step: Width of the steps of the data; 0: none, or unknown.
+        step_in: Whether these are steps of the values, or of their dB.
+    """
+
+    name: str = ""
+    step: float = 0.0
+    step_in: Steps = "linear"
+
+
+@dataclass(frozen=True, eq=False)
+class Raster:
+    """Colors or measured values, with all that travels with them.
+
+    They change only by `converted` and `rounded`.
+
+    Attributes:
+        values: Colors: (H, W, 3), uint8, uint16, or float32 on [0, 1], straight, also of
+            transparent pixels. Measured values: (H, W, 1), float32 in `unit`, finite, or NaN where
+            missing.
+        profile: The ICC profile of colors; None for sRGB.
         alpha: (H, W), of the type of `values`, 0 transparent to the largest value, opaque; None if
             every pixel is opaque.
         infrared: The channel of a scan that is no color, (H, W), of the same type, or None.
+        unit: Of measured values; None for colors.
+        place: What places a field, or None.
+        nodata: What stands in files for a missing value of a field.
     """
 
     values: Array
     profile: bytes | None = None
     alpha: Array | None = None
     infrared: Array | None = None
+    unit: Unit | None = None
+    place: Place | None = None
+    nodata: float = math.nan
 
     @property
     def size(self) -> Extent:
@@ -43,25 +81,25 @@ class Image:
         """Bits per channel: 8, 16 or 32, which are floats."""
         return 8 * self.values.dtype.itemsize
 
-    def converted(self, profile: bytes | None) -> Image:
+    def converted(self, profile: bytes | None) -> Raster:
         """The same colors as values of another profile; None is sRGB."""
         if profile == self.profile:
             return self
         return replace(self, values=convert(self.values, self.profile, profile), profile=profile)
 
-    def rounded(self, bits: int) -> Image:
-        """The same image with at most so many bits per channel, 8 or 16."""
-        if self.bits <= bits:
+    def rounded(self, bits: int) -> Raster:
+        """The same with at most so many bits per channel, 8 or 16; a field stays as it is."""
+        if self.bits <= bits or self.unit is not None:
             return self
         planes = (self.values, self.alpha, self.infrared)
         values, alpha, infrared = (p if p is None else _rounded(p, bits) for p in planes)
         assert values is not None
-        return Image(values, self.profile, alpha, infrared)
+        return Raster(values, self.profile, alpha, infrared)
 
     @cached_property
-    def seen(self) -> Image:
-        """The image as models read it: its values in 8 or 16 bits, converted to sRGB unless their
-        profile is that of a display (`is_display`)."""
+    def seen(self) -> Raster:
+        """The raster as models read it: of an image, its values in 8 or 16 bits, converted to sRGB
+        unless their profile is that of a display (`is_display`)."""
         is_kept = self.profile is None or is_display(self.profile)
         return (self if is_kept else self.converted(None)).rounded(16)
 
@@ -86,6 +124,12 @@ def _rounded(values: Array, bits: int) -> Pixels:
     return in_8_bits(values) if bits == 8 else values
 
 
+def unit_of(raster: Raster) -> Unit:
+    """The unit of a measured field."""
+    assert raster.unit is not None, "a measured field"
+    return raster.unit
+
+
 @dataclass(frozen=True, eq=False)
 class Output:
     """What a file is to hold.
@@ -98,7 +142,7 @@ class Output:
         srgb: The profile of its file, if that is sRGB up to rounding; it is kept byte for byte.
     """
 
-    image: Image
+    image: Raster
     gray: bool = False
     metadata: Metadata | None = field(default_factory=dict)
     tiff: TiffParts | None = None
@@ -146,22 +190,36 @@ class Input(Output):
         return replace(self, image=image)
 
     def output(
-        self, result: Pixels, mask: Pixels | None = None, *, keeps_gray: bool = False
+        self,
+        result: Pixels,
+        mask: Pixels | None = None,
+        *,
+        keeps_gray: bool = False,
+        unit: str | None = None,
     ) -> Output:
         """What is written of a result, (H, W, 3), that was made from `image.seen`, of its type.
 
         Alpha and infrared are those of this image, resized by BICUBIC to the result's size. In an
         inpainted image, everything outside the mask is that of this image, visible or not. A result
-        of floats is in their color space, and values that are as before are its own.
+        of floats is in their color space, and values that are as before are its own. A field has
+        the unit, if one is stated, else `unit`, and the place of this one, in smaller cells.
         """
         own = self.image
+        if own.unit is not None:
+            factor = result.shape[0] // own.values.shape[0]
+            place = None if own.place is None else own.place.refined(factor)
+            stated = Unit(own.unit.name or unit or "")
+            made = Raster(result, unit=stated, place=place, nodata=own.nodata)
+            return Output(made)
         if own.alpha is not None and mask is not None:
             hidden = (own.alpha == 0) & (mask < HOLE)
             result = np.where(hidden[..., None], own.seen.values, result)
         height, width = result.shape[:2]
-        planes = (own.alpha, own.infrared)
-        resized = (p if p is None else _of_size(p, height, width) for p in planes)
-        made = Image(result, own.seen.profile, *resized)
+        alpha, infrared = (
+            plane if plane is None else _of_size(plane, height, width)
+            for plane in (own.alpha, own.infrared)
+        )
+        made = Raster(result, own.seen.profile, alpha, infrared)
         if own.bits == 32:
             made = _as_floats(made, own)
         tiff = self.tiff
@@ -177,7 +235,7 @@ def _of_size(plane: Array, height: int, width: int) -> Array:
     return resized.clip(0, 1) if plane.dtype.kind == "f" else resized
 
 
-def _as_floats(result: Image, image: Image) -> Image:
+def _as_floats(result: Raster, image: Raster) -> Raster:
     """A result, of 16 bits, as an image of floats has it: in its color space, and with its own
     values where the result is the image as models see it."""
     floats = replace(result, values=(result.values / np.float32(65535)).astype(np.float32))

@@ -1,7 +1,8 @@
 """Encode images: formats, and their limits."""
 
 import io
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,20 @@ class Encoder:
             f"{width}x{height} is too large for {self.format} (at most {limit} per side)",
             "--format png",
         )
+
+    @property
+    def suffixes(self) -> Sequence[str]:
+        """Those of its files, the first for new ones."""
+        return FORMATS[self.format]
+
+    def check(self, source: Input, height: int, width: int) -> None:
+        """Raise CaflowError if a result of that size has a side longer than the format allows."""
+        self.check_size(height, width)
+
+    def files(self, outputs: Sequence[Output], records: Sequence[Table]) -> Iterator[bytes]:
+        """The file of each output, with its provenance."""
+        for output, record in zip(outputs, records, strict=True):
+            yield self.encode(output, json.dumps(record))
 
     def encode(self, output: Output, provenance: str | None = None) -> bytes:
         """Encode an image to the bytes of a file.

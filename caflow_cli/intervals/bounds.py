@@ -55,7 +55,7 @@ def interval(found: Candidates) -> tuple[Pixels, Pixels]:
             settings, or they are members of an ensemble of fields; (exit 1) a candidate is missing
             or diverged, they are edited, or were drawn in tiles.
     """
-    is_image = isinstance(found, Candidates)
+    is_image = not found.request.task.is_ensemble
     check_usage(is_image, "fields have no intervals", "np.quantile(found.values, 0.95, 0)")
     model = found.request.model
     calibration = model.calibration

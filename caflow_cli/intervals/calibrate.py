@@ -17,7 +17,7 @@ from ..evaluation.measure import SEED_STEP
 from ..evaluation.result import Failures, estimate
 from ..evaluation.run import Progress
 from ..evaluation.settings import CalibrationImages
-from ..images import Image, Input, Pixels
+from ..images import Input, Pixels, Raster
 from ..model import CAFlow
 from ..records import Table
 from ..restoration import Candidates, draw, encode, moments, prepare, task_of
@@ -232,7 +232,7 @@ def _draw(
         try:
             example = make_example(task, reader, index, inputs=inputs)
             seed = SEED_STEP * index % SEEDS
-            request = prepare(model, Input(Image(example.input)), None, sampling)
+            request = prepare(model, Input(Raster(example.input)), None, sampling)
             check_one_pass(request.size)
             settings = replace(request.sampling, seed=seed)
             unanswered = Candidates(replace(request, sampling=settings).unscored)

@@ -6,7 +6,6 @@ part of others; one with `total=False` has fields that may be omitted.
 """
 
 from .calibration import Calibrated, Checked
-from .fields import RestoredField, ScoredField
 from .images import FailedInput, FailedPair, Masked, Planned, Restored, Scored
 from .models import (
     DescribedModel,
@@ -25,9 +24,7 @@ LINES = {
     Restored: "A restored image",
     Planned: "An input that was planned (--dry-run), skipped, or copied unchanged",
     Masked: "A mask",
-    RestoredField: "An ensemble for a measured field",
     Scored: "A scored pair",
-    ScoredField: "A scored field",
     FailedInput: "An input that failed",
     FailedPair: "A pair that failed",
     Calibrated: "A calibration",

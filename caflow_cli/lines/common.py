@@ -116,6 +116,15 @@ class _ScoreFields(TypedDict):
 
 class ScoreFields(_ScoreFields, total=False):
     depth: Depth
+    unit: Annotated[
+        str,
+        "Of measured fields: log_likelihood is the logarithm of a density of the field in its unit "
+        "to the power -wet. Fields with different numbers of wet cells are not comparable. Members "
+        "lie on the plane of fields with the means of the input, on which it ranks, but is no "
+        "posterior density.",
+    ]
+    wet: Annotated[Size, "Number of wet cells, or of all cells if none can be dry."]
+    dry: Annotated[Size, "Number of dry cells. Missing cells are in neither number."]
     standard_error: Annotated[
         NonNegative,
         "Standard error of log_likelihood over the noise samples, in nats; only with "

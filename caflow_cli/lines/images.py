@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias, TypedDict
 
-from ..records import Count, Share
+from ..records import Count, Share, Size
 from ..restoration.score import Estimator
 from ..sampling import Sampling
 from .calibration import Ends, Interval
@@ -39,6 +39,13 @@ class Marks(TypedDict):
 _Marks: TypeAlias = Annotated[Marks, "--marks: the image with its mask. Omitted without it."]
 
 
+class Ensemble(TypedDict):
+    """The file of the members of a measured field."""
+
+    path: Annotated[str, "The file that was written."]
+    members: Annotated[list[Size], "Seeds of the members, in the order of its bands."]
+
+
 class _RestoredFields(InputFields):
     command: Literal["superres", "colorize", "inpaint", "sample"]
     input: Typed
@@ -48,7 +55,7 @@ class _RestoredFields(InputFields):
     params: Sampling
     estimator: Estimator
     outputs: Annotated[
-        list[Output],
+        list[Output | Ensemble],
         "The files written, in rank order. Files that --skip-existing kept are not listed, because "
         "they may contain other candidates.",
     ]
@@ -157,6 +164,8 @@ class Scored(_ScoredFields, total=False):
     """A pair that `score` scored."""
 
     parts: Parts
+    member: Annotated[Size, "From 0, of the bands of an ensemble of fields."]
+    seed: Annotated[Size, "Of the member of an ensemble, as the file states it."]
 
 
 class FailedPair(PairFields):

@@ -1,8 +1,8 @@
 """The model: equation 9 (`density`), its use on images of 8 and 16 bits (`caflow`), and files."""
 
-from .caflow import CAFlow, LossTerms, bits_per_dim, standard_error
+from .caflow import CAFlow, LossTerms
 from .card import Card
-from .density import Condition, Density
+from .density import Condition, Density, bits_per_dim, standard_error
 from .pretrained import BITS, checkpoint_bytes, without_values
 
 __all__ = [

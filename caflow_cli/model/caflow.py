@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,10 +17,11 @@ from ..devices import (
     exact,
     float64_device,
     memory_format,
+    to_float64,
     to_layout,
 )
 from ..errors import ensure
-from ..flows import NOISE_LEVELS, VariationalNoise, noise_draws, standard_normal_log_prob
+from ..flows import Levels, ValueScale, VariationalNoise, noise_draws, standard_normal_log_prob
 from ..layers import WIDTHS, points_of, zero_logdet
 from ..layers.norms import Moments
 from ..records import Table
@@ -34,18 +35,6 @@ class LossTerms(NamedTuple):
 
     log_prob: Tensor  # log p(w|y)
     cond_log_prob: Tensor  # log p(y)
-
-
-def bits_per_dim(log_prob: Tensor | float, dims: int) -> Any:
-    """Convert nats to bits per dimension: `-log_prob / (D ln 2)`."""
-    return -log_prob / (dims * math.log(2))
-
-
-def standard_error(deviations: Tensor) -> Tensor:
-    """The standard error in nats, (B,), from the deviations (K, B) of K draws; NaN for K = 1."""
-    if len(deviations) == 1:
-        return torch.full_like(deviations[0], math.nan)
-    return deviations.std(0) / math.sqrt(len(deviations))
 
 
 class CAFlow(Pretrained):
@@ -228,7 +217,13 @@ class CAFlow(Pretrained):
         latents = [to_layout(z.to(self.device, dtype)) for z in latents]
         return self._forms.of(self.density, bf16).inverse(latents, condition)
 
-    def log_prob(self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1) -> Tensor:
+    def log_prob(
+        self,
+        target: Tensor,
+        cond: Tensor | Condition,
+        noise_samples: int = 1,
+        scale: ValueScale | None = None,
+    ) -> Tensor:
         """Score images: log-likelihoods in nats, (B,) float64.
 
         The result estimates a lower bound on the discrete log-probability: with uniform
@@ -237,14 +232,15 @@ class CAFlow(Pretrained):
         so scores are deterministic.
 
         Args:
-            target: uint8 or uint16 (B, C, H, W), as the condition. Of fields: points, which have
-                their noise, and whose log-densities are returned.
-            cond: uint8 or uint16, or a `Condition`.
+            target: uint8 or uint16 (B, C, H, W), as the condition; of fields, values in their unit.
+            cond: The same, of fields as `FieldAnchor` takes it; or a `Condition`.
             noise_samples: K, the number of noise draws.
+            scale: Of the target's values; by default the `Levels` of its depth. Fields without one
+                are points, which have their noise, and whose log-densities are returned.
         """
-        if self.of_field:
+        if self.of_field and scale is None:
             return self.encode(target, cond)[1]
-        return self.estimate(self.log_prob_samples(target, cond, noise_samples))[0]
+        return self.estimate(self.log_prob_samples(target, cond, noise_samples, scale))[0]
 
     def estimate(self, terms: Tensor) -> tuple[Tensor, Tensor]:
         """`log_prob` from its K terms, (K, B), and their deviations (K, B), for `standard_error`.
@@ -261,7 +257,11 @@ class CAFlow(Pretrained):
 
     @exact()
     def log_prob_samples(
-        self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1
+        self,
+        target: Tensor,
+        cond: Tensor | Condition,
+        noise_samples: int = 1,
+        scale: ValueScale | None = None,
     ) -> Tensor:
         """The K terms of `log_prob`, `log p(w + u_k | y) - log q(u_k | w)`: (K, B)."""
         ensure(noise_samples >= 1, f"noise_samples is {noise_samples}", "pass 1 or more")
@@ -272,19 +272,21 @@ class CAFlow(Pretrained):
             f"the target is {target.dtype}, the condition has another depth",
             "pass both with 8 bits, or both with 16",
         )
-        w = self._pixels(target, "target", only_stored=True)
-        w = w - width / 2  # exact
-        condition.check(len(w), w)
-        draws = noise_draws(w.shape[1:], normal=self.Q is not None)
+        x = self._pixels(target, "target", only_stored=True)
+        condition.check(len(x), x)
+        draws = noise_draws(x.shape[1:], normal=self.Q is not None)
         density = self._forms.of(self.density)
         terms = []
         for noise in islice(draws, noise_samples):
-            noise = to_layout(noise.to(w).expand_as(w))
-            if width != 1:  # multiples of 2^-8, so that points are exact in float32
-                noise = (noise * NOISE_LEVELS * width).floor() / NOISE_LEVELS
-            v, dequantized = self.dequantize(w, noise)
+            noise = to_layout(noise.to(x).expand_as(x))
+            if self.Q is not None:
+                v, more = self.dequantize(x - width / 2, noise)
+            else:
+                v, slopes = map(torch.as_tensor, (scale or Levels(width)).points(x, noise))
+                wide = self._point_type() if v.dtype == torch.float64 else self.dtype
+                v, more = to_layout(v.to(self.device, wide)), slopes.flatten(1).sum(1)
             _, log_prob = density(v, condition)
-            terms.append(log_prob + dequantized)
+            terms.append(log_prob + to_float64(more).to(log_prob.device))
         return torch.stack(terms)
 
     @exact()

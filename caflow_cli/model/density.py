@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from ..config import Extent, FlowConfig
@@ -135,3 +136,15 @@ class Density(nn.Module):
         log_prob = log_prob - logdet
         v, logdet = self.A.inverse(h, cond.anchor)
         return v, log_prob - logdet
+
+
+def bits_per_dim(log_prob: Tensor | float, dims: int) -> Any:
+    """Convert nats to bits per dimension: `-log_prob / (D ln 2)`."""
+    return -log_prob / (dims * math.log(2))
+
+
+def standard_error(deviations: Tensor) -> Tensor:
+    """The standard error in nats, (B,), from the deviations (K, B) of K draws; NaN for K = 1."""
+    if len(deviations) == 1:
+        return torch.full_like(deviations[0], math.nan)
+    return deviations.std(0) / math.sqrt(len(deviations))

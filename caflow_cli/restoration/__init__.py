@@ -5,7 +5,6 @@ from .conditions import Conditions, Diverged, Divergence, to_batch
 from .domain import describe_domain, domain_warning
 from .draw import draw, predicted, requests_at_a_time
 from .edits import EDITS, EditOptions, edits_of
-from .fields import Coarse, FieldScore, score_field, values_of
 from .figures import (
     FILL,
     marks_over,
@@ -15,7 +14,6 @@ from .figures import (
     uncertainty_chart,
     uncertainty_map,
 )
-from .members import Member, Members, restore_field
 from .rank import order, rmse_between
 from .request import Request, encode, prepare, seconds_to_draw, task_of
 from .restore import restore, score
@@ -28,14 +26,10 @@ __all__ = [
     "FILL",
     "Candidate",
     "Candidates",
-    "Coarse",
     "Conditions",
     "Diverged",
     "Divergence",
     "EditOptions",
-    "FieldScore",
-    "Member",
-    "Members",
     "Request",
     "Score",
     "Whole",
@@ -52,10 +46,8 @@ __all__ = [
     "prepare",
     "requests_at_a_time",
     "restore",
-    "restore_field",
     "rmse_between",
     "score",
-    "score_field",
     "score_images",
     "seconds_to_draw",
     "spread",
@@ -64,5 +56,4 @@ __all__ = [
     "to_batch",
     "uncertainty_chart",
     "uncertainty_map",
-    "values_of",
 ]

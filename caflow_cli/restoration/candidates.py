@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from ..config import Temperature
 from ..errors import check_usage, usage_error
+from ..fields import (
+    FIELD_FORMATS,
+    FieldEncoder,
+    format_of_field,
+    members_in_xarray,
+    record_of,
+    stacked,
+)
+from ..fields.project import repeated
+from ..fields.scale import Linear
 from ..images import (
     FORMATS,
     Encoder,
@@ -23,6 +32,7 @@ from ..images import (
     encode_png,
     format_of,
 )
+from ..images.profile import Array
 from ..names import numbered
 from ..paths import exists
 from ..sampling import Sampling
@@ -30,10 +40,13 @@ from ..tasks import as_read
 from ..version import SCHEMA, __version__
 from .conditions import Divergence, Window
 from .domain import Statistics, domain_warning
-from .figures import captioned_row
+from .figures import captioned_row, field_row, field_uncertainty, uncertainty_chart
 from .rank import order, rmse_between
 from .request import Request
 from .score import Score, estimator_of
+
+if TYPE_CHECKING:
+    import xarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +92,18 @@ class Candidate:
     def output(self) -> Output:
         """What is written of it: the edited image, with the input's alpha and metadata."""
         request = self.request
-        keeps_gray = request.task.keeps_gray
-        return request.input.output(self.edited, request.mask, keeps_gray=keeps_gray)
+        task = request.task
+        return request.input.output(
+            self.edited, request.mask, keeps_gray=task.keeps_gray, unit=task.unit
+        )
 
     @property
     def image(self) -> Pixels:
-        """The restored image, uint8 (H, W, 3), or (H, W, 4) if the input has alpha."""
+        """The restored image, uint8 (H, W, 3), or (H, W, 4) if the input has alpha; of a field, its
+        values, float32 (H, W)."""
         image = self.output.image.seen
+        if image.unit is not None:
+            return image.values[..., 0]
         return image.values if image.alpha is None else np.dstack([image.values, image.alpha])
 
     @cached_property
@@ -161,6 +179,11 @@ class Candidates:
         ]
 
     @property
+    def values(self) -> Array:
+        """All candidates in order of seed: (M, H, W, 3), or of fields (M, H, W) in the unit."""
+        return np.stack([candidate.image for candidate in self.drawn])
+
+    @property
     def kept(self) -> list[Candidate]:
         """The best N candidates."""
         return self.ranked[: self.sampling.keep]
@@ -193,8 +216,7 @@ class Candidates:
     @cached_property
     def notes(self) -> list[str]:
         """Warnings about the input, the same as the command line prints; usually none."""
-        note = self.request.task.note(self.request.shown, self.request.mask)
-        return [note for note in (note, self.predicted_note) if note]
+        return [note for note in (self.request.note, self.predicted_note) if note]
 
     @cached_property
     def warning(self) -> str | None:
@@ -223,7 +245,7 @@ class Candidates:
             "model": dict(request.model.identity),
             "params": self.sampling.as_json(),
             "estimator": estimator_of(request.model, request.draws, depth),
-            **({} if depth == 8 else {"depth": depth}),
+            **({"depth": depth} if depth == 16 else {}),
             **({"crop": request.input.crop} if request.input.crop else {}),
             **{edit.field: edit.as_json() for edit in request.edits},
         }
@@ -271,34 +293,74 @@ class Candidates:
         """Write the kept images, with provenance, and return their paths by rank.
 
         The suffix selects the format: PNG, WebP and TIFF keep the scored pixels, JPEG does not.
-        If several images are kept, their rank precedes the suffix: `x_01.png` for `x.png`.
+        If several images are kept, their rank precedes the suffix: `x_01.png` for `x.png`. Members
+        of a field are bands of one TIFF, NetCDF file or `.npy`.
 
         Raises:
             CaflowError: (exit 2) the suffix is unknown, or a file exists and `overwrite` is false;
                 then nothing is written. (exit 1) a file cannot be written.
         """
         path = Path(path)
-        name = format_of(path)
-        paths = numbered(path, len(self.kept))
-        if name is None:
-            known = ", ".join(suffixes[0] for suffixes in FORMATS.values())
-            raise usage_error(f"{str(path)!r} has no image suffix", f"give it one of {known}")
+        encoder = self._encoder(path)
+        paths = [path] if self.request.task.is_ensemble else numbered(path, len(self.kept))
         for each in () if overwrite else paths:
             check_usage(not exists(each), f"{str(each)!r} exists", "save(path, overwrite=True)")
-        for each, candidate in zip(paths, self.kept, strict=True):
-            data = Encoder(name).encode(candidate.output, json.dumps(self.provenance(candidate)))
+        for each, data in zip(paths, self.files(encoder), strict=True):
             atomic_write(each, data, replace=overwrite)
         return paths
+
+    def _encoder(self, path: Path) -> Encoder | FieldEncoder:
+        """The encoder for a path's suffix."""
+        is_field = self.request.task.is_ensemble
+        name = format_of_field(path) if is_field else format_of(path)
+        if name is None:
+            kind = "field" if is_field else "image"
+            known = FIELD_FORMATS if is_field else [suffixes[0] for suffixes in FORMATS.values()]
+            raise usage_error(
+                f"{str(path)!r} has no {kind} suffix", f"give it one of {', '.join(known)}"
+            )
+        return FieldEncoder(name) if is_field else Encoder(name)
+
+    def files(self, encoder: Encoder | FieldEncoder) -> Iterator[bytes]:
+        """The files of the kept candidates, with provenance."""
+        kept = self.kept
+        return encoder.files([each.output for each in kept], [self.provenance(e) for e in kept])
+
+    def to_xarray(self) -> xarray.DataArray:
+        """The kept members of a field, with the refined coordinates of the coarse one."""
+        outputs = [each.output for each in self.kept]
+        record = record_of([self.provenance(each) for each in self.kept])
+        return members_in_xarray(stacked(outputs), outputs[0].image, record["seeds"], record)
 
     def grid(self, name: str = "input") -> Image.Image:
         """Draw a sheet of the input as the model reads it, captioned `name`, and all candidates by
         rank with their scores."""
-        height, width = self.seen.shape[:2]
-        cells = [(self.seen, [name, f"{width} × {height}", f"τ {self.tau}"])]
-        for each in self.ranked:
-            lines = [f"#{each.rank}   seed {each.seed}", *each.score.summary.split(", ")]
-            cells.append((each.shown, lines))
-        return Image.fromarray(captioned_row(cells))
+        height, width = self.request.image.shape[:2]
+        own = [name, f"{width} × {height}", f"τ {self.tau}"]
+        texts = [
+            [f"#{each.rank}   seed {each.seed}", *each.score.summary.split(", ")]
+            for each in self.ranked
+        ]
+        if self.request.task.is_ensemble:
+            coarse = repeated(self.request.image[..., 0], self.request.task.factor)
+            fields = [coarse, *(each.image for each in self.ranked)]
+            return Image.fromarray(
+                field_row([*zip(fields, [own, *texts], strict=True)], self.scale)
+            )
+        images = [self.seen, *(each.shown for each in self.ranked)]
+        return Image.fromarray(captioned_row([*zip(images, [own, *texts], strict=True)]))
+
+    @property
+    def scale(self) -> Linear:
+        """Of a measured field."""
+        assert isinstance(self.request.scale, Linear), "a measured field"
+        return self.request.scale
+
+    def uncertainty(self, name: str) -> Pixels:
+        """Draw the standard deviation of all candidates beside the best, captioned `name`."""
+        if self.request.task.is_ensemble:
+            return field_uncertainty(name, self.values, self.scale, self.tau)
+        return uncertainty_chart(name, self.ranked, self.tau)
 
     def _repr_png_(self) -> bytes:
         return encode_png(np.array(self.grid()))

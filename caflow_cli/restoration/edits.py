@@ -148,10 +148,13 @@ def edits_of(
     if "saturation" in options:
         edits.append(Saturate(options["saturation"]))
     if "size" in options:
+        check_usage(not task.is_ensemble, "--scale: not for fields", "leave it out")
         height, width = image.shape[:2]
         drawn = (task.factor * width, task.factor * height)
         edits.append(Resize(drawn, options["size"]))
     grain = options.get("grain", "auto")
+    asked = "grain" in options and not task.needs_mask
+    check_usage(not asked, f"{task.name} takes no grain", "leave it out")
     if mask is not None and grain != "off":
         edits.append(Grain(image, mask >= HOLE, None if grain == "auto" else strength_of(grain)))
     return [edit for edit in edits if edit.changes]

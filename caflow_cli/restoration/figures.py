@@ -13,6 +13,7 @@ from PIL import Image, ImageColor
 
 from ..config import Temperature
 from ..errors import ensure
+from ..fields.scale import Linear
 from ..images import Pixels
 from ..tasks.base import levels_in
 from .conditions import Window
@@ -213,8 +214,9 @@ class Shades(NamedTuple):
     is_log: bool  # then values below `low` are dry, and drawn as the background
 
     @classmethod
-    def of(cls, values: Plane, unit: str, zero: float | None) -> "Shades":
+    def of(cls, values: Plane, scale: Linear) -> "Shades":
         """The range of all finite values, from the threshold of dry ones if there is one."""
+        unit, zero = scale.known.unit, scale.known.zero
         finite = values[np.isfinite(values)]
         low = float(finite.min(initial=math.inf)) if zero is None else zero
         high = float(finite.max(initial=-math.inf))
@@ -248,22 +250,19 @@ class Shades(NamedTuple):
         return (LogNorm if self.is_log else Normalize)(self.low, self.high)
 
 
-def field_row(cells: Sequence[tuple[Plane, list[str]]], unit: str, zero: float | None) -> Pixels:
+def field_row(cells: Sequence[tuple[Plane, list[str]]], scale: Linear) -> Pixels:
     """Draw fields of a unit on one scale, with lines of text below them, and the scale.
 
     Args:
         cells: The coarse field and its members, (H, W), with the text below each.
-        unit: Of the values.
-        zero: The threshold of dry values, which are drawn as the background; or None.
+        scale: Of the model's values.
     """
-    shades = Shades.of(np.concatenate([values.ravel() for values, _ in cells]), unit, zero)
+    shades = Shades.of(np.concatenate([values.ravel() for values, _ in cells]), scale)
     row = captioned_row([(shades.drawn(values), lines) for values, lines in cells])
     return _drawn([_Part(0, 0, row), _Part(0, row.shape[1] + _GAP, shades.bar(_CELL))])
 
 
-def field_uncertainty(
-    name: str, members: Plane, unit: str, zero: float | None, tau: Temperature
-) -> Pixels:
+def field_uncertainty(name: str, members: Plane, scale: Linear, tau: Temperature) -> Pixels:
     """Draw the standard deviation of members, (M, H, W), in their unit, beside the first one.
 
     Raises:
@@ -271,7 +270,8 @@ def field_uncertainty(
     """
     ensure(len(members) > 1, "one member has no spread", "-m 10")
     deviation = members.std(0, ddof=1, dtype=np.float64).astype(np.float32)
-    shades = Shades.of(members[0], unit, zero)
+    unit, zero = scale.known.unit, scale.known.zero
+    shades = Shades.of(members[0], scale)
     spread = Shades(0.0, max(float(np.nanpercentile(deviation, 99.5)), 1e-9), unit, False)
     lines = [
         f"{name}: a member, and the standard deviation over {len(members)} members, in {unit}",
@@ -281,9 +281,9 @@ def field_uncertainty(
         deviation = np.where(members.max(0) < zero, np.float32(-1), deviation)
     parts: list[_Part] = []
     left = 0
-    for values, scale in ((members[0], shades), (deviation, spread)):
-        image = thumbnail(scale.drawn(values), _SIDE)
-        bar = scale.bar(image.shape[0])
+    for values, drawn in ((members[0], shades), (deviation, spread)):
+        image = thumbnail(drawn.drawn(values), _SIDE)
+        bar = drawn.bar(image.shape[0])
         parts += [_Part(0, left, image, lines if not left else ())]
         parts += [_Part(0, left + image.shape[1] + _GAP, bar)]
         left += image.shape[1] + bar.shape[1] + 2 * _GAP

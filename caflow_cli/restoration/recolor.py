@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from ..config import HOLE
 from ..errors import ensure
-from ..images import Image, Pixels, convert
+from ..images import Pixels, Raster, convert
 from ..records import Count
 from ..tasks.base import check_same_size, gray, levels_in, resize, scaled_size
 from ..tasks.chroma import chroma_of, tint, upsample_chroma
@@ -73,7 +73,7 @@ class Recolor:
         levels = levels_in(image)
         colors = strokes[self._rows, self._columns, :3]
         if profile is not None and self.pixels:
-            shown = Image(image[self._rows, self._columns][None], profile).shown
+            shown = Raster(image[self._rows, self._columns][None], profile).shown
             tinted = tint(gray(shown), chroma_of(colors[None]))
             [colors] = convert(tinted, None, profile)
         self._chroma = levels * chroma_of(colors)  # (3, pixels)
@@ -104,7 +104,7 @@ class Recolor:
         return self.pixels
 
 
-def strokes_of(image: Image) -> Pixels:
+def strokes_of(image: Raster) -> Pixels:
     """Color hints as they are painted: uint8 (H, W, 4), or (H, W, 3) if every pixel is opaque."""
     alpha = image.rounded(8).alpha
     return image.shown if alpha is None else np.dstack([image.shown, alpha])

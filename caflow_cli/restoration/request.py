@@ -14,12 +14,12 @@ from torch import Tensor
 
 from ..config import Extent
 from ..devices import check_bf16
-from ..errors import ensure, usage_error
-from ..images import LARGE, Image, Input, Pixels, is_of_grays
-from ..images.profile import converts_back
+from ..errors import usage_error
+from ..flows import ValueScale
+from ..images import LARGE, Input, Pixels, Raster
 from ..model import CAFlow
 from ..sampling import Sampling
-from ..tasks import ONE_PASS, Part, Task, check_size
+from ..tasks import Part, Task, check_size
 from ..tasks.base import MOST, MOST_RESIZED, WholeImage
 from ..tasks.tiles import LazyImage, plan_tiles
 from .conditions import Conditions, Progress, Steps, Window, to_batch
@@ -44,6 +44,7 @@ class Request:
     size: Extent  # height and width that the model draws, for each part
     parts: Sequence[Part]
     sampling: Sampling  # with all defaults filled in
+    scale: ValueScale  # of the values that are drawn or scored
     noise_samples: int | None = 1  # K of the scores; None: candidates are not scored
     edits: Sequence[Edit] = ()  # of the written image
 
@@ -72,7 +73,12 @@ class Request:
         return self.as_image(self.image).shown
 
     @property
-    def seen(self) -> Image:
+    def note(self) -> str | None:
+        """A warning about the input; usually None."""
+        return self.task.note(self.as_image(self.image), self.mask)
+
+    @property
+    def seen(self) -> Raster:
         """The input as models see it, whose profile results have."""
         return self.input.image.seen
 
@@ -81,9 +87,9 @@ class Request:
         """Bits per channel of what is drawn: 8 or 16."""
         return self.seen.bits
 
-    def as_image(self, pixels: Pixels) -> Image:
-        """Pixels of this request, or of a candidate, as an image of its profile."""
-        return Image(pixels, self.seen.profile)
+    def as_image(self, pixels: Pixels) -> Raster:
+        """Values of this request, or of a candidate, as a raster of its kind."""
+        return replace(self.seen, values=pixels, alpha=None, infrared=None)
 
     def window(self, part: Part, window: Window, size: Extent) -> Window:
         """Where a window of a sample of a part lies in the written image, whose size is `size`
@@ -160,7 +166,7 @@ def prepare(
     sampling = sampling or Sampling()
     task = task_of(model, sampling)
     task.check_mask(mask is not None)
-    image = colors_for(task, image)
+    image = task.accepted(image)
     seen = image.image.seen.filled(soften=task.enlarges)
     size = task.model_size(seen)
     parts = task.parts(seen, mask)
@@ -169,13 +175,14 @@ def prepare(
         check_bf16(model.device)
     # In tiles, a score takes nearly as long as the image, and a single one ranks nothing.
     alone = filled.candidates == 1 and sampling.rank is None
-    noise_samples = None if alone and math.prod(size) > ONE_PASS else 1
+    noise_samples = None if alone and math.prod(size) > task.one_pass else 1
     if math.prod(size) > LARGE:
         check_large(task, seen, size, alone and "size" in (options or {}))
     edits: list[Edit] = []
     if options is not None:
         edits = edits_of(task, seen, image.image.seen.profile, mask, options)
-    return Request(model, task, image, mask, seen, size, parts, filled, noise_samples, edits)
+    scale = task.scale_for(image.image.seen.bits)
+    return Request(model, task, image, mask, seen, size, parts, filled, scale, noise_samples, edits)
 
 
 def check_large(task: Task, image: Pixels, size: Extent, resized: bool) -> None:
@@ -206,23 +213,6 @@ def task_of(model: CAFlow, sampling: Sampling | None = None) -> Task:
     return (sampling or Sampling()).task(model.config)
 
 
-def colors_for(task: Task, image: Input) -> Input:
-    """The image in sRGB if its profile is of grays, and results have colors; else as it is.
-
-    Raises:
-        CaflowError: Floats are converted to sRGB, and cannot be converted back.
-    """
-    if not task.keeps_gray and is_of_grays(image.image.profile):
-        return image.in_srgb()
-    if image.image.bits == 32:
-        ensure(
-            converts_back(image.image.profile),
-            "the image has floats with a profile to which results cannot be converted back",
-            "convert it to sRGB or to a linear RGB profile first, or save it with 16 bits",
-        )
-    return image
-
-
 def encode(requests: Sequence[Request], progress: Progress | None = None) -> Conditions:
     """Compute the conditions of the first parts of requests.
 
@@ -242,12 +232,12 @@ def conditions_of(request: Request, cond: Tensor | LazyImage, steps: Steps) -> C
     """Conditions, uint8 (B, C, H, W), in one piece if they fit into memory, else in tiles."""
     model = request.model
     bf16 = request.sampling.bf16
-    if math.prod(request.size) > ONE_PASS:
+    if math.prod(request.size) > request.task.one_pass:
         tiles = plan_tiles(request.size, model.config.flow.multiple)
         if len(tiles) > 1:
             return Tiled(model, cond, tiles, bf16, steps, request.rows)
     assert isinstance(cond, Tensor)
-    return Whole(model, cond, bf16, steps)
+    return Whole(model, cond, bf16, steps, request.scale)
 
 
 def seconds_to_draw(request: Request) -> float:

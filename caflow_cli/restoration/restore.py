@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast, overload
+from typing import cast
 
 from ..config import Tau
 from ..damage import confidence_of, snapped
 from ..errors import check_usage, usage_error
-from ..fields import Field
 from ..images import Input, Pixels
 from ..images.crop import cropped, stated
 from ..model import CAFlow
@@ -19,9 +18,7 @@ from ..tasks.base import check_same_size
 from .candidates import Candidates
 from .draw import draw
 from .edits import EditKeywords, EditOptions
-from .fields import FieldLike, FieldScore, score_field
-from .members import Members, restore_field
-from .request import encode, prepare
+from .request import encode, prepare, task_of
 from .score import Score, score_images
 
 
@@ -34,63 +31,38 @@ class RestoreOptions(SamplingKeywords, EditKeywords, total=False):
     snap: bool
 
 
-@overload
-def restore(
-    model: CAFlow,
-    image: Field,
-    tau: Tau | None = None,
-    candidates: int | None = None,
-    keep: int = 1,
-    seed: int = 0,
-    mask: None = None,
-    **options: Unpack[RestoreOptions],
-) -> Members: ...
-
-
-@overload
 def restore(
     model: CAFlow,
     image: ImageLike,
     tau: Tau | None = None,
     candidates: int | None = None,
-    keep: int = 1,
+    keep: int | None = None,
     seed: int = 0,
     mask: ImageLike | None = None,
     **options: Unpack[RestoreOptions],
-) -> Candidates: ...
-
-
-def restore(
-    model: CAFlow,
-    image: ImageLike | Field,
-    tau: Tau | None = None,
-    candidates: int | None = None,
-    keep: int = 1,
-    seed: int = 0,
-    mask: ImageLike | None = None,
-    **options: Unpack[RestoreOptions],
-) -> Candidates | Members:
+) -> Candidates:
     """Draw M samples from p(w|y), the candidates, and rank them.
 
     Each sample is composed with the input and rounded to its depth, 8 or 16 bits, before it is
     scored, so `score` reproduces the score of a written candidate. Warnings about the input are in
     `Candidates.notes`.
 
-    A model of fields takes a coarse field, and returns the `Members` of an ensemble in its unit.
+    Of a measured field, the candidates are the members of an ensemble, with exactly its means: all
+    are kept, unranked unless fewer are, and saved in one file.
 
     Args:
         model: Any model, such as `caflow_cli.load` returns; its task computes the condition from
             `image`.
         image: A path, a PIL image, an array (H, W, 3) or a tensor (3, H, W), see `as_image`. Alpha
             is kept, and so are color profiles of displays and the 16 bits of arrays (uint16) and,
-            with the extra `deep`, of files. For a model of fields: a `Field`, an array (H, W) of
-            floats in the model's unit, or a path (`read_field`).
+            with the extra `deep`, of files. For a model of fields: a path, an
+            `xarray.DataArray`, or an array (H, W) of numbers in the model's unit (`as_field`).
         tau: Temperature: a number, or a shape such as (0.9, 0.7, 0.5) or "0.9/0.7/0.5" with one
             value per scale, finest first, or per latent. Default: the model's, else the task's.
         candidates: M. Default: the model's, else the task's; the latter is reduced for superres,
             and either for holes, unless ranked by consensus, to what fits 0.75 megapixels (of
             windows onto the holes), but not below `keep`.
-        keep: N, how many of the best candidates `kept` holds.
+        keep: N, how many of the best candidates `kept` holds. Default: 1, or all of a field.
         seed: Candidate k is drawn from a generator with seed `seed + k`.
         mask: For inpaint: a path, a PIL image, or an array, either bool or uint8 (H, W) with 128
             and above where the image is to be filled.
@@ -119,22 +91,18 @@ def restore(
     check_names(options, RestoreOptions.__annotations__)
     settings: Table = {k: v for k, v in options.items() if k in SamplingKeywords.__annotations__}
     sampling = Sampling(tau=tau, candidates=candidates, keep=keep, seed=seed, **settings)
-    if isinstance(model, CAFlow) and model.of_field:
-        others = [name for name in options if name not in settings]
-        others += ["mask"] if mask is not None else []
-        check_usage(not others, f"a model of fields takes no {' or '.join(others)}", "leave it out")
-        return restore_field(model, cast("FieldLike", image), sampling)
-    read = as_input(cast("ImageLike", image), options.get("value_range"), options.get("alpha"))
+    task = task_of(model)
+    read = as_input(image, options.get("value_range"), options.get("alpha"), task.unit)
     hole = as_mask(mask)
     if options.get("snap"):
+        check_usage(task.needs_mask, f"{task.name} takes no snap", "leave it out")
         if hole is None:
             raise usage_error("snap is for a painted mask", "mask=..., or leave snap out")
         check_same_size("the mask is", hole.shape, read.image.size)
         hole = snapped(hole, confidence_of(read.image))
     if options.get("crop") is not None:
         read, hole, options = _part(read, hole, options)
-    edits = cast("EditOptions", options)
-    request = prepare(model, read, hole, sampling, edits)
+    request = prepare(model, read, hole, sampling, cast("EditOptions", options))
     *_, [found] = draw([Candidates(request)], encode([request]))
     return found
 
@@ -155,13 +123,6 @@ def _part(
     return part, own, options
 
 
-@overload
-def score(
-    model: CAFlow, condition: Field, target: Field, *, noise_samples: int = 1
-) -> FieldScore: ...
-
-
-@overload
 def score(
     model: CAFlow,
     condition: ImageLike,
@@ -171,19 +132,7 @@ def score(
     noise_samples: int = 1,
     value_range: tuple[float, float] | None = None,
     alpha: bool | None = None,
-) -> Score: ...
-
-
-def score(
-    model: CAFlow,
-    condition: ImageLike | Field,
-    target: ImageLike | Field,
-    mask: ImageLike | None = None,
-    *,
-    noise_samples: int = 1,
-    value_range: tuple[float, float] | None = None,
-    alpha: bool | None = None,
-) -> Score | FieldScore:
+) -> Score:
     """Compute log p(target | condition) of an image, given the input that it was made from.
 
     Args:
@@ -209,18 +158,17 @@ def score(
             losslessly stored, and its known pixels differ from those of the condition.
     """
     noise_samples = checked(NoiseSamples, noise_samples, "noise_samples")
-    if isinstance(model, CAFlow) and model.of_field:
-        pair = cast("FieldLike", condition), cast("FieldLike", target)
-        return score_field(model, *pair, noise_samples)
-    scored = as_input(cast("ImageLike", target), value_range, alpha)
-    seen = as_input(cast("ImageLike", condition), value_range, alpha)
+    unit = task_of(model).unit
+    scored = as_input(target, value_range, alpha, unit)
+    seen = as_input(condition, value_range, alpha, unit)
     images = seen.image.seen, scored.image.seen
     if images[0].profile != images[1].profile:
         images = seen.image.converted(None).rounded(16), scored.image.converted(None).rounded(16)
     bits = min(image.bits for image in images)  # of a result that was written with 8 bits
     given, image = (image.rounded(bits) for image in images)
     request = prepare(model, replace(seen, image=given), as_mask(mask))
-    request = replace(request, noise_samples=noise_samples)
+    scale = request.task.scale_for(image.bits, image.unit)
+    request = replace(request, noise_samples=noise_samples, scale=scale)
     if scored.exact:
         request.task.check_known(request.image, image.values, request.mask)
     (found,) = score_images([request], encode([request]), [image.values])

@@ -57,6 +57,11 @@ class Score:
     unknown_values: int | None = None  # 16
     score_exact: bool = True  # whether the scored pixels are those that were written
     depth: int = 8  # bits per channel; with 16, known values are measured in bins of 1/256
+    # Of a measured field, whose density is one in its unit to the power -wet: so fields with
+    # different numbers of wet cells are not comparable. Cells without a value are left out.
+    unit: str | None = None
+    wet: int | None = None  # number of wet cells
+    dry: int | None = None
 
     @property
     def missing(self) -> Score:
@@ -70,6 +75,8 @@ class Score:
         """A human-readable summary: `-30881.2 nats, 3.626 bits/dim`."""
         if self.rank_score is None:
             return "not scored"
+        if self.unit is not None:
+            return f"{self.rank_score:.1f} nats in ({self.unit})^-{self.wet}, {self.dry} dry"
         if self.log_likelihood is None or self.bits_per_dim is None:
             return f"rank score {self.rank_score:.1f} nats, in {self.score_domain}"
         return f"{self.log_likelihood:.1f} nats, {self.bits_per_dim:.3f} bits/dim"
@@ -78,9 +85,9 @@ class Score:
         """All values, without the parts, and without those that only some scores have."""
         values = asdict(self)
         del values["parts"]
-        if self.depth == 8:
+        if self.depth != 16:
             del values["depth"]
-        for key in ("standard_error", "known_values", "unknown_values"):
+        for key in ("standard_error", "known_values", "unknown_values", "unit", "wet", "dry"):
             if values[key] is None:
                 del values[key]
         return values
@@ -170,11 +177,12 @@ def total(request: Request, of_parts: Sequence[PartScore], image: Pixels) -> Sco
     if nats is None or len(deviations) < len(request.parts):
         return result
     dims = len(request.parts) * image.shape[2] * height * width
+    counts = request.task.counts(request.image, image)
     domain = "image" if image.shape[:2] == request.size else "reduced"
     if len(request.parts) > 1:
         domain = "parts"
-    counts = [part.values for part in request.parts if part.values is not None]
-    known, unknown = map(sum, zip(*counts, strict=True)) if counts else (None, None)
+    values = [part.values for part in request.parts if part.values is not None]
+    known, unknown = map(sum, zip(*values, strict=True)) if values else (None, None)
     if depth == 16:
         unknown = dims - _in_bins(request, dims, known or 0)
     result = replace(result, score_domain=domain, known_values=known, unknown_values=unknown)
@@ -185,8 +193,9 @@ def total(request: Request, of_parts: Sequence[PartScore], image: Pixels) -> Sco
     return replace(
         result,
         log_likelihood=nats,
-        bits_per_dim=bits_per_dim(nats, dims),
+        bits_per_dim=None if counts else bits_per_dim(nats, dims),
         standard_error=float(standard_error(together[:, None])) if len(together) > 1 else None,
+        **counts,
     )
 
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy.typing as npt
+import torch
 from torch import Generator, Tensor
 
 from ..config import Temperature
-from ..layers import to_stored
+from ..flows import Levels, ValueScale
 from ..model import CAFlow, Condition
 from ..tasks.tiles import LazyImage
 from .conditions import PartScore, Sample, Steps, decode, predict, renew, resamples
@@ -19,10 +20,10 @@ class Whole:
 
     Args:
         model: Any model.
-        cond: uint8 (B, C, H, W), or floats for fields, whose samples are floats, too.
+        cond: uint8 or uint16 (B, C, H, W), or floats for fields.
         bf16: Draw with networks in bfloat16; scores stay float32.
         steps: Counts the passes of the model.
-        expected: What the guide predicts for it, if it read more than `cond`.
+        scale: Of the values that are drawn and scored. Default: `Levels` of 8 bits.
     """
 
     passes = 1
@@ -33,13 +34,14 @@ class Whole:
         cond: Tensor,
         bf16: bool = False,
         steps: Steps | None = None,
-        expected: Tensor | None = None,
+        scale: ValueScale | None = None,
     ) -> None:
         self._model = model
         self._bf16 = bf16
         self.steps = steps or Steps()
         self.cond = cond
-        self.encoded = model.encode_condition(cond, expected=expected)
+        self.encoded = model.encode_condition(cond)
+        self._scale = scale or Levels(self.encoded.width)
 
     @property
     def statistics(self) -> Statistics:
@@ -72,7 +74,7 @@ class Whole:
         draws: int = 1,
     ) -> list[PartScore]:
         assert isinstance(targets, Tensor)
-        terms = self._model.log_prob_samples(targets, self.encoded, draws)
+        terms = self._model.log_prob_samples(targets, self.encoded, draws, self._scale)
         values, deviations = self._model.estimate(terms)
         self.steps.step()
         return list(map(PartScore, values.tolist(), deviations.cpu().unbind(1)))
@@ -105,7 +107,6 @@ class Whole:
         return self._model.encode_condition(self.cond[row, None])
 
     def _images(self, points: Tensor) -> npt.NDArray[Any]:
-        """Points (B, C, H, W) as stored images, (B, H, W, C); those of fields as they are."""
-        if not self._model.of_field:
-            points = to_stored(points, self.encoded.width)
-        return points.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        """Points (B, C, H, W) as stored values, (B, H, W, C)."""
+        values = torch.as_tensor(self._scale.values(points))
+        return values.permute(0, 2, 3, 1).contiguous().cpu().numpy()

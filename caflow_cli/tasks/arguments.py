@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..config import HOLE
 from ..errors import EXIT_USAGE, check_usage, usage_error
-from ..images import Image as Values, Input, Pixels, decode, in_8_bits, stores_losslessly
+from ..fields import as_field
+from ..images import Input, Pixels, Raster, decode, in_8_bits, stores_losslessly
 from ..images.read import table_of
 from ..images.refusals import check_finite
 from . import gray
@@ -58,10 +59,19 @@ def as_input(
     image: ImageLike,
     value_range: tuple[float, float] | None = None,
     alpha: bool | None = None,
+    unit: str | None = None,
 ) -> Input:
-    """Convert an image like `as_image`, but keep its depth, profile and alpha, as `decode` does."""
+    """Convert an image like `as_image`, but keep its depth, profile and alpha, as `decode` does.
+
+    With a `unit`, it is a field in it: see `as_field`.
+    """
+    if unit is not None:
+        for name, value in (("value_range", value_range), ("alpha", alpha)):
+            check_usage(value is None, f"a model of fields takes no {name}", "leave it out")
     if isinstance(image, Input):
         return image
+    if unit is not None:
+        return as_field(image, unit=unit)
     if isinstance(image, str | Path):
         return decode(image, alpha=alpha)
     if isinstance(image, Image.Image):
@@ -79,7 +89,7 @@ def as_input(
         return _from_array(pixels.numpy(), tuple(image.shape), value_range, alpha)
     if not isinstance(image, np.ndarray):
         kind = type(image).__name__
-        is_field = kind in ("Field", "DataArray")
+        is_field = kind == "DataArray"
         hint = "a model of fields, such as load('rain-superres-x4')" if is_field else _WANTED
         raise usage_error(f"an image cannot be a {kind}", hint)
     return _from_array(image, image.shape, value_range, alpha)
@@ -108,8 +118,8 @@ def _from_array(
     check_usage(is_stored, f"an image cannot have type {image.dtype}", _WANTED)
     opacity = image[..., -1] if has_more and image[..., -1].min() < white(image) else None
     if image.shape[2] < 3:
-        return Input(Values(np.repeat(image[..., :1], 3, 2), alpha=opacity), gray=True)
-    return Input(Values(np.ascontiguousarray(image[..., :3]), alpha=opacity))
+        return Input(Raster(np.repeat(image[..., :1], 3, 2), alpha=opacity), gray=True)
+    return Input(Raster(np.ascontiguousarray(image[..., :3]), alpha=opacity))
 
 
 def _to_levels(
@@ -169,7 +179,7 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
     return drawn_mask(as_input(mask, alpha=True).image)
 
 
-def drawn_mask(image: Values) -> Pixels:
+def drawn_mask(image: Raster) -> Pixels:
     """A mask that is drawn: its gray, uint8 (H, W), black where it is transparent."""
     level = gray(image.shown)
     alpha = image.rounded(8).alpha

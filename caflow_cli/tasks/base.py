@@ -10,25 +10,31 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import HOLE, Extent
-from ..errors import check_usage, ensure
+from ..errors import check_usage, ensure, usage_error
 from ..images import (
     LARGE,
     LUMA as LUMA,
     ONE as ONE,
+    Input,
     Pixels,
+    Raster,
     gray as gray,
     in_gray as in_gray,
+    is_of_grays,
     levels_in as levels_in,
     resize as resize,
     strips as strips,
     white as white,
 )
+from ..images.profile import converts_back
+from ..images.values import Unit
 from ..records import Table
 
 if TYPE_CHECKING:
     import torch
 
     from ..config import Config, TaskConfig
+    from ..flows import ValueScale
 
 # Pixels at the model's size that are drawn in one pass, at 0.9 kB per pixel for the bundled models.
 # Of larger images only conditions, candidates and their noise are held (docs/inference.md).
@@ -121,6 +127,9 @@ class Task:
     # eight orientations, and the edges of an input's alpha are softened.
     enlarges = False
     needs_mask = False
+    is_ensemble = False  # whether all M candidates are the result, whatever the size
+    unit: str | None = None  # of fields
+    one_pass = ONE_PASS  # pixels that are drawn in one pass; above, in tiles
     derives_condition = True  # from the target; if false, the data set has it
     of_one_kind = False  # whether errors on some inputs say what those on others are
     # Whether images above 64 megapixels can be drawn, by `part_of_condition` and `part_of_target`.
@@ -163,6 +172,35 @@ class Task:
         check_usage(
             self.needs_mask or not has_mask, f"{self.name} takes no mask", "leave --mask out"
         )
+
+    def accepted(self, image: Input) -> Input:
+        """The input as it is restored: in sRGB if its profile is of grays, and results have colors.
+        CaflowError if it is a field, or if floats could not be converted back from sRGB."""
+        raster = image.image
+        if raster.unit is not None:
+            unit = raster.unit.name or "no unit"
+            raise usage_error(
+                f"the input is a measured field in {unit}, and the model is one of images",
+                f"--model of a model of fields in {unit}, or save it as an image of 16 bits",
+            )
+        if not self.keeps_gray and is_of_grays(raster.profile):
+            return image.in_srgb()
+        ensure(
+            raster.bits < 32 or converts_back(raster.profile),
+            "the image has floats with a profile to which results cannot be converted back",
+            "convert it to sRGB or to a linear RGB profile first, or save it with 16 bits",
+        )
+        return image
+
+    def scale_for(self, bits: int, unit: Unit | None = None) -> ValueScale:
+        """The scale of values that are drawn, or of a target with the steps of a unit."""
+        from ..flows import Levels  # imported here, so that the tasks' defaults need no torch
+
+        return Levels(1.0 if bits == 8 else 1 / 256)
+
+    def counts(self, image: Pixels, target: Pixels) -> Table:
+        """What a score states of measured values."""
+        return {}
 
     def model_size(self, image: Pixels) -> Extent:
         """Height and width of the condition of each part, without computing it."""
@@ -248,7 +286,7 @@ class Task:
         """
         return None
 
-    def note(self, image: Pixels, mask: Pixels | None) -> str | None:
+    def note(self, image: Raster, mask: Pixels | None) -> str | None:
         """A warning about what will be lost, or will not come out well; None if there is none."""
         return None
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from ..config import Extent
-from ..images import Pixels
+from ..images import Pixels, Raster
 from ..records import Table
 from .base import (
     LUMA,
@@ -153,8 +153,8 @@ class Colorize(WholeImage):
     ) -> Pair:
         return gray(candidate), gray(image)
 
-    def note(self, image: Pixels, mask: Pixels | None) -> str | None:
-        colored = float((np.ptp(image, axis=-1) > _COLOR).mean())
+    def note(self, image: Raster, mask: Pixels | None) -> str | None:
+        colored = float((np.ptp(image.shown, axis=-1) > _COLOR).mean())
         if colored <= _COLORED:
             return None
         return "the image is already in color; its colors will be replaced"

@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from .superres import SuperRes
+import numpy as np
+
+from ..fields.project import project, repeated
+from ..fields.scale import Linear, scale_of
+from ..images.profile import Array
+from ..images.values import Input, Raster, Unit, unit_of
+from .base import Pair, WholeImage, check_size, check_target, extend
 
 if TYPE_CHECKING:
-    from ..config import TaskConfig
+    from ..config import Config, Extent, TaskConfig
 
 
-class Fields(SuperRes):
-    """Describes models of fields, whose members have `factor` times as many cells on each side.
+@dataclass(frozen=True, kw_only=True)
+class Fields(WholeImage):
+    """Draws ensembles of fields with `factor` times as many cells on each side, and exact means.
 
-    `restoration/members.py` draws them, and `restoration/fields.py` scores them.
+    Images are float32 (H, W, 1) in the unit, NaN where missing. A condition has two channels: g of
+    the means on the model's scale, filled where they are missing and padded by reflection, -inf
+    where dry; and 1 where cells are left out, since they are missing or padding.
     """
 
-    channels = (1,)
+    factor: int
+    multiple: int  # of the sides of what the model draws
+    scale: Linear  # of its values
+
+    name = "superres"
+    channels = (2,)
     target_channels = 1
     tau = 1.0
+    is_ensemble = True
+    one_pass = 2**24
     options: ClassVar[tuple[str, ...]] = ("values",)
+    command = "superres"
     usage = "superres coarse.tif -m 50 -o members.tif"
     verb = "refine"
+    tag = "super-resolution"
+    example = "rain"
     baseline = "bicubic"
+
+    @classmethod
+    def of(cls, config: Config) -> Fields:
+        factor = config.task.factor
+        assert config.task.values is not None
+        multiple = math.lcm(config.flow.multiple, factor)
+        return cls(factor=factor, multiple=multiple, scale=scale_of(config.task.values))
 
     @classmethod
     def describe(cls, config: TaskConfig) -> str:
@@ -32,3 +60,70 @@ class Fields(SuperRes):
             f"Draws ensembles of fields in {config.values.unit}, {s} times finer than a field of "
             f"means over {s}×{s} cells. Trained on fields of {config.size}×{config.size} cells."
         )
+
+    @property
+    def unit(self) -> str:  # type: ignore[override]
+        return self.scale.known.unit
+
+    def accepted(self, image: Input) -> Input:
+        """The field, if it has the model's unit, and values in its range."""
+        self.scale.check_range(image.image)
+        values = image.image.values
+        check_size(values, self.model_size(values), self.one_pass, "crop it into parts")
+        return image
+
+    def scale_for(self, bits: int, unit: Unit | None = None) -> Linear:
+        self.scale.check_unit(unit, "the target")
+        return scale_of(self.scale.known, unit)
+
+    def note(self, image: Raster, mask: Array | None) -> str | None:
+        notes = []
+        if not unit_of(image).name:
+            notes.append(f"states no unit, and is taken to be in {self.unit}")
+        if missing := int(np.isnan(image.values).sum()):
+            notes.append(f"missing values: {missing}")
+        return "; ".join(notes) or None
+
+    def scaled_size(self, image: Array) -> Extent:
+        height, width = image.shape[:2]
+        return self.factor * height, self.factor * width
+
+    def condition(self, image: Array) -> Array:
+        height, width = (side // self.factor for side in self.model_size(image))
+        g = self.scale.levels(image[..., 0], self.factor**2)
+        left_out = np.ones((height, width))
+        left_out[: g.shape[0], : g.shape[1]] = np.isnan(g)
+        filled = extend(_filled(g), (height, width))
+        return repeated(np.stack([filled, left_out]), self.factor).transpose(1, 2, 0)
+
+    def compose(self, image: Array, sample: Array) -> Array:
+        """The sample, in the unit, with exactly the means of the field: (factor h, factor w, 1)."""
+        x = super().compose(image, sample)
+        return project(x[..., 0], image[..., 0], self.scale.zero)[..., None]
+
+    def reduce(self, image: Array, target: Array) -> Pair:
+        """The condition, and the target of the padded size; what neither has is left out."""
+        check_target(image, target, self.scaled_size(image), f"{self.factor} times the condition")
+        height, width = target.shape[:2]
+        x = np.full((*self.model_size(image), 1), np.nan)
+        x[:height, :width] = target
+        x[:height, :width][repeated(np.isnan(image[..., 0]), self.factor)] = np.nan
+        condition = self.condition(image)
+        condition[..., 1:] = np.isnan(x)
+        return condition, x
+
+    def counts(self, image: Array, target: Array) -> dict[str, Any]:
+        _, x = self.reduce(image, target)
+        return self.scale.counts(x)
+
+
+def _filled(g: Array) -> Array:
+    """The field with the value of the nearest cell where it is missing."""
+    missing = np.isnan(g)
+    if not missing.any():
+        return g
+    from scipy.ndimage import distance_transform_edt  # here, because few fields need it
+
+    places = distance_transform_edt(missing, return_distances=False, return_indices=True)
+    result: Array = g[tuple(places)]
+    return result

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..config import FILL, HOLE, Config, Extent, TaskConfig
 from ..errors import ensure
-from ..images import Pixels
+from ..images import Pixels, Raster
 from ..records import Table
 from .base import (
     Example,
@@ -183,10 +183,10 @@ class Inpaint(Task):
         assert hole is not None
         return candidate[~hole], image[~hole]
 
-    def note(self, image: Pixels, mask: Pixels | None) -> str | None:
+    def note(self, image: Raster, mask: Pixels | None) -> str | None:
         if not self.rim or mask is None:
             return None
-        hole = self.hole(image, mask)
+        hole = self.hole(image.values, mask)
         deep = hole & ~edge_of(hole, _DEPTH)
         if not deep.any():
             return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..errors import ensure
-from ..images import LARGE, Pixels, is_gray
+from ..images import LARGE, Pixels, Raster, is_gray
 from ..records import Table
 from .base import (
     Example,
@@ -122,8 +122,8 @@ class SuperRes(WholeImage):
     def _projects(self, image: Pixels) -> bool:
         return self.consistent and math.prod(self.model_size(image)) <= LARGE
 
-    def note(self, image: Pixels, mask: Pixels | None) -> str | None:
-        if self.consistent and not self._projects(image):
+    def note(self, image: Raster, mask: Pixels | None) -> str | None:
+        if self.consistent and not self._projects(image.values):
             return "above 64 megapixels, candidates are not made consistent with the input"
         return None
 

@@ -2,21 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import Config, Values
+from ..config import Config
 from ..data.examples import keep, open_files
 from ..data.fields import open_fields
 from ..data.split import choose
-from ..fields import Array
 from ..fields.project import means_of, repeated
-from ..fields.scale import points, to_scale
+from ..fields.scale import Linear, scale_of
 from ..flows import NOISE_LEVELS
+from ..images.profile import Array
+from ..images.values import Unit
 from ..records import Table
 from ..tasks import get_task
 from .config import RunConfig
@@ -58,14 +59,14 @@ def _open(config: RunConfig, split: Literal["train", "choose"]) -> Iterator[Data
     ) as examples:
         kept = keep(examples, config.data_memory_gb * 2**30, config.data)
         kind = get_task(Config(config.flow, task))
-        yield FieldSet(kind, kept, task.size, crops=True, values=task.values)
+        yield FieldSet(kind, kept, task.size, crops=True, scale=scale_of(task.values))
 
 
 @dataclass(frozen=True, eq=False)
 class FieldSet(Dataset):
     """Fields of a split, in their unit. Training uses crops at native scale."""
 
-    values: Values = field(kw_only=True)
+    scale: Linear = field(kw_only=True)
 
     def pair_of(
         self, index: int, place: Place, orientation: int, noise: Array
@@ -81,20 +82,23 @@ class FieldSet(Dataset):
             noise: Uniform in [0, 1), (1, size, size).
 
         Returns:
-            v, and y, each value repeated, and -inf where dry: float32 (1, size, size).
+            v, float32 (1, size, size), and y, as `FieldAnchor` takes it, (2, size, size).
         """
         stored, (step, in_db) = self.examples.read(index)
         s = self.task.factor
         _, left, top = place
         x = oriented(crop(stored, self.size, 0.0, left, top)[None], orientation)
-        means = to_scale(self.values, means_of(x, s), s * s)
-        y = repeated(np.nan_to_num(means, nan=-np.inf, neginf=-np.inf), s)
-        v, _ = points(self.values, x, noise, float(step), "db" if in_db else "linear")
-        v = np.where(np.isneginf(y), noise - 1, v)
+        means = self.scale.levels(means_of(x, s), s * s)
+        missing = np.isnan(means)
+        level = repeated(np.where(missing, -np.inf, means), s)
+        unit = Unit(step=float(step), step_in="db" if in_db else "linear")
+        v, _ = replace(self.scale, unit=unit).points(x, noise)
+        v = np.where(np.isneginf(level), noise - 1, v)
+        y = np.concatenate([level, repeated(missing, s)])
         return v.astype(np.float32), y.astype(np.float32)
 
     def held_out(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Targets and conditions of central crops, always the same: float32 (N, 1, size, size)."""
+        """Targets and conditions of central crops, always the same: float32 (N, C, size, size)."""
         shape = 1, self.size, self.size
         shown = [
             self.pair_of(index, CENTER, 0, np.random.default_rng(index).random(shape))

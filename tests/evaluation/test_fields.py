@@ -13,6 +13,7 @@ from caflow_cli.config import Config, FlowConfig, Values
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.metrics.fields import FieldContext, measure_field
 from caflow_cli.fields.project import means_of, repeated
+from caflow_cli.fields.scale import scale_of
 from caflow_cli.model import CAFlow
 
 
@@ -126,7 +127,7 @@ def test_a_perfect_ensemble_is_calibrated():
         truth, members = fields[0], fields[1:]
         likely = p >= 0.5
         means = means_of(np.full((32, 32), 1.0), 4)
-        sums, ranks = measure_field(members, truth, FieldContext(RAIN, means, 4, likely))
+        sums, ranks = measure_field(members, truth, FieldContext(scale_of(RAIN), means, 4, likely))
         assert ranks.sum() == pytest.approx(1)
         for name, pair in sums.items():
             totals[name] = np.add(totals.get(name, 0), pair)
@@ -142,7 +143,7 @@ def test_areas_without_heavy_rain_or_with_gaps_have_no_maxima():
     truth = np.full((32, 32), 0.5)
     truth[3, 5] = 9.0
     members = np.stack([truth, np.where(truth > 1, 8.0, truth), np.where(truth > 1, 10, truth)])
-    known = FieldContext(RAIN, means, 4, np.ones((32, 32), bool))
+    known = FieldContext(scale_of(RAIN), means, 4, np.ones((32, 32), bool))
     sums, _ = measure_field(members, truth, known)
     assert sums["maxima"] == [pytest.approx((1 + 0.5) / 3), 1]
     assert sums["maxima_crps"][0] == pytest.approx(2 / 3 - 2 / 3)

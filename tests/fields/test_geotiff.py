@@ -14,9 +14,10 @@ import tifffile
 from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
 from rasterio.transform import Affine
+from small_fields import write_members
 
 from caflow_cli import CaflowError
-from caflow_cli.fields import read_field, read_members, read_provenance, write_members
+from caflow_cli.fields import read_field, read_members, read_provenance
 
 COARSE = np.array([[0, 0.5, 2], [4, 0, 1.25]], np.float32)
 UTM = {"crs": "EPSG:32633", "transform": Affine(1000, 0, 500000, 0, -1000, 5000000)}
@@ -38,7 +39,7 @@ def geotiff(path, values=COARSE, scale=1.0, offset=0.0, unit="", **options):
 
 def ensemble(field, factor=2, count=3):
     """Members whose cells are those of the field, times 1, 1 and so on."""
-    fine = field.values.repeat(factor, 0).repeat(factor, 1)
+    fine = field.image.values[..., 0].repeat(factor, 0).repeat(factor, 1)
     return np.stack([fine * np.float32(k) for k in range(1, count + 1)])
 
 
@@ -63,7 +64,7 @@ def test_members_lie_where_the_coarse_field_lies(tmp_path, point, matrix):
         bounds, crs = file.bounds, file.crs
     field = read_field(path)
     members = ensemble(field)
-    write_members(tmp_path / "members.tif", members, field, 2, [7, 8, 9])
+    write_members(tmp_path / "members.tif", members, field, [7, 8, 9])
     with rasterio.open(tmp_path / "members.tif") as file:
         assert file.bounds == bounds
         assert file.crs == crs
@@ -82,7 +83,7 @@ def test_a_place_within_the_image_is_that_of_its_corner(tmp_path):
     place = [(33550, 12, 3, (2.0, 4.0, 0.0)), (33922, 12, 6, (1, 2, 0, 10, 20, 0))]
     tifffile.imwrite(tmp_path / "a.tif", COARSE, extratags=[(*tag, True) for tag in place])
     field = read_field(tmp_path / "a.tif")
-    write_members(tmp_path / "b.tif", ensemble(field), field, 2)
+    write_members(tmp_path / "b.tif", ensemble(field), field)
     with rasterio.open(tmp_path / "a.tif") as coarse, rasterio.open(tmp_path / "b.tif") as fine:
         assert fine.bounds == coarse.bounds
 
@@ -91,24 +92,30 @@ def test_scale_and_offset_of_integers_are_applied_and_floats_written(tmp_path):
     stored = np.array([[0, 3], [250, -7]], np.int16)
     path = geotiff(tmp_path / "k.tif", stored, 0.25, 273, "K", nodata=-7)
     field = read_field(path, nodata=-7)
-    assert np.array_equal(field.values, [[273, 273.75], [335.5, math.nan]], equal_nan=True)
-    assert (field.unit, field.step, field.step_in) == ("K", 0.25, "linear")
+    assert np.array_equal(
+        field.image.values[..., 0], [[273, 273.75], [335.5, math.nan]], equal_nan=True
+    )
+    assert (field.image.unit.name, field.image.unit.step, field.image.unit.step_in) == (
+        "K",
+        0.25,
+        "linear",
+    )
     members = ensemble(field, count=1)
-    write_members(tmp_path / "m.tif", members, field, 2)
+    write_members(tmp_path / "m.tif", members, field)
     with rasterio.open(tmp_path / "m.tif") as file:
         assert file.dtypes == ("float32",)
         assert (file.scales, file.offsets, file.units) == ((1,), (0,), ("K",))
         assert math.isnan(file.nodata)
     back = read_field(tmp_path / "m.tif", nodata=math.nan)
-    assert np.array_equal(back.values, members[0], equal_nan=True)
-    assert back.step == 0
+    assert np.array_equal(back.image.values[..., 0], members[0], equal_nan=True)
+    assert back.image.unit.step == 0
 
 
 def test_missing_values_are_written_back_and_stay_apart_from_dry_ones(tmp_path):
     values = COARSE.copy()
     values[1, 2] = -9999
     field = read_field(geotiff(tmp_path / "a.tif", values, nodata=-9999), nodata=-9999)
-    write_members(tmp_path / "m.tif", ensemble(field), field, 2)
+    write_members(tmp_path / "m.tif", ensemble(field), field)
     with rasterio.open(tmp_path / "m.tif") as file:
         assert file.nodata == -9999
         assert (file.read(1) == -9999).sum() == 4
@@ -117,7 +124,7 @@ def test_missing_values_are_written_back_and_stay_apart_from_dry_ones(tmp_path):
     other = read_field(geotiff(tmp_path / "b.tif", values, nodata=-9999), nodata=-9999)
     members = ensemble(other)
     members[0, 0, 0] = -9999
-    write_members(tmp_path / "n.tif", members, other, 2)
+    write_members(tmp_path / "n.tif", members, other)
     with rasterio.open(tmp_path / "n.tif") as file:
         assert math.isnan(file.nodata)
         assert np.isnan(file.read(1)).sum() == 4
@@ -129,8 +136,8 @@ def test_the_least_float32_as_nodata(tmp_path, text):
     values[0, 0] = np.finfo(np.float32).min
     tifffile.imwrite(tmp_path / "a.tif", values, extratags=[(42113, 2, 0, text, True)])
     field = read_field(tmp_path / "a.tif", nodata=float(text))
-    assert field.missing.sum() == 1
-    write_members(tmp_path / "m.tif", ensemble(field), field, 2)
+    assert np.isnan(field.image.values[..., 0]).sum() == 1
+    write_members(tmp_path / "m.tif", ensemble(field), field)
     with rasterio.open(tmp_path / "m.tif") as file:
         assert file.read_masks(1).sum() == 255 * 20
 
@@ -162,7 +169,7 @@ def test_rotated_and_mirrored_fields_lie_where_they_lay(tmp_path, transform, poi
     with rasterio.open(path, "r+") as file:
         file.update_tags(AREA_OR_POINT="Point" if point else "Area")
     field = read_field(path)
-    write_members(tmp_path / "m.tif", ensemble(field, 4), field, 4)
+    write_members(tmp_path / "m.tif", ensemble(field, 4), field)
     with rasterio.open(tmp_path / "m.tif") as file:
         assert file.tags()["AREA_OR_POINT"] == ("Point" if point else "Area")
         found = file.transform
@@ -185,7 +192,7 @@ def test_control_points_stay_at_their_places(tmp_path, point):
     with rasterio.open(path, "r+") as file:
         file.update_tags(AREA_OR_POINT="Point" if point else "Area")
     field = read_field(path)
-    write_members(tmp_path / "m.tif", ensemble(field), field, 2)
+    write_members(tmp_path / "m.tif", ensemble(field), field)
     with rasterio.open(path) as coarse, rasterio.open(tmp_path / "m.tif") as fine:
         (before, crs), (after, kept) = coarse.gcps, fine.gcps
     assert kept == crs
@@ -199,7 +206,7 @@ def test_overviews_are_ignored_and_masks_refused(tmp_path):
     path = geotiff(tmp_path / "a.tif", values, tiled=True, blockxsize=16, blockysize=16)
     with rasterio.open(path, "r+") as file:
         file.build_overviews([2, 4])
-    assert np.array_equal(read_field(path).values, values)
+    assert np.array_equal(read_field(path).image.values[..., 0], values)
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
         file.write_mask(values > 7)
     with pytest.raises(CaflowError, match="has a mask of its own"):
@@ -210,12 +217,12 @@ def test_provenance_and_members_are_read_back(tmp_path):
     field = read_field(geotiff(tmp_path / "a.tif", unit="mm/h"))
     members = ensemble(field)
     path = tmp_path / "m.tif"
-    write_members(path, members, field, 2, provenance={"seed": 7, "µ": "é"})
-    assert read_provenance(path) == {"seed": 7, "µ": "é"}
+    write_members(path, members, field, provenance={"µ": "é"})
+    assert read_provenance(path) == {"µ": "é", "seeds": [0, 1, 2]}
     assert read_provenance(tmp_path / "a.tif") is None
     back = read_members(path)
-    assert np.array_equal([member.values for member in back], members)
-    assert {member.unit for member in back} == {"mm/h"}
+    assert np.array_equal([member.image.values[..., 0] for member in back], members)
+    assert {member.image.unit.name for member in back} == {"mm/h"}
     with pytest.raises(CaflowError, match="has 3 bands") as error:
         read_field(path)
     assert error.value.hint == f"gdal_translate -b 1 {path} band.tif"
@@ -228,8 +235,9 @@ import numpy as np
 from pathlib import Path
 from caflow_cli.fields import *
 field = read_field(sys.argv[1])
-write_members(Path(sys.argv[2]), np.stack([field.values] * 2), field, 1)
-print(np.array_equal(read_members(sys.argv[2])[1].values, field.values))
+data = FieldEncoder("tiff").encode(np.stack([field.image.values[..., 0]] * 2), field.image, [0, 1])
+Path(sys.argv[2]).write_bytes(data)
+print(np.array_equal(read_members(sys.argv[2])[1].image.values, field.image.values))
 """
 
 
@@ -252,19 +260,19 @@ def test_deflate_needs_no_imagecodecs(tmp_path, options, output):
 def test_npy_holds_members_but_no_place(tmp_path):
     field = read_field(geotiff(tmp_path / "a.tif"))
     members = ensemble(field)
-    write_members(tmp_path / "m.npy", members, field, 2)
+    write_members(tmp_path / "m.npy", members, field)
     assert np.array_equal(np.load(tmp_path / "m.npy"), members)
-    with pytest.raises(CaflowError, match="no field is written as"):
-        write_members(tmp_path / "m.png", members, field, 2)
+    with pytest.raises(CaflowError, match="fields are not written as"):
+        write_members(tmp_path / "m.png", members, field)
     assert not (tmp_path / "m.png").exists()
 
 
 def test_text_beside_ascii(tmp_path):
     field = read_field(geotiff(tmp_path / "a.tif", unit="µg/m³ <5"))
-    write_members(tmp_path / "m.tif", ensemble(field), field, 2)
+    write_members(tmp_path / "m.tif", ensemble(field), field)
     with rasterio.open(tmp_path / "m.tif") as file:
         assert file.units[0] == "µg/m³ <5"
     description = tifffile.TiffFile(tmp_path / "m.tif").pages.first.description
     assert json.loads(description)["unit"] == "µg/m³ <5"
-    assert read_field(io.BytesIO((tmp_path / "a.tif").read_bytes())).unit == "µg/m³ <5"
+    assert read_field(io.BytesIO((tmp_path / "a.tif").read_bytes())).image.unit.name == "µg/m³ <5"
     assert Path(tmp_path / "m.tif").stat().st_size < 3000

@@ -8,15 +8,14 @@ import sys
 import numpy as np
 import pytest
 import xarray
+from small_fields import in_xarray, write_members
 
 from caflow_cli import CaflowError
 from caflow_cli.fields import (
-    field_of,
-    members_in_xarray,
+    as_field,
     read_field,
     read_members,
     read_provenance,
-    write_members,
 )
 
 COARSE = np.array([[0, 0.5, 2], [4, 0, 1.25]], np.float32)
@@ -36,16 +35,18 @@ def saved(path, data, engine="h5netcdf", **options):
 
 
 def ensemble(field, factor=2, count=3):
-    fine = field.values.repeat(factor, 0).repeat(factor, 1)
+    fine = field.image.values[..., 0].repeat(factor, 0).repeat(factor, 1)
     return np.stack([fine * np.float32(k) for k in range(1, count + 1)])
 
 
 def written(tmp_path, field, factor=2):
     path = tmp_path / "members.nc"
     members = ensemble(field, factor)
-    write_members(path, members, field, factor, [7, 8, 9], {"seed": 7})
-    assert read_provenance(path) == {"seed": 7}
-    assert np.array_equal([f.values for f in read_members(path, nodata=math.nan)], members, True)
+    write_members(path, members, field, [7, 8, 9], {})
+    assert read_provenance(path) == {"seeds": [7, 8, 9]}
+    assert np.array_equal(
+        [f.image.values[..., 0] for f in read_members(path, nodata=math.nan)], members, True
+    )
     return xarray.load_dataset(path, engine="h5netcdf", decode_coords="all")
 
 
@@ -56,8 +57,8 @@ def test_members_have_a_dimension_refined_coordinates_and_the_attributes(tmp_pat
     time = ((), np.datetime64("2026-12-02T09:00", "ns"))
     data = rain(time=time).to_dataset().assign_attrs(title="a storm", Conventions="CF-1.11")
     field = read_field(saved(tmp_path / "a.nc", data, engine))
-    assert np.array_equal(field.values, COARSE)
-    assert field.unit == "mm/h"
+    assert np.array_equal(field.image.values[..., 0], COARSE)
+    assert field.image.unit.name == "mm/h"
     found = written(tmp_path, field)
     assert found.rain.dims == ("member", "lat", "lon")
     assert found.rain.attrs == ATTRS
@@ -97,8 +98,8 @@ def test_coordinates_of_two_dimensions_and_irregular_ones():
         lat=("lat", [1.0, 4]),
         lon=[1, 2, 4],
     ).assign_coords(site=("lon", ["a", "b", "c"]))
-    field = field_of(array)
-    fine = members_in_xarray(ensemble(field), field, 2, [0, 1, 2])
+    field = as_field(array)
+    fine = in_xarray(ensemble(field), field, [0, 1, 2])
     assert fine.lat.values.tolist() == [0.25, 1.75, 3.25, 4.75]
     assert fine.lon.values.tolist() == [0.75, 1.25, 1.75, 2.5, 3.5, 4.5]
     assert fine.north.dims == ("lat", "lon")
@@ -113,8 +114,8 @@ def test_packed_integers_are_unpacked_and_floats_written(tmp_path):
     with pytest.raises(CaflowError, match=r"1 missing values \(-9\), the first at row 1, column 1"):
         read_field(path)
     field = read_field(path, nodata=-9)
-    assert np.array_equal(field.values, values, equal_nan=True)
-    assert field.step == 0.25
+    assert np.array_equal(field.image.values[..., 0], values, equal_nan=True)
+    assert field.image.unit.step == 0.25
     found = written(tmp_path, field)
     assert found.rain.encoding["dtype"] == np.float32
     assert np.isnan(found.rain.encoding["_FillValue"])
@@ -129,11 +130,11 @@ def test_arrays_that_xarray_has_not_decoded_are_those_of_the_file(tmp_path, dtyp
     how = {"scale_factor": 0.25, "add_offset": 1.0, "_FillValue": np.dtype(dtype).type(-9)}
     array = rain(stored).assign_attrs(how)
     for field in (
-        field_of(array, nodata=-9),
+        as_field(array, nodata=-9),
         read_field(saved(tmp_path / "a.nc", array), nodata=-9),
     ):
-        assert np.array_equal(field.values, values, equal_nan=True)
-        assert field.grid.attrs == ATTRS
+        assert np.array_equal(field.image.values[..., 0], values, equal_nan=True)
+        assert field.image.place.attrs == ATTRS
 
 
 def test_corners_of_cells_are_left_out_and_whole_bounds_divided(tmp_path):
@@ -154,22 +155,22 @@ def test_corners_of_cells_are_left_out_and_whole_bounds_divided(tmp_path):
 def test_steps_of_the_data_are_attributes(tmp_path):
     array = rain().assign_attrs(step=0.5, step_in="db")
     field = read_field(saved(tmp_path / "a.nc", array))
-    assert (field.step, field.step_in) == (0.5, "db")
+    assert (field.image.unit.step, field.image.unit.step_in) == (0.5, "db")
     assert "step" not in written(tmp_path, field).rain.attrs
 
 
 def test_a_data_array_becomes_a_field_and_members_a_data_array():
     array = rain().expand_dims(time=[3]).assign_coords(member=4)
-    field = field_of(array)
-    assert np.array_equal(field.values, COARSE)
-    fine = members_in_xarray(ensemble(field), field, 2, [0, 1, 2], {"seed": 0})
+    field = as_field(array)
+    assert np.array_equal(field.image.values[..., 0], COARSE)
+    fine = in_xarray(ensemble(field), field, [0, 1, 2], {"seed": 0})
     assert fine.dims == ("member", "lat", "lon")
     assert fine.coords["time"] == 3
     assert fine.coords["coarse_member"] == 4
     assert fine.attrs == {**ATTRS, "caflow": '{"seed": 0}'}
-    assert field_of(fine[1]).size == (4, 6)
-    plain = field_of(COARSE, unit="K")
-    assert members_in_xarray(ensemble(plain), plain, 2, [0, 1, 2]).units == "K"
+    assert as_field(fine[1]).image.size == (4, 6)
+    plain = as_field(COARSE, unit="K")
+    assert in_xarray(ensemble(plain), plain, [0, 1, 2]).units == "K"
 
 
 HOLES = np.where(COARSE == 4, np.nan, COARSE)
@@ -186,7 +187,7 @@ HOLES = np.where(COARSE == 4, np.nan, COARSE)
 )
 def test_arrays_that_are_no_field_are_refused(array, message):
     with pytest.raises(CaflowError, match=message):
-        field_of(array)
+        as_field(array)
 
 
 @pytest.mark.parametrize(
@@ -201,9 +202,9 @@ def test_arrays_that_are_no_field_are_refused(array, message):
     ],
 )
 def test_coordinates_that_cannot_be_refined_are_refused(tmp_path, coords, message):
-    field = field_of(rain(**coords))
+    field = as_field(rain(**coords))
     with pytest.raises(CaflowError, match=message):
-        write_members(tmp_path / "m.nc", ensemble(field), field, 2)
+        write_members(tmp_path / "m.nc", ensemble(field), field)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -217,9 +218,9 @@ def test_files_without_one_variable_or_damaged_are_refused(tmp_path):
 
 
 def test_a_place_is_not_converted_to_another_format(tmp_path):
-    field = field_of(rain())
+    field = as_field(rain())
     with pytest.raises(CaflowError, match="NetCDF file is not converted to tiff") as error:
-        write_members(tmp_path / "m.tif", ensemble(field), field, 2)
+        write_members(tmp_path / "m.tif", ensemble(field), field)
     assert error.value.hint == "-o FILE.nc, or --format netcdf"
 
 

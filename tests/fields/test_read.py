@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 from caflow_cli import CaflowError
-from caflow_cli.fields import Field, field_of, read_field
+from caflow_cli.fields import as_field, read_field
 
 RAIN = np.array([[0, 0.1, 2.5], [7, 0, 0.3]], np.float32)
 
@@ -25,30 +25,36 @@ def test_a_tiff_of_floats_has_the_unit_and_step_of_its_description(tmp_path):
     path = tmp_path / "rain.tif"
     tifffile.imwrite(path, RAIN, compression="zlib", description=description)
     field = read_field(path)
-    assert field.values.dtype == np.float32
-    assert np.array_equal(field.values, RAIN)
-    assert (field.unit, field.step, field.step_in) == ("mm/h", 0.5, "db")
-    assert field.size == (2, 3)
-    assert not field.missing.any()
+    assert field.image.values[..., 0].dtype == np.float32
+    assert np.array_equal(field.image.values[..., 0], RAIN)
+    assert (field.image.unit.name, field.image.unit.step, field.image.unit.step_in) == (
+        "mm/h",
+        0.5,
+        "db",
+    )
+    assert field.image.size == (2, 3)
+    assert not np.isnan(field.image.values[..., 0]).any()
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "f2", "f8"])
 def test_integers_and_other_floats_become_float32(dtype):
     values = np.array([[3, 0], [1, 100]], dtype)
     field = read_field(tiff(values, photometric="minisblack"))
-    assert field.values.dtype == np.float32
-    assert np.array_equal(field.values, values)
-    assert (field.unit, field.step) == ("", 0 if values.dtype.kind == "f" else 1)
+    assert field.image.values[..., 0].dtype == np.float32
+    assert np.array_equal(field.image.values[..., 0], values)
+    assert (field.image.unit.name, field.image.unit.step) == (
+        "",
+        0 if values.dtype.kind == "f" else 1,
+    )
 
 
 def test_npy_and_arrays():
     buffer = io.BytesIO()
     np.save(buffer, RAIN.astype(float))
-    assert np.array_equal(read_field(io.BytesIO(buffer.getvalue())).values, RAIN)
-    field = field_of(RAIN, unit="mm/h")
-    assert np.array_equal(field.values, RAIN)
-    assert field.unit == "mm/h"
-    assert field_of(field) is field
+    assert np.array_equal(read_field(io.BytesIO(buffer.getvalue())).image.values[..., 0], RAIN)
+    field = as_field(RAIN, unit="mm/h")
+    assert np.array_equal(field.image.values[..., 0], RAIN)
+    assert field.image.unit.name == "mm/h"
 
 
 def with_missing(dtype, value):
@@ -75,16 +81,19 @@ def test_missing_values_are_refused_unless_they_are_named(dtype, value, tag, sho
     assert error.value.hint == f"--nodata {shown}"
     for nodata in (float(shown), math.nan):
         field = read_field(file(), nodata=nodata)
-        assert field.missing.tolist() == [[False, False, True], [True, False, False]]
+        assert np.isnan(field.image.values[..., 0]).tolist() == [
+            [False, False, True],
+            [True, False, False],
+        ]
         expected = math.nan if dtype == "i2" else float(shown)
-        assert np.array_equal([field.nodata], [expected], equal_nan=True)
+        assert np.array_equal([field.image.nodata], [expected], equal_nan=True)
 
 
 def test_a_value_that_the_file_does_not_declare_can_be_named_but_covers_no_other():
     values = with_missing("f4", -9999)
     field = read_field(tiff(values), nodata=-9999)
-    assert field.missing.sum() == 2
-    assert field.nodata == -9999
+    assert np.isnan(field.image.values[..., 0]).sum() == 2
+    assert field.image.nodata == -9999
     values[1, 1] = math.nan
     with pytest.raises(
         CaflowError, match=r"1 missing values \(nan\), the first at row 1, column 1"
@@ -93,7 +102,7 @@ def test_a_value_that_the_file_does_not_declare_can_be_named_but_covers_no_other
 
 
 def test_dry_is_not_missing():
-    assert field_of(np.array([[0, 1.0]])).values.tolist() == [[0, 1]]
+    assert as_field(np.array([[0, 1.0]])).image.values[..., 0].tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +127,7 @@ def test_what_is_no_field_is_refused(file, message):
 @pytest.mark.parametrize("values", [np.ones(3), np.ones((2, 2, 2)), np.ones((0, 4))])
 def test_arrays_have_two_sides(values):
     with pytest.raises(CaflowError, match="no field"):
-        field_of(values)
+        as_field(values)
 
 
 @pytest.mark.parametrize("shape", [(0, 2, 2), (2, 0, 2), ()])
@@ -130,7 +139,7 @@ def test_a_file_of_numpy_without_values_is_no_field(tmp_path, shape):
 
 def test_all_values_missing_is_an_error():
     with pytest.raises(CaflowError, match="every value"):
-        field_of(np.full((2, 2), np.nan), nodata=math.nan)
+        as_field(np.full((2, 2), np.nan), nodata=math.nan)
     with pytest.raises(CaflowError, match="array of numbers"):
-        field_of([["a"]])
-    assert isinstance(field_of([[1, 2]]), Field)
+        as_field([["a"]])
+    assert as_field([[1, 2]]).image.unit is not None

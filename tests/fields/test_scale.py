@@ -2,73 +2,75 @@
 
 import numpy as np
 import pytest
+from small_fields import field
 
 from caflow_cli.config import Values
 from caflow_cli.errors import CaflowError
-from caflow_cli.fields import Field
-from caflow_cli.fields.scale import check_range, is_wet, log_slope, points, to_scale, to_unit
+from caflow_cli.fields.scale import scale_of
+from caflow_cli.images.values import Unit
 
 RAIN = Values("mm/h", "db", 0, 150, zero=0.1)
 KELVIN = Values("K", "linear", 220, 320)
+RATE, WARMTH = map(scale_of, (RAIN, KELVIN))
 
 
 def test_rain_is_in_db_above_the_threshold():
     x = np.array([0, 0.0999, np.float32(0.1), 1, 100, np.nan])
-    np.testing.assert_allclose(to_scale(RAIN, x), [-np.inf, -np.inf, 0, 10, 30, np.nan], atol=1e-7)
-    assert is_wet(RAIN, x).tolist() == [False, False, True, True, True, False]
+    np.testing.assert_allclose(RATE.levels(x), [-np.inf, -np.inf, 0, 10, 30, np.nan], atol=1e-7)
+    assert RATE.is_wet(x).tolist() == [False, False, True, True, True, False]
 
 
 def test_a_mean_is_dry_if_no_cell_can_be_wet():
     zero = np.float32(0.1)
     means = np.array([0, 0.9 * zero / 16, zero / 16, zero, np.nan])
-    g = to_scale(RAIN, means, cells=16)
+    g = RATE.levels(means, cells=16)
     np.testing.assert_allclose(g, [-np.inf, -np.inf, -10 * np.log10(16), 0, np.nan], atol=1e-6)
 
 
 def test_temperature_is_linear():
     x = np.array([220.0, 270.0, 320.0, 330.0])
-    np.testing.assert_allclose(to_scale(KELVIN, x), [0, 15, 30, 33])
-    np.testing.assert_allclose(to_unit(KELVIN, to_scale(KELVIN, x)), x)
-    assert is_wet(KELVIN, np.array([-5.0, np.nan])).tolist() == [True, False]
+    np.testing.assert_allclose(WARMTH.levels(x), [0, 15, 30, 33])
+    np.testing.assert_allclose(WARMTH.values(WARMTH.levels(x)), x)
+    assert WARMTH.is_wet(np.array([-5.0, np.nan])).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("values", [RAIN, KELVIN])
 def test_the_slope_is_that_of_differences(values):
     x = np.geomspace(0.11, 140, 50)
     step = 1e-6 * x
-    slope = (to_scale(values, x + step) - to_scale(values, x - step)) / (2 * step)
-    np.testing.assert_allclose(log_slope(values, x), np.log(slope), atol=1e-6)
+    slope = (scale_of(values).levels(x + step) - scale_of(values).levels(x - step)) / (2 * step)
+    np.testing.assert_allclose(scale_of(values).log_slope(x), np.log(slope), atol=1e-6)
 
 
 def test_dry_cells_come_back_below_the_threshold_in_order():
-    x = to_unit(RAIN, np.array([-1, -0.5, -1e-9, 0, 10]))
-    assert not is_wet(RAIN, x[:3].astype(np.float32)).any()
-    assert is_wet(RAIN, x[3:].astype(np.float32)).all()
+    x = RATE.values(np.array([-1, -0.5, -1e-9, 0, 10]))
+    assert not RATE.is_wet(x[:3].astype(np.float32)).any()
+    assert RATE.is_wet(x[3:].astype(np.float32)).all()
     assert (np.diff(x) > 0).all()
-    assert np.isfinite(to_unit(RAIN, np.array([1e6]))).all()
+    assert np.isfinite(RATE.values(np.array([1e6]))).all()
 
 
 @pytest.mark.parametrize(("step", "step_in"), [(0.5, "linear"), (0.5, "db")])
 def test_noise_spreads_values_over_their_step_and_no_dry_one(step, step_in):
     x = np.array([0.0, 0.1, 0.102, 2.0, np.nan])
     noise = np.linspace(0, 1, 1001)[:-1, None] + 0.0005
-    v, slopes = points(RAIN, np.broadcast_to(x, (1000, 5)), noise, step, step_in)
+    v, slopes = scale_of(RAIN, Unit("", step, step_in)).points(np.broadcast_to(x, (1000, 5)), noise)
     assert ((v[:, [0, 4]] > -1) & (v[:, [0, 4]] < 0)).all()
     assert not slopes[:, [0, 4]].any()
     assert (v[:, 1:4] >= 0).all()
-    spread = to_unit(RAIN, v[:, 1:4]) if step_in == "linear" else v[:, 1:4]
+    spread = RATE.values(v[:, 1:4]) if step_in == "linear" else v[:, 1:4]
     center = x[1:4] if step_in == "linear" else 10 * np.log10(x[1:4] / 0.1)
     low = np.maximum(center - step / 2, 0.1 if step_in == "linear" else 0)
     np.testing.assert_allclose(spread.min(0), low, atol=1e-3)
     np.testing.assert_allclose(spread.max(0), center + step / 2, atol=1e-3)
     np.testing.assert_allclose(spread.mean(0), (low + center + step / 2) / 2, atol=1e-3)
-    np.testing.assert_allclose(slopes[:, 1:4], log_slope(RAIN, to_unit(RAIN, v[:, 1:4])))
+    np.testing.assert_allclose(slopes[:, 1:4], RATE.log_slope(RATE.values(v[:, 1:4])))
 
 
 def test_without_a_step_values_are_taken_as_they_are():
     x = np.array([0.0, 0.1, 7.0])
-    v, _ = points(RAIN, x, np.array([0.25, 0.5, 0.75]))
-    np.testing.assert_allclose(v, [-0.75, 0, to_scale(RAIN, x)[2]])
+    v, _ = RATE.points(x, np.array([0.25, 0.5, 0.75]))
+    np.testing.assert_allclose(v, [-0.75, 0, RATE.levels(x)[2]])
 
 
 @pytest.mark.parametrize(
@@ -79,13 +81,13 @@ def test_without_a_step_values_are_taken_as_they_are():
     ],
 )
 def test_what_the_model_does_not_know_is_named_with_its_place(values, named):
-    field = Field(np.array(values, np.float32))
+    strange = field(values)
     with pytest.raises(CaflowError, match=named) as caught:
-        check_range(RAIN, field)
+        RATE.check_range(strange.image)
     assert "0 to 150" in caught.value.message
-    check_range(RAIN, Field(np.array([[0, 150, np.nan]], np.float32), "mm/h"))
+    RATE.check_range(field([[0, 150, np.nan]], "mm/h").image)
 
 
 def test_another_unit_is_refused():
     with pytest.raises(CaflowError, match="is in K, and the model in mm/h"):
-        check_range(RAIN, Field(np.ones((2, 2), np.float32), "K"))
+        RATE.check_range(field(np.ones((2, 2)), "K").image)

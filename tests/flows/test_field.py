@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from caflow_cli import CAFlow, Config
 from caflow_cli.errors import CaflowError
-from caflow_cli.fields.scale import points
+from caflow_cli.fields.scale import scale_of
 from caflow_cli.flows import (
     ConditionalStep,
     FieldAnchor,
@@ -34,7 +34,8 @@ def coarse(h, w, seed=0, dry=0.3):
     """A coarse field in dB, each value repeated, of which some means are dry."""
     g = 6 * torch.randn(1, 1, h, w, generator=helpers.generator(seed), dtype=torch.float64)
     g[torch.rand(g.shape, generator=helpers.generator(seed + 1)) < dry] = DRY
-    return g.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    level = g.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    return torch.cat([level, torch.zeros_like(level)], dim=1)
 
 
 def marginals_of(shape, seed=0):
@@ -46,9 +47,10 @@ def marginals_of(shape, seed=0):
 
 def fields_of(y, batch, seed=0):
     """Points of fields: wet and dry cells, dry ones where y is."""
-    g = 8 * torch.randn(batch, *y.shape[1:], generator=helpers.generator(seed), dtype=y.dtype)
+    level = y[:, :1]
+    g = 8 * torch.randn(batch, *level.shape[1:], generator=helpers.generator(seed), dtype=y.dtype)
     u = torch.rand(g.shape, generator=helpers.generator(seed + 1), dtype=y.dtype)
-    return torch.where((g < 0) | y.isneginf(), 0.98 * u + 0.01 - 1, g)
+    return torch.where((g < 0) | level.isneginf(), 0.98 * u + 0.01 - 1, g)
 
 
 def test_marginals_are_inverted_with_the_derivative_of_autograd():
@@ -104,13 +106,13 @@ def test_without_dry_cells_every_number_is_a_value():
     anchor = helpers.randomize(FieldAnchor(flow_of(dry=False)), 3, last=0.2).double()
     y = coarse(2, 3)
     cond = anchor.read(y)
-    g = 8 * helpers.normal((5, *y.shape[1:]), 0)
-    v = torch.where(y.isneginf(), -0.3, g).requires_grad_()
+    known = y[:, :1].isneginf()
+    g = 8 * helpers.normal((5, *known.shape[1:]), 0)
+    v = torch.where(known, -0.3, g).requires_grad_()
     assert (v < -1).any()
     h, slope = assert_bijective(anchor, v, cond)
     assert anchor.supports(v, cond).all()
 
-    known = y.isneginf()
     density = (-0.5 * (h.square() + math.log(2 * math.pi))).where(~known, 0).sum((1, 2, 3))
     expected = density + slope.log().where(~known, 0).sum((1, 2, 3))
     torch.testing.assert_close(anchor.log_prob_alone(v, cond), expected)
@@ -131,13 +133,13 @@ def test_a_dry_cell_that_the_guide_excludes_has_a_finite_density():
     torch.testing.assert_close(anchor.inverse(h, cond)[0], v, rtol=0, atol=1e-9)
 
 
-def test_a_guide_may_have_read_more_than_the_condition():
+def test_a_guide_reads_what_is_left_out():
     """A gap is like a dry mean, but the marginals around it are those of a field without it."""
     anchor = helpers.randomize(FieldAnchor(flow_of()), 3, last=0.2).double()
     y = coarse(3, 3, dry=0)
-    gap = torch.zeros_like(y, dtype=torch.bool)
+    gap = torch.zeros_like(y[:, :1], dtype=torch.bool)
     gap[..., 4:8, 4:8] = True
-    cond = anchor.read(y.masked_fill(gap, DRY), anchor.expect(y))
+    cond = anchor.read(torch.cat([y[:, :1], gap.to(y)], dim=1))
     for found, expected in zip(cond.marginals, anchor.read(y).marginals, strict=True):
         assert torch.equal(found[~gap], expected[~gap])
     assert torch.equal(cond.known, gap)
@@ -245,7 +247,7 @@ def test_the_masses_of_all_patterns_of_wet_cells_sum_to_one():
     logs = np.abs(rng.standard_t(4, h.shape))
     x = np.where(wet, 0.1 * np.exp(logs), 0)
     proposed = np.where(wet, stats.t.pdf(logs, 4) / np.where(wet, x, 1), 0.5).prod((1, 2, 3))
-    v, slopes = points(RAIN, x, rng.random(h.shape))
+    v, slopes = scale_of(RAIN).points(x, rng.random(h.shape))
     log_prob = density(torch.from_numpy(v), condition)[1] + torch.from_numpy(slopes.sum((1, 2, 3)))
     weights = log_prob.exp() / torch.from_numpy(proposed)
     in_unit = of_patterns(torch.from_numpy(wet), weights)
@@ -268,11 +270,11 @@ def test_a_file_has_the_field_and_a_batch_the_same_bits(tmp_path):
     model = model_of(seed=8, last=0.05, affine=0.05, scales=2).float()
     y = torch.cat([coarse(4, 4), coarse(4, 4, seed=5)]).float()
     g = torch.cat([fields_of(y[:1], 1), fields_of(y[1:], 1, seed=3)])
-    scores = model.log_prob(g, y)
-    assert torch.equal(model.log_prob(g[1:], y[1:]), scores[1:])
+    scores = model.encode(g, y)[1]
+    assert torch.equal(model.encode(g[1:], y[1:])[1], scores[1:])
     model.save(tmp_path / "m.safetensors")
-    assert torch.equal(CAFlow.load(tmp_path / "m.safetensors").log_prob(g, y), scores)
-    wide = model.double().log_prob(g.double(), y.double())
+    assert torch.equal(CAFlow.load(tmp_path / "m.safetensors").encode(g, y)[1], scores)
+    wide = model.double().encode(g.double(), y.double())[1]
     torch.testing.assert_close(scores, wide, atol=0.02, rtol=0)
 
 
@@ -293,9 +295,9 @@ def test_a_field_needs_its_guide_and_its_guide_a_field():
 
 
 def test_stored_pixels_are_no_field():
-    y = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    y = torch.zeros(1, 2, 8, 8, dtype=torch.uint8)
     with pytest.raises(CaflowError, match="uint8"):
-        model_of(seed=9).log_prob(y, y)
+        model_of(seed=9).log_prob(y[:, :1], y)
 
 
 def test_a_guide_learns_the_censored_likelihood_and_then_the_flows_the_rest():
@@ -308,9 +310,9 @@ def test_a_guide_learns_the_censored_likelihood_and_then_the_flows_the_rest():
     assert guide.name == "guide (likelihood)"
     assert guide.guide_alone
     y = coarse(4, 4, dry=0.2).float().expand(16, -1, -1, -1)
-    g = y + 6 * helpers.normal((16, 1, 8, 8), 3).float().repeat_interleave(2, 2).repeat_interleave(
-        2, 3
-    )
+    g = y[:, :1] + 6 * helpers.normal((16, 1, 8, 8), 3).float().repeat_interleave(
+        2, 2
+    ).repeat_interleave(2, 3)
     u = torch.rand(g.shape, generator=helpers.generator(4))
     batch = Batch(g.where(g >= 0, -1.0), y, u.where(g < 0, 0.0), torch.full((16,), -1))
 

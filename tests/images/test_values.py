@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import Image, Input, resize
+from caflow_cli.images import Input, Raster, resize
 
 from ..image_files import linear_profile
 
@@ -17,12 +17,12 @@ GRAY = imagecodecs.cms_profile("gray", gamma=1.0)
 RNG = np.random.default_rng(3)
 
 
-def floats(height: int = 6, width: int = 7) -> Image:
+def floats(height: int = 6, width: int = 7) -> Raster:
     """Floats in linear light, with alpha and infrared."""
     values, alpha, infrared = (
         RNG.random((height, width, *rest), np.float32) for rest in ((3,), (), ())
     )
-    return Image(values, linear_profile(), alpha, infrared)
+    return Raster(values, linear_profile(), alpha, infrared)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -62,16 +62,16 @@ def test_colors_are_converted_and_the_rest_stays():
 def test_grays_stay_gray_in_any_profile(dtype):
     ramp = np.linspace(0, 1, 256, dtype=np.float32)[None, :, None].repeat(3, 2)
     scale = 1 if dtype == np.float32 else np.iinfo(dtype).max
-    found = Image((ramp * scale).astype(dtype), GRAY).converted(None).values
+    found = Raster((ramp * scale).astype(dtype), GRAY).converted(None).values
     assert found.dtype == dtype
     assert not np.ptp(found, axis=-1).any()
 
 
 def test_models_see_values_of_displays_as_they_are_and_others_in_srgb():
     values = RNG.integers(0, 65536, (4, 5, 3), np.uint16)
-    kept = Image(values, ADOBE)
+    kept = Raster(values, ADOBE)
     assert kept.seen is kept
-    linear = Image(values, linear_profile())
+    linear = Raster(values, linear_profile())
     assert (linear.seen.bits, linear.seen.profile) == (16, None)
     assert floats().seen.bits == 16
 
@@ -100,7 +100,7 @@ def test_transparent_floats_are_filled_by_visible_ones():
     values[2:4, 2:4] = 0.9
     alpha = np.full((8, 8), 0.5, np.float32)
     alpha[2:4, 2:4] = 0
-    found = Input(Image(values, None, alpha)).opaque().image
+    found = Input(Raster(values, None, alpha)).opaque().image
     assert found.alpha is None
     np.testing.assert_allclose(found.values, 0.25, atol=1e-6)
 
@@ -108,7 +108,7 @@ def test_transparent_floats_are_filled_by_visible_ones():
 def test_a_profile_that_cannot_be_applied_is_an_error_of_the_image():
     broken = imagecodecs.cms_profile("rgb", gamma=1.0)  # of no primaries
     with pytest.raises(CaflowError, match="color profile"):
-        _ = Image(np.zeros((2, 2, 3), np.uint16), broken).shown
+        _ = Raster(np.zeros((2, 2, 3), np.uint16), broken).shown
 
 
 @pytest.mark.parametrize("size", [(60, 12), (6, 80), (44, 44)])

@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,21 +10,21 @@ import torch.nn.functional as F
 import xarray
 from scipy.special import log_ndtr
 from scipy.stats import norm
-from small_fields import RAIN, fresh, model_of, rain
+from small_fields import RAIN, field, fresh, model_of, rain
 
 import caflow_cli as caflow
 from caflow_cli.config import Values
 from caflow_cli.errors import CaflowError
-from caflow_cli.fields import Field
 from caflow_cli.fields.project import means_of, repeated
-from caflow_cli.fields.scale import points, to_scale
+from caflow_cli.fields.scale import scale_of
+from caflow_cli.images.values import Unit
 
 KELVIN = Values("K", "linear", 220, 320)
 ZERO = np.float32(0.1)
 
 
 def coarse_of(fine):
-    return Field(means_of(fine.astype(np.float64), 4).astype(np.float32), "mm/h")
+    return means_of(fine.astype(np.float64), 4).astype(np.float32)
 
 
 def test_members_have_exact_means_in_order_of_seed():
@@ -34,11 +33,11 @@ def test_members_have_exact_means_in_order_of_seed():
     assert found.values.shape == (3, 24, 20)
     assert found.values.dtype == np.float32
     for values in found.values:
-        error = np.abs(means_of(values.astype(np.float64), 4) - coarse.values)
-        assert (error <= 2.0**-22 * coarse.values).all()
+        error = np.abs(means_of(values.astype(np.float64), 4) - coarse)
+        assert (error <= 2.0**-22 * coarse).all()
         assert ((values == 0) | (values >= ZERO)).all()
     assert [member.seed for member in found.drawn] == [7, 8, 9]
-    assert len({member.values.tobytes() for member in found.drawn}) == 3
+    assert len({member.image.tobytes() for member in found.drawn}) == 3
     alone = caflow.restore(model_of(), coarse, candidates=1, seed=8)
     np.testing.assert_allclose(alone.values[0], found.values[1], rtol=1e-5)
     json.dumps(found.as_json(), allow_nan=False)
@@ -48,9 +47,9 @@ def test_a_members_score_is_that_of_its_field():
     model, coarse = model_of(), coarse_of(rain(4, 5))
     found = caflow.restore(model, coarse, candidates=2)
     for member in found.drawn:
-        assert caflow.score(model, coarse, Field(member.values)) == member.score
-        assert member.score.wet == (member.values > 0).sum()
-        assert member.score.wet + member.score.dry == member.values.size
+        assert caflow.score(model, coarse, field(member.image)) == member.score
+        assert member.score.wet == (member.image > 0).sum()
+        assert member.score.wet + member.score.dry == member.image.size
 
 
 def test_the_best_by_likelihood_are_kept_only_if_fewer_are_asked_for():
@@ -65,13 +64,13 @@ def censored(fine, values, step=0.0):
     """The censored normal likelihood of a field around the bicubic one, in the unit, by SciPy."""
     zero = values.zero
     means = means_of(fine.astype(np.float64), 4).astype(np.float32)
-    g = to_scale(values, means, 16)
+    g = scale_of(values).levels(means, 16)
     edge = torch.from_numpy(np.maximum(np.where(np.isneginf(g), -5, g), -5))[None, None]
     m = F.interpolate(edge, scale_factor=4, mode="bicubic")[0, 0].numpy()
     known = repeated(np.isneginf(g), 4)
     if zero is None:
         slope = math.log(30 / (values.high - values.low))
-        return (norm.logpdf(to_scale(values, fine), m, 3) + slope).sum()
+        return (norm.logpdf(scale_of(values).levels(fine), m, 3) + slope).sum()
     wet = fine >= np.float32(zero)
     x = np.where(wet, fine, 1).astype(np.float64)
     density = norm.logpdf(10 * np.log10(x / zero), m, 3) + np.log(10 / math.log(10) / x)
@@ -80,13 +79,13 @@ def censored(fine, values, step=0.0):
 
 def test_with_the_identity_as_flow_the_score_is_the_censored_likelihood():
     fine = rain(6, 4)
-    assert (coarse_of(fine).values == 0).any()
-    score = caflow.score(fresh().double(), coarse_of(fine), Field(fine))
+    assert (coarse_of(fine) == 0).any()
+    score = caflow.score(fresh().double(), coarse_of(fine), field(fine))
     assert score.log_likelihood == pytest.approx(censored(fine, RAIN), abs=1e-6)
     assert score.standard_error is None
     warm = np.random.default_rng(2).normal(270, 20, (24, 16)).astype(np.float32)
-    coarse = Field(means_of(warm.astype(np.float64), 4).astype(np.float32))
-    score = caflow.score(fresh(KELVIN).double(), coarse, Field(warm))
+    coarse = field(means_of(warm.astype(np.float64), 4).astype(np.float32))
+    score = caflow.score(fresh(KELVIN).double(), coarse, field(warm))
     assert score.log_likelihood == pytest.approx(censored(warm, KELVIN), abs=1e-6)
     assert (score.wet, score.dry, score.unit) == (24 * 16, 0, "K")
 
@@ -96,12 +95,12 @@ def test_a_score_averages_over_the_noise_of_dry_cells():
     model = model_of()
     fine = rain(4, 4)
     coarse = coarse_of(fine)
-    single = caflow.score(model, coarse, Field(fine))
-    several = caflow.score(model, coarse, Field(fine), noise_samples=5)
+    single = caflow.score(model, coarse, field(fine))
+    several = caflow.score(model, coarse, field(fine), noise_samples=5)
     assert several.standard_error > 0
     assert several.log_likelihood != single.log_likelihood
     drizzle = np.where(fine == 0, np.float32(0.04), fine)
-    assert caflow.score(model, coarse, Field(drizzle), noise_samples=5) == several
+    assert caflow.score(model, coarse, field(drizzle), noise_samples=5) == several
 
 
 @pytest.mark.parametrize(("step", "step_in"), [(0.4, "linear"), (3.0, "db")])
@@ -110,36 +109,36 @@ def test_a_score_is_a_mean_over_the_steps_of_the_data(step, step_in):
     fine = rain(4, 4)
     coarse = coarse_of(fine)
     model = fresh().double()
-    field = Field(fine, "mm/h", step, step_in)
-    score = caflow.score(model, coarse, field, noise_samples=64)
-    g = to_scale(RAIN, coarse.values, 16)
+    target = field(fine, "mm/h", step, step_in)
+    score = caflow.score(model, coarse, target, noise_samples=64)
+    g = scale_of(RAIN).levels(coarse, 16)
     edge = torch.from_numpy(np.maximum(np.where(np.isneginf(g), -5, g), -5))[None, None]
     m = F.interpolate(edge, scale_factor=4, mode="bicubic")[0, 0].numpy()
     grid = (np.arange(200) + 0.5)[:, None, None] / 200
-    v, slopes = points(RAIN, fine, grid, step, step_in)
+    v, slopes = scale_of(RAIN, Unit("", step, step_in)).points(fine, grid)
     wet = fine > 0
     density = (norm.logpdf(v, m, 3) + slopes).mean(0)
     known = repeated(np.isneginf(g), 4)
     expected = np.where(known, 0, np.where(wet, density, log_ndtr(-m / 3))).sum()
     assert score.standard_error > 0
     assert abs(score.log_likelihood - expected) < 4 * score.standard_error + 1e-3
-    plain = caflow.score(model, coarse, Field(fine)).log_likelihood
+    plain = caflow.score(model, coarse, field(fine)).log_likelihood
     assert abs(plain - score.log_likelihood) > 5 * score.standard_error
 
 
 def test_missing_cells_are_missing_in_members_and_left_out_of_scores():
     model = model_of()
     fine = rain(6, 6)
-    coarse = coarse_of(fine).values.copy()
+    coarse = coarse_of(fine).copy()
     coarse[1:3, 2:4] = np.nan
     hole = repeated(np.isnan(coarse), 4)
-    found = caflow.restore(model, Field(coarse), candidates=2)
+    found = caflow.restore(model, field(coarse), candidates=2)
     assert np.array_equal(np.isnan(found.values), np.broadcast_to(hole, (2, 24, 24)))
     assert found.drawn[0].score.wet + found.drawn[0].score.dry == (~hole).sum()
     scores = set()
     for inside in (0, 50, np.nan):
         target = np.where(hole, np.float32(inside), fine)
-        scores.add(caflow.score(model, Field(coarse), Field(target)).log_likelihood)
+        scores.add(caflow.score(model, field(coarse), field(target)).log_likelihood)
     assert len(scores) == 1
 
 
@@ -151,13 +150,13 @@ def test_missing_cells_of_the_target_alone_cost_nothing():
     part = fine.copy()
     part[3:6, 5:11] = np.nan
     rest = np.where(np.isnan(part), np.float32(0), np.float32(1)) > 0
-    whole = caflow.score(model, coarse, Field(fine))
-    found = caflow.score(model, coarse, Field(part))
+    whole = caflow.score(model, coarse, field(fine))
+    found = caflow.score(model, coarse, field(part))
     other = fine.copy()
     other[~rest] = np.where(fine[~rest] > 0, 2 * fine[~rest], 0)
-    moved = caflow.score(model, coarse, Field(other))
+    moved = caflow.score(model, coarse, field(other))
     without = np.where(rest, fine, np.nan)
-    assert found.log_likelihood == caflow.score(model, coarse, Field(without)).log_likelihood
+    assert found.log_likelihood == caflow.score(model, coarse, field(without)).log_likelihood
     assert found.wet + found.dry == rest.sum()
     assert len({whole.log_likelihood, moved.log_likelihood, found.log_likelihood}) == 3
 
@@ -166,7 +165,7 @@ def test_padding_takes_no_part_in_a_score():
     """Three by three means need padding to even sides; the identity as flow does not see it."""
     fine = rain(3, 3)
     model = fresh(scales=2).double()
-    score = caflow.score(model, coarse_of(fine), Field(fine))
+    score = caflow.score(model, coarse_of(fine), field(fine))
     assert score.wet + score.dry == 144
     found = caflow.restore(model, coarse_of(fine), candidates=1)
     assert found.values.shape == (1, 12, 12)
@@ -174,7 +173,7 @@ def test_padding_takes_no_part_in_a_score():
 
 def test_a_field_without_dry_cells_keeps_its_means():
     warm = np.random.default_rng(2).normal(270, 15, (5, 4)).astype(np.float32)
-    found = caflow.restore(model_of(KELVIN), Field(warm, "K"), candidates=2)
+    found = caflow.restore(model_of(KELVIN), field(warm, "K"), candidates=2)
     error = np.abs(means_of(found.values.astype(np.float64), 4) - warm)
     assert (error <= 2.0**-22 * warm).all()
     assert found.drawn[0].score.unit == "K"
@@ -183,10 +182,10 @@ def test_a_field_without_dry_cells_keeps_its_means():
 def test_the_same_from_an_array_a_file_and_a_field(tmp_path):
     model = model_of().float()
     coarse = coarse_of(rain(4, 4))
-    np.save(tmp_path / "coarse.npy", coarse.values)
+    np.save(tmp_path / "coarse.npy", coarse)
     first, *others = (
         caflow.restore(model, given, candidates=1, tau=0.9).values
-        for given in (coarse, coarse.values, tmp_path / "coarse.npy")
+        for given in (coarse, coarse, tmp_path / "coarse.npy")
     )
     for other in others:
         assert np.array_equal(first, other)
@@ -195,8 +194,8 @@ def test_the_same_from_an_array_a_file_and_a_field(tmp_path):
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        (Field(np.full((2, 2), 500, np.float32)), "500 mm/h at row 0, column 0"),
-        (Field(np.ones((2, 2), np.float32), "K"), "in K"),
+        (field(np.full((2, 2), 500, np.float32)), "500 mm/h at row 0, column 0"),
+        (field(np.ones((2, 2), np.float32), "K"), "in K"),
         (np.full((2, 2), np.nan, np.float32), "missing"),
         (np.ones((2, 2, 3), np.float32), "2×2×3"),
     ],
@@ -220,9 +219,9 @@ def test_what_fields_have_not_is_refused():
         caflow.restore(model_of(), coarse, rank="consensus")
     with pytest.raises(CaflowError, match="fields have no intervals"):
         caflow.interval(caflow.restore(model_of(), coarse, candidates=2))
-    with pytest.raises(CaflowError, match="16×16"):
-        caflow.score(model_of(), coarse, Field(rain(3, 3)))
-    large = replace(coarse, values=np.broadcast_to(np.float32(1), (1025, 1025)))
+    with pytest.raises(CaflowError, match="16x16"):
+        caflow.score(model_of(), coarse, field(rain(3, 3)))
+    large = np.broadcast_to(np.float32(1), (1025, 1025))
     with pytest.raises(CaflowError, match="4100×4100"):
         caflow.restore(model_of(), large)
 
@@ -233,16 +232,14 @@ def test_a_member_that_diverges_is_the_median_of_every_cell():
     assert [member.predicted for member in found.drawn] == [[(0, 0, 16, 16)]] * 2
     assert np.isfinite(found.values).all()
     np.testing.assert_array_equal(found.values[0], found.values[1])
-    np.testing.assert_allclose(
-        found.values[0].reshape(4, 4, 4, 4).mean((1, 3)), coarse.values, 1e-5
-    )
+    np.testing.assert_allclose(found.values[0].reshape(4, 4, 4, 4).mean((1, 3)), coarse, 1e-5)
     record = found.as_json()["candidates"][0]
     assert (record["log_likelihood"], record["predicted"]) == (None, [(0, 0, 16, 16)])
 
 
 def test_members_are_saved_and_become_an_array_of_xarray(tmp_path):
     found = caflow.restore(model_of(), coarse_of(rain(4, 5)), candidates=3, seed=7)
-    path = found.save(tmp_path / "members.nc")
+    (path,) = found.save(tmp_path / "members.nc")
     saved = xarray.load_dataset(path, engine="h5netcdf").field
     made = found.to_xarray()
     for array in (saved, made):
@@ -252,13 +249,13 @@ def test_members_are_saved_and_become_an_array_of_xarray(tmp_path):
         assert np.array_equal(array, found.values)
     with pytest.raises(CaflowError, match="exists"):
         found.save(path)
-    with pytest.raises(CaflowError, match="no field is written as"):
+    with pytest.raises(CaflowError, match="has no field suffix"):
         found.save(tmp_path / "members.png")
-    assert found.save(path, overwrite=True) == path
+    assert found.save(path, overwrite=True) == [path]
 
 
 def test_a_data_array_keeps_its_coordinates():
-    coarse = coarse_of(rain(4, 5)).values
+    coarse = coarse_of(rain(4, 5))
     array = xarray.DataArray(coarse, {"y": np.arange(4.0)}, ("y", "x"), attrs={"units": "mm h-1"})
     made = caflow.restore(model_of(), array, candidates=2).to_xarray()
     assert made.y.values[:2].tolist() == [-0.375, -0.125]
@@ -266,8 +263,9 @@ def test_a_data_array_keeps_its_coordinates():
 
 
 def test_a_model_of_images_refuses_a_field(models_32):
-    field = coarse_of(rain(4, 4))
-    for given in (field, xarray.DataArray(field.values)):
-        with pytest.raises(CaflowError, match="an image cannot be a") as error:
-            caflow.restore(models_32["superres"], given)
-        assert error.value.hint.startswith("a model of fields, such as load('rain-superres-x4')")
+    means = coarse_of(rain(4, 4))
+    with pytest.raises(CaflowError, match="an image cannot be a DataArray") as error:
+        caflow.restore(models_32["superres"], xarray.DataArray(means))
+    assert error.value.hint.startswith("a model of fields, such as load('rain-superres-x4')")
+    with pytest.raises(CaflowError, match="in mm/h, and the model is one of images"):
+        caflow.restore(models_32["superres"], field(means, "mm/h"))

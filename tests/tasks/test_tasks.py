@@ -9,6 +9,7 @@ from PIL import Image
 
 from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.errors import CaflowError
+from caflow_cli.images import Raster
 from caflow_cli.tasks import (
     TASKS,
     Colorize,
@@ -147,12 +148,14 @@ def test_points_keep_what_is_known_as_images_do(name):
 
 def test_what_is_dropped_or_will_be_blurred_is_noted():
     image = np.full((120, 120, 3), 90, np.uint8)
-    assert Colorize().note(image + np.array([12, 0, 0], np.uint8), None) is None  # toned
+    assert Colorize().note(Raster(image + np.array([12, 0, 0], np.uint8)), None) is None  # toned
     image[:20, :, 0] = 200
-    assert "its colors will be replaced" in Colorize().note(image, None)
-    assert SuperRes().note(image, None) is None
+    assert "its colors will be replaced" in Colorize().note(Raster(image), None)
+    assert SuperRes().note(Raster(image), None) is None
     for rim, side, said in ((24, 33, True), (24, 32, False), (0, 60, False)):
-        note = Inpaint(rim=rim).note(image, box(120, 120, 20, 20, side, side) * np.uint8(255))
+        note = Inpaint(rim=rim).note(
+            Raster(image), box(120, 120, 20, 20, side, side) * np.uint8(255)
+        )
         assert (note is not None and "expect blur" in note) == said
 
 

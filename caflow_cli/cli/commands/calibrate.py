@@ -14,7 +14,8 @@ from ...records import Table
 from ...sampling import Ensemble, Sampling
 from .. import options
 from ..console import Console
-from ..options import MODEL, SAMPLING, Words, expanded, load_model, option
+from ..loading import load_model
+from ..options import MODEL, SAMPLING, Words, expanded, option
 from ..training_report import FEW_TO_CALIBRATE
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from .. import options
 from ..config import source
 from ..console import Console
 from ..evaluation_table import table, table_lines
-from ..options import expanded, info_of, load_model, option
+from ..loading import info_of, load_model
+from ..options import expanded, option
 
 if TYPE_CHECKING:
     from ...evaluation import Evaluation

@@ -49,7 +49,7 @@ def mask_command(
     from ..output import report_undone, reported
     from ..plan import make_plan
 
-    jobs = make_plan(console, images, files, marking=marking).jobs
+    jobs = make_plan(console, images, files, marking=marking)
     with console.steps(console.command) as show:
         for place, job in enumerate(jobs):
 

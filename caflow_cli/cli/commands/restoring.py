@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-import typer
-
-from ...errors import check_usage
+from ...errors import CaflowError, check_usage
 from ...names import ENDS
 from .. import options
 from ..console import Console
 from ..edits import Coloring, Editing, Filling, Scaling
 from ..intervals import Intervals
+from ..loading import info_of, takes_fields
 from ..masking import Masking
-from ..measured import Measured
-from ..options import Drawing, expanded, info_of, option
+from ..options import NODATA, Drawing, expanded, option
+
+if TYPE_CHECKING:
+    from ..plan import Job
 
 
 @expanded
@@ -23,9 +26,8 @@ def superres_command(
     drawing: Drawing,
     intervals: Intervals,
     scaling: Scaling,
-    measured: Measured,
     console: Console,
-    context: typer.Context,
+    nodata: float | None = NODATA,
 ) -> None:
     """Enlarge images: draw M candidates, rank them by log-likelihood, write the best N.
 
@@ -36,17 +38,7 @@ def superres_command(
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """
-    if measured.may_apply(images, drawing.model):
-        from ..fields import draw_fields, find_model
-
-        choice = find_model(images, drawing.model, drawing.recursive, local=drawing.dry_run)
-        if choice is not None:
-            draw_fields(
-                console, images, drawing, measured, context, scaling, intervals, choice=choice
-            )
-            return
-        measured.check_unused()
-    _restore(console, images, drawing, scaling, intervals=intervals)
+    _restore(console, images, drawing, scaling, intervals=intervals, nodata=nodata, of_fields=True)
 
 
 @expanded
@@ -96,15 +88,14 @@ def inpaint_command(
 def sample_command(
     drawing: Drawing,
     masking: Masking,
-    measured: Measured,
     console: Console,
-    context: typer.Context,
     cond: list[str] = option(
         "--cond PATH",
         "Condition image, such as a sketch; or a folder, a glob in quotes, or `-` for stdin. "
         "Repeatable.",
         default=...,
     ),
+    nodata: float | None = NODATA,
 ) -> None:
     """Sample from a model of any task, such as one trained on pairs of images.
 
@@ -115,15 +106,8 @@ def sample_command(
 
     Example: caflow sample --cond sketch.png --model maps-aerial -m 10 -n 3
     """
-    from ..fields import draw_fields, find_model
-
     check_usage(drawing.model is not None, "sample needs a model", "--model maps-aerial, or a file")
-    choice = find_model(cond, drawing.model, drawing.recursive, local=drawing.dry_run)
-    if choice is not None:
-        draw_fields(console, cond, drawing, measured, context, masking, choice=choice)
-    else:
-        measured.check_unused()
-        _restore(console, cond, drawing, Editing(), masking)
+    _restore(console, cond, drawing, Editing(), masking, nodata=nodata, of_fields=True)
 
 
 RESTORING = (superres_command, colorize_command, inpaint_command, sample_command)
@@ -136,8 +120,14 @@ def _restore(
     editing: Editing,
     masking: Masking | None = None,
     intervals: Intervals | None = None,
+    nodata: float | None = None,
+    *,
+    of_fields: bool = False,
 ) -> None:
-    """Restore every input. PyTorch is imported only after the plan has been checked."""
+    """Restore every input, with `of_fields` also measured fields.
+
+    PyTorch is imported only after the plan has been checked.
+    """
     from ..output import nothing_to_do
     from ..plan import make_plan
 
@@ -145,14 +135,15 @@ def _restore(
     if beside is not None:
         beside.check(drawing, editing.used)
     companions = editing.companions | (masking.companions if masking is not None else {})
-    plan = make_plan(console, inputs, drawing, companions, ENDS if beside else (), masking)
+    ends = ENDS if beside else ()
+    named = takes_fields(drawing.model, local=drawing.dry_run) if of_fields else None
+    jobs = make_plan(console, inputs, drawing, companions, ends, masking, named)
     task = None if console.command == "sample" else console.command
-    if nothing_to_do(plan.jobs, console):
+    if nothing_to_do(jobs, console):
         return
-    from ...hub.choice import choose_model
     from ...hub.resolve import resolve
 
-    default = resolve(drawing.model or choose_model(task=task).model, local=drawing.dry_run)
+    default = resolve(drawing.model or _model_of(jobs, task, nodata), local=drawing.dry_run)
     info = info_of(default, task)
 
     from ..asked import Asked
@@ -164,9 +155,10 @@ def _restore(
         editing=editing,
         beside=beside,
         console=console,
-        plan=plan,
+        jobs=jobs,
         default=default,
         info=info,
+        nodata=nodata,
     )
     _ = asked.task  # which checks all options
 
@@ -180,3 +172,16 @@ def _restore(
         report_planned(asked)
     else:
         run(asked)
+
+
+def _model_of(jobs: Sequence[Job], task: str | None, nodata: float | None) -> str:
+    """The model whose header options are checked against: that of the first field, if all inputs
+    are fields, else the default of the task."""
+    from ...hub.choice import choose_model
+
+    if all(job.of_field for job in jobs):
+        for job in jobs:
+            with suppress(CaflowError):
+                return choose_model(job.source.read_field(nodata), task).model
+        return choose_model(jobs[0].source.read_field(nodata), task).model
+    return choose_model(task=task).model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,12 +20,11 @@ from .. import options
 from ..companions import by_stem, find_companions
 from ..config import source
 from ..console import Console
+from ..loading import load_model, takes_fields
 from ..masking import File, Infrared, Mask, Masking, Transparent
-from ..measured import APART, NODATA
-from ..options import expanded, load_model, option
+from ..options import NODATA, expanded, option
 
 if TYPE_CHECKING:
-    from ...hub.choice import Choice
     from ...images import Input, Pixels
     from ...model import CAFlow
     from ...records import Table
@@ -85,13 +85,9 @@ def plan_pairs(
     """
     from ...fields import FIELD_FORMATS
     from ...names import parse
-    from ..fields import find_fields
     from ..inputs import IMAGES, find_inputs
 
-    of_fields = is_folder(cond) and find_fields([cond], recursive)
-    search = functools.partial(
-        find_inputs, recursive=recursive, taken=FIELD_FORMATS if of_fields else IMAGES
-    )
+    search = functools.partial(find_inputs, recursive=recursive, taken={*IMAGES, *FIELD_FORMATS})
     conditions = _conditions(cond, target, mask, search)
     targets = search([target])
     targets = [image for image in targets if not (image.found and parse(image.stem).end)]
@@ -233,58 +229,64 @@ class _Scorer:
             self.load(self.scoring.model)
 
     def score(self, pair: Pair) -> None:
-        """Score a pair, and report it."""
-        from ..field_scores import choice_of_fields
-
-        choice = choice_of_fields(pair.cond, pair.target, self.scoring.model, self.typed)
-        if choice is None:
-            self._score_images(pair)
-        else:
-            self._score_fields(pair, *choice)
-
-    def _score_fields(self, pair: Pair, choice: Choice, record: Table) -> None:
-        """Score every member of a pair of fields, and report it."""
-        from ..field_scores import scored_lines
-
-        scoring = self.scoring
-        start = time.perf_counter()
-        model = self.load(choice.model)
-        more = {"status": "ok", "model": model.identity, "model_reason": choice.reason}
-        options = (self.nodata, scoring.noise_samples)
-        for line, text in scored_lines(model, pair.cond, pair.target, record, *options):
-            elapsed = round(time.perf_counter() - start, 3)
-            start += elapsed
-            self.console.result({**pair.names, **more, **line, "elapsed_s": elapsed}, [text])
-        if not self.console.json:
-            self.console.about(pair.target.name, APART)
-
-    def _score_images(self, pair: Pair) -> None:
-        from ...images import read_provenance
+        """Score a pair, of a field every member of the target, and report it."""
         from ...restoration import estimator_of, score
-        from ..report import scored_line
+        from ..report import APART, scored_line
 
         start = time.perf_counter()
-        name = pair.target.name
-        path = pair.target.path
-        record = {} if path is None else read_provenance(path) or {}
-        model_name, reason = self._model_of(pair.target, record)
-        how = self.scoring.alpha, isinstance(pair.mask, Infrared)
-        condition = self.read(pair.cond, self.console.about, *how)
-        target = pair.target.read(self.console.about, *how)
+        inputs = pair.cond, pair.target
+        of_field = takes_fields(self.scoring.model) or any(each.holds_field for each in inputs)
+        condition, targets, record = (self._fields if of_field else self._images)(pair)
+        model_name, reason = self._model_of(pair.target, record, condition, targets[0])
         model = self.load(model_name)
         mask = self._mask(pair, condition, model)
         if record.get("crop"):
             condition, mask = _part_of(condition, mask, record["crop"])
         samples = self.scoring.noise_samples
-        result = score(model, condition, target, mask, noise_samples=samples)
-        estimator = estimator_of(model, samples, result.depth)
-        fields = scored_line(pair.names, model, result, estimator)
-        fields["model_reason"] = reason
-        fields["elapsed_s"] = round(time.perf_counter() - start, 3)
-        bits = "-" if result.bits_per_dim is None else f"{result.bits_per_dim:.6f}"
-        self.console.result(fields, [f"{result.rank_score:.4f}\t{bits}\t{name}"])
-        if not self.console.json:
-            self._note(name, result)
+        seeds = record.get("seeds")
+        for index, target in enumerate(targets):
+            result = score(model, condition, target, mask, noise_samples=samples)
+            estimator = estimator_of(model, samples, result.depth)
+            fields = scored_line(pair.names, model, result, estimator)
+            fields["model_reason"] = reason
+            name = pair.target.name
+            if len(targets) > 1:
+                fields["member"] = index
+                name += f" member {index}"
+            if isinstance(seeds, list) and len(seeds) == len(targets):
+                fields["seed"] = seeds[index]
+                name += f", seed {seeds[index]}" if len(targets) > 1 else ""
+            fields["elapsed_s"] = round(time.perf_counter() - start, 3)
+            start = time.perf_counter()
+            bits = "-" if result.bits_per_dim is None else f"{result.bits_per_dim:.6f}"
+            self.console.result(fields, [f"{result.rank_score:.4f}\t{bits}\t{name}"])
+            if not self.console.json:
+                self._note(name, result)
+        if of_field and not self.console.json:
+            self.console.about(pair.target.name, APART)
+
+    def _images(self, pair: Pair) -> tuple[Input, list[Input], Table]:
+        """The condition, the target, and its provenance."""
+        from ...images import read_provenance
+
+        hint = "leave it out, or --model of a model of fields (docs/fields.md)"
+        check_usage(self.nodata is None, "--nodata: for measured fields", hint)
+        path = pair.target.path
+        how = self.scoring.alpha, isinstance(pair.mask, Infrared)
+        condition = self.read(pair.cond, self.console.about, *how)
+        target = pair.target.read(self.console.about, *how)
+        return condition, [target], {} if path is None else read_provenance(path) or {}
+
+    def _fields(self, pair: Pair) -> tuple[Input, list[Input], Table]:
+        """The condition, the members of the target, and its provenance."""
+        from ...fields import read_provenance
+
+        check_usage(self.scoring.alpha is None, "--alpha: not for fields", "leave it out")
+        condition = pair.cond.read_field(self.nodata)
+        record = {} if pair.target.path is None else read_provenance(pair.target.path) or {}
+        # Members have the missing values of the coarse field, perhaps stored as others.
+        nodata = math.nan if self.nodata is not None and record else self.nodata
+        return condition, pair.target.read_members(nodata), record
 
     def _mask(self, pair: Pair, condition: Input, model: CAFlow) -> Pixels | None:
         """The mask of a pair: that of its options, or what is transparent if the task fills it."""
@@ -308,7 +310,9 @@ class _Scorer:
         if result.standard_error is not None:
             self.console.note(f"standard error {result.standard_error:.4f} nats")
 
-    def _model_of(self, target: InputImage, record: Table) -> tuple[str, str]:
+    def _model_of(
+        self, target: InputImage, record: Table, condition: Input, scored: Input
+    ) -> tuple[str, str]:
         """The name of the model that scores a target with that provenance, and why; CaflowError if
         none can."""
         from ...hub.choice import NAMED, choose_model
@@ -323,7 +327,11 @@ class _Scorer:
             )
         if not self.typed and (maker := maker_of(target.name, record, self.scoring.model)):
             return maker, "it made the target, according to its metadata"
-        return (self.scoring.model, NAMED) if self.scoring.model else choose_model()
+        if self.scoring.model:
+            return self.scoring.model, NAMED
+        fields = [each for each in (condition, scored) if each.image.unit is not None]
+        stated = [each for each in fields if each.image.unit and each.image.unit.name]
+        return choose_model(next(iter(stated or fields), None))
 
 
 def _part_of(image: Input, mask: Pixels | None, crop: object) -> tuple[Input, Pixels | None]:

@@ -6,10 +6,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ...config import Values
-from ...fields import Array
 from ...fields.project import areas_of
-from ...fields.scale import to_scale
+from ...fields.scale import Linear
+from ...images.profile import Array
 from .ensembles import crps, rank_histogram
 
 Sums: TypeAlias = dict[str, list[float]]  # by metric: a sum, and the number of its terms
@@ -23,7 +22,7 @@ _DRY = -5.0  # dB of dry cells, where fields are interpolated and transformed
 class FieldContext:
     """What figures of a field need to know beside members and truth."""
 
-    values: Values  # of the model
+    scale: Linear  # of the model's values
     means: Array  # (h, w), NaN where missing
     factor: int
     likely: Array  # bool (H, W): cells that the guide says are wet with probability 1/2 or more
@@ -48,14 +47,14 @@ def measure_field(members: Array, truth: Array, what: FieldContext) -> tuple[Sum
         share = float(histogram[2 : m - 1].sum())  # of ranks within the 2nd to (M - 1)th
         sums["member_coverage"] = [share * int(likely.sum()), int(likely.sum())]
     if known.all():
-        power = finest_octave(on_scale(what.values, members)).mean()
-        sums["octave"] = [float(power), float(finest_octave(on_scale(what.values, truth)))]
+        power = finest_octave(on_scale(what.scale, members)).mean()
+        sums["octave"] = [float(power), float(finest_octave(on_scale(what.scale, truth)))]
     return sums | _of_maxima(members, truth, what), ranks
 
 
 def _of_maxima(members: Array, truth: Array, what: FieldContext) -> Sums:
     """Sums over the areas with a high mean."""
-    chosen = areas_of(what.means, _AREA).max(-1) > _HEAVY * (what.values.zero or -math.inf)
+    chosen = areas_of(what.means, _AREA).max(-1) > _HEAVY * (what.scale.known.zero or -math.inf)
     if not chosen.any():
         return {}
     side = _AREA * what.factor
@@ -69,10 +68,10 @@ def _sum(of: Array) -> list[float]:
     return [float(of.sum()), of.size]
 
 
-def on_scale(values: Values, x: Array, cells: int = 1) -> Array:
+def on_scale(scale: Linear, x: Array, cells: int = 1) -> Array:
     """g of values, or of means of so many cells, with that of dry ones for interpolation."""
-    g = to_scale(values, x, cells)
-    return g if values.zero is None else np.maximum(g, _DRY)
+    g = scale.levels(x, cells)
+    return np.maximum(g, _DRY) if scale.has_dry else g
 
 
 def finest_octave(g: Array) -> Array:

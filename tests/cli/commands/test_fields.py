@@ -45,12 +45,13 @@ def means(values):
 
 
 def test_a_failure_in_a_batch_states_the_exit_code_that_it_has_alone(run, coarse, model):
-    wrong = ["superres", coarse, "-o", "drawn/", "--rank", "consensus", "--model", model, "--json"]
+    wrong = ["superres", netcdf(coarse.with_suffix(".nc"), unit="K"), "-o", "drawn/", "--json"]
     assert run(*wrong).returncode == 2
-    netcdf(coarse.with_suffix(".nc"))
-    batch = run(*wrong, coarse.with_suffix(".nc"))
+    batch = run(*wrong, coarse, "-m", 2)
     assert batch.returncode == 1
-    assert [line["error"]["code"] for line in lines_of(batch)] == [2, 2]
+    first, second = lines_of(batch)
+    assert first["error"]["code"] == 2
+    assert second["status"] == "ok"
 
 
 def test_an_ensemble_is_one_file_with_a_band_a_member_whose_scores_are_repeated(
@@ -204,9 +205,10 @@ def test_sample_draws_fields_too(run, tmp_path, coarse, model):
     sampled = read_members(tmp_path / "coarse_sample.tif")
     refined = read_members(tmp_path / "coarse_superres.tif")
     for one, other in zip(sampled, refined, strict=True):
-        assert np.array_equal(one.values, other.values)
-    masked = run("sample", "--cond", coarse, "--mask", "m.png", "--snap", *options)
-    assert b"--mask and --snap: not for fields" in masked.stderr
+        assert np.array_equal(one.image.values, other.image.values)
+    Image.new("L", (5, 4)).save(tmp_path / "m.png")
+    masked = run("sample", "--cond", coarse, "--mask", "m.png", "-o", "n.tif", *options)
+    assert b"takes no mask" in masked.stderr
 
 
 def test_of_several_fields_those_that_fail_are_reported(run, tmp_path, coarse, model):
@@ -218,10 +220,11 @@ def test_of_several_fields_those_that_fail_are_reported(run, tmp_path, coarse, m
     assert done.returncode == 1
     assert {line["input"]: line["status"] for line in records(done)} == {
         "days/a.tif": "ok",
-        "days/b.nc": "error",  # its coordinates are not converted to GeoTIFF
+        "days/b.nc": "ok",
         "days/c.tif": "error",
     }
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a_superres.tif"]
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["a_superres.tif", "b_superres.nc"]  # each in its own format
 
 
 def test_folders_and_patterns_of_fields_need_no_model_and_are_scored(run, tmp_path):
@@ -282,14 +285,14 @@ def test_several_bands_are_no_field(run, tmp_path, model):
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
-        (["--interval"], "need at least nine groups", "quantiles of the members"),
+        (["--interval"], "fields have no intervals", "quantiles of the members"),
         (["--scale", "2"], "--scale: not for fields", "leave it out"),
-        (["--consistent"], "--consistent: not for fields", "leave it out"),
-        (["--crop", "0,0,2x2", "--alpha"], "--crop and --alpha: not for fields", "leave it out"),
+        (["--consistent"], "--consistent: not for fields", "leave --consistent out"),
+        (["--alpha"], "--alpha: not for fields", "leave it out"),
         (["--quality", "9"], "--quality: not for fields", "leave it out"),
         (["--format", "png"], "not written as 'png'", "--format netcdf or npy or tiff"),
         (["-o", "m.png"], "does not fit tiff", "-o m.tif"),
-        (["--uncertainty", "u.png", "-m", "1"], "more than one member", "-m 20"),
+        (["--uncertainty", "u.png", "-m", "1"], "more than one candidate", "-m 10"),
         (["-n", "9", "-m", "3"], "cannot keep 9 of 3", "-m 9 -n 9"),
         (["--rank", "consensus"], "cannot be ranked by consensus", "--rank none"),
         (["-o", "m.nc"], "GeoTIFF is not converted to netcdf", "-o FILE.tif"),
@@ -330,7 +333,7 @@ def test_photographs_and_fields_are_told_apart(run, tmp_path, small_image, coars
     assert b"a photograph needs a model of images" in photo.stderr
     field = run("superres", coarse, "--model", "photos-superres-x4")
     assert field.returncode == 2
-    assert b"is a measured field in mm/h, and 'photos-superres-x4' is a model" in field.stderr
+    assert b"the input is a measured field in mm/h, and the model is one of images" in field.stderr
     assert b"hint: --model of a model of fields in mm/h" in field.stderr
     unit = run("superres", netcdf(tmp_path / "k.nc", unit="K"))
     assert b"no bundled model refines fields in K" in unit.stderr
@@ -338,12 +341,12 @@ def test_photographs_and_fields_are_told_apart(run, tmp_path, small_image, coars
     other = run("superres", "k.nc", "--model", model)
     assert b"in K, and the model in mm/h" in other.stderr
     np.save(tmp_path / "a.npy", COARSE)
-    assert b"'a.npy' states no unit" in run("superres", "a.npy").stderr
+    assert b"the field states no unit" in run("superres", "a.npy").stderr
     taken = run("superres", "a.npy", "-m", 2, "--model", model)
     assert b"states no unit, and is taken to be in mm/h" in taken.stderr
     assert np.load(tmp_path / "a_superres.npy").shape == (2, 16, 20)
     run("superres", "a.npy", "-m", 2, "-o", "a.tif", "--model", model)
-    assert read_members(tmp_path / "a.tif")[0].unit == "mm/h"
+    assert read_members(tmp_path / "a.tif")[0].image.unit.name == "mm/h"
     done = run("superres", small_image, "--nodata", "0")
     assert done.returncode == 2
     assert b"--nodata: for measured fields" in done.stderr
@@ -355,7 +358,7 @@ def test_values_out_of_the_models_range_are_named_with_their_place(run, tmp_path
     done = run("superres", netcdf(tmp_path / "a.nc", values), "--model", model)
     assert b"1000 mm/h at row 2, column 3: the model knows 0 to 400" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a.nc"]
-    assert math.isclose(read_field(tmp_path / "a.nc").values[2, 3], 1000)
+    assert math.isclose(read_field(tmp_path / "a.nc").image.values[2, 3, 0], 1000)
 
 
 def test_a_unit_that_is_null_is_none(run, tmp_path, model):

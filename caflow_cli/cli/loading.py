@@ -1,0 +1,54 @@
+"""The model of a command: its header, whether it takes fields, and its weights."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ..errors import CaflowError, check_usage
+
+if TYPE_CHECKING:
+    from ..checkpoint import CheckpointInfo
+    from ..hub.resolve import Resolved
+    from ..model import CAFlow
+
+
+def load_model(model: str | Resolved, device: str) -> CAFlow:
+    """Load a model, named or found.
+
+    CaflowError: (exit 2) the device is missing; (exit 3) weights.
+    """
+    from ..devices import keep_memory, select_device
+    from ..hub.resolve import load
+
+    target = select_device(device)
+    keep_memory()
+    return load(model).to(target)
+
+
+def info_of(model: Resolved, task: str | None) -> CheckpointInfo:
+    """Read the header of a model's file; CaflowError (exit 2) if it is for another task."""
+    from ..checkpoint import read_info
+    from ..tasks import TASKS
+
+    info = read_info(model.path)
+    its = info.config.task.name
+    check_usage(
+        task in (None, its),
+        f"model {model.id!r} is for {its}, not {task}",
+        f"caflow {TASKS[its].command}, or another --model",
+    )
+    return info
+
+
+def takes_fields(model: str | None, *, local: bool = False) -> bool:
+    """Whether a named model is one of fields; false if it cannot be read, which is reported in its
+    turn."""
+    if model is None:
+        return False
+    from ..checkpoint import read_info
+    from ..hub.resolve import resolve
+
+    with suppress(CaflowError):
+        return read_info(resolve(model, local=local).path).config.task.values is not None
+    return False
