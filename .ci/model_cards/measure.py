@@ -15,7 +15,6 @@ import torch
 import caflow_cli as caflow
 from caflow_cli.checkpoint import read_info
 from caflow_cli.data.examples import open_split
-from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import Evaluation, Result, Weights
 from caflow_cli.evaluation.examples import make_example
 from caflow_cli.evaluation.measure import SEED_STEP
@@ -32,6 +31,7 @@ SCHEMA = 1
 SUFFIXES = {"sr4": "", "sr4-web": ", web inputs", "sr-space": ", sr-space"}
 TAUS = (0.0, 0.5, 0.7, 0.8, 0.9, 1.0)  # of the curve
 HIGH_TAUS = (1.0, 1.2)
+COUNTS = ("windows", "redraws", "predicted")  # of `Divergence`, in records of whole images
 PAIRS = ("lpips", "rmse", "psnr", "ssim", "consistency")
 CURVE_DRAWS = 2  # samples of each image and temperature
 HIGH_DRAWS = 10  # samples of each of as many images
@@ -147,16 +147,24 @@ def measure_whole(
     taus: Sequence[float] | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Measure a model file on a set of whole images at `taus`; default: at 0 and the model's.
+    """Measure a model file on a set of whole images at `taus`; default: at 0, the model's, and 1.
 
-    `known` is the record of other sets, which need not exist; of another file or task it is
-    dropped. Protocols of one task, such as `sr4`, `sr4-web` and `sr-space`, stand side by side.
+    Redraws and predicted windows are counted. `known` is the record of other sets, which need not
+    exist; of another file or task it is dropped. Protocols of one task, such as `sr4`, `sr4-web`
+    and `sr-space`, stand side by side.
     `settings` are candidates, consistent, masks and limit.
     """
     model = caflow.load(str(path))
-    tried = taus or (0.0, Sampling().of(model.config).temperature)
+    tried = taus or (0.0, Sampling().of(model.config).temperature, 1.0)
     found = caflow.evaluate(model, data, protocol=protocol, tau=tried, **settings)
-    rows = [{"what": row.label.strip(), "values": _figures(row)} for row in found.results]
+    rows = [
+        {
+            "what": row.label.strip(),
+            "values": _figures(row),
+            **{name: row.extra[name] for name in COUNTS if name in row.extra},
+        }
+        for row in found.results
+    ]
     failed = [f"{name}: {error.message}" for name, error in found.failed.items()]
     head = {
         "schema": SCHEMA,
@@ -245,12 +253,9 @@ def _high(model: caflow.CAFlow, examples: list[Example], draws: int, tau: float)
     for index, one in enumerate(examples):
         for k in range(draws):
             seed = SEED_STEP * index + k
-            try:
-                found = caflow.restore(model, one.input, tau, 1, seed=seed, mask=one.mask)
-            except CaflowError:  # it diverged eleven times
-                lost += 1
-            else:
-                redrawn += found.ranked[0].redraws > 0
+            found = caflow.restore(model, one.input, tau, 1, seed=seed, mask=one.mask).ranked[0]
+            lost += bool(found.predicted)
+            redrawn += found.redraws > 0 and not found.predicted
     counts = {"redrawn": redrawn, "lost": lost}
     return {"tau": tau, "conditions": len(examples), "draws": draws, **counts}
 

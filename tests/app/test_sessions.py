@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import helpers
 import numpy as np
 import pytest
 import torch
@@ -22,7 +23,8 @@ from caflow_cli.damage import confidence_of, find_damage, snapped
 from caflow_cli.damage.find import confidence
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest
-from caflow_cli.images import decode, read_image
+from caflow_cli.images import decode, read_image, read_provenance
+from caflow_cli.restoration import predicted, prepare
 from caflow_cli.restoration.figures import thumbnail
 from caflow_cli.tasks import TASKS, resize
 
@@ -102,6 +104,28 @@ def test_more_are_ranked_among_the_first(sessions, small_photo):
         assert len(refused["gallery"]["value"]) == 5
     seed = re.search(r"Seed \d+", sessions.choose("a", 2)["text"])[0]
     assert f". {seed}, τ" in more(sessions, 1)[-1]["text"]  # the chosen one stays in view
+
+
+@pytest.mark.parametrize("times", [1.1, 3])
+def test_what_diverged_is_never_shown(tmp_path, small_photo, times):
+    path = tmp_path / "superres.safetensors"
+    model = helpers.broken(helpers.guided_model(), times)
+    model.save(path)
+    (tmp_path / "files").mkdir()
+    models = Models([str(path)], torch.device("cpu"))
+    sessions = Sessions(models, Limits(0.01, 1, 8, 2), tmp_path / "files")
+    mean = predicted(prepare(model, decode(small_photo)))
+    for tau in ("0", "1"):
+        last = draw(sessions, "superres", small_photo, 3, tau=tau, keep=3)[-1]
+        images = [read_image(path) for path in last["files"]["value"]]
+        lost = [read_provenance(path).get("predicted") for path in last["files"]["value"]]
+        assert bool(any(lost)) == ("candidates diverged at tau" in last["title"])
+        assert all(lost) or times < 3
+        for image, windows in zip(images, lost, strict=True):
+            assert not windows or np.array_equal(image, mean)
+        if any(lost):
+            assert "blank where a candidate is the guide's prediction" in last["spread"]["label"]
+            assert "not scored" in last["gallery"]["value"][-1][1]
 
 
 def test_more_are_drawn_after_another_visitor_has_drawn(sessions, small_photo):

@@ -1,0 +1,55 @@
+"""Bundled models seldom diverge on whole images with saturated colors, and never in all draws."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+import caflow_cli as caflow
+from caflow_cli.assets import example_path
+from caflow_cli.hub.manifest import load_manifest
+from caflow_cli.restoration import Divergence
+
+from .counts import SOAK, count
+
+MOST = {None: 5, 1: 50}  # redraws per 1,000 windows, by tau; None: the default
+BUNDLED = [entry for entry in load_manifest().values() if not entry.id.startswith("rain")]
+
+
+def image(k: int) -> np.ndarray:
+    """A photograph, turned, with colors that are the more saturated, and text in pure colors."""
+    photo = Image.open(example_path("cat_192")).convert("RGB").rotate(90 * (k % 4))
+    levels = (np.asarray(photo) - 128.0) * (1 + k % 3) + 128
+    drawn = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+    ImageDraw.Draw(drawn).text((8 + 9 * (k % 7), 40), "Saturated", ("red", "yellow")[k % 2])
+    return np.asarray(drawn)[: 128 + 16 * (k % 3)]
+
+
+def damage(height: int, width: int, k: int) -> np.ndarray:
+    """Scratches, and a wide spot: bool (H, W)."""
+    hole = np.zeros((height, width), bool)
+    hole[10 + 7 * k % 60 :][:5, 12:-12] = True
+    hole[20:-12, 30 + 11 * k % 90 :][:, :3] = True
+    hole[60 + 3 * k % 30 :, 70 + 5 * k % 50 :][:28, :34] = True
+    return hole
+
+
+@pytest.mark.parametrize("entry", BUNDLED, ids=lambda entry: entry.id)
+def test_a_bundled_model_seldom_diverges(entry):
+    if SOAK not in os.environ and entry.id != "photos-colorize":
+        pytest.skip("ten core-minutes: pytest -m soak")
+    model = caflow.load(entry.id)
+    for tau, most in MOST.items():
+        found = []
+        for k in range(count(1, 6)):
+            whole = image(k)
+            mask = damage(*whole.shape[:2], k) if entry.task == "inpaint" else None
+            given = whole[::2, ::2] if entry.task == "superres" else whole
+            drawn = caflow.restore(model, given, tau, count(2, 8), seed=100 * k, mask=mask)
+            found.append(drawn.divergence)
+        total = Divergence.sum(found)
+        assert total.as_json()["redraws_per_1000"] <= most, (tau, total)
+        assert total.predicted == 0, (tau, total)
