@@ -125,6 +125,7 @@ class Setting(NamedTuple):
     commands: Sequence[str] = ()  # those that have it; empty: all that have the record
     line: Any = None  # its annotation in JSON lines, if it is another
     omitted: Any = ...  # the value that JSON lines omit
+    of: str = ""  # the only kind of input to which it applies: "images", "fields" or "masks"
 
 
 Count = Annotated[int, number(ge=1)]

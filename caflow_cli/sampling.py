@@ -33,10 +33,11 @@ _Precision = Annotated[
 RankRule = Annotated[
     str, one_of(RANKS, Said("cannot rank by {}", "--rank likelihood, consensus or none"))
 ]
+NOISE = Setting(
+    "--noise-samples K", "Fixed noise samples; K > 1 gives a standard error.", default=1
+)
 NoiseSamples = Annotated[
-    int,
-    number(ge=1, said=Said("cannot use {} noise samples", "--noise-samples 1")),
-    Setting("--noise-samples K", "Fixed noise samples; K > 1 gives a standard error.", default=1),
+    int, number(ge=1, said=Said("cannot use {} noise samples", "--noise-samples 1")), NOISE
 ]
 
 
@@ -77,6 +78,7 @@ class Ensemble:
             "states. With --scale, this holds before resizing; above 64 megapixels it is skipped.",
             _PANEL,
             commands=("superres", "calibrate"),
+            of="images",
             line=Annotated[
                 bool, "superres: whether candidates were projected to be consistent with the input."
             ],

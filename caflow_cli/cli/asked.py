@@ -107,6 +107,8 @@ class Asked:
         from ..restoration import prepare  # here, as below, because it imports PyTorch
 
         task = self.task
+        masks = ["masks"] if task.needs_mask else []
+        self.console.check_applies(*(["fields"] if job.of_field else ["images", *masks]))
         image = self._read(job)
         mask = None
         if self.masking is not None and task.needs_mask and not job.of_field:
@@ -130,10 +132,7 @@ class Asked:
         source = job.source
         if job.of_field:
             return source.read_field(self.nodata)
-        image = source.read(self.console.about, self.drawing.alpha, isinstance(job.mask, Infrared))
-        hint = "leave it out, or --model of a model of fields (docs/fields.md)"
-        check_usage(self.nodata is None, "--nodata: for measured fields", hint)
-        return image
+        return source.read(self.console.about, self.drawing.alpha, isinstance(job.mask, Infrared))
 
     def _check_size(self, job: Job, request: Request, edits: EditOptions) -> None:
         """Raise CaflowError if a result is too large for its format, or for what is asked."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TextIO
 
-from ..errors import CaflowError
+from ..errors import CaflowError, usage_error
 from ..records import Setting
 from ..version import SCHEMA
 
@@ -34,6 +34,9 @@ def shown(text: str, stream: TextIO) -> str:
 def about(seconds: float) -> str:
     """A time, for messages: `about 12 min`."""
     return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} min"
+
+
+_ONLY_FOR = {"fields": "for measured fields", "masks": "for a model that fills holes"}
 
 
 def say(*lines: str) -> None:
@@ -60,12 +63,24 @@ class Console:
     command: str = ""  # its name in JSON: "superres", "models list"
 
     pause: ClassVar[float] = 30.0  # seconds between lines of progress, if there is no bar
+    # The typed options that apply to one kind of input: "images", "fields" or "masks".
+    typed: dict[str, str] = field(default_factory=dict, init=False)
     prefix: ClassVar[str] = ""  # of each line on stderr: the command, in a pipe
     failed: bool = field(default=False, init=False)  # an error was written: exit code 1
     _display: Any = field(default=None, init=False)  # the `Progress` that is shown
     _notes: Counter[str] = field(default_factory=Counter, init=False)  # by kind, see `about`
     _beaten: str = field(default="", init=False)  # the last text of `heartbeat`
     _last_beat: float = field(default_factory=time.monotonic, init=False)  # of `heartbeat`
+
+    def check_applies(self, *kinds: str) -> None:
+        """Raise CaflowError (exit 2) for typed options that do not apply to such an input."""
+        others = {name: of for name, of in self.typed.items() if of not in kinds}
+        if others:
+            why = "not for fields" if "fields" in kinds else _ONLY_FOR[min(others.values())]
+            hint = "leave them out" if len(others) > 1 else "leave it out"
+            if "fields" in others.values():
+                hint += ", or --model of a model of fields (docs/fields.md)"
+            raise usage_error(f"{', '.join(others)}: {why}", hint)
 
     def result(self, fields: Mapping[str, object], lines: Iterable[str] = ()) -> None:
         """Write one result: `fields` as a JSON line, or, without --json, the text `lines`."""

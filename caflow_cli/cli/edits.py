@@ -79,6 +79,7 @@ class Scaling(Editing):
         "Enlarge X times, such as 2 or 3, or to fit within W x H pixels: sample at the model's "
         "scale, then resize (Lanczos). JSON has score_exact false. Required above 64 megapixels "
         "at the model's scale; the limit is 256, or 400 for one candidate that is resized.",
+        of="images",
         parser=parsed_scale,
     )
 

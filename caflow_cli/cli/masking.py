@@ -8,10 +8,11 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, TypeAlias, Union
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias, Union
 
 from ..config import HOLE, MOST_FILLED
 from ..errors import check_usage, ensure, usage_error
+from ..records import Setting
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
@@ -162,12 +163,17 @@ def _once(mask: str | None) -> str | None:
 class Marking:
     """The option of commands that can show a mask."""
 
-    marks: str | None = option(
-        "--marks FILE|DIR/",
-        "Also write a PNG of the image with the mask in red, before anything is filled. For "
-        "several images, a folder, in which each has NAME_marks.png.",
-        OUTPUT,
-    )
+    marks: Annotated[
+        str | None,
+        Setting(
+            "--marks FILE|DIR/",
+            "Also write a PNG of the image with the mask in red, before anything is filled. For "
+            "several images, a folder, in which each has NAME_marks.png.",
+            OUTPUT,
+            commands=("inpaint", "sample", "mask"),
+            of="masks",
+        ),
+    ] = None
 
     @property
     def found(self) -> Damage | Infrared | None:
@@ -186,6 +192,7 @@ class Masking(Marking):
         "--threshold T (default 0.5); or ir: the dust that infrared shows in a scan of color film, "
         "darker by K deviations (default 4.5). Without it, inpaint fills transparent pixels.",
         callback=_once,
+        of="masks",
     )
     grow: int = option(
         "--grow N",
@@ -194,6 +201,7 @@ class Masking(Marking):
         default=0,
         min=0,
         max=1000,
+        of="masks",
     )
     snap: bool = option(
         "--snap",
@@ -201,9 +209,10 @@ class Masking(Marking):
         "confidence of 0.05, on it and up to half its width beside it, or stays if that is less "
         "than a tenth of it.",
         OUTPUT,
+        of="masks",
     )
-    invert_mask: bool = option("--invert-mask", "Fill where the mask is black.", OUTPUT)
-    mask_as_is: bool = option("--mask-as-is", "Accept a mostly white mask.", OUTPUT)
+    invert_mask: bool = option("--invert-mask", "Fill where the mask is black.", OUTPUT, of="masks")
+    mask_as_is: bool = option("--mask-as-is", "Accept a mostly white mask.", OUTPUT, of="masks")
 
     def __post_init__(self) -> None:
         check_usage(

@@ -8,7 +8,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -36,8 +36,9 @@ _LAST = (INTERVALS, FIELDS, CLUSTERS)  # few need them, so their groups end the 
 
 
 def option(
-    spec: str, help: str, panel: str | None = None, *, default: Any = None, **settings: Any
-) -> Any:
+    spec: str, help: str, panel: str | None = None, *, default: Any = None, of: str = "",
+    **settings: Any,
+) -> Any:  # fmt: skip
     """Declare an option, as the default of a parameter or of a field of a group.
 
     Args:
@@ -45,6 +46,7 @@ def option(
         help, panel: For `--help`: the text, and the group; None for a common option.
         default: `...` for a required option. A flag defaults to False; one that has an opposite,
             "--yes/--no", to None.
+        of: As for `Setting`; `Console.check_applies` refuses it for others.
         settings: Further arguments of `typer.Option`, such as a `parser` of the typed text.
     """
     names = [word for word in spec.split() if word.startswith("-")]
@@ -52,7 +54,9 @@ def option(
     if not metavar and default is None and "/" not in spec:
         default = False
     settings |= {"metavar": metavar, "rich_help_panel": panel, "show_envvar": False}
-    return typer.Option(default, *names, help=help, **settings)
+    declared = typer.Option(default, *names, help=help, **settings)
+    declared.of = of
+    return declared
 
 
 class Words(NamedTuple):
@@ -85,6 +89,7 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
             command(**values)
             return
         console.command = context.command_path.partition(" ")[2]
+        console.typed = dict(_limited(parameters, context))
         if not console.live:  # hide the Hub's bars, too
             os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
         try:
@@ -100,6 +105,17 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
+
+
+def _limited(
+    parameters: Sequence[inspect.Parameter], context: typer.Context
+) -> Iterator[tuple[str, str]]:
+    """The typed options that apply to one kind of input, and that."""
+    for parameter in parameters:
+        of = getattr(parameter.default, "of", "")
+        where = context.get_parameter_source(parameter.name)
+        if of and where is not None and where.name == "COMMANDLINE":
+            yield max(parameter.default.param_decls, key=len).partition("/")[0], of
 
 
 def _signature(command: Callable[..., None]) -> tuple[list[inspect.Parameter], dict[str, Any]]:
@@ -146,7 +162,7 @@ def _parameters(record: Any, command: str, words: Words | None = None) -> list[i
             text = words.help[name] if words else setting.help
             panel = words.panel if words else setting.panel
             default = defaults.get(name, setting.default)
-            declaration = option(setting.option, text, panel, default=default)
+            declaration = option(setting.option, text, panel, default=default, of=setting.of)
             annotation = _taken(annotation)
         elif _is_record(getattr(annotation, "__origin__", annotation)):
             nested, *said = typing.get_args(annotation) or [annotation]
@@ -229,6 +245,7 @@ ALPHA = option(
     "Whether the last band of a TIFF is transparency, if the file does not say what it is. "
     "--no-alpha keeps it beside the colors, as --mask ir keeps infrared.",
     OUTPUT,
+    of="images",
 )
 
 
@@ -279,6 +296,7 @@ NODATA = option(
     "--nodata V",
     "Fields: the stored value, or nan, that stands for a missing one; else those are refused.",
     FIELDS,
+    of="fields",
 )
 
 
@@ -305,6 +323,7 @@ class Drawing(Files):
         "--quality Q",
         "Quality for jpg (default 95) and avif (default 90), 1 to 100. Makes webp lossy.",
         OUTPUT,
+        of="images",
     )
     no_provenance: bool = option(
         "--no-provenance", "Do not embed provenance (model, seed, score; XMP) in images.", OUTPUT
@@ -313,8 +332,11 @@ class Drawing(Files):
         "--keep-metadata",
         "Keep dates, camera, exposure, artist, copyright and description of the input's EXIF.",
         OUTPUT,
+        of="images",
     )
-    keep_place: bool = option("--keep-place", "With --keep-metadata, also keep the place.", OUTPUT)
+    keep_place: bool = option(
+        "--keep-place", "With --keep-metadata, also keep the place.", OUTPUT, of="images"
+    )
     grid: str | None = option(
         "--grid FILE", "Write a PNG of each input with its candidates and their scores.", OUTPUT
     )
@@ -368,16 +390,8 @@ class Drawing(Files):
         return Encoder(form, self.quality, not self.no_provenance, metadata)
 
     def _field_encoder(self, file: Path | None, format: str) -> FieldEncoder:
-        """The encoder of results of a field; CaflowError (exit 2) for options of images."""
+        """The encoder of results of a field."""
         from ..fields import FieldEncoder, format_of_field
 
-        given = {
-            "--alpha": self.alpha is not None,
-            "--quality": self.quality is not None,
-            "--keep-metadata": self.keep_metadata,
-            "--keep-place": self.keep_place,
-        }
-        used = [name for name, value in given.items() if value]
-        check_usage(not used, f"{' and '.join(used)}: not for fields", "leave it out")
         form = self.format or (file and format_of_field(file)) or format
         return FieldEncoder(form, not self.no_provenance)

@@ -132,13 +132,6 @@ def _settings(model: CAFlow, run: Settings) -> tuple[list[str], list[Cell]]:
     check_usage(
         not strange, f"fields have no {' and no '.join(strange)}", f"--metric {','.join(offered)}"
     )
-    for name, unset in (("masks", None), ("save_images", None), ("inputs", "clean")):
-        check_usage(
-            run.given[name] == unset,  # type: ignore[literal-required]
-            f"a model of fields has no {name}",
-            f"leave --{name.replace('_', '-')} out",
-        )
-    check_usage(not run.protocol.name, "protocols are for images", "leave --protocol out")
     open_ = replace(run.sampling, candidates=run.candidates)
     samplings = [replace(open_, tau=tau).of(model.config) for tau in run.tau or (None,)]
     m = samplings[0].candidates or 1

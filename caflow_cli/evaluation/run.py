@@ -28,7 +28,7 @@ from .outputs import earlier_rows, write, write_sheet
 from .protocols import Protocol
 from .result import Estimate, Evaluation, Failures, Result, check_measured
 from .rows import Row, divergence
-from .settings import EvaluateOptions, Settings
+from .settings import EvaluateOptions, Settings, check_of_fields
 from .summary import add_distances, summarize
 
 Progress = Callable[[int, int], None]  # images done and in total; total 0: unknown
@@ -72,7 +72,10 @@ def evaluate(
             images that fail are listed in `failed` instead, and metrics without their network in
             `missing`.
     """
-    return evaluated(model, data, Settings.of(metrics, options), progress)
+    run = Settings.of(metrics, options)
+    if model.of_field:
+        check_of_fields(options)
+    return evaluated(model, data, run, progress)
 
 
 def evaluated(

@@ -25,7 +25,7 @@ from ..records import (
     settings,
     short,
 )
-from ..sampling import NoiseSamples, RankRule, Sampling, fitting
+from ..sampling import NOISE, NoiseSamples, RankRule, Sampling, fitting
 from .kinds import Cell, Crops, kind_of, offered_metrics
 from .metrics import Weights, choose_metrics, needing
 from .protocols import NO_PROTOCOL, PROTOCOLS, Protocol, get_protocol
@@ -96,11 +96,12 @@ class EvaluateOptions(TypedDict, total=False):
             "--protocol NAME",
             f"{_PAPER}: the paper's settings, with its results. {_WHOLE}: whole images at their "
             "own size, with results of common methods (docs/evaluation.md).",
+            of="images",
         ),
     ]
     masks: Annotated[  # folder or zip
         str | Path | None,
-        Setting("--masks DATA", "For --protocol repair, white inside holes.", _PANEL),
+        Setting("--masks DATA", "For --protocol repair, white inside holes.", _PANEL, of="images"),
     ]
     tau: Annotated[  # a shape is a text or a `Temperature`; None: the model's
         Tau | Sequence[Tau] | None,
@@ -116,7 +117,9 @@ class EvaluateOptions(TypedDict, total=False):
     keep: Annotated[  # N of the M are measured; None: 1
         int | str | Sequence[int] | None,
         _several(_count),
-        Setting("--keep -n N,…", "How many of the best to measure. Default: 1.", _PANEL),
+        Setting(
+            "--keep -n N,…", "How many of the best to measure. Default: 1.", _PANEL, of="images"
+        ),
     ]
     rank: Annotated[  # rules that choose the N
         str | Sequence[str] | None,
@@ -126,6 +129,7 @@ class EvaluateOptions(TypedDict, total=False):
             "How to rank them: likelihood, consensus or none.",
             _PANEL,
             default="likelihood",
+            of="images",
         ),
     ]
     seed: Annotated[
@@ -141,27 +145,43 @@ class EvaluateOptions(TypedDict, total=False):
             "--consistent/--no-consistent",
             "As for superres. Default: as the model states.",
             _PANEL,
+            of="images",
         ),
     ]
-    noise_samples: NoiseSamples  # K, for all log-likelihoods
+    # K, for all log-likelihoods
+    noise_samples: Annotated[NoiseSamples, NOISE._replace(of="images")]
     batch_size: Annotated[
-        int | None, Setting("--batch-size B", "Candidates to draw at a time.", _PANEL)
+        int | None, Setting("--batch-size B", "Candidates to draw at a time.", _PANEL, of="images")
     ]
     # superres: inputs are shrunk by BICUBIC, like web images (protocol sr4-web), or like photos in
     # training.
-    inputs: Annotated[_Inputs, Setting(default="clean")]
-    weights: Annotated[Weights, Setting(default=Weights())]  # of the networks of metrics
+    inputs: Annotated[_Inputs, Setting(default="clean", of="images")]
+    weights: Annotated[
+        Weights, Setting(default=Weights(), of="images")
+    ]  # of the networks of metrics
     save_images: Annotated[
         str | Path | None,
         Setting(
             "--save-images DIR",
             "Write the measured candidates, and a sheet of the first 20 images.",
             _PANEL,
+            of="images",
         ),
     ]
     skip_existing: Annotated[
-        bool, Setting("--skip-existing", "Resume an interrupted run.", _PANEL, default=False)
+        bool,
+        Setting(
+            "--skip-existing", "Resume an interrupted run.", _PANEL, default=False, of="images"
+        ),
     ]
+
+
+def check_of_fields(options: EvaluateOptions) -> None:
+    """Raise CaflowError (exit 2) for options that an evaluation of fields does not have."""
+    for name, (_, setting) in settings(EvaluateOptions).items():
+        applies = setting.of != "images" or options.get(name, setting.default) == setting.default
+        hint = f"leave {setting.option.partition(' ')[0] or name} out"
+        check_usage(applies, f"an evaluation of fields has no {name}", hint)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,6 +84,11 @@ def read_members(
             return _inputs(read_netcdf(data, label, nodata), "NETCDF")
         if data.startswith(_NPY):
             values = np.load(io.BytesIO(data), allow_pickle=False)
+            ensure(
+                values.dtype != np.uint8 or values.ndim != 3 or values.shape[2] not in (3, 4),
+                f"{label!r} holds colors, and arrays in files are fields",
+                "save it as PNG",
+            )
             bands = values if values.ndim == 3 and len(values) > 0 else values[None]
             return _inputs([_checked(band, nodata, label) for band in bands], "NPY")
     hint = f"give {_KINDS}; a photograph needs a model of images"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ...model import CAFlow
 
 # Options in panels of the help.
-_network = partial(option, panel="Networks of metrics")
+_network = partial(option, panel="Networks of metrics", of="images")
 _METRICS = ", ".join(METRICS)
 
 
@@ -107,7 +107,7 @@ def evaluate_command(
     with console.steps("measuring") as step:
         if model.data is not None:
             settings = Settings.of(metric or (), {**model.settings, "weights": weights})
-            loaded = _load(model, model.data, settings)
+            loaded = _load(model, model.data, settings, console)
 
             from ...evaluation.run import evaluated
 
@@ -155,8 +155,8 @@ def _report(evaluation: Evaluation, record: Table, console: Console) -> None:
         raise CaflowError(f"{names}: {error.message}", error.hint, error.exit_code)
 
 
-def _load(model: ModelOnData, data: str, settings: Settings) -> CAFlow:
-    """Check the task and the data, then load the model."""
+def _load(model: ModelOnData, data: str, settings: Settings, console: Console) -> CAFlow:
+    """Check the task, the data and what the model is for, then load it."""
     task = model.task
     if task is not None:
         from ...tasks import task_named
@@ -174,7 +174,9 @@ def _load(model: ModelOnData, data: str, settings: Settings) -> CAFlow:
     from ...hub.resolve import resolve
 
     name = model.model or protocol.model or choose_model(task=task).model
-    info_of(resolve(name), task)
+    info = info_of(resolve(name), task)
+    if info.config.task.values is not None:
+        console.check_applies("fields")
     return load_model(name, model.device)
 
 

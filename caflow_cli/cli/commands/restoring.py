@@ -141,6 +141,10 @@ def _restore(
     task = None if console.command == "sample" else console.command
     if nothing_to_do(jobs, console):
         return
+    kinds = {job.of_field for job in jobs}
+    if len(kinds) == 1:  # else each input is checked
+        console.check_applies(*(["fields"] if True in kinds else ["images", "masks"]))
+
     from ...hub.resolve import resolve
 
     default = resolve(drawing.model or _model_of(jobs, task, nodata), local=drawing.dry_run)

@@ -230,15 +230,18 @@ class _Scorer:
 
     def score(self, pair: Pair) -> None:
         """Score a pair, of a field every member of the target, and report it."""
-        from ...restoration import estimator_of, score
+        from ...restoration import estimator_of, score, task_of
         from ..report import APART, scored_line
 
         start = time.perf_counter()
         inputs = pair.cond, pair.target
         of_field = takes_fields(self.scoring.model) or any(each.holds_field for each in inputs)
+        self.console.check_applies(*(["fields"] if of_field else ["images", "masks"]))
         condition, targets, record = (self._fields if of_field else self._images)(pair)
         model_name, reason = self._model_of(pair.target, record, condition, targets[0])
         model = self.load(model_name)
+        if not (of_field or self.masking.mask or task_of(model).needs_mask):
+            self.console.check_applies("images")
         mask = self._mask(pair, condition, model)
         if record.get("crop"):
             condition, mask = _part_of(condition, mask, record["crop"])
@@ -269,8 +272,6 @@ class _Scorer:
         """The condition, the target, and its provenance."""
         from ...images import read_provenance
 
-        hint = "leave it out, or --model of a model of fields (docs/fields.md)"
-        check_usage(self.nodata is None, "--nodata: for measured fields", hint)
         path = pair.target.path
         how = self.scoring.alpha, isinstance(pair.mask, Infrared)
         condition = self.read(pair.cond, self.console.about, *how)
@@ -281,7 +282,6 @@ class _Scorer:
         """The condition, the members of the target, and its provenance."""
         from ...fields import read_provenance
 
-        check_usage(self.scoring.alpha is None, "--alpha: not for fields", "leave it out")
         condition = pair.cond.read_field(self.nodata)
         record = {} if pair.target.path is None else read_provenance(pair.target.path) or {}
         # Members have the missing values of the coarse field, perhaps stored as others.

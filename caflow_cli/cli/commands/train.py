@@ -61,10 +61,13 @@ class Training:
         TRAINING,
     )
     transform: str | None = option(
-        "--transform T", "Scale of the model: db, for rain, or linear.", TRAINING
+        "--transform T", "Scale of the model: db, for rain, or linear.", TRAINING, of="fields"
     )
     zero: float | None = option(
-        "--zero Z", "db: the least value of a wet cell; below it cells are dry.", TRAINING
+        "--zero Z",
+        "db: the least value of a wet cell; below it cells are dry.",
+        TRAINING,
+        of="fields",
     )
     config: str | None = option("--config FILE", "A TOML file like RUN/config.toml.", TRAINING)
     set: list[str] | None = option(
@@ -88,6 +91,7 @@ class Training:
         "--perceptual-weights FILE",
         "VGG16's trunk for LPIPS. Default: CAFLOW_LPIPS_VGG_WEIGHTS, or torch's cache.",
         TRAINING,
+        of="images",
     )
     resume: bool = option("--resume", "Resume the run in RUN, with its config.")
     minutes: float | None = option("--minutes M", "Training budget in minutes.")
@@ -137,7 +141,7 @@ def train_command(
         defaults: dict[Any, Any] = {param.name: param.default for param in context.command.params}
         filed = [name for name in vars(training) if source(context, name) == "DEFAULT_MAP"]
         training = replace(training, **{name: defaults[name] for name in filed})
-    config = _config(training)
+    config = _config(training, console)
     if dry_run:
         _preview(config, training.resume, console)
     else:
@@ -163,7 +167,7 @@ def _stated(training: Training) -> Table:
     return {} if file is None else read_toml(file)
 
 
-def _config(training: Training) -> RunConfig:
+def _config(training: Training, console: Console) -> RunConfig:
     values = _stated(training)
 
     from ...checkpoint import read_info
@@ -193,6 +197,10 @@ def _config(training: Training) -> RunConfig:
         "--guide-license is that of a network given by --guide",
         "add --guide FILE",
     )
+    stated = known.get("task", {})  # a table, unless the config is wrong
+    of_fields = isinstance(stated, dict) and "unit" in (stated.get("values") or ())
+    of_fields |= start is not None and start.task.values is not None
+    console.check_applies("fields" if of_fields else "images")
     guide = None
     if training.guide is not None:
         from ...training.external import read_external  # imports torch

@@ -208,7 +208,7 @@ def test_sample_draws_fields_too(run, tmp_path, coarse, model):
         assert np.array_equal(one.image.values, other.image.values)
     Image.new("L", (5, 4)).save(tmp_path / "m.png")
     masked = run("sample", "--cond", coarse, "--mask", "m.png", "-o", "n.tif", *options)
-    assert b"takes no mask" in masked.stderr
+    assert b"--mask: not for fields" in masked.stderr
 
 
 def test_of_several_fields_those_that_fail_are_reported(run, tmp_path, coarse, model):
@@ -287,7 +287,7 @@ def test_several_bands_are_no_field(run, tmp_path, model):
     [
         (["--interval"], "fields have no intervals", "quantiles of the members"),
         (["--scale", "2"], "--scale: not for fields", "leave it out"),
-        (["--consistent"], "--consistent: not for fields", "leave --consistent out"),
+        (["--consistent"], "--consistent: not for fields", "leave it out"),
         (["--alpha"], "--alpha: not for fields", "leave it out"),
         (["--quality", "9"], "--quality: not for fields", "leave it out"),
         (["--format", "png"], "not written as 'png'", "--format netcdf or npy or tiff"),
@@ -374,3 +374,45 @@ def test_a_unit_that_is_null_is_none(run, tmp_path, model):
     tifffile.imwrite(tmp_path / "b.tif", COARSE, description='{"unit": null}', extratags=tags)
     refused = run("superres", "b.tif", "-m", 1, "--model", model)
     assert b"the field is in m, and the model in mm/h" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rank", "consensus"], "cannot be ranked by consensus"),
+        (["-o", "m.nc"], "GeoTIFF is not converted to netcdf"),
+        ([], "is in m, and the model in mm/h"),
+        ([], "the model would draw 8000×8000"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_refuses(run, tmp_path, coarse, model, words, said):
+    if "is in m" in said:
+        tifffile.imwrite(coarse, COARSE, description='{"unit": "m"}')
+    if "8000" in said:
+        values = np.ones((2000, 2000), np.float32)
+        tifffile.imwrite(coarse, values, description='{"unit": "mm/h"}', compression="zlib")
+    command = ["superres", coarse, "--model", model, *words]
+    for done in (run(*command, "--dry-run"), run(*command)):
+        assert done.returncode > 0
+        assert said in done.stderr.decode()
+    assert [path.name for path in tmp_path.iterdir()] == ["coarse.tif"]
+
+
+def test_a_tiff_with_a_unit_does_not_make_photographs_fields(run, tmp_path, model_file):
+    generator = np.random.default_rng(0)
+    for name in "ab":
+        values = generator.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(values).save(tmp_path / f"{name}.tif")
+    tifffile.imwrite(tmp_path / "c.tif", COARSE, description='{"unit": "mm/h"}')
+    done = run("superres", ".", "-m", 1, "--model", model_file, "-o", "out/", "--json")
+    assert done.returncode == 1
+    assert [line["status"] for line in records(done)] == ["ok", "ok", "error"]
+    assert b"field in mm/h" in done.stderr
+
+
+def test_an_array_of_colors_is_not_asked_for_a_unit(run, tmp_path, model):
+    np.save(tmp_path / "a.npy", np.zeros((8, 8, 3), np.uint8))
+    for words in ([], ["--model", model]):
+        done = run("superres", "a.npy", *words)
+        assert b"'a.npy' holds colors, and arrays in files are fields" in done.stderr
+        assert b"hint: save it as PNG" in done.stderr
