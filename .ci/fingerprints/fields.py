@@ -142,7 +142,7 @@ def fields(p: Part) -> None:
         "--interval i.png",
         "-o a.png",
     ):
-        run(f"refused {option}", f"superres rain.tif -m 2 {option} --json")
+        run(f"with {option}", f"superres rain.tif -m 2 {option} --overwrite --json")
     run("too large", f"superres large.npy {model} -m 1 -o p/ --json")
 
     run("score", "score --cond rain.tif --target b/rain_superres.tif --json")
