@@ -152,7 +152,7 @@ class Sampling(Ensemble):
 
     keep: Annotated[
         _N | None,  # N, of the M
-        Setting("--keep -n N", "Number of best candidates to write. Default: 1; of fields all."),
+        Setting("--keep -n N", "Number of best to write. Default: 1; fields: all."),
     ] = None
     seed: Annotated[_Seed, Setting("--seed S", "Random seed; candidate k uses S + k.")] = 0
     rank: Annotated[

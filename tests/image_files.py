@@ -153,7 +153,7 @@ def source_of(
     profile: bytes | None = None,
 ) -> images.Input:
     """An image as if it were read from a file."""
-    return images.Input(images.Image(values, profile, alpha), gray)
+    return images.Input(images.Raster(values, profile, alpha), gray)
 
 
 def output_of(
@@ -164,4 +164,4 @@ def output_of(
     metadata: Any = None,
 ) -> images.Output:
     """What a file is to hold."""
-    return images.Output(images.Image(values, profile, alpha), gray, metadata or {})
+    return images.Output(images.Raster(values, profile, alpha), gray, metadata or {})

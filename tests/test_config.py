@@ -128,7 +128,7 @@ KELVIN = {"unit": "K", "transform": "linear", "low": 220, "high": 320}
 
 
 def of_fields(values, reduce="mean", **flow):
-    fields = {"target_channels": 1, "cond_channels": 1, "anchor": "field", "guide": 8}
+    fields = {"target_channels": 1, "cond_channels": 2, "anchor": "field", "guide": 8}
     flow = {**fields, "guide_net": "censored", **flow}
     return {"flow": flow, "task": {"values": values, "reduce": reduce}}
 

@@ -205,9 +205,9 @@ def test_in_tiles(normalizes, profile):
 
     def drawn(model):
         conditions = Tiled(model, cond, plan)
-        ((image, redraws),) = helpers.draw(conditions, 0.8, [5], 0, 1)
+        (sample,) = helpers.draw(conditions, 0.8, [5], 0, 1)
         (nats,) = conditions.log_prob(cond)
-        return image.astype(int), redraws, nats.value, conditions.statistics
+        return sample.image.astype(int), sample.redraws, nats.value, conditions.statistics
 
     image, redraws, nats, statistics = drawn(model)
     with far_device(profile):

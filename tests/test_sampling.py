@@ -23,11 +23,11 @@ from caflow_cli.sampling import NoiseSamples, Sampling, SamplingKeywords
 )
 def test_a_flag_beats_the_model_s_config_and_that_beats_the_task(name, tau, candidates):
     config = helpers.task_config(name)
-    plain = {"consistent": False, "precision": "float32"}
+    plain = {"keep": 1, "consistent": False, "precision": "float32"}
     assert Sampling().of(config) == Sampling(Temperature((tau,)), candidates, **plain)
     own = replace(config, task=replace(config.task, tau=0.0, candidates=7))
     assert Sampling().of(own) == Sampling(Temperature((0.0,)), 7, **plain)
-    asked = Sampling(Temperature((0.9,)), 3, keep=2, seed=5, rank="none", **plain)
+    asked = Sampling(Temperature((0.9,)), 3, seed=5, rank="none", **{**plain, "keep": 2})
     assert asked.of(own) == asked
     assert Sampling().of(own).of(config) == Sampling(Temperature((0.0,)), 7, **plain)
 

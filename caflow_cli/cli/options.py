@@ -315,8 +315,7 @@ class Drawing(Files):
     device: str = DEVICE
     format: str | None = option(
         "--format F",
-        "png, webp, jpg, tiff or avif; of fields tiff, netcdf or npy. Default: the suffix of -o, "
-        "else png, or that of a field.",
+        "png, webp, jpg, tiff, avif, netcdf, npy. Default: by -o, else png; fields: as read.",
         OUTPUT,
     )
     quality: int | None = option(

@@ -12,7 +12,7 @@ from caflow_cli.cli.console import Console
 from caflow_cli.cli.edits import Scaling, parsed_scale
 from caflow_cli.cli.options import Drawing
 from caflow_cli.cli.output import write_outputs
-from caflow_cli.cli.plan import Plan, make_plan
+from caflow_cli.cli.plan import Job, make_plan
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import Encoder
 from caflow_cli.images.crop import WHOLE
@@ -38,12 +38,12 @@ def given(keep: int = 1, **options) -> Drawing:
     return Drawing(**{**DEFAULTS, **options}, sampling=Sampling(keep=keep))
 
 
-def planned(*inputs: str, **options) -> Plan:
+def planned(*inputs: str, **options) -> list[Job]:
     return make_plan(Console(command="superres"), inputs, given(**options))
 
 
 def results(*inputs: str, **options) -> list[str]:
-    return [path.as_posix() for job in planned(*inputs, **options).jobs for path in job.outputs]
+    return [path.as_posix() for job in planned(*inputs, **options) for path in job.outputs]
 
 
 def refusal(*inputs: str, **options) -> str:
@@ -108,10 +108,10 @@ def test_existing_files_are_refused_replaced_or_skipped():
     touch("x.png", "x_superres.png", "y.png")
     assert refusal("x.png").startswith("'x_superres.png' exists; add --overwrite or --skip-existin")
     assert results("x.png", overwrite=True) == ["x_superres.png"]
-    jobs = planned("x.png", "y.png", skip_existing=True).jobs
+    jobs = planned("x.png", "y.png", skip_existing=True)
     assert [job.skipped for job in jobs] == [True, False]
     touch("x_superres_01.png")
-    (job,) = planned("x.png", skip_existing=True, keep=2).jobs
+    (job,) = planned("x.png", skip_existing=True, keep=2)
     assert not job.skipped
     for other in ({"overwrite": True}, {"grid": "g.png"}, {"uncertainty": "u.png"}):
         assert "cannot be used together" in refusal("x.png", skip_existing=True, **other)
@@ -134,7 +134,7 @@ def test_a_rerun_over_a_folder_leaves_its_results_out(capsys):
     touch("d/x.png", "d/x_superres.png", "d/x_superres_02.png", "d/a_jpg_superres.png", "d/a.jpg")
     touch("d/holiday_superres.png", "d/x_colorize.png")
     found = planned("d", overwrite=True)
-    assert [job.source.path.name for job in found.jobs] == [
+    assert [job.source.path.name for job in found] == [
         *("a.jpg", "holiday_superres.png", "x.png", "x_colorize.png")
     ]
     assert capsys.readouterr().err.endswith("of other inputs left out: 3\n")
@@ -143,8 +143,8 @@ def test_a_rerun_over_a_folder_leaves_its_results_out(capsys):
 
 def test_formats():
     for name, format in (("a.jpeg", "jpg"), ("a.TIFF", "tiff"), ("a.webp", "webp")):
-        assert planned("x.png", output=name).encoder.format == format
-    jpg = planned("x.png", output="a.jpg", quality=80, no_provenance=True).encoder
+        assert planned("x.png", output=name)[0].encoder.format == format
+    jpg = planned("x.png", output="a.jpg", quality=80, no_provenance=True)[0].encoder
     assert jpg == Encoder("jpg", 80, False)
     assert "does not fit png; -o a.png" in refusal("x.png", output="a.gif")
     assert "does not fit jpg; -o a.jpg" in refusal("x.png", output="a.png", format="jpg")
@@ -166,7 +166,7 @@ def test_an_image_from_stdin_goes_to_stdout_unless_a_file_or_more_is_wanted(monk
 
 
 def test_one_file_or_stdout_takes_one_image(monkeypatch):
-    (job,) = planned("x.png", output="-", format="jpg").jobs
+    (job,) = planned("x.png", output="-", format="jpg")
     assert job.outputs == []
     assert "one image, not 2" in refusal("x.png", "y.png", output="-")
     assert "one image, not 3" in refusal("x.png", output="-", keep=3)
@@ -204,7 +204,7 @@ def test_a_sheet_claims_its_file():
 
 
 def test_writing_keeps_or_replaces_what_another_program_wrote():
-    (job,), console = planned("x.png", output="a/b/y.png").jobs, Console()
+    (job,), console = planned("x.png", output="a/b/y.png"), Console()
     path, written = Path("a/b/y.png"), {1: str(Path("a/b/y.png"))}
     assert write_outputs(job, [b"new"], given(), console) == written
     path.write_bytes(b"of another program")

@@ -302,10 +302,12 @@ NOT_INVERTIBLE = {
     "ConvNet",
     "FixedConv",
     "InvConv1x1",
+    "Levels",  # scales of values have no latents
     "Modules",
     "ScaleCondition",
     "StepCondition",
     "Trunk",
+    "ValueScale",
 }
 
 every_case = pytest.mark.parametrize("name", CASES)

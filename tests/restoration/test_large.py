@@ -13,7 +13,7 @@ from PIL import Image
 
 from caflow_cli.config import Temperature
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import LARGE, read_provenance
+from caflow_cli.images import LARGE, Raster, read_provenance
 from caflow_cli.restoration import (
     Candidates,
     draw,
@@ -158,8 +158,8 @@ def test_sizes_beyond_a_limit_are_refused_before_anything_is_computed(small_mode
     large = np.zeros((4000, 4000, 3), np.uint8)
     assert prepare(small_model, as_input(large)).is_large
     consistent = prepare(small_model, as_input(large), None, Sampling(consistent=True)).task
-    assert "above 64 megapixels" in consistent.note(large, None)
-    assert consistent.note(large[:1000, :1000], None) is None
+    assert "above 64 megapixels" in consistent.note(Raster(large), None)
+    assert consistent.note(Raster(large[:1000, :1000]), None) is None
     huge, half = as_input(np.zeros((4001, 4000, 3), np.uint8)), {"size": (8000, 8002)}
     assert prepare(small_model, huge, None, Sampling(), half).size == (16016, 16000)
     for sampling in (Sampling(candidates=2), Sampling(rank="likelihood")):

@@ -29,7 +29,7 @@ def built(*settings: str, **options) -> RunConfig:
 
 
 _OF_FIELDS = (
-    "flow.anchor=field flow.target_channels=1 flow.cond_channels=1 flow.guide_net=censored "
+    "flow.anchor=field flow.target_channels=1 flow.cond_channels=2 flow.guide_net=censored "
     "flow.guide=8 flow.spread=0 task.reduce=mean task.values.unit=mm/h task.values.transform=db "
     "task.values.low=0 task.values.high=150 task.values.zero=0.1 crop=random"
 )
