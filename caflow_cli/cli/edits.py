@@ -78,7 +78,7 @@ class Scaling(Editing):
         "--scale X|WxH",
         "Enlarge X times, such as 2 or 3, or to fit within W x H pixels: sample at the model's "
         "scale, then resize (Lanczos). JSON has score_exact false. Required above 64 megapixels "
-        "at the model's scale; the limit is 256, or 400 for one candidate that is resized.",
+        "at that scale; the limit is 256, or 400 for one resized candidate.",
         of="images",
         parser=parsed_scale,
     )

@@ -294,7 +294,7 @@ class Files:
 
 NODATA = option(
     "--nodata V",
-    "Fields: the stored value, or nan, that stands for a missing one; else those are refused.",
+    "Fields: the stored value, or nan, that stands for a missing one.",
     FIELDS,
     of="fields",
 )
