@@ -315,7 +315,7 @@ class Drawing(Files):
     device: str = DEVICE
     format: str | None = option(
         "--format F",
-        "png, webp, jpg, tiff, avif, netcdf, npy. Default: by -o, else png; fields: as read.",
+        "png, webp, jpg, tiff, avif, netcdf, npy.",
         OUTPUT,
     )
     quality: int | None = option(

@@ -34,7 +34,7 @@ def superres_command(
     `face.png` becomes `face_superres.png`, with N > 1 `face_superres_01.png` and so on, best first.
     Images may have any size: with a ×4 model, 300×200 becomes 1200×800, or 600×400 with --scale 2.
     A high likelihood does not mean high quality: below temperature 1 it favors smooth images.
-    Of a measured field (docs/fields.md), one file gets all M members, or the N likeliest.
+    A measured field (docs/fields.md) gets one file of all members.
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """
