@@ -1,5 +1,7 @@
 """The benchmarks run, small."""
 
+import ast
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -59,3 +61,17 @@ def test_a_pattern_is_found_at_its_period_and_in_its_direction(tmp_path):
         assert [key for key, _ in found] == ["y2", "y4", "y8", "x2", "x4", "x8"]
         assert all(share < 0.003 or share > 0.03 for _, share in found)
         assert all((share > 0.03) == (name == "stripes" and "x" in key) for key, share in found)
+
+
+SCRIPTS = [*SCRIPT.parent.glob("*.py"), Path(__file__).parents[1] / "docs" / "images" / "draw.py"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_what_scripts_import_of_the_package_is_there(script):
+    """They are run by hand, so nothing else notices a name that moved."""
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("caflow_cli"):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")

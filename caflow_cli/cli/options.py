@@ -315,12 +315,13 @@ class Drawing(Files):
     device: str = DEVICE
     format: str | None = option(
         "--format F",
-        "png, webp, jpg, tiff, avif, netcdf, npy.",
+        "png, webp, jpg, tiff, avif; of fields tiff, netcdf, npy. Default: as -o, else png, or as "
+        "read.",
         OUTPUT,
     )
     quality: int | None = option(
         "--quality Q",
-        "Quality for jpg (default 95) and avif (default 90), 1 to 100. Makes webp lossy.",
+        "1 to 100; by default jpg 95, avif 90, webp lossless.",
         OUTPUT,
         of="images",
     )

@@ -148,7 +148,6 @@ def edits_of(
     if "saturation" in options:
         edits.append(Saturate(options["saturation"]))
     if "size" in options:
-        check_usage(not task.is_ensemble, "--scale: not for fields", "leave it out")
         height, width = image.shape[:2]
         drawn = (task.factor * width, task.factor * height)
         edits.append(Resize(drawn, options["size"]))

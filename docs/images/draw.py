@@ -183,7 +183,7 @@ def draw_film() -> Image.Image:
 
 def draw_rain() -> Image.Image:
     """The wettest 20×20 cells of a field of rain, two of fifty members, and where these differ."""
-    coarse = read_field(example_path("rain")).values
+    coarse = read_field(example_path("rain")).image.values[..., 0]
     members = caflow.restore(caflow.load(RAIN), example_path("rain"), candidates=50).values
     wet = gaussian_filter(coarse, 4)
     row, column = (

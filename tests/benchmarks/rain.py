@@ -20,15 +20,18 @@ import json
 import time
 import warnings
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from caflow_cli.evaluation.metrics.fields import FieldContext, measure_field
-from caflow_cli.evaluation.peers import Draw, example, filtered, of_model
-from caflow_cli.fields import Array, read_field
+from caflow_cli.evaluation.peers import Draw, example, filtered, of_model, wet_probability
+from caflow_cli.fields import read_field
+from caflow_cli.fields.scale import scale_of
 from caflow_cli.hub.resolve import load
-from caflow_cli.restoration import Coarse
+from caflow_cli.images.profile import Array
+from caflow_cli.restoration import Conditions, Request, encode, prepare
 from caflow_cli.sampling import Sampling
 
 SEED, WINDOWS, MEMBERS, SIDE = 78, 24, 40, 128
@@ -48,7 +51,7 @@ def windows(folder: Path, step: int) -> list[Array]:
     files = sorted(folder.glob("*.tif"))
     found = []
     for k in np.sort(r.choice(len(files), WINDOWS, replace=False)):
-        x = read_field(files[k]).values
+        x = read_field(files[k]).image.values[..., 0]
         i, j = r.integers(0, (x.shape[0] - SIDE) // step + 1, 2) * step
         found.append(x[i : i + SIDE, j : j + SIDE])
     return found
@@ -60,29 +63,34 @@ def rainfarm(alpha: float | None = None, kernel: str | None = None, fusion: bool
 
     options = {"alpha": alpha, "kernel_type": kernel, "spectral_fusion": fusion}
 
-    def draw(coarse: Coarse, m: int, seed: int) -> Array:
-        means = coarse.field.values.astype(np.float64)
-        np.random.seed(seed)  # pysteps has no other
+    def draw(request: Request, conditions: Conditions) -> Array:
+        means = request.image[..., 0].astype(np.float64)
+        task, sampling = request.task, request.sampling
+        options["threshold"] = task.scale.known.zero
+        np.random.seed(sampling.seed)  # pysteps has no other
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             drawn = [
-                downscale(means, ds_factor=coarse.factor, threshold=coarse.values.zero, **options)
-                for _ in range(m)
+                downscale(means, ds_factor=task.factor, **options)
+                for _ in range(sampling.candidates)
             ]
-        return coarse.projected(np.nan_to_num(np.stack(drawn)))
+        return np.stack([task.compose(request.image, np.nan_to_num(x)[..., None]) for x in drawn])[
+            ..., 0
+        ]
 
     return draw
 
 
 def figures(
-    draw: Draw, cases: list[tuple[Coarse, Array, FieldContext]], m: int
+    draw: Draw, cases: list[tuple[Request, Conditions, Array, FieldContext]], m: int
 ) -> dict[str, float]:
     """Figures of a day."""
     sums = defaultdict(lambda: np.zeros(2))
     seconds = 0.0
-    for number, (coarse, truth, what) in enumerate(cases):
+    for number, (request, conditions, truth, what) in enumerate(cases):
+        settings = replace(request.sampling, seed=1_000_003 * number, candidates=m, keep=m)
         began = time.process_time()
-        members = draw(coarse, m, 1_000_003 * number)
+        members = draw(replace(request, sampling=settings), conditions)
         seconds += time.process_time() - began
         for name, pair in measure_field(members, truth, what)[0].items():
             sums[name] += pair
@@ -103,16 +111,19 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     model = load(options.model)
-    values, factor = model.config.task.values, model.config.task.factor
-    tau = Sampling(tau=options.tau).of(model.config).temperature
-    methods = {"model": of_model(tau), "guide": filtered}
+    scale, factor = scale_of(model.config.task.values), model.config.task.factor
+    sampling = Sampling(tau=options.tau)
+    methods = {"model": of_model, "guide": filtered}
     every = {}
     for day in options.days:
         cases = []
         for x in windows(day, factor)[:: options.every]:
-            truth, coarse = example(model, x)
-            likely = coarse.wet_probability >= 0.5
-            cases.append((coarse, truth, FieldContext(values, coarse.field.values, factor, likely)))
+            truth, coarse = example(scale, factor, x)
+            request = prepare(model, coarse, None, sampling)
+            conditions = encode([request])
+            likely = wet_probability(request, conditions) >= 0.5
+            what = FieldContext(scale, request.image[..., 0], factor, likely)
+            cases.append((request, conditions, truth, what))
         of_day = dict(methods)
         if options.rainfarm:
             some = [figures(rainfarm(*setting), cases[::2], 8)["crps"] for setting in SETTINGS]
