@@ -391,7 +391,9 @@ class Drawing(Files):
 
     def _field_encoder(self, file: Path | None, format: str) -> FieldEncoder:
         """The encoder of results of a field."""
-        from ..fields import FieldEncoder, format_of_field
+        from ..fields import FIELD_FORMATS, FieldEncoder, format_of_field
 
-        form = self.format or (file and format_of_field(file)) or format
-        return FieldEncoder(form, not self.no_provenance)
+        form = self.format and FIELD_FORMATS.get(f".{self.format}", self.format)
+        return FieldEncoder(
+            form or (file and format_of_field(file)) or format, not self.no_provenance
+        )

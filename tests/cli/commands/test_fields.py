@@ -84,7 +84,7 @@ def test_an_ensemble_is_one_file_with_a_band_a_member_whose_scores_are_repeated(
 
 def test_netcdf_has_a_dimension_of_members_and_a_seed_repeats_one(run, tmp_path, model):
     netcdf(tmp_path / "a.nc")
-    done = run("superres", "a.nc", "-m", 3, "--seed", 5, "--model", model)
+    done = run("superres", "a.nc", "-m", 3, "--seed", 5, "--model", model, "--format", "nc")
     assert done.stdout == b"a_superres.nc\n"
     found = xarray.load_dataset(tmp_path / "a_superres.nc", engine="h5netcdf")
     assert found.rain.dims == ("member", "y", "x")
