@@ -113,11 +113,14 @@ class Anchor(nn.Module):
         There the logit's own term, `log |dh/dv|`, which grows as |h|, dominates the log-density.
         At saturated colors and their edges, good samples have such values, too.
         """
+        near = self.map.near_ends(v, cond.y)
+        if not near.any():
+            return near.sum(1)
         predicted = self.predict(cond)
         high = F.max_pool2d(predicted, _AROUND, 1, _AROUND // 2) + _APART
         low = -F.max_pool2d(-predicted, _AROUND, 1, _AROUND // 2) - _APART
         low, high = (per_candidate(bound, v.shape[0]) for bound in (low, high))
-        return (self.map.near_ends(v, cond.y) & ((v < low) | (v > high))).sum(1)
+        return (near & ((v < low) | (v > high))).sum(1)
 
     def forward(self, v: Tensor, cond: AnchorCondition) -> WithLogdet:
         h, logdet = self.map(v, cond.y, cond.width)
