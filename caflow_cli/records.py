@@ -63,7 +63,7 @@ _BOUNDS = {
 }
 
 
-class Said(NamedTuple):
+class Complaint(NamedTuple):
     """What an error says of a wrong value that is an option or keyword, in better words."""
 
     message: str  # with {} for the value
@@ -76,7 +76,7 @@ class Constraint:
 
     holds: Callable[[Any], bool]
     wanted: str
-    said: Said | None = None
+    said: Complaint | None = None
     schema: tuple[tuple[str, Any], ...] = ()  # its keywords in JSON Schema
 
     def of(self, value: Any) -> Any:
@@ -92,7 +92,7 @@ class Constraint:
         return cls(lambda text: re.fullmatch(pattern, text) is not None, wanted)
 
 
-def number(*, said: Said | None = None, **bounds: float) -> Constraint:
+def number(*, said: Complaint | None = None, **bounds: float) -> Constraint:
     """A number that is at least `ge`, above `gt`, at most `le` and below `lt`."""
     rules = [(*_BOUNDS[name], bound) for name, bound in bounds.items()]
     wanted = ", ".join(words.format(bound) for _, _, words, bound in rules)
@@ -102,7 +102,7 @@ def number(*, said: Said | None = None, **bounds: float) -> Constraint:
     return Constraint(lambda v: all(fits(v, b) for fits, _, _, b in rules), wanted, said, schema)
 
 
-def one_of(choices: Sequence[str], said: Said) -> Constraint:
+def one_of(choices: Sequence[str], said: Complaint) -> Constraint:
     """A text that is one of these."""
     return Constraint(choices.__contains__, " or ".join(choices), said, (("enum", tuple(choices)),))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 
 from .config import Config, Extent, Tau, Temperature
 from .errors import check_usage
-from .records import NonNegative, Said, Setting, Table, check, number, one_of, settings
+from .records import Complaint, NonNegative, Setting, Table, check, number, one_of, settings
 
 if TYPE_CHECKING:
     from .tasks import Task
@@ -22,22 +22,23 @@ SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 _FIT = 750_000  # pixels of all candidates of an image together, if M is not given
 _PANEL = "Sampling"
 
-_M = Annotated[int, number(ge=1, le=SEEDS, said=Said("cannot draw {} candidates", "-m 10"))]
-_N = Annotated[int, number(ge=1, said=Said("cannot keep {} candidates", "-n 1"))]
+_M = Annotated[int, number(ge=1, le=SEEDS, said=Complaint("cannot draw {} candidates", "-m 10"))]
+_N = Annotated[int, number(ge=1, said=Complaint("cannot keep {} candidates", "-n 1"))]
 _Seed = Annotated[
-    int, number(ge=0, said=Said("seed {} is out of range", f"--seed 0 to {SEEDS} - m"))
+    int, number(ge=0, said=Complaint("seed {} is out of range", f"--seed 0 to {SEEDS} - m"))
 ]
 _Precision = Annotated[
-    str, one_of(("float32", "bf16"), Said("unknown precision {}", "--precision float32 or bf16"))
+    str,
+    one_of(("float32", "bf16"), Complaint("unknown precision {}", "--precision float32 or bf16")),
 ]
 RankRule = Annotated[
-    str, one_of(RANKS, Said("cannot rank by {}", "--rank likelihood, consensus or none"))
+    str, one_of(RANKS, Complaint("cannot rank by {}", "--rank likelihood, consensus or none"))
 ]
 NOISE = Setting(
     "--noise-samples K", "Fixed noise samples; K > 1 gives a standard error.", default=1
 )
 NoiseSamples = Annotated[
-    int, number(ge=1, said=Said("cannot use {} noise samples", "--noise-samples 1")), NOISE
+    int, number(ge=1, said=Complaint("cannot use {} noise samples", "--noise-samples 1")), NOISE
 ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..names import MARKS
 from .output import report_undone, reported
 
-APART = (
+NOT_COMPARABLE = (
     "densities of fields with different numbers of wet cells have different units, so that their "
     "likelihoods do not compare"
 )
@@ -54,7 +54,7 @@ def report_result(job: Job, found: Candidates, console: Console) -> None:
             of = f"rank {candidate.rank} of {len(found.ranked)}"
             console.note(f"  {of}, {candidate.score.summary}")
     if job.of_field and found.sampling.rank == "likelihood":
-        console.about(job.name, APART, "ranks of fields")
+        console.about(job.name, NOT_COMPARABLE, "ranks of fields")
     if found.warning:
         console.about(f"warning: {job.name}", found.warning, "unlike the training data")
     if found.predicted_note:

@@ -12,8 +12,8 @@ from typing import Annotated, Any, TypedDict
 from ..config import Config, Extent, Tau, Temperature
 from ..errors import check_usage, usage_error
 from ..records import (
+    Complaint,
     Parsed,
-    Said,
     Setting,
     Table,
     check,
@@ -40,9 +40,9 @@ _OF_FIELDS = needing("fields")
 _PANEL = "A model on data"
 _PAPER = ", ".join(name for name, protocol in PROTOCOLS.items() if not protocol.whole)
 _WHOLE = ", ".join(name for name, protocol in PROTOCOLS.items() if protocol.whole)
-_Limit = Annotated[int, number(ge=1, said=Said("--limit is {}", "--limit 10"))]
+_Limit = Annotated[int, number(ge=1, said=Complaint("--limit is {}", "--limit 10"))]
 _Inputs = Annotated[
-    str, one_of(("clean", "web", "photo"), Said("inputs is {}", "clean, web or photo"))
+    str, one_of(("clean", "web", "photo"), Complaint("inputs is {}", "clean, web or photo"))
 ]
 _LIMIT = Setting("--limit COUNT", "Use only the first COUNT images.", _PANEL)
 
@@ -202,7 +202,7 @@ class CalibrationImages:
     )
     limit: Annotated[_Limit | None, _LIMIT._replace(panel=None)] = None
     crop: Annotated[
-        Annotated[int, number(ge=1, said=Said("--crop is {}", "--crop 64"))] | None,
+        Annotated[int, number(ge=1, said=Complaint("--crop is {}", "--crop 64"))] | None,
         Setting(
             "--crop N",
             "Use the central N x N pixels of each image. Default: whole images.",

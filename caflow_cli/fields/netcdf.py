@@ -22,9 +22,10 @@ import numpy as np
 
 from ..errors import CaflowError, ensure, reason_of, usage_error
 from ..images.profile import Array
+from ..images.provenance import PROVENANCE
 from ..images.values import Raster, unit_of
 from ..records import Table
-from .values import KEY, fields_of, marked
+from .values import fields_of, marked
 
 if TYPE_CHECKING:
     import xarray
@@ -219,7 +220,7 @@ def _of_one(dataset: xarray.Dataset, dims: tuple[str, ...]) -> xarray.Dataset:
 
 def read_netcdf_provenance(data: bytes, label: str) -> Table | None:
     """The provenance that `encode_netcdf` wrote; None if there is none."""
-    found = json.loads(_opened(data, label).attrs.get(KEY, "null"))
+    found = json.loads(_opened(data, label).attrs.get(PROVENANCE, "null"))
     return found if isinstance(found, dict) else None
 
 
@@ -286,7 +287,7 @@ def members_in_xarray(
     dataset, name = _in_dataset(members, like, seeds)
     array: xarray.DataArray = dataset[name]
     if provenance is not None:
-        array.attrs[KEY] = json.dumps(provenance)
+        array.attrs[PROVENANCE] = json.dumps(provenance)
     return array
 
 
@@ -314,7 +315,7 @@ def encode_netcdf(
     dataset[name].attrs["_FillValue"] = np.float32(nodata)
     dataset.attrs.setdefault("Conventions", "CF-1.8")
     if provenance is not None:
-        dataset.attrs[KEY] = json.dumps(provenance)
+        dataset.attrs[PROVENANCE] = json.dumps(provenance)
     for coord in dataset.coords.values():
         coord.encoding["_FillValue"] = None  # coordinates have none
     with tempfile.TemporaryDirectory() as folder:

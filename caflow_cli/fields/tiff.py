@@ -14,10 +14,11 @@ import numpy as np
 from ..errors import CaflowError, ensure
 from ..images.deep import check_segments
 from ..images.profile import Array
+from ..images.provenance import PROVENANCE
 from ..images.values import Raster, unit_of
 from ..records import Table
 from .geotiff import GeoTags, Tag, read_tags
-from .values import KEY, fields_of, marked
+from .values import fields_of, marked
 
 if TYPE_CHECKING:
     import tifffile
@@ -135,7 +136,7 @@ def read_tiff_provenance(data: bytes) -> Table | None:
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        found = _described(file.pages.first.aspage()).get(KEY)
+        found = _described(file.pages.first.aspage()).get(PROVENANCE)
     return found if isinstance(found, dict) else None
 
 
@@ -159,7 +160,7 @@ def encode_tiff(
     unit = unit_of(like).name
     described: Table = {"unit": unit}  # no step: drawn values have none
     if provenance is not None:
-        described[KEY] = provenance
+        described[PROVENANCE] = provenance
     tags: list[Tag] = []
     if isinstance(like.place, GeoTags):
         tags += like.place.tags()

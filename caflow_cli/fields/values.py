@@ -12,8 +12,6 @@ from ..images.profile import Array
 from ..images.values import Place, Raster, Unit
 from ..records import Table
 
-KEY = "caflow"  # of the provenance in a file
-
 
 def marked(members: Array, nodata: float) -> tuple[Array, float]:
     """Members, (M, H, W), as files hold them: float32, with a nodata value where they are missing.

@@ -17,7 +17,7 @@ from .refusals import TIFF_MAGIC, quiet_warnings
 
 # Keyword of the text chunk in PNG, prefix in a TIFF's XMP; elsewhere the only key of a JSON object
 # in ImageDescription.
-KEY = "caflow"
+PROVENANCE = "caflow"  # the key of it, in a file
 
 _ATTRIBUTE = "provenance"  # of the XMP in TIFF
 # IPTC's digital source type, for other programs: https://cv.iptc.org/newscodes/digitalsourcetype/
@@ -35,8 +35,8 @@ XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 def xmp_with(provenance: str) -> str:
     """XMP with provenance, which `read_provenance` finds."""
     attribute = escape(provenance, {'"': "&quot;"})
-    about = f'rdf:about=""\n    xmlns:{KEY}="urn:{KEY}"'
-    about += f'\n    {KEY}:{_ATTRIBUTE}="{attribute}"'
+    about = f'rdf:about=""\n    xmlns:{PROVENANCE}="urn:{PROVENANCE}"'
+    about += f'\n    {PROVENANCE}:{_ATTRIBUTE}="{attribute}"'
     return XMP.replace('rdf:about=""', about)
 
 
@@ -60,10 +60,10 @@ def _stored(data: bytes, label: str) -> Any:
     if data.startswith(TIFF_MAGIC):  # floats, too, which Pillow does not open
         exif = Image.Exif()
         exif.load(data)
-        [text] = re.findall(rf'{KEY}:{_ATTRIBUTE}="([^"]*)"', exif[TIFF_XMP].decode())
+        [text] = re.findall(rf'{PROVENANCE}:{_ATTRIBUTE}="([^"]*)"', exif[TIFF_XMP].decode())
         return json.loads(unescape(text, {"&quot;": '"'}))
     image, _ = open_image(data, label)
     with image, quiet_warnings():
         if isinstance(image, PngImagePlugin.PngImageFile):
-            return json.loads(image.info[KEY])
-        return json.loads(image.getexif()[DESCRIPTION])[KEY]
+            return json.loads(image.info[PROVENANCE])
+        return json.loads(image.getexif()[DESCRIPTION])[PROVENANCE]

@@ -24,7 +24,7 @@ from .deep import (
 )
 from .metadata import DESCRIPTION, MAIN, Metadata, as_exif, rebuilt
 from .profile import Array, convert, is_of_grays
-from .provenance import KEY, XMP, xmp_with
+from .provenance import PROVENANCE, XMP, xmp_with
 from .refusals import DEEP_HINT, has_deep
 from .values import Input, Output
 
@@ -195,7 +195,7 @@ class Encoder:
                 # With further directories, Pillow cannot write compressed pixels.
                 options["compression"] = "tiff_adobe_deflate"
         elif provenance:
-            exif[DESCRIPTION] = f'{{"{KEY}": {provenance}}}'
+            exif[DESCRIPTION] = f'{{"{PROVENANCE}": {provenance}}}'
             options["xmp"] = XMP.encode()
         return _saved(image, exif=exif, **options)
 
@@ -297,7 +297,7 @@ def encode_png(
         options["icc_profile"] = profile
     texts = PngImagePlugin.PngInfo()
     if provenance:
-        texts.add_text(KEY, provenance)
+        texts.add_text(PROVENANCE, provenance)
         texts.add_itxt("XML:com.adobe.xmp", XMP)
     options |= {"format": "PNG", "pnginfo": texts}
     if image.dtype == np.uint16:

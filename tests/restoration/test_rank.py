@@ -8,7 +8,7 @@ from caflow_cli.restoration import order, restore, rmse_between
 RULES = ("likelihood", "consensus")
 SCORES = [-5.0, -1.0, -4.0, -2.0, -3.0]
 # RMSE between five images: 2 is the nearest to all, 4 the nearest to the likelier half 1, 3, 4.
-APART = np.array(
+NOT_COMPARABLE = np.array(
     [
         [0.0, 9.0, 1.0, 9.0, 9.0],
         [9.0, 0.0, 2.0, 6.0, 4.0],
@@ -30,16 +30,16 @@ def test_likelihood_falls_and_ties_break_by_k():
 
 
 def test_consensus_is_the_least_mean_rmse_to_the_others():
-    places = order("consensus", SCORES, APART)
+    places = order("consensus", SCORES, NOT_COMPARABLE)
     assert places[0] == (2, 2.0)
     for k, value in places:
-        others = [APART[k, j] for j in range(5) if j != k]
+        others = [NOT_COMPARABLE[k, j] for j in range(5) if j != k]
         assert value == pytest.approx(sum(others) / 4)
     values = [value for _, value in places]
     assert values == sorted(values)
     # Two are as far from each other as from each other: the likelier is first.
-    assert [k for k, _ in order("consensus", [-2.0, -1.0], APART[:2, :2])] == [1, 0]
-    assert order("consensus", [-2.0], APART[:1, :1]) == [(0, None)]
+    assert [k for k, _ in order("consensus", [-2.0, -1.0], NOT_COMPARABLE[:2, :2])] == [1, 0]
+    assert order("consensus", [-2.0], NOT_COMPARABLE[:1, :1]) == [(0, None)]
 
 
 def test_distances_are_rmse():

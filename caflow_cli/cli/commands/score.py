@@ -231,7 +231,7 @@ class _Scorer:
     def score(self, pair: Pair) -> None:
         """Score a pair, of a field every member of the target, and report it."""
         from ...restoration import estimator_of, score, task_of
-        from ..report import APART, scored_line
+        from ..report import NOT_COMPARABLE, scored_line
 
         start = time.perf_counter()
         inputs = pair.cond, pair.target
@@ -266,7 +266,7 @@ class _Scorer:
             if not self.console.json:
                 self._note(name, result)
         if of_field and not self.console.json:
-            self.console.about(pair.target.name, APART)
+            self.console.about(pair.target.name, NOT_COMPARABLE)
 
     def _images(self, pair: Pair) -> tuple[Input, list[Input], Table]:
         """The condition, the target, and its provenance."""
