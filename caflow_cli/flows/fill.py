@@ -57,7 +57,8 @@ def harmonic_fill(image: Tensor, hole: Tensor) -> Tensor:
         inside = count == 0
         start = _enlarged(result)[..., :height, :width]
         result = torch.where(inside, start, total / count.clamp(min=1))
-        result = _relaxed(result, inside)
+        if inside.any():
+            result = _relaxed(result, inside)
     return torch.where(hole, to_like(result, image), image)
 
 

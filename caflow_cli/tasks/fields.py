@@ -17,13 +17,15 @@ from .base import Pair, WholeImage, check_size, check_target, extend
 if TYPE_CHECKING:
     from ..config import Config, Extent, TaskConfig
 
+_DRY = -5.0  # dB that dry cells have in the filling of missing ones
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fields(WholeImage):
     """Draws ensembles of fields with `factor` times as many cells on each side, and exact means.
 
     Images are float32 (H, W, 1) in the unit, NaN where missing. A condition has two channels: g of
-    the means on the model's scale, filled where they are missing and padded by reflection, -inf
+    the means on the model's scale, `filled` where they are missing and padded by reflection, -inf
     where dry; and 1 where cells are left out, since they are missing or padding.
     """
 
@@ -93,8 +95,8 @@ class Fields(WholeImage):
         g = self.scale.levels(image[..., 0], self.factor**2)
         left_out = np.ones((height, width))
         left_out[: g.shape[0], : g.shape[1]] = np.isnan(g)
-        filled = extend(_filled(g), (height, width))
-        return repeated(np.stack([filled, left_out]), self.factor).transpose(1, 2, 0)
+        level = extend(filled(g, self.scale.has_dry), (height, width))
+        return repeated(np.stack([level, left_out]), self.factor).transpose(1, 2, 0)
 
     def compose(self, image: Array, sample: Array) -> Array:
         """The sample, in the unit, with exactly the means of the field: (factor h, factor w, 1)."""
@@ -117,13 +119,26 @@ class Fields(WholeImage):
         return self.scale.counts(x)
 
 
-def _filled(g: Array) -> Array:
-    """The field with the value of the nearest cell where it is missing."""
+def filled(g: Array, has_dry: bool) -> Array:
+    """A coarse field, (h, w), with its missing cells filled smoothly (`harmonic_fill`).
+
+    Args:
+        g: On the model's scale, NaN where missing, -inf where dry.
+        has_dry: Whether cells can be dry. These count as -5 dB, as in the guide's interpolation,
+            and what is filled below the threshold, 0 dB, is dry.
+
+    If all cells are missing, they become dry, or 0.
+    """
     missing = np.isnan(g)
     if not missing.any():
         return g
-    from scipy.ndimage import distance_transform_edt  # here, because few fields need it
+    if missing.all():
+        return np.full_like(g, -np.inf if has_dry else 0)
+    import torch  # here, so that the task's defaults need no torch
 
-    places = distance_transform_edt(missing, return_distances=False, return_indices=True)
-    result: Array = g[tuple(places)]
-    return result
+    from ..flows.fill import harmonic_fill
+
+    level = np.where(missing, 0, np.maximum(g, _DRY) if has_dry else g)
+    whole, hole = (torch.from_numpy(x)[None, None] for x in (level, missing))
+    smooth = harmonic_fill(whole, hole)[0, 0].numpy()
+    return np.where(missing, np.where(has_dry & (smooth < 0), -np.inf, smooth), g)

@@ -20,6 +20,7 @@ from ..images.profile import Array
 from ..images.values import Unit
 from ..records import Table
 from ..tasks import get_task
+from ..tasks.fields import filled
 from .config import RunConfig
 from .data import CENTER, Batch, Batches, Dataset, Place, crop, open_dataset, oriented, words
 
@@ -74,7 +75,7 @@ class FieldSet(Dataset):
         """Target and condition of a crop of a field, as points of the model.
 
         Values with steps, and dry cells, get the noise; the condition has the means of the stored
-        values. Where these are missing, both are dry.
+        values. Where these are missing, the target is dry, and the condition filled.
 
         Args:
             index, place: Of the field and the crop.
@@ -89,12 +90,12 @@ class FieldSet(Dataset):
         _, left, top = place
         x = oriented(crop(stored, self.size, 0.0, left, top)[None], orientation)
         means = self.scale.levels(means_of(x, s), s * s)
-        missing = np.isnan(means)
-        level = repeated(np.where(missing, -np.inf, means), s)
+        left_out = repeated(np.isnan(means), s)
+        level = repeated(filled(means[0], self.scale.has_dry)[None], s)
         unit = Unit(step=float(step), step_in="db" if in_db else "linear")
         v, _ = replace(self.scale, unit=unit).points(x, noise)
-        v = np.where(np.isneginf(level), noise - 1, v)
-        y = np.concatenate([level, repeated(missing, s)])
+        v = np.where(np.isneginf(level) | left_out, noise - 1, v)
+        y = np.concatenate([level, left_out])
         return v.astype(np.float32), y.astype(np.float32)
 
     def held_out(self, indices: Tensor) -> tuple[Tensor, Tensor]:

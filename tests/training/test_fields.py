@@ -102,7 +102,7 @@ def test_a_pair_is_a_crop_and_its_means(days, tmp_path):
     assert np.array_equal(turned[1][0], y[0][:, ::-1].T)
 
 
-def test_missing_values_are_dry_in_target_and_condition(days, tmp_path):
+def test_where_values_are_missing_the_target_is_dry_and_the_condition_filled(days, tmp_path):
     stored = stepped(32, 1) + np.float32(1)
     stored[5, 9] = math.nan
     for split in ("train", "val", "test"):
@@ -113,8 +113,10 @@ def test_missing_values_are_dry_in_target_and_condition(days, tmp_path):
         v, y = fields.pair_of(0, CENTER, 0, np.full((1, 32, 32), 0.5))
     gone = np.zeros((32, 32), bool)
     gone[4:8, 8:12] = True
-    assert (np.isneginf(y[0]) == gone).all()
+    assert (y[1] == gone).all()
     assert ((v[0] < 0) == gone).all()
+    around = y[0][[3, 8, 5, 5], [9, 9, 7, 12]]
+    assert np.allclose(y[0][gone], around.mean(), atol=0.01)
 
 
 def test_the_stream_is_the_same_from_any_step(days, tmp_path):
