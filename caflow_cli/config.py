@@ -9,17 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from .errors import CaflowError, check_usage, usage_error
 from .guide_specs import GUIDES, GuideName, GuideSpec
-from .records import (
-    Constraint,
-    Count,
-    NonNegative,
-    Positive,
-    Size,
-    Table,
-    check,
-    number,
-    short,
-)
+from .records import Constraint, Count, NonNegative, Positive, Size, Table, check, number, short
 from .temperature import Tau as Tau, Temperature as Temperature
 
 Extent: TypeAlias = tuple[int, int]  # height and width, in pixels
@@ -44,22 +34,28 @@ class Values:
 
         g = 10 log10(x / zero)               "db"; values below zero are dry
         g = 30 (x - low) / (high - low)      "linear"; no cell is dry
+        g = x / resolution                   "relative"; only differences of values count
 
     Raises:
         CaflowError: (exit 2) a value is of the wrong type, or two contradict each other.
     """
 
     unit: Annotated[str, Constraint.text(r"\S.{0,30}", "a unit, such as mm/h")]
-    transform: Literal["linear", "db"]  # T
+    transform: Literal["linear", "db", "relative"]  # T
     low: float  # least value of the training fields,
     high: float  # and their largest one
     zero: Positive | None = None  # "db": the least value of a wet cell, in the unit
+    resolution: Positive | None = None  # "relative": how much of the unit is 1 on the scale
 
     def __post_init__(self) -> None:
         check(self, "task.values")
         db = self.transform == "db"
         wanted = "the least value of a wet cell" if db else f"none: {self.transform} has no zero"
         require(db == (self.zero is not None), "task.values.zero", self.zero, wanted)
+        relative = self.transform == "relative"
+        wanted = f"a number if, and only if, transform is relative; it is {self.transform}"
+        stated = self.resolution is not None
+        require(relative == stated, "task.values.resolution", self.resolution, wanted)
         require(self.low >= 0 or not db, "task.values.low", self.low, "0 or more, for dB")
         least = max(self.low, self.zero or self.low)
         require(least < self.high, "task.values.high", self.high, f"more than {least:g}")
@@ -362,6 +358,9 @@ class Config:
         db = values.transform == "db"
         wanted = f"{str(db).lower()}: task.values.transform is {values.transform}"
         require(flow.dry == db, "flow.dry", flow.dry, wanted)
+        relative = values.transform == "relative"
+        wanted = f"another: task.values.transform is {values.transform}"
+        require(flow.guide_spec.relative == relative, "flow.guide_net", flow.guide_net, wanted)
 
     def to_dict(self) -> Table:
         """Convert to nested plain values for JSON and TOML; `parse(Config, d)` reads them back."""

@@ -32,6 +32,8 @@ class GuideSpec:
     normalizes: bool = False  # over the whole image, so that tiles need the moments of the image
     # Whether it predicts the distribution of every cell of a field, for the anchor `field`.
     of_field: bool = False
+    # Whether it reads differences of values alone, as a scale with `relative` values needs.
+    relative: bool = False
     trains: bool = True  # False: a network of another project, frozen, with its own tensors
     rate: float = 2e-3  # default peak learning rate
     perceptual: float = 2.0  # default weight of LPIPS in its loss
@@ -58,6 +60,9 @@ GUIDES = {
         perceptual=0.0,
     ),
     "censored": GuideSpec(widths=(1,), channels=2, of_field=True, rate=1.5e-3, perceptual=0.0),
+    "relief": GuideSpec(
+        widths=(1,), channels=2, of_field=True, relative=True, rate=1.5e-3, perceptual=0.0
+    ),
     # Its one width is 1, whatever the network is.
     "external": GuideSpec(widths=(1,), reads_small=True, least_factor=1, channels=3, trains=False),
 }

@@ -31,7 +31,8 @@ _NEPER = 10 / math.log(10)  # dB of a factor of e
 class Linear:
     """The scale of values that are all alike: `g = 30 (x - low) / (high - low)`.
 
-    Other scales without dry cells override `levels`, `values` and `log_slope`.
+    Other scales without dry cells override `levels`, `values` and `log_slope`; one on which all
+    values are known, `check_range`, too.
 
     Args:
         known: The unit and the range of the model's values.
@@ -167,8 +168,32 @@ class Decibel(Linear):
         return np.where(wet, math.log(_NEPER) - np.log(np.where(wet, x, 1.0)), 0.0)
 
 
+class Relative(Linear):
+    """The scale of values of which only differences count, such as heights: `g = x / resolution`.
+
+    With it, models are equivariant to an added constant. So all values are known to them.
+    """
+
+    @property
+    def resolution(self) -> float:
+        assert self.known.resolution is not None
+        return self.known.resolution
+
+    def levels(self, x: Any, cells: int = 1) -> Array:
+        return _exact(x) / self.resolution
+
+    def values(self, v: Any) -> Array:
+        return _exact(v) * self.resolution
+
+    def log_slope(self, x: Any) -> Array:
+        return np.where(self.is_wet(x), -math.log(self.resolution), 0.0)
+
+    def check_range(self, raster: Raster) -> None:
+        self.check_unit(raster.unit)
+
+
 # The one registration of scales, by the name in `task.values.transform`.
-SCALES: dict[str, type[Linear]] = {"linear": Linear, "db": Decibel}
+SCALES: dict[str, type[Linear]] = {"linear": Linear, "db": Decibel, "relative": Relative}
 
 
 def scale_of(values: Values, unit: Unit | None = None) -> Linear:

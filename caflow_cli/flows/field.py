@@ -24,6 +24,7 @@ _LEAST = 2.0**-40
 _LEAST_LOG = -700.0  # of a number that float64 holds
 _UNIT = 10.0  # in what R reads; a known dry cell is at
 _KNOWN_LEVEL = -1.5
+_KNOWN_RELIEF = 0.0  # where only differences count
 
 
 class Marginals(NamedTuple):
@@ -91,6 +92,7 @@ class FieldAnchor(nn.Module):
         self.guide = build_guide(flow)
         self.factor = flow.guide_factor
         self.has_dry = flow.dry
+        self.is_relative = flow.guide_spec.relative
 
     def expect(self, y: Tensor, width: float = 1.0) -> Tensor:
         """The parameters of the marginals that the guide predicts for y: (B, 4, H, W)."""
@@ -109,9 +111,15 @@ class FieldAnchor(nn.Module):
         )
 
     def inputs_of_r(self, y: Tensor, cond: FieldCondition) -> WithLogdet:
-        """What R reads: location and log-scale. log p(y) is that of R alone."""
+        """What R reads: location and log-scale. log p(y) is that of R alone.
+
+        Where only differences count, it is the location relative to the mean of the coarse cell.
+        """
         location, log_scale, _, _ = cond.marginals
-        level = (location / _UNIT).masked_fill(cond.known, _KNOWN_LEVEL)
+        if self.is_relative:
+            level = torch.asinh(location - y[:, :1]).masked_fill(cond.known, _KNOWN_RELIEF)
+        else:
+            level = (location / _UNIT).masked_fill(cond.known, _KNOWN_LEVEL)
         return torch.cat([level, log_scale], dim=1), zero_logdet(y)
 
     def supports(self, v: Tensor, cond: FieldCondition) -> Tensor:

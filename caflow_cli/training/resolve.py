@@ -124,6 +124,8 @@ def _follow_fields(tables: Table, stated: Table) -> None:
             low, high = extremes(fields)
         tables["task"]["values"] = {"low": low, "high": high} | values
     tables["flow"]["dry"] = stated["dry"] = values.get("transform") == "db"
+    if values.get("transform") == "relative":
+        stated.setdefault("guide_net", "relief")
 
 
 def with_defaults(config: RunConfig, start: FlowConfig | None = None) -> RunConfig:

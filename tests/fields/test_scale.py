@@ -11,7 +11,8 @@ from caflow_cli.images.values import Unit
 
 RAIN = Values("mm/h", "db", 0, 150, zero=0.1)
 KELVIN = Values("K", "linear", 220, 320)
-RATE, WARMTH = map(scale_of, (RAIN, KELVIN))
+HEIGHTS = Values("m", "relative", 0, 4000, resolution=2)
+RATE, WARMTH, HEIGHT = map(scale_of, (RAIN, KELVIN, HEIGHTS))
 
 
 def test_rain_is_in_db_above_the_threshold():
@@ -34,7 +35,15 @@ def test_temperature_is_linear():
     assert WARMTH.is_wet(np.array([-5.0, np.nan])).tolist() == [True, False]
 
 
-@pytest.mark.parametrize("values", [RAIN, KELVIN])
+def test_of_heights_only_differences_count_and_all_are_known():
+    x = np.array([-430.0, 0.0, 8848.0, np.nan])
+    np.testing.assert_allclose(HEIGHT.levels(x), x / 2)
+    np.testing.assert_allclose(HEIGHT.values(HEIGHT.levels(x)), x)
+    assert HEIGHT.is_wet(x).tolist() == [True, True, True, False]
+    HEIGHT.check_range(field([x], "m").image)
+
+
+@pytest.mark.parametrize("values", [RAIN, KELVIN, HEIGHTS])
 def test_the_slope_is_that_of_differences(values):
     x = np.geomspace(0.11, 140, 50)
     step = 1e-6 * x

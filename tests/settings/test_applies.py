@@ -452,7 +452,8 @@ def training(command: str, kind: str, form: str) -> Iterator[Probe]:
         *((name, "none", "'none'") for name in ("--crop", "--task", "--preset", "--init-from")),
         *((name, "none", "'none'") for name in ("--config", "--guide", "--transform")),
         *((name, -1, " -1") for name in ("--minutes", "--images", "--batch-size", "--lr")),
-        *(("--seed", -1, " -1"), ("--zero", -1, " -1"), ("--set", "none=1", "'none'")),
+        *((name, -1, " -1") for name in ("--seed", "--zero", "--resolution")),
+        ("--set", "none=1", "'none'"),
         ("--guide-license", "x", "--guide-license is"),
         ("--unit", "m", "not m" if of_field else "task.values.transform"),
     ):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ...training.log import Event
 
 TRAINING = "Training"  # title of a group in `--help`
-_VALUES = ("unit", "transform", "zero")  # options that set fields of `task.values`
+_VALUES = ("unit", "transform", "zero", "resolution")  # options that set fields of `task.values`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +61,16 @@ class Training:
         TRAINING,
     )
     transform: str | None = option(
-        "--transform T", "Scale of the model: db, for rain, or linear.", TRAINING, of="fields"
-    )
-    zero: float | None = option(
-        "--zero Z",
-        "db: the least value of a wet cell; below it cells are dry.",
+        "--transform T",
+        "Scale of the model: db, for rain; relative, for heights; or linear.",
         TRAINING,
         of="fields",
+    )
+    zero: float | None = option(
+        "--zero Z", "db: the least value of a wet cell; others are dry.", TRAINING, of="fields"
+    )
+    resolution: float | None = option(
+        "--resolution R", "relative: the size of fine detail, in the unit.", TRAINING, of="fields"
     )
     config: str | None = option("--config FILE", "A TOML file like RUN/config.toml.", TRAINING)
     set: list[str] | None = option(
