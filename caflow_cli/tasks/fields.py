@@ -17,7 +17,7 @@ from .base import Pair, WholeImage, check_size, check_target, extend
 if TYPE_CHECKING:
     from ..config import Config, Extent, TaskConfig
 
-_DRY = -5.0  # dB that dry cells have in the filling of missing ones
+_DRY = -5.0  # dB of dry cells where missing ones are filled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,25 +120,45 @@ class Fields(WholeImage):
 
 
 def filled(g: Array, has_dry: bool) -> Array:
-    """A coarse field, (h, w), with its missing cells filled smoothly (`harmonic_fill`).
+    """A coarse field, (h, w), with its missing cells filled by reflection at the edges of holes.
+
+    A cell gets a mean over the four directions along its row and column, with weights 1/distance²:
+    of the values that lie as far behind the hole's edge as the cell lies before it, or at the edge,
+    if there are none. So the fill is continuous, no value lies beyond the known ones, and the field
+    is as rough in large holes as around them.
 
     Args:
-        g: On the model's scale, NaN where missing, -inf where dry.
+        g: On the model's scale, NaN where missing, -inf where dry. If all cells are missing, they
+            become dry, or 0.
         has_dry: Whether cells can be dry. These count as -5 dB, as in the guide's interpolation,
-            and what is filled below the threshold, 0 dB, is dry.
-
-    If all cells are missing, they become dry, or 0.
+            and what is filled with these alone is dry.
     """
     missing = np.isnan(g)
     if not missing.any():
         return g
     if missing.all():
         return np.full_like(g, -np.inf if has_dry else 0)
-    import torch  # here, so that the task's defaults need no torch
+    level = np.maximum(g - _DRY, 0) if has_dry else g
+    while np.isnan(level).any():  # a second time where the whole row and column are missing
+        level = _reflected(level)
+    if has_dry:
+        level = np.where(level > 0, level + _DRY, -np.inf)
+    return np.where(missing, level, g)
 
-    from ..flows.fill import harmonic_fill
 
-    level = np.where(missing, 0, np.maximum(g, _DRY) if has_dry else g)
-    whole, hole = (torch.from_numpy(x)[None, None] for x in (level, missing))
-    smooth = harmonic_fill(whole, hole)[0, 0].numpy()
-    return np.where(missing, np.where(has_dry & (smooth < 0), -np.inf, smooth), g)
+def _reflected(x: Array) -> Array:
+    """One pass of `filled`; NaN where no cell of the row and the column is known."""
+    total, weights = np.zeros_like(x), np.zeros_like(x)
+    for turns in range(4):
+        turned = np.rot90(x, turns)
+        column = np.arange(turned.shape[1])
+        edge = np.maximum.accumulate(np.where(np.isnan(turned), -1, column), 1)  # to the left
+        distance = np.maximum(column - edge, 1)
+        behind = np.take_along_axis(turned, np.maximum(edge - distance + 1, 0), 1)
+        has_mirror = (edge - distance >= -1) & ~np.isnan(behind)
+        value = np.where(has_mirror, behind, np.take_along_axis(turned, np.maximum(edge, 0), 1))
+        weight = np.where(edge < 0, 0, 1 / distance**2)
+        total += np.rot90(np.where(edge < 0, 0, weight * value), -turns)
+        weights += np.rot90(weight, -turns)
+    mean = np.divide(total, weights, out=np.full_like(x, np.nan), where=weights > 0)
+    return np.where(np.isnan(x), mean, x)

@@ -6,23 +6,43 @@ import pytest
 from caflow_cli.tasks.fields import filled
 
 
-def test_missing_cells_of_a_ramp_continue_it():
-    ramp = np.add.outer(np.arange(12.0), 3 * np.arange(10.0)) - 20
-    holed = ramp.copy()
-    holed[3:8, 2:7] = np.nan
-    np.testing.assert_allclose(filled(holed, has_dry=False), ramp, atol=0.01)
-    assert filled(ramp, has_dry=False) is ramp
+@pytest.mark.parametrize("turns", range(4))
+def test_beside_a_hole_at_the_border_the_field_is_mirrored(turns):
+    g = np.random.default_rng(0).normal(size=(6, 9))
+    holed = np.where(np.arange(9) < 5, g, np.nan)
+    expected = np.concatenate([g[:, :5], g[:, 4:0:-1]], 1)
+    found = filled(np.rot90(holed, turns), has_dry=False)
+    np.testing.assert_allclose(found, np.rot90(expected, turns))
+    assert filled(g, has_dry=False) is g
 
 
-def test_between_rain_and_dry_cells_the_fill_ends_at_the_threshold():
-    """A gap from 20 dB to dry cells, at -5 dB, falls by 2.5 dB a cell."""
+def test_a_single_cell_is_the_mean_of_its_neighbors():
+    g = np.arange(25.0).reshape(5, 5) ** 2
+    holed = g.copy()
+    holed[2, 3] = np.nan
+    expected = g.copy()
+    expected[2, 3] = (g[1, 3] + g[3, 3] + g[2, 2] + g[2, 4]) / 4
+    np.testing.assert_allclose(filled(holed, has_dry=False), expected)
+
+
+def test_within_a_hole_the_nearer_edge_counts_more():
     g = np.full((40, 11), np.nan)
-    g[:, 0], g[:, -1] = 20, -np.inf
-    row = filled(g, has_dry=True)[20]
-    np.testing.assert_allclose(row[:8], 20 - 2.5 * np.arange(8), atol=0.05)
-    assert np.isneginf(row[9:]).all()
-    low = np.array([[-8.0, np.nan, -8.0]])
-    assert np.isneginf(filled(low, has_dry=True)).tolist() == [[False, True, False]]
+    g[:, :2], g[:, -1] = 20, 5
+    row = filled(g, has_dry=False)[20]
+    near, far = 1 / np.arange(1, 9) ** 2, 1 / np.arange(8, 0, -1) ** 2
+    np.testing.assert_allclose(row[2:10], (20 * near + 5 * far) / (near + far))
+
+
+def test_what_lies_between_dry_cells_is_dry_and_no_cell_stays_missing():
+    g = np.full((9, 9), np.nan)
+    g[:2, :2] = [[-np.inf, 3], [12, -np.inf]]
+    found = filled(g, has_dry=True)
+    assert not np.isnan(found).any()
+    np.testing.assert_array_equal(found[:2, :2], g[:2, :2])
+    assert found.max() == 12
+    assert np.isneginf(found[found < -4.999]).all()
+    g[:2, :2] = -np.inf
+    assert np.isneginf(filled(g, has_dry=True)).all()
 
 
 @pytest.mark.parametrize(("has_dry", "value"), [(True, -np.inf), (False, 0)])
