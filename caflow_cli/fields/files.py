@@ -54,12 +54,13 @@ def read_field(
     Args:
         source: A path, or a binary stream, which is read to its end.
         nodata: The stored value that stands for a missing one, or NaN. If it is what the file
-            declares, or NaN, all missing values are accepted; by default, none are.
+            declares, or NaN, all missing values are accepted; by default, those that the file
+            declares, unless as 0, which may be a value.
         name: Name of the field in errors. Default: the path or the stream's name.
 
     Raises:
-        CaflowError: (exit 1) the file cannot be read, has several bands, or values are missing; or
-            a GeoTIFF is placed by rational polynomials.
+        CaflowError: (exit 1) the file cannot be read, has several bands, or values are missing
+            that are not accepted; or a GeoTIFF is placed by rational polynomials.
     """
     fields = read_members(source, nodata=nodata, name=name)
     label = name or source

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import io
 import json
+import math
 import sys
 import tempfile
 import threading
@@ -184,6 +185,8 @@ def fields_of_xarray(
     if str(packed.get("_Unsigned", "")).lower() == "true":
         values = values.view(values.dtype.str.replace("i", "u"))
     declared = [float(packed[key]) for key in ("_FillValue", "missing_value") if key in packed]
+    if {"_FillValue", "missing_value"} & array.encoding.keys():  # xarray has made them NaN
+        declared.append(math.nan)
     scale, offset = float(packed.get("scale_factor", 1)), float(packed.get("add_offset", 0))
     said = {"unit": attrs.get("units"), "step": attrs.get("step"), "in": attrs.get("step_in")}
     bands = values[None] if values.ndim == 2 else values

@@ -9,7 +9,7 @@ Everything is float64; NaN, a missing value, stays NaN.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from .values import first_of
 
 _RANGE = 30.0  # of a linear scale: about that of rain in dB
 _MOST = 3000.0  # dB that float64 holds; members are scaled to their means
+_SLIGHT = 0.1  # of the threshold: negative values above minus that are of regridding
 _BELOW = 1 - 2.0**-20  # so that float32 keeps dry values below the threshold
 _NEPER = 10 / math.log(10)  # dB of a factor of e
 
@@ -114,6 +115,22 @@ class Linear:
             f"convert it to {self.known.unit}, or choose another --model",
         )
 
+    def cleared(self, raster: Raster) -> Raster:
+        """The field, with slightly negative values set to 0 if cells can be dry."""
+        return raster
+
+    def check_declared(self, raster: Raster) -> None:
+        """Raise CaflowError if cells are missing only because their file declares a value as
+        missing that the model knows as one."""
+        known, missing = self.known, int(np.isnan(raster.values).sum())
+        for value in raster.declared if missing else ():
+            ensure(
+                not known.low <= value <= known.high,
+                f"values are missing: {missing}, since the file declares {value:g} {known.unit}, "
+                f"but the model knows {known.low:g} to {known.high:g}",
+                "--nodata nan, if they are missing",
+            )
+
     def check_range(self, raster: Raster) -> None:
         """Raise CaflowError unless the field has the model's unit, and values in its range."""
         self.check_unit(raster.unit)
@@ -144,6 +161,11 @@ class Decibel(Linear):
     def is_wet(self, x: Any, cells: int = 1) -> Array:
         single = _exact(x).astype(np.float32)
         return np.asarray(single * np.float32(cells) >= np.float32(self.zero))
+
+    def cleared(self, raster: Raster) -> Raster:
+        slight = (raster.values < 0) & (raster.values > -_SLIGHT * self.zero)
+        values = np.where(slight, np.float32(0), raster.values)
+        return replace(raster, values=values, cleared=int(slight.sum()))
 
     def levels(self, x: Any, cells: int = 1) -> Array:
         x = _exact(x)

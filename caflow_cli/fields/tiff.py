@@ -165,7 +165,7 @@ def encode_tiff(
     if isinstance(like.place, GeoTags):
         tags += like.place.tags()
     tags.append(_text(_GDAL, _gdal_metadata(seeds, unit)))
-    if np.isnan(members).any():
+    if like.nodata is not None or np.isnan(members).any():
         tags.append(_text(_NODATA, f"{nodata:.17g}"))
     count, _, width = values.shape
     buffer = io.BytesIO()

@@ -13,16 +13,16 @@ from ..images.values import Place, Raster, Unit
 from ..records import Table
 
 
-def marked(members: Array, nodata: float) -> tuple[Array, float]:
+def marked(members: Array, nodata: float | None) -> tuple[Array, float]:
     """Members, (M, H, W), as files hold them: float32, with a nodata value where they are missing.
 
-    If a member has the nodata value, NaN marks missing cells instead.
+    If a member has the nodata value, or there is none, NaN marks missing cells instead.
 
     Returns:
         What is stored, and what stands for a missing value.
     """
     with np.errstate(over="ignore"):
-        stands = np.float32(nodata)
+        stands = np.float32(math.nan if nodata is None else nodata)
     if not np.isfinite(stands) or (members == stands).any():
         stands = np.float32(np.nan)
     return np.where(np.isnan(members), stands, members).astype(np.float32), float(stands)
@@ -50,7 +50,9 @@ def fields_of(
     ensure(stored.size > 0, f"{label!r} has no values", "give a field with values")
     is_packed = stored.dtype.kind in "iu"
     step = said.get("step")
-    nodata = [*declared, *([] if asked is None else [asked]), math.nan][0]
+    known = [*declared, *([] if asked is None else [asked])]
+    nodata = math.nan if known and is_packed else next(iter(known), None)
+    unasked = [] if _covers(asked, declared) else [*declared]
     unit = Unit(
         str(said.get("unit") or ""),
         float(step if step is not None else abs(scale) * is_packed),
@@ -61,7 +63,8 @@ def fields_of(
             checked_values(band, declared, asked, label, scale, offset)[..., None],
             unit=unit,
             place=place,
-            nodata=math.nan if is_packed else nodata,
+            nodata=nodata,
+            declared=tuple(offset + scale * v for v in unasked if _is_any(band, [v]).any()),
         )
         for band in stored
     ]
@@ -84,8 +87,8 @@ def checked_values(
         label: The file's name, for errors.
 
     Raises:
-        CaflowError: (exit 1) there are missing values that the user does not name, infinite ones,
-            or ones that float32 does not hold.
+        CaflowError: (exit 1) there are missing values that neither the user names nor the file
+            declares, or declares as 0; infinite ones, or ones that float32 does not hold.
     """
     missing = _missing(stored, declared, asked, label)
     with np.errstate(over="ignore"):
@@ -105,22 +108,33 @@ def checked_values(
 
 
 def _missing(stored: Array, declared: Sequence[float], asked: float | None, label: str) -> Array:
-    """Where values are missing, bool; CaflowError if the user does not name some of them."""
-    known = np.array([*declared, *([] if asked is None else [asked])], float)
-    if stored.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # as the file's type rounds them
-            known = known.astype(stored.dtype)
-    missing: Array = np.isin(stored, known) | np.isnan(stored)
-    if asked is not None and (math.isnan(asked) or asked in declared):
-        return missing
-    unnamed = missing & ~np.isin(stored, known[len(declared) :])
-    if unnamed.any():
+    """Where values are missing, bool; CaflowError if some are not known to be."""
+    known = [*declared, *([] if asked is None else [asked])]
+    missing = _is_any(stored, [*known, math.nan])
+    # A file may declare 0 for cells that are dry.
+    unnamed = missing & ~_is_any(stored, [v for v in known if v != 0 or v == asked])
+    if unnamed.any() and not _covers(asked, declared):
         value, place = first_of(stored, unnamed, 9)
         raise CaflowError(
             f"{label!r} has {unnamed.sum()} missing values ({value}), the first {place}",
             f"--nodata {value}",
         )
     return missing
+
+
+def _covers(asked: float | None, declared: Sequence[float]) -> bool:
+    """Whether what the user says accepts all missing values."""
+    return asked is not None and (math.isnan(asked) or asked in declared)
+
+
+def _is_any(stored: Array, values: Sequence[float]) -> Array:
+    """Where what is stored is one of some values, as its type rounds them; NaN is one."""
+    exact = np.array(values, float)
+    if stored.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            exact = exact.astype(stored.dtype)
+    found: Array = np.isin(stored, exact)
+    return found | np.isnan(stored) if np.isnan(exact).any() else found
 
 
 def first_of(stored: Array, where: Array, digits: int) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, Protocol
@@ -59,7 +58,11 @@ class Raster:
         infrared: The channel of a scan that is no color, (H, W), of the same type, or None.
         unit: Of measured values; None for colors.
         place: What places a field, or None.
-        nodata: What stands in files for a missing value of a field.
+        nodata: What stands for a missing value of a field in its file, and in those of its results;
+            None: nothing does.
+        declared: The values, in the unit, that are missing because the file says so, and nobody
+            else; NaN is one.
+        cleared: The number of slightly negative values that were set to 0.
     """
 
     values: Array
@@ -68,7 +71,9 @@ class Raster:
     infrared: Array | None = None
     unit: Unit | None = None
     place: Place | None = None
-    nodata: float = math.nan
+    nodata: float | None = None
+    declared: tuple[float, ...] = ()
+    cleared: int = 0
 
     @property
     def size(self) -> Extent:

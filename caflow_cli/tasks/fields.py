@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -68,8 +68,11 @@ class Fields(WholeImage):
         return self.scale.known.unit
 
     def accepted(self, image: Input) -> Input:
-        """The field, if it has the model's unit, and values in its range."""
+        """The field without slightly negative rain, if it has the model's unit, and values in its
+        range."""
+        image = replace(image, image=self.scale.cleared(image.image))
         self.scale.check_range(image.image)
+        self.scale.check_declared(image.image)
         values = image.image.values
         check_size(values, self.model_size(values), self.one_pass, "crop it into parts")
         return image
@@ -83,7 +86,10 @@ class Fields(WholeImage):
         if not unit_of(image).name:
             notes.append(f"states no unit, and is taken to be in {self.unit}")
         if missing := int(np.isnan(image.values).sum()):
-            notes.append(f"missing values: {missing}")
+            said = ", as its file declares" if image.declared else ""
+            notes.append(f"missing values: {missing}{said}")
+        if image.cleared:
+            notes.append(f"slightly negative values set to 0: {image.cleared}")
         return "; ".join(notes) or None
 
     def scaled_size(self, image: Array) -> Extent:

@@ -114,12 +114,17 @@ def test_scale_and_offset_of_integers_are_applied_and_floats_written(tmp_path):
 def test_missing_values_are_written_back_and_stay_apart_from_dry_ones(tmp_path):
     values = COARSE.copy()
     values[1, 2] = -9999
-    field = read_field(geotiff(tmp_path / "a.tif", values, nodata=-9999), nodata=-9999)
+    field = read_field(geotiff(tmp_path / "a.tif", values, nodata=-9999))
     write_members(tmp_path / "m.tif", ensemble(field), field)
     with rasterio.open(tmp_path / "m.tif") as file:
         assert file.nodata == -9999
         assert (file.read(1) == -9999).sum() == 4
         assert (file.read(1) == 0).sum() == 8
+    # It stays declared, also if no cell is missing.
+    whole = read_field(geotiff(tmp_path / "w.tif", nodata=-9999))
+    write_members(tmp_path / "w2.tif", ensemble(whole), whole)
+    with rasterio.open(tmp_path / "w2.tif") as file:
+        assert file.nodata == -9999
     # A value that occurs is not used for missing ones.
     other = read_field(geotiff(tmp_path / "b.tif", values, nodata=-9999), nodata=-9999)
     members = ensemble(other)

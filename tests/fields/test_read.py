@@ -63,30 +63,34 @@ def with_missing(dtype, value):
     return values
 
 
-@pytest.mark.parametrize(
-    ("dtype", "value", "tag", "shown"),
-    [("f4", math.nan, None, "nan"), ("f4", -9999, "-9999", "-9999"), ("i2", -1, "-1\0", "-1")],
-)
-def test_missing_values_are_refused_unless_they_are_named(dtype, value, tag, shown):
+@pytest.mark.parametrize("tag", [None, "-9999"])
+def test_missing_values_that_are_not_declared_are_refused_unless_they_are_named(tag):
     tags = [(42113, 2, 0, tag, True)] if tag else []
-
-    def file():
-        return tiff(with_missing(dtype, value), photometric="minisblack", extratags=tags)
-
     with pytest.raises(CaflowError) as error:
-        read_field(file(), name="rain.tif")
+        read_field(tiff(with_missing("f4", math.nan), extratags=tags), name="rain.tif")
     assert error.value.message == (
-        f"'rain.tif' has 2 missing values ({shown}), the first at row 0, column 2"
+        "'rain.tif' has 2 missing values (nan), the first at row 0, column 2"
     )
-    assert error.value.hint == f"--nodata {shown}"
-    for nodata in (float(shown), math.nan):
-        field = read_field(file(), nodata=nodata)
-        assert np.isnan(field.image.values[..., 0]).tolist() == [
-            [False, False, True],
-            [True, False, False],
-        ]
-        expected = math.nan if dtype == "i2" else float(shown)
-        assert np.array_equal([field.image.nodata], [expected], equal_nan=True)
+    assert error.value.hint == "--nodata nan"
+    field = read_field(tiff(with_missing("f4", math.nan), extratags=tags), nodata=math.nan).image
+    assert np.isnan(field.values[..., 0]).tolist() == [[False, False, True], [True, False, False]]
+    assert np.array_equal([field.nodata], [-9999 if tag else math.nan], equal_nan=True)
+    assert field.declared == ()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "tag"), [("f4", -9999, "-9999"), ("f4", math.nan, "nan"), ("i2", -1, "-1\0")]
+)
+def test_missing_values_that_the_file_declares_are_accepted(dtype, value, tag):
+    values = with_missing(dtype, value)
+    stored = {"photometric": "minisblack", "extratags": [(42113, 2, 0, tag, True)]}
+    field = read_field(tiff(values, **stored)).image
+    assert np.isnan(field.values).sum() == 2
+    assert np.array_equal(field.declared, [value], equal_nan=True)
+    whole = read_field(tiff(RAIN.astype(dtype), **stored)).image
+    assert whole.declared == ()
+    assert whole.nodata is not None
+    assert read_field(tiff(RAIN)).image.nodata is None
 
 
 def test_a_value_that_the_file_does_not_declare_can_be_named_but_covers_no_other():

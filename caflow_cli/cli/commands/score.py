@@ -266,7 +266,10 @@ class _Scorer:
             if not self.console.json:
                 self._note(name, result)
         if of_field and not self.console.json:
-            self.console.about(pair.target.name, NOT_COMPARABLE)
+            task = task_of(model)
+            note = task.note(task.accepted(condition).image, None)
+            for text in filter(None, (note and f"the condition: {note}", NOT_COMPARABLE)):
+                self.console.about(pair.target.name, text)
 
     def _images(self, pair: Pair) -> tuple[Input, list[Input], Table]:
         """The condition, the target, and its provenance."""

@@ -111,22 +111,62 @@ def test_missing_values_stay_missing_and_count_as_neither_wet_nor_dry(run, tmp_p
     values[0, 1] = -9
     tags = [(42113, 2, 0, "-9", True)]
     tifffile.imwrite(tmp_path / "a.tif", values, description='{"unit": "mm/h"}', extratags=tags)
-    refused = run("superres", "a.tif", "-m", 2, "--model", model)
-    assert refused.returncode == 1
-    assert b"'a.tif' has 1 missing values (-9), the first at row 0, column 1" in refused.stderr
-    assert b"hint: --nodata -9" in refused.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
-    nodata = ("--nodata", -9, "--model", model)
-    record = only_record(run("superres", "a.tif", "-m", 2, *nodata, "--json"))
+    done = run("superres", "a.tif", "-m", 2, "--model", model, "--json")
+    assert b"a.tif: missing values: 1, as its file declares" in done.stderr
+    record = only_record(done)
     assert [m["wet"] + m["dry"] for m in record["candidates"]] == [304, 304]
     with rasterio.open(tmp_path / "a_superres.tif") as file:
         assert file.nodata == -9
         assert (file.read(1)[:4, 4:8] == -9).all()
         assert (file.read(1) == -9).sum() == 16
-    for value in (-9, "nan"):
-        options = ("--nodata", value, "--model", model, "--json")
+    for nodata in ((), ("--nodata", -9), ("--nodata", "nan")):
+        options = (*nodata, "--model", model, "--json")
         scored = lines_of(run("score", "--cond", "a.tif", "--target", "a_superres.tif", *options))
         assert scored[1]["log_likelihood"] == record["candidates"][1]["log_likelihood"]
+    scored = run("score", "--cond", "a.tif", "--target", "a_superres.tif", "--model", model)
+    assert b"the condition: missing values: 1, as its file declares" in scored.stderr
+
+
+@pytest.mark.parametrize(
+    ("declared", "message", "hint"),
+    [
+        (None, b"'a.tif' has 1 missing values (nan), the first at row 0, column 1", b"nan"),
+        ("0", b"'a.tif' has 8 missing values (0), the first at row 0, column 0", b"0"),
+        (
+            "8",
+            b"values are missing: 2, since the file declares 8 mm/h, but",
+            b"nan",
+        ),
+    ],
+)
+def test_nodata_that_may_be_a_value_must_be_named(run, tmp_path, model, declared, message, hint):
+    values = COARSE.copy()
+    values[0, 1] = math.nan if declared is None else float(declared)
+    tags = [(42113, 2, 0, declared, True)] if declared else []
+    tifffile.imwrite(tmp_path / "a.tif", values, description='{"unit": "mm/h"}', extratags=tags)
+    refused = run("superres", "a.tif", "-m", 1, "--model", model)
+    assert refused.returncode == 1
+    assert message in refused.stderr
+    assert b"hint: --nodata " + hint in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+    named = run("superres", "a.tif", "-m", 1, "--model", model, "--nodata", hint.decode())
+    assert named.returncode == 0
+    assert b"as its file declares" not in named.stderr
+
+
+def test_slightly_negative_rain_is_zero_and_means_are_exact_against_that(run, tmp_path, model):
+    values = COARSE.copy()
+    values[0, :2] = -0.0099, -1e-9
+    np.save(tmp_path / "a.npy", values)
+    done = run("superres", "a.npy", "-m", 2, "--model", model)
+    assert b"slightly negative values set to 0: 2" in done.stderr
+    fine = np.load(tmp_path / "a_superres.npy")
+    expected = np.maximum(values, 0)
+    assert (np.abs(means(fine) - expected) <= 2.0**-22 * expected).all()
+    values[0, 1] = -0.011
+    np.save(tmp_path / "b.npy", values)
+    refused = run("superres", "b.npy", "-m", 2, "--model", model)
+    assert b"the field has -0.011 mm/h at row 0, column 1" in refused.stderr
 
 
 @pytest.mark.parametrize("nodata", [0, 65535])
