@@ -22,7 +22,7 @@ from typing import Annotated, Any, NamedTuple
 
 from .config import Config, require
 from .errors import EXIT_WEIGHTS, CaflowError, check_usage, ensure, reason_of
-from .records import Between, Count, Line, NonNegative, Table, check, parse, short
+from .records import Between, Count, Line, NonNegative, Table, check, parse, rebuilt, short
 from .sampling import Ensemble
 from .tasks import check_task
 
@@ -99,6 +99,7 @@ class CheckpointInfo:
     config: Config
     training: Table  # free-form record of the run: images seen, validation bits/dim, ...
     tensors: dict[str, TensorInfo]  # by name
+    known: bool = False  # the file has the digest of one that was checked
 
     @property
     def parameters(self) -> dict[str, int]:
@@ -159,6 +160,15 @@ def read_info(path: Path) -> CheckpointInfo:
     except CaflowError as error:
         raise CaflowError(f"{where}: {error.message}", error.hint, EXIT_WEIGHTS) from error
     return CheckpointInfo(config, training, tensors)
+
+
+def known_info(path: Path) -> CheckpointInfo:
+    """What `read_info` reads, of a file whose digest says that it was checked: not again."""
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    record = json.loads(header.pop("__metadata__")[_KEY])
+    tensors = {k: TensorInfo(t["dtype"], tuple(t["shape"])) for k, t in header.items()}
+    return CheckpointInfo(rebuilt(Config, record["config"]), record["training"], tensors, True)
 
 
 def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:

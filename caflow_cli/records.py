@@ -166,6 +166,19 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
     return cls(**values)
 
 
+def rebuilt(cls: Any, values: Table) -> Any:
+    """The record that `dataclasses.asdict` and JSON made these values of; nothing is checked again,
+    and what they leave out has its default."""
+    record = cls.__new__(cls)
+    for field in dataclasses.fields(cls):
+        value = values.get(field.name, field.default)
+        if isinstance(value, dict):
+            kind = kinds_of(cls)[field.name]
+            value = rebuilt(next(iter(typing.get_args(kind)), kind), value)
+        object.__setattr__(record, field.name, tuple(value) if isinstance(value, list) else value)
+    return record
+
+
 def check_names(
     names: Iterable[str], known: Iterable[str], kind: str = "keyword", prefix: str = ""
 ) -> None:

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from ..assets import example_path
-from ..checkpoint import read_info
 from ..damage import confidence_of, snapped
 from ..damage.find import marks
 from ..errors import CaflowError, check_usage, ensure, memory_errors
@@ -62,7 +61,7 @@ class Models:
         bundled.sort(key=lambda entry: (not entry.default, list(TASKS).index(entry.task)))
         resolved = [resolve(name) for name in [*named, *(entry.id for entry in bundled)]]
         files = {file.id: file for file in reversed(resolved)}
-        configs = {file.id: read_info(files[file.id].path).config for file in resolved}
+        configs = {file.id: files[file.id].info.config for file in resolved}
         of_fields = {id for id, config in configs.items() if config.task.values is not None}
         refused = sorted(of_fields - {entry.id for entry in bundled})
         check_usage(

@@ -28,10 +28,9 @@ def load_model(model: str | Resolved, device: str) -> CAFlow:
 
 def info_of(model: Resolved, task: str | None) -> CheckpointInfo:
     """Read the header of a model's file; CaflowError (exit 2) if it is for another task."""
-    from ..checkpoint import read_info
     from ..tasks import TASKS
 
-    info = read_info(model.path)
+    info = model.info
     its = info.config.task.name
     check_usage(
         task in (None, its),
@@ -46,9 +45,8 @@ def takes_fields(model: str | None, *, local: bool = False) -> bool:
     turn."""
     if model is None:
         return False
-    from ..checkpoint import read_info
     from ..hub.resolve import resolve
 
     with suppress(CaflowError):
-        return read_info(resolve(model, local=local).path).config.task.values is not None
+        return resolve(model, local=local).info.config.task.values is not None
     return False

@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..assets import manifest_path
-from ..checkpoint import CALIBRATION, read_info
+from ..checkpoint import CALIBRATION, CheckpointInfo, known_info, read_info
 from ..errors import EXIT_WEIGHTS, CaflowError, ensure, reason_of, usage_error
 from ..paths import exists, is_file, sha256_of
 from ..records import Table
@@ -38,6 +39,12 @@ class Resolved:
     sha256: str
     commit: str | None = None  # of its Hub repository
     entry: Entry | None = None  # what a manifest states of it
+    bundled: bool = False  # it is in the package, and has the digest that the manifest states
+
+    @cached_property
+    def info(self) -> CheckpointInfo:
+        """The header of the file; CaflowError (exit 3) if it is none."""
+        return known_info(self.path) if self.bundled else read_info(self.path)
 
 
 def default_model(task: str) -> Entry:
@@ -69,7 +76,7 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
         return _from_hub(name, str(entry.repo_id), entry.revision, local, entry)
     digest = sha256_of(bundled)
     _check_digest(name, digest, entry.sha256, REINSTALL)
-    return Resolved(name, bundled, digest, entry=entry)
+    return Resolved(name, bundled, digest, entry=entry, bundled=True)
 
 
 def _from_repository(name: str, local: bool) -> Resolved:
@@ -253,7 +260,7 @@ def load(name: str | Path | Resolved) -> CAFlow:
     from ..model import CAFlow
 
     resolved = name if isinstance(name, Resolved) else resolve(str(name))
-    model = CAFlow.load(resolved.path)
+    model = CAFlow.load(resolved.path, resolved.info)
     model.identity = {"id": resolved.id, "sha256": resolved.sha256}
     guide = model.record.get("guide")
     if isinstance(guide, dict):

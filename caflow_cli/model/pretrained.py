@@ -78,17 +78,17 @@ class Pretrained(nn.Module):
         atomic_write(path, checkpoint_bytes(tensors, self.config, training, bf16_convs=bf16_convs))
 
     @classmethod
-    def load(cls: type[_M], path: Path) -> _M:
-        """Load a model file: float32, in `eval()`, on the CPU. `read_info` reads its record.
+    def load(cls: type[_M], path: Path, info: CheckpointInfo | None = None) -> _M:
+        """Load a model file: float32, in `eval()`, on the CPU. `info` is its header, if it is read.
 
         Raises:
             CaflowError: (exit 3) as for `read_info` and `without_values`; or a value is not finite,
                 or a permutation is invalid.
         """
-        info = read_info(path)
+        info = info or read_info(path)
         with torch.inference_mode(False):  # inference tensors could never get gradients
             model = without_values(cls, info, path)
-            model.load_state_dict(_read_tensors(path, model.state_dict()), assign=True)
+            model.load_state_dict(_read_tensors(path, info, model.state_dict()), assign=True)
             model.to(memory_format=memory_format(torch.device("cpu")))  # type: ignore[call-overload]
         model.record = info.training
         return model.eval()
@@ -208,7 +208,13 @@ def without_values(cls: type[_M], info: CheckpointInfo, path: Path) -> _M:
     """
     with torch.device("meta"), Uninitialized():
         model = cls(info.config)
-    wanted = model.state_dict()
+    if not info.known:
+        _check_tensors(model.state_dict(), info, path)
+    return model
+
+
+def _check_tensors(wanted: Mapping[str, Tensor], info: CheckpointInfo, path: Path) -> None:
+    """Compare the tensors of a file with those that its config requires."""
     published = set() if info.config.flow.guide_spec.trains else _published(info, path)
     for name in sorted(wanted.keys() | (info.tensors.keys() - published)):
         stored = info.tensors.get(name)
@@ -220,7 +226,6 @@ def without_values(cls: type[_M], info: CheckpointInfo, path: Path) -> _M:
             or stored.dtype not in _types_of(tensor)
         ):
             raise _misfit(path, name, stored, tensor)
-    return model
 
 
 def _published(info: CheckpointInfo, path: Path) -> set[str]:
@@ -258,22 +263,29 @@ def _misfit(path: Path, name: str, stored: TensorInfo | None, tensor: Tensor | N
     )
 
 
-def _read_tensors(path: Path, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Read the tensors of a file whose header has been checked, in the dtypes of the model.
-
-    Values that are not finite and invalid permutations are rejected: they would fail much later.
-    """
+def _read_tensors(
+    path: Path, info: CheckpointInfo, wanted: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Read the tensors of a file whose header has been checked, in the dtypes of the model."""
     try:
         # Copy, because a tensor that is read may be memory-mapped to the file.
-        tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
-        for name, tensor in wanted.items():
-            tensors[name] = tensors[name].to(tensor.dtype)
+        tensors = {
+            name: tensor.to(wanted.get(name, tensor).dtype, copy=True)
+            for name, tensor in load_file(path).items()
+        }
     except (SafetensorError, OSError) as error:
         raise CaflowError(
             f"cannot read {str(path)!r}: {reason_of(error)}",
             "copy the file again",
             EXIT_WEIGHTS,
         ) from error
+    if not info.known:
+        _check_values(tensors, path)
+    return tensors
+
+
+def _check_values(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Reject values that are not finite and invalid permutations: they would fail much later."""
     hint = "download or copy the file again, or pack an earlier state of the run"
     for name, tensor in tensors.items():
         fits = bool(tensor.isfinite().all())
@@ -282,7 +294,6 @@ def _read_tensors(path: Path, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
             fits = torch.equal(tensor.sort().values, torch.arange(len(tensor)))
             what = "no permutation"
         ensure(fits, f"{str(path)!r} holds {what} in {name!r}", hint, EXIT_WEIGHTS)
-    return tensors
 
 
 def to_file_names(_module: nn.Module, state: Table, prefix: str, _metadata: Table) -> None:

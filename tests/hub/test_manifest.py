@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import jsonschema
 import pytest
@@ -13,6 +14,7 @@ from caflow_cli.checkpoint import calibration_in, read_info
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest, manifest_json, manifest_path
 from caflow_cli.hub.resolve import default_model, resolve
+from caflow_cli.model import CAFlow
 from caflow_cli.paths import sha256_of
 from caflow_cli.tasks import TASKS
 
@@ -27,6 +29,15 @@ def test_a_bundled_model_is_what_the_manifest_says(name):
     assert path.stat().st_size == entry.bytes
     assert sha256_of(path) == entry.sha256
     assert read_info(path).config.task.name == entry.task
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_bundled_model_passes_every_check_that_its_digest_replaces(name):
+    found = resolve(name)
+    checked = read_info(found.path)
+    assert found.info == replace(checked, known=True)
+    assert repr(found.info.config) == repr(checked.config)  # 1 is no 1.0
+    CAFlow.load(found.path)  # which checks names, shapes and values of tensors
 
 
 def test_no_weights_are_bundled_that_the_manifest_does_not_list():
