@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 RANKS = ("likelihood", "consensus", "none")
 SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
+SEED_STEP = 1_000_003  # between the seeds of successive images or fields
 _FIT = 750_000  # pixels of all candidates of an image together, if M is not given
 _PANEL = "Sampling"
 
@@ -40,6 +41,11 @@ NOISE = Setting(
 NoiseSamples = Annotated[
     int, number(ge=1, said=Complaint("cannot use {} noise samples", "--noise-samples 1")), NOISE
 ]
+
+
+def seed_of(number: int, first: int = 0) -> int:
+    """The first seed of the image or field of that number, from 0, if the first has `first`."""
+    return (first + SEED_STEP * number) % SEEDS
 
 
 @dataclass(frozen=True)

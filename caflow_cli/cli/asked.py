@@ -19,7 +19,7 @@ from ..hub.resolve import Resolved, with_calibration
 from ..images import Input, Pixels
 from ..images.crop import WHOLE, cropped
 from ..names import MARKS, make
-from ..sampling import Sampling
+from ..sampling import Sampling, seed_of
 from ..tasks import ONE_PASS, Task
 from .console import Console, about
 from .edits import Editing
@@ -29,6 +29,7 @@ from .masking import SOME, File, Found, Infrared, Masking, Transparent, marked
 from .options import Drawing
 from .output import SMALLER, write_marks
 from .plan import Job
+from .reading import Reading
 
 if TYPE_CHECKING:
     from ..model import CAFlow
@@ -61,7 +62,7 @@ class Asked:
     jobs: Sequence[Job]
     default: Resolved  # the model of images for which no other is chosen
     info: CheckpointInfo  # its header
-    nodata: float | None = None  # of fields
+    reading: Reading = Reading()  # of fields  # noqa: RUF009
     models: dict[str, CAFlow] = field(default_factory=dict)  # those loaded, by name
 
     @cached_property
@@ -121,6 +122,7 @@ class Asked:
         if mask is not None and not (mask >= HOLE).any():
             return Prepared(job, image, None, reason)
         settings = self.settings(model.config, model.record, model.identity["id"])
+        settings = replace(settings, seed=seed_of(job.number, settings.seed))
         edits = self.editing.wanted(values, job.companions, place)
         request = prepare(model, image, mask, settings, edits)
         self._check_size(job, request, edits or {})
@@ -131,7 +133,7 @@ class Asked:
         """Read the image or the field of a job."""
         source = job.source
         if job.of_field:
-            return source.read_field(self.nodata)
+            return source.read_field(self.reading)
         return source.read(self.console.about, self.drawing.alpha, isinstance(job.mask, Infrared))
 
     def _check_size(self, job: Job, request: Request, edits: EditOptions) -> None:

@@ -22,6 +22,7 @@ from .options import parsed_shard
 
 if TYPE_CHECKING:
     from .console import Console
+    from .reading import Reading
 
 Note = Callable[[str], object]  # receives messages for the user
 About = Callable[[str, str], object]  # receives the name of an image, and a message on it
@@ -96,19 +97,19 @@ class InputImage:
             about(self.name, f"only the first of its frames{more} used")
         return image
 
-    def read_members(self, nodata: float | None) -> list[Input]:
+    def read_members(self, how: Reading) -> list[Input]:
         """Read the bands of a measured field; CaflowError (exit 1) if that fails."""
         from ..fields import read_members
 
         source = io.BytesIO(self.content) if self.path is None else self.path
-        return read_members(source, nodata=nodata, name=self.label)
+        return read_members(source, name=self.label, **how.keywords)
 
-    def read_field(self, nodata: float | None) -> Input:
+    def read_field(self, how: Reading) -> Input:
         """Read the measured field; CaflowError (exit 1) if that fails, or there are several."""
         from ..fields import read_field
 
         source = io.BytesIO(self.content) if self.path is None else self.path
-        return read_field(source, nodata=nodata, name=self.label)
+        return read_field(source, name=self.label, **how.keywords)
 
     @property
     def label(self) -> str:

@@ -40,13 +40,14 @@ def info_of(model: Resolved, task: str | None) -> CheckpointInfo:
     return info
 
 
-def takes_fields(model: str | None, *, local: bool = False) -> bool:
-    """Whether a named model is one of fields; false if it cannot be read, which is reported in its
-    turn."""
+def unit_of_model(model: str | None, *, local: bool = False) -> str | None:
+    """The unit of a named model of fields; None of others, or if it cannot be read, which is
+    reported in its turn."""
     if model is None:
-        return False
+        return None
     from ..hub.resolve import resolve
 
     with suppress(CaflowError):
-        return resolve(model, local=local).info.config.task.values is not None
-    return False
+        values = resolve(model, local=local).info.config.task.values
+        return None if values is None else values.unit
+    return None

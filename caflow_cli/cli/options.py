@@ -234,7 +234,7 @@ def parsed_shard(typed: str) -> slice:
 
 SHARD = option(
     "--shard K/N",
-    "Process every N-th input, from the K-th on. Default: RANK + 1 of WORLD_SIZE, if set.",
+    "Process every N-th input from the K-th on. Default: RANK + 1 of WORLD_SIZE.",
     CLUSTERS,
     parser=parsed_shard,
 )
@@ -292,14 +292,6 @@ class Files:
         return Encoder()
 
 
-NODATA = option(
-    "--nodata V",
-    "Fields: the stored value, or nan, that stands for a missing one.",
-    FIELDS,
-    of="fields",
-)
-
-
 def _parsed_crop(typed: str) -> Crop:
     from ..images.crop import crop_of  # here, because it imports Pillow
 
@@ -326,7 +318,7 @@ class Drawing(Files):
         of="images",
     )
     no_provenance: bool = option(
-        "--no-provenance", "Do not embed provenance (model, seed, score; XMP) in images.", OUTPUT
+        "--no-provenance", "Embed no provenance (model, seed, score; XMP).", OUTPUT
     )
     keep_metadata: bool = option(
         "--keep-metadata",
@@ -338,7 +330,7 @@ class Drawing(Files):
         "--keep-place", "With --keep-metadata, also keep the place.", OUTPUT, of="images"
     )
     grid: str | None = option(
-        "--grid FILE", "Write a PNG of each input with its candidates and their scores.", OUTPUT
+        "--grid FILE", "Write a PNG of each input with candidates and scores.", OUTPUT
     )
     uncertainty: str | None = option(
         "--uncertainty FILE",

@@ -37,6 +37,7 @@ class Job:
     mask: Mask = field(default_factory=Transparent)
     beside: Mapping[str, Path] = field(default_factory=dict)  # more outputs, by ending of the name
     skipped: bool = False  # all outputs exist and are to be kept
+    number: int = 0  # of a field, among all inputs: the fields of a folder have seeds of their own
     encoder: Encoder | FieldEncoder = Encoder()  # noqa: RUF009  (it is frozen)
 
     @property
@@ -133,6 +134,7 @@ def make_plan(
         for job in jobs
     ]
     jobs = [replace(job, encoder=each) for job, each in zip(jobs, encoders, strict=True)]
+    jobs = [replace(job, number=k if job.of_field else 0) for k, job in enumerate(jobs)]
     if files.output == "-":
         _check_stdout(sum(1 if job.of_field else files.keep for job in jobs), console)
     else:

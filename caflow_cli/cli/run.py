@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby, islice
 from typing import Any
 
@@ -86,7 +87,8 @@ def _kind(item: Prepared) -> tuple[Any, ...]:
     m = request.sampling.candidates or 1
     pixels = m * max(math.prod(request.image.shape[:2]), math.prod(request.size))
     most = min(_MOST, requests_at_a_time(request.size, m), max(1, _HELD // pixels))
-    return most, request.model, request.size, request.sampling, request.depth
+    settings = replace(request.sampling, seed=0)  # each field of a folder has its own
+    return most, request.model, request.size, settings, request.depth
 
 
 def _drawn(

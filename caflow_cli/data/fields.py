@@ -50,9 +50,8 @@ def open_fields(
         def read(row: int) -> list[Array]:
             (member,) = chosen[names[row]]
             try:
-                raster = read_field(
-                    io.BytesIO(files.read(member)), nodata=math.nan, name=member
-                ).image
+                file = io.BytesIO(files.read(member))
+                raster = read_field(file, nodata=math.nan, name=member, units=[unit]).image
             except CaflowError as error:
                 raise DamagedError(error.message, error.hint) from error
             stated = unit_of(raster)

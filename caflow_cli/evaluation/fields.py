@@ -24,9 +24,8 @@ from ..images.profile import Array
 from ..model import CAFlow
 from ..records import Table
 from ..restoration import Request, encode, prepare
-from ..sampling import SEEDS
+from ..sampling import seed_of
 from .kinds import Cell, offered_metrics
-from .measure import SEED_STEP
 from .metrics import needing
 from .metrics.ensembles import unevenness
 from .metrics.fields import FieldContext, Sums, measure_field
@@ -95,7 +94,7 @@ def _measured(
     for done, index in enumerate(np.linspace(0, len(fields) - 1, count).round(), 1):
         row = int(index)
         name = fields.names[row]
-        seed = (run.given["seed"] + SEED_STEP * row) % SEEDS
+        seed = seed_of(row, run.given["seed"])
         try:
             truth, coarse = example(scale, factor, fields.read(row)[0])
             request = prepare(model, coarse, None, run.sampling)

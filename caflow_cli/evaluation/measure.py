@@ -28,7 +28,7 @@ from ..restoration import (
     to_batch,
 )
 from ..restoration.score import Estimator, estimator_of
-from ..sampling import SEEDS
+from ..sampling import seed_of
 from ..tasks import Example, Task
 from .examples import EXAMPLE_METRICS, make_example, run_baseline
 from .kinds import Cell
@@ -37,8 +37,6 @@ from .metrics.pairs import OF_LPIPS, load_lpips, measure_pairs
 from .rows import Draw, Draws, Row, Values
 from .settings import Settings
 from .space import space_metrics
-
-SEED_STEP = 1_000_003  # between the seeds of successive images
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +109,7 @@ class Measurer:
             self._add_baselines(measured)
         if "bpd" in run.metrics or "likelihood" in run.metrics:
             self._score_truths(requests, conditions, found)
-        seeds = [(run.given["seed"] + SEED_STEP * index) % SEEDS for index in indices]
+        seeds = [seed_of(index, run.given["seed"]) for index in indices]
         for tau, most in run.draws.items():
             m = run.drawn(most, requests[0].size)
             begun = time.perf_counter()

@@ -42,9 +42,14 @@ FIELD_FORMATS: Mapping[str, str] = {
 
 
 def read_field(
-    source: str | Path | BinaryIO, *, nodata: float | None = None, name: str | None = None
+    source: str | Path | BinaryIO,
+    *,
+    nodata: float | None = None,
+    name: str | None = None,
+    variable: str | None = None,
+    units: Sequence[str] = (),
 ) -> Input:
-    """Read a field from a TIFF of one band, a NetCDF file of one variable, or a file of NumPy.
+    """Read a field from a TIFF of one band, a NetCDF file, or a file of NumPy.
 
     Values are float32 in the file's unit: scale and offset of integers are applied. The description
     of a TIFF may be JSON with `unit`, `step` and `in` ("linear" or "db"), the steps of the data; a
@@ -57,12 +62,14 @@ def read_field(
             declares, or NaN, all missing values are accepted; by default, those that the file
             declares, unless as 0, which may be a value.
         name: Name of the field in errors. Default: the path or the stream's name.
+        variable: Of a NetCDF file. Default: the only one of two dimensions or more.
+        units: If there are several, the default is the only one in one of these units.
 
     Raises:
-        CaflowError: (exit 1) the file cannot be read, has several bands, or values are missing
-            that are not accepted; or a GeoTIFF is placed by rational polynomials.
+        CaflowError: (exit 1) the file cannot be read, has several bands or variables, or values
+            are missing that are not accepted; or a GeoTIFF is placed by rational polynomials.
     """
-    fields = read_members(source, nodata=nodata, name=name)
+    fields = read_members(source, nodata=nodata, name=name, variable=variable, units=units)
     label = name or source
     is_map = isinstance(fields[0].image.place, GeoTags)
     hint = f"gdal_translate -b 1 {label} band.tif" if is_map else "give one of them"
@@ -71,18 +78,26 @@ def read_field(
 
 
 def read_members(
-    source: str | Path | BinaryIO, *, nodata: float | None = None, name: str | None = None
+    source: str | Path | BinaryIO,
+    *,
+    nodata: float | None = None,
+    name: str | None = None,
+    variable: str | None = None,
+    units: Sequence[str] = (),
 ) -> list[Input]:
     """Read every band of a file, such as the members that `encode_members` wrote, as a field.
 
     Arguments and errors are those of `read_field`.
     """
     data, label = read_source(source, name)
+    is_netcdf = data.startswith(NETCDF_MAGIC)
+    message = f"{label!r} is no NetCDF file, and has no variable {variable!r}"
+    ensure(is_netcdf or variable is None, message, "leave --variable out")
     with _refusing_damage(label):
         if data.startswith(TIFF_MAGIC):
             return _inputs(read_tiff(data, label, nodata), "TIFF")
-        if data.startswith(NETCDF_MAGIC):
-            return _inputs(read_netcdf(data, label, nodata), "NETCDF")
+        if is_netcdf:
+            return _inputs(read_netcdf(data, label, nodata, variable, units), "NETCDF")
         if data.startswith(_NPY):
             values = np.load(io.BytesIO(data), allow_pickle=False)
             ensure(
@@ -248,7 +263,7 @@ def as_field(values: Any, *, unit: str = "", nodata: float | None = None) -> Inp
             be read.
     """
     if isinstance(values, str | Path):
-        found = read_field(values, nodata=nodata)
+        found = read_field(values, nodata=nodata, units=[unit])
     elif "xarray" in sys.modules and isinstance(values, sys.modules["xarray"].DataArray):
         label = str(values.name or "the array")
         fields = fields_of_xarray(values, nodata, label, values.coords.to_dataset())

@@ -26,6 +26,7 @@ from ..images.profile import Array
 from ..images.provenance import PROVENANCE
 from ..images.values import Raster, unit_of
 from ..records import Table
+from .units import same_unit
 from .values import fields_of, marked
 
 if TYPE_CHECKING:
@@ -140,26 +141,40 @@ def _check_steps(values: Array, axis: int, attrs: Table, name: str) -> None:
     )
 
 
-def read_netcdf(data: bytes, label: str, nodata: float | None) -> list[Raster]:
-    """Read the one variable of a NetCDF file, each member as a field.
+def read_netcdf(
+    data: bytes, label: str, nodata: float | None, variable: str | None, units: Sequence[str]
+) -> list[Raster]:
+    """Read a variable of a NetCDF file, each member as a field.
 
     Arguments and errors as for `read_field`.
     """
     xarray = _xarray(label)
     raw = _opened(data, label)
-    names = [
-        str(name)
+    name = _variable(raw, variable, units, label)
+    others = {dim for array in raw.data_vars.values() if array.ndim > 1 for dim in array.dims}
+    beside = raw.drop_dims(others.difference(raw[name].dims))
+    beside = beside.drop_vars(beside.data_vars)  # coordinates may be packed, too
+    beside = xarray.decode_cf(beside, decode_coords=False, decode_times=False)
+    return fields_of_xarray(raw[name], nodata, label, beside)
+
+
+def _variable(raw: xarray.Dataset, asked: str | None, units: Sequence[str], label: str) -> str:
+    """The variable that is asked for, else the only one, or the only one in one of these units."""
+    found = {
+        str(name): str(array.attrs.get("units", ""))
         for name, array in raw.data_vars.items()
         if array.ndim > 1 and array.dtype.kind in "iuf"
-    ]
-    ensure(
-        len(names) == 1,
-        f"{label!r} has {len(names)} variables of two dimensions or more: {', '.join(names)}",
-        f"xarray.open_dataset({label!r})[[{names[0] if names else ''!r}]].to_netcdf('one.nc')",
-    )
-    beside = raw.drop_vars(raw.data_vars)  # coordinates may be packed, too
-    beside = xarray.decode_cf(beside, decode_coords=False, decode_times=False)
-    return fields_of_xarray(raw[names[0]], nodata, label, beside)
+    }
+    named = ", ".join(f"{name} ({unit or 'no unit'})" for name, unit in found.items())
+    hint = f"--variable {' or '.join(found)}" if found else "give a file with a field"
+    if asked is not None:
+        ensure(asked in found, f"{label!r} has no variable {asked!r}, but {named or 'none'}", hint)
+        return asked
+    fitting = [name for name, unit in found.items() if any(same_unit(unit, u) for u in units)]
+    fitting = [*found] if len(found) == 1 else fitting
+    message = f"{label!r} has {len(found)} variables of two dimensions or more: {named}"
+    ensure(len(fitting) == 1, message, hint)
+    return fitting[0]
 
 
 def fields_of_xarray(
@@ -305,7 +320,10 @@ def _in_dataset(stored: Array, like: Raster, seeds: Sequence[int]) -> tuple[xarr
         raise usage_error("the place of a GeoTIFF is not converted to coordinates", "-o FILE.tif")
     said = {"long_name": "member, by its seed", "standard_name": "realization", "units": "1"}
     attrs = {key: value for key, value in fine.attrs.items() if key not in ("step", "step_in")}
-    dataset = fine.dataset.assign_coords({_MEMBER: (_MEMBER, np.array(seeds), said)})
+    numbers = np.array(seeds)
+    if numbers.max() < 2**31:
+        numbers = numbers.astype(np.int32)  # for programs that read NetCDF 3
+    dataset = fine.dataset.assign_coords({_MEMBER: (_MEMBER, numbers, said)})
     return dataset.assign({fine.name: ((_MEMBER, *fine.dims), stored, attrs)}), fine.name
 
 

@@ -118,6 +118,14 @@ def choose_model(
     return Choice(default_model(task).id, f"the default for {task}")
 
 
+@cache
+def field_models() -> dict[str, str]:
+    """The ids of the bundled models of fields, by their units."""
+    paths = {entry.id: bundled_path(entry) for entry in load_manifest().values()}
+    known = {id: read_info(path).config.task.values for id, path in paths.items() if path}
+    return {values.unit: id for id, values in known.items() if values is not None}
+
+
 def _choose_field_model(unit: str) -> Choice:
     """The bundled model of fields in a unit.
 
@@ -125,11 +133,9 @@ def _choose_field_model(unit: str) -> Choice:
         CaflowError: (exit 2) the unit is empty, or there is no model for it.
     """
     check_usage(bool(unit), "the field states no unit", "--model, of a model of fields in its unit")
-    for entry in load_manifest().values():
-        path = bundled_path(entry)
-        values = None if path is None else read_info(path).config.task.values
-        if values is not None and same_unit(values.unit, unit):
-            return Choice(entry.id, f"for fields in {values.unit}")
+    for known, id in field_models().items():
+        if same_unit(known, unit):
+            return Choice(id, f"for fields in {known}")
     raise usage_error(
         f"no bundled model refines fields in {unit}",
         f"--model FILE, or train one: caflow train --task superres --data FIELDS --unit '{unit}'",

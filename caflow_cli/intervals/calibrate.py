@@ -13,7 +13,6 @@ from ..data.examples import Examples, central, open_files, open_split
 from ..data.split import has_splits
 from ..errors import CaflowError, check_usage, ensure, usage_error
 from ..evaluation.examples import make_example
-from ..evaluation.measure import SEED_STEP
 from ..evaluation.result import Failures, estimate
 from ..evaluation.run import Progress
 from ..evaluation.settings import CalibrationImages
@@ -22,7 +21,7 @@ from ..model import CAFlow
 from ..records import Table
 from ..restoration import Candidates, draw, encode, moments, prepare, task_of
 from ..restoration.figures import Plane
-from ..sampling import SEEDS, Sampling
+from ..sampling import Sampling, seed_of
 from .bounds import (
     LAMBDAS,
     bounds,
@@ -231,10 +230,9 @@ def _draw(
     for index, name in enumerate(reader.names):
         try:
             example = make_example(task, reader, index, inputs=inputs)
-            seed = SEED_STEP * index % SEEDS
             request = prepare(model, Input(Raster(example.input)), None, sampling)
             check_one_pass(request.size)
-            settings = replace(request.sampling, seed=seed)
+            settings = replace(request.sampling, seed=seed_of(index))
             unanswered = Candidates(replace(request, sampling=settings).unscored)
             *_, [found] = draw([unanswered], encode([request]))
             ensure(found.predicted_note is None, f"{name}: {found.predicted_note}", "a lower --tau")

@@ -211,12 +211,42 @@ def test_coordinates_that_cannot_be_refined_are_refused(tmp_path, coords, messag
 
 
 def test_files_without_one_variable_or_damaged_are_refused(tmp_path):
-    both = rain().to_dataset().assign(snow=rain())
-    with pytest.raises(CaflowError, match="has 2 variables of two dimensions or more: rain, snow"):
-        read_field(saved(tmp_path / "two.nc", both))
+    with pytest.raises(CaflowError, match="has 0 variables of two dimensions or more"):
+        read_field(saved(tmp_path / "none.nc", rain().to_dataset().drop_vars("rain")))
     data = saved(tmp_path / "a.nc", rain()).read_bytes()
     with pytest.raises(CaflowError, match="xarray cannot read 'x'"):
         read_field(io.BytesIO(data[:2000]), name="x")
+
+
+def test_of_several_variables_one_is_named_or_the_only_one_in_a_unit(tmp_path):
+    heat = xarray.DataArray(np.ones((5, 3)), dims=("level", "lon"), attrs={"units": "K"})
+    several = rain().to_dataset().assign(heat=heat, snow=rain() + 1)
+    several["level"] = np.arange(5.0)
+    path = saved(tmp_path / "several.nc", several)
+    with pytest.raises(CaflowError) as error:
+        read_field(path)
+    named = "rain (mm/h), heat (K), snow (mm/h)"
+    assert error.value.message.endswith(f"has 3 variables of two dimensions or more: {named}")
+    assert error.value.hint == "--variable rain or heat or snow"
+    for units in (["mm h-1"], ["kg"]):  # in which there are two, and none
+        with pytest.raises(CaflowError, match="has 3 variables"):
+            read_field(path, units=units)
+    assert (read_field(path, units=["m", "K"]).image.values == 1).all()
+    snow = read_field(path, variable="snow")
+    assert np.array_equal(snow.image.values[..., 0], COARSE + 1)
+    assert "level" not in snow.image.place.dataset.variables
+    with pytest.raises(CaflowError, match=r"has no variable 'hail', but rain \(mm/h\), heat"):
+        read_field(path, variable="hail")
+    with pytest.raises(CaflowError, match="is no NetCDF file, and has no variable 'snow'"):
+        read_field(io.BytesIO(b"\x93NUMPY"), variable="snow")
+
+
+def test_members_are_numbered_in_32_bits_unless_seeds_need_more():
+    field = as_field(rain())
+    for seeds, kind in (([7, 2**31 - 1], "i4"), ([7, 2**31], "i8")):
+        found = in_xarray(ensemble(field, count=2), field, seeds)
+        assert found.member.dtype == kind
+        assert found.member.values.tolist() == seeds
 
 
 def test_a_place_is_not_converted_to_another_format(tmp_path):

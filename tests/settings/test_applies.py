@@ -154,6 +154,9 @@ def wrote(name: str) -> Check:
     return lambda seen: (seen.folder / name).exists()
 
 
+NO_VARIABLE: dict[str, Check] = {"--variable": said("no variable 'none'")}
+
+
 def letter(option: str, check: Check, seen: Seen) -> str:
     try:
         used = check(seen)
@@ -192,7 +195,7 @@ def drawing(command: str, kind: str, form: str) -> Iterator[Probe]:
         "--tau": param("tau", [0.7]),
         "--candidates": param("candidates", 3),
         "--keep": param("keep", 2),
-        "--seed": param("seed", 5),
+        "--seed": lambda seen: seen.lines[0]["params"]["seed"] == 5,
         "--rank": param("rank", "none"),
         "--model": lambda seen: seen.record["model"]["id"] == f"{task}.safetensors",
         "--output": lambda seen: "new" in seen.outputs[0].parts,
@@ -210,7 +213,10 @@ def drawing(command: str, kind: str, form: str) -> Iterator[Probe]:
     share = ["--shard", "2/2", "-r", "-o", "shard/", "--dry-run"]
     yield [*base, *share], {"--shard": lambda seen: len(seen.lines) == (form == "folder")}
     if not of_field and command in ("superres", "sample"):
-        yield [*model, *spot, "--nodata", 3, "-o", "no/"], unlike("--nodata")
+        no_field = ["--nodata", 3, "--variable", "none", "-o", "no/"]
+        yield [*model, *spot, *no_field], unlike("--nodata", "--variable")
+    if of_field:
+        yield [*base, "--variable", "none", "-o", "no/"], NO_VARIABLE
     if form == "folder":
         yield [*base, "-v", "-r", "-o", "told/", "--dry-run"], {"--verbose": told_twice}
     if form != "file":
@@ -308,8 +314,9 @@ def scoring(command: str, kind: str, form: str) -> Iterator[Probe]:
     yield [*base, "--shard", "2/2", "-r"], share
     if of_field:
         yield [*base, *spot_words(), "--alpha"], unlike(*MASKS, "--alpha")
+        yield [*base, "--variable", "none"], NO_VARIABLE
     else:
-        yield [*base, "--nodata", 3], unlike("--nodata")
+        yield [*base, "--nodata", 3, "--variable", "none"], unlike("--nodata", "--variable")
     if form == "folder":
         text = [word for word in base if word != "--json"]
         yield [*text, "-v", "-r"], {"--verbose": told_twice}

@@ -12,9 +12,10 @@ from .. import options
 from ..console import Console
 from ..edits import Coloring, Editing, Filling, Scaling
 from ..intervals import Intervals
-from ..loading import info_of, takes_fields
+from ..loading import info_of, unit_of_model
 from ..masking import Masking
-from ..options import NODATA, Drawing, expanded, option
+from ..options import Drawing, expanded, option
+from ..reading import Reading
 
 if TYPE_CHECKING:
     from ..plan import Job
@@ -26,8 +27,8 @@ def superres_command(
     drawing: Drawing,
     intervals: Intervals,
     scaling: Scaling,
+    reading: Reading,
     console: Console,
-    nodata: float | None = NODATA,
 ) -> None:
     """Enlarge images: draw M candidates, rank them by log-likelihood, write the best N.
 
@@ -38,7 +39,7 @@ def superres_command(
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """
-    _restore(console, images, drawing, scaling, intervals=intervals, nodata=nodata, of_fields=True)
+    _restore(console, images, drawing, scaling, intervals=intervals, reading=reading)
 
 
 @expanded
@@ -88,6 +89,7 @@ def inpaint_command(
 def sample_command(
     drawing: Drawing,
     masking: Masking,
+    reading: Reading,
     console: Console,
     cond: list[str] = option(
         "--cond PATH",
@@ -95,7 +97,6 @@ def sample_command(
         "Repeatable.",
         default=...,
     ),
-    nodata: float | None = NODATA,
 ) -> None:
     """Sample from a model of any task, such as one trained on pairs of images.
 
@@ -107,7 +108,7 @@ def sample_command(
     Example: caflow sample --cond sketch.png --model maps-aerial -m 10 -n 3
     """
     check_usage(drawing.model is not None, "sample needs a model", "--model maps-aerial, or a file")
-    _restore(console, cond, drawing, Editing(), masking, nodata=nodata, of_fields=True)
+    _restore(console, cond, drawing, Editing(), masking, reading=reading)
 
 
 RESTORING = (superres_command, colorize_command, inpaint_command, sample_command)
@@ -120,11 +121,9 @@ def _restore(
     editing: Editing,
     masking: Masking | None = None,
     intervals: Intervals | None = None,
-    nodata: float | None = None,
-    *,
-    of_fields: bool = False,
+    reading: Reading | None = None,
 ) -> None:
-    """Restore every input, with `of_fields` also measured fields.
+    """Restore every input, with `reading` also measured fields.
 
     PyTorch is imported only after the plan has been checked.
     """
@@ -136,7 +135,9 @@ def _restore(
         beside.check(drawing, editing.used)
     companions = editing.companions | (masking.companions if masking is not None else {})
     ends = ENDS if beside else ()
-    named = takes_fields(drawing.model, local=drawing.dry_run) if of_fields else None
+    named = None
+    if reading is not None:
+        named = unit_of_model(drawing.model, local=drawing.dry_run) is not None
     jobs = make_plan(console, inputs, drawing, companions, ends, masking, named)
     task = None if console.command == "sample" else console.command
     if nothing_to_do(jobs, console):
@@ -144,10 +145,13 @@ def _restore(
     kinds = {job.of_field for job in jobs}
     if len(kinds) == 1:  # else each input is checked
         console.check_applies(*(["fields"] if True in kinds else ["images", "masks"]))
+    how = Reading()
+    if reading is not None and True in kinds:
+        how = reading.for_model(drawing.model, local=drawing.dry_run)
 
     from ...hub.resolve import resolve
 
-    default = resolve(drawing.model or _model_of(jobs, task, nodata), local=drawing.dry_run)
+    default = resolve(drawing.model or _model_of(jobs, task, how), local=drawing.dry_run)
     info = info_of(default, task)
 
     from ..asked import Asked
@@ -162,7 +166,7 @@ def _restore(
         jobs=jobs,
         default=default,
         info=info,
-        nodata=nodata,
+        reading=how,
     )
     _ = asked.task  # which checks all options
 
@@ -178,7 +182,7 @@ def _restore(
         run(asked)
 
 
-def _model_of(jobs: Sequence[Job], task: str | None, nodata: float | None) -> str:
+def _model_of(jobs: Sequence[Job], task: str | None, how: Reading) -> str:
     """The model whose header options are checked against: that of the first field, if all inputs
     are fields, else the default of the task."""
     from ...hub.choice import choose_model
@@ -186,6 +190,6 @@ def _model_of(jobs: Sequence[Job], task: str | None, nodata: float | None) -> st
     if all(job.of_field for job in jobs):
         for job in jobs:
             with suppress(CaflowError):
-                return choose_model(job.source.read_field(nodata), task).model
-        return choose_model(jobs[0].source.read_field(nodata), task).model
+                return choose_model(job.source.read_field(how), task).model
+        return choose_model(jobs[0].source.read_field(how), task).model
     return choose_model(task=task).model

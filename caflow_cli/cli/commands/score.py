@@ -6,7 +6,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,9 +20,10 @@ from .. import options
 from ..companions import by_stem, find_companions
 from ..config import source
 from ..console import Console
-from ..loading import load_model, takes_fields
+from ..loading import load_model, unit_of_model
 from ..masking import File, Infrared, Mask, Masking, Transparent
-from ..options import NODATA, expanded, option
+from ..options import expanded, option
+from ..reading import Reading
 
 if TYPE_CHECKING:
     from ...images import Input, Pixels
@@ -158,8 +159,8 @@ def score_command(
     context: typer.Context,
     scoring: Scoring,
     masking: Masking,
+    reading: Reading,
     console: Console,
-    nodata: float | None = NODATA,
 ) -> None:
     """Score an image given its condition: log p(B | A), the same each time.
 
@@ -200,7 +201,7 @@ def score_command(
         for name, names in strays.items():
             console.failure(names, CaflowError(f"no match for {name!r}", _ALIKE))
     typed = source(context, "model") == "COMMANDLINE"
-    scorer = _Scorer(scoring, masking, console, typed, nodata)
+    scorer = _Scorer(scoring, masking, console, typed, reading)
     for pair in pairs[share]:
         with reported(pair, console, len(pairs) == 1 and not strays, "crop both images"):
             scorer.score(pair)
@@ -214,7 +215,7 @@ class _Scorer:
     masking: Masking
     console: Console
     typed: bool  # whether --model is
-    nodata: float | None  # which may be NaN
+    reading: Reading  # of fields
 
     def __post_init__(self) -> None:
         from ...devices import select_device
@@ -235,7 +236,7 @@ class _Scorer:
 
         start = time.perf_counter()
         inputs = pair.cond, pair.target
-        of_field = takes_fields(self.scoring.model) or any(each.holds_field for each in inputs)
+        of_field = unit_of_model(self.scoring.model) or any(each.holds_field for each in inputs)
         self.console.check_applies(*(["fields"] if of_field else ["images", "masks"]))
         condition, targets, record = (self._fields if of_field else self._images)(pair)
         model_name, reason = self._model_of(pair.target, record, condition, targets[0])
@@ -285,11 +286,13 @@ class _Scorer:
         """The condition, the members of the target, and its provenance."""
         from ...fields import read_provenance
 
-        condition = pair.cond.read_field(self.nodata)
+        how = self.reading.for_model(self.scoring.model)
+        condition = pair.cond.read_field(how)
         record = {} if pair.target.path is None else read_provenance(pair.target.path) or {}
         # Members have the missing values of the coarse field, perhaps stored as others.
-        nodata = math.nan if self.nodata is not None and record else self.nodata
-        return condition, pair.target.read_members(nodata), record
+        if how.nodata is not None and record:
+            how = replace(how, nodata=math.nan)
+        return condition, pair.target.read_members(how), record
 
     def _mask(self, pair: Pair, condition: Input, model: CAFlow) -> Pixels | None:
         """The mask of a pair: that of its options, or what is transparent if the task fills it."""

@@ -34,6 +34,7 @@ def coarse(tmp_path):
 
 
 def netcdf(path, values=COARSE, unit="mm h-1"):
+    path.parent.mkdir(exist_ok=True)
     coords = {"y": np.arange(4.0), "x": np.arange(5.0)}
     array = xarray.DataArray(values, coords, ("y", "x"), "rain", {"units": unit})
     array.to_netcdf(path, engine="h5netcdf")
@@ -94,6 +95,51 @@ def test_netcdf_has_a_dimension_of_members_and_a_seed_repeats_one(run, tmp_path,
     alone = xarray.load_dataset(tmp_path / "one.nc", engine="h5netcdf")
     np.testing.assert_allclose(alone.rain[0], found.rain[1], rtol=1e-4)
     assert read_provenance(tmp_path / "one.nc")["seeds"] == [6]
+
+
+def test_inputs_of_a_folder_have_seeds_of_their_own_which_repeat_each(run, tmp_path, model):
+    for name in "abc":
+        netcdf(tmp_path / "in" / f"{name}.nc")
+    options = ("-m", 2, "--model", model, "--json")
+    lines = lines_of(run("superres", "in", "--seed", 5, "-o", "out/", *options))
+    firsts = [5 + 1_000_003 * t for t in range(3)]
+    assert [line["outputs"][0]["members"] for line in lines] == [[s, s + 1] for s in firsts]
+    assert [line["params"]["seed"] for line in lines] == firsts
+    a, c = (xarray.load_dataset(tmp_path / "out" / f"{n}_superres.nc").rain for n in "ac")
+    assert np.abs(a.values - c.values).max() > 0.1
+    assert c.member.dtype == np.int32
+    alone = ("in/c.nc", "-m", 1, "--model", model, "--seed", firsts[2] + 1, "-o", "one.nc")
+    run("superres", *alone)
+    again = xarray.load_dataset(tmp_path / "one.nc").rain
+    np.testing.assert_allclose(again.sel(member=firsts[2] + 1), c[1], rtol=1e-4)
+    shared = lines_of(run("superres", "in", "--seed", 5, "--shard", "3/3", "-o", "3/", *options))
+    assert [line["params"]["seed"] for line in shared] == firsts[2:]
+
+
+def test_images_of_a_folder_share_their_seeds(run, tmp_path):
+    for name in "ab":
+        Image.fromarray(np.full((4, 5, 3), 90, np.uint8)).save(tmp_path / f"{name}.png")
+    lines = lines_of(run("superres", "a.png", "b.png", "--seed", 5, "--json"))
+    assert [line["params"]["seed"] for line in lines] == [5, 5]
+
+
+def test_a_variable_is_named_or_is_the_one_in_the_models_unit(run, tmp_path, model):
+    data = xarray.load_dataset(netcdf(tmp_path / "a.nc"))
+    heat = data.rain.copy(data=COARSE + 9).assign_attrs(units="K")
+    data.assign(heat=heat, snow=data.rain / 2).to_netcdf(tmp_path / "three.nc")
+    data.assign(heat=heat).to_netcdf(tmp_path / "two.nc")
+    lines_of(run("superres", "two.nc", "-m", 1, "-o", "m.nc", "--json"))  # a bundled model's
+    assert xarray.load_dataset(tmp_path / "m.nc")["rain"].shape == (1, 16, 20)
+    refused = run("superres", "three.nc", "-m", 1, "--model", model)
+    assert b"rain (mm h-1), heat (K), snow (mm h-1)" in refused.stderr
+    assert b"hint: --variable rain or heat or snow" in refused.stderr
+    named = ("--variable", "snow", "--model", model)
+    only_record(run("superres", "three.nc", "-m", 1, "-o", "s.nc", *named, "--json"))
+    found = xarray.load_dataset(tmp_path / "s.nc")
+    np.testing.assert_allclose(means(found.snow.values)[0], COARSE / 2, rtol=2**-21)
+    assert [*found.data_vars] == ["snow"]
+    scored = run("score", "--cond", "three.nc", "--target", "s.nc", *named, "--json")
+    assert only_record(scored)["wet"] == (found.snow > 0).sum()
 
 
 def test_with_n_the_likeliest_are_written(run, tmp_path, coarse, model):
