@@ -56,9 +56,9 @@ class Ensemble:
         Tau | None,
         Setting(
             "--tau T",
-            "Temperature: lower is smoother, 1 samples the model's distribution. 0.9/0.7/0.5 sets "
-            "one value per scale, finest first; longer lists, one per latent. Default: the "
-            "model's, else the task's.",
+            "Temperature: lower is smoother, 1 samples the model's distribution. 0.9/0.7/0.5: one "
+            "per scale, finest first; longer lists, per latent. auto: a field of rain chooses "
+            "(docs/fields.md). Default: the model's.",
             line=Annotated[
                 list[NonNegative],
                 (("minItems", 1),),
@@ -196,7 +196,7 @@ class Sampling(Ensemble):
         from .tasks import get_task
 
         task = get_task(config)
-        if self.tau is not None:
+        if self.tau is not None and not (self.temperature.is_auto and task.chooses_tau):
             self.temperature.of_latents(config.flow.latent_scales)
         self.check(self.most(config))
         check_usage(

@@ -11,6 +11,8 @@ from typing import Annotated, Any, TypeAlias
 from .errors import check_usage, usage_error
 from .records import Parsed, plain
 
+_AUTO = "auto"
+
 
 @dataclass(frozen=True)
 class Temperature:
@@ -19,7 +21,8 @@ class Temperature:
         z_j^i = tau_j^i ε,  ε ~ N(0, I)
 
     A single value applies to all latents. A shape has several values: one for each scale j, finest
-    first, or one for each z_j^i in the order of `CAFlow.latent_shapes`.
+    first, or one for each z_j^i in the order of `CAFlow.latent_shapes`. No value stands for "auto":
+    they are chosen from the input, see `restoration.chosen`.
 
     Examples:
         >>> from caflow_cli.config import Temperature
@@ -34,6 +37,11 @@ class Temperature:
 
     values: tuple[float, ...]
 
+    @property
+    def is_auto(self) -> bool:
+        """Whether the values are still to be chosen from the input."""
+        return not self.values
+
     def __post_init__(self) -> None:
         for value in self.values:
             check_usage(
@@ -42,9 +50,12 @@ class Temperature:
 
     @classmethod
     def of(cls, tau: Tau) -> Temperature:
-        """Parse a number, a text such as `0.9/0.7/0.5`, or numbers; else CaflowError (exit 2)."""
+        """Parse a number, `auto`, a text such as `0.9/0.7/0.5`, or numbers; else CaflowError (exit
+        2)."""
         if isinstance(tau, Temperature):
             return tau
+        if isinstance(tau, str) and tau == _AUTO:
+            return cls(())
         parts: Any = tau.split("/") if isinstance(tau, str) else plain(tau)
         parts = parts if isinstance(parts, Sequence) else [parts]
         values: tuple[float, ...] = ()
@@ -62,6 +73,11 @@ class Temperature:
 
         Raises CaflowError (exit 2) if the number of values does not fit the model.
         """
+        check_usage(
+            not self.is_auto,
+            "tau is auto, which is chosen from a field of rain",
+            "--tau 0.5, or any number from 0 up",
+        )
         count = len(self.values)
         by_scale = max(scales) + 1
         if count == 1:
@@ -84,7 +100,7 @@ class Temperature:
         return list(self.values)
 
     def __str__(self) -> str:
-        return "/".join(repr(value).removesuffix(".0") for value in self.values)
+        return "/".join(repr(value).removesuffix(".0") for value in self.values) or _AUTO
 
 
 # Anything that `of` accepts; a record holds the `Temperature`.

@@ -24,7 +24,7 @@ FLOORS = [
     ["guides"],
     ["flows"],
     ["images"],
-    ["fields"],
+    ["fields", "ensembles"],
     ["data"],
     ["tasks"],
     ["names", "sampling"],

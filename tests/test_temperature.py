@@ -95,3 +95,11 @@ def test_samples_are_decoded_from_latents_times_their_own_temperature():
     assert torch.equal(model.sample(cond, [0.6] * 3, 2, 7), model.sample(cond, 0.6, 2, 7))
     with pytest.raises(CaflowError, match="has 2 values"):
         model.sample(cond, (0.9, 0.5))
+
+
+def test_auto_has_no_value_until_one_is_chosen():
+    auto = Temperature.of("auto")
+    assert (auto.is_auto, str(auto), Temperature.of(auto)) == (True, "auto", auto)
+    assert not Temperature.of(0).is_auto
+    with pytest.raises(CaflowError, match="tau is auto, which is chosen from a field of rain"):
+        auto.of_latents(THREE)

@@ -105,7 +105,8 @@ class Asked:
             return Prepared(job, error=error)
 
     def _prepared(self, job: Job) -> Prepared:
-        from ..restoration import prepare  # here, as below, because it imports PyTorch
+        # Here, as below, because it imports PyTorch.
+        from ..restoration import prepare, summary_of, with_chosen_tau
 
         task = self.task
         masks = ["masks"] if task.needs_mask else []
@@ -127,6 +128,9 @@ class Asked:
         request = prepare(model, image, mask, settings, edits)
         self._check_size(job, request, edits or {})
         self._note(job, request, settings.most(model.config))
+        request = with_chosen_tau(request)
+        if request.chosen:
+            self.console.note(f"{job.name}: {summary_of(request.chosen)}")
         return Prepared(job, request.input, request, reason)
 
     def _read(self, job: Job) -> Input:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -16,20 +17,21 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..config import Temperature
 from ..data.examples import Examples
 from ..data.fields import open_fields
+from ..ensembles import unevenness
 from ..errors import CaflowError, check_usage
-from ..fields.scale import scale_of
 from ..images.profile import Array
 from ..model import CAFlow
 from ..records import Table
-from ..restoration import Request, encode, prepare
+from ..restoration import Chosen, Request, choose_tau, encode, prepare, summary_of
 from ..sampling import seed_of
+from ..tasks import Fields, get_task
 from .kinds import Cell, offered_metrics
 from .metrics import needing
-from .metrics.ensembles import unevenness
 from .metrics.fields import FieldContext, Sums, measure_field
-from .peers import Draw, bicubic, example, filtered, of_model, wet_probability
+from .peers import Draw, bicubic, filtered, of_model, wet_probability
 from .result import Estimate, Estimates, Evaluation, Failures, Result, check_measured, estimate
 from .settings import Settings
 
@@ -48,13 +50,11 @@ def evaluated_fields(
     values = model.config.task.values
     assert values is not None, "a model of fields has their values"
     metrics, cells = _settings(model, run)
-    methods: dict[Method, Draw] = {"bicubic": bicubic, "guide, filtered noise": filtered}
-    methods |= dict.fromkeys(cells, of_model)
     split: Any = run.given["split"]
     seeds: Any = {"seed": model.split_seed, "hold_out": model.hold_out}
     with open_fields(data, split, unit=values.unit, **seeds) as fields:
         where = {"path": str(data), "split": fields.split, "split_seed": fields.seed}
-        days, failed = _measured(model, fields, methods, run, cells[0].candidates, progress)
+        days, chosen, failed = _measured(model, fields, run, cells, progress)
     return Evaluation(
         form="fields",
         images=_counts(days.values())["fields"],
@@ -66,11 +66,13 @@ def evaluated_fields(
             "params": _params(run, cells, metrics),
             "unit": values.unit,
             "days": sorted(days),
+            **({"tau_chosen": chosen} if chosen else {}),
         },
         failed=failed,
         notes=[
             f"days: {len(days)}; standard errors are those of blocks of consecutive fields, and "
-            "say nothing of other days"
+            "say nothing of other days",
+            *(f"{day}: {summary_of(of_day)}" for day, of_day in chosen.items()),
         ],
     )
 
@@ -78,46 +80,71 @@ def evaluated_fields(
 def _measured(
     model: CAFlow,
     fields: Examples,
-    methods: dict[Method, Draw],
     run: Settings,
-    m: int,
+    cells: Sequence[Cell],
     progress: Callable[[int, int], None],
-) -> tuple[dict[str, Day], Failures]:
-    """Measure fields, spread evenly over the set; by day, and the errors of others by name."""
+) -> tuple[dict[str, Day], dict[str, Chosen], Failures]:
+    """Measure fields, spread evenly over the set: by day; τ that days choose, if it is auto; and
+    the errors of other fields by name."""
+    methods: dict[Method, Draw] = {"bicubic": bicubic, "guide, filtered noise": filtered}
+    methods |= dict.fromkeys(cells, of_model)
+    count = min(len(fields), run.limit or len(fields))
+    rows = [*map(int, np.linspace(0, len(fields) - 1, count).round())]
+    task = _task_of(model)
+    asks = any(cell.tau.is_auto for cell in cells)
+    chosen = _chosen(model, fields, rows) if asks else {}
     days: dict[str, Day] = defaultdict(partial(defaultdict, list))
     failed: Failures = {}
-    factor = model.config.task.factor
-    assert model.config.task.values is not None
-    scale = scale_of(model.config.task.values)
-    count = min(len(fields), run.limit or len(fields))
     progress(0, count)
-    for done, index in enumerate(np.linspace(0, len(fields) - 1, count).round(), 1):
-        row = int(index)
+    for done, row in enumerate(rows, 1):
         name = fields.names[row]
+        day = _day_of(name)
         seed = seed_of(row, run.given["seed"])
         try:
-            truth, coarse = example(scale, factor, fields.read(row)[0])
-            request = prepare(model, coarse, None, run.sampling)
+            truth, coarse = task.coarsened(fields.read(row)[0])
+            request = prepare(model, coarse)
             conditions = encode([request])
             likely = wet_probability(request, conditions) >= 0.5
-            what = FieldContext(scale, request.image[..., 0], factor, likely)
-            found = {
-                method: measure_field(draw(_of(request, method, m, seed), conditions), truth, what)
-                for method, draw in methods.items()
-            }
+            what = FieldContext(task.scale, request.image[..., 0], task.factor, likely)
+            found = {}
+            for method, draw in methods.items():
+                asked = _of(request, method, chosen.get(day), cells[0].candidates, seed)
+                found[method] = measure_field(draw(asked, conditions), truth, what)
         except CaflowError as error:
             failed[name] = error
         else:
             for method, measured in found.items():
-                days[str(PurePosixPath(name).parent)][method].append(measured)
+                days[day][method].append(measured)
         progress(done, count)
     check_measured(days, failed)
-    return days, failed
+    return days, chosen, failed
 
 
-def _of(request: Request, method: Method, m: int, seed: int) -> Request:
+def _chosen(model: CAFlow, fields: Examples, rows: Sequence[int]) -> dict[str, Chosen]:
+    """What the coarse fields of each day choose as τ; those that cannot be read are left out."""
+    requests: dict[str, list[Request]] = defaultdict(list)
+    for row in rows:
+        with suppress(CaflowError):
+            _, coarse = _task_of(model).coarsened(fields.read(row)[0])
+            requests[_day_of(fields.names[row])].append(prepare(model, coarse))
+    return {day: choose_tau(of_day) for day, of_day in sorted(requests.items())}
+
+
+def _day_of(name: str) -> str:
+    return str(PurePosixPath(name).parent)
+
+
+def _task_of(model: CAFlow) -> Fields:
+    task = get_task(model.config)
+    assert isinstance(task, Fields), "a model of fields"
+    return task
+
+
+def _of(request: Request, method: Method, chosen: Chosen | None, m: int, seed: int) -> Request:
     """The request at the temperature of a method, with M candidates and a seed."""
-    tau = method.tau if isinstance(method, Cell) else request.sampling.tau
+    tau = method.tau if isinstance(method, Cell) else request.sampling.temperature
+    if chosen is not None and tau.is_auto:
+        tau = Temperature.of(chosen["tau"])
     sampling = replace(request.sampling, tau=tau, candidates=m, keep=m, seed=seed)
     return replace(request, sampling=sampling)
 
@@ -141,7 +168,7 @@ def _settings(model: CAFlow, run: Settings) -> tuple[list[str], list[Cell]]:
 
 def _params(run: Settings, cells: Sequence[Cell], metrics: Sequence[str]) -> Table:
     return {
-        "taus": [cell.tau.as_json() for cell in cells],
+        "taus": [cell.tau.as_json() or str(cell.tau) for cell in cells],
         "candidates": cells[0].candidates,
         "metrics": list(metrics),
         "seed": run.given["seed"],

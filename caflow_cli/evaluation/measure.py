@@ -10,6 +10,7 @@ import torch
 
 from ..config import Temperature
 from ..data.examples import Examples
+from ..ensembles import Array, crps, diversity, rank_histogram
 from ..errors import CaflowError, ensure
 from ..images import Input, Pixels, Raster, levels_in
 from ..model import CAFlow
@@ -32,7 +33,6 @@ from ..sampling import seed_of
 from ..tasks import Example, Task
 from .examples import EXAMPLE_METRICS, make_example, run_baseline
 from .kinds import Cell
-from .metrics.ensembles import Array, crps, diversity, rank_histogram
 from .metrics.pairs import OF_LPIPS, load_lpips, measure_pairs
 from .rows import Draw, Draws, Row, Values
 from .settings import Settings

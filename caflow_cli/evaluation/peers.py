@@ -9,12 +9,9 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
 from ..errors import ensure
-from ..fields.project import means_of
 from ..fields.scale import Linear
 from ..flows import FieldCondition
-from ..images import Input, Raster
 from ..images.profile import Array
-from ..images.values import Unit
 from ..restoration import Candidates, Conditions, Request, Whole, draw
 from .metrics.fields import on_scale
 
@@ -22,20 +19,6 @@ from .metrics.fields import on_scale
 Draw: TypeAlias = Callable[[Request, Conditions], Array]
 
 _FILTER = 0.9  # cells: of the noise of the peer that only has the guide
-
-
-def example(scale: Linear, factor: int, x: Array) -> tuple[Array, Input]:
-    """A field without rain below the threshold, cropped to whole areas, and its means."""
-    ensure(
-        min(x.shape) >= factor,
-        f"a field of {x.shape[1]}×{x.shape[0]} cells has no area of {factor}×{factor}",
-        "remove it",
-    )
-    height, width = (side - side % factor for side in x.shape)
-    truth = x[:height, :width]
-    truth = np.where(scale.is_wet(truth) | np.isnan(truth), truth, np.float32(0))
-    means = means_of(truth, factor).astype(np.float32)
-    return truth, Input(Raster(means[..., None], unit=Unit(scale.known.unit)))
 
 
 def of_model(request: Request, conditions: Conditions) -> Array:

@@ -95,7 +95,7 @@ class Result:
         record: Table = {"what": self.what}
         if self.cell is not None:
             record |= self.cell._asdict()
-            record["tau"] = self.cell.tau.as_json()
+            record["tau"] = self.cell.tau.as_json() or str(self.cell.tau)
         record["values"] = _json(self.values)
         if self.differences:
             record["differences"] = {}

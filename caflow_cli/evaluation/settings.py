@@ -107,7 +107,10 @@ class EvaluateOptions(TypedDict, total=False):
         Tau | Sequence[Tau] | None,
         _several(Temperature.of),
         Setting(
-            "--tau T,…", "Temperatures, or shapes (0.9/0.7/0.5). Default: the model's.", _PANEL
+            "--tau T,…",
+            "Temperatures, or shapes (0.9/0.7/0.5); auto: each day of rain chooses. Default: the "
+            "model's.",
+            _PANEL,
         ),
     ]
     candidates: Annotated[  # M; None: as for tau

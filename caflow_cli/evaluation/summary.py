@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..ensembles import central_share, unevenness
 from ..errors import ensure
 from .kinds import Cell
-from .metrics.ensembles import central_share, unevenness
 from .metrics.features import Extractor
 from .metrics.sets import coverage, fid, kid
 from .result import ALL, Estimate, Estimates, Result, estimate

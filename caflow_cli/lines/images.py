@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeAlias, TypedDict
 
 from ..records import Count, Share, Size
+from ..restoration.request import Chosen
 from ..restoration.score import Estimator
 from ..sampling import Sampling
 from .calibration import Ends, Interval
@@ -72,6 +73,7 @@ class Restored(_RestoredFields, total=False):
 
     depth: Depth
     crop: Crop
+    tau_chosen: Annotated[Chosen, "--tau auto: what the field has chosen. Omitted without it."]
     interval: Annotated[Interval, "--interval. Omitted without it, or if a candidate diverged."]
     marks: _Marks
     parts: Parts

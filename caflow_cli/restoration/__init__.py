@@ -1,6 +1,7 @@
 """Restoration: from an image to ranked candidates, and from a pair to its likelihood."""
 
 from .candidates import Candidate, Candidates
+from .chosen import choose_tau, summary_of, with_chosen_tau
 from .conditions import Conditions, Diverged, Divergence, to_batch
 from .domain import describe_domain, domain_warning
 from .draw import draw, predicted, requests_at_a_time
@@ -15,7 +16,7 @@ from .figures import (
     uncertainty_map,
 )
 from .rank import order, rmse_between
-from .request import Request, encode, prepare, seconds_to_draw, task_of
+from .request import Chosen, Request, encode, prepare, seconds_to_draw, task_of
 from .restore import restore, score
 from .score import DEPTH_RULE, Score, estimator_of, score_images
 from .whole import Whole
@@ -26,6 +27,7 @@ __all__ = [
     "FILL",
     "Candidate",
     "Candidates",
+    "Chosen",
     "Conditions",
     "Diverged",
     "Divergence",
@@ -33,6 +35,7 @@ __all__ = [
     "Request",
     "Score",
     "Whole",
+    "choose_tau",
     "describe_domain",
     "domain_warning",
     "draw",
@@ -51,9 +54,11 @@ __all__ = [
     "score_images",
     "seconds_to_draw",
     "spread",
+    "summary_of",
     "task_of",
     "thumbnail",
     "to_batch",
     "uncertainty_chart",
     "uncertainty_map",
+    "with_chosen_tau",
 ]

@@ -244,6 +244,7 @@ class Candidates:
         return {
             "model": dict(request.model.identity),
             "params": self.sampling.as_json(),
+            **({"tau_chosen": request.chosen} if request.chosen else {}),
             "estimator": estimator_of(request.model, request.draws, depth),
             **({"depth": depth} if depth == 16 else {}),
             **({"crop": request.input.crop} if request.input.crop else {}),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Annotated, TypedDict
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from ..errors import usage_error
 from ..flows import ValueScale
 from ..images import LARGE, Input, Pixels, Raster
 from ..model import CAFlow
+from ..records import Count, NonNegative
 from ..sampling import Sampling
 from ..tasks import Part, Task, check_size
 from ..tasks.base import MOST, MOST_RESIZED, WholeImage
@@ -27,6 +29,19 @@ from .edits import Edit, EditOptions, Resize, edits_of
 from .rows import Rows
 from .tiled import Tiled
 from .whole import Whole
+
+
+class Chosen(TypedDict):
+    """A temperature that a field has chosen, see `choose_tau`."""
+
+    tau: Annotated[list[NonNegative], "The temperature that was chosen: that of `params`."]
+    own: Annotated[list[NonNegative], "The model's own, which it is without such a gain."]
+    best: Annotated[list[NonNegative], "The one with the least CRPS of maxima."]
+    areas: Annotated[Count, "Number of areas of 4×4 cells, wet at the coarser scale."]
+    gain: Annotated[
+        NonNegative, "How much less the CRPS of their maxima is at `best` than at `own`: a share."
+    ]
+    standard_error: Annotated[NonNegative, "Of the gain, from blocks of 16×16 cells."]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +62,7 @@ class Request:
     scale: ValueScale  # of the values that are drawn or scored
     noise_samples: int | None = 1  # K of the scores; None: candidates are not scored
     edits: Sequence[Edit] = ()  # of the written image
+    chosen: Chosen | None = None  # what chose τ, if it was auto
 
     @property
     def is_scored(self) -> bool:

@@ -16,6 +16,7 @@ from ..sampling import NoiseSamples, Sampling, SamplingKeywords
 from ..tasks.arguments import ImageLike, as_input, as_mask
 from ..tasks.base import check_same_size
 from .candidates import Candidates
+from .chosen import with_chosen_tau
 from .draw import draw
 from .edits import EditKeywords, EditOptions
 from .request import encode, prepare, task_of
@@ -59,6 +60,7 @@ def restore(
             `xarray.DataArray`, or an array (H, W) of numbers in the model's unit (`as_field`).
         tau: Temperature: a number, or a shape such as (0.9, 0.7, 0.5) or "0.9/0.7/0.5" with one
             value per scale, finest first, or per latent. Default: the model's, else the task's.
+            "auto", for rain: a field of 64×64 cells or more chooses it itself (`choose_tau`).
         candidates: M. Default: the model's, else the task's; the latter is reduced for superres,
             and either for holes, unless ranked by consensus, to what fits 0.75 megapixels (of
             windows onto the holes), but not below `keep`.
@@ -103,6 +105,7 @@ def restore(
     if options.get("crop") is not None:
         read, hole, options = _part(read, hole, options)
     request = prepare(model, read, hole, sampling, cast("EditOptions", options))
+    request = with_chosen_tau(request)
     *_, [found] = draw([Candidates(request)], encode([request]))
     return found
 

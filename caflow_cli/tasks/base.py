@@ -129,6 +129,7 @@ class Task:
     needs_mask = False
     is_ensemble = False  # whether all M candidates are the result, whatever the size
     unit: str | None = None  # of fields
+    chooses_tau = False  # whether `--tau auto` chooses τ from the input
     one_pass = ONE_PASS  # pixels that are drawn in one pass; above, in tiles
     derives_condition = True  # from the target; if false, the data set has it
     of_one_kind = False  # whether errors on some inputs say what those on others are

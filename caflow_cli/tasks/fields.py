@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..fields.project import project, repeated
+from ..errors import ensure
+from ..fields.project import means_of, project, repeated
 from ..fields.scale import Linear, scale_of
 from ..images.profile import Array
 from ..images.values import Input, Raster, Unit, unit_of
@@ -67,6 +68,10 @@ class Fields(WholeImage):
     def unit(self) -> str:  # type: ignore[override]
         return self.scale.known.unit
 
+    @property
+    def chooses_tau(self) -> bool:  # type: ignore[override]
+        return self.scale.has_dry
+
     def accepted(self, image: Input) -> Input:
         """The field without slightly negative rain, if it has the model's unit, and values in its
         range."""
@@ -91,6 +96,18 @@ class Fields(WholeImage):
         if image.cleared:
             notes.append(f"slightly negative values set to 0: {image.cleared}")
         return "; ".join(notes) or None
+
+    def coarsened(self, x: Array) -> tuple[Array, Input]:
+        """A fine field, (H, W), cropped to whole areas, with its dry cells at 0; and its means."""
+        height, width = x.shape
+        area = f"{self.factor}×{self.factor}"
+        has_area = min(x.shape) >= self.factor
+        ensure(has_area, f"a field of {width}×{height} cells has no area of {area}", "remove it")
+        height, width = (side - side % self.factor for side in x.shape)
+        fine = x[:height, :width]
+        fine = np.where(self.scale.is_wet(fine) | np.isnan(fine), fine, np.float32(0))
+        means = means_of(fine, self.factor).astype(np.float32)
+        return fine, Input(Raster(means[..., None], unit=Unit(self.unit)))
 
     def scaled_size(self, image: Array) -> Extent:
         height, width = image.shape[:2]

@@ -26,13 +26,13 @@ from pathlib import Path
 import numpy as np
 
 from caflow_cli.evaluation.metrics.fields import FieldContext, measure_field
-from caflow_cli.evaluation.peers import Draw, example, filtered, of_model, wet_probability
+from caflow_cli.evaluation.peers import Draw, filtered, of_model, wet_probability
 from caflow_cli.fields import read_field
-from caflow_cli.fields.scale import scale_of
 from caflow_cli.hub.resolve import load
 from caflow_cli.images.profile import Array
 from caflow_cli.restoration import Conditions, Request, encode, prepare
 from caflow_cli.sampling import Sampling
+from caflow_cli.tasks import get_task
 
 SEED, WINDOWS, MEMBERS, SIDE = 78, 24, 40, 128
 SETTINGS = [*itertools.product((None, 1.5, 2.0, 2.5, 3.0), (None, "gaussian"), (False, True))]
@@ -111,18 +111,18 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     model = load(options.model)
-    scale, factor = scale_of(model.config.task.values), model.config.task.factor
+    task = get_task(model.config)
     sampling = Sampling(tau=options.tau)
     methods = {"model": of_model, "guide": filtered}
     every = {}
     for day in options.days:
         cases = []
-        for x in windows(day, factor)[:: options.every]:
-            truth, coarse = example(scale, factor, x)
+        for x in windows(day, task.factor)[:: options.every]:
+            truth, coarse = task.coarsened(x)
             request = prepare(model, coarse, None, sampling)
             conditions = encode([request])
             likely = wet_probability(request, conditions) >= 0.5
-            what = FieldContext(scale, request.image[..., 0], factor, likely)
+            what = FieldContext(task.scale, request.image[..., 0], task.factor, likely)
             cases.append((request, conditions, truth, what))
         of_day = dict(methods)
         if options.rainfarm:

@@ -9,14 +9,14 @@ import pytest
 
 from caflow_cli.config import Temperature
 from caflow_cli.data.examples import open_split
-from caflow_cli.evaluation import evaluate
-from caflow_cli.evaluation.metrics.ensembles import (
+from caflow_cli.ensembles import (
     central_share,
     crps,
     diversity,
     rank_histogram,
     unevenness,
 )
+from caflow_cli.evaluation import evaluate
 from caflow_cli.evaluation.rows import Draw, Draws, Row
 from caflow_cli.evaluation.settings import Cell
 from caflow_cli.evaluation.summary import summarize

@@ -60,6 +60,26 @@ def test_json_has_the_unit_and_the_days(evaluation):
     assert "days: 2" in record["notes"][0]
 
 
+def test_each_day_chooses_a_tau_for_its_fields_together(tmp_path):
+    rng = np.random.default_rng(4)
+    for day, spread in (("calm", 1.0), ("rough", 4.0)):
+        (tmp_path / day).mkdir()
+        for k in range(2):
+            level = rng.normal(14, spread, (128, 256)) + repeated(rng.normal(0, 2, (8, 16)), 16)
+            coarse = 0.1 * 10 ** (level[::4, ::4] / 10)
+            np.save(tmp_path / day / f"{k}.npy", repeated(coarse, 4).astype(np.float32))
+    found = caflow.evaluate(fresh(), tmp_path, ["crps"], tau=("auto", 0.8, 1.2), candidates=4)
+    record = found.as_json()
+    chosen = record["tau_chosen"]
+    assert {day: of_day["tau"] for day, of_day in chosen.items()} == {"calm": [0.8], "rough": [1.2]}
+    assert chosen["calm"]["areas"] == 2 * 8 * 16
+    assert record["params"]["taus"] == ["auto", [0.8], [1.2]]
+    by_name = {result.label: result.values["crps"] for result in found.results}
+    for day, tau in (("calm", "0.8"), ("rough", "1.2")):
+        assert by_name[f"{day}: model, τ auto, all 4"] == by_name[f"{day}: model, τ {tau}, all 4"]
+        assert any(note.startswith(f"{day}: τ {tau}, chosen on") for note in found.notes)
+
+
 def test_the_command_has_a_row_for_every_day(days, tmp_path):
     run = program(tmp_path)
     fresh().save(tmp_path / "rain.safetensors")

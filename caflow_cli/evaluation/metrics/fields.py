@@ -6,10 +6,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from ...ensembles import crps, rank_histogram
 from ...fields.project import areas_of
 from ...fields.scale import Linear
 from ...images.profile import Array
-from .ensembles import crps, rank_histogram
 
 Sums: TypeAlias = dict[str, list[float]]  # by metric: a sum, and the number of its terms
 

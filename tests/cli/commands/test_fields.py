@@ -502,3 +502,28 @@ def test_an_array_of_colors_is_not_asked_for_a_unit(run, tmp_path, model):
         done = run("superres", "a.npy", *words)
         assert b"'a.npy' holds colors, and arrays in files are fields" in done.stderr
         assert b"hint: save it as PNG" in done.stderr
+
+
+def test_a_field_chooses_tau_which_is_stated_and_replayed(run, tmp_path, model):
+    level = np.random.default_rng(3).normal(14, 1, (64, 72))
+    wet = tmp_path / "wet.tif"
+    tifffile.imwrite(wet, (0.1 * 10 ** (level / 10)).astype("f4"), description='{"unit": "mm/h"}')
+    options = ["superres", wet, "-m", 2, "--model", model]
+    drawn = run(*options, "--tau", "auto", "-o", "auto.tif", "--json")
+    record = only_record(drawn)
+    chosen = record["tau_chosen"]
+    assert chosen["areas"] == 16 * 18
+    assert chosen["tau"] == record["params"]["tau"] != chosen["own"]
+    line = f"wet.tif: τ {chosen['tau'][0]}, chosen on 288 areas"
+    assert drawn.stderr.decode().count(line) == 1
+    assert read_provenance(tmp_path / "auto.tif")["tau_chosen"] == chosen
+    run(*options, "--tau", chosen["tau"][0], "-o", "again.tif")
+    pairs = zip(*(read_members(tmp_path / name) for name in ("auto.tif", "again.tif")), strict=True)
+    assert all(np.array_equal(one.image.values, other.image.values) for one, other in pairs)
+
+
+def test_a_field_that_cannot_choose_tau_is_refused_also_in_advance(run, coarse, model):
+    for dry in ([], ["--dry-run"]):
+        refused = run("superres", coarse, "--tau", "auto", "--model", model, "-o", "x.tif", *dry)
+        assert refused.returncode == 1
+        assert "a field of 5×4 cells is too small to choose it" in refused.stderr.decode()
