@@ -9,8 +9,11 @@ from pathlib import Path
 import forked
 import numpy as np
 import pytest
+import small_fields
+import tifffile
 
 from caflow_cli.assets import example_path
+from caflow_cli.config import Values
 from caflow_cli.images import write_png
 
 SCRIPT = Path(__file__).parent / "benchmarks" / "speed.py"
@@ -61,6 +64,57 @@ def test_a_pattern_is_found_at_its_period_and_in_its_direction(tmp_path):
         assert [key for key, _ in found] == ["y2", "y4", "y8", "x2", "x4", "x8"]
         assert all(share < 0.003 or share > 0.03 for _, share in found)
         assert all((share > 0.03) == (name == "stripes" and "x" in key) for key, share in found)
+
+
+RUN_BESIDE = """
+import pathlib, runpy, sys
+sys.argv[:1] = []
+sys.path.insert(0, str(pathlib.Path(sys.argv[0]).parent))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def measured(script: str, model: Path, data: Path, *options: object) -> dict:
+    out = data.parent / "figures.json"
+    path = SCRIPT.with_name(script)
+    done = forked.run(
+        RUN_BESIDE, path, model, data, "-m", 4, "--json", out, *options, cwd=data.parent
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(out.read_text())[data.stem]
+
+
+def test_heights_are_measured_beside_simple_methods(tmp_path):
+    """Smooth hills beside the sea, which are nearly their back-projected bicubic field."""
+    model = small_fields.fresh(Values("m", "relative", 0, 900, resolution=2), guide_net="relief")
+    model.save(tmp_path / "model.safetensors")
+    y, x = np.mgrid[:140, :270]
+    hills = 300 * (1 - np.cos((x - 96).clip(0) / 5)) * (1 + 0.3 * np.sin(y / 5))
+    hills = hills.astype(np.int16)
+    tifffile.imwrite(tmp_path / "hills.tif", hills)
+    found = measured("heights.py", tmp_path / "model.safetensors", tmp_path / "hills.tif")
+    names = ["bicubic", "back_projected", "white", "filtered", "guide", "model"]
+    assert list(found) == names
+    crps = {name: found[name]["crps"] for name in names}
+    assert crps["filtered"] < crps["back_projected"] < 0.02 * hills.std()
+    assert "spread" not in found["bicubic"]
+    assert found["back_projected"]["slope"] == pytest.approx(1, abs=0.03)
+    assert found["white"]["sea"] > 98  # there is relief beside it
+    assert 50 < found["model"]["sea"] < 100
+
+
+def test_rain_is_measured_on_days(tmp_path):
+    (tmp_path / "day").mkdir()
+    for k in range(24):
+        tifffile.imwrite(tmp_path / "day" / f"{k:02}.tif", small_fields.rain(48, 48, k))
+    model = small_fields.save_model(tmp_path / "model.safetensors")
+    found = measured("rain.py", model, tmp_path / "day", "--every", 8)
+    assert list(found) == ["model", "guide"]
+    for figures in found.values():
+        assert figures["crps"] > 0
+        assert 0 <= figures["coverage"] <= 100
+        assert 0 <= figures["rank"] <= 1
+        assert figures["milliseconds"] > 0
 
 
 SCRIPTS = [*SCRIPT.parent.glob("*.py"), Path(__file__).parents[1] / "docs" / "images" / "draw.py"]

@@ -184,19 +184,19 @@ def test_a_record_of_fields_is_made_of_what_the_benchmark_measured():
     place = pages.Place(ROOT)
     known = json.loads(place.record("rain-superres-x4").read_text("utf-8"))
     measured = {
-        day["day"]: {
+        group["group"]: {
             name: {key: value for key, value in figures.items() if "ratio" not in key}
-            for name, figures in day["columns"].items()
+            for name, figures in group["columns"].items()
         }
-        for day in known["days"]
+        for group in known["groups"]
     }
-    emptied = [{**day, "columns": {}} for day in known["days"]]
+    emptied = [{**group, "columns": {}} for group in known["groups"]]
     file = place.weights(known["id"])
-    made = fields.record_with({**known, "sha256": "", "days": emptied}, file, measured, {})
-    for day, expected in zip(made.pop("days"), known.pop("days"), strict=True):
-        assert list(day["columns"]) == list(expected["columns"])
+    made = fields.record_with({**known, "sha256": "", "groups": emptied}, file, measured, {})
+    for group, expected in zip(made.pop("groups"), known.pop("groups"), strict=True):
+        assert list(group["columns"]) == list(expected["columns"])
         for name, figures in expected["columns"].items():
-            assert day["columns"][name] == pytest.approx(figures, rel=1e-5)
+            assert group["columns"][name] == pytest.approx(figures, rel=1e-5)
     assert made == known
-    renamed = fields.record_with({**known, "days": emptied}, file, measured, {"model": "five"})
-    assert "model" not in renamed["days"][0]["columns"]
+    renamed = fields.record_with({**known, "groups": emptied}, file, measured, {"model": "five"})
+    assert "model" not in renamed["groups"][0]["columns"]

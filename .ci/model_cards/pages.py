@@ -166,7 +166,7 @@ def _model(place: Place, entry: Entry) -> dict[str, Any]:
     if not path.exists():
         raise CaflowError(f"{entry.id} has no record docs/models/{path.name}", hint)
     record = json.loads(_read(path))
-    of_field = "days" in record
+    of_field = "groups" in record
     words = read_words(place.words(entry.id), fields.WORDS if of_field else WORDS)
     whole_path = place.whole(entry.id)
     whole = json.loads(_read(whole_path)) if whole_path.exists() else None
@@ -196,7 +196,7 @@ def _model(place: Place, entry: Entry) -> dict[str, Any]:
 
 
 def _of_field(model: dict[str, Any]) -> bool:
-    return "days" in model["record"]
+    return "groups" in model["record"]
 
 
 def card_text(model: dict[str, Any]) -> str:

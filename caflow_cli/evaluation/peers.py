@@ -36,15 +36,21 @@ def bicubic(request: Request, conditions: Conditions) -> Array:
     return _of_scale(request, smooth[0].numpy())
 
 
-def filtered(request: Request, conditions: Conditions) -> Array:
+def filtered(request: Request, conditions: Conditions, cells: float = _FILTER) -> Array:
     """Cells with the guide's distributions, and Gaussian noise that is filtered alike."""
-    rng = np.random.default_rng(request.sampling.seed)
-    m = request.sampling.candidates or 1
-    noise = gaussian_filter(rng.standard_normal((m, *request.size)), (0, _FILTER, _FILTER))
-    noise /= np.sqrt(_power_of_filter())
+    noise = noise_of(request, cells)
     marginals = _condition_of(conditions).marginals
     g = marginals.back(torch.from_numpy(noise)[:, None].to(marginals.location))[:, 0]
     return _of_scale(request, g.cpu().double().numpy())
+
+
+def noise_of(request: Request, cells: float) -> Array:
+    """Normal noise of the members of a request, filtered over so many cells: (M, H, W)."""
+    rng = np.random.default_rng(request.sampling.seed)
+    noise = rng.standard_normal((request.sampling.candidates or 1, *request.size))
+    smooth: Array = gaussian_filter(noise, (0, cells, cells))
+    smooth /= np.sqrt(_power_of_filter(cells))
+    return smooth
 
 
 def wet_probability(request: Request, conditions: Conditions) -> Array:
@@ -58,10 +64,10 @@ def wet_probability(request: Request, conditions: Conditions) -> Array:
     return wet
 
 
-def _power_of_filter() -> float:
+def _power_of_filter(cells: float) -> float:
     impulse = np.zeros((33, 33))
     impulse[16, 16] = 1
-    return float((gaussian_filter(impulse, _FILTER) ** 2).sum())
+    return float((gaussian_filter(impulse, cells) ** 2).sum())
 
 
 def _scale_of(request: Request) -> Linear:

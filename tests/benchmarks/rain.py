@@ -12,27 +12,22 @@ which favors it. Milliseconds are processor time of a member.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import itertools
-import json
-import time
 import warnings
-from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from ensembles import Case, cases_of, parser_of, report, save, totals
 
-from caflow_cli.evaluation.metrics.fields import FieldContext, measure_field
-from caflow_cli.evaluation.peers import Draw, filtered, of_model, wet_probability
+from caflow_cli.evaluation.metrics.fields import measure_field
+from caflow_cli.evaluation.peers import Draw, filtered, of_model
 from caflow_cli.fields import read_field
 from caflow_cli.hub.resolve import load
 from caflow_cli.images.profile import Array
-from caflow_cli.restoration import Conditions, Request, encode, prepare
-from caflow_cli.sampling import Sampling
-from caflow_cli.tasks import get_task
+from caflow_cli.restoration import Conditions, Request
 
 SEED, WINDOWS, MEMBERS, SIDE = 78, 24, 40, 128
 SETTINGS = [*itertools.product((None, 1.5, 2.0, 2.5, 3.0), (None, "gaussian"), (False, True))]
@@ -81,60 +76,34 @@ def rainfarm(alpha: float | None = None, kernel: str | None = None, fusion: bool
     return draw
 
 
-def figures(
-    draw: Draw, cases: list[tuple[Request, Conditions, Array, FieldContext]], m: int
-) -> dict[str, float]:
+def figures(draw: Draw, cases: Sequence[Case], m: int) -> dict[str, float]:
     """Figures of a day."""
-    sums = defaultdict(lambda: np.zeros(2))
-    seconds = 0.0
-    for number, (request, conditions, truth, what) in enumerate(cases):
-        settings = replace(request.sampling, seed=1_000_003 * number, candidates=m, keep=m)
-        began = time.process_time()
-        members = draw(replace(request, sampling=settings), conditions)
-        seconds += time.process_time() - began
-        for name, pair in measure_field(members, truth, what)[0].items():
-            sums[name] += pair
-    found = {NAMES[name]: float(total / of) for name, (total, of) in sums.items()}
+    found = totals(draw, cases, m, lambda *of: measure_field(*of)[0])
+    found = {NAMES.get(name, name): value for name, value in found.items()}
     if "coverage" in found:
         found["coverage"] *= 100
-    return found | {"milliseconds": 1000 * seconds / len(cases) / m}
+    return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model")
+    parser = parser_of(str(__doc__), MEMBERS)
     parser.add_argument("days", nargs="+", type=Path)
-    parser.add_argument("--tau")
-    parser.add_argument("--every", type=int, default=1, help="of the windows")
-    parser.add_argument("-m", "--members", type=int, default=MEMBERS)
     parser.add_argument("--rainfarm", action="store_true")
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     model = load(options.model)
-    task = get_task(model.config)
-    sampling = Sampling(tau=options.tau)
     methods = {"model": of_model, "guide": filtered}
-    every = {}
+    every: dict[str, dict[str, dict[str, float]]] = {}
     for day in options.days:
-        cases = []
-        for x in windows(day, task.factor)[:: options.every]:
-            truth, coarse = task.coarsened(x)
-            request = prepare(model, coarse, None, sampling)
-            conditions = encode([request])
-            likely = wet_probability(request, conditions) >= 0.5
-            what = FieldContext(task.scale, request.image[..., 0], task.factor, likely)
-            cases.append((request, conditions, truth, what))
+        found = windows(day, model.config.task.factor)[:: options.every]
+        cases = cases_of(model, found, options.tau)
         of_day = dict(methods)
         if options.rainfarm:
             some = [figures(rainfarm(*setting), cases[::2], 8)["crps"] for setting in SETTINGS]
             of_day["rainfarm"] = rainfarm()
             of_day["rainfarm_best"] = rainfarm(*SETTINGS[int(np.argmin(some))])
-        every[day.name] = {}
         for name, draw in of_day.items():
-            every[day.name][name] = found = figures(draw, cases, options.members)
-            print(day.name, name, *(f"{k} {v:.4g}" for k, v in found.items()), flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(every, indent=1))
+            report(every, day.name, name, figures(draw, cases, options.members))
+    save(options.json, every)
 
 
 if __name__ == "__main__":
