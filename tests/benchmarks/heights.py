@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from caflow_cli.evaluation.metrics.ensembles import crps
 from ensembles import Case, cases_of, parser_of, report, save, totals
 from scipy.ndimage import uniform_filter
 
+from caflow_cli.ensembles import crps
 from caflow_cli.evaluation.metrics.fields import FieldContext, Sums, finest_octave
 from caflow_cli.evaluation.peers import Draw, filtered, noise_of, of_model
 from caflow_cli.fields import read_field
