@@ -22,11 +22,11 @@ from ..names import MARKS, make
 from ..sampling import Sampling, seed_of
 from ..tasks import ONE_PASS, Task
 from .console import Console, about
+from .drawing import Drawing
 from .edits import Editing
 from .intervals import Intervals
 from .loading import load_model
 from .masking import SOME, File, Found, Infrared, Masking, Transparent, marked
-from .options import Drawing
 from .output import SMALLER, write_marks
 from .plan import Job
 from .reading import Reading
@@ -138,7 +138,9 @@ class Asked:
         source = job.source
         if job.of_field:
             return source.read_field(self.reading)
-        return source.read(self.console.about, self.drawing.alpha, isinstance(job.mask, Infrared))
+        drawing = self.drawing
+        infrared = isinstance(job.mask, Infrared)
+        return source.read(self.console.about, drawing.alpha, infrared, drawing.value_range)
 
     def _check_size(self, job: Job, request: Request, edits: EditOptions) -> None:
         """Raise CaflowError if a result is too large for its format, or for what is asked."""

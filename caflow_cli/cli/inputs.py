@@ -21,11 +21,12 @@ from ..paths import exists, is_file, is_folder
 from .options import parsed_shard
 
 if TYPE_CHECKING:
+    from ..images.ranges import Range
     from .console import Console
     from .reading import Reading
 
 Note = Callable[[str], object]  # receives messages for the user
-About = Callable[[str, str], object]  # receives the name of an image, and a message on it
+About = Callable[..., object]  # receives the name of an image, a message on it, and its kind
 
 # Suffixes of files taken from folders. A file that is named is taken whatever its suffix.
 IMAGES = SUFFIXES | {".gif", ".apng", ".jfif", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2"}
@@ -82,16 +83,19 @@ class InputImage:
 
     def read(
         self,
-        about: About = lambda name, text: None,
+        about: About = lambda name, text, kind="": None,
         alpha: bool | None = None,
         infrared: bool = False,
+        value_range: Range | None = None,
     ) -> Input:
-        """Read the image; `alpha` and `infrared` are as for `decode`.
+        """Read the image; `alpha`, `infrared` and `value_range` are as for `decode`.
 
         CaflowError (exit 1) if that fails.
         """
         source = io.BytesIO(self.content) if self.path is None else self.path
-        image = decode(source, self.label, alpha, infrared)
+        image = decode(source, self.label, alpha, infrared, value_range)
+        if image.note:
+            about(self.name, image.note, "16 bits that are nearly black")
         if image.frames > 1:
             more = " and infrared are" if image.tiff and image.tiff.infrared_page else " is"
             about(self.name, f"only the first of its frames{more} used")

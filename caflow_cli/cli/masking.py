@@ -149,7 +149,7 @@ class Infrared(Found):
             message = "the infrared channel of stdin is not read"
             raise usage_error(message, "give the scan as a file")
         infrared = read_infrared(image.image, source.path, source.name)
-        return infrared_mask(image.image.values, infrared, self.threshold)
+        return infrared_mask(image.image.levels.values, infrared, self.threshold)
 
 
 def _once(mask: str | None) -> str | None:

@@ -12,8 +12,8 @@ from ..images import Pixels, atomic_write, encode_png, make_folder
 from ..restoration import Candidates
 from ..restoration.figures import sheet
 from .console import Console
+from .drawing import Drawing
 from .intervals import Intervals
-from .options import Drawing
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def choose_model(
         image: As for `restore`: a path, a PIL image, an array (H, W, 3) or (H, W), or a tensor
             (3, H, W); without it, the choice is the task's default.
         task: Such as "superres".
-        value_range: The float values of black and white, as for `restore`.
+        value_range: The values of black and white, as for `restore`.
         alpha: Whether the last of 2 or 4 channels is transparency, as for `restore`.
 
     Raises:

@@ -70,4 +70,5 @@ def cropped(
     at = None if whole.place is None else whole.place.cut(*place)
     part = replace(whole, values=values, alpha=alpha, infrared=infrared, place=at)
     own = None if mask is None else mask[place]
-    return replace(image, image=part, tiff=tiff, crop=crop), own, place
+    most = image.most if image.most is not None else whole.values.max().item()
+    return replace(image, image=part, tiff=tiff, crop=crop, most=most), own, place

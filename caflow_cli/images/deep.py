@@ -22,6 +22,7 @@ from ..records import Table
 from .color import white
 from .metadata import COMMENT, MAIN, Metadata
 from .profile import Array
+from .ranges import check_in_range
 from .refusals import SMALLER, check_floats, preview
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _OLD_DEFLATE = 32946
 _PREDICTED = (5, DEFLATE, 50000)  # LZW, Deflate, ZSTD: of differences between pixels
 _LOSSLESS = (1, 32773, _OLD_DEFLATE, *_PREDICTED)  # none, PackBits
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # PhotometricInterpretation
+_WIDE = ((16, 2), (32, 1), (32, 2))  # bits and SampleFormat of integers of unknown range
 INFRARED, _PREMULTIPLIED, STRAIGHT = 0, 1, 2  # ExtraSamples; 0: neither, such as infrared
 ORIENTATION = 274
 SIDEWAYS = (5, 6, 7, 8)  # orientations that swap the sides
@@ -112,18 +114,26 @@ def read_tiff_size(data: bytes, label: str) -> Extent | None:
         return page.imagelength, page.imagewidth
 
 
-def read_tiff(data: bytes, label: str, index: int = 0) -> StoredTiff | None:
+def read_tiff(
+    data: bytes, label: str, index: int = 0, *, has_range: bool = False
+) -> StoredTiff | None:
     """Read a page of a TIFF, upright; None if it is of a kind that is left to Pillow, or missing.
 
     Any exception means a damaged file.
 
+    Args:
+        data, label: The file, and its name in errors.
+        index: Of the page.
+        has_range: Whether the range of its colors is stated, which may then be any.
+
     Raises:
-        CaflowError: (exit 1) it takes too much memory, or holds floats outside 0 to 1.
+        CaflowError: (exit 1) it takes too much memory, or holds floats outside 0 to 1; or its
+            colors are premultiplied or inverted, and have a range.
     """
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = _plain_page(file, index)
+        page = _plain_page(file, index, has_range)
         if page is None:
             return None
         if index == 0 and page.is_reduced and (len(file.pages) > 1 or page.subifds):
@@ -131,14 +141,23 @@ def read_tiff(data: bytes, label: str, index: int = 0) -> StoredTiff | None:
         check_segments(page, len(data), label)
         # The second page of a scan often lacks the orientation of the first.
         values = _values(page, file.pages.first.tags.valueof(ORIENTATION, 1))
+        count = _colors(page)
+        kind = page.extrasamples[0] if page.extrasamples else 0
+        ensure(
+            not has_range or (page.photometric != _WHITE_IS_ZERO and kind != _PREMULTIPLIED),
+            f"{label!r} has white as 0, or premultiplied colors, for which no range can be stated",
+            "save it with black as 0, and straight colors",
+        )
         if values.dtype.kind == "f":
-            check_floats(values, label)
+            if not has_range:
+                check_floats(values, label)
+            elif values.shape[2] > count:
+                check_in_range(values[..., count:], (0, 1), f"the last band of {label!r}")
             values = values.astype(np.float32, copy=False)
-        colors = values[..., : _colors(page)]
-        more = values[..., colors.shape[2]] if values.shape[2] > colors.shape[2] else None
+        colors = values[..., :count]
+        more = values[..., count] if values.shape[2] > count else None
         if page.photometric == _WHITE_IS_ZERO:
             colors = white(colors) - colors
-        kind = page.extrasamples[0] if page.extrasamples else 0
         if more is not None and kind == _PREMULTIPLIED:
             colors = _straight(colors, more)
         is_alpha = kind in (_PREMULTIPLIED, STRAIGHT)
@@ -147,13 +166,15 @@ def read_tiff(data: bytes, label: str, index: int = 0) -> StoredTiff | None:
         return StoredTiff(colors, alpha, infrared, page.iccprofile, len(file.pages), parts)
 
 
-def _plain_page(file: tifffile.TiffFile, index: int = 0) -> tifffile.TiffPage | None:
+def _plain_page(
+    file: tifffile.TiffFile, index: int = 0, has_range: bool = False
+) -> tifffile.TiffPage | None:
     import tifffile
 
     if index >= len(file.pages):
         return None
     page = file.pages[index] if index else file.pages.first
-    return page if isinstance(page, tifffile.TiffPage) and _is_plain(page) else None
+    return page if isinstance(page, tifffile.TiffPage) and _is_plain(page, has_range) else None
 
 
 def _values(page: tifffile.TiffPage, orientation: Any) -> Array:
@@ -182,8 +203,9 @@ def _colors(page: tifffile.TiffPage) -> int:
     return 3 if page.photometric == _RGB else 1
 
 
-def _is_plain(page: tifffile.TiffPage) -> bool:
-    """Whether a page is gray or RGB, losslessly stored, perhaps with one more channel."""
+def _is_plain(page: tifffile.TiffPage, has_range: bool) -> bool:
+    """Whether a page is gray or RGB, losslessly stored, perhaps with one more channel, and of a
+    type whose range is known, or stated."""
     if page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) or page.imagedepth != 1:
         return False
     kind = (page.bitspersample, page.sampleformat)
@@ -191,7 +213,7 @@ def _is_plain(page: tifffile.TiffPage) -> bool:
     is_premultiplied = more == 1 and page.extrasamples[:1] == (_PREMULTIPLIED,)
     return (
         page.compression in _LOSSLESS
-        and kind in ((8, 1), (16, 1), (16, 3), (32, 3))
+        and kind in ((8, 1), (16, 1), (16, 3), (32, 3), *(_WIDE if has_range else ()))
         and more in (0, 1)
         and not (is_premultiplied and page.bitspersample == 8 and _colors(page) == 3)
         and page.dtype is not None

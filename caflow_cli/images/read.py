@@ -30,6 +30,7 @@ from .deep import (
 )
 from .metadata import read_metadata
 from .profile import Array, converter, is_of_grays, unread_colors
+from .ranges import Range, check_in_range, check_ranged
 from .refusals import (
     SMALLER,
     TIFF_MAGIC,
@@ -38,6 +39,7 @@ from .refusals import (
     empty,
     has_deep,
     quiet_warnings,
+    register_heic,
     undecoded,
     undescribed,
     unopened,
@@ -57,6 +59,7 @@ _STATED = {"icc_profile", "gamma", "chromaticity"}  # in Pillow's information on
 _HEAD = 4096  # bytes in which cICP is looked for
 _DEEP = re.compile(r";16[BLN]")  # in Pillow's name of a layout: 16 bits per channel
 _GRAYS = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N")  # modes of Pillow
+_CONVERTED = ("CMYK", "LAB")  # modes of which colors are converted to sRGB
 _LOSSY = ("jpeg", "tiff_jpeg", "webp", "tiff_sgilog", "tiff_sgilog24")  # compressions of TIFF
 # TIFF and EXIF tags
 _BITS_PER_SAMPLE = 258
@@ -72,6 +75,7 @@ def decode(
     name: str | None = None,
     alpha: bool | None = None,
     infrared: bool = False,
+    value_range: Range | None = None,
 ) -> Input:
     """Decode an image file as it is stored, upright.
 
@@ -88,20 +92,26 @@ def decode(
             it is; false: it is kept as infrared is. None: such a file is refused.
         infrared: Whether the infrared channel of a TIFF is asked for: a sample that is not
             described, unless `alpha`, or a second gray page of the same size.
+        value_range: The values of black and white, for colors of any integers, or floats.
 
     Raises:
         CaflowError: (exit 1) the source is missing, a folder, unreadable, empty, truncated or not
-            an image; it has more pixels than Pillow's bomb limit, or takes more than 256 MiB; or
-            the range of its values (other floats, 32-bit integers) or a sample is not stated.
+            an image; it has more pixels than Pillow's bomb limit, or takes more than 256 MiB; a
+            value is outside of its range; or the range (of other floats, 32-bit integers) or a
+            sample is not stated.
     """
     data, label = read_source(source, name)
     is_tiff = data.startswith(TIFF_MAGIC)
     alpha = False if alpha is None and infrared else alpha
-    found = _decode_tiff(data, label, alpha, infrared) if is_tiff and has_deep() else None
-    return found or _decode_by_pillow(data, label, alpha)
+    found = None
+    if is_tiff and has_deep():
+        found = _decode_tiff(data, label, alpha, infrared, value_range)
+    return found or _decode_by_pillow(data, label, alpha, value_range)
 
 
-def _decode_by_pillow(data: bytes, label: str, alpha: bool | None) -> Input:
+def _decode_by_pillow(
+    data: bytes, label: str, alpha: bool | None, value_range: Range | None
+) -> Input:
     """Decode an image that Pillow opens."""
     image, frames = open_image(data, label)
     with image:
@@ -119,15 +129,17 @@ def _decode_by_pillow(data: bytes, label: str, alpha: bool | None) -> Input:
             values, opacity = split_colors(image)
             values = turned(values, _orientation(image))
             opacity = None if opacity is None else turned(opacity, _orientation(image))
+        if value_range is not None:
+            check_ranged(values, value_range, label, converted=mode in _CONVERTED, deep=deep)
         decoded = Input(
-            Raster(values, None, _unless_opaque(opacity)),
+            Raster(values, None, _unless_opaque(opacity), value_range=value_range),
             gray,
             metadata,
             format=image.format or "",
             lossless=stores_losslessly(image, data),
             frames=frames,
             deep=deep and values.itemsize == 1,
-            converted=mode in ("CMYK", "LAB"),
+            converted=mode in _CONVERTED,
             table=table_of(image),
         )
         stated = image.info.keys() & _STATED or b"cICP" in data[:_HEAD]
@@ -226,12 +238,16 @@ def stores_losslessly(image: PIL.Image.Image, data: bytes = b"") -> bool:
     return image.format in (None, "PNG", "BMP", "GIF", "PPM")
 
 
-def _decode_tiff(data: bytes, label: str, alpha: bool | None, infrared: bool) -> Input | None:
+def _decode_tiff(
+    data: bytes, label: str, alpha: bool | None, infrared: bool, value_range: Range | None
+) -> Input | None:
     """Decode a TIFF by the extra `deep`; None if it is of a kind that is left to Pillow."""
     with _refusing_damage(label, data):
-        found = read_tiff(data, label)
+        found = read_tiff(data, label, has_range=value_range is not None)
         if found is None:
             return None
+        if value_range is not None:
+            check_in_range(found.values, value_range, repr(label))
         opacity, more = found.alpha, found.infrared
         if more is not None:
             if alpha is None:
@@ -245,7 +261,7 @@ def _decode_tiff(data: bytes, label: str, alpha: bool | None, infrared: bool) ->
             ensure(more is None, both, "keep one of them")
             more, parts, frames = page, replace(parts, infrared_page=True), frames - 1
         decoded = Input(
-            Raster(_three(found.values), None, _unless_opaque(opacity), more),
+            Raster(_three(found.values), None, _unless_opaque(opacity), more, value_range),
             found.values.shape[2] == 1,
             read_metadata(data),
             parts,
@@ -340,7 +356,7 @@ def open_image(data: bytes, label: str) -> tuple[PIL.Image.Image, int]:
     """
     formats: tuple[str, ...] = _FORMATS
     if _HEIC.match(data):
-        _register_heic(label)
+        register_heic(label)
         formats = ("HEIF",)
     try:
         with quiet_warnings():
@@ -355,17 +371,6 @@ def open_image(data: bytes, label: str) -> tuple[PIL.Image.Image, int]:
         _check_tiff(image, label)
     # MPO is a camera's JPEG, with previews after the image.
     return image, 1 if image.format == "MPO" else frames
-
-
-def _register_heic(label: str) -> None:
-    """Let Pillow read HEIC; CaflowError without pillow-heif."""
-    try:
-        from pillow_heif import register_heif_opener
-
-        register_heif_opener()
-    except ImportError as error:
-        message = f"{label!r} is HEIC, which needs pillow-heif"
-        raise CaflowError(message, "pip install pillow-heif, or convert it to JPEG") from error
 
 
 def _check_tiff(image: TiffImagePlugin.TiffImageFile, label: str) -> None:

@@ -136,7 +136,7 @@ def check_floats(values: Array, label: str) -> None:
     ensure(
         least >= 0 and most <= 1,
         f"{label!r} holds floats from {least:g} to {most:g}, and those from 0 to 1 are read",
-        f"scale them, or save it with 8 or 16 bits per channel{field}",
+        f"to restore it, --value-range A,B, its black and white; or scale them{field}",
     )
 
 
@@ -216,3 +216,14 @@ def check_samples(tags: Mapping[int, Any], label: str, alpha: bool | None, frame
         "the extra deep",
         f"{DEEP_HINT}; or save the bands that are an image",
     )
+
+
+def register_heic(label: str) -> None:
+    """Let Pillow read HEIC; CaflowError without pillow-heif."""
+    try:
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    except ImportError as error:
+        message = f"{label!r} is HEIC, which needs pillow-heif"
+        raise CaflowError(message, "pip install pillow-heif, or convert it to JPEG") from error

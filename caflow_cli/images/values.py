@@ -13,6 +13,7 @@ from .color import Pixels, fill_transparent, in_8_bits, resize
 from .deep import TiffParts
 from .metadata import Metadata
 from .profile import Array, convert, is_display, strips
+from .ranges import Range, from_levels, low_note, to_levels
 
 Steps = Literal["linear", "db"]  # of what the steps of data are equal: of the values or of their dB
 
@@ -50,12 +51,13 @@ class Raster:
 
     Attributes:
         values: Colors: (H, W, 3), uint8, uint16, or float32 on [0, 1], straight, also of
-            transparent pixels. Measured values: (H, W, 1), float32 in `unit`, finite, or NaN where
-            missing.
+            transparent pixels; in a `value_range`, any integers, or float32. Measured values:
+            (H, W, 1), float32 in `unit`, finite, or NaN where missing.
         profile: The ICC profile of colors; None for sRGB.
-        alpha: (H, W), of the type of `values`, 0 transparent to the largest value, opaque; None if
-            every pixel is opaque.
+        alpha: (H, W), of the type of `values`, 0 transparent to the largest value (of floats 1),
+            opaque; None if every pixel is opaque.
         infrared: The channel of a scan that is no color, (H, W), of the same type, or None.
+        value_range: The values of black and white, if they are stated; None: those of the type.
         unit: Of measured values; None for colors.
         place: What places a field, or None.
         nodata: What stands for a missing value of a field in its file, and in those of its results;
@@ -69,6 +71,7 @@ class Raster:
     profile: bytes | None = None
     alpha: Array | None = None
     infrared: Array | None = None
+    value_range: Range | None = None
     unit: Unit | None = None
     place: Place | None = None
     nodata: float | None = None
@@ -86,14 +89,39 @@ class Raster:
         """Bits per channel: 8, 16 or 32, which are floats."""
         return 8 * self.values.dtype.itemsize
 
+    @cached_property
+    def levels(self) -> Raster:
+        """The same with black at 0 and white at the largest value of a type, of floats 1."""
+        if self.value_range is None:
+            return self
+        return replace(self, values=to_levels(self.values, self.value_range), value_range=None)
+
+    def in_range(self, like: Raster) -> Raster:
+        """Levels as values of the type and the range of another raster."""
+        if like.value_range is None:
+            return self
+        values = from_levels(self.values, like.value_range, like.values.dtype)
+        return replace(self, values=values, value_range=like.value_range)
+
+    def held(self, levels: Pixels) -> Pixels:
+        """Levels as a result in this range holds them: the nearest that integers have."""
+        if self.value_range is None or self.values.dtype.kind == "f":
+            return levels
+        values = from_levels(levels, self.value_range, self.values.dtype)
+        return to_levels(values, self.value_range)
+
     def converted(self, profile: bytes | None) -> Raster:
-        """The same colors as values of another profile; None is sRGB."""
+        """The same colors as levels of another profile; None is sRGB."""
         if profile == self.profile:
             return self
-        return replace(self, values=convert(self.values, self.profile, profile), profile=profile)
+        values = convert(self.levels.values, self.profile, profile)
+        return replace(self.levels, values=values, profile=profile)
 
     def rounded(self, bits: int) -> Raster:
-        """The same with at most so many bits per channel, 8 or 16; a field stays as it is."""
+        """The same levels with at most so many bits per channel, 8 or 16; a field stays as it
+        is."""
+        if self.value_range is not None:
+            return self.levels.rounded(bits)
         if self.bits <= bits or self.unit is not None:
             return self
         planes = (self.values, self.alpha, self.infrared)
@@ -169,6 +197,7 @@ class Input(Output):
         table: The mean of a JPEG's luminance table, else 0.
         unread: What the file says of its colors and is left out, as a clause.
         crop: The part of the file that this is: left, top, width, height; None for all of it.
+        most: Of such a part, the largest value of the file; None of all of it.
     """
 
     format: str = ""
@@ -179,6 +208,15 @@ class Input(Output):
     table: float = 0.0
     unread: str = ""
     crop: tuple[int, int, int, int] | None = None
+    most: int | None = None
+
+    @property
+    def note(self) -> str | None:
+        """That 16 bits stay below an eighth of their range, which is not stated; else None."""
+        image = self.image
+        if image.values.dtype != np.uint16 or image.value_range is not None:
+            return None
+        return low_note(int(image.values.max()) if self.most is None else self.most)
 
     @property
     def exact(self) -> bool:
@@ -187,7 +225,8 @@ class Input(Output):
 
     def in_srgb(self) -> Input:
         """The same file with its colors in sRGB."""
-        return replace(self, image=self.image.converted(None), converted=True)
+        image = self.image.converted(None).in_range(self.image)
+        return replace(self, image=image, converted=True)
 
     def opaque(self) -> Input:
         """The same file without alpha: transparent pixels are filled by `fill_transparent`."""
@@ -206,8 +245,9 @@ class Input(Output):
 
         Alpha and infrared are those of this image, resized by BICUBIC to the result's size. In an
         inpainted image, everything outside the mask is that of this image, visible or not. A result
-        of floats is in their color space, and values that are as before are its own. A field has
-        the unit, if one is stated, else `unit`, and the place of this one, in smaller cells.
+        of floats is in their color space, and one of a stated range has it, with its type; values
+        that are as before are this image's own. A field has the unit, if one is stated, else
+        `unit`, and the place of this one, in smaller cells.
         """
         own = self.image
         if own.unit is not None:
@@ -224,9 +264,7 @@ class Input(Output):
             plane if plane is None else _of_size(plane, height, width)
             for plane in (own.alpha, own.infrared)
         )
-        made = Raster(result, own.seen.profile, alpha, infrared)
-        if own.bits == 32:
-            made = _as_floats(made, own)
+        made = _as_stored(Raster(result, own.seen.profile, alpha, infrared), own)
         tiff = self.tiff
         if tiff is not None and made.size != own.size:
             tiff = tiff.of_another_size()
@@ -240,12 +278,19 @@ def _of_size(plane: Array, height: int, width: int) -> Array:
     return resized.clip(0, 1) if plane.dtype.kind == "f" else resized
 
 
-def _as_floats(result: Raster, image: Raster) -> Raster:
-    """A result, of 16 bits, as an image of floats has it: in its color space, and with its own
-    values where the result is the image as models see it."""
-    floats = replace(result, values=(result.values / np.float32(65535)).astype(np.float32))
-    made = floats.converted(image.profile)
-    values = made.values.clip(0, 1)
-    if result.size == image.size:
-        values = np.where(result.values == image.seen.values, image.values, values)
-    return replace(made, values=values)
+def _as_stored(result: Raster, image: Raster) -> Raster:
+    """A result as an image has it: of floats in its color space, in its range if that is stated,
+    and there with its own values where the result is the image as models see it."""
+    is_float = image.values.dtype.kind == "f"
+    if not is_float and image.value_range is None:
+        return result
+    made = result
+    if is_float:
+        floats = (result.values / np.float32(65535)).astype(np.float32)
+        made = replace(result, values=floats).converted(image.profile)
+        made = replace(made, values=made.values.clip(0, 1))
+    made = made.in_range(image)
+    if made.size != image.size or made.profile != image.profile:
+        return made
+    kept = np.where(result.values == image.seen.values, image.values, made.values)
+    return replace(made, values=kept)

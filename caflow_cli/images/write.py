@@ -26,7 +26,7 @@ from .metadata import DESCRIPTION, MAIN, Metadata, as_exif, rebuilt
 from .profile import Array, convert, is_of_grays
 from .provenance import PROVENANCE, XMP, xmp_with
 from .refusals import DEEP_HINT, has_deep
-from .values import Input, Output
+from .values import Input, Output, Raster
 
 # Name on the command line -> suffixes; written files get the first one.
 FORMATS: Mapping[str, tuple[str, ...]] = {
@@ -144,7 +144,7 @@ class Encoder:
             CaflowError: (exit 1) a side is longer than the format allows.
         """
         image = output.image
-        if image.bits > self.bits:
+        if not self._holds(image):
             image = image.seen.rounded(self.bits)
         self.check_size(*image.size)
         provenance = provenance if self.provenance else None
@@ -204,6 +204,11 @@ class Encoder:
         """The most bits per channel that are stored: 8, 16, or 32, which are floats."""
         return {"png": 16, "tiff": 32}.get(self.format, 8) if has_deep() else 8
 
+    def _holds(self, image: Raster) -> bool:
+        """Whether values are stored as they are; else as levels."""
+        is_signed = image.values.dtype.kind == "i"
+        return image.bits <= self.bits and (not is_signed or self.bits == 32)
+
     def losses(self, source: Input) -> list[str]:
         """What results of an image do not keep, each as a clause."""
         image = source.image
@@ -216,6 +221,10 @@ class Encoder:
             (
                 image.seen.bits > self.bits,
                 f"{self.format} holds 8 bits per channel, so its 16 are rounded",
+            ),
+            (
+                image.value_range is not None and not self._holds(image),
+                f"{self.format} does not hold its range: black is 0, and white the largest value",
             ),
             (source.unread, source.unread),
             (source.converted or grays or not stays, "its colors are converted to sRGB"),

@@ -83,6 +83,13 @@ Crop: TypeAlias = Annotated[
 ]
 
 
+ValueRange: TypeAlias = Annotated[
+    list[float],
+    "--value-range: the values of black and white in the input. Omitted without it.",
+    PAIR,
+]
+
+
 Depth: TypeAlias = Annotated[
     Literal[16],
     "Bits per channel, stated if they are 16. Values that the condition determines are then "

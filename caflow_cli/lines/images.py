@@ -22,6 +22,7 @@ from .common import (
     Reason,
     ScoreFields,
     Seconds,
+    ValueRange,
 )
 
 
@@ -73,6 +74,7 @@ class Restored(_RestoredFields, total=False):
 
     depth: Depth
     crop: Crop
+    value_range: ValueRange
     tau_chosen: Annotated[Chosen, "--tau auto: what the field has chosen. Omitted without it."]
     interval: Annotated[Interval, "--interval. Omitted without it, or if a candidate diverged."]
     marks: _Marks

@@ -31,6 +31,7 @@ from ..images import (
     atomic_write,
     encode_png,
     format_of,
+    is_gray,
 )
 from ..images.profile import Array
 from ..names import numbered
@@ -99,12 +100,15 @@ class Candidate:
 
     @property
     def image(self) -> Pixels:
-        """The restored image, uint8 (H, W, 3), or (H, W, 4) if the input has alpha; of a field, its
-        values, float32 (H, W)."""
-        image = self.output.image.seen
-        if image.unit is not None:
-            return image.values[..., 0]
-        return image.values if image.alpha is None else np.dstack([image.values, image.alpha])
+        """The restored image, uint8 (H, W, 3), or (H, W, 4) if the input has alpha. With a
+        `value_range`, it has that and the input's type (float32 of floats), and gray is (H, W). Of
+        a field, its values, float32 (H, W)."""
+        output = self.output
+        image = output.image if output.image.value_range is not None else output.image.seen
+        values = image.values
+        if image.unit is not None or (image.value_range and output.gray and is_gray(values)):
+            values = values[..., 0]
+        return values if image.alpha is None else np.dstack([values, image.alpha])
 
     @cached_property
     def consistency_max(self) -> float | None:
@@ -216,7 +220,8 @@ class Candidates:
     @cached_property
     def notes(self) -> list[str]:
         """Warnings about the input, the same as the command line prints; usually none."""
-        return [note for note in (self.request.note, self.predicted_note) if note]
+        request = self.request
+        return [note for note in (request.note, request.input.note, self.predicted_note) if note]
 
     @cached_property
     def warning(self) -> str | None:
@@ -241,6 +246,7 @@ class Candidates:
         """What JSON lines and provenance state of all candidates together."""
         request = self.request
         depth = request.depth
+        value_range = request.input.image.value_range
         return {
             "model": dict(request.model.identity),
             "params": self.sampling.as_json(),
@@ -248,6 +254,7 @@ class Candidates:
             "estimator": estimator_of(request.model, request.draws, depth),
             **({"depth": depth} if depth == 16 else {}),
             **({"crop": request.input.crop} if request.input.crop else {}),
+            **({"value_range": value_range} if value_range is not None else {}),
             **{edit.field: edit.as_json() for edit in request.edits},
         }
 

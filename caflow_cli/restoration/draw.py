@@ -104,7 +104,7 @@ def predicted(request: Request) -> Pixels:
     for part in request.parts:
         conditions = conditions_of(request, to_batch([part.condition(image)]), Steps())
         sample = conditions.predicted(0, request.sampling.temperature)
-        image = part.compose(image, sample.image)
+        image = request.compose(part, image, sample.image)
     return image
 
 
@@ -146,7 +146,7 @@ class _Draft:
 
     def add(self, number: int, sample: Sample, image: Pixels) -> None:
         """Put a sample of a part into the image as it was without it."""
-        self.image = self.request.parts[number].compose(image, sample.image)
+        self.image = self.request.compose(self.request.parts[number], image, sample.image)
         self.samples[number] = sample
 
     def finished(self, passes: int) -> Candidate:

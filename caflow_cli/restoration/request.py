@@ -133,8 +133,12 @@ class Request:
         """Compose the image with samples of its parts, uint8 of the model's size: (H, W, 3)."""
         image = self.image.copy()  # inpainting composes in place
         for part, sample in zip(self.parts, samples, strict=False):
-            image = part.compose(image, sample)
+            image = self.compose(part, image, sample)
         return image
+
+    def compose(self, part: Part, image: Pixels, sample: Pixels) -> Pixels:
+        """Put a sample of a part into the image, in values that a result holds."""
+        return self.input.image.held(part.compose(image, sample))
 
     def lazy_condition(self) -> LazyImage:
         return self._lazy(partial(self.task.part_of_condition, self.image))

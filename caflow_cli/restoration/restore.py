@@ -56,7 +56,8 @@ def restore(
             `image`.
         image: A path, a PIL image, an array (H, W, 3) or a tensor (3, H, W), see `as_image`. Alpha
             is kept, and so are color profiles of displays and the 16 bits of arrays (uint16) and,
-            with the extra `deep`, of files. For a model of fields: a path, an
+            with the extra `deep`, of files. With a `value_range`, results have its type and range,
+            of floats float32, and gray ones the shape (H, W). For a model of fields: a path, an
             `xarray.DataArray`, or an array (H, W) of numbers in the model's unit (`as_field`).
         tau: Temperature: a number, or a shape such as (0.9, 0.7, 0.5) or "0.9/0.7/0.5" with one
             value per scale, finest first, or per latent. Default: the model's, else the task's.
@@ -145,7 +146,7 @@ def score(
         target: The image to score, in the same forms: uint8 (H', W', 3).
         mask: For inpaint, in the same forms: uint8 (H, W), 128 and above where it was filled.
         noise_samples: K, the number of dequantization noise draws.
-        value_range: The float values of black and white, see `as_image`.
+        value_range: The values of black and white in both, see `as_image`.
         alpha: Whether the last of 2 or 4 channels is transparency, see `as_image`.
 
     Examples:

@@ -16,8 +16,8 @@ from ..config import HOLE
 from ..errors import EXIT_USAGE, check_usage, usage_error
 from ..fields import as_field
 from ..images import Input, Pixels, Raster, decode, in_8_bits, stores_losslessly
+from ..images.ranges import Range, check_in_range, stated_range
 from ..images.read import table_of
-from ..images.refusals import check_finite
 from . import gray
 from .base import white
 
@@ -42,9 +42,10 @@ def as_image(
 
     Args:
         image: A path, a PIL image, an array (H, W, C) or (H, W), or a tensor (C, H, W) or (H, W),
-            with 1 or 3 channels, and with `alpha` one more: uint8, uint16, or floats with
-            `value_range`.
-        value_range: The float values of black and white, such as (0, 1) or (-1, 1).
+            with 1 or 3 channels, and with `alpha` one more: uint8, uint16, or with `value_range`
+            also floats and other integers.
+        value_range: The values of black and white, such as (0, 1) or (-1, 1) of floats, or
+            (0, 4095) of 12 bits. Alpha has the range of its type, and 0 to 1 in floats.
         alpha: Whether the last of 2 or 4 channels is transparency. Files say so themselves; of a
             TIFF that does not, false keeps the last channel as it is. None: both are refused.
 
@@ -68,15 +69,16 @@ def as_input(
     if unit is not None:
         for name, value in (("value_range", value_range), ("alpha", alpha)):
             check_usage(value is None, f"a model of fields takes no {name}", "leave it out")
+    stated = stated_range(value_range)
     if isinstance(image, Input):
         return image
     if unit is not None:
         return as_field(image, unit=unit)
     if isinstance(image, str | Path):
-        return decode(image, alpha=alpha)
+        return decode(image, alpha=alpha, value_range=stated)
     if isinstance(image, Image.Image):
         return replace(
-            _from_pil(image),
+            _from_pil(image, stated),
             format=image.format or "",
             lossless=stores_losslessly(image),
             table=table_of(image),
@@ -86,19 +88,19 @@ def as_input(
         if values.is_floating_point():
             values = values.float()  # NumPy has no bfloat16
         pixels = values.permute(1, 2, 0) if values.ndim == 3 else values
-        return _from_array(pixels.numpy(), tuple(image.shape), value_range, alpha)
+        return _from_array(pixels.numpy(), tuple(image.shape), stated, alpha)
     if not isinstance(image, np.ndarray):
         kind = type(image).__name__
         is_field = kind == "DataArray"
         hint = "a model of fields, such as load('rain-superres-x4')" if is_field else _WANTED
         raise usage_error(f"an image cannot be a {kind}", hint)
-    return _from_array(image, image.shape, value_range, alpha)
+    return _from_array(image, image.shape, stated, alpha)
 
 
 def _from_array(
     image: npt.NDArray[Any],
     shape: tuple[int, ...],
-    value_range: tuple[float, float] | None,
+    value_range: Range | None,
     alpha: bool | None,
 ) -> Input:
     """Convert (H, W), or (H, W, C) with 1 to 4 channels; `shape` is that of the argument."""
@@ -112,40 +114,29 @@ def _from_array(
         f"an image has shape {shape}, whose last channel may be anything",
         "alpha=True if it is transparency; else pass the 1 or 3 bands that are an image",
     )
-    if np.issubdtype(image.dtype, np.floating):
-        image = _to_levels(image, value_range)
-    is_stored = image.dtype in (np.uint8, np.uint16)
-    check_usage(is_stored, f"an image cannot have type {image.dtype}", _WANTED)
-    opacity = image[..., -1] if has_more and image[..., -1].min() < white(image) else None
-    if image.shape[2] < 3:
-        return Input(Raster(np.repeat(image[..., :1], 3, 2), alpha=opacity), gray=True)
-    return Input(Raster(np.ascontiguousarray(image[..., :3]), alpha=opacity))
-
-
-def _to_levels(
-    image: np.ndarray[Any, Any],
-    value_range: tuple[float, float] | None,
-) -> Pixels:
+    is_float = image.dtype.kind == "f"
     check_usage(
-        value_range is not None,
+        not is_float or value_range is not None,
         f"an image is an array of {image.dtype} without a stated range",
         "value_range=(0, 1), or another",
     )
-    low, high = value_range or (0, 1)
-    check_usage(
-        0 < high - low < np.inf,
-        f"value_range is {value_range}",
-        "value_range=(0, 1)",
-    )
-    hint = f"replace them by numbers from {low:g} to {high:g}"
-    check_finite(image, "an array", hint, EXIT_USAGE)
-    levels = (image - low) * (255 / (high - low))
-    check_usage(
-        bool((abs(levels - 127.5) <= 128).all()),
-        f"values range from {image.min():g} to {image.max():g}, outside {low:g} to {high:g}",
-        "pass another value_range, or clip them",
-    )
-    return np.rint(levels).clip(0, 255).astype(np.uint8)
+    is_stored = is_float or image.dtype in (np.uint8, np.uint16)
+    is_number = value_range is not None and image.dtype.kind in "iu" and not has_more
+    check_usage(is_stored or is_number, f"an image cannot have type {image.dtype}", _WANTED)
+    colors = image[..., :-1] if has_more else image
+    opacity = image[..., -1] if has_more else None
+    if value_range is not None:
+        check_in_range(colors, value_range, "an array", EXIT_USAGE)
+    if opacity is not None and is_float:
+        check_in_range(image[..., -1:], (0, 1), "alpha", EXIT_USAGE)
+    if is_float:
+        colors = colors.astype(np.float32)
+        opacity = None if opacity is None else opacity.astype(np.float32)
+    if opacity is not None and opacity.min() >= white(opacity):
+        opacity = None
+    is_gray = colors.shape[2] == 1
+    colors = np.repeat(colors, 3, 2) if is_gray else np.ascontiguousarray(colors)
+    return Input(Raster(colors, alpha=opacity, value_range=value_range), gray=is_gray)
 
 
 def as_mask(mask: ImageLike | None) -> Pixels | None:
@@ -186,7 +177,7 @@ def drawn_mask(image: Raster) -> Pixels:
     return level if alpha is None else np.where(alpha < HOLE, np.uint8(0), level)
 
 
-def _from_pil(image: Image.Image) -> Input:
+def _from_pil(image: Image.Image, value_range: Range | None) -> Input:
     # Via a file, so that one policy decides on orientation, profiles, bit depths and palettes.
     check_usage(all(image.size), f"an image has {image.width}×{image.height} pixels", _WANTED)
     # A PGM has 16-bit values, although its mode has 32 bits.
@@ -205,4 +196,4 @@ def _from_pil(image: Image.Image) -> Input:
         compress_level=1,
     )
     file.seek(0)
-    return decode(file, name="an image")
+    return decode(file, name="an image", value_range=value_range)

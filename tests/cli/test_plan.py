@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from caflow_cli.cli.console import Console
+from caflow_cli.cli.drawing import Drawing
 from caflow_cli.cli.edits import Scaling, parsed_scale
-from caflow_cli.cli.options import Drawing
 from caflow_cli.cli.output import write_outputs
 from caflow_cli.cli.plan import Job, make_plan
 from caflow_cli.errors import CaflowError

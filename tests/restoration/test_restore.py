@@ -187,9 +187,8 @@ def test_an_input_whose_colors_are_dropped_is_shown_gray_with_a_note(found, task
 
 def test_arrays_and_tensors_give_the_same_and_alpha_is_kept(small_model, tmp_path):
     alpha = np.full((8, 8), 200, np.uint8)
-    given = [INPUT, torch.from_numpy(INPUT).permute(2, 0, 1) / 255, np.dstack([INPUT, alpha])]
-    options = {"value_range": (0, 1), "alpha": True}
-    found = [restore(small_model, one, 0.8, 2, **options) for one in given]
+    given = [INPUT, torch.from_numpy(INPUT).permute(2, 0, 1), np.dstack([INPUT, alpha])]
+    found = [restore(small_model, one, 0.8, 2, alpha=True) for one in given]
     first, second, third = (one.ranked[0].image for one in found)
     assert np.array_equal(first, second)
     assert third.shape == (32, 32, 4)

@@ -251,8 +251,8 @@ def changing(
         "--keep-place": lambda seen: 0x8825 in Image.open(seen.outputs[0]).getexif(),
     }
     if of_field:
-        words += ["--alpha"]
-        shown |= unlike("--alpha")
+        words += ["--alpha", "--value-range", "0,9"]
+        shown |= unlike("--alpha", "--value-range")
     else:
         words += ["--format", "jpg"]
     if command == "superres":
@@ -274,6 +274,8 @@ def changing(
     if not of_field:
         four = [*["--cond"] * (command == "sample"), "four.tif", "--alpha", "-o", "alpha/"]
         yield [*base, *four], {"--alpha": lambda seen: seen.ok}
+        ranged = ["--value-range", "0,300", "-m", 1, "-o", "range/"]
+        yield [*base, *ranged], {"--value-range": states("value_range", [0, 300])}
     if task == "inpaint":
         invert = ["--mask", "most.png", "--invert-mask", "-m", 1, "-o", "invert/"]
         yield [*model, *invert], {"--invert-mask": lambda seen: seen.ok}
@@ -313,7 +315,8 @@ def scoring(command: str, kind: str, form: str) -> Iterator[Probe]:
     share = {"--shard": lambda seen: len(seen.lines) == (form == "folder")}
     yield [*base, "--shard", "2/2", "-r"], share
     if of_field:
-        yield [*base, *spot_words(), "--alpha"], unlike(*MASKS, "--alpha")
+        more = ["--alpha", "--value-range", "0,9"]
+        yield [*base, *spot_words(), *more], unlike(*MASKS, *more[:2])
         yield [*base, "--variable", "none"], NO_VARIABLE
     else:
         yield [*base, "--nodata", 3, "--variable", "none"], unlike("--nodata", "--variable")
@@ -327,6 +330,7 @@ def scoring(command: str, kind: str, form: str) -> Iterator[Probe]:
         yield [*base, "--grow", 1], {"--grow": filled(9)}
         four = ["--cond", "four.tif", "--target", "four.tif", "--alpha"]
         yield [*base, *four], {"--alpha": lambda seen: seen.ok}
+        yield [*base, "--value-range", "0,9"], {"--value-range": said("outside 0 to 9")}
         invert = ["--mask", "most.png", "--invert-mask"]
         yield [*model, *invert], {"--invert-mask": lambda seen: seen.ok}
         most = ["--mask", "most.png", "--mask-as-is", "--snap"]
@@ -358,6 +362,8 @@ def masking(command: str, kind: str, form: str) -> Iterator[Probe]:
         yield ["-o", "dry/", "--dry-run", "--json"], {"--dry-run": states("status", "planned")}
         yield ["-o", "ir/", "--ir"], {"--ir": said("infrared")}
         yield ["four.tif", "--alpha", "-o", "alpha/"], {"--alpha": lambda seen: seen.ok}
+        ranged = ["-o", "range/", "--value-range", "0,9"]
+        yield ranged, {"--value-range": said("outside 0 to 9")}
     share = {"--shard": lambda seen: len(seen.lines) == (form == "folder")}
     yield ["-o", "shard/", "--shard", "2/2", "-r", "--json"], share
 

@@ -58,7 +58,7 @@ def mask_command(
 
             with reported(job, console):
                 if files.dry_run and not job.skipped:
-                    job.source.read(console.about, files.alpha, ir)
+                    job.source.read(console.about, files.alpha, ir, files.value_range)
                 if files.dry_run or job.skipped or job.source.missing:
                     report_undone(job, console)
                 else:
@@ -73,7 +73,8 @@ def _write_mask(
     from ..output import write_marks, write_outputs
 
     start = time.perf_counter()
-    image = job.source.read(console.about, files.alpha, isinstance(found, Infrared))
+    is_scan = isinstance(found, Infrared)
+    image = job.source.read(console.about, files.alpha, is_scan, files.value_range)
     mask = found.mask(image, job.source, step)
     paths = write_outputs(job, [encode_png(mask)], files, console)
     write_marks(job, image, mask, files, console)

@@ -10,11 +10,12 @@ from ...errors import CaflowError, check_usage
 from ...names import ENDS
 from .. import options
 from ..console import Console
+from ..drawing import Drawing
 from ..edits import Coloring, Editing, Filling, Scaling
 from ..intervals import Intervals
 from ..loading import info_of, unit_of_model
 from ..masking import Masking
-from ..options import Drawing, expanded, option
+from ..options import expanded, option
 from ..reading import Reading
 
 if TYPE_CHECKING:

@@ -53,6 +53,7 @@ class Scoring:
     device: str = options.DEVICE
     shard: slice | None = options.SHARD
     alpha: bool | None = options.ALPHA
+    value_range: tuple[float, float] | None = options.VALUE_RANGE
     noise_samples: NoiseSamples = 1
 
     def __post_init__(self) -> None:
@@ -277,7 +278,8 @@ class _Scorer:
         from ...images import read_provenance
 
         path = pair.target.path
-        how = self.scoring.alpha, isinstance(pair.mask, Infrared)
+        scoring = self.scoring
+        how = scoring.alpha, isinstance(pair.mask, Infrared), scoring.value_range
         condition = self.read(pair.cond, self.console.about, *how)
         target = pair.target.read(self.console.about, *how)
         return condition, [target], {} if path is None else read_provenance(path) or {}
