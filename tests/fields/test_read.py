@@ -147,3 +147,19 @@ def test_all_values_missing_is_an_error():
     with pytest.raises(CaflowError, match="array of numbers"):
         as_field([["a"]])
     assert as_field([[1, 2]]).image.unit is not None
+
+
+def test_zero_is_missing_if_the_user_says_so():
+    found = as_field(np.array([[0, 2.5]]), nodata=0).image.values[..., 0]
+    np.testing.assert_array_equal(found, [[np.nan, 2.5]])
+
+
+def test_steps_have_no_sign(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    size = {"height": 2, "width": 3, "count": 1, "dtype": "int16"}
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", **size) as file:
+        file.write(np.arange(6, dtype=np.int16).reshape(1, 2, 3))
+        file.scales = (-0.5,)
+    found = read_field(tmp_path / "a.tif").image
+    assert found.unit.step == 0.5
+    np.testing.assert_array_equal(found.values[..., 0], [[0, -0.5, -1], [-1.5, -2, -2.5]])

@@ -7,7 +7,7 @@ from small_fields import field
 from caflow_cli.config import Values
 from caflow_cli.errors import CaflowError
 from caflow_cli.fields.scale import scale_of
-from caflow_cli.images.values import Unit
+from caflow_cli.images.values import Raster, Unit
 
 RAIN = Values("mm/h", "db", 0, 150, zero=0.1)
 KELVIN = Values("K", "linear", 220, 320)
@@ -100,3 +100,14 @@ def test_what_the_model_does_not_know_is_named_with_its_place(values, named):
 def test_another_unit_is_refused():
     with pytest.raises(CaflowError, match="is in K, and the model in mm/h"):
         RATE.check_range(field(np.ones((2, 2)), "K").image)
+
+
+@pytest.mark.parametrize(("declared", "refused"), [(220, True), (320, True), (219, False)])
+def test_a_known_value_that_a_file_declares_missing_is_refused(declared, refused):
+    values = np.array([[np.nan, 250]], np.float32)[..., None]
+    raster = Raster(values, unit=Unit("K"), declared=(float(declared),))
+    if not refused:
+        scale_of(KELVIN).check_declared(raster)
+        return
+    with pytest.raises(CaflowError, match=f"the file declares {declared} K"):
+        scale_of(KELVIN).check_declared(raster)

@@ -13,6 +13,8 @@ from caflow_cli.restoration import restore, score
 from caflow_cli.tasks.arguments import as_image, as_input
 from caflow_cli.tasks.base import resize
 
+from ..image_files import linear_profile
+
 KELVIN = (250.0, 310.0)
 RNG = np.random.default_rng(6)
 
@@ -222,3 +224,31 @@ def test_what_the_eye_sees_is_the_share_of_white():
     shown = as_image(COUNTS, (0, 2040)).astype(int)
     assert abs(shown - SHARES * 255).max() <= 1
     assert np.array_equal(as_image(SHARES, (0, 1)), as_image(250 + 60 * SHARES, KELVIN))
+
+
+def test_profiles_are_those_of_shares_and_stay_with_the_range(task_models, tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    gray_profile = pytest.importorskip("imagecodecs").cms_profile("gray", gamma=1.8)
+    image = shares(16, 16).astype(np.float32)
+    profile = {"iccprofile": linear_profile(), "photometric": "rgb", "metadata": None}
+    tifffile.imwrite(tmp_path / "plain.tif", image, **profile)
+    tifffile.imwrite(tmp_path / "kelvin.tif", 250 + 60 * image, **profile)
+    plain = as_input(tmp_path / "plain.tif").image.seen.values.astype(int)
+    ranged = as_input(tmp_path / "kelvin.tif", KELVIN).image.seen.values.astype(int)
+    assert abs(plain - ranged).max() <= 24  # which float32 kelvins cannot tell apart near black
+    assert np.abs(plain - image * 65535).max() > 3000
+    counts = counted("uint16", 0, 2040, shares(32, 32, 1)[..., 0])
+    of_grays = {"iccprofile": gray_profile, "photometric": "minisblack", "metadata": None}
+    tifffile.imwrite(tmp_path / "gray.tif", counts, **of_grays)
+    model = task_models["colorize"]
+    found = restore(model, tmp_path / "gray.tif", 0.8, 1, value_range=(0, 2040))
+    assert found.request.input.converted
+    assert found.kept[0].image.dtype == np.uint16
+    assert 1000 < found.kept[0].image.max() <= 2040
+    assert found.as_json()["value_range"] == (0, 2040)
+
+
+def test_integers_stay_within_ends_that_are_none():
+    image = as_input(np.arange(1, 10, dtype=np.uint8).reshape(3, 3), (0.5, 9.5))
+    levels = np.array([0, 255], np.uint8).repeat(6).reshape(2, 2, 3)
+    assert set(image.output(levels).image.values.flat) == {1, 9}
