@@ -17,12 +17,11 @@ from caflow_cli.checkpoint import read_info
 from caflow_cli.data.examples import open_split
 from caflow_cli.evaluation import Evaluation, Result, Weights
 from caflow_cli.evaluation.examples import make_example
-from caflow_cli.evaluation.measure import SEED_STEP
 from caflow_cli.intervals import CalibrationImages, check_calibration
 from caflow_cli.layers import to_stored
 from caflow_cli.paths import sha256_of
 from caflow_cli.restoration import task_of, to_batch
-from caflow_cli.sampling import Sampling
+from caflow_cli.sampling import SEED_STEP, Sampling
 from caflow_cli.tasks import Example
 from caflow_cli.version import __version__
 
