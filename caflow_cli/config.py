@@ -36,12 +36,14 @@ class Values:
         g = 30 (x - low) / (high - low)      "linear"; no cell is dry
         g = x / resolution                   "relative"; only differences of values count
 
+    `SCALES` in `caflow_cli/fields/scale.py` has all of them.
+
     Raises:
         CaflowError: (exit 2) a value is of the wrong type, or two contradict each other.
     """
 
     unit: Annotated[str, Constraint.text(r"\S.{0,30}", "a unit, such as mm/h")]
-    transform: Literal["linear", "db", "relative"]  # T
+    transform: Annotated[str, Constraint.text(r"[a-z]\w{0,30}", "a scale, such as linear")]  # T
     low: float  # least value of the training fields,
     high: float  # and their largest one
     zero: Positive | None = None  # "db": the least value of a wet cell, in the unit

@@ -149,7 +149,6 @@ def test_the_values_of_fields_survive_json():
         (of_fields({**RAIN, "high": 0.1}), "values.high is 0.1"),
         (of_fields({**RAIN, "high": float("nan")}), "values.high is nan"),
         (of_fields({**RAIN, "unit": ""}), "values.unit is ''"),
-        (of_fields({**RAIN, "transform": "log"}), "values.transform is 'log'"),
         (of_fields({**KELVIN, "zero": 1}, dry=False), "values.zero is 1"),
         (of_fields({**KELVIN, "high": 220}, dry=False), "values.high is 220"),
         (of_fields(KELVIN), "flow.dry is True"),

@@ -1,7 +1,7 @@
 """Scales: from values in their unit to the points of a model, and back.
 
-A scale is a monotone map g = T(x) and its slope. A new kind of value is a class here, named in
-`SCALES`; `task.values.transform` chooses it.
+A scale is a monotone map g = T(x), its slope, and the way in which means become exact. A new kind
+of value is a class here, named in `SCALES`; `task.values.transform` chooses it.
 
 Everything is float64; NaN, a missing value, stays NaN.
 """
@@ -15,9 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..config import Values
-from ..errors import CaflowError, ensure
+from ..errors import CaflowError, check_usage, ensure
 from ..images.profile import Array
 from ..images.values import Raster, Unit
+from .project import project
 from .units import same_unit
 from .values import first_of
 
@@ -32,8 +33,9 @@ _NEPER = 10 / math.log(10)  # dB of a factor of e
 class Linear:
     """The scale of values that are all alike: `g = 30 (x - low) / (high - low)`.
 
-    Other scales without dry cells override `levels`, `values` and `log_slope`; one on which all
-    values are known, `check_range`, too.
+    Other scales without dry cells override `levels`, `values` and `log_slope`; one whose values
+    have bounds that adding a constant could cross, `project`; one on which all values are known,
+    `check_range`.
 
     Args:
         known: The unit and the range of the model's values.
@@ -64,6 +66,10 @@ class Linear:
         """log T'(x) of wet cells, 0 of dry and missing ones."""
         slope = math.log(_RANGE / (self.known.high - self.known.low))
         return np.where(self.is_wet(x), slope, 0.0)
+
+    def project(self, x: Array, means: Array) -> Array:
+        """The sample x, (..., H, W) in the unit, with exactly these means of areas, (h, w)."""
+        return project(x, means, self.zero)
 
     def is_wet(self, x: Any, cells: int = 1) -> Array:
         """Whether cells have a value: bool; with dry cells, also whether it is wet, or one of the
@@ -220,7 +226,10 @@ SCALES: dict[str, type[Linear]] = {"linear": Linear, "db": Decibel, "relative": 
 
 def scale_of(values: Values, unit: Unit | None = None) -> Linear:
     """The scale of a model's values, for data with the steps of a unit."""
-    return SCALES[values.transform](values, unit or Unit())
+    name = values.transform
+    wanted = f"set task.values.transform to one of {', '.join(SCALES)}"
+    check_usage(name in SCALES, f"task.values.transform is {name!r}", wanted)
+    return SCALES[name](values, unit or Unit())
 
 
 def _exact(x: Any) -> Array:

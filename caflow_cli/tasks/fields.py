@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..errors import ensure
-from ..fields.project import means_of, project, repeated
+from ..fields.project import means_of, repeated
 from ..fields.scale import Linear, scale_of
 from ..images.profile import Array
 from ..images.values import Input, Raster, Unit, unit_of
@@ -124,7 +124,7 @@ class Fields(WholeImage):
     def compose(self, image: Array, sample: Array) -> Array:
         """The sample, in the unit, with exactly the means of the field: (factor h, factor w, 1)."""
         x = super().compose(image, sample)
-        return project(x[..., 0], image[..., 0], self.scale.zero)[..., None]
+        return self.scale.project(x[..., 0], image[..., 0])[..., None]
 
     def reduce(self, image: Array, target: Array) -> Pair:
         """The condition, and the target of the padded size; what neither has is left out."""
