@@ -21,7 +21,7 @@ from caflow_cli.restoration import restore, score
 from caflow_cli.restoration.tiled import Tiled
 from caflow_cli.tasks.tiles import plan_tiles
 from caflow_cli.training import OptimConfig, RunConfig, SamplesConfig, train
-from caflow_cli.training.data import Batch
+from caflow_cli.training.sets import Batch
 from caflow_cli.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("without_curves")

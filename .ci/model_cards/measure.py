@@ -229,8 +229,7 @@ def _of_images(result: Result) -> dict[str, Any]:
 def _examples(model: caflow.CAFlow, data: Path, count: int, inputs: str) -> list[Example]:
     task = task_of(model)
     side = None if task.native else model.config.task.size
-    role = "images" if task.derives_condition else "pairs"
-    with open_split(data, "test", side, role=role) as reader:
+    with open_split(data, "test", side, role=task.role) as reader:
         return [make_example(task, reader, index, inputs=inputs) for index in range(count)]
 
 

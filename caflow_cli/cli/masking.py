@@ -256,7 +256,7 @@ class Masking(Marking):
         It is snapped to damage if that is asked, and extended by `grow` pixels. CaflowError if it
         cannot be read or has another size (exit 1), or if it is missing or mostly white (exit 2).
         """
-        from ..tasks.base import check_same_size
+        from ..tasks.sizes import check_same_size
 
         level = mask.mask(image, source)
         check_same_size("the mask is", level.shape, image.image.size)

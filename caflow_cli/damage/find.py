@@ -22,7 +22,7 @@ from ..images import Pixels, Raster
 from ..images.color import Floats
 from ..layers import fold
 from ..tasks.arguments import ImageLike, as_input
-from ..tasks.base import padded_size
+from ..tasks.sizes import padded_size
 from ..tasks.tiles import plan_tiles
 from .net import MULTIPLE, DamageNet
 

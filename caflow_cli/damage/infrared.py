@@ -30,7 +30,7 @@ from ..images.color import Floats
 from ..images.profile import Array
 from ..names import INFRARED, make
 from ..paths import is_file
-from ..tasks.base import check_same_size
+from ..tasks.sizes import check_same_size
 
 INFRARED_K = 4.5  # default of `k`
 _DARKEST = 2.0**-10  # values below it count as it, so that logarithms are finite

@@ -1,10 +1,11 @@
 """The examples of a split: images or pairs, decoded at each visit or kept in memory."""
 
 import io
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,12 @@ import numpy as np
 from PIL import Image
 
 from ..errors import CaflowError, ensure
+from ..fields import read_field, same_unit
 from ..images import Pixels, decode as decode_image, gray, in_8_bits, is_gray, resize
+from ..images.profile import Array
+from ..images.values import unit_of
 from ..paths import is_folder
+from ..records import Table
 from .files import is_field, is_image, open_folder, open_zip
 from .split import HoldOut, ImageFiles, Role, check_there, choose
 from .tables import MANIFESTS, is_remote, open_manifest, open_remote
@@ -35,7 +40,9 @@ class Examples:
     seed: int | None  # seed that determined the split; None if the set has this split itself
     names: list[str]  # within the split
     # Reads row i: one image, uint8 or uint16 (H, W, C), or condition and target of a pair, of one
-    # type; or a field (`open_fields`). Raises `DamagedError` for a file that cannot be decoded.
+    # type; or the values of a field, float32 (H, W), NaN where missing, and the steps of its data:
+    # their width, and 1 if they are in dB, else 0. Raises `DamagedError` for a file that cannot be
+    # decoded.
     read: Callable[[int], list[Pixels]]
     total: int = 0  # number of examples in all splits
     skipped: list[str] = field(default_factory=list)  # damaged examples that `keep` has omitted
@@ -82,11 +89,13 @@ def open_split(
     channels: Sequence[int] = (3, 3),
     least: int = 0,
     deep: bool = False,
+    unit: str = "",
 ) -> Iterator[Examples]:
     """Open a split of a data set. Examples are decoded when they are read.
 
     If `val/` or `test/` is missing, a part of `train/`, or of all examples, is held out for it
-    (`hold_out`). Only the names and `seed` decide which examples are held out.
+    (`hold_out`). Only the names and `seed` decide which examples are held out. A subfolder of
+    fields, such as a day, is never divided.
 
     Args:
         data: A data set that `open_files` can open.
@@ -99,18 +108,24 @@ def open_split(
         channels: 3 (RGB) or 1 (gray) for each image of an example; used only with `size`.
         least: Minimum side of an image; if it is given, the images of a pair must have one size.
         deep: Keep the 16 bits of PNG and TIFF, with the extra `deep`.
+        unit: The unit that fields must have, unless they state none.
 
     Raises:
         CaflowError: On entering, or from `Examples.read`: there are no images, or too few to split;
-            or an image is smaller than `size` or `least`, or has no partner.
+            or an image is smaller than `size` or `least`, or has no partner; or a field has another
+            unit.
     """
-    paired = role == "pairs"
+    paired, grouped = role == "pairs", role == "fields"
+    how: Table = {"paired": paired, "grouped": grouped, "hold_out": hold_out}
     with open_files(data, role) as files:
-        part, chosen, held_out = choose(files, split, seed, paired=paired, hold_out=hold_out)
+        part, chosen, held_out = choose(files, split, seed, **how)
         names = sorted(chosen)
 
         def read(row: int) -> list[Pixels]:
             members = chosen[names[row]]
+            if grouped:
+                (member,) = members
+                return _field(files, member, unit, least)
             images = _decode(files, members, deep)
             _check_sides(images, members, size or least)
             if size is not None:
@@ -133,6 +148,40 @@ def open_split(
             read=read,
             total=len(files.members) // (2 if paired else 1),
         )
+
+
+def _field(files: ImageFiles, member: str, unit: str, least: int) -> list[Array]:
+    """The values of a field, and its steps."""
+    try:
+        file = io.BytesIO(files.read(member))
+        raster = read_field(file, nodata=math.nan, name=member, units=[unit]).image
+    except CaflowError as error:
+        raise DamagedError(error.message, error.hint) from error
+    stated = unit_of(raster)
+    ensure(
+        stated.name == "" or same_unit(stated.name, unit),
+        f"{member!r} is in {stated.name}, not {unit}",
+        f"--unit {stated.name}, or remove it",
+    )
+    height, width = raster.size
+    ensure(
+        min(height, width) >= least,
+        f"{member!r} is {width}×{height}, smaller than {least}×{least}",
+        f"remove it, or train on smaller crops: --set task.size={min(height, width)}",
+    )
+    return [raster.values[..., 0], np.array([stated.step, stated.step_in == "db"])]
+
+
+def extremes(fields: Examples) -> tuple[float, float]:
+    """The least and the largest value of the fields of a split, damaged ones left out."""
+    found: list[float] = []
+    for row in range(len(fields)):
+        with suppress(DamagedError):
+            values = fields.read(row)[0]
+            found += [float(np.nanmin(values)), float(np.nanmax(values))]
+    low, high = min(found, default=math.nan), max(found, default=math.nan)
+    ensure(low < high, f"all values of the training fields are {low}", "give fields that vary")
+    return low, high
 
 
 def _check_sides(images: Sequence[Pixels], members: Sequence[str], least: int) -> None:

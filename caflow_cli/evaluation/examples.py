@@ -42,7 +42,7 @@ def make_example(
     count = len(reader.names)
     truth = images[-1]
     height, width = truth.shape[:2]
-    if not task.derives_condition:
+    if task.role == "pairs":
         other = None
         if count > 1:
             with contextlib.suppress(CaflowError):  # the next pair failed, not this one

@@ -18,8 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..config import Temperature
-from ..data.examples import Examples
-from ..data.fields import open_fields
+from ..data.examples import Examples, open_split
 from ..ensembles import unevenness
 from ..errors import CaflowError, check_usage
 from ..images.profile import Array
@@ -51,8 +50,8 @@ def evaluated_fields(
     assert values is not None, "a model of fields has their values"
     metrics, cells = _settings(model, run)
     split: Any = run.given["split"]
-    seeds: Any = {"seed": model.split_seed, "hold_out": model.hold_out}
-    with open_fields(data, split, unit=values.unit, **seeds) as fields:
+    how: Table = {"role": "fields", "unit": values.unit, "seed": model.split_seed}
+    with open_split(data, split, hold_out=model.hold_out, **how) as fields:
         where = {"path": str(data), "split": fields.split, "split_seed": fields.seed}
         days, chosen, failed = _measured(model, fields, run, cells, progress)
     return Evaluation(

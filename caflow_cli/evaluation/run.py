@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..data.examples import open_split
-from ..data.split import Role, mask_errors
+from ..data.split import mask_errors
 from ..errors import CaflowError, check_usage
 from ..model import CAFlow
 from ..records import Table, Unpack
@@ -129,14 +129,13 @@ def _check_protocol(protocol: Protocol, task: Task) -> None:
 @contextmanager
 def _opened(model: CAFlow, task: Task, run: Settings, data: str | Path) -> Iterator[Measurer]:
     """Open the images, and the masks if there are any."""
-    role: Role = "images" if task.derives_condition else "pairs"
     with ExitStack() as stack:
         images = stack.enter_context(
             open_split(
                 data,
                 run.given["split"],
                 run.kind.side,
-                role=role,
+                role=task.role,
                 seed=model.split_seed,
                 hold_out=model.hold_out,
                 least=int(task.native),  # pairs that keep their size have one

@@ -27,8 +27,9 @@ from ..config import HOLE
 from ..errors import ensure
 from ..images import Pixels, Raster, convert
 from ..records import Count
-from ..tasks.base import check_same_size, gray, levels_in, resize, scaled_size
+from ..tasks.base import gray, levels_in, resize
 from ..tasks.chroma import chroma_of, tint, upsample_chroma
+from ..tasks.sizes import check_same_size, scaled_size
 
 if TYPE_CHECKING:
     from scipy import sparse

@@ -14,7 +14,7 @@ from ..model import CAFlow
 from ..records import Table, Unpack, check_names, checked
 from ..sampling import NoiseSamples, Sampling, SamplingKeywords
 from ..tasks.arguments import ImageLike, as_input, as_mask
-from ..tasks.base import check_same_size
+from ..tasks.sizes import check_same_size
 from .candidates import Candidates
 from .chosen import with_chosen_tau
 from .draw import draw

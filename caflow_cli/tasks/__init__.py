@@ -7,18 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..config import PRESETS, FlowConfig, TaskConfig, require
 from ..errors import check_usage, usage_error
-from .base import (
-    ONE_PASS,
-    Example,
-    Part,
-    Place,
-    Task,
-    as_read,
-    check_size,
-    gray,
-    pad,
-    resize,
-)
+from .base import ONE_PASS, Example, Part, Place, Task, as_read, gray, resize
 from .chroma import saturate
 from .colorize import Colorize
 from .degradation import shrink_as_photo, shrink_as_web
@@ -26,6 +15,7 @@ from .fields import Fields
 from .holes import central_hole
 from .inpaint import HoleWindow, Inpaint
 from .paired import Paired
+from .sizes import check_size, pad
 from .superres import SuperRes
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import HOLE, Extent
+from ..data.split import Role
 from ..errors import check_usage, ensure, usage_error
 from ..images import (
-    LARGE,
     LUMA as LUMA,
     ONE as ONE,
     Input,
@@ -26,9 +26,10 @@ from ..images import (
     strips as strips,
     white as white,
 )
-from ..images.profile import converts_back
+from ..images.profile import Array, converts_back
 from ..images.values import Unit
 from ..records import Table
+from .sizes import padded_size
 
 if TYPE_CHECKING:
     import torch
@@ -131,7 +132,7 @@ class Task:
     unit: str | None = None  # of fields
     chooses_tau = False  # whether `--tau auto` chooses τ from the input
     one_pass = ONE_PASS  # pixels that are drawn in one pass; above, in tiles
-    derives_condition = True  # from the target; if false, the data set has it
+    role: Role = "images"  # what it learns from: targets of which it derives conditions, or more
     of_one_kind = False  # whether errors on some inputs say what those on others are
     # Whether images above 64 megapixels can be drawn, by `part_of_condition` and `part_of_target`.
     has_regions = False
@@ -255,6 +256,13 @@ class Task:
         """
         raise NotImplementedError
 
+    def training_points(self, target: Array, steps: Array, noise: Array) -> tuple[Array, Array]:
+        """Compute the points of the model's density, and of its condition, for a crop of a field.
+
+        Only for tasks that learn from fields.
+        """
+        raise NotImplementedError
+
     def with_masks(self, masks: Sequence[Any], share: float) -> Task:
         """The task with that share of its training holes cut from masks. Default: no change."""
         return self
@@ -320,81 +328,6 @@ class WholeImage(Task, Part):
         return sample[:height, :width]
 
 
-def check_same_size(what: str, size: Sequence[int], image: Sequence[int]) -> None:
-    """Raise CaflowError (exit 1) unless `what`, "the mask is", has the image's height and width."""
-    h, w = size[:2]
-    height, width = image[:2]
-    ensure(
-        (h, w) == (height, width),
-        f"{what} {w}x{h}, the image {width}x{height}",
-        f"give a file of {width}x{height}",
-    )
-
-
-def check_size(
-    image: Pixels,
-    size: Extent,
-    most: int = LARGE,
-    hint: str = "restore a part with --crop X,Y,WxH, or shrink the image first",
-) -> None:
-    """Raise CaflowError for an image of which the model would draw more than `most` pixels, too
-    many to be drawn in reasonable time."""
-    height, width = size
-    ensure(
-        height * width <= most,
-        f"the image is {image.shape[1]}x{image.shape[0]}, and the model would draw {width}×{height}"
-        f", {height * width / 1e6:.0f} megapixels: more than {most / 1e6:.0f}",
-        hint,
-    )
-
-
-def pad(image: npt.NDArray[Any], multiple: int) -> npt.NDArray[Any]:
-    """Pad (H, W) or (H, W, C) by reflection at the right and bottom until both sides are multiples.
-
-    A side of one pixel is padded by repetition.
-    """
-    return extend(image, padded_size(image.shape[0], image.shape[1], multiple))
-
-
-def extend(image: npt.NDArray[Any], size: Extent) -> npt.NDArray[Any]:
-    """Extend (H, W) or (H, W, C) by reflection at the right and bottom to that height and width."""
-    if image.shape[:2] == size:
-        return image
-    height, width = image.shape[:2]
-    beyond = [(0, size[0] - height), (0, size[1] - width), (0, 0)]
-    return np.pad(image, beyond[: image.ndim], "reflect")  # repeats a single pixel
-
-
-def padded_size(height: int, width: int, multiple: int) -> Extent:
-    """The height and width of the result of `pad`."""
-    return height + -height % multiple, width + -width % multiple
-
-
-def scaled_size(image: Pixels, size: int) -> Extent:
-    """Height and width of an image resized so that its shorter side is `size`; keeps the aspect."""
-    height, width = image.shape[:2]
-    short = min(height, width)
-    scaled_height = (2 * height * size + short) // (2 * short)
-    scaled_width = (2 * width * size + short) // (2 * short)
-    return scaled_height, scaled_width
-
-
 def as_read(task: Task, image: Pixels) -> Pixels:
     """The image in the colors of its condition: uint8 (H, W, 3), gray if that has one channel."""
     return in_gray(image) if task.cond_channels == 1 else image
-
-
-def check_target(
-    image: Pixels,
-    target: Pixels,
-    wanted: tuple[int, ...],
-    because: str = "the size of the condition",
-) -> None:
-    """Raise CaflowError (exit 1) unless the target has the height and width `wanted`."""
-    height, width = image.shape[:2]
-    h, w = target.shape[:2]
-    ensure(
-        (h, w) == wanted,
-        f"the target is {w}x{h}, the condition {width}x{height}",
-        f"give a target of {wanted[1]}x{wanted[0]}, {because}",
-    )

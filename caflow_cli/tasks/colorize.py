@@ -11,23 +11,9 @@ from PIL import Image, ImageFilter
 from ..config import Extent
 from ..images import Pixels, Raster
 from ..records import Table
-from .base import (
-    LUMA,
-    ONE,
-    Example,
-    Mask,
-    Pair,
-    WholeImage,
-    check_target,
-    gray,
-    in_gray,
-    pad,
-    resize,
-    scaled_size,
-    strips,
-    white,
-)
+from .base import LUMA, ONE, Example, Mask, Pair, WholeImage, gray, in_gray, resize, strips, white
 from .chroma import chroma_of, tint, upsample_chroma
+from .sizes import check_target, pad, scaled_size
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,8 @@ from ..fields.project import means_of, repeated
 from ..fields.scale import Linear, scale_of
 from ..images.profile import Array
 from ..images.values import Input, Raster, Unit, unit_of
-from .base import Pair, WholeImage, check_size, check_target, extend
+from .base import Pair, WholeImage
+from .sizes import check_size, check_target, extend
 
 if TYPE_CHECKING:
     from ..config import Config, Extent, TaskConfig
@@ -40,6 +41,7 @@ class Fields(WholeImage):
     tau = 1.0
     is_ensemble = True
     one_pass = 2**24
+    role = "fields"
     options: ClassVar[tuple[str, ...]] = ("values",)
     command = "superres"
     usage = "superres coarse.tif -m 50 -o members.tif"
@@ -108,6 +110,31 @@ class Fields(WholeImage):
         fine = np.where(self.scale.is_wet(fine) | np.isnan(fine), fine, np.float32(0))
         means = means_of(fine, self.factor).astype(np.float32)
         return fine, Input(Raster(means[..., None], unit=Unit(self.unit)))
+
+    def training_points(self, target: Array, steps: Array, noise: Array) -> tuple[Array, Array]:
+        """Points of a crop of a field, and of its condition, as `FieldAnchor` takes it.
+
+        Values with steps, and dry cells, get the noise; the condition has the means of the stored
+        values. Where these are missing, the target is dry, and the condition filled.
+
+        Args:
+            target: float32 (1, size, size) in the unit.
+            steps: Their width, and 1 if they are in dB, else 0.
+            noise: Uniform in [0, 1), (1, size, size).
+
+        Returns:
+            v, float32 (1, size, size), and y, (2, size, size).
+        """
+        s = self.factor
+        step, in_db = steps
+        means = self.scale.levels(means_of(target, s), s * s)
+        left_out = repeated(np.isnan(means), s)
+        level = repeated(filled(means[0], self.scale.has_dry)[None], s)
+        unit = Unit(step=float(step), step_in="db" if in_db else "linear")
+        v, _ = replace(self.scale, unit=unit).points(target, noise)
+        v = np.where(np.isneginf(level) | left_out, noise - 1, v)
+        y = np.concatenate([level, left_out])
+        return v.astype(np.float32), y.astype(np.float32)
 
     def scaled_size(self, image: Array) -> Extent:
         height, width = image.shape[:2]

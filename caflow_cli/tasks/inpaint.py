@@ -13,20 +13,9 @@ from ..config import FILL, HOLE, Config, Extent, TaskConfig
 from ..errors import ensure
 from ..images import Pixels, Raster
 from ..records import Table
-from .base import (
-    Example,
-    Mask,
-    Pair,
-    Place,
-    Task,
-    check_same_size,
-    check_target,
-    in_gray,
-    pad,
-    resize,
-    white,
-)
+from .base import Example, Mask, Pair, Place, Task, in_gray, resize, white
 from .holes import HoleSource, central_hole, draw_from_masks, draw_hole
+from .sizes import check_same_size, check_target, pad
 from .windows import Window, edge_of, plan_windows
 
 if TYPE_CHECKING:

@@ -6,19 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..images import Pixels
-from .base import (
-    LUMA,
-    ONE,
-    Example,
-    Pair,
-    WholeImage,
-    check_target,
-    gray,
-    in_gray,
-    pad,
-    resize,
-    scaled_size,
-)
+from .base import LUMA, ONE, Example, Pair, WholeImage, gray, in_gray, resize
+from .sizes import check_target, pad, scaled_size
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +33,7 @@ class Paired(WholeImage):
     name = "paired"
     channels = (3, 1)
     tau = 0.8
-    derives_condition = False
+    role = "pairs"
     options = ("native", "gray")
     verb = "translate"
     example = "map"

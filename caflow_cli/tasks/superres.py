@@ -11,18 +11,9 @@ import numpy as np
 from ..errors import ensure
 from ..images import LARGE, Pixels, Raster, is_gray
 from ..records import Table
-from .base import (
-    Example,
-    Mask,
-    Pair,
-    WholeImage,
-    check_target,
-    extend,
-    in_gray,
-    resize,
-    white,
-)
+from .base import Example, Mask, Pair, WholeImage, in_gray, resize, white
 from .degradation import shrink_as_photo, shrink_as_web
+from .sizes import check_target, extend
 
 if TYPE_CHECKING:
     import torch

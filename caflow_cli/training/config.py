@@ -193,14 +193,14 @@ class RunConfig:
         require(shown or not of_field, "optim.guide_first", first, "less than 1, and no samples")
         require(not of_field or self.crop == "random", "crop", self.crop, "random, for fields")
         require(
-            task.derives_condition or not self.recolor,
+            task.role != "pairs" or not self.recolor,
             "recolor",
             self.recolor,
             "false: a stored condition has the colors of its target",
         )
         native = self.task.native
         require(
-            task.derives_condition or native == (self.crop == "random"),
+            task.role != "pairs" or native == (self.crop == "random"),
             "task.native",
             native,
             f"{str(not native).lower()} with --crop {self.crop}",

@@ -19,8 +19,7 @@ from ..images import atomic_write
 from ..perceptual import LEAST_SIDE, VGG
 from ..records import Table
 from .config import OptimConfig, RunConfig, to_toml
-from .data import Dataset
-from .fields import parts_of
+from .sets import Dataset, parts_of
 
 Event = Table  # one line of metrics.jsonl: "event" and its figures
 

@@ -21,13 +21,12 @@ from ..guides import External
 from ..model import CAFlow
 from ..records import Table, Unpack, check_names
 from .config import RunConfig, to_toml
-from .data import Batch, Batches, Dataset
 from .external import read_tensors
-from .fields import FieldBatches, open_set
 from .folder import begun, check_unchanged, open_run
 from .log import Event, EventLog, RunSummary, on_main_process, sum_over_processes
 from .phases import GUIDE
 from .resolve import with_defaults
+from .sets import Batch, Batches, Dataset, open_dataset
 from .trainer import Trainer
 from .validate import Validation, ValidationMetrics, validate
 
@@ -91,8 +90,8 @@ def train(config: RunConfig, **options: Unpack[TrainOptions]) -> RunSummary:
             trainer.resume()
 
         # Data.
-        train_set = stack.enter_context(open_set(config, "train"))
-        val_set = stack.enter_context(open_set(config, "choose"))
+        train_set = stack.enter_context(open_dataset(config, "train"))
+        val_set = stack.enter_context(open_dataset(config, "choose"))
         validation = Validation(train_set, val_set, config.validation_images, config.seed)
 
         # Events and signals.
@@ -107,8 +106,7 @@ def train(config: RunConfig, **options: Unpack[TrainOptions]) -> RunSummary:
 
 def _batches(trainer: Trainer, train_set: Dataset) -> Batches:
     config = trainer.config
-    kind = Batches if config.task.values is None else FieldBatches
-    return kind(
+    return Batches(
         train_set,
         config.optim.batch_size,
         config.seed,

@@ -13,7 +13,7 @@ from ..layers import center
 from ..model import CAFlow, bits_per_dim
 from ..perceptual import LEAST_SIDE, VGG, checkerboard_energy, load_perceptual
 from ..tasks import get_task
-from .data import SAMPLED, Batch
+from .sets import SAMPLED, Batch
 
 
 class Loss(NamedTuple):

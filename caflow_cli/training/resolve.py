@@ -8,8 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from ..config import Config, FlowConfig, TaskConfig
-from ..data.examples import gray_sides
-from ..data.fields import extremes, open_fields
+from ..data.examples import extremes, gray_sides, open_split
 from ..errors import check_usage
 from ..guide_specs import GUIDES
 from ..records import Table, parse
@@ -81,7 +80,7 @@ def build_config(
         tables["guide"] = asdict(guide[0])
     tables["flow"] = _flow_values(tables, name, preset, stated, guide[1] if guide else {})
     kind = task_named(name)
-    if not (kind.derives_condition or resume):
+    if kind.role == "pairs" and not resume:
         _follow_pairs(tables, gray)
     tables["flow"].setdefault("cond_channels", kind.channels[0])
     run = parse(RunConfig, tables)
@@ -119,8 +118,9 @@ def _follow_fields(tables: Table, stated: Table) -> None:
     tables.setdefault("crop", "random")
     values = tables["task"]["values"]
     if {"unit", "transform"} <= values.keys() and not {"low", "high"} <= values.keys():
-        split: Table = {key: tables[key] for key in ("seed", "hold_out") if tables.get(key)}
-        with open_fields(str(tables.get("data")), "train", unit=values["unit"], **split) as fields:
+        how: Table = {"role": "fields", "unit": values["unit"], "hold_out": "20+"}
+        how |= {key: tables[key] for key in ("seed", "hold_out") if tables.get(key)}
+        with open_split(str(tables.get("data")), "train", **how) as fields:
             low, high = extremes(fields)
         tables["task"]["values"] = {"low": low, "high": high} | values
     tables["flow"]["dry"] = stated["dry"] = values.get("transform") == "db"

@@ -23,7 +23,6 @@ from ..images import atomic_write
 from ..layers import ActNorm
 from ..model import CAFlow
 from .config import RunConfig
-from .data import Batch
 from .log import Progress, StepFigures, on_main_process, sum_over_processes
 from .losses import Loss, LossModule, perceptual_distance
 from .optim import (
@@ -35,6 +34,7 @@ from .optim import (
     use_bf16,
 )
 from .phases import Phase, phases_of
+from .sets import Batch
 
 _BETAS = (0.9, 0.99)  # of Adam
 _CLIP = 1.0  # maximum gradient norm

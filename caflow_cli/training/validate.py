@@ -21,10 +21,10 @@ from ..records import Table
 from ..restoration import describe_domain, order, to_batch
 from ..sampling import Sampling
 from ..tasks import get_task
-from .data import Dataset
 from .log import EventLog, draw_curve, on_main_process, read_events, sum_over_processes
 from .losses import predicted_image
 from .phases import Phase
+from .sets import Dataset
 
 _BATCH = 50
 _GRID_EVERY = 4  # validations between grids

@@ -28,7 +28,7 @@ from caflow_cli.model import CAFlow
 from caflow_cli.restoration import restore
 from caflow_cli.tasks import preset
 from caflow_cli.training import OptimConfig, RunConfig
-from caflow_cli.training.data import Batch
+from caflow_cli.training.sets import Batch
 from caflow_cli.training.trainer import Trainer
 
 SIDE = 64

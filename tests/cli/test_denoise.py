@@ -11,7 +11,8 @@ from helpers import smooth_image
 from PIL import Image
 
 from caflow_cli.tasks import TASKS, Example
-from caflow_cli.tasks.base import WholeImage, check_target, pad
+from caflow_cli.tasks.base import WholeImage
+from caflow_cli.tasks.sizes import check_target, pad
 
 
 @dataclass(frozen=True)

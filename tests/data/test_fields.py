@@ -2,14 +2,16 @@
 
 import json
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import tifffile
 
-from caflow_cli.data.fields import extremes, open_fields
+from caflow_cli.data.examples import extremes, open_split
 from caflow_cli.errors import CaflowError
 
+open_fields = partial(open_split, role="fields", hold_out="20+")
 SPLITS = ("train", "val", "test")
 
 

@@ -24,8 +24,8 @@ from caflow_cli.flows import (
 from caflow_cli.flows.step import forward_through, inverse_through
 from caflow_cli.model import Condition
 from caflow_cli.training import OptimConfig, SamplesConfig
-from caflow_cli.training.data import Batch
 from caflow_cli.training.phases import phases_of
+from caflow_cli.training.sets import Batch
 
 DRY = -math.inf
 

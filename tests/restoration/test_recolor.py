@@ -11,8 +11,9 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.restoration import restore
 from caflow_cli.restoration.recolor import Recolor
 from caflow_cli.tasks import Colorize
-from caflow_cli.tasks.base import gray, scaled_size
+from caflow_cli.tasks.base import gray
 from caflow_cli.tasks.chroma import chroma_of
+from caflow_cli.tasks.sizes import scaled_size
 
 
 def photo(height: int, width: int, sigma: float = 3.0, step: int = 0) -> np.ndarray:

@@ -15,7 +15,8 @@ from caflow_cli.images import read_image, read_provenance, write_png
 from caflow_cli.restoration import Candidates, draw, encode, prepare, restore, score
 from caflow_cli.sampling import SEEDS, Sampling
 from caflow_cli.tasks.arguments import as_input
-from caflow_cli.tasks.base import gray, scaled_size
+from caflow_cli.tasks.base import gray
+from caflow_cli.tasks.sizes import scaled_size
 
 INPUT = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
 

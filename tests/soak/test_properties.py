@@ -12,7 +12,7 @@ from hypothesis import assume, given, strategies as st
 from caflow_cli.flows import standard_normal_log_prob
 from caflow_cli.layers import to_stored
 from caflow_cli.restoration import restore, score, task_of
-from caflow_cli.tasks.base import scaled_size
+from caflow_cli.tasks.sizes import scaled_size
 
 from .. import helpers
 from .counts import examples

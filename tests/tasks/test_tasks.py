@@ -20,7 +20,8 @@ from caflow_cli.tasks import (
     held_out_conditions,
     pad,
 )
-from caflow_cli.tasks.base import gray, padded_size, resize, scaled_size
+from caflow_cli.tasks.base import gray, resize
+from caflow_cli.tasks.sizes import padded_size, scaled_size
 
 ALL = [SuperRes(), Colorize(), Inpaint(), Inpaint(3), Paired(), Paired(1)]
 LABELS = ["superres", "colorize", "inpaint", "inpaint3", "paired", "paired1"]
@@ -85,7 +86,7 @@ def test_any_size_is_taken_and_each_part_is_scored_under_its_own_condition(task,
     assert f"a target of {result.shape[1]}x{result.shape[0]}" in caught.value.hint
 
 
-@pytest.mark.parametrize("task", [t for t in ALL if t.derives_condition], ids=LABELS[:4])
+@pytest.mark.parametrize("task", [t for t in ALL if t.role == "images"], ids=LABELS[:4])
 def test_a_training_condition_is_what_a_users_image_gives(task):
     target = noise(64, 64)
     generator = torch.Generator().manual_seed(3)
@@ -101,7 +102,7 @@ def test_a_training_condition_is_what_a_users_image_gives(task):
     np.testing.assert_array_equal(condition, task.parts(image, mask)[0].condition(image))
 
 
-@pytest.mark.parametrize("task", [t for t in ALL if t.derives_condition], ids=LABELS[:4])
+@pytest.mark.parametrize("task", [t for t in ALL if t.role == "images"], ids=LABELS[:4])
 def test_held_out_conditions_repeat(task):
     images = torch.from_numpy(noise(64, 64)).permute(2, 0, 1).repeat(5, 1, 1, 1)
     found = held_out_conditions(task, images)

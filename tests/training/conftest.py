@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from caflow_cli.model import CAFlow
-from caflow_cli.training.data import Batch
+from caflow_cli.training.sets import Batch
 
 SEEDS = [5, -1, -1, -1, -1, 9, -1, -1]  # of samples: of one image in four
 

@@ -15,17 +15,9 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.images import write_png
 from caflow_cli.tasks import Colorize, Inpaint, Paired, SuperRes
 from caflow_cli.tasks.base import gray
-from caflow_cli.training.data import (
-    Batch,
-    Batches,
-    Dataset,
-    crop,
-    draw_crop,
-    load_masks,
-    open_dataset,
-    recolored,
-)
+from caflow_cli.training.data import crop, draw_crop, load_masks, recolored
 from caflow_cli.training.resolve import build_config
+from caflow_cli.training.sets import Batch, Batches, Dataset, open_dataset
 
 
 def dataset(task, *sides: torch.Tensor, crops: bool = False) -> Dataset:

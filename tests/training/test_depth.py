@@ -17,8 +17,8 @@ from caflow_cli.layers import points_of
 from caflow_cli.model import CAFlow, bits_per_dim
 from caflow_cli.records import parse
 from caflow_cli.training import RunConfig, train
-from caflow_cli.training.data import Batches, open_dataset
 from caflow_cli.training.resolve import merged
+from caflow_cli.training.sets import Batches, open_dataset
 
 pytest.importorskip("tifffile")
 imagecodecs = pytest.importorskip("imagecodecs")

@@ -17,8 +17,8 @@ from caflow_cli.model import CAFlow
 from caflow_cli.records import read_toml
 from caflow_cli.training import RunConfig, train
 from caflow_cli.training.data import CENTER
-from caflow_cli.training.fields import FieldBatches, open_set
 from caflow_cli.training.resolve import build_config
+from caflow_cli.training.sets import Batches, open_dataset
 
 pytestmark = pytest.mark.usefixtures("without_curves")
 
@@ -51,7 +51,7 @@ def config(data: Path, out: Path, *settings: str, **values) -> RunConfig:
 
 def test_a_run_on_fields_has_their_range_and_the_defaults_of_fields(days, tmp_path):
     run = config(days, tmp_path / "run")
-    with open_set(run, "train") as fields:
+    with open_dataset(run, "train") as fields:
         every = np.stack([fields.examples.read(row)[0] for row in range(len(fields))])
         assert len(fields) == 12
     found = run.task.values
@@ -75,8 +75,8 @@ def test_a_run_on_fields_has_their_range_and_the_defaults_of_fields(days, tmp_pa
 def test_a_linear_scale_has_no_dry_cells(days, tmp_path):
     run = config(days, tmp_path / "run", transform="linear", zero=None)
     assert not run.flow.dry
-    with open_set(run, "train") as fields:
-        batch = FieldBatches(fields, 4, 0, 8)(0)
+    with open_dataset(run, "train") as fields:
+        batch = Batches(fields, 4, 0, 8)(0)
     assert batch.cond.isfinite().all()
     assert (batch.cond >= 0).all()
     assert (batch.target > -0.5).all()
@@ -84,9 +84,9 @@ def test_a_linear_scale_has_no_dry_cells(days, tmp_path):
 
 def test_a_pair_is_a_crop_and_its_means(days, tmp_path):
     run = config(days, tmp_path / "run")
-    with open_set(run, "choose") as fields:
+    with open_dataset(run, "choose") as fields:
         noise = np.random.default_rng(0).random((1, 32, 32))
-        v, y = fields.pair_of(0, CENTER, 0, noise)
+        v, y = fields.points(0, CENTER, 0, noise)
         stored = fields.examples.read(0)[0][4:36, 4:36]
     wet = stored >= np.float32(0.1)
     assert ((v[0] >= 0) == wet).all()
@@ -98,7 +98,7 @@ def test_a_pair_is_a_crop_and_its_means(days, tmp_path):
     assert np.isneginf(y[0])[means == 0].all()
     some = means > 0
     assert np.allclose(0.1 * 10 ** (y[0][some] / 10), means[some], rtol=1e-5)
-    turned = fields.pair_of(0, CENTER, 5, noise)
+    turned = fields.points(0, CENTER, 5, noise)
     assert np.array_equal(turned[1][0], y[0][:, ::-1].T)
 
 
@@ -109,8 +109,8 @@ def test_where_values_are_missing_the_target_is_dry_and_the_condition_filled(day
         (tmp_path / split).mkdir()
         tifffile.imwrite(tmp_path / split / "a.tif", stored)
     run = config(tmp_path, tmp_path / "run")
-    with open_set(run, "choose") as fields:
-        v, y = fields.pair_of(0, CENTER, 0, np.full((1, 32, 32), 0.5))
+    with open_dataset(run, "choose") as fields:
+        v, y = fields.points(0, CENTER, 0, np.full((1, 32, 32), 0.5))
     gone = np.zeros((32, 32), bool)
     gone[4:8, 8:12] = True
     assert (y[1] == gone).all()
@@ -121,8 +121,8 @@ def test_where_values_are_missing_the_target_is_dry_and_the_condition_filled(day
 
 def test_the_stream_is_the_same_from_any_step(days, tmp_path):
     run = config(days, tmp_path / "run")
-    with open_set(run, "train") as fields:
-        stream = [FieldBatches(fields, 4, seed, 8) for seed in (0, 0, 1)]
+    with open_dataset(run, "train") as fields:
+        stream = [Batches(fields, 4, seed, 8) for seed in (0, 0, 1)]
         first = [stream[0](step) for step in range(3)]
         again, other = stream[1](2), stream[2](2)
         for batches in stream:

@@ -186,7 +186,7 @@ def calibrate_run(best: Path, run: RunConfig, console: Console) -> Table:
     from ...hub.resolve import load, resolve
     from ...intervals import calibrate
     from ...restoration import task_of
-    from ...training.fields import parts_of
+    from ...training.sets import parts_of
 
     found = resolve(str(best))
     model = load(found)

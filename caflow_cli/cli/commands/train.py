@@ -221,10 +221,10 @@ def _config(training: Training, console: Console) -> RunConfig:
 
 
 def _preview(config: RunConfig, resume: bool, console: Console) -> None:
-    from ...training.fields import parts_of
     from ...training.folder import check_new, check_unchanged
     from ...training.loop import starting_model
     from ...training.optim import named_parameters
+    from ...training.sets import parts_of
     from .calibrate import has_calibration_of_start
 
     check_new(Path(config.out), resume)
