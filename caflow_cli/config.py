@@ -52,7 +52,7 @@ class Values:
     def __post_init__(self) -> None:
         check(self, "task.values")
         db = self.transform == "db"
-        wanted = "the least value of a wet cell" if db else f"none: {self.transform} has no zero"
+        wanted = "the least value of a wet cell" if db else f"none: {self.transform!r} has no zero"
         require(db == (self.zero is not None), "task.values.zero", self.zero, wanted)
         relative = self.transform == "relative"
         wanted = f"a number if, and only if, transform is relative; it is {self.transform}"
